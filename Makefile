@@ -1,0 +1,59 @@
+# Two commands do all of their set-up: `make run` and `make test`.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+# Everything runs from the clone's own environment, dvc's stage commands (`python -m stages...`) too.
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+# No usage statistics from the libraries underneath.
+export DO_NOT_TRACK := 1
+export DVC_NO_ANALYTICS := 1
+export NO_ALBUMENTATIONS_UPDATE := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help run test test-quick check format data lock ui clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: data ## the main job: the whole pipeline, what is up to date left alone
+	@darkroom run
+
+data: $(READY) ## the raw pictures, checked against their pinned hashes
+	@darkroom fetch
+
+test: $(READY) ## every test
+	@python -m pytest
+
+test-quick: $(READY) ## the tests that take seconds
+	@python -m pytest -q -m "not slow"
+
+check: $(READY) ## lint, format, types, layers
+	@ruff check .
+	@ruff format --check .
+	@mypy
+	@lint-imports
+
+format: $(READY) ## mend what can be mended by itself
+	@ruff check --fix .
+	@ruff format .
+
+ui: $(READY) ## Prefect's pages, with all runs so far
+	@darkroom ui
+
+lock: $(READY) ## renew requirements.lock within pyproject.toml's bounds
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --upgrade \
+	    --extra dev pyproject.toml --output-file requirements.lock
+
+# uv hard-links from its own cache: a second clone's environment takes seconds and hardly any disk.
+$(READY): requirements.lock pyproject.toml
+	@echo "darkroom: setting up $(VENV) (the first time on a machine downloads about 5 GB)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check "$$(grep -o '^uv==[^ ]*' requirements.lock)"
+	@uv pip sync --quiet --python $(BIN)/python --require-hashes requirements.lock
+	@uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@touch $@
+
+clean: ## remove the environment, caches and what runs leave behind (not data or results)
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .darkroom
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,74 @@
+"""Model files: safetensors, written atomically, with what is needed to build the network again.
+
+Loading one never runs code: the header carries JSON, and the caller's own `build` reads it.
+"""
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+
+from stages.errors import ModelError
+
+Network = TypeVar("Network", bound=torch.nn.Module)
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write `content` to `path`: either all of it stands there afterwards, or what stood there before."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        with partial.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """`value` as indented JSON, keys in the order given; NaN is refused, since JSON has none."""
+    write_atomically(path, (json.dumps(value, indent=2, allow_nan=False) + "\n").encode())
+
+
+def save_model(path: Path, network: torch.nn.Module, *, kind: str, config: dict[str, Any]) -> None:
+    """Write the network's state and the `config` that builds it.
+
+    `kind` says what the file is ("classifier", "detector", "generator"); `config` must be JSON.
+    The same state gives the same bytes.
+    """
+    state = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
+    # One metadata key: safetensors keeps several in a hash map, whose order varies from run to run.
+    header = {"darkroom": json.dumps({"kind": kind, "config": config}, sort_keys=True)}
+    write_atomically(path, save(state, metadata=header))
+
+
+def load_model(path: Path, *, kind: str, build: Callable[[dict[str, Any]], Network]) -> Network:
+    """The network that `save_model` wrote, in evaluation mode, on the CPU.
+
+    Raises:
+        ModelError: no such file, not safetensors, or a model of another kind.
+
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = (file.metadata() or {}).get("darkroom")
+            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
+    except FileNotFoundError:
+        raise ModelError(f"{path}: no such model; `dvc repro` or `darkroom run` makes it") from None
+    except SafetensorError as error:
+        raise ModelError(f"{path}: not a safetensors file ({error})") from None
+    if header is None:
+        raise ModelError(f"{path}: no darkroom model: its header lacks the key 'darkroom'")
+    described = json.loads(header)
+    if described["kind"] != kind:
+        raise ModelError(f"{path}: holds a {described['kind']}, a {kind} was asked for")
+    network = build(described["config"])
+    network.load_state_dict(state)
+    return network.eval()

@@ -1,0 +1,102 @@
+"""What `preprocess` writes and every later stage reads: memory-mapped arrays and COCO annotations.
+
+classification/classes.json              ["T-shirt/top", ...]: a label is an index into it
+classification/{train,val,test}/images.npy   uint8 [N, H, W, C]
+classification/{train,val,test}/labels.npy   int64 [N]
+detection/classes.json                   the same for boxes
+detection/{train,val,test}/images.npy        uint8 [N, H, W, C]
+detection/{train,val,test}/annotations.json  COCO: bbox is x, y, width, height in pixels; image_id is the
+row in images.npy; category_id is the label plus 1
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from stages.errors import DataError
+
+Split = Literal["train", "val", "test"]
+SPLITS: tuple[Split, ...] = ("train", "val", "test")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ClassificationSplit:
+    """One split of labelled pictures."""
+
+    images: npt.NDArray[np.uint8]
+    """[N, H, W, C], memory-mapped."""
+    labels: npt.NDArray[np.int64]
+    """[N], indices into `classes`."""
+    classes: list[str]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DetectionSplit:
+    """One split of pictures with boxes."""
+
+    images: npt.NDArray[np.uint8]
+    """[N, H, W, C], memory-mapped."""
+    boxes: list[npt.NDArray[np.float32]]
+    """A picture's boxes [M, 4]: xyxy, absolute pixels."""
+    labels: list[npt.NDArray[np.int64]]
+    """A picture's labels [M], indices into `classes` (no background class)."""
+    classes: list[str]
+
+
+def load_classification(folder: Path, split: Split) -> ClassificationSplit:
+    """Split `split` of the prepared folder.
+
+    Raises:
+        DataError: a file is missing, or images and labels differ in number.
+
+    """
+    images, classes = _load_images(folder, split), _load_classes(folder)
+    labels = np.load(_existing(folder / split / "labels.npy"))
+    if len(labels) != len(images):
+        raise DataError(
+            f"{folder / split}: {len(images)} images but {len(labels)} labels; run preprocess again"
+        )
+    return ClassificationSplit(images=images, labels=labels, classes=classes)
+
+
+def load_detection(folder: Path, split: Split) -> DetectionSplit:
+    """Split `split` of the prepared folder, boxes converted from COCO's xywh to xyxy.
+
+    Raises:
+        DataError: a file is missing.
+
+    """
+    images, classes = _load_images(folder, split), _load_classes(folder)
+    coco = json.loads(_existing(folder / split / "annotations.json").read_text(encoding="utf-8"))
+    boxes: list[list[list[float]]] = [[] for _ in range(len(images))]
+    labels: list[list[int]] = [[] for _ in range(len(images))]
+    for annotation in coco["annotations"]:
+        x, y, width, height = annotation["bbox"]
+        boxes[annotation["image_id"]].append([x, y, x + width, y + height])
+        labels[annotation["image_id"]].append(annotation["category_id"] - 1)
+    return DetectionSplit(
+        images=images,
+        boxes=[np.array(b, dtype=np.float32).reshape(-1, 4) for b in boxes],
+        labels=[np.array(b, dtype=np.int64) for b in labels],
+        classes=classes,
+    )
+
+
+def _load_images(folder: Path, split: Split) -> npt.NDArray[np.uint8]:
+    images: npt.NDArray[np.uint8] = np.load(_existing(folder / split / "images.npy"), mmap_mode="r")
+    return images
+
+
+def _load_classes(folder: Path) -> list[str]:
+    classes: list[str] = json.loads(_existing(folder / "classes.json").read_text(encoding="utf-8"))
+    return classes
+
+
+def _existing(path: Path) -> Path:
+    if not path.is_file():
+        raise DataError(f"{path}: no such file; `dvc repro preprocess` makes it")
+    return path

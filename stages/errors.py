@@ -1,0 +1,28 @@
+"""What a stage raises when the user can mend it.
+
+StageError          one line: what is wrong, where, the mend
+├── ParamsError     a key of params.yaml
+├── DataError       a picture, a label, an annotation, an array
+├── ModelError      a model file
+└── TrainingError   training that went wrong (NaN, collapse)
+"""
+
+
+class StageError(Exception):
+    """One line that says what is wrong, where (file, key, row) and how to mend it."""
+
+
+class ParamsError(StageError):
+    """A missing, unknown or ill-typed key of params.yaml."""
+
+
+class DataError(StageError):
+    """Input that is not what the stage was promised."""
+
+
+class ModelError(StageError):
+    """A model file that is not one, or is of another kind."""
+
+
+class TrainingError(StageError):
+    """Training that must not go on: a loss that is not finite, a collapsed generator."""

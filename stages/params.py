@@ -1,0 +1,82 @@
+"""params.yaml as frozen, typed classes; whatever does not fit is refused with the key's full path.
+
+Values live in params.yaml alone: no class here has a default.
+"""
+
+import difflib
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from stages.errors import ParamsError
+
+
+class StageParams(BaseModel):
+    """Base of every section: frozen, strict about types, no unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True)
+
+
+class ComputeParams(StageParams):
+    """Section `compute`: what decides the bits of every stage alike."""
+
+    seed: int = Field(ge=0)
+    """Every random generator starts from it."""
+
+    threads: int = Field(ge=1)
+    """Threads of one stage. Another number gives other bits, so it is not taken from the machine."""
+
+    precision: Literal["auto", "float32", "bfloat16"]
+    """auto: bfloat16 where the processor multiplies it natively, else float32."""
+
+
+Section = TypeVar("Section", bound=StageParams)
+
+
+def load_params(path: Path, section: str, cls: type[Section]) -> Section:
+    """Section `section` of the YAML file at `path` as a `cls`.
+
+    Raises:
+        ParamsError: the file cannot be read, or a key is missing, unknown or of the wrong type.
+
+    """
+    try:
+        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ParamsError(f"{path}: no such file; `git checkout {path}` brings it back") from None
+    except yaml.YAMLError as error:
+        raise ParamsError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(document, dict) or section not in document:
+        known = list(document) if isinstance(document, dict) else []
+        raise ParamsError(f"{path}: section '{section}' is missing{_suggestion(section, known)}")
+    try:
+        return cls.model_validate(document[section])
+    except ValidationError as error:
+        raise ParamsError("; ".join(_describe(path, section, cls, e) for e in error.errors())) from None
+
+
+def _describe(path: Path, section: str, cls: type[StageParams], error: Any) -> str:
+    where = ".".join([section, *map(str, error["loc"])])
+    if error["type"] == "extra_forbidden":
+        known = _keys_at(cls, error["loc"][:-1])
+        return f"{path}: {where}: unknown key{_suggestion(str(error['loc'][-1]), known)}"
+    if error["type"] == "missing":
+        return f"{path}: {where}: missing"
+    return f"{path}: {where}: {error['msg'][:1].lower()}{error['msg'][1:]}, got {error['input']!r}"
+
+
+def _keys_at(cls: type[BaseModel], loc: tuple[Any, ...]) -> list[str]:
+    """Field names of the class that `loc` leads to, where it leads through plain nested sections."""
+    for key in loc:
+        nested = cls.model_fields[str(key)].annotation if str(key) in cls.model_fields else None
+        if not (isinstance(nested, type) and issubclass(nested, BaseModel)):
+            return []
+        cls = nested
+    return list(cls.model_fields)
+
+
+def _suggestion(key: str, known: list[str]) -> str:
+    close = difflib.get_close_matches(key, known, n=1)
+    return f"; did you mean '{close[0]}'?" if close else ""
