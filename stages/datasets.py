@@ -57,9 +57,7 @@ def load_classification(folder: Path, split: Split) -> ClassificationSplit:
     images, classes = _load_images(folder, split), _load_classes(folder)
     labels = np.load(_existing(folder / split / "labels.npy"))
     if len(labels) != len(images):
-        raise DataError(
-            f"{folder / split}: {len(images)} images but {len(labels)} labels; run preprocess again"
-        )
+        raise DataError(f"{folder / split}: {len(images)} images but {len(labels)} labels; rerun preprocess")
     return ClassificationSplit(images=images, labels=labels, classes=classes)
 
 
