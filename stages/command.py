@@ -1,9 +1,10 @@
 """A stage's function as a command: arguments from its signature, errors as one line."""
 
+import inspect
 import os
 import sys
 from collections.abc import Callable
-from typing import NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -19,7 +20,7 @@ def run_stage(main: Callable[..., None]) -> NoReturn:
     DARKROOM_TRACEBACK=1 shows the stack trace of a user's error as well.
     """
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-    app.command()(main)
+    app.command()(_with_options(main))
     try:
         app()
     except StageError as error:
@@ -28,3 +29,20 @@ def run_stage(main: Callable[..., None]) -> NoReturn:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(EXIT_USER_ERROR)
     sys.exit(0)
+
+
+def _with_options(main: Callable[..., None]) -> Callable[..., None]:
+    """`main` with every argument a `--option` to typer, for which one without a default is positional."""
+
+    def command(**arguments: Any) -> None:
+        main(**arguments)
+
+    signature = inspect.signature(main, eval_str=True)
+    options = [
+        p.replace(annotation=Annotated[p.annotation, typer.Option()]) for p in signature.parameters.values()
+    ]
+    command.__doc__ = main.__doc__
+    # typer reads the one, the other is for names that it looks up by itself
+    command.__signature__ = signature.replace(parameters=options)  # type: ignore[attr-defined]
+    command.__annotations__ = {option.name: option.annotation for option in options}
+    return command
