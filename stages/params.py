@@ -22,8 +22,8 @@ class StageParams(BaseModel):
 class ComputeParams(StageParams):
     """Section `compute`: what decides the bits of every stage alike."""
 
-    seed: int = Field(ge=0)
-    """Every random generator starts from it."""
+    seed: int = Field(ge=0, lt=2**32)
+    """Every random generator starts from it (numpy's takes 32 bits)."""
 
     threads: int = Field(ge=1)
     """Threads of one stage. Another number gives other bits, so it is not taken from the machine."""
