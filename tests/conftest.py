@@ -1,0 +1,99 @@
+"""A small copy of the whole project, for the tests that run it from end to end."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from hashlib import md5
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+
+ROOT = Path(__file__).parent.parent
+
+
+def run(folder: Path, *command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+    """`command` in `folder`, with this environment's programs and without a Prefect server of anyone's."""
+    env = {k: v for k, v in os.environ.items() if not k.startswith("PREFECT_")}
+    env["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{env['PATH']}"
+    env |= {"DO_NOT_TRACK": "1", "DVC_NO_ANALYTICS": "1", "NO_ALBUMENTATIONS_UPDATE": "1"}
+    done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, check=False)
+    if check and done.returncode:
+        pytest.fail(f"{' '.join(command)}: exit code {done.returncode}\n{done.stdout}\n{done.stderr}")
+    return done
+
+
+@pytest.fixture(scope="session")
+def small_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The project's tracked files in a git repository of their own, with little data and short training."""
+    folder = tmp_path_factory.mktemp("project") / "darkroom"
+    listed = run(ROOT, "git", "ls-files", "-z").stdout.split("\0")
+    for name in filter(None, listed):
+        if (ROOT / name).is_file() and not name.startswith("tests/"):
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, folder / name)
+    (folder / "dvc.lock").unlink(missing_ok=True)
+    _write_small_data(folder / "data/raw")
+    _shorten(folder / "params.yaml")
+    run(folder, "git", "init", "-q")
+    run(folder, "git", "add", "-A")
+    run(
+        folder, "git", "-c", "user.name=t", "-c", "user.email=t@t.invalid", "commit", "-qm", "A small project"
+    )
+    return folder
+
+
+@pytest.fixture
+def clone(small_project: Path, tmp_path: Path) -> Iterator[Callable[[str], Path]]:
+    """Makes fresh clones of the small project, with the raw data in them."""
+
+    def make(name: str) -> Path:
+        run(tmp_path, "git", "clone", "-q", str(small_project), name)
+        folder = tmp_path / name
+        run(folder, "git", "config", "user.name", "t")
+        run(folder, "git", "config", "user.email", "t@t.invalid")
+        shutil.copytree(small_project / "data/raw", folder / "data/raw", dirs_exist_ok=True)
+        return folder
+
+    yield make
+    shutil.rmtree(tmp_path)  # pytest keeps the last three; these are large
+
+
+def _write_small_data(raw: Path) -> None:
+    """Ten kinds of picture, a bright block in ten places, as IDX files pinned by the .dvc file."""
+    pinned = yaml.safe_load((raw / "fashion-mnist.dvc").read_text())
+    rng = np.random.default_rng(0)
+    for out in pinned["outs"]:
+        path = raw / out["path"]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        count = 600 if "train" in path.name else 200
+        labels = np.arange(count, dtype=np.uint8) % 10
+        content = _images(labels, rng) if "images" in path.name else labels
+        header = bytes([0, 0, 8, content.ndim]) + b"".join(n.to_bytes(4, "big") for n in content.shape)
+        path.write_bytes(header + content.tobytes())
+        out["md5"], out["size"] = md5(path.read_bytes()).hexdigest(), path.stat().st_size
+    (raw / "fashion-mnist.dvc").write_text(yaml.safe_dump(pinned, sort_keys=False))
+
+
+def _images(labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    images = np.zeros((len(labels), 28, 28), dtype=np.uint8)
+    for image, label in zip(images, labels, strict=True):
+        row, column = divmod(int(label), 4)
+        top, left = 2 + row * 8, 1 + column * 7
+        image[top : top + 8, left : left + 6] = rng.integers(150, 256, (8, 6))
+    return images
+
+
+def _shorten(path: Path) -> None:
+    """The same keys with values that train for seconds."""
+    params: dict[str, Any] = yaml.safe_load(path.read_text())
+    params["preprocess"]["scenes"]["count"] = {"train": 64, "val": 16, "test": 16}
+    for stage in ("train-classifier", "train-detector", "train-gan"):
+        params[stage]["epochs"] = 1
+    params["evaluate"]["samples_per_class"] = 10
+    params["fuse"]["pairs"] = 6
+    path.write_text(yaml.safe_dump(params, sort_keys=False))
