@@ -1,0 +1,272 @@
+"""Faster R-CNN on a small residual backbone: torchvision's RPN and RoI heads, lean enough for a CPU.
+
+Ren et al., "Faster R-CNN: Towards Real-Time Object Detection with Region Proposal Networks", 2015.
+The head on top-down features: Lin et al., "Feature Pyramid Networks for Object Detection", 2017.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torchvision.models.detection.anchor_utils import AnchorGenerator
+from torchvision.models.detection.faster_rcnn import FasterRCNN, FastRCNNPredictor
+from torchvision.models.detection.image_list import ImageList
+from torchvision.models.detection.rpn import RPNHead
+
+from stages.checkpoints import load_model
+from stages.compute import Compute
+from stages.params import StageParams
+
+Targets = list[dict[str, Tensor]]
+Detection = tuple[npt.NDArray[np.float32], npt.NDArray[np.int64], npt.NDArray[np.float32]]
+
+
+class DetectorParams(StageParams):
+    """The network's shape: what is needed beside the classes to build it again."""
+
+    widths: list[int] = Field(min_length=3, max_length=4)
+    """Channels after the stem (stride 2) and after each residual stage (strides 4, 8 and perhaps 16)."""
+
+    features: int = Field(ge=8)
+    """Channels of the one feature map (stride 8) that proposals and RoI heads read."""
+
+    anchor_sizes: list[float] = Field(min_length=1)
+    """Sides of the square anchors, in pixels."""
+
+    anchor_ratios: list[float] = Field(min_length=1)
+    """Height over width."""
+
+    proposals_train: int = Field(ge=1)
+    """Proposals kept a picture after non-maximum suppression; twice as many go into it."""
+    proposals_test: int = Field(ge=1)
+
+    rpn_batch: int = Field(ge=1)
+    """Anchors a picture in the proposals' loss."""
+
+    roi_batch: int = Field(ge=1)
+    """Proposals a picture in the heads' loss."""
+
+    roi_positive: float = Field(gt=0, le=1)
+    """Share of the proposals in the heads' loss that may be items."""
+
+    roi_size: int = Field(ge=1)
+    """Side of the grid that a proposal's features are pooled to."""
+
+    roi_hidden: int = Field(ge=1)
+    """Width of the heads' hidden layer."""
+
+    score_min: float = Field(ge=0, lt=1)
+    """Detections with lower scores are dropped."""
+
+    overlap_max: float = Field(gt=0, le=1)
+    """Of two detections of one class that overlap more than this (IoU) the weaker is dropped."""
+
+    detections_max: int = Field(ge=1)
+    """Detections kept a picture."""
+
+
+class _Residual(nn.Module):
+    """Two 3x3 convolutions and a shortcut (He et al. 2016), halving the resolution where `stride` is 2."""
+
+    def __init__(self, width_in: int, width_out: int, stride: int) -> None:
+        super().__init__()
+        self.first = _conv(width_in, width_out, 3, stride)
+        self.second = _conv(width_out, width_out, 3, 1)
+        plain = width_in == width_out and stride == 1
+        self.shortcut = nn.Identity() if plain else _conv(width_in, width_out, 1, stride)
+
+    def forward(self, x: Tensor) -> Tensor:
+        residual: Tensor = self.second(F.relu(self.first(x)))
+        return F.relu(residual + self.shortcut(x))
+
+
+def _conv(width_in: int, width_out: int, kernel: int, stride: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(width_in, width_out, kernel, stride, padding=kernel // 2, bias=False),
+        nn.BatchNorm2d(width_out),
+    )
+
+
+class Backbone(nn.Module):
+    """Pictures [N, C, H, W] to features [N, out_channels, H/8, W/8], every stage's map brought to stride 8."""
+
+    def __init__(self, channels: int, params: DetectorParams) -> None:
+        super().__init__()
+        widths = params.widths
+        self.stem = nn.Sequential(_conv(channels, widths[0], 3, 2), nn.ReLU())
+        self.stages = nn.ModuleList(
+            _Residual(narrow, wide, stride=2) for narrow, wide in zip(widths, widths[1:], strict=False)
+        )
+        self.laterals = nn.ModuleList(nn.Conv2d(width, params.features, 1) for width in widths[2:])
+        self.smooth = nn.Sequential(_conv(params.features, params.features, 3, 1), nn.ReLU())
+        self.out_channels = params.features
+
+    def forward(self, images: Tensor) -> Tensor:
+        x, maps = self.stem(images), []
+        for stage in self.stages:
+            x = stage(x)
+            maps.append(x)
+        merged = self.laterals[0](maps[1])  # stride 8
+        for lateral, coarse in zip(list(self.laterals)[1:], maps[2:], strict=True):
+            merged = merged + F.interpolate(lateral(coarse), size=merged.shape[-2:])
+        smooth: Tensor = self.smooth(merged)
+        return smooth
+
+
+class SeparableRoIAlign(nn.Module):
+    """RoIAlign (He et al., "Mask R-CNN", 2017) of one feature map, as matrix products.
+
+    Bilinear weights are a product of one along y and one along x, and so is their mean over the sampled
+    points of a cell. The values are torchvision's `roi_align(aligned=True)`, whose backward pass scatters
+    value by value: it took 42 % of a training step on a CPU, and is not repeatable on a GPU.
+    """
+
+    def __init__(self, size: int, samples: int = 2) -> None:
+        super().__init__()
+        self.size = size
+        self.samples = samples
+
+    def forward(
+        self, features: dict[str, Tensor], boxes: list[Tensor], image_sizes: list[tuple[int, int]]
+    ) -> Tensor:
+        """Boxes [P, 4] (xyxy, pixels) of each picture to features [sum of P, F, size, size]."""
+        (maps,) = features.values()
+        height, width = maps.shape[-2:]
+        pooled = []
+        for feature_map, picture_boxes, image_size in zip(maps, boxes, image_sizes, strict=True):
+            x0, y0, x1, y1 = picture_boxes.unbind(1)
+            down = self._weights(y0, y1, height, height / image_size[0])  # [P, R, H]
+            across = self._weights(x0, x1, width, width / image_size[1])  # [P, R, W]
+            rows = down.flatten(0, 1) @ feature_map.permute(1, 2, 0).flatten(1)  # [P * R, W * F]
+            rows = rows.view(len(picture_boxes), self.size, width, -1)  # [P, R, W, F]
+            pooled.append(across.unsqueeze(1) @ rows)  # [P, R, R, F]
+        return torch.cat(pooled).permute(0, 3, 1, 2)
+
+    def _weights(self, low: Tensor, high: Tensor, cells: int, scale: float) -> Tensor:
+        """How much each of the map's `cells` counts in each of the grid's: [P, size, cells]."""
+        points = self.size * self.samples
+        steps = (torch.arange(points, device=low.device) + 0.5) / points
+        centres = (low[:, None] + (high - low)[:, None] * steps) * scale - 0.5  # [P, size * samples]
+        distance = centres.clamp(0, cells - 1)[..., None] - torch.arange(cells, device=low.device)
+        weights = F.relu(1 - distance.abs())  # [P, size * samples, cells]
+        return weights.unflatten(1, (self.size, self.samples)).mean(dim=2)
+
+
+class RoIHead(nn.Module):
+    """Pooled features [P, F, R, R] to [P, hidden]."""
+
+    def __init__(self, features: int, size: int, hidden: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Flatten(), nn.Linear(features * size * size, hidden), nn.ReLU())
+
+    def forward(self, pooled: Tensor) -> Tensor:
+        hidden: Tensor = self.layers(pooled)
+        return hidden
+
+
+class _Stack(nn.Module):
+    """In place of torchvision's transform, which resizes picture by picture: all here are of one size.
+
+    Pictures [C, H, W] with values from 0 to 1 become one batch with values from -2 to 2.
+    """
+
+    def forward(self, images: list[Tensor], targets: Targets | None) -> tuple[ImageList, Targets | None]:
+        batch = torch.stack(images).sub(0.5).mul(4).contiguous(memory_format=torch.channels_last)
+        return ImageList(batch, [(batch.shape[-2], batch.shape[-1])] * len(images)), targets
+
+    def postprocess(self, detections: Targets, _sizes: object, _original_sizes: object) -> Targets:
+        """Boxes are in the pictures' own pixels already."""
+        return detections
+
+
+def build_detector(config: dict[str, Any]) -> FasterRCNN:
+    """A detector with fresh weights.
+
+    `config` has `classes` (names; a label is an index into them), `channels` and `network`
+    (a dumped `DetectorParams`). torchvision counts the background as class 0, so inside the network
+    labels are one higher; `detect` and `targets` translate.
+    """
+    params = DetectorParams.model_validate(config["network"])
+    backbone = Backbone(config["channels"], params)
+    anchors = AnchorGenerator((tuple(params.anchor_sizes),), (tuple(params.anchor_ratios),))
+    network = FasterRCNN(
+        backbone,
+        rpn_anchor_generator=anchors,
+        rpn_head=RPNHead(backbone.out_channels, anchors.num_anchors_per_location()[0]),
+        rpn_pre_nms_top_n_train=2 * params.proposals_train,
+        rpn_pre_nms_top_n_test=2 * params.proposals_test,
+        rpn_post_nms_top_n_train=params.proposals_train,
+        rpn_post_nms_top_n_test=params.proposals_test,
+        rpn_batch_size_per_image=params.rpn_batch,
+        box_head=RoIHead(backbone.out_channels, params.roi_size, params.roi_hidden),
+        box_predictor=FastRCNNPredictor(params.roi_hidden, len(config["classes"]) + 1),
+        box_batch_size_per_image=params.roi_batch,
+        box_positive_fraction=params.roi_positive,
+        box_score_thresh=params.score_min,
+        box_nms_thresh=params.overlap_max,
+        box_detections_per_img=params.detections_max,
+    )
+    network.transform = _Stack()
+    network.roi_heads.box_roi_pool = SeparableRoIAlign(params.roi_size)
+    return network
+
+
+def load_detector(path: Path) -> FasterRCNN:
+    """The detector that train-detector wrote, in evaluation mode, on the CPU.
+
+    Raises:
+        ModelError: no such file, or no detector.
+
+    """
+    return load_model(path, kind="detector", build=build_detector)
+
+
+def to_tensor(images: npt.NDArray[np.uint8], compute: Compute) -> Tensor:
+    """Pictures [N, H, W, C] as the network takes them: [N, C, H, W], 0 to 1, on the device."""
+    batch = torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2)
+    return compute.images(batch).float().div(255)
+
+
+def to_targets(
+    boxes: list[npt.NDArray[np.float32]], labels: list[npt.NDArray[np.int64]], compute: Compute
+) -> Targets:
+    """Boxes [K, 4] (xyxy, pixels) and labels [K] of each picture as the network takes them."""
+    return [
+        {
+            "boxes": torch.from_numpy(picture_boxes).to(compute.device),
+            "labels": torch.from_numpy(picture_labels).to(compute.device) + 1,
+        }
+        for picture_boxes, picture_labels in zip(boxes, labels, strict=True)
+    ]
+
+
+@torch.inference_mode()
+def detect(
+    network: nn.Module, images: npt.NDArray[np.uint8], compute: Compute, batch_size: int
+) -> list[Detection]:
+    """Items found in each of the pictures [N, H, W, C], the surest first.
+
+    A picture's detections are boxes [K, 4] (xyxy, pixels), labels [K] (indices into the classes) and
+    scores [K]. The network is left in evaluation mode.
+    """
+    network.eval()
+    found: list[Detection] = []
+    for start in range(0, len(images), batch_size):
+        batch = to_tensor(images[start : start + batch_size], compute)
+        with compute.autocast():
+            results = network(list(batch))
+        found += [_to_arrays(result) for result in results]
+    return found
+
+
+def _to_arrays(result: dict[str, Tensor]) -> Detection:
+    return (
+        result["boxes"].float().cpu().numpy(),
+        (result["labels"] - 1).cpu().numpy(),
+        result["scores"].float().cpu().numpy(),
+    )
