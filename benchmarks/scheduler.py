@@ -276,7 +276,7 @@ def report(rows: list[Measured], bars: list[Bar], rounds: int) -> str:
         "# The scheduler, measured",
         "",
         f"`python -m benchmarks.scheduler --rounds {rounds}` on {describe()}.",
-        f"Median of {rounds} (least to most), each in a fresh process and folder; memory of the largest process.",
+        f"Median of {rounds} (least to most), fresh process and folder each; memory of the largest process.",
         "",
         "| case | tool | seconds | peak MB | what it lacks |",
         "|---|---|---|---|---|",
