@@ -1,0 +1,209 @@
+"""Where a raw file can be had, and how it is written: streamed, checked, all of it or nothing.
+
+FileUnavailableError      the source does not have this file
+SourceUnavailableError    the source cannot be asked: no use in asking it for the next file
+WrongContentError         what was read is not what the hash promises
+"""
+
+import gzip
+import hashlib
+import os
+import shutil
+import subprocess
+import time
+import zlib
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, Protocol, cast
+
+import httpx
+
+CHUNK = 1 << 20  # bytes
+APT_SECONDS = 300  # 30 MB over a slow line
+PAUSES = (1.0, 4.0)  # seconds before the second and the third try
+
+
+class FileUnavailableError(Exception):
+    """The source does not have this file."""
+
+
+class SourceUnavailableError(Exception):
+    """The source cannot be asked."""
+
+
+class WrongContentError(Exception):
+    """The content is not what its hash promises."""
+
+
+class Source(Protocol):
+    """Something that has files by name; its string says for people what it is."""
+
+    def open(self, name: str, scratch: Path) -> AbstractContextManager[BinaryIO]:
+        """The unpacked bytes of the file `name`; `scratch` is a folder for what must be kept meanwhile.
+
+        Raises:
+            FileUnavailableError: it does not have the file.
+            SourceUnavailableError: it cannot be asked.
+
+        """
+
+
+@dataclass(frozen=True)
+class Folder:
+    """A folder that holds the files, gzipped or as they are."""
+
+    path: Path
+
+    def __str__(self) -> str:
+        return f"folder {self.path}"
+
+    def open(self, name: str, scratch: Path) -> AbstractContextManager[BinaryIO]:  # noqa: ARG002
+        """See `Source`."""
+        for candidate in (self.path / name, self.path / f"{name}.gz"):
+            if candidate.is_file():
+                return open_unpacked(candidate)
+        raise FileUnavailableError(f"holds neither {name} nor {name}.gz")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Debian:
+    """A Debian package: as installed, else downloaded and unpacked, which needs no root."""
+
+    package: str
+    path: str
+    """Of a file once the package is installed; "{name}" stands for the file's name."""
+
+    def __str__(self) -> str:
+        return f"Debian package {self.package}"
+
+    def open(self, name: str, scratch: Path) -> AbstractContextManager[BinaryIO]:
+        """See `Source`."""
+        path = Path(self.path.format(name=name))
+        if not path.is_file():
+            path = self._unpacked(scratch) / path.relative_to("/")
+        if not path.is_file():
+            raise FileUnavailableError(f"holds no {path.name}")
+        return open_unpacked(path)
+
+    def _unpacked(self, scratch: Path) -> Path:
+        """The folder with the package's files; downloaded at the first call."""
+        root = scratch / self.package
+        if not root.exists():
+            if not (shutil.which("apt-get") and shutil.which("dpkg-deb")):
+                raise SourceUnavailableError("not installed, and this system has no apt-get")
+            _call(["apt-get", "--quiet", "download", self.package], scratch)
+            (archive,) = scratch.glob(f"{self.package}_*.deb")
+            _call(["dpkg-deb", "--extract", str(archive), str(root)], scratch)
+        return root
+
+
+@dataclass(frozen=True)
+class Web:
+    """An address; "{name}" stands for the file's name."""
+
+    url: str
+    pauses: tuple[float, ...] = PAUSES
+
+    def __str__(self) -> str:
+        return self.url.format(name="...")
+
+    def open(self, name: str, scratch: Path) -> AbstractContextManager[BinaryIO]:
+        """See `Source`. A download that breaks off is tried again."""
+        url = self.url.format(name=name)
+        target = scratch / url.rpartition("/")[2]
+        for pause in (*self.pauses, None):
+            try:
+                _download(url, target)
+                break
+            except httpx.HTTPStatusError as error:
+                if not error.response.is_server_error:
+                    raise FileUnavailableError(f"answers {error.response.status_code} for {name}") from None
+                problem = f"answers {error.response.status_code}"
+            except httpx.TransportError as error:
+                problem = str(error) or type(error).__name__
+            if pause is None:
+                raise SourceUnavailableError(f"{problem} ({1 + len(self.pauses)} tries)")
+            time.sleep(pause)
+        return open_unpacked(target)
+
+
+def open_unpacked(path: Path) -> AbstractContextManager[BinaryIO]:
+    """The file's bytes, unpacked where its name ends in .gz."""
+    return _gunzipped(path) if path.suffix == ".gz" else path.open("rb")
+
+
+@contextmanager
+def _gunzipped(path: Path) -> Iterator[BinaryIO]:
+    try:
+        with gzip.open(path) as stream:
+            yield cast("BinaryIO", stream)
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise WrongContentError(f"{path.name} is broken: {error}") from None
+
+
+def write_checked(stream: BinaryIO, path: Path, md5: str) -> None:
+    """Write `stream` to `path`, which appears when all of it is there and has this hash, and not before.
+
+    Raises:
+        WrongContentError: another hash.
+
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    digest = hashlib.md5(usedforsecurity=False)  # DVC's choice
+    try:
+        with partial.open("wb") as file:
+            while chunk := stream.read(CHUNK):
+                digest.update(chunk)
+                file.write(chunk)
+            file.flush()
+            os.fsync(file.fileno())
+        if digest.hexdigest() != md5:
+            raise WrongContentError(f"md5 is {digest.hexdigest()}, expected {md5}")
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def file_md5(path: Path) -> str:
+    """The file's md5, as DVC writes it."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+
+
+def _download(url: str, target: Path) -> None:
+    """Write what `url` answers to `target`; httpx raises where less comes than was announced."""
+    # Unpacking is ours: a server that packs a second time on the way would be unpacked unseen.
+    headers = {"Accept-Encoding": "identity"}
+    with httpx.stream("GET", url, headers=headers, follow_redirects=True, timeout=30) as response:
+        response.raise_for_status()
+        with target.open("wb") as file:
+            for chunk in response.iter_raw(CHUNK):
+                file.write(chunk)
+
+
+def _call(command: list[str], folder: Path) -> None:
+    """Run `command` in `folder`.
+
+    Raises:
+        SourceUnavailableError: with its last line of output, where it fails or takes too long.
+
+    """
+    try:
+        subprocess.run(
+            command,
+            cwd=folder,
+            check=True,
+            timeout=APT_SECONDS,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+    except subprocess.TimeoutExpired:
+        raise SourceUnavailableError(f"{command[0]} took more than {APT_SECONDS} s") from None
+    except subprocess.CalledProcessError as error:
+        lines = error.stdout.strip().splitlines() or ["it failed without a word"]
+        raise SourceUnavailableError(f"{command[0]}: {lines[-1]}") from None

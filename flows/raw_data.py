@@ -1,0 +1,253 @@
+"""Obtain raw data: from DVC, else from where the .dvc file's own `meta` says, checked against its hashes.
+
+A .dvc file under data/raw says what its files are (`outs`) and where they can be had:
+
+    meta:
+      sources:
+        debian: {package: dataset-fashion-mnist, path: "/usr/share/datasets/fashion-mnist/{name}.gz"}
+        url: http://example.org/{name}.gz
+
+RawDataError              also: the .dvc file is not usable
+├── WrongFileError        a file is not what its hash promises
+└── NoSourceError         every source was asked in vain
+"""
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import yaml
+from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
+
+from flows.data_sources import (
+    Debian,
+    FileUnavailableError,
+    Folder,
+    Source,
+    SourceUnavailableError,
+    Web,
+    WrongContentError,
+    file_md5,
+    write_checked,
+)
+from flows.errors import DarkroomError
+
+IN_PLACE = "in place"
+FOLDER_VARIABLE = "DARKROOM_DATA"
+
+Remark = Callable[[str], None]
+
+
+class RawDataError(DarkroomError):
+    """Raw data cannot be had as the .dvc file promises it."""
+
+
+class WrongFileError(RawDataError):
+    """A file's hash is not the pinned one."""
+
+
+class NoSourceError(RawDataError):
+    """No source gave a file."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Fetched:
+    """Where a file came from."""
+
+    path: Path
+    origin: str
+    """For people: "in place", "DVC's cache", a folder, a package, an address."""
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")  # a .dvc file has keys that only DVC reads
+
+
+class _Out(_Section):
+    path: str
+    md5: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]  # a folder's hash ends in .dir
+
+
+class _DebianPackage(_Section):
+    package: str
+    path: str
+
+
+class _Sources(_Section):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    debian: _DebianPackage | None = None
+    url: str | None = None
+
+
+class _Meta(_Section):
+    sources: _Sources
+
+
+class _DvcFile(_Section):
+    wdir: str = "."
+    outs: list[_Out]
+    meta: _Meta
+
+
+def fetch_all(repo: Path, *, folder: Path | None = None, remark: Remark = lambda _: None) -> list[Fetched]:
+    """Obtain the files of every .dvc file under data/raw of `repo` that names sources.
+
+    `folder` is one that the user names, else the one in DARKROOM_DATA: it may hold the files as they are
+    or gzipped. `remark` is told, in one line each, which source failed and why.
+
+    Raises:
+        RawDataError: a file is wrong, or no source has it; what was obtained before stays.
+
+    """
+    named = os.environ.get(FOLDER_VARIABLE)
+    folder = folder or (Path(named) if named else None)
+    if folder is not None and not folder.is_dir():
+        raise RawDataError(f"{folder}: no such folder; name one that holds the raw files")
+    return [
+        fetched
+        for dvc_file in sorted((repo / "data" / "raw").glob("**/*.dvc"))
+        for fetched in fetch(dvc_file, repo=repo, folder=folder, remark=remark)
+    ]
+
+
+def fetch(
+    dvc_file: Path, *, repo: Path, folder: Path | None = None, remark: Remark = lambda _: None
+) -> list[Fetched]:
+    """Obtain the files of one .dvc file; none where it names no sources. See `fetch_all`."""
+    pinned = _read(dvc_file)
+    if pinned is None:
+        return []
+    wanted = {dvc_file.parent / pinned.wdir / out.path: out.md5 for out in pinned.outs}
+    origins = {path: IN_PLACE for path, md5 in wanted.items() if _is_in_place(path, md5)}
+    for origin, path in _from_dvc(dvc_file, repo, wanted, remark):
+        origins[path] = origin
+    sources = _sources(pinned.meta.sources, folder)
+    missing = {path: md5 for path, md5 in wanted.items() if path not in origins}
+    for source, path in _from_sources(sources, missing, remark):
+        origins[path] = str(source)
+    lacking = [path.name for path in wanted if path not in origins]
+    if lacking:
+        raise NoSourceError(f"{dvc_file}: nothing gave {', '.join(lacking)}: {_ways(pinned.meta.sources)}")
+    _tell_dvc(dvc_file, repo)
+    return [Fetched(path=path, origin=origins[path]) for path in wanted]
+
+
+def _read(dvc_file: Path) -> _DvcFile | None:
+    """The .dvc file, or None where it names no sources."""
+    document = yaml.safe_load(dvc_file.read_text(encoding="utf-8"))
+    if not isinstance(document, dict) or "sources" not in (document.get("meta") or {}):
+        return None
+    try:
+        return _DvcFile.model_validate(document)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        where = ".".join(map(str, problem["loc"]))
+        raise RawDataError(f"{dvc_file}: {where}: {problem['msg']}, got {problem['input']!r}") from None
+
+
+def _is_in_place(path: Path, md5: str) -> bool:
+    """Whether the file is there; one that is there and wrong is the user's, so it is never replaced."""
+    if not path.exists():
+        return False
+    if (got := file_md5(path)) != md5:
+        raise WrongFileError(
+            f"{path}: md5 is {got}, expected {md5}; delete or move it and `darkroom fetch` obtains it anew"
+        )
+    return True
+
+
+def _from_dvc(
+    dvc_file: Path, repo: Path, wanted: dict[Path, str], remark: Remark
+) -> Iterator[tuple[str, Path]]:
+    """Let DVC bring what is missing, from its cache, then from a remote; what it brought, and from where."""
+    for origin, command in (("DVC's cache", "checkout"), ("a DVC remote", "pull")):
+        missing = {path: md5 for path, md5 in wanted.items() if not path.exists()}
+        if not missing or (command == "pull" and not _dvc(repo, "remote", "list").stdout.strip()):
+            return
+        result = _dvc(repo, command, "--quiet", "--allow-missing", str(dvc_file.resolve()))
+        if result.returncode != 0:
+            remark(f"{origin}: {_last_line(result.stderr)}")
+        for path, md5 in missing.items():
+            if not path.exists():
+                continue
+            if (got := file_md5(path)) == md5:
+                yield origin, path
+            else:
+                path.unlink()
+                remark(f"{origin}: gave a wrong {path.name}: md5 is {got}, expected {md5}")
+
+
+def _sources(named: _Sources, folder: Path | None) -> list[Source]:
+    sources: list[Source] = [Folder(folder)] if folder is not None else []
+    if named.debian is not None:
+        sources.append(Debian(package=named.debian.package, path=named.debian.path))
+    if named.url is not None:
+        sources.append(Web(named.url))
+    return sources
+
+
+def _from_sources(
+    sources: list[Source], missing: dict[Path, str], remark: Remark
+) -> Iterator[tuple[Source, Path]]:
+    """Ask each source in turn for what the ones before it did not give; what it gave."""
+    missing = dict(missing)
+    with tempfile.TemporaryDirectory(prefix="darkroom-") as scratch:
+        for source in sources:
+            try:
+                for path, md5 in list(missing.items()):
+                    if _obtain(source, path, md5, Path(scratch), remark):
+                        del missing[path]
+                        yield source, path
+            except SourceUnavailableError as error:
+                remark(f"{source}: {error}")
+
+
+def _obtain(source: Source, path: Path, md5: str, scratch: Path, remark: Remark) -> bool:
+    """Whether the source gave the file. Only what the user names is not passed over when it is wrong."""
+    try:
+        with source.open(path.name, scratch) as stream:
+            write_checked(stream, path, md5)
+    except WrongContentError as error:
+        message = f"{source}: gave a wrong {path.name}: {error}"
+        if isinstance(source, Folder):
+            raise WrongFileError(f"{message}; replace it, or leave the folder out") from None
+        remark(message)
+    except FileUnavailableError as error:
+        remark(f"{source}: {error}")
+    else:
+        return True
+    return False
+
+
+def _tell_dvc(dvc_file: Path, repo: Path) -> None:
+    """Put the files into DVC's cache where they are not yet, so that status is clean and push works."""
+    target = str(dvc_file.resolve())
+    if _dvc(repo, "status", "--quiet", target).returncode == 1:  # changed; another code: DVC is busy
+        result = _dvc(repo, "commit", "--quiet", "--force", target)
+        if result.returncode != 0:
+            raise RawDataError(f"{dvc_file}: DVC does not take the files: {_last_line(result.stderr)}")
+
+
+def _dvc(repo: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "dvc", *arguments]
+    return subprocess.run(command, cwd=repo, capture_output=True, text=True, check=False)
+
+
+def _last_line(output: str) -> str:
+    return (output.strip().splitlines() or ["it failed without a word"])[-1].removeprefix("ERROR: ")
+
+
+def _ways(sources: _Sources) -> str:
+    """What a user can do when no source gave a file."""
+    ways = ["name a folder that holds them, gzipped or not (`darkroom fetch --from FOLDER`)"]
+    if sources.debian is not None:
+        ways.append(f"install the Debian package {sources.debian.package}")
+    if sources.url is not None:
+        ways.append(f"make {sources.url.partition('{name}')[0]} reachable")
+    return ", or ".join([*ways, "configure a DVC remote that has them (`dvc remote add`)"])
