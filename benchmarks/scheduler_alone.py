@@ -10,7 +10,7 @@ from flows.run import RunOptions, run_pipeline
 def main(jobs: int = 2) -> None:
     """Run the whole pipeline; exit 1 if a stage failed."""
     report = run_pipeline(RunOptions(repo=Path.cwd(), jobs=jobs))
-    sys.exit(0 if report.ok else 1)
+    sys.exit(0 if report.well else 1)
 
 
 if __name__ == "__main__":
