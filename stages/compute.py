@@ -4,11 +4,14 @@ import os
 import random
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import torch
 
 from stages.params import ComputeParams
+
+Network = TypeVar("Network", bound=torch.nn.Module)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -27,7 +30,7 @@ class Compute:
         """Images [N, C, H, W] on the device, channels last in memory: convolutions want it so."""
         return images.to(self.device, memory_format=torch.channels_last, non_blocking=True)
 
-    def network(self, network: torch.nn.Module) -> torch.nn.Module:
+    def network(self, network: Network) -> Network:
         """The network on the device, its weights channels last."""
         # torch's stubs lack this overload of Module.to
         return network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]

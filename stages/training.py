@@ -1,0 +1,99 @@
+"""What all training stages share: order of batches, one-cycle schedule, checked losses, history, progress."""
+
+import math
+import sys
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+import pandas as pd
+import torch
+from torch import Tensor
+from torch.optim.lr_scheduler import OneCycleLR
+from tqdm import tqdm
+
+from stages.checkpoints import write_atomically
+from stages.errors import TrainingError
+
+Batch = TypeVar("Batch")
+
+
+def epoch_generator(seed: int, epoch: int) -> torch.Generator:
+    """A generator whose numbers depend on `seed` and `epoch` alone, not on what was drawn before."""
+    # The epoch in the low bits: runs whose seeds differ by one must not share epochs.
+    return torch.Generator().manual_seed((seed << 16) + epoch)
+
+
+def batch_count(count: int, batch_size: int) -> int:
+    """How many batches `shuffled_batches` makes."""
+    return max(1, count // batch_size)
+
+
+def shuffled_batches(count: int, batch_size: int, *, seed: int, epoch: int) -> Iterator[Tensor]:
+    """Indices 0..count-1, shuffled, in batches of exactly `batch_size`, or in one where there are fewer.
+
+    What does not fill a batch is left to another epoch: a batch of one would upset batch normalisation.
+    """
+    order = torch.randperm(count, generator=epoch_generator(seed, epoch))
+    for batch in range(batch_count(count, batch_size)):
+        yield order[batch * batch_size : (batch + 1) * batch_size]
+
+
+def one_cycle(
+    optimizer: torch.optim.Optimizer, *, steps: int, warmup: float, peaks: float | list[float]
+) -> OneCycleLR:
+    """Learning rates that rise to `peaks` over the first `warmup` of the steps, then fall to about zero.
+
+    One peak for all parameter groups, or one each.
+    L. Smith and N. Topin 2018, https://arxiv.org/abs/1708.07120.
+    """
+    return OneCycleLR(
+        optimizer,
+        max_lr=peaks,
+        total_steps=steps + 1,  # torch counts the state before the first step
+        pct_start=warmup,
+        anneal_strategy="linear",
+        cycle_momentum=False,
+        div_factor=10,
+        final_div_factor=1e3,
+    )
+
+
+def finite(loss: Tensor, *, epoch: int, step: int) -> float:
+    """`loss` as a number.
+
+    Raises:
+        TrainingError: it is not one.
+
+    """
+    value = loss.item()
+    if not math.isfinite(value):
+        raise TrainingError(
+            f"epoch {epoch}, step {step}: the loss is {value}; lower the learning rate in params.yaml"
+        )
+    return value
+
+
+def write_history(path: Path, rows: Sequence[dict[str, float]]) -> None:
+    """The rows, one an epoch, as CSV: what `dvc plots` reads."""
+    write_atomically(path, pd.DataFrame(rows).to_csv(index=False, float_format="%.6g").encode())
+
+
+class Progress:
+    """Progress on stderr: a line an epoch, and on a terminal a bar within the epoch."""
+
+    def __init__(self, epochs: int) -> None:
+        self._epochs = epochs
+        self._started = time.monotonic()
+
+    def batches(self, batches: Iterable[Batch], *, total: int, epoch: int) -> Iterable[Batch]:
+        """The batches, counted on a terminal."""
+        # disable=None: only on a terminal
+        return tqdm(batches, f"epoch {epoch}/{self._epochs}", total, leave=False, disable=None)
+
+    def epoch_done(self, epoch: int, **figures: float) -> None:
+        """Say the epoch's figures and the time left, judged by the mean epoch so far."""
+        left = (time.monotonic() - self._started) / epoch * (self._epochs - epoch)
+        said = " ".join(f"{name.replace('_', ' ')} {value:.4f}" for name, value in figures.items())
+        tqdm.write(f"epoch {epoch}/{self._epochs} {said} left {left:.0f} s", file=sys.stderr)
