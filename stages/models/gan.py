@@ -29,6 +29,14 @@ class Generator(nn.Module):
         self, *, size: int, channels: int, classes: int, latent: int, embedding: int, width: int
     ) -> None:
         super().__init__()
+        self.config = {
+            "size": size,
+            "channels": channels,
+            "classes": classes,
+            "latent": latent,
+            "embedding": embedding,
+            "width": width,
+        }
         base, doublings = coarsest(size)
         self.latent = latent
         self.embed = nn.Embedding(classes, embedding)
@@ -126,7 +134,6 @@ def draw_latents(number: int, dimensions: int, *, seed: int) -> Tensor:
     return torch.randn(number, dimensions, generator=torch.Generator().manual_seed(seed))
 
 
-@torch.inference_mode()
 def generate(
     network: Generator, labels: npt.NDArray[np.int64], *, seed: int, compute: Compute, batch_size: int
 ) -> npt.NDArray[np.uint8]:
@@ -134,16 +141,20 @@ def generate(
 
     Latents are drawn for all of them at once: a picture depends on the seed and on its row.
     """
-    network = network.to(compute.device).eval()
     latents = torch.split(draw_latents(len(labels), network.latent, seed=seed), batch_size)
     chosen = torch.split(torch.from_numpy(labels), batch_size)
-    pictures = [_picture(network, z, y, compute) for z, y in zip(latents, chosen, strict=True)]
-    return np.concatenate(pictures)
+    return np.concatenate([render(network, z, y, compute) for z, y in zip(latents, chosen, strict=True)])
 
 
-def _picture(network: Generator, latents: Tensor, labels: Tensor, compute: Compute) -> npt.NDArray[np.uint8]:
+@torch.inference_mode()
+def render(network: Generator, latents: Tensor, labels: Tensor, compute: Compute) -> npt.NDArray[np.uint8]:
+    """Pictures uint8 [N, H, W, C] of latents [N, Z] and labels int64 [N]; the network is left as it was."""
+    training = network.training
+    network.to(compute.device).eval()
     with compute.autocast():
-        images = network(latents.to(compute.device), labels.to(compute.device))  # [N, C, H, W]
-    scaled = ((images + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
-    pixels: npt.NDArray[np.uint8] = scaled.permute(0, 2, 3, 1).cpu().numpy()
+        images = network(latents.to(compute.device), labels.to(compute.device))  # [N, C, H, W] in -1..1
+    network.train(training)
+    pixels: npt.NDArray[np.uint8] = (
+        ((images + 1) * 127.5).round().to(torch.uint8).permute(0, 2, 3, 1).contiguous().cpu().numpy()
+    )
     return pixels

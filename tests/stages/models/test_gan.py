@@ -1,0 +1,112 @@
+"""The generator and the discriminator through their public doors."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from stages.checkpoints import save_model
+from stages.compute import Compute, prepare
+from stages.errors import DataError, ModelError
+from stages.models.gan import (
+    Generator,
+    build_discriminator,
+    build_generator,
+    coarsest,
+    generate,
+    load_generator,
+    render,
+)
+from stages.params import ComputeParams
+
+PICTURES = {"size": 12, "channels": 3, "classes": 4}
+
+
+@pytest.fixture
+def compute() -> Compute:
+    return prepare(ComputeParams(seed=0, threads=1, precision="float32"))
+
+
+@pytest.fixture
+def generator(compute: Compute) -> Generator:
+    return generator_of().eval()
+
+
+def generator_of(**changes: Any) -> Generator:
+    return build_generator(PICTURES | {"latent": 5, "embedding": 3, "width": 4} | changes)
+
+
+@pytest.mark.parametrize(("size", "expected"), [(28, (7, 2)), (64, (8, 3)), (30, (15, 1)), (2, (1, 1))])
+def test_coarsest_halves_until_small_or_odd(size: int, expected: tuple[int, int]) -> None:
+    assert coarsest(size) == expected
+
+
+def test_odd_sizes_are_refused() -> None:
+    with pytest.raises(DataError, match="side 27"):
+        generator_of(size=27)
+
+
+@pytest.mark.parametrize("size", [28, 32, 40])
+def test_pictures_have_the_shape_and_range_promised(compute: Compute, size: int) -> None:
+    images = generator_of(size=size)(3 * torch.randn(6, 5), torch.arange(6) % 4)
+    assert images.shape == (6, 3, size, size)
+    assert images.dtype == torch.float32
+    assert -1 <= images.min() < images.max() <= 1
+
+
+def test_generate_repeats_with_its_seed_whatever_the_batch(compute: Compute, generator: Generator) -> None:
+    labels = np.arange(10) % 4
+
+    def pictures(seed: int, batch_size: int) -> np.ndarray[Any, Any]:
+        return generate(generator, labels, seed=seed, compute=compute, batch_size=batch_size)
+
+    first = pictures(seed=1, batch_size=10)
+    assert first.shape == (10, 12, 12, 3)
+    assert first.dtype == np.uint8
+    np.testing.assert_array_equal(first, pictures(seed=1, batch_size=10))
+    # Batches of another size may round otherwise in the last bit: one grey level at the most.
+    assert np.abs(first.astype(int) - pictures(seed=1, batch_size=3)).max() <= 1
+    assert np.abs(first.astype(int) - pictures(seed=2, batch_size=10)).max() > 1
+
+
+def test_the_label_changes_the_picture(compute: Compute, generator: Generator) -> None:
+    latents = torch.randn(1, 5).repeat(4, 1)
+    images = render(generator, latents, torch.arange(4), compute)
+    assert len(np.unique(images, axis=0)) == 4
+
+
+def test_rendering_leaves_a_training_network_training(compute: Compute, generator: Generator) -> None:
+    before = {name: value.clone() for name, value in generator.state_dict().items()}
+    render(generator.train(), torch.randn(2, 5), torch.arange(2), compute)
+    assert generator.training
+    assert all(torch.equal(before[name], value) for name, value in generator.state_dict().items())
+
+
+def test_a_saved_generator_makes_the_same_pictures(
+    compute: Compute, generator: Generator, tmp_path: Path
+) -> None:
+    path, labels = tmp_path / "generator.safetensors", np.arange(4)
+    save_model(path, generator, kind="generator", config=generator.config)
+    loaded = load_generator(path)
+    np.testing.assert_array_equal(
+        generate(generator, labels, seed=3, compute=compute, batch_size=4),
+        generate(loaded, labels, seed=3, compute=compute, batch_size=4),
+    )
+
+
+def test_a_model_of_another_kind_is_refused(generator: Generator, tmp_path: Path) -> None:
+    save_model(tmp_path / "other", generator, kind="classifier", config=generator.config)
+    with pytest.raises(ModelError, match="a generator was asked for"):
+        load_generator(tmp_path / "other")
+
+
+def test_the_discriminator_judges_realness_by_class_and_names_the_class(compute: Compute) -> None:
+    discriminator = build_discriminator(PICTURES | {"width": 4, "hidden": 16})
+    images, labels = torch.randn(1, 3, 12, 12).repeat(4, 1, 1, 1), torch.arange(4)
+    realness, logits = discriminator.eval()(images, labels)
+    assert realness.shape == (4,)
+    assert logits.shape == (4, 4)
+    assert len(realness.unique()) == 4  # one picture, four classes asked for
+    torch.testing.assert_close(logits, logits[:1].expand(4, -1))  # which class it is does not depend on that
