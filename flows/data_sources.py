@@ -124,7 +124,8 @@ class Web:
             except httpx.TransportError as error:
                 problem = str(error) or type(error).__name__
             if pause is None:
-                raise SourceUnavailableError(f"{problem} ({1 + len(self.pauses)} tries)")
+                tries = "1 try" if not self.pauses else f"{1 + len(self.pauses)} tries"
+                raise SourceUnavailableError(f"{problem} ({tries})")
             time.sleep(pause)
         return open_unpacked(target)
 

@@ -172,11 +172,12 @@ def _from_dvc(
             return
         result = _dvc(repo, command, "--quiet", "--allow-missing", str(dvc_file.resolve()))
         if result.returncode != 0:
-            remark(f"{origin}: {_last_line(result.stderr)}")
+            remark(f"{origin}: {_complaint(result.stderr)}")
         for path, md5 in missing.items():
             if not path.exists():
-                continue
-            if (got := file_md5(path)) == md5:
+                if command == "pull" and result.returncode == 0:
+                    remark(f"{origin}: lacks {path.name}")
+            elif (got := file_md5(path)) == md5:
                 yield origin, path
             else:
                 path.unlink()
@@ -231,7 +232,7 @@ def _tell_dvc(dvc_file: Path, repo: Path) -> None:
     if _dvc(repo, "status", "--quiet", target).returncode == 1:  # changed; another code: DVC is busy
         result = _dvc(repo, "commit", "--quiet", "--force", target)
         if result.returncode != 0:
-            raise RawDataError(f"{dvc_file}: DVC does not take the files: {_last_line(result.stderr)}")
+            raise RawDataError(f"{dvc_file}: DVC does not take the files: {_complaint(result.stderr)}")
 
 
 def _dvc(repo: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -239,8 +240,11 @@ def _dvc(repo: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=repo, capture_output=True, text=True, check=False)
 
 
-def _last_line(output: str) -> str:
-    return (output.strip().splitlines() or ["it failed without a word"])[-1].removeprefix("ERROR: ")
+def _complaint(output: str) -> str:
+    """DVC's error out of what it says around it."""
+    lines = output.strip().splitlines() or ["it failed without a word"]
+    errors = [line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR: ")]
+    return (errors or lines)[-1]
 
 
 def _ways(sources: _Sources) -> str:
