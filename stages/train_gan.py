@@ -184,12 +184,17 @@ def train(
     """The averaged generator and a row of figures per epoch.
 
     Raises:
-        DataError: fewer pictures than a batch.
+        DataError: fewer pictures than a batch, or oblong ones.
         TrainingError: a loss is not finite.
 
     """
     if len(split.images) < params.batch_size:
         raise DataError(f"{len(split.images)} training pictures, less than train-gan.batch_size: lower it")
+    height, width = split.images.shape[1:3]
+    if height != width:
+        raise DataError(
+            f"pictures of {height}x{width}: the generator makes square ones; preprocess to a square"
+        )
     images = torch.tensor(split.images).permute(0, 3, 1, 2)  # [N, H, W, C] -> [N, C, H, W], channels last
     labels = torch.from_numpy(split.labels)
     networks = _adversaries(split, params, compute)
@@ -209,13 +214,14 @@ def relative_spread(network: Generator, split: ClassificationSplit, compute: Com
     sample = np.linspace(0, len(split.images) - 1, min(SPREAD_SAMPLE, len(split.images))).astype(np.int64)
     labels = split.labels[sample]
     generated = generate(network, labels, seed=seed, compute=compute, batch_size=SPREAD_SAMPLE)
-    return _spread(generated, labels) / _spread(split.images[sample], labels)
+    # Real pictures that are all alike would divide by nought: one grey level at the least.
+    return _spread(generated, labels) / max(_spread(split.images[sample], labels), 1.0)
 
 
 def _spread(images: npt.NDArray[np.uint8], labels: npt.NDArray[np.int64]) -> float:
     flat = torch.tensor(images).flatten(1).float()  # [N, H * W * C]
-    distances = [F.pdist(flat[labels == label]) for label in np.unique(labels)]
-    return float(torch.cat(distances).mean())
+    distances = torch.cat([F.pdist(flat[labels == label]) for label in np.unique(labels)])
+    return float(distances.sum() / max(len(distances), 1))
 
 
 def draw_sheet(network: Generator, classes: list[str], compute: Compute, *, columns: int, seed: int) -> Image:
