@@ -71,7 +71,10 @@ def main(
     seed = load_params(params, "compute", ComputeParams).seed
     given, test = (read_labelled(raw, name, values.classes) for name in ("train", "t10k"))
     kept, refused = sift(given, test)
-    train, val = split(given.rows(kept), values.val_fraction, seed)
+    sifted = given.rows(kept)
+    for name, pictures in (("train", sifted), ("t10k", test)):
+        refuse_empty_classes(raw / name, pictures, values.classes)
+    train, val = split(sifted, values.val_fraction, seed)
     splits: dict[Split, Labelled] = {"train": train, "val": val, "test": test}
     scenes = compose(splits, values.scenes, seed)
     write_classification(classification, splits, values.classes)
@@ -129,6 +132,16 @@ def sift(given: Labelled, test: Labelled) -> tuple[npt.NDArray[np.int64], dict[s
             seen.add(key)
             kept.append(row)
     return np.array(kept, dtype=np.int64), refused
+
+
+def refuse_empty_classes(source: Path, pictures: Labelled, classes: list[str]) -> None:
+    """Raise DataError where a class has no picture: it could neither be learned nor measured."""
+    empty = sorted(set(range(len(classes))) - set(pictures.labels.tolist()))
+    if empty:
+        names = ", ".join(classes[label] for label in empty)
+        raise DataError(
+            f"{source}-*: no picture of {names}; remove it from preprocess.classes or add pictures"
+        )
 
 
 def split(given: Labelled, val_fraction: float, seed: int) -> tuple[Labelled, Labelled]:
