@@ -1,10 +1,29 @@
-"""Graph and states in, plan out: what will run, may run, is restored or up to date, why, and how long it will take."""
+"""Graph and states in, plan out: what will run, may run, is restored or up to date, why, and how long."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import statistics
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
+
+from flows.resources import StageMeta
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Node:
+    """One stage of the graph, in the serial order of its fellows."""
+
+    name: str
+    needs: tuple[str, ...] = ()
+    """Must be well before this one is looked at."""
+    after: tuple[str, ...] = ()
+    """Must be settled, well or not, before this one is looked at: they share paths without an edge."""
+    executes: bool = True
+    """Whether it has a command that can be executed (no .dvc file, not frozen)."""
+    meta: StageMeta = field(default_factory=StageMeta)
 
 
 class Action(StrEnum):
@@ -60,3 +79,28 @@ class Plan:
             "seconds": self.seconds,
             "critical_path": list(self.critical_path),
         }
+
+
+def remaining_seconds(nodes: Sequence[Node], seconds: Mapping[str, float]) -> dict[str, float]:
+    """For each stage the expected length of the longest path from its start to the end of the run.
+
+    A stage without a past counts as the median of those that have one.
+    """
+    usual = statistics.median(seconds.values()) if seconds else 1.0
+    longest: dict[str, float] = {}
+    after: dict[str, float] = {}
+    for node in reversed(nodes):
+        own = seconds.get(node.name, usual) if node.executes else 0.0
+        longest[node.name] = own + after.get(node.name, 0.0)
+        for other in node.needs:
+            after[other] = max(after.get(other, 0.0), longest[node.name])
+    return longest
+
+
+def widest(nodes: Sequence[Node]) -> int:
+    """How many stages can run at once, at least: the most stages on one level of the graph."""
+    level: dict[str, int] = {}
+    for node in nodes:
+        level[node.name] = 1 + max((level[other] for other in node.needs), default=0)
+    counts = Counter(level[node.name] for node in nodes if node.executes)
+    return max(counts.values(), default=1)

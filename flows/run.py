@@ -2,15 +2,43 @@
 
 from __future__ import annotations
 
+import contextlib
+import datetime
+import os
 import threading
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from flows import stage_process
-from flows.events import Event, Outcome, StageFinished, ignore
-from flows.plan import Plan
-from flows.stage_process import StageJob, StageResult
+from flows.dvc_repo import Selection, Workspace
+from flows.errors import StageError
+from flows.events import (
+    Event,
+    Outcome,
+    RunFinished,
+    RunStarted,
+    StageFinished,
+    StageLine,
+    StageStarted,
+    ignore,
+)
+from flows.history import History
+from flows.plan import Node, Plan, remaining_seconds, widest
+from flows.resources import HostPool, Lease, host_cpus, host_memory, refuse_too_large
+from flows.scheduler import Scheduler, Settled
+from flows.stage_process import Ending, StageJob, StageResult
+
+STATE_FOLDER = ".darkroom"
+
+
+def make_state_folder(folder: Path) -> None:
+    """The folder for logs and history; it keeps itself out of git."""
+    folder.mkdir(exist_ok=True)
+    ignore_file = folder / ".gitignore"
+    if not ignore_file.exists():
+        ignore_file.write_text("*\n", encoding="utf-8")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -34,6 +62,18 @@ class RunOptions:
     stop: threading.Event = field(default_factory=threading.Event)
     """Set it (Ctrl-C, a cancelled flow): nothing more starts, what runs is ended, what finished stays."""
 
+    def selection(self) -> Selection:
+        """The part that DVC decides."""
+        return Selection(
+            targets=self.targets,
+            single_item=self.single_item,
+            downstream=self.downstream,
+            all_pipelines=self.all_pipelines,
+            force=self.force,
+            pull=self.pull,
+            no_commit=self.no_commit,
+        )
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunReport:
@@ -56,19 +96,148 @@ class RunReport:
         return {name: stage.outcome for name, stage in self.stages.items()}
 
 
+Execute = Callable[[StageJob], StageResult]
+Observe = Callable[[Event], None]
+
+
 def make_plan(options: RunOptions) -> Plan:
     """What a run with these options would do. Takes no lock of DVC's; works while a run goes on."""
     raise NotImplementedError
 
 
 def run_pipeline(
-    options: RunOptions,
-    *,
-    execute: Callable[[StageJob], StageResult] = stage_process.execute,
-    observe: Callable[[Event], None] = ignore,
+    options: RunOptions, *, execute: Execute = stage_process.execute, observe: Observe = ignore
 ) -> RunReport:
-    """Run what is not up to date; `execute` is called in a thread of its own for each stage that really executes.
+    """Run what is not up to date, each stage that executes by `execute` in a thread of its own.
 
-    A failing stage does not raise: it is in the report. Raises DarkroomError where nothing could be started at all.
+    A failing stage does not raise: it is in the report. Raises DarkroomError where nothing could be started.
+    While it runs the process's current directory is the repository's root.
     """
-    raise NotImplementedError
+    started = time.monotonic()
+    with contextlib.closing(Workspace(options.repo, options.selection())) as workspace:
+        nodes = workspace.load()
+        run = _Run(options, workspace, nodes, execute, observe)
+        with contextlib.chdir(workspace.root):
+            run.go()
+    seconds = time.monotonic() - started
+    report = RunReport(
+        run=run.name, plan=run.plan, stages=run.stages(), seconds=seconds, errors=tuple(run.errors)
+    )
+    observe(RunFinished(report.well, seconds))
+    return report
+
+
+class _Run:
+    """One run: the scheduler's `Work`, made of the workspace's."""
+
+    def __init__(
+        self,
+        options: RunOptions,
+        workspace: Workspace,
+        nodes: Sequence[Node],
+        execute: Execute,
+        observe: Observe,
+    ) -> None:
+        self.name = f"{datetime.datetime.now():%Y%m%d-%H%M%S}-{os.getpid()}"
+        self.errors: list[str] = []
+        self._options, self._workspace, self._nodes = options, workspace, {node.name: node for node in nodes}
+        self._execute, self._observe = execute, observe
+        self._folder = workspace.root / STATE_FOLDER
+        self._history = History(self._folder)
+        self._finished: dict[str, StageFinished] = {}
+        self._reasons: dict[str, tuple[str, ...]] = {}
+        self.plan = Plan((), None, ())
+
+    def go(self) -> None:
+        """Schedule all stages and return when each is settled."""
+        nodes, jobs = list(self._nodes.values()), self._options.jobs or host_cpus()
+        refuse_too_large(((f"{node.name}", node.meta.resources) for node in nodes), host_memory())
+        make_state_folder(self._folder)
+        self._observe(RunStarted(self.name, self.plan))
+        at_once = min(jobs, widest(nodes))
+        threads = max(1, host_cpus() // at_once)
+        Scheduler(
+            nodes,
+            self,
+            HostPool(jobs, host_cpus(), host_memory(), threads),
+            self._launch,
+            remaining=remaining_seconds(nodes, self._history.seconds()),
+            keep_going=self._options.keep_going,
+            stop=self._options.stop,
+            on_settled=self._settled,
+        ).run()
+
+    def stages(self) -> dict[str, StageFinished]:
+        """What became of each stage, in the serial order."""
+        return {name: self._finished[name] for name in self._nodes}
+
+    def locked(self) -> contextlib.AbstractContextManager[None]:
+        """DVC's repository lock."""
+        return self._workspace.locked()
+
+    def peek(self, name: str) -> Settled | None:
+        """Settle a stage that is up to date."""
+        try:
+            return self._workspace.peek(name)
+        except StageError as error:
+            return Settled(Outcome.FAILED, error=str(error))
+
+    def begin(self, name: str, lease: Lease) -> Settled | StageJob:
+        """DVC's part before the command, and the job where there is a command to be executed."""
+        try:
+            begun = self._workspace.begin(name)
+        except StageError as error:
+            return Settled(Outcome.FAILED, error=str(error))
+        if isinstance(begun, Settled):
+            return begun
+        self._reasons[name] = begun.reasons
+        node = self._nodes[name]
+        return StageJob(
+            name=name,
+            commands=begun.commands,
+            cwd=begun.cwd,
+            env={**begun.env, **lease.env},
+            reasons=begun.reasons,
+            needs=node.needs,
+            meta=node.meta,
+            log=self._folder / "logs" / self.name / f"{name.replace('/', '_')}.log",
+            on_line=lambda line: self._observe(StageLine(name, line)),
+            stop=self._options.stop,
+        )
+
+    def finish(self, name: str, result: StageResult) -> Settled:
+        """DVC's part after the command."""
+        reasons = self._reasons[name]
+        if not result.well:
+            self._workspace.abandon(name)
+            stopped = result.ending is Ending.STOPPED
+            outcome = Outcome.CANCELLED if stopped else Outcome.FAILED
+            return Settled(outcome, reasons, result.seconds, f"{name}: {result.describe()}")
+        try:
+            self._workspace.finish(name)
+        except StageError as error:
+            return Settled(Outcome.FAILED, reasons, result.seconds, str(error))
+        self._history.add(self.name, name, result.seconds)
+        return Settled(Outcome.RAN, reasons, result.seconds)
+
+    def record(self) -> None:
+        """Write dvc.lock."""
+        self._workspace.record()
+
+    def _launch(self, job: StageJob, done: Callable[[StageResult], None]) -> None:
+        self._observe(StageStarted(job.name, job.reasons))
+        threading.Thread(target=self._run_job, args=(job, done), name=job.name, daemon=True).start()
+
+    def _run_job(self, job: StageJob, done: Callable[[StageResult], None]) -> None:
+        try:
+            result = self._execute(job)
+        except Exception as error:  # whatever happens there, the run must hear of it
+            result = StageResult(ending=Ending.FAILED, error=f"could not be executed: {error}")
+        done(result)
+
+    def _settled(self, name: str, settled: Settled) -> None:
+        if settled.error and settled.outcome is Outcome.FAILED:
+            self.errors.append(settled.error)
+        event = StageFinished(name, settled.outcome, settled.reasons, settled.seconds, settled.error)
+        self._finished[name] = event
+        self._observe(event)

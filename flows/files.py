@@ -1,0 +1,24 @@
+"""Writing files whole or not at all."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+def write_text(path: Path, text: str, scratch: Path | None = None) -> None:
+    """Replace `path` by `text` in one step; a symbolic link keeps pointing where it did.
+
+    The half-written file lies in `scratch` where that is given (on the same file system), so that nobody who
+    lists the folder meanwhile sees it.
+    """
+    target = Path(os.path.realpath(path))
+    temporary = (scratch or target.parent) / f".{target.name}.{os.getpid()}.partial"
+    try:
+        with temporary.open("w", encoding="utf-8", newline="") as file:
+            file.write(text)
+        if target.exists():
+            temporary.chmod(target.stat().st_mode & 0o7777)
+        temporary.replace(target)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,222 @@
+"""Which stage starts when. Knows neither DVC nor Prefect nor processes: all of that comes as arguments.
+
+A stage is looked at when everything that it needs is well. It is settled at once if it is up to date;
+otherwise it starts as soon as its resources are free, the longest remaining path first. After a failure
+nothing more is started than a serial run would have reached before it; with `keep_going` everything is that
+does not depend on what failed.
+"""
+
+from __future__ import annotations
+
+import heapq
+import queue
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from threading import Event
+from typing import Protocol
+
+from flows.events import Outcome
+from flows.plan import Node
+from flows.resources import Lease, Pool, Resources
+from flows.stage_process import StageJob, StageResult
+
+_LOOK_SECONDS = 0.2
+_BUSY_SECONDS = 1.0
+
+
+class Busy(Exception):  # noqa: N818  (not an error: ask again later)
+    """Another process uses the stage's paths just now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """A stage that is done with, one way or another."""
+
+    outcome: Outcome
+    reasons: tuple[str, ...] = ()
+    seconds: float = 0.0
+    error: str | None = None
+
+
+class Work(Protocol):
+    """What is done with a stage, in the scheduler's own thread. `peek` and `begin` may raise Busy."""
+
+    def locked(self) -> AbstractContextManager[None]:
+        """Held around every other call, and not while the scheduler waits."""
+
+    def peek(self, name: str) -> Settled | None:
+        """Settle a stage that is up to date; None where there is something to do."""
+
+    def begin(self, name: str, lease: Lease) -> Settled | StageJob:
+        """Settle a stage without executing it, or make it ready to be executed."""
+
+    def finish(self, name: str, result: StageResult) -> Settled:
+        """Take over the results of an executed stage."""
+
+    def record(self) -> None:
+        """Make what was begun and finished since the last time durable."""
+
+
+Launch = Callable[[StageJob, Callable[[StageResult], None]], None]
+"""Execute a job somewhere else and call back, from any thread, with its result."""
+
+
+class Scheduler:
+    """One run of the stages in `nodes`, which stand in the serial order."""
+
+    def __init__(
+        self,
+        nodes: Sequence[Node],
+        work: Work,
+        pool: Pool,
+        launch: Launch,
+        *,
+        remaining: Mapping[str, float],
+        keep_going: bool,
+        stop: Event,
+        on_settled: Callable[[str, Settled], None],
+    ) -> None:
+        self._nodes = {node.name: node for node in nodes}
+        self._places = {node.name: place for place, node in enumerate(nodes)}
+        self._work, self._pool, self._launch = work, pool, launch
+        self._remaining, self._keep_going, self._stop, self._on_settled = (
+            remaining,
+            keep_going,
+            stop,
+            on_settled,
+        )
+        self._open = dict.fromkeys(self._nodes)  # not settled, in serial order
+        self._running: dict[str, Lease] = {}
+        self._done: queue.SimpleQueue[tuple[str, StageResult]] = queue.SimpleQueue()
+        self._waiting_for = {node.name: len(node.needs) + len(node.after) for node in nodes}
+        self._followers: dict[str, list[str]] = defaultdict(list)
+        self._dependents: dict[str, list[str]] = defaultdict(list)
+        for node in nodes:
+            for other in node.needs:
+                self._dependents[other].append(node.name)
+            for other in (*node.needs, *node.after):
+                self._followers[other].append(node.name)
+        # One heap for each kind of request: what does not fit keeps nobody waiting who asks for less.
+        self._ready: dict[Resources, list[tuple[int, float, int, str]]] = defaultdict(list)
+        self._peeked: set[str] = set()
+        self._busy: list[str] = []
+        for name, count in self._waiting_for.items():
+            if not count:
+                self._make_ready(name)
+
+    def run(self) -> None:
+        """Return when every stage is settled."""
+        while self._open:
+            with self._work.locked():
+                while self._collect() or self._start():
+                    pass
+            if self._open:
+                self._wait()
+
+    def _wait(self) -> None:
+        """Until a result is there, the run is told to stop, or a busy stage may be asked again."""
+        seconds = _BUSY_SECONDS if self._busy and not self._running else _LOOK_SECONDS
+        try:
+            self._done.put(self._done.get(timeout=seconds))
+        except queue.Empty:
+            for name in self._busy:
+                self._make_ready(name)
+            self._busy.clear()
+
+    def _collect(self) -> bool:
+        """Take over what finished, all of it before one record is written. False: nothing did."""
+        if self._stop.is_set():
+            self._cancel(lambda _: True)
+        finished = []
+        while not self._done.empty():
+            name, result = self._done.get()
+            finished.append((name, self._work.finish(name, result)))
+        if finished:
+            self._work.record()
+        for name, settled in finished:
+            self._pool.give(self._running.pop(name))
+            self._settle(name, settled)
+        return bool(finished)
+
+    def _start(self) -> bool:
+        """Look at the most urgent stage whose resources are free. False: there is none."""
+        heads = sorted((heap[0], kind) for kind, heap in self._ready.items() if heap)
+        for (*_, name), kind in heads:
+            if lease := self._pool.take(kind):
+                self._pop(kind)
+                if name in self._open:
+                    self._begin(name, lease)
+                else:
+                    self._pool.give(lease)
+                return True
+            if kind != Resources() and name not in self._peeked and self._peek(name, kind):
+                return True
+        return False
+
+    def _begin(self, name: str, lease: Lease) -> None:
+        try:
+            begun = self._work.begin(name, lease)
+        except Busy:
+            self._busy.append(name)
+            self._pool.give(lease)
+            return
+        if isinstance(begun, StageJob):
+            self._running[name] = lease
+            self._launch(begun, lambda result: self._done.put((name, result)))
+            return
+        self._pool.give(lease)
+        self._work.record()
+        self._settle(name, begun)
+
+    def _peek(self, name: str, kind: Resources) -> bool:
+        """A stage that waits for a scarce resource may turn out to need nothing. False: it does need it."""
+        if not (lease := self._pool.take(Resources())):
+            return False
+        self._pool.give(lease)
+        self._peeked.add(name)
+        try:
+            settled = self._work.peek(name)
+        except Busy:
+            return False
+        if settled is None:
+            return False
+        self._pop(kind)
+        self._settle(name, settled)
+        return True
+
+    def _pop(self, kind: Resources) -> None:
+        heapq.heappop(self._ready[kind])
+
+    def _make_ready(self, name: str) -> None:
+        node = self._nodes[name]
+        rank = (-node.meta.priority, -self._remaining[name], self._places[name], name)
+        heapq.heappush(self._ready[node.meta.resources], rank)
+
+    def _settle(self, name: str, settled: Settled) -> None:
+        if name not in self._open:
+            return
+        del self._open[name]
+        self._on_settled(name, settled)
+        if settled.outcome is Outcome.FAILED:
+            self._fail(name)
+        for follower in self._followers[name]:
+            self._waiting_for[follower] -= 1
+            if not self._waiting_for[follower] and follower in self._open:
+                self._make_ready(follower)
+
+    def _fail(self, name: str) -> None:
+        """Block what depends on it; without `keep_going` start nothing that serially comes after it."""
+        todo = list(self._dependents[name])
+        while todo:
+            other = todo.pop()
+            if other in self._open:
+                self._settle(other, Settled(Outcome.BLOCKED, error=f"{other}: not started, {name} failed"))
+                todo += self._dependents[other]
+        if not self._keep_going:
+            self._cancel(lambda other: self._places[other] > self._places[name])
+
+    def _cancel(self, chosen: Callable[[str], bool]) -> None:
+        for name in [name for name in self._open if chosen(name) and name not in self._running]:
+            self._settle(name, Settled(Outcome.CANCELLED))
