@@ -118,8 +118,8 @@ def compose_scenes(
         canvas = _background(rng, params.size, images.shape[3])
         placed = _place_items(rng, canvas, images, chosen, params)
         scene[:] = np.rint(canvas)
-        boxes.append(np.array(list(placed.values()), dtype=np.float32).reshape(-1, 4))
-        scene_labels.append(labels[list(placed)].astype(np.int64))
+        boxes.append(np.array([box for _, box in placed], dtype=np.float32).reshape(-1, 4))
+        scene_labels.append(np.array([labels[index] for index, _ in placed], dtype=np.int64))
     return Scenes(images=scenes, boxes=boxes, labels=scene_labels)
 
 
@@ -134,11 +134,11 @@ def _place_items(
     images: npt.NDArray[np.uint8],
     chosen: list[int],
     params: SceneParams,
-) -> dict[int, tuple[int, int, int, int]]:
-    """Paste the chosen pictures into `canvas` [S, S, C]; the box of each that found room."""
+) -> list[tuple[int, tuple[int, int, int, int]]]:
+    """Paste the chosen pictures into `canvas` [S, S, C]; those that found room, each with its box."""
     owner = np.full(canvas.shape[:2], -1)  # which item a pixel shows
     sizes: list[int] = []  # pixels of each item placed so far
-    placed = {}
+    placed = []
     for index in chosen:
         item = _cut_out(rng, images[index], params)
         if item is None:
@@ -152,7 +152,7 @@ def _place_items(
         window[:] = item.color + (1 - item.alpha) * window
         owner[y : y + height, x : x + width][item.mask] = len(sizes)
         sizes.append(int(item.mask.sum()))
-        placed[index] = (x, y, x + width, y + height)
+        placed.append((index, (x, y, x + width, y + height)))
     return placed
 
 

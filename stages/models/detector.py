@@ -4,6 +4,7 @@ Ren et al., "Faster R-CNN: Towards Real-Time Object Detection with Region Propos
 The head on top-down features: Lin et al., "Feature Pyramid Networks for Object Detection", 2017.
 """
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,11 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.models.detection.anchor_utils import AnchorGenerator
-from torchvision.models.detection.faster_rcnn import FasterRCNN, FastRCNNPredictor
+from torchvision.models.detection.faster_rcnn import FastRCNNPredictor
+from torchvision.models.detection.generalized_rcnn import GeneralizedRCNN
 from torchvision.models.detection.image_list import ImageList
-from torchvision.models.detection.rpn import RPNHead
+from torchvision.models.detection.roi_heads import RoIHeads
+from torchvision.models.detection.rpn import RegionProposalNetwork, RPNHead
 
 from stages.checkpoints import load_model
 from stages.compute import Compute
@@ -33,7 +36,7 @@ class DetectorParams(StageParams):
     """Channels after the stem (stride 2) and after each residual stage (strides 4, 8 and perhaps 16)."""
 
     features: int = Field(ge=8)
-    """Channels of the one feature map (stride 8) that proposals and RoI heads read."""
+    """Channels of the feature maps that proposals (stride 8) and RoI heads (stride 4) read."""
 
     anchor_sizes: list[float] = Field(min_length=1)
     """Sides of the square anchors, in pixels."""
@@ -93,36 +96,50 @@ def _conv(width_in: int, width_out: int, kernel: int, stride: int) -> nn.Sequent
 
 
 class Backbone(nn.Module):
-    """Pictures [N, C, H, W] to features [N, out_channels, H/8, W/8], every stage's map brought to stride 8."""
+    """Pictures [N, C, H, W] to a fine map [N, F, H/4, W/4] and a coarse one [N, F, H/8, W/8].
+
+    The coarse map is enough to find items; telling them apart asks for the fine one.
+    """
 
     def __init__(self, channels: int, params: DetectorParams) -> None:
         super().__init__()
         widths = params.widths
         self.stem = nn.Sequential(_conv(channels, widths[0], 3, 2), nn.ReLU())
-        self.stages = nn.ModuleList(
-            _Residual(narrow, wide, stride=2) for narrow, wide in zip(widths, widths[1:], strict=False)
-        )
-        self.laterals = nn.ModuleList(nn.Conv2d(width, params.features, 1) for width in widths[2:])
+        self.stages = nn.ModuleList(_Residual(narrow, wide, stride=2) for narrow, wide in pairwise(widths))
+        self.laterals = nn.ModuleList(nn.Conv2d(width, params.features, 1) for width in widths[1:])
         self.smooth = nn.Sequential(_conv(params.features, params.features, 3, 1), nn.ReLU())
         self.out_channels = params.features
 
-    def forward(self, images: Tensor) -> Tensor:
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        """Each map is its stage's with the coarser ones added, from the top down."""
         x, maps = self.stem(images), []
-        for stage in self.stages:
+        for stage, lateral in zip(self.stages, self.laterals, strict=True):
             x = stage(x)
-            maps.append(x)
-        merged = self.laterals[0](maps[1])  # stride 8
-        for lateral, coarse in zip(list(self.laterals)[1:], maps[2:], strict=True):
-            merged = merged + F.interpolate(lateral(coarse), size=merged.shape[-2:])
-        smooth: Tensor = self.smooth(merged)
-        return smooth
+            maps.append(lateral(x))
+        merged = maps.pop()
+        while len(maps) > 0:
+            coarse, fine = merged, maps.pop()
+            merged = fine + F.interpolate(coarse, size=fine.shape[-2:])
+        return {"coarse": coarse, "fine": self.smooth(merged)}
+
+
+class Proposals(RegionProposalNetwork):  # type: ignore[misc]  # torchvision is untyped
+    """torchvision's proposals, from the coarse map alone."""
+
+    def forward(
+        self, images: ImageList, features: dict[str, Tensor], targets: Targets | None = None
+    ) -> tuple[list[Tensor], dict[str, Tensor]]:
+        """Proposals [P, 4] of each picture, and the losses in training."""
+        found: tuple[list[Tensor], dict[str, Tensor]]
+        found = super().forward(images, {"coarse": features["coarse"]}, targets)
+        return found
 
 
 class SeparableRoIAlign(nn.Module):
     """RoIAlign (He et al., "Mask R-CNN", 2017) of one feature map, as matrix products.
 
     Bilinear weights are a product of one along y and one along x, and so is their mean over the sampled
-    points of a cell. The values are torchvision's `roi_align(aligned=True)`, whose backward pass scatters
+    points of a cell. The values are torchvision's `roi_align(aligned=False)`, whose backward pass scatters
     value by value: it took 42 % of a training step on a CPU, and is not repeatable on a GPU.
     """
 
@@ -135,7 +152,7 @@ class SeparableRoIAlign(nn.Module):
         self, features: dict[str, Tensor], boxes: list[Tensor], image_sizes: list[tuple[int, int]]
     ) -> Tensor:
         """Boxes [P, 4] (xyxy, pixels) of each picture to features [sum of P, F, size, size]."""
-        (maps,) = features.values()
+        maps = features["fine"]
         height, width = maps.shape[-2:]
         pooled = []
         for feature_map, picture_boxes, image_size in zip(maps, boxes, image_sizes, strict=True):
@@ -151,10 +168,10 @@ class SeparableRoIAlign(nn.Module):
         """How much each of the map's `cells` counts in each of the grid's: [P, size, cells]."""
         points = self.size * self.samples
         steps = (torch.arange(points, device=low.device) + 0.5) / points
-        centres = (low[:, None] + (high - low)[:, None] * steps) * scale - 0.5  # [P, size * samples]
+        centres = (low[:, None] + (high - low)[:, None] * steps) * scale  # [P, size * samples]
         distance = centres.clamp(0, cells - 1)[..., None] - torch.arange(cells, device=low.device)
         weights = F.relu(1 - distance.abs())  # [P, size * samples, cells]
-        return weights.unflatten(1, (self.size, self.samples)).mean(dim=2)
+        return weights.view(-1, self.size, self.samples, cells).mean(dim=2)
 
 
 class RoIHead(nn.Module):
@@ -165,6 +182,7 @@ class RoIHead(nn.Module):
         self.layers = nn.Sequential(nn.Flatten(), nn.Linear(features * size * size, hidden), nn.ReLU())
 
     def forward(self, pooled: Tensor) -> Tensor:
+        """What the predictors of class and box read."""
         hidden: Tensor = self.layers(pooled)
         return hidden
 
@@ -184,7 +202,7 @@ class _Stack(nn.Module):
         return detections
 
 
-def build_detector(config: dict[str, Any]) -> FasterRCNN:
+def build_detector(config: dict[str, Any]) -> GeneralizedRCNN:
     """A detector with fresh weights.
 
     `config` has `classes` (names; a label is an index into them), `channels` and `network`
@@ -193,30 +211,46 @@ def build_detector(config: dict[str, Any]) -> FasterRCNN:
     """
     params = DetectorParams.model_validate(config["network"])
     backbone = Backbone(config["channels"], params)
-    anchors = AnchorGenerator((tuple(params.anchor_sizes),), (tuple(params.anchor_ratios),))
-    network = FasterRCNN(
+    return GeneralizedRCNN(
         backbone,
-        rpn_anchor_generator=anchors,
-        rpn_head=RPNHead(backbone.out_channels, anchors.num_anchors_per_location()[0]),
-        rpn_pre_nms_top_n_train=2 * params.proposals_train,
-        rpn_pre_nms_top_n_test=2 * params.proposals_test,
-        rpn_post_nms_top_n_train=params.proposals_train,
-        rpn_post_nms_top_n_test=params.proposals_test,
-        rpn_batch_size_per_image=params.rpn_batch,
-        box_head=RoIHead(backbone.out_channels, params.roi_size, params.roi_hidden),
-        box_predictor=FastRCNNPredictor(params.roi_hidden, len(config["classes"]) + 1),
-        box_batch_size_per_image=params.roi_batch,
-        box_positive_fraction=params.roi_positive,
-        box_score_thresh=params.score_min,
-        box_nms_thresh=params.overlap_max,
-        box_detections_per_img=params.detections_max,
+        _proposals(backbone.out_channels, params),
+        _heads(backbone.out_channels, len(config["classes"]), params),
+        _Stack(),
     )
-    network.transform = _Stack()
-    network.roi_heads.box_roi_pool = SeparableRoIAlign(params.roi_size)
-    return network
 
 
-def load_detector(path: Path) -> FasterRCNN:
+def _proposals(features: int, params: DetectorParams) -> Proposals:
+    anchors = AnchorGenerator((tuple(params.anchor_sizes),), (tuple(params.anchor_ratios),))
+    return Proposals(
+        anchors,
+        RPNHead(features, anchors.num_anchors_per_location()[0]),
+        fg_iou_thresh=0.7,
+        bg_iou_thresh=0.3,
+        batch_size_per_image=params.rpn_batch,
+        positive_fraction=0.5,
+        pre_nms_top_n={"training": 2 * params.proposals_train, "testing": 2 * params.proposals_test},
+        post_nms_top_n={"training": params.proposals_train, "testing": params.proposals_test},
+        nms_thresh=0.7,
+    )
+
+
+def _heads(features: int, classes: int, params: DetectorParams) -> RoIHeads:
+    return RoIHeads(
+        SeparableRoIAlign(params.roi_size),
+        RoIHead(features, params.roi_size, params.roi_hidden),
+        FastRCNNPredictor(params.roi_hidden, classes + 1),
+        fg_iou_thresh=0.5,
+        bg_iou_thresh=0.5,
+        batch_size_per_image=params.roi_batch,
+        positive_fraction=params.roi_positive,
+        bbox_reg_weights=None,  # torchvision's own
+        score_thresh=params.score_min,
+        nms_thresh=params.overlap_max,
+        detections_per_img=params.detections_max,
+    )
+
+
+def load_detector(path: Path) -> GeneralizedRCNN:
     """The detector that train-detector wrote, in evaluation mode, on the CPU.
 
     Raises:
@@ -228,7 +262,7 @@ def load_detector(path: Path) -> FasterRCNN:
 
 def to_tensor(images: npt.NDArray[np.uint8], compute: Compute) -> Tensor:
     """Pictures [N, H, W, C] as the network takes them: [N, C, H, W], 0 to 1, on the device."""
-    batch = torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2)
+    batch = torch.tensor(images).permute(0, 3, 1, 2)
     return compute.images(batch).float().div(255)
 
 
