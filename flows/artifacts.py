@@ -1,0 +1,240 @@
+"""What Prefect shows of a run: a page of markdown, and a table of each stage's metrics."""
+
+import base64
+import io
+import os
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from flows.events import Outcome, StageFinished
+from flows.plan import PlannedStage
+from flows.record import MetricChange, Picture, RunRecord
+from flows.run import RunReport
+from flows.wording import counted, duration, figure
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+PICTURE_BYTES = 300_000
+PAGE_PICTURE_BYTES = 3_000_000  # Prefect took an artifact of 5 MB; base64 adds a third
+PICTURES_A_FOLDER = 6
+GRAPH_STAGES = 60  # beyond that a drawn graph cannot be read
+ROWS = 200
+SHOWN_PIXELS = 1600
+
+OUTCOME_WORDS = {
+    Outcome.RAN: "ran",
+    Outcome.RESTORED: "restored from the run-cache",
+    Outcome.SKIPPED: "up to date",
+    Outcome.FROZEN: "frozen",
+    Outcome.FAILED: "failed",
+    Outcome.BLOCKED: "not started: what it needs failed",
+    Outcome.CANCELLED: "stopped",
+}
+OUTCOME_FILLS = {
+    Outcome.RAN: "#bbf7d0",
+    Outcome.RESTORED: "#bfdbfe",
+    Outcome.SKIPPED: "#e5e7eb",
+    Outcome.FROZEN: "#e5e7eb",
+    Outcome.FAILED: "#fecaca",
+    Outcome.BLOCKED: "#fde68a",
+    Outcome.CANCELLED: "#fde68a",
+}
+
+
+def slug(name: str) -> str:
+    """An artifact's key, of lower case, digits and dashes: `sub/dvc.yaml:Prep` is `sub-dvc-yaml-prep`."""
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "unnamed"
+
+
+def page_key(project: str) -> str:
+    """The key under which all pages of a project's runs are versions of one artifact."""
+    return slug(f"{project}-run")
+
+
+def metrics_key(project: str, stage: str) -> str:
+    """The key of the table of a stage's metrics."""
+    return slug(f"{project}-{stage}-metrics")
+
+
+def metrics_table(changes: Iterable[MetricChange]) -> list[dict[str, str]]:
+    """The rows of a stage's table of metrics."""
+    return [
+        {
+            "metric": change.name,
+            "now": figure(change.now),
+            "last commit": figure(change.then),
+            "change": change.difference,
+            "in words": change.trend.value,
+        }
+        for change in changes
+    ]
+
+
+def run_page(record: RunRecord) -> str:
+    """The markdown page of a run."""
+    parts = [
+        f"# {record.project}: {headline(record.report)}",
+        *failures(record),
+        "## What happened, and why",
+        stages_table(record.report),
+        *metrics_section(record.metrics),
+        "## The graph",
+        graph(record.report),
+        *pictures_section(record),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def headline(report: RunReport) -> str:
+    """A run in one sentence: `2 stages ran, 4 up to date, in 12 s`."""
+    counts = dict.fromkeys(Outcome, 0)
+    for stage in report.stages.values():
+        counts[stage.outcome] += 1
+    said = [(counts[outcome], words) for outcome, words in OUTCOME_WORDS.items() if counts[outcome]]
+    if not said:
+        return "no stages"
+    (first, words), rest = said[0], said[1:]
+    texts = [f"{counted(first, 'stage')} {words}", *(f"{number} {words}" for number, words in rest)]
+    return f"{', '.join(texts)}, in {duration(report.seconds)}"
+
+
+def failures(record: RunRecord) -> Iterator[str]:
+    """What went wrong, as the run reports it."""
+    if record.report.errors:
+        yield "## What went wrong"
+        yield "\n".join(f"- {cell(error)}" for error in record.report.errors)
+        yield f"The stages' whole output is in `{record.logs}`."
+
+
+def stages_table(report: RunReport) -> str:
+    """A row a stage: what happened, how long it took, why; of more than ROWS those that did something."""
+    stages = sorted(
+        report.stages.values(), key=lambda stage: stage.outcome in (Outcome.SKIPPED, Outcome.FROZEN)
+    )
+    rows = [
+        (stage.stage, OUTCOME_WORDS[stage.outcome], seconds(stage), "; ".join(stage.reasons))
+        for stage in (stages if len(stages) > ROWS else report.stages.values())
+    ]
+    more = [("…", f"and {len(rows) - ROWS} more", "", "")] if len(rows) > ROWS else []
+    return table(("Stage", "What happened", "Time", "Why"), [*rows[:ROWS], *more])
+
+
+def seconds(stage: StageFinished) -> str:
+    """How long the stage's command took; empty where none was executed."""
+    return duration(stage.seconds) if stage.seconds else ""
+
+
+def metrics_section(changes: Sequence[MetricChange]) -> Iterator[str]:
+    """The metrics beside those of the last commit, what changed first where there are many."""
+    if not changes:
+        return
+    rows = (
+        changes
+        if len(changes) <= ROWS
+        else sorted(changes, key=lambda change: change.then == change.now)[:ROWS]
+    )
+    header = ("Stage", "Metric", "Last commit", "Now", "Change", "In words")
+    yield "## Metrics against the last commit"
+    yield table(
+        header, [(c.stage, c.name, figure(c.then), figure(c.now), c.difference, c.trend.value) for c in rows]
+    )
+    if len(changes) > len(rows):
+        yield f"{len(changes) - len(rows)} more are the same or left out; `dvc metrics diff` shows all."
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table of markdown."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(cell(text) for text in line) + " |" for line in lines)
+
+
+def cell(text: str) -> str:
+    """`text` where markdown would end a cell or a line, or start a tag."""
+    return " ".join(text.replace("|", "\\|").replace("<", "&lt;").split())
+
+
+def graph(report: RunReport) -> str:
+    """The stages and what they wait for, with states and times, as a mermaid graph."""
+    stages = report.plan.stages
+    if len(stages) > GRAPH_STAGES:
+        stages = tuple(
+            s for s in stages if report.stages[s.name].outcome not in (Outcome.SKIPPED, Outcome.FROZEN)
+        )
+    if len(stages) > GRAPH_STAGES:
+        return f"Too many stages ran ({len(stages)}) to draw their graph."
+    ids = {stage.name: f"n{number}" for number, stage in enumerate(stages)}
+    lines = ["graph LR", *(f"  {line}" for stage in stages for line in node(stage, report, ids))]
+    used = {report.stages[stage.name].outcome for stage in stages}
+    styles = [
+        f"  classDef {o.value} fill:{fill},stroke:#6b7280,color:#111827"
+        for o, fill in OUTCOME_FILLS.items()
+        if o in used
+    ]
+    return "\n".join(["```mermaid", *lines, *styles, "```"])
+
+
+def node(stage: PlannedStage, report: RunReport, ids: dict[str, str]) -> Iterator[str]:
+    """A stage's box and its edges."""
+    ended = report.stages[stage.name]
+    words = " · ".join(filter(None, (ended.outcome.value, seconds(ended))))
+    name = stage.name.replace('"', "#quot;").replace("<", "#lt;")
+    yield f'{ids[stage.name]}["{name}<br/>{words}"]:::{ended.outcome.value}'
+    yield from (f"{ids[other]} --> {ids[stage.name]}" for other in stage.needs if other in ids)
+
+
+def pictures_section(record: RunRecord) -> Iterator[str]:
+    """The stages' pictures, inside the page; those that no longer fit are named."""
+    left_out, budget = [], PAGE_PICTURE_BYTES
+    heading = "## Pictures"
+    for picture in first_of_each_folder(record.pictures):
+        name = os.path.relpath(picture.path, record.root)
+        uri = data_uri(picture.path)
+        if uri is None or len(uri) > budget:
+            left_out.append(name)
+            continue
+        budget -= len(uri)
+        yield from filter(None, (heading, f"### {name}", f"![{name}]({uri})"))
+        heading = ""
+    if left_out:
+        yield f"Not shown here, too large or not readable: {', '.join(f'`{name}`' for name in left_out)}."
+
+
+def first_of_each_folder(found: Iterable[Picture]) -> Iterator[Picture]:
+    """At most PICTURES_A_FOLDER of each stage's folder: some stages make thousands."""
+    seen: dict[tuple[str, Path], int] = {}
+    for picture in found:
+        place = (picture.stage, picture.path.parent)
+        seen[place] = seen.get(place, 0) + 1
+        if seen[place] <= PICTURES_A_FOLDER:
+            yield picture
+
+
+def data_uri(path: Path) -> str | None:
+    """The picture at `path` as text, scaled down to at most PICTURE_BYTES; None if it cannot be read."""
+    from PIL import Image  # a tenth of a second that `darkroom plan` need not spend
+
+    content = path.read_bytes()
+    mime = "image/png" if path.suffix.lower() == ".png" else "image/jpeg"
+    if len(content) > PICTURE_BYTES:
+        try:
+            with Image.open(path) as image:
+                content, mime = smaller(image.convert("RGB")), "image/jpeg"
+        except OSError:
+            return None
+    return f"data:{mime};base64,{base64.b64encode(content).decode()}"
+
+
+def smaller(image: "Image.Image") -> bytes:
+    """The picture as JPEG of at most PICTURE_BYTES: as large as fits, from SHOWN_PIXELS down by halves."""
+    side = SHOWN_PIXELS
+    while True:
+        scaled = image.copy()
+        scaled.thumbnail((side, side))
+        buffer = io.BytesIO()
+        scaled.save(buffer, "JPEG", quality=85)
+        if buffer.tell() <= PICTURE_BYTES or side <= 1:
+            return buffer.getvalue()
+        side //= 2

@@ -1,0 +1,120 @@
+"""What is known of a run that has ended: its report, the metrics beside the last commit's, the pictures."""
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from flows import dvc_repo
+from flows.dvc_repo import Product
+from flows.run import STATE_FOLDER, RunReport
+from flows.wording import Trend, difference, trend
+
+PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg")
+
+
+@dataclass(frozen=True, slots=True)
+class MetricChange:
+    """One figure of a metrics file: now, and in the last commit. None: not there."""
+
+    stage: str
+    """The stage's name; the file's path where no stage makes it."""
+    name: str
+    """With dots for what is nested: `val.accuracy`."""
+    then: object
+    now: object
+
+    @property
+    def difference(self) -> str:
+        """With its sign; empty where there is none."""
+        return difference(self.then, self.now)
+
+    @property
+    def trend(self) -> Trend:
+        """In words."""
+        return trend(self.name, self.then, self.now)
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A picture that a stage made."""
+
+    stage: str
+    path: Path
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunRecord:
+    """A run that has ended."""
+
+    root: Path
+    """The repository's root."""
+    report: RunReport
+    metrics: tuple[MetricChange, ...]
+    pictures: tuple[Picture, ...]
+
+    @property
+    def project(self) -> str:
+        """What the pages call the repository."""
+        return self.root.name
+
+    @property
+    def logs(self) -> Path:
+        """The folder of the run's log files, one a stage."""
+        return self.root / STATE_FOLDER / "logs" / self.report.run
+
+
+def record_run(root: Path, report: RunReport) -> RunRecord:
+    """Gather what the repository shows after a run; only the stages of the run's plan count."""
+    made = dvc_repo.products(root)
+    products = {stage.name: made.get(stage.name, ()) for stage in report.plan.stages}
+    now, then = dvc_repo.metrics(root)
+    return RunRecord(
+        root=root,
+        report=report,
+        metrics=tuple(metric_changes(products, now, then, root)),
+        pictures=tuple(pictures(products)),
+    )
+
+
+def metric_changes(
+    products: Mapping[str, tuple[Product, ...]], now: Mapping[Path, Any], then: Mapping[Path, Any], root: Path
+) -> Iterator[MetricChange]:
+    """Each figure of each metrics file, by stage in the plan's order, then those that no stage makes."""
+    owners = {
+        product.path: stage for stage, outs in products.items() for product in outs if product.is_metric
+    }
+    others = [path for path in now if path not in owners]
+    for path in (*owners, *others):
+        owner = owners.get(path) or os.path.relpath(path, root)
+        old, new = figures(then.get(path, {})), figures(now.get(path, {}))
+        for name in {**new, **old}:
+            yield MetricChange(owner, name, old.get(name), new.get(name))
+
+
+def figures(held: object, prefix: str = "") -> dict[str, object]:
+    """A metrics file's content flattened: `{"val": {"loss": 1}}` becomes `{"val.loss": 1}`.
+
+    A list's items are not figures to compare run by run: it is left out.
+    """
+    if isinstance(held, Mapping):
+        return {
+            name: value
+            for key, inner in held.items()
+            for name, value in figures(inner, f"{prefix}{key}.").items()
+        }
+    return {} if isinstance(held, list) else {prefix.removesuffix("."): held}
+
+
+def pictures(products: Mapping[str, tuple[Product, ...]]) -> Iterator[Picture]:
+    """The pictures among the stages' outs, those in folders too."""
+    for stage, outs in products.items():
+        for out in outs:
+            found = sorted(out.path.rglob("*")) if out.path.is_dir() else [out.path]
+            yield from (Picture(stage, path) for path in found if is_picture(path))
+
+
+def is_picture(path: Path) -> bool:
+    """Whether `path` is a file that a page can show."""
+    return path.suffix.lower() in PICTURE_SUFFIXES and path.is_file()

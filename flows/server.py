@@ -1,0 +1,273 @@
+"""Prefect's server for a run: the configured one, the one that `darkroom ui` serves, or a temporary one.
+
+A temporary server is a child process on the project's database (.darkroom/prefect/prefect.db). It ends when its
+owner does, however the owner ends: its standard input is a pipe that the kernel then closes. It binds to a free
+port of loopback, and is Prefect's web server alone, without the scheduling services.
+"""
+
+import contextlib
+import errno
+import fcntl
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from flows.errors import DarkroomError
+from flows.run import STATE_FOLDER, make_state_folder
+
+LOOPBACK = "127.0.0.1"
+UI_PORT = 4200  # Prefect's own
+START_SECONDS = 120  # a cold start on a loaded machine has taken 40
+STOP_SECONDS = 10
+PROBE_SECONDS = 5
+
+# What a run needs of Prefect's client: no console lines of its own, no usage statistics.
+QUIET_CLIENT = {
+    "DO_NOT_TRACK": "1",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
+}
+
+
+def server_folder(root: Path) -> Path:
+    """Where the project whose root is `root` keeps Prefect's database."""
+    return root / STATE_FOLDER / "prefect"
+
+
+@dataclass(frozen=True, slots=True)
+class Api:
+    """A Prefect API. A temporary one is gone after the run, its database is not."""
+
+    url: str
+    temporary: bool = False
+
+    @property
+    def where_to_look(self) -> str:
+        """What leads a user to the pages of the run."""
+        return "`darkroom ui` shows all runs so far" if self.temporary else f"{pages(self.url)}/runs"
+
+
+@contextlib.contextmanager
+def prefect_api(root: Path) -> Iterator[Api]:
+    """The Prefect API to record a run of the project at `root` in; this process's client is set to it.
+
+    Raises DarkroomError when a server is configured (PREFECT_API_URL, a profile) and does not answer.
+    """
+    for name, value in QUIET_CLIENT.items():
+        os.environ.setdefault(name, value)
+    if url := configured_url():
+        require_answer(url)
+        yield Api(url)
+    elif url := shared_url(server_folder(root)):
+        with client_set_to(url):
+            yield Api(url)
+    else:
+        make_state_folder(root / STATE_FOLDER)
+        with temporary_server(server_folder(root)) as url, client_set_to(url):
+            yield Api(url, temporary=True)
+
+
+def configured_url() -> str | None:
+    """The API's URL from PREFECT_API_URL, the active profile, or one of Prefect's settings files."""
+    from prefect.settings import get_current_settings
+
+    return get_current_settings().api.url
+
+
+def require_answer(url: str) -> None:
+    """Raise DarkroomError when nothing healthy answers at `url`."""
+    try:
+        with urllib.request.urlopen(f"{url.rstrip('/')}/health", timeout=PROBE_SECONDS):
+            return
+    except (OSError, ValueError) as error:
+        reason = error.reason if isinstance(error, urllib.error.URLError) else error
+        raise DarkroomError(
+            f"PREFECT_API_URL: no Prefect server answers at {url} ({reason});"
+            " start it, or unset PREFECT_API_URL to record the run in the project's folder"
+        ) from error
+
+
+@contextlib.contextmanager
+def client_set_to(url: str) -> Iterator[None]:
+    """Point this process's Prefect client, all its threads, at `url`."""
+    from prefect.context import refresh_global_settings_context
+
+    os.environ["PREFECT_API_URL"] = url
+    refresh_global_settings_context()
+    try:
+        yield
+    finally:
+        send_what_is_queued()
+        del os.environ["PREFECT_API_URL"]
+        refresh_global_settings_context()
+
+
+def send_what_is_queued() -> None:
+    """Wait until Prefect's background threads have sent their log lines and events."""
+    from prefect.events.worker import EventsWorker
+    from prefect.logging.handlers import APILogHandler
+
+    APILogHandler().flush()
+    EventsWorker.drain_all(timeout=STOP_SECONDS)
+
+
+@contextlib.contextmanager
+def temporary_server(folder: Path) -> Iterator[str]:
+    """Serve the database in `folder` from a child process; yields the API's URL once it answers."""
+    folder.mkdir(exist_ok=True)
+    with (folder / "server.log").open("w") as log:
+        server = subprocess.Popen(
+            [sys.executable, "-m", "flows.server", str(folder)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+            start_new_session=True,  # Ctrl-C is for the run, which then still reports to this server
+        )
+    try:
+        import prefect.flows  # noqa: F401  (takes seconds: meanwhile the server starts)
+
+        yield _wait_for_url(server, folder / "server.log")
+    finally:
+        _end(server)
+
+
+def _wait_for_url(server: subprocess.Popen[str], log: Path) -> str:
+    """The line that the server prints when it answers."""
+    assert server.stdout is not None
+    watchdog = threading.Timer(START_SECONDS, server.kill)
+    watchdog.start()
+    try:
+        url = server.stdout.readline().strip()
+    finally:
+        watchdog.cancel()
+    if not url:
+        raise DarkroomError(f"{log}: Prefect's temporary server did not start; its messages are in that file")
+    return url
+
+
+def _end(server: subprocess.Popen[str]) -> None:
+    """Close the server's standard input, on which it ends; kill it if it does not."""
+    assert server.stdin is not None
+    assert server.stdout is not None
+    server.stdin.close()
+    server.stdout.close()
+    try:
+        server.wait(STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        server.kill()
+        server.wait()
+
+
+def shared_url(folder: Path) -> str | None:
+    """The URL of the server that `darkroom ui` runs on `folder`, or None."""
+    try:
+        with (folder / "ui").open() as file:
+            return None if _lock(file) else (file.read().strip() or None)
+    except FileNotFoundError:
+        return None
+
+
+def serve_pages(root: Path, announce: Callable[[str], None], port: int = UI_PORT) -> None:
+    """Serve Prefect's pages on the project's database until Ctrl-C; `announce` gets their address.
+
+    Later runs of the project record in this server, so that the pages are live.
+    Raises DarkroomError where the project's pages are served already.
+    """
+    make_state_folder(root / STATE_FOLDER)
+    folder = server_folder(root)
+    folder.mkdir(exist_ok=True)
+    if url := shared_url(folder):
+        raise DarkroomError(
+            f"the project's runs are already shown at {pages(url)}; stop that `darkroom ui` first"
+        )
+    with (folder / "ui").open("a+") as file:
+        _lock(file)
+
+        def announce_and_share(url: str) -> None:
+            file.truncate(0)
+            file.write(url)
+            file.flush()
+            announce(pages(url))
+
+        serve(folder, _listen(port), announce_and_share)
+
+
+def pages(url: str) -> str:
+    """The address of the pages beside the API's URL."""
+    return url.removesuffix("/api")
+
+
+def serve(folder: Path, listening: socket.socket, announce: Callable[[str], None]) -> None:
+    """Run Prefect's web server on the database in `folder`; `announce` gets the API's URL when it answers."""
+    url = f"http://{LOOPBACK}:{listening.getsockname()[1]}/api"
+    os.environ.update(server_environment(folder, url))
+    import uvicorn
+    from prefect.server.api.server import create_app
+
+    class AnnouncingServer(uvicorn.Server):
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().startup(sockets=sockets)
+            if not self.should_exit:
+                announce(url)
+
+    config = uvicorn.Config(create_app(webserver_only=True), log_level="warning", timeout_graceful_shutdown=2)
+    server = AnnouncingServer(config)
+    with contextlib.suppress(KeyboardInterrupt):
+        server.run(sockets=[listening])
+
+
+def server_environment(folder: Path, url: str) -> dict[str, str]:
+    """Prefect's settings for a server on the database in `folder`."""
+    return {
+        "DO_NOT_TRACK": "1",
+        "PREFECT_HOME": str(folder),
+        "PREFECT_SERVER_DATABASE_CONNECTION_URL": f"sqlite+aiosqlite:///{folder / 'prefect.db'}",
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "PREFECT_SERVER_UI_API_URL": url,
+        "PREFECT_SERVER_LOGGING_LEVEL": "WARNING",
+        "PREFECT_API_BLOCKS_REGISTER_ON_START": "false",  # a third of a first start, and no block is used
+    }
+
+
+def _listen(port: int) -> socket.socket:
+    """A listening socket on loopback: on `port`, or on a free one where that is taken."""
+    try:
+        return socket.create_server((LOOPBACK, port))
+    except OSError as error:
+        if error.errno != errno.EADDRINUSE:
+            raise
+        return socket.create_server((LOOPBACK, 0))
+
+
+def _lock(file: IO[str]) -> bool:
+    """Take the lock on `file`, freed when it is closed; False where another process holds it."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _serve_until_owner_ends() -> None:
+    """Serve the folder given on the command line until standard input is closed."""
+
+    def end_with_owner() -> None:
+        sys.stdin.read()
+        signal.raise_signal(signal.SIGTERM)
+
+    threading.Thread(target=end_with_owner, daemon=True).start()
+    serve(Path(sys.argv[1]), _listen(0), lambda url: print(url, flush=True))
+
+
+if __name__ == "__main__":
+    _serve_until_owner_ends()

@@ -1,0 +1,236 @@
+"""What a user sees of a run: on a terminal a live display under the stages' lines, elsewhere plain lines."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.spinner import Spinner
+from rich.table import Table
+from rich.text import Text
+
+from flows.artifacts import OUTCOME_WORDS, headline, seconds
+from flows.events import Event, Outcome, RunStarted, StageFinished, StageLine, StageStarted
+from flows.plan import Plan
+from flows.record import MetricChange, RunRecord
+from flows.wording import Trend, better_direction, counted, duration, figure
+
+PIPE_WIDTH = 160
+SHOWN_STAGES = 40
+SHOWN_METRICS_A_STAGE = 6
+SHOWN_REASONS = 3
+COLOURS = ("cyan", "magenta", "green", "yellow", "blue", "bright_cyan", "bright_magenta", "bright_green")
+OUTCOME_COLOURS = {
+    Outcome.RAN: "green",
+    Outcome.RESTORED: "blue",
+    Outcome.SKIPPED: "dim",
+    Outcome.FROZEN: "dim",
+    Outcome.FAILED: "bold red",
+    Outcome.BLOCKED: "yellow",
+    Outcome.CANCELLED: "yellow",
+}
+TREND_COLOURS = {Trend.BETTER: "green", Trend.WORSE: "red"}
+
+
+def make_console() -> Console:
+    """Standard output: a terminal's own width, a wide one for pipes and files."""
+    return Console(highlight=False, width=None if sys.stdout.isatty() else PIPE_WIDTH)
+
+
+@contextlib.contextmanager
+def watching(console: Console) -> Iterator[Callable[[Event], None]]:
+    """An observer of a run that writes to `console`; the live display ends with the context."""
+    watch = Watch(console)
+    if not console.is_terminal:
+        yield watch
+        return
+    with Live(get_renderable=watch.render, console=console, refresh_per_second=4, transient=True):
+        yield watch
+
+
+@dataclass(slots=True)
+class Watch:
+    """Follows a run. Events come from several threads; the display is drawn from one more."""
+
+    console: Console
+    clock: Callable[[], float] = time.monotonic
+    _started: float = field(init=False)
+    _plan: Plan = field(init=False, default=Plan((), None, ()))
+    _running: dict[str, float] = field(init=False, default_factory=dict)
+    _settled: int = field(init=False, default=0)
+    _lock: threading.Lock = field(init=False, default_factory=threading.Lock)
+
+    def __post_init__(self) -> None:
+        self._started = self.clock()
+
+    def __call__(self, event: Event) -> None:
+        """Note the event, and write what there is to say of it."""
+        with self._lock:
+            match event:
+                case RunStarted(plan=plan):
+                    self._plan = plan
+                case StageStarted(stage, reasons):
+                    self._running[stage] = self.clock()
+                    self._say(stage, f"starts: {some(reasons)}", style="bold")
+                case StageLine(stage, line):
+                    self._say(stage, line)
+                case StageFinished():
+                    self._running.pop(event.stage, None)
+                    self._settled += 1
+                    if text := ending(event):
+                        self._say(event.stage, text, style=OUTCOME_COLOURS[event.outcome])
+
+    def _say(self, stage: str, text: str, style: str = "") -> None:
+        colour = COLOURS[hash_of(stage) % len(COLOURS)]
+        self.console.print(Text.assemble((f"{stage} │ ", colour), (text, style)), soft_wrap=True)
+
+    def render(self) -> RenderableType:
+        """The live display: each running stage with its time, and how far the whole is."""
+        with self._lock:
+            now, running = self.clock(), dict(self._running)
+            whole = progress(self._plan, self._settled, now - self._started)
+        expected = {stage.name: stage.seconds for stage in self._plan.stages}
+        table = Table.grid(padding=(0, 1))
+        for stage, since in running.items():
+            usual = expected.get(stage)
+            table.add_row(
+                Spinner("dots"),
+                stage,
+                duration(now - since),
+                f"of about {duration(usual)}" if usual else "",
+            )
+        return Group(table, Text(whole, style="dim"))
+
+
+def hash_of(stage: str) -> int:
+    """A number that is the same for the same stage in every run (`hash` of a text is not)."""
+    return sum(stage.encode())
+
+
+def progress(plan: Plan, settled: int, elapsed: float) -> str:
+    """How far a run is: `3 of 6 stages, 1 min 10 s, about 3 min 00 s more`."""
+    parts = [f"{settled} of {counted(len(plan.stages), 'stage')}", duration(elapsed)]
+    if plan.seconds and plan.seconds > elapsed:
+        parts.append(f"about {duration(plan.seconds - elapsed)} more")
+    return ", ".join(parts)
+
+
+def ending(event: StageFinished) -> str:
+    """How a stage ended, in a line; empty for what was up to date, which the table at the end says."""
+    match event.outcome:
+        case Outcome.SKIPPED | Outcome.FROZEN | Outcome.BLOCKED:
+            return ""
+        case Outcome.RAN | Outcome.RESTORED:
+            return " ".join(filter(None, (OUTCOME_WORDS[event.outcome], in_seconds(event))))
+    return " ".join(
+        filter(None, (OUTCOME_WORDS[event.outcome], in_seconds(event), event.error and f"({event.error})"))
+    )
+
+
+def in_seconds(event: StageFinished) -> str:
+    """`in 12 s`; empty where no command was executed."""
+    return f"in {seconds(event)}" if event.seconds else ""
+
+
+def some(reasons: Sequence[str]) -> str:
+    """The first few reasons, and how many more there are."""
+    more = [f"and {len(reasons) - SHOWN_REASONS} more"] if len(reasons) > SHOWN_REASONS else []
+    return "; ".join([*reasons[:SHOWN_REASONS], *more])
+
+
+def print_record(console: Console, record: RunRecord, where: str) -> None:
+    """The end of a run: what happened, the main metrics, what went wrong, where to look."""
+    report = record.report
+    rows = [
+        (
+            stage.stage,
+            Text(OUTCOME_WORDS[stage.outcome], OUTCOME_COLOURS[stage.outcome]),
+            seconds(stage),
+            some(stage.reasons),
+        )
+        for stage in report.stages.values()
+    ]
+    console.print(table_of(("stage", "what happened", "time", "why"), rows))
+    print_metrics(console, record.metrics)
+    for error in report.errors:
+        console.print(Text(f"error: {error}", style="bold red"), soft_wrap=True)
+    console.print(Text(headline(report), style="bold"))
+    print_places(console, record, where)
+
+
+def print_metrics(console: Console, changes: Iterable[MetricChange]) -> None:
+    """The main metrics and how they stand to the last commit."""
+    rows = [
+        (c.stage, c.name, figure(c.now), c.difference, Text(c.trend.value, TREND_COLOURS.get(c.trend, "")))
+        for c in main_metrics(changes)
+    ]
+    if rows:
+        console.print(table_of(("stage", "metric", "now", "change", "against the last commit"), rows))
+
+
+def main_metrics(changes: Iterable[MetricChange]) -> Iterator[MetricChange]:
+    """At most SHOWN_METRICS_A_STAGE of each stage, first those whose name says which way is up."""
+    by_stage: dict[str, list[MetricChange]] = {}
+    for change in changes:
+        by_stage.setdefault(change.stage, []).append(change)
+    for of_stage in by_stage.values():
+        yield from sorted(of_stage, key=lambda c: better_direction(c.name) == 0)[:SHOWN_METRICS_A_STAGE]
+
+
+def print_places(console: Console, record: RunRecord, where: str) -> None:
+    """Where to look further."""
+    folders = sorted({os.path.relpath(picture.path.parent) for picture in record.pictures})
+    places = [("pages", where), ("pictures", ", ".join(folders)), ("logs", os.path.relpath(record.logs))]
+    for name, place in places:
+        if place:
+            console.print(f"{name:>9}: {place}", soft_wrap=True, markup=False)
+
+
+def print_plan(console: Console, plan: Plan) -> None:
+    """A plan as a table, with what the whole should take."""
+    rows = [
+        (
+            stage.name,
+            stage.action.value,
+            duration(stage.seconds) if stage.seconds is not None else "",
+            some(stage.reasons),
+        )
+        for stage in plan.stages
+    ]
+    console.print(table_of(("stage", "action", "usually", "why"), rows))
+    if not plan.work:
+        console.print(f"nothing to do: {counted(len(plan.stages), 'stage')} up to date")
+        return
+    words = f"{counted(len(plan.work), 'stage')} to run"
+    if plan.seconds is not None:
+        words += f", about {duration(plan.seconds)}"
+    console.print(words)
+    if plan.critical_path:
+        console.print(f"the longest path: {' -> '.join(plan.critical_path)}", soft_wrap=True, markup=False)
+
+
+def print_nothing_to_run(console: Console, plan: Plan) -> None:
+    """Why a run runs nothing: a line a stage, or for many stages their number."""
+    for stage in plan.stages[:SHOWN_STAGES]:
+        why = some(stage.reasons) or ("frozen" if stage.action.value == "frozen" else "up to date")
+        console.print(f"{stage.name}: {why}", soft_wrap=True, markup=False)
+    if len(plan.stages) > SHOWN_STAGES:
+        console.print(f"and {len(plan.stages) - SHOWN_STAGES} more up to date")
+    console.print(f"nothing to run: {counted(len(plan.stages), 'stage')} up to date", markup=False)
+
+
+def table_of(header: Sequence[str], rows: Iterable[Sequence[str | Text]]) -> Table:
+    """A table without frames; what stands in cells is never taken for markup."""
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    for name in header:
+        table.add_column(name, overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(value) if isinstance(value, str) else value for value in row))
+    return table

@@ -1,0 +1,120 @@
+"""Times, figures and changes of figures in words, the same on the terminal and on a run's page."""
+
+import re
+from enum import StrEnum
+
+HIGHER_IS_BETTER = frozenset(
+    [
+        "accuracy",
+        "acc",
+        "auc",
+        "bleu",
+        "coverage",
+        "dice",
+        "f1",
+        "iou",
+        "map",
+        "precision",
+        "psnr",
+        "r2",
+        "recall",
+        "ssim",
+        "top1",
+        "top5",
+    ]
+)
+LOWER_IS_BETTER = frozenset(
+    [
+        "distance",
+        "divergence",
+        "drop",
+        "ece",
+        "error",
+        "fid",
+        "gap",
+        "kid",
+        "loss",
+        "mae",
+        "mse",
+        "perplexity",
+        "rmse",
+    ]
+)
+SIGNIFICANT = 4
+
+
+class Trend(StrEnum):
+    """How a metric's value stands to the one in the last commit."""
+
+    NEW = "new"
+    GONE = "gone"
+    SAME = "same"
+    BETTER = "better"
+    WORSE = "worse"
+    CHANGED = "changed"
+
+
+def duration(seconds: float) -> str:
+    """A time as people say it: `0.4 s`, `12 s`, `4 min 02 s`, `1 h 05 min`."""
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    minutes = round(seconds / 60)
+    return f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def counted(number: int, noun: str) -> str:
+    """`1 stage`, `6 stages`."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def figure(value: object) -> str:
+    """A metric's value: four significant digits of a fraction, whole numbers as they are."""
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        return f"{value:.{SIGNIFICANT}g}"
+    return str(value)
+
+
+def difference(then: object, now: object) -> str:
+    """The change of a figure with its sign, empty where one of them is no number or nothing changed."""
+    if not (_is_number(then) and _is_number(now)) or then == now:
+        return ""
+    delta = now - then  # type: ignore[operator]
+    return f"{delta:+d}" if isinstance(delta, int) else f"{delta:+.{SIGNIFICANT - 1}g}"
+
+
+def trend(name: str, then: object, now: object) -> Trend:
+    """What became of the metric `name`: better or worse only where its name says which way is up."""
+    if then == now:
+        return Trend.SAME
+    if then is None:
+        return Trend.NEW
+    if now is None:
+        return Trend.GONE
+    direction = better_direction(name)
+    if not direction or not (_is_number(then) and _is_number(now)):
+        return Trend.CHANGED
+    return Trend.BETTER if (now - then) * direction > 0 else Trend.WORSE  # type: ignore[operator]
+
+
+def better_direction(name: str) -> int:
+    """1 where a higher value of the metric is better, -1 where a lower one is, 0 where its name is silent.
+
+    The last part of a dotted name that tells decides: `val.loss` is a loss, `recall.shirt` a recall.
+    """
+    for part in reversed(name.lower().split(".")):
+        words = set(re.findall(r"[a-z]+\d*|\d+", part)) | set(re.findall(r"[a-z]+", part))
+        up, down = bool(words & HIGHER_IS_BETTER), bool(words & LOWER_IS_BETTER)
+        if up or down:
+            return up - down
+    return 0
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
