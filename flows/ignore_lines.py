@@ -9,7 +9,7 @@ from flows.files import write_text
 
 
 class IgnoreLines:
-    """What this run appended to each .gitignore: each line with the place of its stage in the serial order."""
+    """What this run appended to each .gitignore: lines, each with its stage's place in the serial order."""
 
     def __init__(self) -> None:
         self._places: dict[Path, dict[str, int]] = {}

@@ -1,0 +1,82 @@
+"""Making DVC repositories for tests, running them by serial `dvc repro`, and comparing two of them."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from unittest.mock import patch
+
+from dvc.exceptions import DvcException, ReproductionError
+from dvc.repo import Repo
+from dvc.repo.scm_context import SCMContext
+
+from tests.flows.shapes import Shape, write
+
+
+def git(folder: Path, *words: str) -> None:
+    """Run git with an author of its own."""
+    author = ["-c", "user.name=t", "-c", "user.email=t@example.org", "-c", "init.defaultBranch=main"]
+    subprocess.run(["git", *author, *words], cwd=folder, check=True, capture_output=True)
+
+
+def make(folder: Path, shape: Shape, outside: Path) -> Path:
+    """The repository in `folder`, committed; returns DVC's root."""
+    root = folder / shape.root
+    root.mkdir(parents=True)
+    git(folder, "init")
+    Repo.init(str(root), subdir=bool(shape.root)).close()
+    put(root, shape.files, outside)
+    if shape.add:
+        with contextlib.chdir(root), contextlib.closing(Repo(str(root))) as repo:
+            repo.add(list(shape.add))
+    git(folder, "add", "-A")
+    git(folder, "commit", "-m", "start")
+    return root
+
+
+def put(root: Path, files: dict[str, str | None], outside: Path) -> None:
+    """Write the files; {outside} in names and texts stands for the folder outside."""
+
+    def fill(text: str | None) -> str | None:
+        return None if text is None else text.replace("{outside}", str(outside))
+
+    write(root, {fill(name) or "": fill(text) for name, text in files.items()})
+
+
+def serial_repro(root: Path, **options: object) -> bool:
+    """`dvc repro` in this process. False: a stage failed.
+
+    Without DVC's roll-back of .gitignore lines after a failure, which takes away those of stages that are done.
+    """
+    with contextlib.chdir(root), contextlib.closing(Repo(str(root))) as repo, _no_rollback():
+        try:
+            repo.reproduce(**options)
+        except ReproductionError:
+            return False
+    return True
+
+
+@contextlib.contextmanager
+def _no_rollback() -> Iterator[None]:
+    with patch.object(SCMContext, "ignore_remove", lambda self, path: None):
+        yield
+
+
+def contents(root: Path) -> dict[str, str]:
+    """Every file with mode and content, but for git's own, DVC's temporary ones and the logs."""
+    kept = {}
+    for path in sorted(root.rglob("*")):
+        parts = path.relative_to(root).parts
+        if ".git" in parts or ".darkroom" in parts or parts[:2] == (".dvc", "tmp") or path.is_dir():
+            continue
+        readable = path.name in (".gitignore", "dvc.lock") or path.suffix == ".dvc"
+        data = path.read_bytes()
+        text = data.decode() if readable else hashlib.md5(data).hexdigest()
+        kept["/".join(parts)] = f"{path.stat().st_mode:o} {text}"
+    return kept
+
+
+__all__ = ["DvcException", "contents", "git", "make", "put", "serial_repro"]
