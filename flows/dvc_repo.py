@@ -11,16 +11,17 @@ addresses and its run-cache depend on it.
 from __future__ import annotations
 
 import contextlib
+import copy
 import os
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import networkx
-from dvc.dependency import RepoDependency
+from dvc.dependency import DatasetDependency, DbDependency, RepoDependency
 from dvc.dependency.db import AbstractDependency
 from dvc.exceptions import CheckoutError, DvcException
 from dvc.lock import LockError
@@ -40,13 +41,15 @@ from dvc.stage.cache import RunCacheNotFoundError, RunCacheNotSupported
 from dvc.stage.run import _enforce_cmd_list, _make_cmd, _pull_missing_deps, get_executable, prepare_kwargs
 from dvc.stage.serialize import to_lockfile, to_single_stage_file
 from dvc.utils.serialize import dumps_yaml, parse_yaml_for_update
+from dvc_data.hashfile.hash_info import HashInfo
+from dvc_data.hashfile.tree import Tree
 
 from flows.errors import RepoError, StageError, UsageError
 from flows.events import Outcome
 from flows.files import write_text
 from flows.ignore_lines import IgnoreLines
 from flows.lock_text import LockText
-from flows.plan import Node
+from flows.plan import Made, Node, State
 from flows.resources import parse_meta
 from flows.scheduler import Busy, Settled
 
@@ -76,6 +79,14 @@ class Prepared:
     env: Mapping[str, str]
 
 
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """A dep as it was when the stage's command was started."""
+
+    hash_info: Any
+    obj: Any
+
+
 class Workspace:
     """The stages of one run, by name, and what DVC does to them."""
 
@@ -87,7 +98,7 @@ class Workspace:
         self._selection = selection
         self._stages: dict[str, Any] = {}
         self._upstream: dict[str, list[Any]] = {}
-        self._recorded: set[str] = set()
+        self._seen: dict[str, list[_Seen]] = {}
         self._records = _Records(self._repo)
         self._in_use = _PathsInUse(self._repo)
 
@@ -134,8 +145,68 @@ class Workspace:
                 needs=tuple(sorted(needs, key=place.__getitem__)),
                 after=tuple(sorted(n for n in related - set(needs) if n in place and place[n] < place[name])),
                 executes=bool(stage.cmd) and not stage.frozen,
-                meta=parse_meta(stage.meta, f"{stage.path_in_repo}: {name}"),
+                meta=parse_meta(stage.meta if stage.cmd else None, f"{stage.path_in_repo}: {name}"),
             )
+
+    def states(self) -> Iterator[State]:
+        """What each stage is now, in the serial order, as far as that can be said before anything runs.
+
+        Needs no lock: it reads what DVC's own judgement reads, and writes nothing.
+        """
+        outs = self._repo.index.outs_trie
+        earlier: set[Any] = set()
+        for name, stage in self._stages.items():
+            with _stage_errors(name):
+                yield self._state(name, stage, outs, earlier)
+            earlier.add(stage)
+
+    def _state(self, name: str, stage: Any, outs: Any, earlier: set[Any]) -> State:
+        known, force = self._records.known(stage), self._selection.force
+        deps = tuple(_state_of_dep(dep, outs, earlier) for dep in ([] if stage.frozen else stage.deps))
+        made = tuple(dep for dep in deps if dep.makers)
+        own = _own_reasons(stage, known) + tuple(r for dep in deps if not dep.makers for r in dep.reasons)
+        return State(
+            name=name,
+            own=own if known else ("never run",),
+            made=made if known else tuple(replace(dep, reasons=()) for dep in made),
+            forced=force,
+            repeats=bool(stage.is_callback or stage.always_changed),
+            data=not stage.cmd,
+            frozen=stage.frozen,
+        )
+
+    def restorable(self, name: str, products: Mapping[str, str]) -> Mapping[str, str] | None:
+        """The products that the run-cache holds for a stage, given the hashes of deps that will change first.
+
+        Both are hashes by path. None: there is nothing to restore. Works on a copy of the stage.
+        """
+        stage = copy.copy(self._stages[name])
+        unchanged = not stage.changed_stage() and all(out.hash_info for out in stage.outs)
+        recorded = [dep.hash_info for dep in stage.deps]
+        stage.deps = [copy.copy(dep) for dep in stage.deps]
+        try:
+            for dep in stage.deps:
+                if dep.fs_path in products:
+                    dep.hash_info = HashInfo(dep.hash_name, products[dep.fs_path])
+                else:
+                    dep.save()
+            cache = self._cached(stage, unchanged and recorded == [dep.hash_info for dep in stage.deps])
+        except DvcException:
+            return None
+        if cache is None or not cache.outs_cached():
+            return None
+        return {out.fs_path: out.hash_info.value for out in cache.outs}
+
+    def _cached(self, stage: Any, unchanged: bool) -> Any:
+        """The stage as the run-cache, or dvc.lock itself, has it."""
+        if stage.is_callback or stage.always_changed or not (stage.cmd and stage.deps and stage.outs):
+            return None
+        if any(out.persist or not out.is_in_repo for out in stage.outs):
+            return None
+        if any(dep.protocol != "local" for dep in stage.deps):
+            return None
+        entry = to_lockfile(stage)[stage.name] if unchanged else self._repo.stage_cache._load(stage)
+        return self._repo.stage_cache._create_stage(entry, wdir=stage.wdir) if entry else None
 
     def peek(self, name: str) -> Settled | None:
         """Settle the stage if it is up to date; None where there is something to do."""
@@ -165,12 +236,20 @@ class Workspace:
             self._repo_run(stage)
             self._records.add(stage)
             return Settled(Outcome.FROZEN if stage.frozen else Outcome.RAN, reasons)
-        stage.remove_outs(ignore_remove=False, force=False)
-        if not chosen.force and self._restored(stage):
-            self._save(stage)
-            return Settled(Outcome.RESTORED, reasons)
         self._in_use.take(stage)
-        return _prepared(stage, reasons)
+        try:
+            stage.remove_outs(ignore_remove=False, force=False)
+            if chosen.force:
+                _save_deps_there(stage)
+            elif self._restored(stage):
+                self._save(stage)
+                self._in_use.give(stage)
+                return Settled(Outcome.RESTORED, reasons)
+            self._seen[name] = [_Seen(dep.hash_info, dep.obj) for dep in stage.deps]
+            return _prepared(stage, reasons)
+        except BaseException:
+            self._in_use.give(stage)
+            raise
 
     def _pulled(self, name: str) -> Settled | None:
         """With --pull: a stage whose data alone is missing is fetched instead of run."""
@@ -204,12 +283,16 @@ class Workspace:
         Raises StageError where DVC cannot, or where a dep is no longer what the command was started with.
         """
         stage = self._stages[name]
-        before = {str(dep): dep.hash_info for dep in stage.deps}
+        before = self._seen.pop(name)
         try:
             with _stage_errors(name):
                 stage.save_deps()
-                changed = [str(dep) for dep in stage.deps if dep.hash_info != before[str(dep)]]
-                if changed and not self._selection.force:
+                changed = [
+                    str(dep)
+                    for seen, dep in zip(before, stage.deps, strict=True)
+                    if _changed(seen, dep, stage.outs)
+                ]
+                if changed:
                     raise StageError(f"{', '.join(changed)} changed while it ran: not recorded, run again")
                 self._save(stage)
         finally:
@@ -217,6 +300,7 @@ class Workspace:
 
     def abandon(self, name: str) -> None:
         """A stage whose command did not end well: give back what it had in use."""
+        del self._seen[name]
         self._in_use.give(self._stages[name])
 
     def _save(self, stage: Any) -> None:
@@ -349,13 +433,65 @@ def why(stage: Any, known: bool, force: bool) -> tuple[str, ...]:
     """In words, what makes DVC run the stage."""
     if not known:
         return ("never run",)
+    deps = () if stage.frozen else tuple(line for dep in stage.deps for line in _dep_reasons(dep))
+    return (*_own_reasons(stage, known), *deps) or (("forced",) if force else ())
+
+
+def _own_reasons(stage: Any, known: bool) -> tuple[str, ...]:
+    if not known:
+        return ("never run",)
     reasons = ["command changed"] if stage.cmd and stage.changed_stage() else []
     if stage.is_callback or stage.always_changed:
         reasons.append("always runs")
-    if not stage.frozen:
-        reasons += [line for dep in stage.deps for line in _dep_reasons(dep)]
-    reasons += [f"out {path}: {state}" for out in stage.outs for path, state in out.status().items()]
-    return tuple(reasons) or (("forced",) if force else ())
+    return (*reasons, *(f"out {path}: {state}" for out in stage.outs for path, state in out.status().items()))
+
+
+def _state_of_dep(dep: Any, outs: Any, earlier: set[Any]) -> Made:
+    """A dep's difference from what is recorded, and who of the stages before may yet change it."""
+    makers: list[Any] = []
+    if not isinstance(dep, (DatasetDependency, DbDependency)):
+        parts = dep.fs.parts(dep.fs_path)
+        makers = [step.value for step in outs.prefixes(parts)]
+        if outs.has_subtrie(parts):
+            makers += outs.values(prefix=parts)
+    names = dict.fromkeys(_name(out.stage) for out in makers if out.stage in earlier)
+    recorded = dep.hash_info.value if dep.hash_info and isinstance(dep.hash_info.value, str) else None
+    return Made(dep.fs_path, recorded, tuple(_dep_reasons(dep)), tuple(names))
+
+
+def _save_deps_there(stage: Any) -> None:
+    """Hash the deps before a forced command, which DVC starts even where one is missing."""
+    for dep in stage.deps:
+        with contextlib.suppress(DvcException):
+            dep.save()
+
+
+def _changed(before: _Seen, dep: Any, outs: Sequence[Any]) -> bool:
+    """Whether a dep is no longer what it was when the command was started.
+
+    In a folder the stage's own outs, DVC's .gitignore lines, what git ignores and what Python compiles do
+    not count.
+    """
+    if not before.hash_info or dep.hash_info == before.hash_info:
+        return False
+    if not isinstance(before.obj, Tree) or not isinstance(dep.obj, Tree):
+        return True
+    own = tuple(out.fs_path for out in outs)
+    return any(
+        not _harmless(Path(dep.fs_path, *parts), own, dep.repo.scm)
+        for parts in _different(before.obj, dep.obj)
+    )
+
+
+def _different(one: Any, other: Any) -> set[tuple[str, ...]]:
+    entries = [{(parts, hash_info) for parts, _, hash_info in tree} for tree in (one, other)]
+    return {parts for parts, _ in entries[0] ^ entries[1]}
+
+
+def _harmless(file: Path, own: Sequence[str], scm: Any) -> bool:
+    if file.name == ".gitignore" or "__pycache__" in file.parts:
+        return True
+    return any(file.is_relative_to(out) for out in own) or bool(scm.is_ignored(str(file)))
 
 
 def _dep_reasons(dep: Any) -> Iterator[str]:
@@ -472,3 +608,9 @@ def metrics(folder: Path) -> tuple[dict[Path, Any], dict[Path, Any]]:
             {root / path: held["data"] for path, held in files.items() if "data" in held}
             for files in (now, then)
         )
+
+
+def root_of(folder: Path) -> Path:
+    """The root of the repository that `folder` is in. Raises UsageError where there is none."""
+    with _mended("", UsageError):
+        return Path(Repo.find_root(folder))

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import statistics
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -24,6 +22,38 @@ class Node:
     executes: bool = True
     """Whether it has a command that can be executed (no .dvc file, not frozen)."""
     meta: StageMeta = field(default_factory=StageMeta)
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A dep that stages before this one make, wholly or in part."""
+
+    path: str
+    recorded: str | None
+    """Its hash in dvc.lock; None: not there, or no single hash."""
+    reasons: tuple[str, ...]
+    """How it differs from what is recorded, as it lies there now."""
+    makers: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class State:
+    """What is known of a stage before anything runs."""
+
+    name: str
+    own: tuple[str, ...]
+    """Why it must run whatever the stages before it do."""
+    made: tuple[Made, ...] = ()
+    forced: bool = False
+    repeats: bool = False
+    """It always runs, never from the run-cache."""
+    data: bool = False
+    """A .dvc file: nothing to execute, its data is committed as it lies there."""
+    frozen: bool = False
+
+
+Restorable = Callable[[str, Mapping[str, str]], Mapping[str, str] | None]
+"""A stage's products in the run-cache (hash by path), given the hashes of deps that are restored first."""
 
 
 class Action(StrEnum):
@@ -81,26 +111,59 @@ class Plan:
         }
 
 
-def remaining_seconds(nodes: Sequence[Node], seconds: Mapping[str, float]) -> dict[str, float]:
-    """For each stage the expected length of the longest path from its start to the end of the run.
+class _Decisions:
+    """Actions in the serial order; each knows those before it."""
 
-    A stage without a past counts as the median of those that have one.
-    """
-    usual = statistics.median(seconds.values()) if seconds else 1.0
-    longest: dict[str, float] = {}
-    after: dict[str, float] = {}
-    for node in reversed(nodes):
-        own = seconds.get(node.name, usual) if node.executes else 0.0
-        longest[node.name] = own + after.get(node.name, 0.0)
-        for other in node.needs:
-            after[other] = max(after.get(other, 0.0), longest[node.name])
-    return longest
+    def __init__(self, restorable: Restorable) -> None:
+        self._restorable = restorable
+        self._unknown: set[str] = set()  # stages whose products only their run can tell
+        self._products: dict[str, Mapping[str, str]] = {}  # of restored stages
+
+    def decide(self, state: State) -> tuple[Action, tuple[str, ...]]:
+        """The stage's action and its reasons in words."""
+        reasons, doubts, hashes = self._look_at_deps(state)
+        reasons = state.own + reasons
+        if state.frozen:
+            return Action.FROZEN, reasons
+        if state.forced and not state.data:
+            self._unknown.add(state.name)
+            return Action.RUN, reasons or ("forced",)
+        if state.data:
+            return (Action.RUN, reasons) if reasons else (Action.SKIP, ())
+        if not reasons and not doubts:
+            return Action.SKIP, ()
+        if (
+            not doubts
+            and not state.repeats
+            and (products := self._restorable(state.name, hashes)) is not None
+        ):
+            self._products[state.name] = products
+            return Action.RESTORE, reasons
+        self._unknown.add(state.name)
+        return (Action.RUN, reasons) if reasons else (Action.MAY_RUN, tuple(doubts))
+
+    def _look_at_deps(self, state: State) -> tuple[tuple[str, ...], list[str], dict[str, str]]:
+        """Reasons that are certain, doubts, and the hashes of deps that will be restored."""
+        reasons: list[str] = []
+        doubts: list[str] = []
+        hashes: dict[str, str] = {}
+        for dep in state.made:
+            unknown = [maker for maker in dep.makers if maker in self._unknown]
+            restored = [maker for maker in dep.makers if maker in self._products]
+            if unknown:
+                doubts.append(f"depends on what {', '.join(unknown)} will produce")
+            elif len(restored) == len(dep.makers) == 1 and dep.path in self._products[restored[0]]:
+                hashes[dep.path] = self._products[restored[0]][dep.path]
+                if dep.recorded is not None and hashes[dep.path] != dep.recorded:
+                    reasons.append(f"{restored[0]} is restored to another state")
+            elif restored:
+                doubts.append(f"depends on what {', '.join(restored)} will restore")
+            else:
+                reasons += dep.reasons
+        return tuple(reasons), list(dict.fromkeys(doubts)), hashes
 
 
-def widest(nodes: Sequence[Node]) -> int:
-    """How many stages can run at once, at least: the most stages on one level of the graph."""
-    level: dict[str, int] = {}
-    for node in nodes:
-        level[node.name] = 1 + max((level[other] for other in node.needs), default=0)
-    counts = Counter(level[node.name] for node in nodes if node.executes)
-    return max(counts.values(), default=1)
+def decide(states: Iterable[State], restorable: Restorable) -> dict[str, tuple[Action, tuple[str, ...]]]:
+    """Action and reasons of each stage; `states` stand in the serial order."""
+    decisions = _Decisions(restorable)
+    return {state.name: decisions.decide(state) for state in states}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import datetime
 import os
+import queue
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -14,6 +15,7 @@ from pathlib import Path
 from flows import stage_process
 from flows.dvc_repo import Selection, Workspace
 from flows.errors import StageError
+from flows.estimate import critical_path, expected_seconds, remaining_seconds, widest
 from flows.events import (
     Event,
     Outcome,
@@ -25,7 +27,7 @@ from flows.events import (
     ignore,
 )
 from flows.history import History
-from flows.plan import Node, Plan, remaining_seconds, widest
+from flows.plan import Action, Node, Plan, PlannedStage, decide
 from flows.resources import HostPool, Lease, host_cpus, host_memory, refuse_too_large
 from flows.scheduler import Scheduler, Settled
 from flows.stage_process import Ending, StageJob, StageResult
@@ -102,7 +104,29 @@ Observe = Callable[[Event], None]
 
 def make_plan(options: RunOptions) -> Plan:
     """What a run with these options would do. Takes no lock of DVC's; works while a run goes on."""
-    raise NotImplementedError
+    with contextlib.closing(Workspace(options.repo, options.selection())) as workspace:
+        nodes = workspace.load()
+        history = History(workspace.root / STATE_FOLDER)
+        with contextlib.chdir(workspace.root):
+            return _plan(workspace, nodes, history.seconds(), _host_pool(nodes, options))
+
+
+def _plan(workspace: Workspace, nodes: Sequence[Node], seconds: Mapping[str, float], pool: HostPool) -> Plan:
+    decided = decide(workspace.states(), workspace.restorable)
+    working = {name for name, (action, _) in decided.items() if action in (Action.RUN, Action.MAY_RUN)}
+    stages = tuple(
+        PlannedStage(node.name, *decided[node.name], node.needs, seconds.get(node.name)) for node in nodes
+    )
+    whole = expected_seconds(nodes, working, seconds, pool)
+    return Plan(stages, whole, critical_path(nodes, working, seconds))
+
+
+def _host_pool(nodes: Sequence[Node], options: RunOptions) -> HostPool:
+    """What this host has to give. Raises MetaError for a stage that could never start."""
+    memory, jobs = host_memory(), options.jobs or host_cpus()
+    refuse_too_large(((node.name, node.meta.resources) for node in nodes), memory)
+    threads = max(1, host_cpus() // min(jobs, widest(nodes)))
+    return HostPool(jobs, host_cpus(), memory, threads)
 
 
 def run_pipeline(
@@ -144,32 +168,34 @@ class _Run:
         self._execute, self._observe = execute, observe
         self._folder = workspace.root / STATE_FOLDER
         self._history = History(self._folder)
+        self._done: queue.SimpleQueue[tuple[str, StageResult]] = queue.SimpleQueue()
         self._finished: dict[str, StageFinished] = {}
         self._reasons: dict[str, tuple[str, ...]] = {}
         self.plan = Plan((), None, ())
 
     def go(self) -> None:
         """Schedule all stages and return when each is settled."""
-        nodes, jobs = list(self._nodes.values()), self._options.jobs or host_cpus()
-        refuse_too_large(((f"{node.name}", node.meta.resources) for node in nodes), host_memory())
+        nodes, seconds = list(self._nodes.values()), self._history.seconds()
         make_state_folder(self._folder)
+        pool = _host_pool(nodes, self._options)
+        self.plan = _plan(self._workspace, nodes, seconds, pool)
         self._observe(RunStarted(self.name, self.plan))
-        at_once = min(jobs, widest(nodes))
-        threads = max(1, host_cpus() // at_once)
+        if self._options.dry:
+            return
         Scheduler(
             nodes,
             self,
-            HostPool(jobs, host_cpus(), host_memory(), threads),
-            self._launch,
-            remaining=remaining_seconds(nodes, self._history.seconds()),
+            pool,
+            self,
+            remaining=remaining_seconds(nodes, seconds),
             keep_going=self._options.keep_going,
             stop=self._options.stop,
             on_settled=self._settled,
         ).run()
 
     def stages(self) -> dict[str, StageFinished]:
-        """What became of each stage, in the serial order."""
-        return {name: self._finished[name] for name in self._nodes}
+        """What became of each stage, in the serial order; nothing where the run was only planned."""
+        return {name: self._finished[name] for name in self._nodes if name in self._finished}
 
     def locked(self) -> contextlib.AbstractContextManager[None]:
         """DVC's repository lock."""
@@ -224,16 +250,23 @@ class _Run:
         """Write dvc.lock."""
         self._workspace.record()
 
-    def _launch(self, job: StageJob, done: Callable[[StageResult], None]) -> None:
+    def launch(self, job: StageJob) -> None:
+        """Execute a job in a thread of its own."""
         self._observe(StageStarted(job.name, job.reasons))
-        threading.Thread(target=self._run_job, args=(job, done), name=job.name, daemon=True).start()
+        threading.Thread(target=self._run_job, args=(job,), name=job.name, daemon=True).start()
 
-    def _run_job(self, job: StageJob, done: Callable[[StageResult], None]) -> None:
+    def finished(self, wait: float) -> tuple[str, StageResult] | None:
+        """The next stage whose thread is done."""
+        with contextlib.suppress(queue.Empty):
+            return self._done.get(timeout=wait) if wait else self._done.get_nowait()
+        return None
+
+    def _run_job(self, job: StageJob) -> None:
         try:
             result = self._execute(job)
         except Exception as error:  # whatever happens there, the run must hear of it
             result = StageResult(ending=Ending.FAILED, error=f"could not be executed: {error}")
-        done(result)
+        self._done.put((job.name, result))
 
     def _settled(self, name: str, settled: Settled) -> None:
         if settled.error and settled.outcome is Outcome.FAILED:

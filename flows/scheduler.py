@@ -9,7 +9,6 @@ does not depend on what failed.
 from __future__ import annotations
 
 import heapq
-import queue
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -59,8 +58,14 @@ class Work(Protocol):
         """Make what was begun and finished since the last time durable."""
 
 
-Launch = Callable[[StageJob, Callable[[StageResult], None]], None]
-"""Execute a job somewhere else and call back, from any thread, with its result."""
+class Executor(Protocol):
+    """Executes jobs somewhere else."""
+
+    def launch(self, job: StageJob) -> None:
+        """Start to execute a job; return at once."""
+
+    def finished(self, wait: float) -> tuple[str, StageResult] | None:
+        """A stage that finished since, and how; None where none does within `wait` seconds."""
 
 
 class Scheduler:
@@ -71,7 +76,7 @@ class Scheduler:
         nodes: Sequence[Node],
         work: Work,
         pool: Pool,
-        launch: Launch,
+        executor: Executor,
         *,
         remaining: Mapping[str, float],
         keep_going: bool,
@@ -80,7 +85,7 @@ class Scheduler:
     ) -> None:
         self._nodes = {node.name: node for node in nodes}
         self._places = {node.name: place for place, node in enumerate(nodes)}
-        self._work, self._pool, self._launch = work, pool, launch
+        self._work, self._pool, self._executor = work, pool, executor
         self._remaining, self._keep_going, self._stop, self._on_settled = (
             remaining,
             keep_going,
@@ -89,7 +94,7 @@ class Scheduler:
         )
         self._open = dict.fromkeys(self._nodes)  # not settled, in serial order
         self._running: dict[str, Lease] = {}
-        self._done: queue.SimpleQueue[tuple[str, StageResult]] = queue.SimpleQueue()
+        self._arrived: list[tuple[str, StageResult]] = []
         self._waiting_for = {node.name: len(node.needs) + len(node.after) for node in nodes}
         self._followers: dict[str, list[str]] = defaultdict(list)
         self._dependents: dict[str, list[str]] = defaultdict(list)
@@ -118,21 +123,21 @@ class Scheduler:
     def _wait(self) -> None:
         """Until a result is there, the run is told to stop, or a busy stage may be asked again."""
         seconds = _BUSY_SECONDS if self._busy and not self._running else _LOOK_SECONDS
-        try:
-            self._done.put(self._done.get(timeout=seconds))
-        except queue.Empty:
-            for name in self._busy:
-                self._make_ready(name)
-            self._busy.clear()
+        if arrived := self._executor.finished(seconds):
+            self._arrived.append(arrived)
+            return
+        for name in self._busy:
+            self._make_ready(name)
+        self._busy.clear()
 
     def _collect(self) -> bool:
         """Take over what finished, all of it before one record is written. False: nothing did."""
         if self._stop.is_set():
             self._cancel(lambda _: True)
-        finished = []
-        while not self._done.empty():
-            name, result = self._done.get()
-            finished.append((name, self._work.finish(name, result)))
+        while arrived := self._executor.finished(0):
+            self._arrived.append(arrived)
+        finished = [(name, self._work.finish(name, result)) for name, result in self._arrived]
+        self._arrived.clear()
         if finished:
             self._work.record()
         for name, settled in finished:
@@ -164,7 +169,7 @@ class Scheduler:
             return
         if isinstance(begun, StageJob):
             self._running[name] = lease
-            self._launch(begun, lambda result: self._done.put((name, result)))
+            self._executor.launch(begun)
             return
         self._pool.give(lease)
         self._work.record()
