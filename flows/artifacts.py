@@ -8,11 +8,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flows.events import Outcome, StageFinished
+from flows.events import Outcome
 from flows.plan import PlannedStage
 from flows.record import MetricChange, Picture, RunRecord
 from flows.run import RunReport
-from flows.wording import counted, duration, figure
+from flows.wording import OUTCOME_WORDS, counted, duration, figure, seconds
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -24,15 +24,6 @@ GRAPH_STAGES = 60  # beyond that a drawn graph cannot be read
 ROWS = 200
 SHOWN_PIXELS = 1600
 
-OUTCOME_WORDS = {
-    Outcome.RAN: "ran",
-    Outcome.RESTORED: "restored from the run-cache",
-    Outcome.SKIPPED: "up to date",
-    Outcome.FROZEN: "frozen",
-    Outcome.FAILED: "failed",
-    Outcome.BLOCKED: "not started: what it needs failed",
-    Outcome.CANCELLED: "stopped",
-}
 OUTCOME_FILLS = {
     Outcome.RAN: "#bbf7d0",
     Outcome.RESTORED: "#bfdbfe",
@@ -120,11 +111,6 @@ def stages_table(report: RunReport) -> str:
     ]
     more = [("…", f"and {len(rows) - ROWS} more", "", "")] if len(rows) > ROWS else []
     return table(("Stage", "What happened", "Time", "Why"), [*rows[:ROWS], *more])
-
-
-def seconds(stage: StageFinished) -> str:
-    """How long the stage's command took; empty where none was executed."""
-    return duration(stage.seconds) if stage.seconds else ""
 
 
 def metrics_section(changes: Sequence[MetricChange]) -> Iterator[str]:

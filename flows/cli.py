@@ -223,7 +223,7 @@ def ui(
     from flows import dvc_repo, server
 
     def announce(address: str) -> None:
-        print(f"all runs of this project: {address}/runs  (Ctrl-C ends it)", flush=True)
+        print(f"all runs of this project: {address}  (Ctrl-C ends it)", flush=True)
 
     server.serve_pages(dvc_repo.root_of(repo), announce, port)
     return Exit.WELL

@@ -13,13 +13,15 @@ from typing import Any
 from prefect import Flow, get_client
 from prefect.client.schemas.objects import State
 from prefect.context import FlowRunContext
+from prefect.logging.loggers import flow_run_logger
 from prefect.states import Cancelled, Completed, Failed
 
 from flows import artifacts
-from flows.events import Event, Outcome, ignore
+from flows.events import Event, Outcome, StageFinished, StageStarted, ignore
 from flows.record import RunRecord, record_run
 from flows.run import RunOptions, run_pipeline
 from flows.stage_flow_runs import StageFlowRuns
+from flows.wording import ending, some
 
 
 def run_recorded(
@@ -53,10 +55,27 @@ def _run_stages(
     assert context.flow_run is not None
     with get_client(sync_client=True) as client:
         stages = StageFlowRuns(client, context.flow_run, tags=[root.name])
-        report = run_pipeline(options, execute=stages.execute, observe=observe)
+        logger = flow_run_logger(context.flow_run, context.flow)
+
+        def tell(event: Event) -> None:
+            observe(event)
+            if text := line_of_log(event):
+                logger.info("%s", text)
+
+        report = run_pipeline(options, execute=stages.execute, observe=tell)
         record = record_run(root, report)
         stages.publish(record)
     return record, stages.lost
+
+
+def line_of_log(event: Event) -> str:
+    """What the pipeline's own log says of an event; empty where that is nothing."""
+    match event:
+        case StageStarted(stage, reasons):
+            return f"{stage} starts: {some(reasons)}"
+        case StageFinished() if text := ending(event):
+            return f"{event.stage} {text}"
+    return ""
 
 
 def run_name(options: RunOptions, root: Path) -> str:

@@ -1,8 +1,8 @@
 """Prefect's server for a run: the configured one, the one that `darkroom ui` serves, or a temporary one.
 
-A temporary server is a child process on the project's database (.darkroom/prefect/prefect.db). It ends when its
-owner does, however the owner ends: its standard input is a pipe that the kernel then closes. It binds to a free
-port of loopback, and is Prefect's web server alone, without the scheduling services.
+A temporary server is a child process on the project's database (.darkroom/prefect/prefect.db). It ends when
+its owner does, however the owner ends: its standard input is a pipe that the kernel then closes. It binds to
+a free port of loopback, and is Prefect's web server alone, without the scheduling services.
 """
 
 import contextlib
@@ -45,15 +45,10 @@ def server_folder(root: Path) -> Path:
 
 @dataclass(frozen=True, slots=True)
 class Api:
-    """A Prefect API. A temporary one is gone after the run, its database is not."""
+    """A Prefect API, and what leads a user to the pages of its runs."""
 
     url: str
-    temporary: bool = False
-
-    @property
-    def where_to_look(self) -> str:
-        """What leads a user to the pages of the run."""
-        return "`darkroom ui` shows all runs so far" if self.temporary else f"{pages(self.url)}/runs"
+    where_to_look: str
 
 
 @contextlib.contextmanager
@@ -66,14 +61,14 @@ def prefect_api(root: Path) -> Iterator[Api]:
         os.environ.setdefault(name, value)
     if url := configured_url():
         require_answer(url)
-        yield Api(url)
+        yield Api(url, url.rstrip("/").removesuffix("/api"))
     elif url := shared_url(server_folder(root)):
         with client_set_to(url):
-            yield Api(url)
+            yield Api(url, pages(url))
     else:
         make_state_folder(root / STATE_FOLDER)
         with temporary_server(server_folder(root)) as url, client_set_to(url):
-            yield Api(url, temporary=True)
+            yield Api(url, "`darkroom ui` shows all runs so far")
 
 
 def configured_url() -> str | None:
@@ -203,8 +198,8 @@ def serve_pages(root: Path, announce: Callable[[str], None], port: int = UI_PORT
 
 
 def pages(url: str) -> str:
-    """The address of the pages beside the API's URL."""
-    return url.removesuffix("/api")
+    """The address of the list of runs on a server of ours. (Prefect's older pages do not draw graphs.)"""
+    return f"{url.removesuffix('/api')}/v2/runs"
 
 
 def serve(folder: Path, listening: socket.socket, announce: Callable[[str], None]) -> None:

@@ -16,16 +16,25 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from flows.artifacts import OUTCOME_WORDS, headline, seconds
+from flows.artifacts import headline
 from flows.events import Event, Outcome, RunStarted, StageFinished, StageLine, StageStarted
 from flows.plan import Plan
 from flows.record import MetricChange, RunRecord
-from flows.wording import Trend, better_direction, counted, duration, figure
+from flows.wording import (
+    OUTCOME_WORDS,
+    Trend,
+    better_direction,
+    counted,
+    duration,
+    ending,
+    figure,
+    seconds,
+    some,
+)
 
 PIPE_WIDTH = 160
 SHOWN_STAGES = 40
 SHOWN_METRICS_A_STAGE = 6
-SHOWN_REASONS = 3
 COLOURS = ("cyan", "magenta", "green", "yellow", "blue", "bright_cyan", "bright_magenta", "bright_green")
 OUTCOME_COLOURS = {
     Outcome.RAN: "green",
@@ -120,29 +129,6 @@ def progress(plan: Plan, settled: int, elapsed: float) -> str:
     if plan.seconds and plan.seconds > elapsed:
         parts.append(f"about {duration(plan.seconds - elapsed)} more")
     return ", ".join(parts)
-
-
-def ending(event: StageFinished) -> str:
-    """How a stage ended, in a line; empty for what was up to date, which the table at the end says."""
-    match event.outcome:
-        case Outcome.SKIPPED | Outcome.FROZEN | Outcome.BLOCKED:
-            return ""
-        case Outcome.RAN | Outcome.RESTORED:
-            return " ".join(filter(None, (OUTCOME_WORDS[event.outcome], in_seconds(event))))
-    return " ".join(
-        filter(None, (OUTCOME_WORDS[event.outcome], in_seconds(event), event.error and f"({event.error})"))
-    )
-
-
-def in_seconds(event: StageFinished) -> str:
-    """`in 12 s`; empty where no command was executed."""
-    return f"in {seconds(event)}" if event.seconds else ""
-
-
-def some(reasons: Sequence[str]) -> str:
-    """The first few reasons, and how many more there are."""
-    more = [f"and {len(reasons) - SHOWN_REASONS} more"] if len(reasons) > SHOWN_REASONS else []
-    return "; ".join([*reasons[:SHOWN_REASONS], *more])
 
 
 def print_record(console: Console, record: RunRecord, where: str) -> None:

@@ -1,7 +1,10 @@
 """Times, figures and changes of figures in words, the same on the terminal and on a run's page."""
 
 import re
+from collections.abc import Sequence
 from enum import StrEnum
+
+from flows.events import Outcome, StageFinished
 
 HIGHER_IS_BETTER = frozenset(
     [
@@ -41,6 +44,16 @@ LOWER_IS_BETTER = frozenset(
     ]
 )
 SIGNIFICANT = 4
+SHOWN_REASONS = 3
+OUTCOME_WORDS = {
+    Outcome.RAN: "ran",
+    Outcome.RESTORED: "restored from the run-cache",
+    Outcome.SKIPPED: "up to date",
+    Outcome.FROZEN: "frozen",
+    Outcome.FAILED: "failed",
+    Outcome.BLOCKED: "not started: what it needs failed",
+    Outcome.CANCELLED: "stopped",
+}
 
 
 class Trend(StrEnum):
@@ -65,6 +78,34 @@ def duration(seconds: float) -> str:
         return f"{whole // 60} min {whole % 60:02d} s"
     minutes = round(seconds / 60)
     return f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def ending(event: StageFinished) -> str:
+    """How a stage ended, in a line; empty for what did not even start."""
+    match event.outcome:
+        case Outcome.SKIPPED | Outcome.FROZEN | Outcome.BLOCKED:
+            return ""
+        case Outcome.RAN | Outcome.RESTORED:
+            return " ".join(filter(None, (OUTCOME_WORDS[event.outcome], in_seconds(event))))
+    return " ".join(
+        filter(None, (OUTCOME_WORDS[event.outcome], in_seconds(event), event.error and f"({event.error})"))
+    )
+
+
+def in_seconds(event: StageFinished) -> str:
+    """`in 12 s`; empty where no command was executed."""
+    return f"in {seconds(event)}" if event.seconds else ""
+
+
+def some(reasons: Sequence[str]) -> str:
+    """The first few reasons, and how many more there are."""
+    more = [f"and {len(reasons) - SHOWN_REASONS} more"] if len(reasons) > SHOWN_REASONS else []
+    return "; ".join([*reasons[:SHOWN_REASONS], *more])
+
+
+def seconds(stage: StageFinished) -> str:
+    """How long the stage's command took; empty where none was executed."""
+    return duration(stage.seconds) if stage.seconds else ""
 
 
 def counted(number: int, noun: str) -> str:
