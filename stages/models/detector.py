@@ -143,35 +143,34 @@ class SeparableRoIAlign(nn.Module):
     value by value: it took 42 % of a training step on a CPU, and is not repeatable on a GPU.
     """
 
-    def __init__(self, size: int, samples: int = 2) -> None:
+    def __init__(self, size: int, *, stride: int = 4, samples: int = 2) -> None:
         super().__init__()
         self.size = size
+        self.stride = stride
         self.samples = samples
 
-    def forward(
-        self, features: dict[str, Tensor], boxes: list[Tensor], image_sizes: list[tuple[int, int]]
-    ) -> Tensor:
+    def forward(self, features: dict[str, Tensor], boxes: list[Tensor], _image_sizes: object) -> Tensor:
         """Boxes [P, 4] (xyxy, pixels) of each picture to features [sum of P, F, size, size]."""
-        maps = features["fine"]
-        height, width = maps.shape[-2:]
+        maps = features["fine"]  # [N, F, H, W]
         pooled = []
-        for feature_map, picture_boxes, image_size in zip(maps, boxes, image_sizes, strict=True):
-            x0, y0, x1, y1 = picture_boxes.unbind(1)
-            down = self._weights(y0, y1, height, height / image_size[0])  # [P, R, H]
-            across = self._weights(x0, x1, width, width / image_size[1])  # [P, R, W]
+        for feature_map, picture_boxes in zip(maps, boxes, strict=True):
+            channels, height, width = feature_map.shape
+            x0, y0, x1, y1 = (picture_boxes / self.stride).unbind(1)
+            down = self._weights(y0, y1, height)  # [P, R, H]
+            across = self._weights(x0, x1, width)  # [P, R, W]
             rows = down.flatten(0, 1) @ feature_map.permute(1, 2, 0).flatten(1)  # [P * R, W * F]
-            rows = rows.view(len(picture_boxes), self.size, width, -1)  # [P, R, W, F]
+            rows = rows.view(len(picture_boxes), self.size, width, channels)
             pooled.append(across.unsqueeze(1) @ rows)  # [P, R, R, F]
         return torch.cat(pooled).permute(0, 3, 1, 2)
 
-    def _weights(self, low: Tensor, high: Tensor, cells: int, scale: float) -> Tensor:
+    def _weights(self, low: Tensor, high: Tensor, cells: int) -> Tensor:
         """How much each of the map's `cells` counts in each of the grid's: [P, size, cells]."""
         points = self.size * self.samples
         steps = (torch.arange(points, device=low.device) + 0.5) / points
-        centres = (low[:, None] + (high - low)[:, None] * steps) * scale  # [P, size * samples]
+        centres = low[:, None] + (high - low)[:, None] * steps  # [P, size * samples]
         distance = centres.clamp(0, cells - 1)[..., None] - torch.arange(cells, device=low.device)
         weights = F.relu(1 - distance.abs())  # [P, size * samples, cells]
-        return weights.view(-1, self.size, self.samples, cells).mean(dim=2)
+        return weights.view(len(low), self.size, self.samples, cells).mean(dim=2)
 
 
 class RoIHead(nn.Module):

@@ -131,5 +131,5 @@ def test_items_larger_than_the_scene_are_refused():
 
 
 def test_a_range_upside_down_is_refused():
-    with pytest.raises(ValidationError, match="scale_min 2.0 is above scale_max 1.6"):
+    with pytest.raises(ValidationError, match=r"scale_min 2\.0 is above scale_max 1\.6"):
         make_params(scale_min=2.0)
