@@ -6,7 +6,8 @@ Hinge loss (Lim & Ye 2017), spectral normalisation, class projection and an auxi
 generator's weights (Yazici et al. 2019): sharper and steadier than the last ones.
 """
 
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,14 +23,14 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
-from stages.checkpoints import save_model, write_atomically, write_json
+from stages.checkpoints import save_model, write_json
 from stages.command import run_stage
 from stages.compute import Compute, prepare
 from stages.datasets import ClassificationSplit, load_classification
-from stages.errors import DataError, TrainingError
 from stages.models.gan import Generator, build_discriminator, build_generator, draw_latents, generate, render
 from stages.params import ComputeParams, StageParams, load_params
 from stages.sheets import image_grid, save_png
+from stages.training import Progress, batch_count, finite, shuffled_batches, write_history
 
 Figures = dict[str, Tensor]
 """Named scalars of one step, averaged over an epoch into a row of the history."""
@@ -128,29 +129,24 @@ def train_one_epoch(
     networks: Adversaries,
     images: Tensor,
     labels: Tensor,
+    batches: Iterable[Tensor],
+    *,
     params: TrainGanParams,
     compute: Compute,
     epoch: int,
 ) -> dict[str, float]:
-    """One pass over images uint8 [N, C, H, W] and labels [N] in random order; the figures' means.
+    """One pass over images uint8 [N, C, H, W] and labels [N] by `batches` of indices; the figures' means.
 
     Raises:
         TrainingError: a loss is not finite.
 
     """
-    sums: dict[str, float] = {}
-    batches = torch.randperm(len(images))[: len(images) // params.batch_size * params.batch_size]
-    steps = tqdm(torch.split(batches, params.batch_size), desc=f"epoch {epoch}", mininterval=5)
-    for step, rows in enumerate(steps):
-        real = compute.images(images[rows].float().div_(127.5).sub_(1))
+    history: list[dict[str, float]] = []
+    for step, rows in enumerate(batches, start=1):
+        real = compute.images(images[rows].float().div_(127.5).sub_(1))  # 0..255 -> -1..1
         figures = _step(networks, real, labels[rows].to(compute.device), params, compute)
-        for name, value in figures.items():
-            sums[name] = sums.get(name, 0.0) + value.item()
-        if not np.isfinite(sums["d_loss"] + sums["g_loss"]):
-            raise TrainingError(
-                f"epoch {epoch}, step {step}: a loss is not finite; lower the learning rates of train-gan"
-            )
-    return {"pictures": len(batches)} | {name: total / len(steps) for name, total in sums.items()}
+        history.append({name: finite(value, epoch=epoch, step=step) for name, value in figures.items()})
+    return {str(name): float(mean) for name, mean in pd.DataFrame(history).mean().items()}
 
 
 def _step(
@@ -180,32 +176,37 @@ def _step(
 
 def train(
     split: ClassificationSplit, params: TrainGanParams, compute: Compute, *, seed: int
-) -> tuple[Generator, pd.DataFrame]:
+) -> tuple[Generator, list[dict[str, float]]]:
     """The averaged generator and a row of figures per epoch.
 
     Raises:
-        DataError: fewer pictures than a batch, or oblong ones.
+        DataError: oblong pictures, or ones that cannot be halved.
         TrainingError: a loss is not finite.
 
     """
-    if len(split.images) < params.batch_size:
-        raise DataError(f"{len(split.images)} training pictures, less than train-gan.batch_size: lower it")
     height, width = split.images.shape[1:3]
     if height != width:
         raise DataError(
             f"pictures of {height}x{width}: the generator makes square ones; preprocess to a square"
         )
-    images = torch.tensor(split.images).permute(0, 3, 1, 2)  # [N, H, W, C] -> [N, C, H, W], channels last
-    labels = torch.from_numpy(split.labels)
     networks = _adversaries(split, params, compute)
     averaged: Generator = networks.averaged.module  # type: ignore[assignment]  # Module to the stubs
-    history: list[dict[str, float]] = []
+    images = torch.tensor(split.images).permute(0, 3, 1, 2)  # [N, H, W, C] -> [N, C, H, W], channels last
+    labels = torch.from_numpy(split.labels)
+    progress, history = Progress(params.epochs), []
+    steps = batch_count(len(images), params.batch_size)
     for epoch in range(1, params.epochs + 1):
-        figures = train_one_epoch(networks, images, labels, params, compute, epoch)
+        order = shuffled_batches(len(images), params.batch_size, seed=seed, epoch=epoch)
+        batches = progress.batches(order, total=steps, epoch=epoch)
+        figures = train_one_epoch(
+            networks, images, labels, batches, params=params, compute=compute, epoch=epoch
+        )
         figures["spread"] = relative_spread(averaged, split, compute, seed=seed)
-        history.append({"epoch": epoch, **figures})
-        tqdm.write(_summary(history[-1]))
-    return averaged, pd.DataFrame(history)
+        progress.epoch_done(epoch, **figures)
+        for warning in _warnings(figures):
+            tqdm.write(f"epoch {epoch}: {warning}", file=sys.stderr)
+        history.append({"epoch": epoch, "pictures_seen": epoch * steps * params.batch_size, **figures})
+    return averaged, history
 
 
 def relative_spread(network: Generator, split: ClassificationSplit, compute: Compute, *, seed: int) -> float:
@@ -237,21 +238,18 @@ def main(*, data: Path, params: Path, model: Path, metrics: Path, history: Path,
     compute_params = load_params(params, "compute", ComputeParams)
     compute, seed = prepare(compute_params), compute_params.seed
     split = load_classification(data, "train")
-    generator, figures = train(split, settings, compute, seed=seed)
-    last = {name: value for name, value in figures.iloc[-1].items() if name != "epoch"}
+    generator, rows = train(split, settings, compute, seed=seed)
     save_model(model, generator, kind="generator", config=generator.config)
-    write_json(metrics, {"pictures_seen": int(figures["pictures"].sum()), **last})
-    write_atomically(history, figures.to_csv(index=False, float_format="%.6g").encode())
+    write_json(metrics, {name: value for name, value in rows[-1].items() if name != "epoch"})
+    write_history(history, rows)
     save_png(sheet, draw_sheet(generator, split.classes, compute, columns=settings.sheet_columns, seed=seed))
 
 
-def _summary(figures: dict[str, float]) -> str:
-    line = ", ".join(f"{name} {value:.3g}" for name, value in figures.items())
+def _warnings(figures: dict[str, float]) -> Iterator[str]:
     if min(figures["d_accuracy_real"], figures["d_accuracy_fake"]) > DISCRIMINATOR_WINS:
-        line += "; the discriminator wins outright: lower train-gan.discriminator_learning_rate"
+        yield "the discriminator wins outright: lower train-gan.discriminator_learning_rate"
     if figures["spread"] < COLLAPSED:
-        line += "; pictures of a class hardly differ (collapse): lower train-gan.class_weight or train longer"
-    return line
+        yield "pictures of a class hardly differ (collapse): lower train-gan.class_weight or train longer"
 
 
 def _adversaries(split: ClassificationSplit, params: TrainGanParams, compute: Compute) -> Adversaries:

@@ -125,17 +125,12 @@ def test_the_generator_learns_the_classes(compute: Compute) -> None:
     made = generate(generator, np.array([0, 1] * 8), seed=1, compute=compute, batch_size=16)
     above, below = made[:, :4].mean(axis=(1, 2, 3)), made[:, 4:].mean(axis=(1, 2, 3))
     np.testing.assert_array_equal(above > below, [True, False] * 8)
-    assert list(history["epoch"]) == list(range(1, 61))
+    assert [row["epoch"] for row in history] == list(range(1, 61))
 
 
 def test_training_that_diverges_says_where(compute: Compute, split: ClassificationSplit) -> None:
-    with pytest.raises(TrainingError, match=r"epoch 1, step \d+: .*train-gan"):
+    with pytest.raises(TrainingError, match=r"epoch 1, step \d+: .*lower the learning rate"):
         train(split, params(generator_learning_rate=1e38, discriminator_learning_rate=1e38), compute, seed=0)
-
-
-def test_fewer_pictures_than_a_batch_are_refused(compute: Compute, split: ClassificationSplit) -> None:
-    with pytest.raises(DataError, match=r"20 training pictures.*batch_size"):
-        train(split, params(batch_size=21), compute, seed=0)
 
 
 def test_oblong_pictures_are_refused(compute: Compute) -> None:
