@@ -27,6 +27,7 @@ from stages.checkpoints import save_model, write_json
 from stages.command import run_stage
 from stages.compute import Compute, prepare
 from stages.datasets import ClassificationSplit, load_classification
+from stages.errors import DataError
 from stages.models.gan import Generator, build_discriminator, build_generator, draw_latents, generate, render
 from stages.params import ComputeParams, StageParams, load_params
 from stages.sheets import image_grid, save_png
@@ -195,6 +196,7 @@ def train(
     labels = torch.from_numpy(split.labels)
     progress, history = Progress(params.epochs), []
     steps = batch_count(len(images), params.batch_size)
+    a_pass = min(len(images), steps * params.batch_size)  # pictures; what fills no batch waits its turn
     for epoch in range(1, params.epochs + 1):
         order = shuffled_batches(len(images), params.batch_size, seed=seed, epoch=epoch)
         batches = progress.batches(order, total=steps, epoch=epoch)
@@ -205,7 +207,7 @@ def train(
         progress.epoch_done(epoch, **figures)
         for warning in _warnings(figures):
             tqdm.write(f"epoch {epoch}: {warning}", file=sys.stderr)
-        history.append({"epoch": epoch, "pictures_seen": epoch * steps * params.batch_size, **figures})
+        history.append({"epoch": epoch, "pictures_seen": epoch * a_pass, **figures})
     return averaged, history
 
 
