@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import logging
 import os
 import sys
 from collections import Counter
@@ -42,6 +43,7 @@ from dvc.stage.run import _enforce_cmd_list, _make_cmd, _pull_missing_deps, get_
 from dvc.stage.serialize import to_lockfile, to_single_stage_file
 from dvc.utils.serialize import dumps_yaml, parse_yaml_for_update
 from dvc_data.hashfile.hash_info import HashInfo
+from dvc_data.hashfile.meta import Meta
 from dvc_data.hashfile.tree import Tree
 
 from flows.errors import RepoError, StageError, UsageError
@@ -91,6 +93,8 @@ class Workspace:
     """The stages of one run, by name, and what DVC does to them."""
 
     def __init__(self, folder: Path, selection: Selection) -> None:
+        # DVC's prints and bars would break into whatever shows the run; its errors come as exceptions.
+        logging.getLogger("dvc").setLevel(logging.CRITICAL)
         with _mended(f"{folder}: "):
             self._repo = Repo(folder, _wait_for_lock=True)
         self.root = Path(self._repo.root_dir)
@@ -187,7 +191,7 @@ class Workspace:
         try:
             for dep in stage.deps:
                 if dep.fs_path in products:
-                    dep.hash_info = HashInfo(dep.hash_name, products[dep.fs_path])
+                    dep.hash_info, dep.meta = HashInfo(dep.hash_name, products[dep.fs_path]), Meta()
                 else:
                     dep.save()
             cache = self._cached(stage, unchanged and recorded == [dep.hash_info for dep in stage.deps])
