@@ -7,13 +7,13 @@ run  python -m stages.train_classifier --help
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 import torch
 import torch.nn.functional as F
-from pydantic import Field
+from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler
 
@@ -47,7 +47,7 @@ class TrainClassifierParams(StageParams):
     batch_size: int = Field(ge=2)
     """Pictures a step."""
 
-    widths: list[list[int]] = Field(min_length=1)
+    widths: list[Annotated[list[PositiveInt], Field(min_length=1)]] = Field(min_length=1)
     """Channels of every convolution, a list a stage; a stage halves the picture."""
 
     grid: int = Field(ge=1)
@@ -77,12 +77,6 @@ class TrainClassifierParams(StageParams):
     shift: int = Field(ge=0)
     """Shift each picture by up to so many pixels."""
 
-    first_scale: float = Field(gt=0, le=1)
-    """Side of the pictures in the first epoch, as a share of the full side: early epochs cost less."""
-
-    full_scale_from: float = Field(ge=0, lt=1)
-    """Share of the epochs after which the pictures have their full size."""
-
     views: Literal[1, 2, 6]
     """Views of a picture that a prediction averages over: itself, mirrored, both shifted two ways."""
 
@@ -107,15 +101,15 @@ def check_size(settings: TrainClassifierParams, train: ClassificationSplit) -> N
     """Refuse more stages than the pictures can be halved.
 
     Raises:
-        ParamsError: nothing would be left of the pictures of the first epoch.
+        ParamsError: nothing would be left of the pictures.
 
     """
     least = 2 ** len(settings.widths)
-    side = min(scaled_size(train.images.shape[1:3], settings, epoch=1))
-    if side < least:
+    height, width = train.images.shape[1:3]
+    if min(height, width) < least:
         raise ParamsError(
-            f"train-classifier.widths: {len(settings.widths)} stages need pictures of {least} px, the first"
-            f" epoch's have {side}; take fewer stages or a larger first_scale"
+            f"train-classifier.widths: {len(settings.widths)} stages need pictures of at least {least} px,"
+            f" these have {height} x {width}; take fewer stages"
         )
 
 
@@ -178,9 +172,7 @@ def fit(
             smoothing=settings.label_smoothing,
             compute=compute,
         )
-        figures = evaluate(
-            network, val, compute=compute, views=1
-        )  # more views would cost a third of the epoch
+        figures = evaluate(network, val, compute=compute, views=1)  # more would only cost time
         rate = float(scheduler.get_last_lr()[0])
         history.append({"epoch": epoch, "train_loss": train_loss, **figures, "learning_rate": rate})
         progress.epoch_done(epoch, loss=train_loss, val_accuracy=figures["val_accuracy"])
@@ -205,15 +197,11 @@ def augmented_batches(
     generator = epoch_generator(seed, -epoch)  # not the one that shuffles
     labels = torch.from_numpy(train.labels)
     mirrored = mirrored_in(epoch, len(train.images), seed) if settings.mirror else None
-    size = scaled_size(train.images.shape[1:3], settings, epoch)
     for indices in shuffled_batches(len(labels), settings.batch_size, seed=seed, epoch=epoch):
         images = to_unit(train.images[indices.numpy()])
         if mirrored is not None:
             images = mirror(images, mirrored[indices])
-        images = shift_randomly(images, settings.shift, generator)
-        if images.shape[-2:] != size:
-            images = F.interpolate(images, size=size, mode="bilinear")
-        yield images, labels[indices]
+        yield shift_randomly(images, settings.shift, generator), labels[indices]
 
 
 def mirrored_in(epoch: int, count: int, seed: int) -> Tensor:
@@ -224,17 +212,6 @@ def mirrored_in(epoch: int, count: int, seed: int) -> Tensor:
     """
     first = torch.rand(count, generator=epoch_generator(seed, 0)) < 0.5
     return first ^ (epoch % 2 == 1)
-
-
-def scaled_size(size: tuple[int, ...], settings: TrainClassifierParams, epoch: int) -> tuple[int, int]:
-    """Height and width of the pictures in `epoch` (the first is 1): they grow in equal steps.
-
-    As in fast.ai's progressive resizing and in M. Tan and Q. Le 2021, https://arxiv.org/abs/2104.00298.
-    """
-    small_epochs = round(settings.full_scale_from * settings.epochs)
-    missing = max(0.0, 1 - (epoch - 1) / max(1, small_epochs)) * (1 - settings.first_scale)
-    height, width = (round(side * (1 - missing)) for side in size)
-    return height, width
 
 
 def train_one_epoch(
@@ -274,7 +251,8 @@ def evaluate(
     probabilities = predict(network.eval(), split.images, compute=compute, views=views)
     labels = torch.from_numpy(split.labels)
     return {
-        "val_loss": F.nll_loss(probabilities.log(), labels).item(),
+        # A probability that underflowed to zero would make the loss infinite, which JSON cannot hold.
+        "val_loss": F.nll_loss(probabilities.clamp_min(torch.finfo(torch.float32).tiny).log(), labels).item(),
         "val_accuracy": (probabilities.argmax(dim=1) == labels).float().mean().item(),
     }
 

@@ -15,8 +15,7 @@ import yaml
 from stages.augment import mirror, shift_randomly
 from stages.errors import DataError, ParamsError, TrainingError
 from stages.models.classifier import load_classifier
-from stages.train_classifier import TrainClassifierParams as Params
-from stages.train_classifier import channel_statistics, main, mirrored_in, scaled_size
+from stages.train_classifier import channel_statistics, main, mirrored_in
 from stages.training import epoch_generator, shuffled_batches
 
 ROOT = Path(__file__).parents[2]
@@ -33,8 +32,6 @@ SMALL: dict[str, Any] = {
     "label_smoothing": 0.1,
     "mirror": True,
     "shift": 1,
-    "first_scale": 0.7,
-    "full_scale_from": 0.5,
     "views": 2,
 }
 OUTS = ("model.safetensors", "metrics.json", "history.csv")
@@ -125,10 +122,7 @@ def test_a_loss_that_is_not_finite_stops_with_epoch_and_step(data: Path, tmp_pat
 
 
 def test_more_stages_than_the_pictures_can_be_halved(data: Path, tmp_path: Path) -> None:
-    # 12 px wide, 8 in the first epoch: 4 halvings need 16
-    with pytest.raises(
-        ParamsError, match=r"train-classifier.widths: 4 stages need pictures of 16 px.* have 8"
-    ):
+    with pytest.raises(ParamsError, match=r"widths: 4 stages need pictures of at least 16 px.* have 16 x 12"):
         main(**arguments(data, tmp_path / "out", widths=[[4], [4], [4], [4]]))
 
 
@@ -189,9 +183,3 @@ def test_shift_moves_each_picture_whole() -> None:
     assert set(rows.tolist()) == {2, 3, 4, 5, 6}
     assert set(columns.tolist()) == {1, 2, 3, 4, 5}
     assert torch.equal(shift_randomly(images, 0, epoch_generator(0, 1)), images)
-
-
-def test_pictures_grow_to_their_full_size() -> None:
-    settings = Params.model_validate(SMALL | {"epochs": 6, "first_scale": 0.7, "full_scale_from": 0.5})
-    sizes = [scaled_size((40, 20), settings, epoch) for epoch in range(1, 7)]
-    assert sizes == [(28, 14), (32, 16), (36, 18), (40, 20), (40, 20), (40, 20)]
