@@ -14,14 +14,14 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
 from PIL import Image
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator
 
 from stages.checkpoints import write_folder_atomically, write_json
 from stages.command import run_stage
@@ -78,10 +78,11 @@ class FuseParams(StageParams):
     sheet_pairs: int = Field(ge=1)
     """Of each kind on the sheet."""
 
-    @model_validator(mode="after")
-    def _weights_are_an_average(self) -> Self:
-        check_weights(self.weights)
-        return self
+    @field_validator("weights")
+    @classmethod
+    def _are_an_average(cls, weights: list[float]) -> list[float]:
+        check_weights(weights)
+        return weights
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -105,8 +106,8 @@ def main(
     seed = (compute_params := load_params(params, "compute", ComputeParams)).seed
     compute = prepare(compute_params)
     test = load_classification(data, "test")
-    check_sizes(params, values, test)
     network = load_classifier(classifier)
+    check_fit(params, values, test, network)
     compute.network(network)
     kinds = make_pairs(test, load_generator(generator), values, seed=seed, compute=compute)
     results = {kind: fuse_all(pairs, network, values, compute) for kind, pairs in kinds.items()}
@@ -120,11 +121,12 @@ def main(
     print(f"{number} pictures fused and measured in {time.perf_counter() - started:.1f} s")
 
 
-def check_sizes(path: Path, params: FuseParams, test: ClassificationSplit) -> None:
-    """Refuse params that ask more of the pictures than there is.
+def check_fit(path: Path, params: FuseParams, test: ClassificationSplit, network: Classifier) -> None:
+    """Refuse params that ask for more than pictures and classifier have.
 
     Raises:
-        ParamsError: more pairs than pictures, or more pyramid levels than the pictures can be halved.
+        ParamsError: more pairs than pictures, more pyramid levels than the pictures can be halved, or more
+            stages than the classifier has.
 
     """
     number, height, width, _ = test.images.shape
@@ -134,6 +136,10 @@ def check_sizes(path: Path, params: FuseParams, test: ClassificationSplit) -> No
         raise ParamsError(
             f"{path}: fuse.pyramid_levels: {params.pyramid_levels}, but pictures of {height} x {width} "
             f"pixels allow at most {most}"
+        )
+    if params.feature_stages > (stages := len(network.stages)):
+        raise ParamsError(
+            f"{path}: fuse.feature_stages: {params.feature_stages}, but the classifier has {stages} stages"
         )
 
 

@@ -35,9 +35,9 @@ def check_weights(weights: Sequence[float]) -> None:
 
     """
     if min(weights, default=0.0) < 0:
-        raise ValueError(f"a weight is negative: {list(weights)}")
+        raise ValueError(f"a weight is negative: {min(weights):g}")
     if not np.isclose(sum(weights), 1.0):
-        raise ValueError(f"weights must sum to 1, these sum to {sum(weights):g}: {list(weights)}")
+        raise ValueError(f"weights must sum to 1, these sum to {sum(weights):g}")
 
 
 def maximum(sources: Pictures) -> Pictures:

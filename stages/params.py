@@ -64,7 +64,8 @@ def _describe(path: Path, section: str, cls: type[StageParams], error: Any) -> s
         return f"{path}: {where}: unknown key{_suggestion(str(error['loc'][-1]), known)}"
     if error["type"] == "missing":
         return f"{path}: {where}: missing"
-    return f"{path}: {where}: {error['msg'][:1].lower()}{error['msg'][1:]}, got {error['input']!r}"
+    wrong = error["msg"].removeprefix("Value error, ")  # pydantic's word for what our own validators raise
+    return f"{path}: {where}: {wrong[:1].lower()}{wrong[1:]}, got {error['input']!r}"
 
 
 def _keys_at(cls: type[BaseModel], loc: tuple[Any, ...]) -> list[str]:
