@@ -97,7 +97,9 @@ def failures(record: RunRecord) -> Iterator[str]:
     if record.report.errors:
         yield "## What went wrong"
         yield "\n".join(f"- {cell(error)}" for error in record.report.errors)
-        yield f"The stages' whole output is in `{record.logs}`."
+    for stage, lines in record.last_lines.items():
+        yield f"The last lines of `{stage}`; the whole output is in `{record.logs}`:"
+        yield "\n".join(("````text", *lines, "````"))
 
 
 def stages_table(report: RunReport) -> str:

@@ -63,7 +63,7 @@ def _run_stages(
                 logger.info("%s", text)
 
         report = run_pipeline(options, execute=stages.execute, observe=tell)
-        record = record_run(root, report)
+        record = record_run(root, report, stages.last_lines)
         stages.publish(record)
     return record, stages.lost
 

@@ -53,6 +53,8 @@ class RunRecord:
     report: RunReport
     metrics: tuple[MetricChange, ...]
     pictures: tuple[Picture, ...]
+    last_lines: Mapping[str, tuple[str, ...]]
+    """The end of the output of each stage that did not end well."""
 
     @property
     def project(self) -> str:
@@ -65,7 +67,7 @@ class RunRecord:
         return self.root / STATE_FOLDER / "logs" / self.report.run
 
 
-def record_run(root: Path, report: RunReport) -> RunRecord:
+def record_run(root: Path, report: RunReport, last_lines: Mapping[str, tuple[str, ...]]) -> RunRecord:
     """Gather what the repository shows after a run; only the stages of the run's plan count."""
     made = dvc_repo.products(root)
     products = {stage.name: made.get(stage.name, ()) for stage in report.plan.stages}
@@ -75,6 +77,7 @@ def record_run(root: Path, report: RunReport) -> RunRecord:
         report=report,
         metrics=tuple(metric_changes(products, now, then, root)),
         pictures=tuple(pictures(products)),
+        last_lines=last_lines,
     )
 
 

@@ -242,7 +242,7 @@ def _listen(port: int) -> socket.socket:
         if error.errno != errno.EADDRINUSE:
             raise
         listening = socket.create_server((LOOPBACK, 0))
-    # Connections inherit it. asyncio sets it only on sockets that it made itself; without it each request waits
+    # Connections inherit it. asyncio sets it only on sockets of its own making; without it each request waits
     # 40 ms for the other side's delayed acknowledgement.
     listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return listening

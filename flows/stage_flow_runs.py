@@ -42,6 +42,7 @@ class StageFlowRuns:
 
     def __init__(self, client: SyncPrefectClient, parent: FlowRun, tags: list[str]) -> None:
         self.lost: str | None = None
+        self.last_lines: dict[str, tuple[str, ...]] = {}
         self._client = client
         self._parent = parent
         self._tags = tags
@@ -52,6 +53,12 @@ class StageFlowRuns:
 
     def execute(self, job: StageJob) -> StageResult:
         """`stage_process.execute`, its state and its lines of output told to Prefect."""
+        result = self._execute(job)
+        if not result.well:
+            self.last_lines[job.name] = result.last_lines
+        return result
+
+    def _execute(self, job: StageJob) -> StageResult:
         run = self._tell(lambda: self._create(job))
         if run is None:
             return stage_process.execute(job)

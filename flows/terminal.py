@@ -145,6 +145,10 @@ def print_record(console: Console, record: RunRecord, where: str) -> None:
     ]
     console.print(table_of(("stage", "what happened", "time", "why"), rows))
     print_metrics(console, record.metrics)
+    for stage, lines in record.last_lines.items():
+        console.print(Text(f"the last lines of {stage}:", style="bold"))
+        for line in lines:
+            console.print(Text(f"  {line}"), soft_wrap=True)
     for error in report.errors:
         console.print(Text(f"error: {error}", style="bold red"), soft_wrap=True)
     console.print(Text(headline(report), style="bold"))

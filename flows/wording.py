@@ -45,14 +45,14 @@ LOWER_IS_BETTER = frozenset(
 )
 SIGNIFICANT = 4
 SHOWN_REASONS = 3
-OUTCOME_WORDS = {
+OUTCOME_WORDS = {  # in the order in which a headline counts them
+    Outcome.FAILED: "failed",
+    Outcome.CANCELLED: "stopped",
+    Outcome.BLOCKED: "not started",
     Outcome.RAN: "ran",
     Outcome.RESTORED: "restored from the run-cache",
     Outcome.SKIPPED: "up to date",
     Outcome.FROZEN: "frozen",
-    Outcome.FAILED: "failed",
-    Outcome.BLOCKED: "not started: what it needs failed",
-    Outcome.CANCELLED: "stopped",
 }
 
 
