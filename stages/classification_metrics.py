@@ -52,7 +52,7 @@ def confusion(labels: Labels, predicted: Labels, classes: int) -> npt.NDArray[np
     return counts
 
 
-def reliability(probabilities: Tensor, labels: Labels, *, bins: int) -> pd.DataFrame:
+def reliability_table(probabilities: Tensor, labels: Labels, *, bins: int) -> pd.DataFrame:
     """Mean `confidence` and `accuracy` of the `pictures` in each of `bins` equal steps of confidence.
 
     Steps without a picture are left out. A calibrated classifier's two columns agree.

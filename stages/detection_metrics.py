@@ -49,18 +49,44 @@ def average_precision(
         DataError: no picture has a box, so that no precision is defined.
 
     """
+    precision = _precision(detections, boxes, labels, classes)
+    return _summary(precision.mean(axis=1), _with_boxes(labels), classes)
+
+
+def precision_by_recall(
+    detections: Sequence[tuple[Boxes, Labels, Scores]],
+    boxes: Sequence[Boxes],
+    labels: Sequence[Labels],
+    classes: Sequence[str],
+) -> npt.NDArray[np.float64]:
+    """Precision at IoU .50 where recall is 0, .01, ... 1: [101], the mean over the classes that have boxes.
+
+    Its own mean is `map50`. Arguments and errors as of `average_precision`.
+    """
+    precision = _precision(detections, boxes, labels, classes)
+    mean: npt.NDArray[np.float64] = precision[0][:, _with_boxes(labels)].mean(axis=1)
+    return mean
+
+
+def _precision(
+    detections: Sequence[tuple[Boxes, Labels, Scores]],
+    boxes: Sequence[Boxes],
+    labels: Sequence[Labels],
+    classes: Sequence[str],
+) -> npt.NDArray[np.float64]:
+    """Precision [10 IoU thresholds, 101 recalls, classes]; -1 of a class without boxes."""
     if not any(len(picture) for picture in boxes):
         raise DataError("no picture of the split has a box: average precision is undefined; add annotations")
     if not any(len(found) for found, _, _ in detections):
-        return _summary(np.zeros((10, len(classes))), _with_boxes(labels), classes)
+        return np.zeros((10, 101, len(classes)))
     with contextlib.redirect_stdout(io.StringIO()):  # pycocotools prints its progress
         truth = _truth(boxes, labels, classes)
         evaluation = COCOeval(truth, truth.loadRes(_results(detections)), "bbox")
         evaluation.evaluate()
         evaluation.accumulate()
-    # [IoU thresholds, recall thresholds, classes, areas, detections a picture]: all areas, most detections
-    precision = evaluation.eval["precision"][:, :, :, 0, -1]
-    return _summary(precision.mean(axis=1), _with_boxes(labels), classes)
+    # [IoU thresholds, recalls, classes, areas, detections a picture]: all areas, most detections
+    precision: npt.NDArray[np.float64] = evaluation.eval["precision"][:, :, :, 0, -1]
+    return precision
 
 
 def _with_boxes(labels: Sequence[Labels]) -> list[int]:

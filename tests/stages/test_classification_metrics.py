@@ -4,7 +4,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stages.classification_metrics import classification_figures, confusion, reliability
+from stages.classification_metrics import classification_figures, confusion, reliability_table
 
 CLASSES = ["a", "b", "c"]
 # Sure of a, of a, of b, of b; true are a, b, b, b.
@@ -28,7 +28,7 @@ def test_confusion_by_hand():
 
 
 def test_reliability_by_hand():
-    table = reliability(PROBABILITIES, LABELS, bins=4)
+    table = reliability_table(PROBABILITIES, LABELS, bins=4)
     # 0.6 and 0.6 (one right) in the third step, 0.8 and 0.8 (both right) in the fourth
     assert table.to_dict("list") == {
         "confidence": pytest.approx([0.6, 0.8]),
@@ -38,7 +38,7 @@ def test_reliability_by_hand():
 
 
 def test_full_confidence_belongs_to_the_last_step():
-    table = reliability(torch.tensor([[1.0, 0.0]]), np.array([0]), bins=10)
+    table = reliability_table(torch.tensor([[1.0, 0.0]]), np.array([0]), bins=10)
     assert table.to_dict("list") == {"confidence": [1.0], "accuracy": [1.0], "pictures": [1]}
 
 
@@ -47,7 +47,7 @@ def test_table_and_calibration_error_agree(seed, bins):
     draw = np.random.default_rng(seed)
     probabilities = torch.from_numpy(draw.dirichlet(np.ones(3), size=50)).float()
     labels = draw.integers(0, 3, 50)
-    table = reliability(probabilities, labels, bins=bins)
+    table = reliability_table(probabilities, labels, bins=bins)
     assert table["pictures"].sum() == 50
     gap = (table["pictures"] * (table["confidence"] - table["accuracy"]).abs()).sum() / 50
     figures = classification_figures(probabilities, labels, CLASSES, bins=bins)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from stages.detection_metrics import average_precision
+from stages.detection_metrics import average_precision, precision_by_recall
 from stages.errors import DataError
 
 CLASSES = ["cat", "dog"]
@@ -78,3 +78,15 @@ def test_no_boxes_at_all_is_refused():
 def test_nothing_is_printed(capfd):
     average_precision(PERFECT, BOXES, LABELS, CLASSES)
     assert capfd.readouterr().out == ""
+
+
+def test_precision_by_recall_of_half_of_the_cats():
+    # The cats' precision is 1 up to a recall of .50 and 0 beyond; the dogs' is 0 throughout.
+    curve = precision_by_recall([detection(BOXES[0][:1], [0], [0.9]), NOTHING], BOXES, LABELS, CLASSES)
+    assert curve == pytest.approx([0.5] * 51 + [0.0] * 50)
+
+
+@pytest.mark.parametrize("found", [PERFECT, [NOTHING, NOTHING], [PERFECT[0], NOTHING]])
+def test_the_mean_of_precision_by_recall_is_map50(found):
+    curve = precision_by_recall(found, BOXES, LABELS, CLASSES)
+    assert curve.mean() == pytest.approx(average_precision(found, BOXES, LABELS, CLASSES).map50)

@@ -1,0 +1,222 @@
+"""The test split, once: every figure and picture sheet.
+
+In: the folders that preprocess packed and the three models. Out: figures of the classifier, of the detector
+(COCO's average precision), and of the generator as the classifier's features see it, beside the same figures
+of real training pictures: no generator can be expected to pass those. Tables for `dvc plots`; a folder of
+sheets to look at.
+"""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from stages.checkpoints import write_atomically, write_folder_atomically, write_json
+from stages.classification_metrics import classification_figures, confusion, reliability_table
+from stages.command import run_stage
+from stages.compute import Compute, prepare
+from stages.datasets import ClassificationSplit, load_classification, load_detection, to_unit
+from stages.detection_metrics import average_precision, precision_by_recall
+from stages.evaluation_sheets import confusion_sheet, detections_sheet, generated_sheet, predictions_sheet
+from stages.generation_metrics import (
+    conditional_accuracy,
+    frechet_distance,
+    kernel_distance,
+    manifold_overlap,
+)
+from stages.models.classifier import Classifier, load_classifier, predict
+from stages.models.detector import detect, load_detector
+from stages.models.gan import generate, load_generator
+from stages.params import ComputeParams, StageParams, load_params
+from stages.sheets import Picture, save_png
+
+Labels = npt.NDArray[np.int64]
+
+
+class EvaluateParams(StageParams):
+    """Section `evaluate`."""
+
+    batch_size: int = Field(ge=1)
+    """Pictures that a network sees at once."""
+
+    calibration_bins: int = Field(ge=1)
+    """Steps of confidence in the calibration error and in the reliability table."""
+
+    samples_per_class: int = Field(ge=1)
+    """Generated, test and training pictures that the generator's figures compare; where a class has fewer,
+    all of them."""
+
+    neighbours: int = Field(ge=1)
+    """k of precision, recall, density and coverage."""
+
+    kernel_subsets: int = Field(ge=1)
+    """Random subsets that the kernel distance is the mean of."""
+
+    kernel_subset_share: float = Field(gt=0, le=1)
+    """Size of each of them, as a share of the pictures compared."""
+
+    sheet_columns: int = Field(ge=2)
+    """Pictures of each class on the sheets."""
+
+    sheet_scenes: int = Field(ge=1)
+    """Scenes on the sheet of detections."""
+
+    sheet_score_min: float = Field(ge=0, le=1)
+    """Detections on that sheet are at least so sure."""
+
+
+def main(
+    *,
+    classification: Path,
+    detection: Path,
+    params: Path,
+    classifier: Path,
+    detector: Path,
+    generator: Path,
+    metrics: Path,
+    reliability: Path,
+    precision_recall: Path,
+    plots: Path,
+) -> None:
+    """Evaluate all three models; write `metrics`, the tables and the folder `plots`."""
+    values = load_params(params, "evaluate", EvaluateParams)
+    seed = (compute_params := load_params(params, "compute", ComputeParams)).seed
+    compute = prepare(compute_params)
+    network = load_classifier(classifier)
+    compute.network(network)
+    with write_folder_atomically(plots) as sheets:
+        figures = {
+            "classifier": evaluate_classifier(
+                network, classification, values, compute, table=reliability, sheets=sheets
+            ),
+            "detector": evaluate_detector(
+                detector, detection, values, compute, table=precision_recall, sheets=sheets
+            ),
+            "generator": evaluate_generator(
+                generator, network, classification, values, compute, seed=seed, sheets=sheets
+            ),
+        }
+    write_json(metrics, figures)
+
+
+def evaluate_classifier(
+    network: Classifier, data: Path, params: EvaluateParams, compute: Compute, *, table: Path, sheets: Path
+) -> dict[str, Any]:
+    """Figures on the test split; reliability as a `table`; confusion as table and sheet; predictions."""
+    test = load_classification(data, "test")
+    with timed("classified", len(test.images)):
+        probabilities = predict(network, test.images, compute=compute, batch_size=params.batch_size)
+    predicted = probabilities.argmax(dim=1).numpy()
+    names = np.array(test.classes)
+    write_table(sheets / "confusion.csv", {"actual": names[test.labels], "predicted": names[predicted]})
+    write_table(table, reliability_table(probabilities, test.labels, bins=params.calibration_bins))
+    counts = confusion(test.labels, predicted, len(test.classes))
+    save_png(sheets / "confusion.png", confusion_sheet(counts, test.classes))
+    save_png(sheets / "predictions.png", predictions_sheet(test, probabilities, params.sheet_columns))
+    return asdict(
+        classification_figures(probabilities, test.labels, test.classes, bins=params.calibration_bins)
+    )
+
+
+def evaluate_detector(
+    path: Path, data: Path, params: EvaluateParams, compute: Compute, *, table: Path, sheets: Path
+) -> dict[str, Any]:
+    """Average precision on the test split; precision by recall as a `table`; detections beside truth."""
+    test = load_detection(data, "test")
+    network = compute.network(load_detector(path))
+    with timed("searched for items", len(test.images)):
+        found = detect(network, test.images, compute, params.batch_size)
+    scores = average_precision(found, test.boxes, test.labels, test.classes)
+    curve = precision_by_recall(found, test.boxes, test.labels, test.classes)
+    write_table(table, {"recall": np.linspace(0, 1, len(curve)), "precision": curve})
+    sheet = detections_sheet(test, found, scenes=params.sheet_scenes, score_min=params.sheet_score_min)
+    save_png(sheets / "detections.png", sheet)
+    return asdict(scores)
+
+
+def evaluate_generator(
+    path: Path,
+    network: Classifier,
+    data: Path,
+    params: EvaluateParams,
+    compute: Compute,
+    *,
+    seed: int,
+    sheets: Path,
+) -> dict[str, Any]:
+    """Figures of generated pictures against the test split, and under `floor` those of training pictures."""
+    draw = np.random.default_rng(seed)
+    test, train = (
+        sample(load_classification(data, split), params.samples_per_class, draw)
+        for split in ("test", "train")
+    )
+    with timed("generated", len(test[1])):
+        made = generate(
+            load_generator(path), test[1], seed=seed, compute=compute, batch_size=params.batch_size
+        )
+    classes = network.config["classes"]
+    save_png(sheets / "generated.png", generated_sheet(made, test[1], classes, params.sheet_columns))
+    real = features_of(network, test[0], params, compute)
+
+    def compare(images: Picture, labels: Labels) -> dict[str, Any]:
+        predicted = predict(network, images, compute=compute, batch_size=params.batch_size).argmax(dim=1)
+        features = features_of(network, images, params, compute)
+        size = max(2, round(min(len(real), len(features)) * params.kernel_subset_share))
+        return {
+            "conditional_accuracy": conditional_accuracy(predicted.numpy(), labels),
+            "frechet_distance": frechet_distance(real, features),
+            "kernel_distance": kernel_distance(
+                real, features, subsets=params.kernel_subsets, subset_size=size, seed=seed
+            ),
+            **asdict(manifold_overlap(real, features, neighbours=params.neighbours)),
+        }
+
+    with timed("compared", len(made) + len(train[1])):
+        return {**compare(made, test[1]), "floor": compare(*train)}
+
+
+def sample(split: ClassificationSplit, per_class: int, draw: np.random.Generator) -> tuple[Picture, Labels]:
+    """Up to `per_class` pictures [N, H, W, C] of each class and their labels [N], in the split's order."""
+    shuffled = draw.permutation(len(split.labels))
+    of_class = [shuffled[split.labels[shuffled] == label][:per_class] for label in range(len(split.classes))]
+    rows = np.sort(np.concatenate(of_class))
+    return np.asarray(split.images[rows]), split.labels[rows]
+
+
+@torch.inference_mode()
+def features_of(
+    network: Classifier, images: Picture, params: EvaluateParams, compute: Compute
+) -> npt.NDArray[np.float32]:
+    """The classifier's layer before its head, [N, D], of pictures [N, H, W, C]."""
+    features: list[Tensor] = []
+    for batch in torch.split(to_unit(images), params.batch_size):
+        with compute.autocast():
+            features.append(network.features(compute.images(batch)).float().cpu())
+    stacked: npt.NDArray[np.float32] = torch.cat(features).numpy()
+    return stacked
+
+
+def write_table(path: Path, rows: pd.DataFrame | dict[str, Any]) -> None:
+    """`rows` as CSV, what `dvc plots` reads."""
+    write_atomically(path, pd.DataFrame(rows).to_csv(index=False, float_format="%.6g").encode())
+
+
+@contextmanager
+def timed(done: str, pictures: int) -> Iterator[None]:
+    """Print how many pictures were `done` in a second; never written to a file, which must repeat."""
+    started = time.perf_counter()
+    yield
+    print(f"{pictures} pictures {done}: {pictures / (time.perf_counter() - started):.0f} a second")
+
+
+if __name__ == "__main__":
+    run_stage(main)

@@ -1,0 +1,152 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+import yaml
+
+from stages.checkpoints import save_model
+from stages.datasets import ClassificationSplit
+from stages.errors import DataError
+from stages.evaluate import main, sample
+from stages.models.classifier import build_classifier
+from stages.models.detector import build_detector
+from stages.models.gan import build_generator
+
+ROOT = Path(__file__).parent.parent.parent
+CLASSES = ["dark", "bright", "absent"]
+EVALUATE = {
+    "batch_size": 4,
+    "calibration_bins": 5,
+    "samples_per_class": 6,
+    "neighbours": 2,
+    "kernel_subsets": 3,
+    "kernel_subset_share": 0.5,
+    "sheet_columns": 4,
+    "sheet_scenes": 2,
+    "sheet_score_min": 0.1,
+}
+SHEETS = ["confusion.csv", "confusion.png", "detections.png", "generated.png", "predictions.png"]
+
+
+@pytest.fixture(params=[1, 3], ids=["grey", "colour"])
+def project(tmp_path, request):
+    """Little made-up data and three untrained models."""
+    channels = request.param
+    write_classification(tmp_path / "classification", channels)
+    write_detection(tmp_path / "detection", channels)
+    write_models(tmp_path, channels)
+    write_params(tmp_path)
+    return tmp_path
+
+
+def write_params(folder, **changed):
+    compute = {"seed": 1, "threads": 1, "precision": "float32"}
+    values = {"compute": compute, "evaluate": {**EVALUATE, **changed}}
+    (folder / "params.yaml").write_text(yaml.safe_dump(values))
+
+
+def write_classification(folder, channels):
+    draw = np.random.default_rng(0)
+    for split, number in (("train", 20), ("test", 16)):
+        (folder / split).mkdir(parents=True)
+        labels = np.arange(number) % 2
+        bright = (labels * 120)[:, None, None, None]
+        images = (draw.integers(0, 120, (number, 16, 16, channels)) + bright).astype(np.uint8)
+        np.save(folder / split / "images.npy", images)
+        np.save(folder / split / "labels.npy", labels)
+    (folder / "classes.json").write_text(json.dumps(CLASSES))
+
+
+def write_detection(folder, channels):
+    (folder / "test").mkdir(parents=True)
+    images = np.random.default_rng(0).integers(0, 256, (3, 32, 32, channels), dtype=np.uint8)
+    np.save(folder / "test" / "images.npy", images)
+    annotations = [{"image_id": n, "category_id": n % 2 + 1, "bbox": [4, 6, 12, 10]} for n in range(2)]
+    (folder / "test" / "annotations.json").write_text(json.dumps({"annotations": annotations}))
+    (folder / "classes.json").write_text(json.dumps(CLASSES))
+
+
+def write_models(folder, channels):
+    torch.manual_seed(0)
+    small = {"mean": [0.5] * channels, "std": [0.3] * channels, "widths": [[4], [8]], "grid": 2}
+    network = yaml.safe_load((ROOT / "params.yaml").read_text())["train-detector"]["network"]
+    built = {
+        "classifier": (build_classifier, {"classes": CLASSES, **small, "features": 8, "views": 2}),
+        "detector": (build_detector, {"classes": CLASSES, "channels": channels, "network": network}),
+        "generator": (
+            build_generator,
+            {"size": 16, "channels": channels, "classes": 3, "latent": 4, "embedding": 2, "width": 4},
+        ),
+    }
+    for kind, (build, config) in built.items():
+        save_model(folder / f"{kind}.safetensors", build(config), kind=kind, config=config)
+
+
+def run(project, out="out"):
+    main(
+        classification=project / "classification",
+        detection=project / "detection",
+        params=project / "params.yaml",
+        classifier=project / "classifier.safetensors",
+        detector=project / "detector.safetensors",
+        generator=project / "generator.safetensors",
+        metrics=project / out / "evaluate.json",
+        reliability=project / out / "reliability.csv",
+        precision_recall=project / out / "precision-recall.csv",
+        plots=project / out / "plots",
+    )
+    return project / out
+
+
+def test_measures_all_three_models_and_draws_them(project):
+    out = run(project)
+    figures = json.loads((out / "evaluate.json").read_text())
+    assert list(figures) == ["classifier", "detector", "generator"]
+    assert set(figures["classifier"]["accuracy_by_class"]) == {"dark", "bright"}
+    assert set(figures["detector"]["map50_by_class"]) == {"dark", "bright"}
+    assert set(figures["generator"]) == {*figures["generator"]["floor"], "floor"}
+    # Noise is nothing like the pictures; training pictures are.
+    assert figures["generator"]["frechet_distance"] > figures["generator"]["floor"]["frechet_distance"]
+    assert sorted(path.name for path in (out / "plots").iterdir()) == SHEETS
+
+
+def test_tables_agree_with_the_figures(project):
+    out = run(project)
+    figures = json.loads((out / "evaluate.json").read_text())
+    predictions = pd.read_csv(out / "plots" / "confusion.csv")
+    assert len(predictions) == 16
+    right = (predictions["actual"] == predictions["predicted"]).mean()
+    assert right == pytest.approx(figures["classifier"]["accuracy"])
+    steps = pd.read_csv(out / "reliability.csv")
+    assert (steps["accuracy"] * steps["pictures"]).sum() / 16 == pytest.approx(right, abs=1e-4)
+    curve = pd.read_csv(out / "precision-recall.csv")
+    assert curve["precision"].mean() == pytest.approx(figures["detector"]["map50"], abs=1e-4)
+
+
+def test_the_same_bytes_twice(project):
+    first, second = run(project, "first"), run(project, "second")
+    files = sorted(path.relative_to(first) for path in first.rglob("*") if path.is_file())
+    assert len(files) == 3 + len(SHEETS)
+    for file in files:
+        assert (first / file).read_bytes() == (second / file).read_bytes()
+
+
+def test_too_few_samples_are_refused_and_leave_no_sheets(project):
+    write_params(project, samples_per_class=1)
+    with pytest.raises(DataError, match="2 real pictures, the metric needs 3"):
+        run(project)
+    assert not (project / "out" / "plots").exists()
+    assert not (project / "out" / "evaluate.json").exists()
+
+
+def test_sample_takes_as_many_of_each_class_or_all_there_are():
+    labels = np.array([0] * 10 + [1] * 2)
+    images = np.arange(12, dtype=np.uint8).reshape(12, 1, 1, 1)
+    split = ClassificationSplit(images=images, labels=labels, classes=CLASSES)
+    chosen, of = sample(split, 4, np.random.default_rng(0))
+    assert of.tolist() == [0] * 4 + [1] * 2
+    assert (labels[chosen.ravel()] == of).all()
+    assert len(set(chosen.ravel().tolist())) == 6
