@@ -26,7 +26,7 @@ from dvc.dependency import DatasetDependency, DbDependency, RepoDependency
 from dvc.dependency.db import AbstractDependency
 from dvc.exceptions import CheckoutError, DvcException
 from dvc.lock import LockError
-from dvc.repo import Repo, lock_repo
+from dvc.repo import Repo
 from dvc.repo.reproduce import collect_stages, get_active_graph
 from dvc.rwlock import (
     _acquire_read,
@@ -46,9 +46,10 @@ from dvc_data.hashfile.hash_info import HashInfo
 from dvc_data.hashfile.meta import Meta
 from dvc_data.hashfile.tree import Tree
 
+from flows.ahead import Items, read_ahead, write_ahead
 from flows.errors import RepoError, StageError, UsageError
 from flows.events import Outcome
-from flows.files import write_text
+from flows.files import STATE_FOLDER, write_text
 from flows.ignore_lines import IgnoreLines
 from flows.lock_text import LockText
 from flows.plan import Made, Node, State
@@ -112,9 +113,18 @@ class Workspace:
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """DVC's repository lock, waited for; nothing of DVC's state is changed without it."""
-        with _mended(""), lock_repo(self._repo):
-            yield
+        """DVC's repository lock, waited for; nothing of DVC's state is changed without it.
+
+        DVC's own `lock_repo` also closes the database of file hashes each time, which costs more than the
+        rest of a small stage; here it stays open. What git ignores is read anew: commands may change it.
+        """
+        with _mended(""), self._repo.lock:
+            self._repo._lock_depth += 1
+            self._repo.scm._reset()
+            try:
+                yield
+            finally:
+                self._repo._lock_depth -= 1
 
     def load(self) -> tuple[Node, ...]:
         """The selected stages in DVC's serial order. Needs no lock.
@@ -316,7 +326,18 @@ class Workspace:
 
     def record(self) -> None:
         """Write what finished since the last time into dvc.lock and .dvc files, in DVC's order."""
-        self._records.write()
+        with _mended(""):
+            self._records.write()
+
+    def passed(self, name: str) -> None:
+        """A serial run would be past this stage, and record those after it."""
+        self._records.done(name)
+
+    def stage_in_git(self) -> None:
+        """Where DVC's `core.autostage` says so: `git add` what was recorded."""
+        context = self._repo.scm_context
+        if context.autostage:
+            context.track_changed_files()
 
     def pull_run_cache(self) -> None:
         """With --pull: the remote's run-cache, where there is one."""
@@ -329,16 +350,41 @@ class _Records:
 
     def __init__(self, repo: Any) -> None:
         self._repo = repo
+        self._root = Path(repo.root_dir)
+        self._note = self._root / STATE_FOLDER / "ahead.json"
+        self._ahead: Items = {}
+        self._noted: Items = {}
+        self._names: list[str] = []
+        self._place_of: dict[str, int] = {}
+        self._done: set[int] = set()
+        self._turn = 0
         self._places: dict[Any, int] = {}
         self._pending: list[Any] = []
         self._known: dict[str, set[str]] = {}
         self._new: dict[Path, dict[str, int]] = {}
         self._locks: dict[Path, tuple[LockText, str]] = {}
         self._ignores = IgnoreLines()
-        self._ignored = 0
 
     def begin(self, stages: Mapping[str, Any]) -> None:
+        """Know the stages in their serial order, and what the last run recorded before its turn."""
+        self._names = list(stages)
         self._places = {stage: place for place, stage in enumerate(stages.values())}
+        self._place_of = {name: place for place, name in enumerate(self._names)}
+        self._ahead = self._noted = read_ahead(self._note)
+        for file, items in self._ahead.items():
+            path = self._root / file
+            places = {item: self._place_of[stage] for item, stage in items.items() if stage in self._place_of}
+            if path.name == ".gitignore":
+                self._ignores.take_over(path, places)
+            else:
+                self._new[path] = places
+
+    def done(self, name: str) -> None:
+        """A serial run would be past this stage."""
+        self._done.add(self._place_of[name])
+        while self._turn in self._done:
+            self._done.remove(self._turn)
+            self._turn += 1
 
     def known(self, stage: Any) -> bool:
         """Whether the stage was ever recorded."""
@@ -349,15 +395,18 @@ class _Records:
         return stage.name in self._known[stage.path]
 
     def add(self, stage: Any) -> None:
+        """A stage whose results are in the workspace and in the cache; it is recorded at the next write."""
         self._pending.append(stage)
         ignored = self._repo.scm_context.ignored_paths
-        fresh, self._ignored = ignored[self._ignored :], len(ignored)
-        for folder, count in Counter(Path(path).parent for path in fresh).items():
+        folders = Counter(Path(path).parent for path in ignored)
+        ignored.clear()  # DVC would take these lines away again, were the run to end in an error
+        for folder, count in folders.items():
             file = folder / ".gitignore"
             lines = file.read_text(encoding="utf-8").splitlines()[-count:]
             self._ignores.note(file, lines, self._places[stage])
 
     def write(self) -> None:
+        """Bring every file up to date, each in one step."""
         self._ignores.mend()
         groups: dict[Path, dict[str, Any]] = {}
         for stage in self._pending:
@@ -366,15 +415,34 @@ class _Records:
             else:
                 write_text(Path(stage.path), dumps_yaml(to_single_stage_file(stage)), self._scratch)
                 self._repo.scm_context.track_file(stage.relpath)
-        for path, stages in groups.items():
-            self._write_lock(path, stages)
+        texts = {path: self._lock_text(path, stages) for path, stages in groups.items()}
+        self._write_note()
+        for path, text in texts.items():
+            self._write_lock(path, text)
         self._pending.clear()
+
+    def _write_note(self) -> None:
+        """Remember what stands in a file although its turn has not come; a later run may still come to it."""
+        placed = {**self._ignores.places, **self._new}
+        ahead = {
+            str(path.relative_to(self._root)): {
+                item: self._names[place] for item, place in items.items() if place > self._turn
+            }
+            for path, items in placed.items()
+        }
+        for file, items in self._ahead.items():
+            others = {item: stage for item, stage in items.items() if stage not in self._place_of}
+            ahead[file] = {**others, **ahead.get(file, {})}
+        ahead = {file: items for file, items in ahead.items() if items}
+        if ahead != self._noted:
+            write_ahead(self._note, ahead)
+            self._noted = ahead
 
     @property
     def _scratch(self) -> Path:
         return Path(self._repo.tmp_dir)
 
-    def _write_lock(self, path: Path, stages: Mapping[str, Any]) -> None:
+    def _lock_text(self, path: Path, stages: Mapping[str, Any]) -> str:
         on_disk = path.read_text(encoding="utf-8") if path.exists() else ""
         lock, written = self._locks.get(path, (None, None))
         if lock is None or written != on_disk:
@@ -382,13 +450,15 @@ class _Records:
         new = self._new.setdefault(path, {})
         new.update({name: self._places[stage] for name, stage in stages.items() if name not in lock})
         order = [name for name in lock.names if name not in new] + sorted(new, key=new.__getitem__)
-        order += [name for name in stages if name not in order]
         entries = {name: to_lockfile(stage)[name] for name, stage in stages.items()}
         text = lock.update(entries, order)
-        if text != on_disk:
+        self._locks[path] = (lock, text)
+        return text
+
+    def _write_lock(self, path: Path, text: str) -> None:
+        if not path.exists() or path.read_text(encoding="utf-8") != text:
             write_text(path, text, self._scratch)
             self._repo.scm_context.track_file(os.path.relpath(path))
-        self._locks[path] = (lock, text)
 
 
 class _PathsInUse:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+STATE_FOLDER = ".darkroom"
+"""Logs, durations and notes, in the repository's root and out of git."""
+
 
 def write_text(path: Path, text: str, scratch: Path | None = None) -> None:
     """Replace `path` by `text` in one step; a symbolic link keeps pointing where it did.

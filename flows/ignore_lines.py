@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from flows.files import write_text
@@ -22,7 +22,12 @@ class IgnoreLines:
             self._unordered.add(file)
         known.update(dict.fromkeys(lines, place))
 
-    def lines(self) -> dict[Path, dict[str, int]]:
+    def take_over(self, file: Path, places: dict[str, int]) -> None:
+        """Lines of an earlier run that stand in `file` before their turn."""
+        self._places[file] = dict(places)
+
+    @property
+    def places(self) -> Mapping[Path, Mapping[str, int]]:
         """Every noted line with its stage's place, by file."""
         return self._places
 

@@ -8,7 +8,8 @@ from typing import Any
 
 from flows import dvc_repo
 from flows.dvc_repo import Product
-from flows.run import STATE_FOLDER, RunReport
+from flows.files import STATE_FOLDER
+from flows.run import RunReport
 from flows.wording import Trend, difference, trend
 
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg")

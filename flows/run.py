@@ -26,13 +26,12 @@ from flows.events import (
     StageStarted,
     ignore,
 )
+from flows.files import STATE_FOLDER
 from flows.history import History
 from flows.plan import Action, Node, Plan, PlannedStage, decide
 from flows.resources import HostPool, Lease, host_cpus, host_memory, refuse_too_large
 from flows.scheduler import Scheduler, Settled
 from flows.stage_process import Ending, StageJob, StageResult
-
-STATE_FOLDER = ".darkroom"
 
 
 def make_state_folder(folder: Path) -> None:
@@ -192,6 +191,9 @@ class _Run:
             stop=self._options.stop,
             on_settled=self._settled,
         ).run()
+        with self._workspace.locked():
+            self._workspace.record()
+            self._workspace.stage_in_git()
 
     def stages(self) -> dict[str, StageFinished]:
         """What became of each stage, in the serial order; nothing where the run was only planned."""
@@ -269,6 +271,8 @@ class _Run:
         self._done.put((job.name, result))
 
     def _settled(self, name: str, settled: Settled) -> None:
+        if settled.outcome.well or (self._options.keep_going and settled.outcome is not Outcome.CANCELLED):
+            self._workspace.passed(name)
         if settled.error and settled.outcome is Outcome.FAILED:
             self.errors.append(settled.error)
         event = StageFinished(name, settled.outcome, settled.reasons, settled.seconds, settled.error)

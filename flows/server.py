@@ -22,7 +22,8 @@ from pathlib import Path
 from typing import IO
 
 from flows.errors import DarkroomError
-from flows.run import STATE_FOLDER, make_state_folder
+from flows.files import STATE_FOLDER
+from flows.run import make_state_folder
 
 LOOPBACK = "127.0.0.1"
 UI_PORT = 4200  # Prefect's own

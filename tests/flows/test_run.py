@@ -1,0 +1,253 @@
+"""Failures, stops, options: what a run leaves behind, beside what serial `dvc repro` leaves."""
+
+from __future__ import annotations
+
+import json
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flows.errors import MetaError, RepoError, UsageError
+from flows.events import Event, Outcome, RunFinished, RunStarted, StageFinished, StageLine, StageStarted
+from flows.run import RunOptions, RunReport, run_pipeline
+from tests.flows.repositories import contents, make, put, serial_repro
+from tests.flows.shapes import CHAIN, Shape
+
+# Serial order: a, fails, b, c, after, z. `z` is done long before `a` when both start at once.
+FAILING = """\
+stages:
+  a:
+    cmd: sleep 0.4; cat in.txt > a.txt
+    deps: [in.txt]
+    outs: [a.txt]
+  fails:
+    cmd: cat in.txt > f.txt; sh step.sh
+    deps: [in.txt, step.sh]
+    outs: [f.txt]
+  after:
+    cmd: cat f.txt c.txt > after.txt
+    deps: [f.txt, c.txt]
+    outs: [after.txt]
+  b:
+    cmd: cat a.txt > b.txt
+    deps: [a.txt]
+    outs: [b.txt]
+  c:
+    cmd: cat b.txt > c.txt
+    deps: [b.txt]
+    outs: [c.txt]
+  z:
+    cmd: echo z > z.txt
+    deps: [in.txt]
+    outs: [z.txt]
+"""
+FILES = {"dvc.yaml": FAILING, "in.txt": "1\n", "step.sh": "sleep 0.1; exit 3\n"}
+
+
+def two_copies(tmp_path: Path, files: dict[str, str | None]) -> tuple[Path, Path]:
+    shape = Shape("two", files)
+    serial, parallel = (make(tmp_path / name, shape, tmp_path) for name in ("serial", "parallel"))
+    return serial, parallel
+
+
+def run(root: Path, **options: Any) -> RunReport:
+    return run_pipeline(RunOptions(repo=root, **{"jobs": 4, **options}))
+
+
+def test_keep_going_leaves_what_a_serial_run_leaves(tmp_path: Path) -> None:
+    serial, parallel = two_copies(tmp_path, FILES)
+    assert not serial_repro(serial, on_error="keep-going")
+    report = run(parallel, keep_going=True)
+    assert report.outcomes() == {
+        "a": "ran",
+        "fails": "failed",
+        "b": "ran",
+        "c": "ran",
+        "after": "blocked",
+        "z": "ran",
+    }
+    assert report.errors == ("fails: failed with exit code 3",)
+    assert contents(parallel) == contents(serial)
+
+
+def test_a_failure_leaves_what_a_serial_run_had_reached_and_what_ran_beside_it(tmp_path: Path) -> None:
+    serial, parallel = two_copies(tmp_path, FILES)
+    assert not serial_repro(serial)
+    report = run(parallel)
+    outcomes = report.outcomes()
+    assert (outcomes["a"], outcomes["fails"], outcomes["after"]) == ("ran", "failed", "blocked")
+    assert not report.well
+    assert (parallel / "dvc.lock").read_text().startswith((serial / "dvc.lock").read_text())
+
+
+@pytest.mark.parametrize("keep_going", [False, True])
+def test_mended_after_a_failure_it_ends_as_a_serial_run(tmp_path: Path, keep_going: bool) -> None:
+    serial, parallel = two_copies(tmp_path, FILES)
+    mended = {"step.sh": "true\n"}
+    first = run(parallel, keep_going=keep_going)
+    serial_repro(serial, on_error="keep-going" if keep_going else "fail")
+    for root in (serial, parallel):
+        put(root, mended, tmp_path)
+    assert serial_repro(serial)
+    second = run(parallel)
+    assert second.well
+    assert all(
+        second.stages[name].outcome is Outcome.SKIPPED
+        for name, outcome in first.outcomes().items()
+        if outcome is Outcome.RAN
+    )
+    assert contents(parallel) == contents(serial)
+    assert not (parallel / ".darkroom/ahead.json").exists()
+
+
+def test_a_dep_edited_while_its_stage_runs_is_noticed(tmp_path: Path) -> None:
+    pipeline = """\
+stages:
+  slow:
+    cmd: cat in.txt > out.txt; echo go; sleep 0.5
+    deps: [in.txt]
+    outs: [out.txt]
+  next:
+    cmd: cat out.txt > next.txt
+    deps: [out.txt]
+    outs: [next.txt]
+"""
+    root = make(tmp_path / "r", Shape("edited", {"dvc.yaml": pipeline, "in.txt": "1\n"}), tmp_path)
+
+    def edit(event: Event) -> None:
+        if isinstance(event, StageLine):
+            (root / "in.txt").write_text("edited\n")
+
+    report = run_pipeline(RunOptions(repo=root, jobs=2), observe=edit)
+    assert report.errors == ("slow: in.txt changed while it ran: not recorded, run again",)
+    assert report.outcomes() == {"slow": "failed", "next": "blocked"}
+    assert not (root / "dvc.lock").exists()
+    assert run(root).well
+    assert (root / "next.txt").read_text() == "edited\n"
+
+
+def test_what_a_command_compiles_or_git_ignores_in_a_folder_dep_is_no_edit(tmp_path: Path) -> None:
+    pipeline = """\
+stages:
+  s:
+    cmd: mkdir -p src/__pycache__; echo x > src/__pycache__/a.pyc; echo l > src/run.log; echo o > src/own.txt
+    deps: [src]
+    outs: [src/own.txt]
+"""
+    files = {"dvc.yaml": pipeline, "src/a.py": "1\n", "src/.gitignore": "*.log\n"}
+    serial, parallel = two_copies(tmp_path, files)
+    assert serial_repro(serial)
+    assert run(parallel).well
+    assert contents(parallel) == contents(serial)
+
+
+def test_a_stage_that_rewrites_dvc_yaml_does_no_harm(tmp_path: Path) -> None:
+    pipeline = """\
+stages:
+  w1:
+    cmd: echo 1 > 1.txt; echo '# w1' >> dvc.yaml
+    deps: [in.txt]
+    outs: [1.txt]
+  w2:
+    cmd: echo 2 > 2.txt; cp dvc.yaml copy.tmp; sleep 0.2; cp copy.tmp dvc.yaml; rm copy.tmp
+    deps: [in.txt]
+    outs: [2.txt]
+"""
+    root = make(tmp_path / "r", Shape("rewrites", {"dvc.yaml": pipeline, "in.txt": "1\n"}), tmp_path)
+    assert run(root).well
+    assert set(run(root).outcomes().values()) == {Outcome.SKIPPED}
+
+
+def test_events_tell_the_run_as_it_goes(tmp_path: Path) -> None:
+    files = {"dvc.yaml": CHAIN.replace("echo b", "echo b | tee /dev/stderr; echo b"), "in.txt": "1\n"}
+    root = make(tmp_path / "r", Shape("events", files), tmp_path)
+    events: list[Event] = []
+    report = run_pipeline(RunOptions(repo=root, jobs=2), observe=events.append)
+    assert isinstance(events[0], RunStarted)
+    assert isinstance(events[-1], RunFinished)
+    told = [(type(event), event.stage) for event in events[1:-1] if hasattr(event, "stage")]
+    assert told == [
+        (StageStarted, "a"),
+        (StageFinished, "a"),
+        (StageStarted, "b"),
+        (StageLine, "b"),
+        (StageFinished, "b"),
+        (StageStarted, "c"),
+        (StageFinished, "c"),
+    ]
+    assert (root / ".darkroom/logs" / report.run / "b.log").read_text() == "b\n"
+
+
+def test_stopping_keeps_what_is_done_and_goes_on_from_there(tmp_path: Path) -> None:
+    pipeline = CHAIN.replace("echo b", "echo now; sleep 60; echo b")
+    serial, parallel = two_copies(tmp_path, {"dvc.yaml": pipeline, "in.txt": "1\n"})
+    stop = threading.Event()
+
+    def on_line(event: Event) -> None:
+        if isinstance(event, StageLine):
+            stop.set()
+
+    report = run_pipeline(RunOptions(repo=parallel, jobs=2, stop=stop), observe=on_line)
+    assert report.outcomes() == {"a": "ran", "b": "cancelled", "c": "cancelled"}
+    assert report.seconds < 10
+    for root in (serial, parallel):
+        put(root, {"dvc.yaml": CHAIN}, tmp_path)
+    serial_repro(serial)
+    assert run(parallel).outcomes() == {"a": "skipped", "b": "ran", "c": "ran"}
+    assert contents(parallel) == contents(serial)
+
+
+def test_options_mean_what_they_mean_to_dvc(tmp_path: Path) -> None:
+    serial, parallel = two_copies(tmp_path, {"dvc.yaml": CHAIN, "in.txt": "1\n"})
+    for options in (
+        {"targets": ["b"]},
+        {"targets": ["a"], "downstream": True},
+        {"force": True},
+        {"targets": ["c"], "single_item": True, "force": True},
+        {"no_commit": True, "force": True},
+    ):
+        for root in (serial, parallel):
+            put(root, {"in.txt": f"{options}\n"}, tmp_path)
+        assert serial_repro(serial, **options)
+        assert run(parallel, **{**options, "targets": tuple(options.get("targets", ()))}).well
+        assert contents(parallel) == contents(serial), options
+
+
+def test_a_dry_run_changes_nothing(tmp_path: Path) -> None:
+    root = make(tmp_path / "r", Shape("dry", {"dvc.yaml": CHAIN, "in.txt": "1\n"}), tmp_path)
+    before = contents(root)
+    report = run(root, dry=True)
+    assert [stage.action for stage in report.plan.stages] == ["run", "run", "run"]
+    assert contents(root) == before
+
+
+def test_what_cannot_be_started_says_why_in_one_line(tmp_path: Path) -> None:
+    with pytest.raises(RepoError, match="not inside of a DVC repository"):
+        run(tmp_path)
+    meta = CHAIN.replace("outs: [a.txt]", "outs: [a.txt]\n    meta: {resources: {cpus: 2}}")
+    root = make(tmp_path / "r", Shape("wrong", {"dvc.yaml": meta, "in.txt": "1\n"}), tmp_path)
+    with pytest.raises(
+        MetaError, match=r"^dvc.yaml: a.meta.resources.cpus: unknown key; did you mean 'cpu'\?$"
+    ):
+        run(root)
+    put(root, {"dvc.yaml": CHAIN}, tmp_path)
+    with pytest.raises(UsageError, match="nowhere"):
+        run(root, targets=("nowhere",))
+
+
+def test_threads_are_shared_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+        monkeypatch.delenv(name, raising=False)
+    pipeline = "stages:\n" + "".join(
+        f"  t{n}:\n    cmd: echo $OMP_NUM_THREADS $MKL_NUM_THREADS $DVC_STAGE > t{n}.txt\n    outs: [t{n}.txt]\n"
+        + ("    meta: {resources: {cpu: 1}}\n" if n else "")
+        for n in range(2)
+    )
+    root = make(tmp_path / "r", Shape("threads", {"dvc.yaml": pipeline}), tmp_path)
+    assert run(root, jobs=1000).well
+    share = max(1, len(__import__("os").sched_getaffinity(0)) // 2)
+    assert (root / "t0.txt").read_text() == f"{share} {share} t0\n"
+    assert (root / "t1.txt").read_text() == "1 1 t1\n"
+    assert json.loads((root / ".darkroom/history.jsonl").read_text().splitlines()[0])["stage"] in ("t0", "t1")
