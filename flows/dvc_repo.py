@@ -301,11 +301,8 @@ class Workspace:
         try:
             with _stage_errors(name):
                 stage.save_deps()
-                changed = [
-                    str(dep)
-                    for seen, dep in zip(before, stage.deps, strict=True)
-                    if _changed(seen, dep, stage.outs)
-                ]
+                pairs = zip(before, stage.deps, strict=True)
+                changed = [str(dep) for seen, dep in pairs if _changed(seen, dep)]
                 if changed:
                     raise StageError(f"{', '.join(changed)} changed while it ran: not recorded, run again")
                 self._save(stage)
@@ -540,21 +537,17 @@ def _save_deps_there(stage: Any) -> None:
             dep.save()
 
 
-def _changed(before: _Seen, dep: Any, outs: Sequence[Any]) -> bool:
+def _changed(before: _Seen, dep: Any) -> bool:
     """Whether a dep is no longer what it was when the command was started.
 
-    In a folder the stage's own outs, DVC's .gitignore lines, what git ignores and what Python compiles do
-    not count.
+    In a folder DVC's .gitignore lines, what git ignores and what Python compiles do not count.
     """
     if not before.hash_info or dep.hash_info == before.hash_info:
         return False
     if not isinstance(before.obj, Tree) or not isinstance(dep.obj, Tree):
         return True
-    own = tuple(out.fs_path for out in outs)
-    return any(
-        not _harmless(Path(dep.fs_path, *parts), own, dep.repo.scm)
-        for parts in _different(before.obj, dep.obj)
-    )
+    files = (Path(dep.fs_path, *parts) for parts in _different(before.obj, dep.obj))
+    return not all(_harmless(file, dep.repo.scm) for file in files)
 
 
 def _different(one: Any, other: Any) -> set[tuple[str, ...]]:
@@ -562,10 +555,8 @@ def _different(one: Any, other: Any) -> set[tuple[str, ...]]:
     return {parts for parts, _ in entries[0] ^ entries[1]}
 
 
-def _harmless(file: Path, own: Sequence[str], scm: Any) -> bool:
-    if file.name == ".gitignore" or "__pycache__" in file.parts:
-        return True
-    return any(file.is_relative_to(out) for out in own) or bool(scm.is_ignored(str(file)))
+def _harmless(file: Path, scm: Any) -> bool:
+    return file.name == ".gitignore" or "__pycache__" in file.parts or bool(scm.is_ignored(str(file)))
 
 
 def _dep_reasons(dep: Any) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 from pathlib import Path
 from typing import Any
@@ -132,9 +133,9 @@ def test_what_a_command_compiles_or_git_ignores_in_a_folder_dep_is_no_edit(tmp_p
     pipeline = """\
 stages:
   s:
-    cmd: mkdir -p src/__pycache__; echo x > src/__pycache__/a.pyc; echo l > src/run.log; echo o > src/own.txt
+    cmd: mkdir -p src/__pycache__; echo x > src/__pycache__/a.pyc; echo l > src/run.log; echo o > own.txt
     deps: [src]
-    outs: [src/own.txt]
+    outs: [own.txt]
 """
     files = {"dvc.yaml": pipeline, "src/a.py": "1\n", "src/.gitignore": "*.log\n"}
     serial, parallel = two_copies(tmp_path, files)
@@ -161,7 +162,7 @@ stages:
 
 
 def test_events_tell_the_run_as_it_goes(tmp_path: Path) -> None:
-    files = {"dvc.yaml": CHAIN.replace("echo b", "echo b | tee /dev/stderr; echo b"), "in.txt": "1\n"}
+    files = {"dvc.yaml": CHAIN.replace("echo b", "echo said >&2; echo b"), "in.txt": "1\n"}
     root = make(tmp_path / "r", Shape("events", files), tmp_path)
     events: list[Event] = []
     report = run_pipeline(RunOptions(repo=root, jobs=2), observe=events.append)
@@ -177,7 +178,7 @@ def test_events_tell_the_run_as_it_goes(tmp_path: Path) -> None:
         (StageStarted, "c"),
         (StageFinished, "c"),
     ]
-    assert (root / ".darkroom/logs" / report.run / "b.log").read_text() == "b\n"
+    assert (root / ".darkroom/logs" / report.run / "b.log").read_text() == "said\n"
 
 
 def test_stopping_keeps_what_is_done_and_goes_on_from_there(tmp_path: Path) -> None:
@@ -241,13 +242,13 @@ def test_threads_are_shared_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
         monkeypatch.delenv(name, raising=False)
     pipeline = "stages:\n" + "".join(
-        f"  t{n}:\n    cmd: echo $OMP_NUM_THREADS $MKL_NUM_THREADS $DVC_STAGE > t{n}.txt\n    outs: [t{n}.txt]\n"
+        f"  t{n}:\n    outs: [t{n}.txt]\n    cmd: echo $OMP_NUM_THREADS $MKL_NUM_THREADS $DVC_STAGE > t{n}.txt\n"
         + ("    meta: {resources: {cpu: 1}}\n" if n else "")
         for n in range(2)
     )
     root = make(tmp_path / "r", Shape("threads", {"dvc.yaml": pipeline}), tmp_path)
     assert run(root, jobs=1000).well
-    share = max(1, len(__import__("os").sched_getaffinity(0)) // 2)
+    share = max(1, len(os.sched_getaffinity(0)) // 2)
     assert (root / "t0.txt").read_text() == f"{share} {share} t0\n"
     assert (root / "t1.txt").read_text() == "1 1 t1\n"
     assert json.loads((root / ".darkroom/history.jsonl").read_text().splitlines()[0])["stage"] in ("t0", "t1")
