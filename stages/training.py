@@ -48,11 +48,12 @@ def one_cycle(
     One peak for all parameter groups, or one each.
     L. Smith and N. Topin 2018, https://arxiv.org/abs/1708.07120.
     """
+    states = steps + 1  # torch counts the one before the first step
     return OneCycleLR(
         optimizer,
         max_lr=peaks,
-        total_steps=steps + 1,  # torch counts the state before the first step
-        pct_start=warmup,
+        total_steps=states,
+        pct_start=max(warmup, 2 / states),  # of few steps one at the least rises; torch divides by zero without
         anneal_strategy="linear",
         cycle_momentum=False,
         div_factor=10,

@@ -1,0 +1,30 @@
+import pytest
+import torch
+
+from stages.training import one_cycle
+
+
+def rates(steps: int, warmup: float) -> list[float]:
+    optimizer = torch.optim.SGD(torch.nn.Linear(1, 1).parameters())
+    scheduler = one_cycle(optimizer, steps=steps, warmup=warmup, peaks=1.0)
+    seen = []
+    for _ in range(steps):
+        seen.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        scheduler.step()
+    return seen
+
+
+def test_rises_to_the_peak_and_falls_towards_zero() -> None:
+    seen = rates(steps=99, warmup=0.2)
+    assert seen[0] == pytest.approx(0.1)
+    assert seen.index(max(seen)) == 19  # a fifth of the way
+    assert max(seen) == pytest.approx(1.0)
+    assert seen[-1] < 0.02
+
+
+@pytest.mark.parametrize("steps", range(1, 7))
+def test_a_handful_of_steps_is_enough(steps: int) -> None:
+    seen = rates(steps, warmup=0.2)
+    assert seen[:2] == pytest.approx([0.1, 1.0][:steps])
+    assert seen[1:] == sorted(seen[1:], reverse=True)
