@@ -216,8 +216,8 @@ def data_uri(path: Path) -> str | None:
 
 
 def smaller(image: "Image.Image") -> bytes:
-    """The picture as JPEG of at most PICTURE_BYTES: as large as fits, from SHOWN_PIXELS down by halves."""
-    side = SHOWN_PIXELS
+    """The picture as JPEG of at most PICTURE_BYTES: as large as fits."""
+    side = min(SHOWN_PIXELS, max(image.size))
     while True:
         scaled = image.copy()
         scaled.thumbnail((side, side))
@@ -225,4 +225,4 @@ def smaller(image: "Image.Image") -> bytes:
         scaled.save(buffer, "JPEG", quality=85)
         if buffer.tell() <= PICTURE_BYTES or side <= 1:
             return buffer.getvalue()
-        side //= 2
+        side = side * 3 // 4

@@ -111,7 +111,7 @@ class Watch:
             usual = expected.get(stage)
             table.add_row(
                 Spinner("dots"),
-                stage,
+                Text(stage),
                 duration(now - since),
                 f"of about {duration(usual)}" if usual else "",
             )

@@ -1,5 +1,6 @@
 """Times, figures and changes of figures in words, the same on the terminal and on a run's page."""
 
+import math
 import re
 from collections.abc import Sequence
 from enum import StrEnum
@@ -158,4 +159,4 @@ def better_direction(name: str) -> int:
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    return isinstance(value, int | float) and not isinstance(value, bool) and not math.isnan(value)

@@ -1,0 +1,29 @@
+from pathlib import Path
+
+from flows.dvc_repo import Product
+from flows.record import MetricChange, figures, metric_changes, pictures
+
+
+def test_figures_are_flattened_with_dots_and_lists_left_out() -> None:
+    assert figures({"val": {"loss": 1, "per_class": [1, 2]}, "epochs": 3}) == {"val.loss": 1, "epochs": 3}
+
+
+def test_metrics_are_told_by_stage_with_what_is_new_and_what_is_gone() -> None:
+    root = Path("/project")
+    products = {"train": (Product(root / "train.json", True, False), Product(root / "model", False, False))}
+    now = {root / "train.json": {"loss": 1, "f1": 2}, root / "loose.json": {"n": 1}}
+    then = {root / "train.json": {"loss": 3, "old": 4}}
+    assert list(metric_changes(products, now, then, root)) == [
+        MetricChange("train", "loss", 3, 1),
+        MetricChange("train", "f1", None, 2),
+        MetricChange("train", "old", 4, None),
+        MetricChange("loose.json", "n", None, 1),
+    ]
+
+
+def test_pictures_are_found_among_outs_and_in_folders(tmp_path: Path) -> None:
+    (tmp_path / "sheets" / "deep").mkdir(parents=True)
+    for name in ("a.png", "sheets/deep/b.JPG", "sheets/notes.txt"):
+        (tmp_path / name).touch()
+    outs = tuple(Product(tmp_path / name, False, False) for name in ("a.png", "sheets", "gone.png"))
+    assert [picture.path.name for picture in pictures({"draw": outs})] == ["a.png", "b.JPG"]

@@ -1,0 +1,108 @@
+import io
+from pathlib import Path
+
+from rich.console import Console
+
+from flows import terminal
+from flows.events import Outcome, RunStarted, StageFinished, StageLine, StageStarted
+from flows.plan import Action, Plan, PlannedStage
+from flows.record import MetricChange, RunRecord
+from flows.run import RunReport
+
+PLAN = Plan(
+    (
+        PlannedStage("make[it]", Action.RUN, ("never run",), (), 20.0),
+        PlannedStage("rest", Action.SKIP, (), ("make[it]",), None),
+    ),
+    20.0,
+    ("make[it]",),
+)
+
+
+def console() -> Console:
+    return Console(file=io.StringIO(), width=120, highlight=False)
+
+
+def written(to: Console) -> list[str]:
+    assert isinstance(to.file, io.StringIO)
+    return [line.rstrip() for line in to.file.getvalue().splitlines()]
+
+
+def test_on_a_pipe_each_line_bears_its_stage_and_is_never_taken_for_markup() -> None:
+    to = console()
+    with terminal.watching(to) as observe:
+        observe(RunStarted("r", PLAN))
+        observe(StageStarted("make[it]", ("never run",)))
+        observe(StageLine("make[it]", "[bold]loss[/bold] 0.5"))
+        observe(StageFinished("make[it]", Outcome.RAN, (), 3.0))
+        observe(StageFinished("rest", Outcome.SKIPPED))
+    assert written(to) == [
+        "make[it] │ starts: never run",
+        "make[it] │ [bold]loss[/bold] 0.5",
+        "make[it] │ ran in 3.0 s",
+    ]
+
+
+def test_the_live_display_says_what_runs_how_long_and_how_much_longer() -> None:
+    now = 100.0
+    to = console()
+    watch = terminal.Watch(to, clock=lambda: now)
+    watch(RunStarted("r", PLAN))
+    watch(StageStarted("make[it]", ()))
+    now += 5
+    to.print(watch.render())
+    text = "\n".join(written(to))
+    assert "make[it] 5.0 s of about 20 s" in text
+    assert "0 of 2 stages, 5.0 s, about 15 s more" in text
+
+
+def test_the_plan_says_what_why_and_how_long() -> None:
+    to = console()
+    terminal.print_plan(to, PLAN)
+    assert [line.split() for line in written(to)] == [
+        ["stage", "action", "usually", "why"],
+        ["make[it]", "run", "20", "s", "never", "run"],
+        ["rest", "skip"],
+        ["1", "stage", "to", "run,", "about", "20", "s"],
+        ["the", "longest", "path:", "make[it]"],
+    ]
+
+
+def test_the_end_tells_outcomes_metrics_errors_and_where_to_look() -> None:
+    failed = StageFinished("make[it]", Outcome.FAILED, ("forced",), 2.0, "make[it]: failed with exit code 3")
+    report = RunReport(
+        run="r1",
+        plan=PLAN,
+        stages={"make[it]": failed, "rest": StageFinished("rest", Outcome.BLOCKED)},
+        seconds=2.5,
+        errors=("make[it]: failed with exit code 3",),
+    )
+    record = RunRecord(
+        root=Path.cwd(),
+        report=report,
+        metrics=(MetricChange("rest", "accuracy", 0.5, 0.25),),
+        pictures=(),
+        last_lines={"make[it]": ("no such [thing]",)},
+    )
+    to = console()
+    terminal.print_record(to, record, "http://pages")
+    text = "\n".join(" ".join(line.split()) for line in written(to))
+    assert "make[it] failed 2.0 s forced" in text
+    assert "rest accuracy 0.25 -0.25 worse" in text
+    assert "the last lines of make[it]:\nno such [thing]\nerror: make[it]: failed with exit code 3" in text
+    assert "1 stage failed, 1 not started, in 2.5 s" in text
+    assert "pages: http://pages\nlogs: .darkroom/logs/r1" in text
+
+
+def test_main_metrics_are_few_and_those_with_a_direction_first() -> None:
+    changes = [MetricChange("s", f"count_{number}", 1, 1) for number in range(10)]
+    changes.append(MetricChange("s", "accuracy", 1, 1))
+    shown = list(terminal.main_metrics(changes))
+    assert len(shown) == terminal.SHOWN_METRICS_A_STAGE
+    assert shown[0].name == "accuracy"
+
+
+def test_nothing_to_run_is_said_stage_by_stage() -> None:
+    to = console()
+    terminal.print_nothing_to_run(to, Plan(PLAN.stages[1:], 0.0, ()))
+    assert written(to) == ["rest: up to date", "nothing to run: 1 stage up to date"]

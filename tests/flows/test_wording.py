@@ -1,0 +1,89 @@
+import pytest
+
+from flows.events import Outcome, StageFinished
+from flows.wording import Trend, better_direction, difference, duration, ending, figure, some, trend
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (0.04, "0.0 s"),
+        (9.94, "9.9 s"),
+        (9.95, "10 s"),
+        (59.4, "59 s"),
+        (59.6, "1 min 00 s"),
+        (242, "4 min 02 s"),
+        (3599.6, "1 h 00 min"),
+        (3900, "1 h 05 min"),
+    ],
+)
+def test_duration(seconds: float, words: str) -> None:
+    assert duration(seconds) == words
+
+
+@pytest.mark.parametrize(
+    ("name", "direction"),
+    [
+        ("accuracy", 1),
+        ("map_50", 1),
+        ("test.macro_f1", 1),
+        ("recall.shirt", 1),
+        ("val.loss", -1),
+        ("recall.error", -1),  # the last part that tells decides
+        ("accuracy_drop", 0),  # says both
+        ("count", 0),
+        ("mapping", 0),  # a part of a word is no word
+    ],
+)
+def test_better_direction(name: str, direction: int) -> None:
+    assert better_direction(name) == direction
+
+
+@pytest.mark.parametrize(
+    ("name", "then", "now", "expected"),
+    [
+        ("accuracy", 0.5, 0.75, Trend.BETTER),
+        ("accuracy", 0.75, 0.5, Trend.WORSE),
+        ("loss", 0.75, 0.5, Trend.BETTER),
+        ("count", 1, 2, Trend.CHANGED),
+        ("accuracy", None, 0.5, Trend.NEW),
+        ("accuracy", 0.5, None, Trend.GONE),
+        ("accuracy", 0.5, 0.5, Trend.SAME),
+        ("accuracy", "high", 0.5, Trend.CHANGED),
+        ("accuracy", 0.5, float("nan"), Trend.CHANGED),
+    ],
+)
+def test_trend(name: str, then: object, now: object, expected: Trend) -> None:
+    assert trend(name, then, now) is expected
+
+
+@pytest.mark.parametrize(
+    ("then", "now", "words"),
+    [
+        (3, 5, "+2"),
+        (5, 3, "-2"),
+        (0.5, 0.75, "+0.25"),
+        (1, 1, ""),
+        (None, 1, ""),
+        ("a", "b", ""),
+        (True, 2, ""),
+    ],
+)
+def test_difference(then: object, now: object, words: str) -> None:
+    assert difference(then, now) == words
+
+
+def test_figure_keeps_four_digits_of_a_fraction_and_whole_numbers_whole() -> None:
+    assert [figure(0.123456), figure(123456), figure(None), figure("x")] == ["0.1235", "123456", "", "x"]
+
+
+def test_endings_say_what_happened_and_how_long_it_took() -> None:
+    assert ending(StageFinished("a", Outcome.RAN, (), 12.0)) == "ran in 12 s"
+    assert ending(StageFinished("a", Outcome.SKIPPED)) == ""
+    failed = StageFinished("a", Outcome.FAILED, (), 1.0, "a: failed with exit code 3")
+    assert ending(failed) == "failed in 1.0 s (a: failed with exit code 3)"
+
+
+def test_some_reasons_and_the_number_of_others() -> None:
+    assert some(["a", "b", "c"]) == "a; b; c"
+    assert some(["a", "b", "c", "d", "e"]) == "a; b; c; and 2 more"
