@@ -15,7 +15,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
-from stages.errors import ModelError
+from stages.errors import ModelError, StageError
 
 Network = TypeVar("Network", bound=torch.nn.Module)
 
@@ -68,7 +68,7 @@ def load_model(path: Path, *, kind: str, build: Callable[[dict[str, Any]], Netwo
     """The network that `save_model` wrote, in evaluation mode, on the CPU.
 
     Raises:
-        ModelError: no such file, not safetensors, or a model of another kind.
+        ModelError: no such file, not safetensors, a model of another kind, or one that today's code cannot build.
 
     """
     try:
@@ -84,6 +84,11 @@ def load_model(path: Path, *, kind: str, build: Callable[[dict[str, Any]], Netwo
     described = json.loads(header)
     if described["kind"] != kind:
         raise ModelError(f"{path}: holds a {described['kind']}, a {kind} was asked for")
-    network = build(described["config"])
-    network.load_state_dict(state)
+    try:
+        network = build(described["config"])
+        network.load_state_dict(state)
+    # whatever an older config lacks, or state of other shapes: all of them mean the same to the user
+    except (KeyError, TypeError, ValueError, RuntimeError, StageError) as error:
+        reason = " ".join(str(error).split())
+        raise ModelError(f"{path}: made by other code than this ({reason}); train it again") from error
     return network.eval()

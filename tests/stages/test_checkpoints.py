@@ -38,6 +38,14 @@ def test_model_of_another_kind_is_refused(saved):
         load_model(saved[1], kind="detector", build=build)
 
 
+def test_model_of_other_code_is_refused_in_one_line(saved):
+    with pytest.raises(ModelError, match="made by other code than this .*; train it again$") as refused:
+        load_model(saved[1], kind="classifier", build=lambda config: torch.nn.Linear(config["width"] + 1, 2))
+    assert "\n" not in str(refused.value)
+    with pytest.raises(ModelError, match="made by other code than this"):
+        load_model(saved[1], kind="classifier", build=lambda config: build({"width": config["depth"]}))
+
+
 def test_what_is_no_model_is_refused(tmp_path):
     path = tmp_path / "model"
     with pytest.raises(ModelError, match="no such model"):
