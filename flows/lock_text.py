@@ -16,6 +16,8 @@ HEAD = "schema: '2.0'\nstages:\n"
 _PLAIN_KEY = re.compile(r"  ([A-Za-z_][^:'\"#]*):\n")
 # A comment, an anchor or an alias: they tie blocks to each other. A false alarm costs time only.
 _TIED = re.compile(r"(^|\s)#|[:-] [&*]\w", re.MULTILINE)
+# DVC's rewriting takes the last digit of some floats down by one, each time: never done to what stands there.
+_EXPONENT_FLOAT = re.compile(r"-?\d+\.\d+e[+-]?\d+")
 
 Entry = Mapping[str, Any]
 """A stage's entry as DVC's serializer makes it."""
@@ -27,7 +29,7 @@ class LockText:
     def __init__(self, text: str, dump: Callable[[Any], str], load: Callable[[str], Any]) -> None:
         self._dump, self._load = dump, load
         self._whole: str | None = None
-        canonical = dump(load(text)) if text.strip() else HEAD
+        canonical = _canonical(text, dump, load)
         parts = _split(canonical, load)
         if parts is None:
             self._whole = canonical
@@ -69,6 +71,14 @@ class LockText:
                 stages[name] = stages.pop(name)
         self._blocks = dict.fromkeys(stages)
         return self._dump(data)
+
+
+def _canonical(text: str, dump: Callable[[Any], str], load: Callable[[str], Any]) -> str:
+    if not text.strip():
+        return HEAD
+    rewritten = dump(load(text))
+    same = _EXPONENT_FLOAT.sub("", rewritten) == _EXPONENT_FLOAT.sub("", text)
+    return text if same else rewritten
 
 
 def _ordered(blocks: dict[str, Any], order: Iterable[str]) -> dict[str, Any]:

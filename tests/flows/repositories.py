@@ -49,7 +49,7 @@ def put(root: Path, files: dict[str, str | None], outside: Path) -> None:
 def serial_repro(root: Path, **options: object) -> bool:
     """`dvc repro` in this process. False: a stage failed.
 
-    Without DVC's roll-back of .gitignore lines after a failure, which takes away those of stages that are done.
+    Without DVC's roll-back of .gitignore lines after a failure: it takes away those of stages that are done.
     """
     with contextlib.chdir(root), contextlib.closing(Repo(str(root))) as repo, _no_rollback():
         try:
@@ -61,7 +61,7 @@ def serial_repro(root: Path, **options: object) -> bool:
 
 @contextlib.contextmanager
 def _no_rollback() -> Iterator[None]:
-    with patch.object(SCMContext, "ignore_remove", lambda self, path: None):
+    with patch.object(SCMContext, "ignore_remove", lambda *_: None):
         yield
 
 

@@ -1,4 +1,4 @@
-"""Small DVC repositories, one for each shape that a pipeline can have, and what is changed in them between runs."""
+"""Small DVC repositories, one for each shape of pipeline, and what is changed in them between runs."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ stages:
 """
 
 WIDE = "stages:\n" + "".join(
-    f"  s{n}:\n    cmd: sleep 0.{(7 * n) % 5}; cat in.txt > o{n}.txt\n    deps: [in.txt]\n    outs: [o{n}.txt]\n"
+    f"  s{n}:\n    outs: [o{n}.txt]\n    cmd: sleep .{7 * n % 5}; cat in.txt > o{n}.txt\n    deps: [in.txt]\n"
     for n in range(8)
 )
 
@@ -202,7 +202,8 @@ stages:
     desc: metrics and plots
     meta: {owner: someone, resources: {cpu: 1, memory: 1MB}, priority: 3, timeout: 1m}
     cmd: >-
-      mkdir -p m; wc -c < in.txt | awk '{print "{\\"size\\":" $1 "}"}' > m/metrics.json; cp m/metrics.json m/cached.json;
+      mkdir -p m; wc -c < in.txt | awk '{print "{\\"size\\":" $1 "}"}' > m/metrics.json;
+      cp m/metrics.json m/cached.json;
       printf 'x,y\\n1,2\\n' > m/plot.csv
     deps: [in.txt]
     metrics: [{m/metrics.json: {cache: false}}, m/cached.json]
@@ -242,7 +243,7 @@ stages:
     cmd:
       - cat lines.txt > list.txt
       - >-
-        echo "a: very long line that the writer has to fold because it is longer than eighty columns" >> list.txt
+        echo "a: very long line that the writer has to fold, for it is longer than eighty columns" >> list.txt
       - 'echo "{}[]&*!|>%@" >> list.txt'
     deps: [lines.txt]
     outs: [list.txt]
@@ -320,7 +321,7 @@ PARAM_FILES = {
     "p.toml": "c = 1\n[a]\nb = 'x'\n",
     "p.json": '{"x": {"y": 1e-7}, "z": 2}',
     "p.py": "LR = 0.1\nTUPLE = (1, 2)\nclass Net:\n    depth = 3\n",
-    "other.yaml": "k: v\nlong: a string that is long enough to be folded when it is written by ruamel at eighty columns\n",
+    "other.yaml": f"k: v\nlong: {'a string so long that it has to be folded when written ' * 3}\n",
 }
 
 SHAPES = (

@@ -242,7 +242,8 @@ def test_threads_are_shared_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
         monkeypatch.delenv(name, raising=False)
     pipeline = "stages:\n" + "".join(
-        f"  t{n}:\n    outs: [t{n}.txt]\n    cmd: echo $OMP_NUM_THREADS $MKL_NUM_THREADS $DVC_STAGE > t{n}.txt\n"
+        f"  t{n}:\n    outs: [t{n}.txt]\n"
+        f"    cmd: echo $OMP_NUM_THREADS $MKL_NUM_THREADS $DVC_STAGE > t{n}.txt\n"
         + ("    meta: {resources: {cpu: 1}}\n" if n else "")
         for n in range(2)
     )

@@ -1,0 +1,165 @@
+"""Random pipelines with random changes between runs: the same bytes as serial `dvc repro`, and as planned."""
+
+from __future__ import annotations
+
+import random
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from flows.run import RunOptions, run_pipeline
+from tests.flows.repositories import contents, make, put, serial_repro
+from tests.flows.shapes import Files, Shape
+from tests.flows.test_equality import assert_as_planned
+
+INPUTS = ("in0.txt", "in1.txt", "d/in2.txt")
+FLAGS = [(), (), (), ("cache: false",), ("persist: true",), ("push: false",)]
+KINDS = ("input", "input", "back", "word", "param", "delete", "edit", "fail", "freeze", "nothing")
+
+
+@dataclass
+class Stage:
+    """A stage whose out is made of its deps, its word and the params that it reads."""
+
+    number: int
+    deps: list[str]
+    folder: str
+    word: str = "w"
+    flags: tuple[str, ...] = ()
+    param: bool = False
+    frozen: bool = False
+    always: bool = False
+    fails: bool = False
+    delay: float = 0.0
+
+    @property
+    def out(self) -> str:
+        return f"{self.folder}o{self.number}.txt"
+
+    def text(self) -> str:
+        ending = "; exit 1" if self.fails else ""
+        read = "cat params.yaml; " if self.param else ""
+        deps = "".join(f"cat {dep}; " if not dep.endswith("/") else f"ls {dep}; " for dep in self.deps)
+        command = (
+            f"sleep {self.delay}; mkdir -p ./{self.folder}; ( {read}{deps}echo {self.word} ) > {self.out}"
+        )
+        lines = [f"  s{self.number}:", f'    cmd: "{command}{ending}"']
+        lines += [f"    deps: [{', '.join(dep.rstrip('/') for dep in self.deps)}]"] if self.deps else []
+        lines += ["    params: [p]"] if self.param else []
+        flags = ", ".join(f"{flag}" for flag in self.flags)
+        lines += [f"    outs: [{{{self.out}: {{{flags}}}}}]" if flags else f"    outs: [{self.out}]"]
+        lines += ["    frozen: true"] if self.frozen else []
+        lines += ["    always_changed: true"] if self.always else []
+        return "\n".join(lines) + "\n"
+
+
+@dataclass
+class Pipeline:
+    stages: list[Stage]
+    order: list[int]
+    texts: dict[str, str] = field(default_factory=lambda: {name: f"{name}\n" for name in INPUTS})
+    param: int = 1
+
+    def files(self) -> Files:
+        body = "".join(self.stages[number].text() for number in self.order)
+        return {"dvc.yaml": f"stages:\n{body}", "params.yaml": f"p: {self.param}\n", **self.texts}
+
+
+@st.composite
+def pipelines(draw: st.DrawFn) -> Pipeline:
+    count = draw(st.integers(2, 7))
+    stages: list[Stage] = []
+    for number in range(count):
+        choices = [*INPUTS, *(stage.out for stage in stages)]
+        folders = {stage.folder for stage in stages if stage.folder}
+        deps = draw(st.lists(st.sampled_from(choices), unique=True, max_size=3))
+        folder = draw(st.sampled_from(["", "", "x/", "y/"]))
+        if whole := sorted(folders - {folder}):
+            deps += draw(st.lists(st.sampled_from(whole), unique=True, max_size=1))
+        deps = [dep for dep in deps if not any(dep != other and dep.startswith(other) for other in deps)]
+        stages.append(
+            Stage(
+                number,
+                deps,
+                folder,
+                flags=draw(st.sampled_from(FLAGS)),
+                param=draw(st.booleans()) if number % 3 == 0 else False,
+                always=draw(st.integers(0, 9)) == 0,
+                delay=draw(st.sampled_from([0, 0, 0.02, 0.1])),
+            )
+        )
+    return Pipeline(_acyclic(stages), draw(st.permutations(range(count))))
+
+
+def _acyclic(stages: list[Stage]) -> list[Stage]:
+    """A stage in a folder that an earlier one depends on would come before that one: it moves out."""
+    taken: set[str] = set()
+    for stage in stages:
+        if stage.folder in taken:
+            stage.folder = ""
+        taken |= {dep for dep in stage.deps if dep.endswith("/")}
+    known = {stage.out for stage in stages} | {stage.folder for stage in stages} | set(INPUTS)
+    for stage in stages:
+        stage.deps = [dep for dep in stage.deps if dep in known]
+    return stages
+
+
+def change(pipeline: Pipeline, dice: random.Random) -> Files:
+    """Change the pipeline in one way; returns what is to be written or deleted."""
+    stage = dice.choice(pipeline.stages)
+    kind = dice.choice(KINDS)
+    extra: dict[str, str | None] = {}
+    if kind == "input":
+        pipeline.texts[dice.choice(INPUTS)] = f"{dice.random()}\n"
+    elif kind == "back":
+        pipeline.texts = {name: f"{name}\n" for name in INPUTS}
+    elif kind == "word":
+        stage.word = dice.choice(["w", "v"])
+    elif kind == "param":
+        pipeline.param = dice.choice([1, 2])
+    elif kind == "delete":
+        extra[stage.out] = None
+    elif kind == "edit":
+        extra[stage.out] = "by hand\n"
+    elif kind == "fail":
+        stage.fails = not stage.fails
+    elif kind == "freeze":
+        stage.frozen = not stage.frozen
+    return {**pipeline.files(), **extra}
+
+
+@pytest.mark.slow
+@settings(
+    max_examples=12,
+    deadline=None,
+    database=None,
+    phases=[Phase.explicit, Phase.generate],
+    suppress_health_check=list(HealthCheck),
+)
+@given(pipelines(), st.integers(0, 2**32), st.booleans())
+def test_random_pipelines(pipeline: Pipeline, seed: int, with_targets: bool) -> None:
+    dice = random.Random(seed)
+    with tempfile.TemporaryDirectory() as name:
+        shape = Shape("random", pipeline.files())
+        serial, parallel = (make(Path(name, copy), shape, Path(name)) for copy in ("serial", "parallel"))
+        step: Files = {}
+        for number in range(4):
+            for root in (serial, parallel):
+                there = {
+                    path: text for path, text in step.items() if text is not None or (root / path).exists()
+                }
+                put(root, there, root)
+            # More than half of the graph, so that DVC's own order does not vary.
+            targets = [f"s{n}" for n in range(len(pipeline.stages))][1:] if with_targets and number else []
+            well = serial_repro(serial, targets=targets, on_error="keep-going")
+            report = run_pipeline(RunOptions(repo=parallel, targets=tuple(targets), jobs=3, keep_going=True))
+            told = f"step {number} of {pipeline.files()['dvc.yaml']}\n{step}"
+            assert report.well == well, told
+            assert contents(parallel) == contents(serial), told
+            if well:
+                assert_as_planned(report)
+            step = change(pipeline, dice)
