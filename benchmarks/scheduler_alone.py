@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 import typer
+
 from flows.run import RunOptions, run_pipeline
 
 

@@ -667,12 +667,13 @@ def metrics(folder: Path) -> tuple[dict[Path, Any], dict[Path, Any]]:
     with _mended(""), Repo(folder) as repo, contextlib.chdir(repo.root_dir):
         has_commit = not isinstance(repo.scm, NoSCM) and not repo.scm.no_commits
         shown = repo.metrics.show(revs=["HEAD"] if has_commit else None, hide_workspace=False)
-        now, then = (shown.get(revision, {}).get("data", {}) for revision in ("workspace", "HEAD"))
         root = Path(repo.root_dir)
-        return tuple(
-            {root / path: held["data"] for path, held in files.items() if "data" in held}
-            for files in (now, then)
-        )
+
+        def readable(revision: str) -> dict[Path, Any]:
+            files = shown.get(revision, {}).get("data", {})
+            return {root / path: held["data"] for path, held in files.items() if "data" in held}
+
+        return readable("workspace"), readable("HEAD")
 
 
 def root_of(folder: Path) -> Path:

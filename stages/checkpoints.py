@@ -68,7 +68,7 @@ def load_model(path: Path, *, kind: str, build: Callable[[dict[str, Any]], Netwo
     """The network that `save_model` wrote, in evaluation mode, on the CPU.
 
     Raises:
-        ModelError: no such file, not safetensors, a model of another kind, or one that today's code cannot build.
+        ModelError: no such file, not safetensors, of another kind, or made by other code.
 
     """
     try:

@@ -59,8 +59,10 @@ def detections_sheet(
     scale = _scale(test.images)
     colours = [PALETTE[label % len(PALETTE)] for label in range(len(test.classes))]
     for number in range(min(scenes, len(test.images))):
-        boxes, labels, scores = (part[found[number][2] >= score_min] for part in found[number])
-        names = [f"{test.classes[label]} {score:.2f}" for label, score in zip(labels, scores, strict=True)]
+        boxes, labels, scores = found[number]
+        sure = scores >= score_min
+        boxes, labels = boxes[sure], labels[sure]
+        names = [f"{test.classes[k]} {score:.2f}" for k, score in zip(labels, scores[sure], strict=True)]
         truth = test.labels[number]
         for shown, of, captions in (
             (test.boxes[number], truth, [test.classes[label] for label in truth]),
@@ -84,7 +86,7 @@ def generated_sheet(
 
 def _scale(images: Picture) -> int:
     """What makes pictures [N, H, W, C] about 84 pixels wide or, if they are larger, twice their size."""
-    return max(2, 84 // images.shape[2])
+    return max(2, 84 // int(images.shape[2]))
 
 
 def _blank(images: Picture) -> Picture:

@@ -53,7 +53,7 @@ def one_cycle(
         optimizer,
         max_lr=peaks,
         total_steps=states,
-        pct_start=max(warmup, 2 / states),  # of few steps one at the least rises; torch divides by zero without
+        pct_start=max(warmup, 2 / states),  # torch divides by zero where no step rises
         anneal_strategy="linear",
         cycle_momentum=False,
         div_factor=10,

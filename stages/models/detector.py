@@ -60,8 +60,11 @@ class DetectorParams(StageParams):
     roi_size: int = Field(ge=1)
     """Side of the grid that a proposal's features are pooled to."""
 
+    roi_width: int = Field(ge=1)
+    """Channels of the heads' convolution."""
+
     roi_hidden: int = Field(ge=1)
-    """Width of the heads' hidden layer."""
+    """Width of the heads' linear layer."""
 
     score_min: float = Field(ge=0, lt=1)
     """Detections with lower scores are dropped."""
@@ -107,7 +110,7 @@ class Backbone(nn.Module):
         self.stem = nn.Sequential(_conv(channels, widths[0], 3, 2), nn.ReLU())
         self.stages = nn.ModuleList(_Residual(narrow, wide, stride=2) for narrow, wide in pairwise(widths))
         self.laterals = nn.ModuleList(nn.Conv2d(width, params.features, 1) for width in widths[1:])
-        self.smooth = nn.Sequential(_conv(params.features, params.features, 3, 1), nn.ReLU())
+        self.normalise = nn.Sequential(nn.BatchNorm2d(params.features), nn.ReLU())
         self.out_channels = params.features
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
@@ -120,7 +123,7 @@ class Backbone(nn.Module):
         while len(maps) > 0:
             coarse, fine = merged, maps.pop()
             merged = fine + F.interpolate(coarse, size=fine.shape[-2:])
-        return {"coarse": coarse, "fine": self.smooth(merged)}
+        return {"coarse": coarse, "fine": self.normalise(merged)}
 
 
 class Proposals(RegionProposalNetwork):  # type: ignore[misc]  # torchvision is untyped
@@ -174,11 +177,22 @@ class SeparableRoIAlign(nn.Module):
 
 
 class RoIHead(nn.Module):
-    """Pooled features [P, F, R, R] to [P, hidden]."""
+    """Pooled features [P, F, R, R] to [P, hidden]: a convolution that halves them, and a linear layer.
 
-    def __init__(self, features: int, size: int, hidden: int) -> None:
+    Pooling has brought items to one size: a convolution here learns their parts from fewer items than
+    a linear layer over all cells does.
+    """
+
+    def __init__(self, features: int, params: DetectorParams) -> None:
         super().__init__()
-        self.layers = nn.Sequential(nn.Flatten(), nn.Linear(features * size * size, hidden), nn.ReLU())
+        halved = (params.roi_size + 1) // 2
+        self.layers = nn.Sequential(
+            _conv(features, params.roi_width, 3, 2),
+            nn.ReLU(),
+            nn.Flatten(),
+            nn.Linear(params.roi_width * halved**2, params.roi_hidden),
+            nn.ReLU(),
+        )
 
     def forward(self, pooled: Tensor) -> Tensor:
         """What the predictors of class and box read."""
@@ -236,7 +250,7 @@ def _proposals(features: int, params: DetectorParams) -> Proposals:
 def _heads(features: int, classes: int, params: DetectorParams) -> RoIHeads:
     return RoIHeads(
         SeparableRoIAlign(params.roi_size),
-        RoIHead(features, params.roi_size, params.roi_hidden),
+        RoIHead(features, params),
         FastRCNNPredictor(params.roi_hidden, classes + 1),
         fg_iou_thresh=0.5,
         bg_iou_thresh=0.5,

@@ -39,7 +39,7 @@ def test_model_of_another_kind_is_refused(saved):
 
 
 def test_model_of_other_code_is_refused_in_one_line(saved):
-    with pytest.raises(ModelError, match="made by other code than this .*; train it again$") as refused:
+    with pytest.raises(ModelError, match=r"made by other code than this .*; train it again$") as refused:
         load_model(saved[1], kind="classifier", build=lambda config: torch.nn.Linear(config["width"] + 1, 2))
     assert "\n" not in str(refused.value)
     with pytest.raises(ModelError, match="made by other code than this"):
