@@ -1,0 +1,181 @@
+"""The command as a user runs it: as a process of its own, in a real repository."""
+
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from flows import server
+from tests.flows.repositories import git
+
+DVC_YAML = """
+stages:
+  copy:
+    cmd: cp in.txt out.txt
+    deps: [in.txt]
+    outs: [out.txt]
+  check:
+    cmd: sh check.sh
+    deps: [out.txt, check.sh]
+    outs: [checked.txt]
+"""
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    folder = tmp_path / "project"
+    folder.mkdir()
+    git(folder, "init")
+    dvc(folder, "init", "-q")
+    (folder / "dvc.yaml").write_text(DVC_YAML)
+    (folder / "in.txt").write_text("good\n")
+    (folder / "check.sh").write_text("echo checking; cp out.txt checked.txt\n")
+    git(folder, "add", "-A")
+    git(folder, "commit", "-m", "start")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A configured server for the tests that do not care which."""
+    with server.temporary_server(tmp_path_factory.mktemp("server")) as url:
+        yield url
+
+
+def environment(api: str | None, home: Path) -> dict[str, str]:
+    """That of a user with a fresh home: no Prefect profile."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+    return kept | {"HOME": str(home)} | ({"PREFECT_API_URL": api} if api else {})
+
+
+def dvc(folder: Path, *words: str) -> str:
+    command = [sys.executable, "-m", "dvc", *words]
+    return subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True).stdout
+
+
+def darkroom(root: Path, *words: str, api: str | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [Path(sys.executable).with_name("darkroom"), *words],
+        cwd=root,
+        env=environment(api, root.parent),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def recorded(root: Path) -> list[tuple[str, str]]:
+    """Names and states of the flow runs in the project's own database."""
+    with closing(sqlite3.connect(server.server_folder(root) / "prefect.db")) as database:
+        return sorted(database.execute("select name, state_type from flow_run"))
+
+
+def rows(output: str) -> list[str]:
+    return [" ".join(line.split()) for line in output.splitlines()]
+
+
+@pytest.mark.slow
+def test_without_a_server_it_works_at_once_quietly_and_once(root: Path) -> None:
+    assert darkroom(root, "plan").returncode == 3
+    first = darkroom(root, "run")
+    assert (first.returncode, first.stderr) == (0, "")
+    assert "check │ checking" in first.stdout
+    assert "2 stages ran, in " in first.stdout
+    assert "`darkroom ui` shows all runs so far" in first.stdout
+    expected = [("check", "COMPLETED"), ("copy", "COMPLETED"), ("project", "COMPLETED")]
+    assert recorded(root) == expected
+    assert dvc(root, "status").strip() == "Data and pipelines are up to date."
+    second = darkroom(root, "run")
+    assert (second.returncode, second.stderr) == (0, "")
+    assert rows(second.stdout) == [
+        "copy: up to date",
+        "check: up to date",
+        "nothing to run: 2 stages up to date",
+    ]
+    assert recorded(root) == expected
+    assert darkroom(root, "plan").returncode == 0
+
+
+@pytest.mark.slow
+def test_a_failing_stage_is_exit_code_1_with_its_last_lines(root: Path, api: str) -> None:
+    (root / "check.sh").write_text("echo no such thing >&2; exit 3\n")
+    done = darkroom(root, "run", api=api)
+    assert done.returncode == 1
+    said = rows(done.stdout)
+    assert said[said.index("the last lines of check:") + 1] == "no such thing"
+    assert "error: check: failed with exit code 3" in said
+    assert "Traceback" not in done.stdout + done.stderr
+    (folder,) = [line.removeprefix("logs: ") for line in said if line.startswith("logs: ")]
+    assert (root / folder / "check.log").read_text().endswith("no such thing\n")
+    assert (root / "out.txt").read_text() == "good\n"
+
+
+@pytest.mark.slow
+def test_ctrl_c_ends_the_running_stage_and_keeps_what_has_finished(root: Path, api: str) -> None:
+    (root / "check.sh").write_text("echo started; echo $$ > ../pid; exec sleep 600\n")
+    command = [Path(sys.executable).with_name("darkroom"), "run"]
+    with subprocess.Popen(
+        command,
+        cwd=root,
+        env=environment(api, root.parent),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            assert process.stdout is not None
+            for line in process.stdout:
+                if "started" in line:
+                    break
+            process.send_signal(signal.SIGINT)
+            out, err = process.communicate(timeout=60)
+        finally:
+            process.kill()
+    assert process.returncode == 130
+    assert "stopping the running stages" in err
+    assert "1 stage stopped, 1 ran" in out
+    with pytest.raises(ProcessLookupError):
+        os.kill(int((root.parent / "pid").read_text()), 0)
+    assert "copy" in (root / "dvc.lock").read_text()
+
+
+def test_a_configured_server_that_does_not_answer_is_one_line(root: Path) -> None:
+    done = darkroom(root, "run", api="http://127.0.0.1:9/api")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("error: PREFECT_API_URL: no Prefect server answers")
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_target_that_does_not_exist_is_one_line(root: Path) -> None:
+    done = darkroom(root, "run", "nonsense")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("error: ")
+    assert "nonsense" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_the_plan_as_json_starts_no_server(root: Path) -> None:
+    done = darkroom(root.parent, "plan", "--json", "--repo", str(root))
+    assert done.returncode == 3
+    assert [stage["name"] for stage in json.loads(done.stdout)["stages"]] == ["copy", "check"]
+    assert not server.server_folder(root).exists()
+
+
+def test_a_dry_run_says_what_would_run_and_runs_nothing(root: Path) -> None:
+    done = darkroom(root, "run", "--dry")
+    assert done.returncode == 0
+    assert rows(done.stdout)[1].startswith("copy run")
+    assert not (root / "out.txt").exists()
+
+
+def test_a_wrong_option_is_exit_code_2(root: Path) -> None:
+    done = darkroom(root, "run", "--nonsense")
+    assert done.returncode == 2
+    assert "No such option: --nonsense" in done.stderr

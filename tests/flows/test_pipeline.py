@@ -1,0 +1,220 @@
+"""Runs of a real repository recorded in a real Prefect server, looked at through Prefect's own client."""
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prefect import get_client
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.filters import (
+    ArtifactFilter,
+    ArtifactFilterFlowRunId,
+    FlowRunFilter,
+    FlowRunFilterParentFlowRunId,
+    LogFilter,
+    LogFilterFlowRunId,
+)
+from prefect.client.schemas.objects import FlowRun, StateType
+
+from flows import server
+from flows.errors import UsageError
+from flows.events import Outcome
+from flows.pipeline import run_recorded
+from flows.run import RunOptions
+from flows.stage_flow_runs import StageFlowRuns
+from flows.stage_process import StageJob
+from tests.flows.repositories import git
+
+pytestmark = pytest.mark.slow
+
+DVC_YAML = """
+stages:
+  prepare:
+    cmd: cp in.txt out.txt
+    deps: [in.txt]
+    outs: [out.txt]
+  train:
+    cmd:
+      - echo "loss $(cat rate.txt)"
+      - echo "{\\"val\\":{\\"loss\\":$(cat rate.txt)}}" > train.json
+      - cp dot.png sheet.png
+    deps: [out.txt, rate.txt]
+    outs: [sheet.png]
+    metrics: [train.json: {cache: false}]
+  check:
+    cmd: test "$(cat out.txt)" != bad || { echo "bad input" >&2; exit 3; }; echo ok > checked.txt
+    deps: [out.txt]
+    outs: [checked.txt]
+  report:
+    cmd: cat checked.txt train.json > report.txt
+    deps: [checked.txt, train.json]
+    outs: [report.txt]
+"""
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SyncPrefectClient]:
+    """One temporary server for the whole file."""
+    with (
+        server.temporary_server(tmp_path_factory.mktemp("server")) as url,
+        server.client_set_to(url),
+        get_client(sync_client=True) as client,
+    ):
+        yield client
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    from PIL import Image
+
+    folder = tmp_path / "Project X"
+    folder.mkdir()
+    git(folder, "init")
+    from dvc.repo import Repo
+
+    Repo.init(str(folder)).close()
+    (folder / "dvc.yaml").write_text(DVC_YAML)
+    (folder / "in.txt").write_text("good\n")
+    (folder / "rate.txt").write_text("0.5")
+    Image.new("RGB", (8, 8), "red").save(folder / "dot.png")
+    git(folder, "add", "-A")
+    git(folder, "commit", "-m", "start")
+    return folder
+
+
+def run(root: Path, **options: Any) -> dict[str, Outcome]:
+    record, lost = run_recorded(RunOptions(repo=root, jobs=2, **options), root)
+    assert lost is None
+    return record.report.outcomes()
+
+
+def latest(client: SyncPrefectClient, name: str) -> FlowRun:
+    runs = [run for run in client.read_flow_runs() if run.name == name]
+    return max(runs, key=lambda run: run.created or run.expected_start_time)
+
+
+def children(client: SyncPrefectClient, parent: FlowRun) -> dict[str, FlowRun]:
+    under = FlowRunFilter(parent_flow_run_id=FlowRunFilterParentFlowRunId(any_=[parent.id]))
+    return {run.name: run for run in client.read_flow_runs(flow_run_filter=under)}
+
+
+def artifacts(client: SyncPrefectClient, run: FlowRun) -> dict[str, Any]:
+    of_run = ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[run.id]))
+    return {artifact.key: artifact for artifact in client.read_artifacts(artifact_filter=of_run)}
+
+
+def logs(client: SyncPrefectClient, run: FlowRun, until: str) -> list[str]:
+    """The run's log lines, waited for until one of them has `until`: they are sent in the background."""
+    of_run = LogFilter(flow_run_id=LogFilterFlowRunId(any_=[run.id]))
+    deadline = time.monotonic() + 20
+    while True:
+        lines = [log.message for log in client.read_logs(log_filter=of_run)]
+        if any(until in line for line in lines) or time.monotonic() > deadline:
+            return lines
+        time.sleep(0.2)
+
+
+def test_stages_are_flow_runs_under_the_pipelines(client: SyncPrefectClient, root: Path) -> None:
+    assert set(run(root).values()) == {Outcome.RAN}
+    parent = latest(client, "Project X")
+    assert parent.state_type is StateType.COMPLETED
+    assert parent.state is not None
+    assert parent.state.message is not None
+    assert parent.state.message.startswith("4 stages ran, in ")
+    stages = children(client, parent)
+    assert {name: run.state_type for name, run in stages.items()} == dict.fromkeys(
+        ("prepare", "train", "check", "report"), StateType.COMPLETED
+    )
+    assert stages["train"].parameters == {"stage": "train", "needs": ["prepare"], "why": ["never run"]}
+    assert "loss 0.5" in logs(client, stages["train"], "loss")
+    assert any(line.startswith("train ran in") for line in logs(client, parent, "train ran"))
+
+
+def test_the_graph_of_the_run_is_that_of_the_stages(client: SyncPrefectClient, root: Path) -> None:
+    run(root)
+    parent = latest(client, "Project X")
+    nodes = client._client.get(f"/flow_runs/{parent.id}/graph-v2").json()["nodes"]
+    names = {key: node["label"].split(" / ")[1] for key, node in nodes}
+    edges = {(names[key], names[child["id"]]) for key, node in nodes for child in node["children"]}
+    assert edges == {("prepare", "train"), ("prepare", "check"), ("train", "report"), ("check", "report")}
+
+
+def test_metrics_are_a_table_of_the_stage_and_the_page_has_pictures(
+    client: SyncPrefectClient, root: Path
+) -> None:
+    run(root)
+    git(root, "add", "-A")
+    git(root, "commit", "-m", "results")
+    (root / "rate.txt").write_text("0.25")
+    assert run(root) == {
+        "prepare": Outcome.SKIPPED,
+        "train": Outcome.RAN,
+        "check": Outcome.SKIPPED,
+        "report": Outcome.RAN,
+    }
+    parent = latest(client, "Project X")
+    stages = children(client, parent)
+    assert set(stages) == {"train", "report"}
+    (table,) = artifacts(client, stages["train"]).values()
+    assert table.key == "project-x-train-metrics"
+    assert json.loads(table.data) == [
+        {"metric": "val.loss", "now": "0.25", "last commit": "0.5", "change": "-0.25", "in words": "better"}
+    ]
+    (page,) = artifacts(client, parent).values()
+    assert (page.key, page.type) == ("project-x-run", "markdown")
+    assert "| train | val.loss | 0.5 | 0.25 | -0.25 | better |" in page.data
+    assert "rate.txt" in page.data
+    assert "![sheet.png](data:image/png;base64," in page.data
+    assert "```mermaid" in page.data
+
+
+def test_a_failing_stage_fails_the_run_with_its_exit_code_and_last_lines(
+    client: SyncPrefectClient, root: Path
+) -> None:
+    (root / "in.txt").write_text("bad\n")
+    outcomes = run(root, keep_going=True)
+    assert (outcomes["check"], outcomes["report"]) == (Outcome.FAILED, Outcome.BLOCKED)
+    parent = latest(client, "Project X")
+    assert parent.state_type is StateType.FAILED
+    stages = children(client, parent)
+    assert set(stages) == {"prepare", "train", "check"}
+    state = stages["check"].state
+    assert state is not None
+    assert state.type is StateType.FAILED
+    assert state.message == "failed with exit code 3\nbad input"
+    (page,) = artifacts(client, parent).values()
+    assert "failed with exit code 3" in page.data
+    assert "bad input" in page.data
+
+
+def test_a_target_that_does_not_exist_is_the_users_error(client: SyncPrefectClient, root: Path) -> None:
+    with pytest.raises(UsageError, match="nonsense"):
+        run(root, targets=("nonsense",))
+
+
+def test_a_stage_is_executed_even_where_prefect_is_lost(
+    client: SyncPrefectClient, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(root)
+    parent = latest(client, "Project X")
+    monkeypatch.setenv("PREFECT_CLIENT_MAX_RETRIES", "0")
+    lost = SyncPrefectClient(api="http://127.0.0.1:9/api")
+    stages = StageFlowRuns(lost, parent, tags=[])
+    touch = ("/bin/sh", "-c", "touch made")
+    assert stages.execute(
+        StageJob(name="a", commands=(touch,), cwd=tmp_path, env={"PATH": "/bin:/usr/bin"})
+    ).well
+    assert (tmp_path / "made").exists()
+    assert stages.lost is not None
+    assert "ConnectError" in stages.lost
+
+
+def test_a_stage_that_is_up_to_date_costs_no_flow_run(client: SyncPrefectClient, root: Path) -> None:
+    run(root)
+    before = len(client.read_flow_runs())
+    assert set(run(root).values()) == {Outcome.SKIPPED}
+    assert children(client, latest(client, "Project X")) == {}
+    assert len(client.read_flow_runs()) == before + 1
