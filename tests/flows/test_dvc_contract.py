@@ -1,0 +1,124 @@
+"""Every piece of DVC that is not public and that flows/dvc_repo.py leans on.
+
+A new version of DVC fails here first, with the name of what changed. Where DVC's own code is followed step by
+step (it is cut in two at a stage's command), the text of that code is pinned: read what changed, change
+dvc_repo to match, renew the pin.
+"""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import hashlib
+import inspect
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import dvc
+import pytest
+from dvc import lock, rwlock
+from dvc.dvcfile import Lockfile, ProjectFile, SingleStageFile
+from dvc.output import Output
+from dvc.repo import Repo, reproduce
+from dvc.repo.scm_context import SCMContext
+from dvc.stage import PipelineStage, Stage, run
+from dvc.stage.cache import StageCache
+from dvc.utils.serialize import _common, _yaml
+
+from tests.flows.repositories import make
+from tests.flows.shapes import CHAIN, Shape
+
+# Pieces that dvc_repo follows step by step, in its own words.
+FOLLOWED = {
+    Stage.reproduce: "4822d4ea3a1c",
+    Stage.run: "636bf3458611",
+    Stage.save: "d734cda067f2",
+    Stage.commit: "b4536c581844",
+    Stage.changed: "6126f599c567",
+    Stage._changed_deps: "f9a60e9624b9",
+    Stage.changed_outs: "bd58c380c87c",
+    Stage.remove_outs: "9971b33a5903",
+    run.run_stage: "f6ffb501bbb6",
+    run.cmd_run: "edfde2048c2c",
+    run.prepare_kwargs: "3a6b80051d28",
+    run._make_cmd: "ee95e6c89e2e",
+    reproduce.reproduce: "c19e545ae12c",
+    reproduce._reproduce: "0cf10aa83820",
+    reproduce._reproduce_stage: "89914a9b9347",
+    reproduce.plan_repro: "2f4fcc92a33b",
+    reproduce.get_active_graph: "26e22bd06cd2",
+    StageCache.restore: "b9a47176be70",
+    StageCache._load: "8ef5fd6c3898",
+    SCMContext.ignore: "8691894582fb",
+    SCMContext.track_changed_files: "5baecb956c1f",
+    Output.ignore: "195819c18bff",
+    ProjectFile.dump_stages: "33deabd312a2",
+    Lockfile.dump_stages: "74c7dca1de81",
+    SingleStageFile.dump: "3936e14a349a",
+    _common._modify_data: "96a5c14cabcd",
+    _yaml._dump: "d151d02c201c",
+    rwlock.rwlock: "e22c4e4771d5",
+    rwlock._check_blockers: "a8d15e1b26b8",
+    lock.Lock.lock: "5cc6d69a38e1",
+}
+
+# Pieces that are called: their names and what they take.
+CALLED: dict[Any, str] = {
+    reproduce.collect_stages: "repo targets recursive glob",
+    StageCache._create_stage: "self cache wdir",
+    StageCache.pull: "self remote odb",
+    run._enforce_cmd_list: "cmd",
+    run._pull_missing_deps: "stage",
+    run.get_executable: "",
+    rwlock._edit_rwlock: "lock_dir fs hardlink",
+    rwlock._acquire_read: "lock info paths",
+    rwlock._acquire_write: "lock info paths",
+    rwlock._release_read: "lock info changes",
+    rwlock._release_write: "lock info changes",
+    Stage.save_deps: "self allow_missing",
+    Stage.checkout: "self allow_missing kwargs",
+    PipelineStage.changed_stage: "self",
+}
+
+
+def text_hash(piece: Any) -> str:
+    """Of the code without comments and layout."""
+    source = textwrap.dedent(inspect.getsource(inspect.unwrap(piece)))
+    return hashlib.sha256(ast.unparse(ast.parse(source)).encode()).hexdigest()[:12]
+
+
+def parameters(piece: Any) -> str:
+    return " ".join(inspect.signature(inspect.unwrap(piece)).parameters)
+
+
+def name(piece: Any) -> str:
+    return f"{piece.__module__}.{piece.__qualname__}"
+
+
+@pytest.mark.parametrize("piece", FOLLOWED, ids=name)
+def test_followed_code_is_what_it_was(piece: Any) -> None:
+    assert text_hash(piece) == FOLLOWED[piece], f"{name(piece)} changed in DVC {dvc.__version__}"
+
+
+@pytest.mark.parametrize("piece", CALLED, ids=name)
+def test_called_pieces_take_what_they_took(piece: Any) -> None:
+    assert parameters(piece) == CALLED[piece]
+
+
+def test_objects_have_the_attributes_that_are_read(tmp_path: Path) -> None:
+    root = make(tmp_path / "r", Shape("chain", {"dvc.yaml": CHAIN, "in.txt": "1\n"}), tmp_path)
+    with contextlib.closing(Repo(str(root), _wait_for_lock=True)) as repo:
+        assert repo._lock_depth == 0
+        assert not repo.lock.is_locked
+        assert repo.scm_context.ignored_paths == []
+        assert repo.scm_context.files_to_track == set()
+        assert repo.scm_context.autostage is False
+        stage = next(iter(repo.index.graph))
+        assert stage.dvcfile.lockfile_contents == {}
+        (out,), (dep,) = stage.outs, stage.deps
+        assert (out.use_cache, out.persist, out.is_metric, out.is_plot, out.is_in_repo) == (
+            (True, False, False, False, True)
+        )
+        assert repo.index.outs_trie.has_key(out.fs.parts(out.fs_path))
+        assert (dep.hash_name, bool(dep.hash_info), dep.obj) == ("md5", False, None)

@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from flows.errors import MetaError
+from flows.resources import HostPool, Resources, StageMeta, parse_meta, refuse_too_large, thread_env
+
+
+def test_everything_that_a_stage_may_say() -> None:
+    meta = {
+        "resources": {"cpu": 2, "memory": "4GB", "gpu": 1, "gpu_memory": "8 GiB"},
+        "priority": -3,
+        "timeout": "1.5h",
+        "retries": 2,
+        "owner": {"anything": "of others"},
+    }
+    expected = StageMeta(Resources(2, 4_000_000_000, 1, 8 * 1024**3), priority=-3, timeout=5400.0, retries=2)
+    assert parse_meta(meta, "dvc.yaml: train") == expected
+
+
+@pytest.mark.parametrize("meta", [None, "text", ["list"], {}, {"name": 1}])
+def test_meta_of_others_says_nothing(meta: Any) -> None:
+    assert parse_meta(meta, "x") == StageMeta()
+
+
+@pytest.mark.parametrize(
+    ("meta", "error"),
+    [
+        ({"resources": {"cpus": 1}}, "resources.cpus: unknown key; did you mean 'cpu'?"),
+        ({"resources": {"disk": 1}}, "resources.disk: unknown key; known are cpu, memory, gpu, gpu_memory"),
+        ({"resource": {"cpu": 1}}, "resource: unknown key; did you mean 'resources'?"),
+        ({"resources": [1]}, "resources: must be a mapping of cpu, memory, gpu, gpu_memory"),
+        ({"resources": {"cpu": 0}}, "resources.cpu: 0 is not a whole number from 1 on"),
+        ({"resources": {"cpu": True}}, "resources.cpu: True is not a whole number from 1 on"),
+        (
+            {"resources": {"memory": "4XB"}},
+            "resources.memory: '4XB' is not a size; write it as 500MB, 8GB or 8GiB",
+        ),
+        ({"timeout": "soon"}, "timeout: 'soon' is not a time; write it as 90 (seconds), 15m, 2h or 1d"),
+        ({"priority": "high"}, "priority: 'high' is not a whole number"),
+        ({"retries": -1}, "retries: -1 is not a whole number from 0 on"),
+    ],
+)
+def test_wrong_keys_and_values_are_refused_with_their_path(meta: Any, error: str) -> None:
+    with pytest.raises(MetaError) as caught:
+        parse_meta(meta, "dvc.yaml: train")
+    assert str(caught.value) == f"dvc.yaml: train.meta.{error}"
+
+
+def test_a_pool_gives_no_more_than_there_is() -> None:
+    pool = HostPool(jobs=3, cpus=4, memory=100, threads=1)
+    large = pool.take(Resources(cpu=3, memory=60))
+    assert large is not None
+    assert pool.take(Resources(cpu=2)) is None
+    assert pool.take(Resources(memory=50)) is None
+    small = pool.take(Resources(cpu=1, memory=40))
+    plain = pool.take(Resources())
+    assert small is not None
+    assert plain is not None
+    assert pool.take(Resources()) is None
+    pool.give(large)
+    assert pool.take(Resources(cpu=3, memory=60)) is not None
+
+
+def test_a_stage_that_wants_more_cores_than_there_are_gets_all_of_them() -> None:
+    pool = HostPool(jobs=9, cpus=2, memory=1, threads=1)
+    lease = pool.take(Resources(cpu=16))
+    assert lease is not None
+    assert pool.take(Resources(cpu=1)) is None
+    pool.give(lease)
+    assert pool.take(Resources(cpu=1)) is not None
+
+
+def test_more_memory_than_the_host_has_is_refused() -> None:
+    with pytest.raises(
+        MetaError, match=r"^train.meta.resources.memory: 101 bytes asked for, the host has 100"
+    ):
+        refuse_too_large(iter([("train", Resources(memory=101))]), 100)
+
+
+def test_thread_variables_from_outside_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    monkeypatch.delenv("MKL_NUM_THREADS", raising=False)
+    variables = thread_env(2)
+    assert "OMP_NUM_THREADS" not in variables
+    assert variables["MKL_NUM_THREADS"] == "2"

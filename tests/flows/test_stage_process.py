@@ -1,0 +1,121 @@
+"""A stage's command: its ending, its lines, its deadline, and that nothing of it outlives its owner."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from flows.resources import StageMeta
+from flows.stage_process import Ending, StageJob, execute
+
+
+def job(folder: Path, *commands: str, **options: Any) -> StageJob:
+    vectors = tuple(("/bin/sh", "-c", command) for command in commands)
+    return StageJob(name="s", commands=vectors, cwd=folder, env=dict(os.environ), **options)
+
+
+def alive(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def wait_for(condition: Any, seconds: float = 10) -> bool:
+    end = time.monotonic() + seconds
+    while not condition() and time.monotonic() < end:
+        time.sleep(0.02)
+    return bool(condition())
+
+
+def test_commands_run_one_after_the_other_until_one_fails(tmp_path: Path) -> None:
+    result = execute(job(tmp_path, "echo 1 > a", "echo 2 >> a; exit 7", "echo 3 >> a"))
+    assert (result.ending, result.code, result.describe()) == (Ending.FAILED, 7, "failed with exit code 7")
+    assert (tmp_path / "a").read_text() == "1\n2\n"
+
+
+def test_every_line_reaches_listener_and_log(tmp_path: Path) -> None:
+    lines: list[str] = []
+    log = tmp_path / "logs/s.log"
+    script = "printf 'out\\nbar 1\\rbar 2\\n'; printf 'err \\377\\n' >&2; printf 'no end'"
+    result = execute(job(tmp_path, script, "echo second", on_line=lines.append, log=log))
+    assert result.well
+    assert lines == ["out", "bar 1", "bar 2", "err \ufffd", "no end", "second"]
+    assert log.read_text().splitlines() == lines
+    assert result.last_lines == tuple(lines)
+
+
+@pytest.mark.parametrize("script", ["kill -9 $$", "sh -c 'kill -9 $$'; exit 137"])
+def test_a_kill_from_outside_is_told_from_a_failure(tmp_path: Path, script: str) -> None:
+    result = execute(job(tmp_path, script))
+    assert (result.ending, result.describe()) == (Ending.KILLED, "killed by SIGKILL")
+
+
+def test_a_deadline_ends_the_whole_group(tmp_path: Path) -> None:
+    script = "sleep 50 & echo $! > child; wait"
+    result = execute(job(tmp_path, script, meta=StageMeta(timeout=0.3)))
+    assert result.ending is Ending.TIMED_OUT
+    assert not alive(int((tmp_path / "child").read_text()))
+
+
+def test_stopping_lets_a_stage_end_politely(tmp_path: Path) -> None:
+    stop = threading.Event()
+    script = "trap 'echo saved; exit 0' TERM; echo ready; while :; do sleep 0.05; done"
+    lines: list[str] = []
+
+    def on_line(line: str) -> None:
+        lines.append(line)
+        stop.set()
+
+    result = execute(job(tmp_path, script, on_line=on_line, stop=stop))
+    assert result.ending is Ending.STOPPED
+    assert (lines[0], lines[-1]) == ("ready", "saved")
+
+
+def test_what_a_stage_leaves_behind_ends_with_it(tmp_path: Path) -> None:
+    result = execute(job(tmp_path, "sleep 50 & echo $! > child"))
+    assert result.well
+    assert result.seconds < 5
+    assert not alive(int((tmp_path / "child").read_text()))
+
+
+def test_a_stage_that_closes_its_output_is_waited_for(tmp_path: Path) -> None:
+    result = execute(job(tmp_path, "exec >&- 2>&-; sleep 0.3; touch done"))
+    assert result.well
+    assert (tmp_path / "done").exists()
+
+
+OWNER = """
+import os, sys
+from pathlib import Path
+from flows.stage_process import StageJob, execute
+script = "echo $$ > leader; (sleep 100 & echo $! > child.tmp; mv child.tmp child; wait)"
+folder = Path(sys.argv[1])
+execute(StageJob(name="s", commands=(("/bin/sh", "-c", script),), cwd=folder, env=dict(os.environ)))
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGHUP])
+def test_the_group_dies_with_its_owner(tmp_path: Path, number: int) -> None:
+    root = Path(__file__).parent.parent.parent
+    owner = subprocess.Popen([sys.executable, "-c", OWNER, str(tmp_path)], cwd=root)
+    assert wait_for((tmp_path / "child").exists, 30)
+    pids = [int((tmp_path / name).read_text()) for name in ("leader", "child")]
+    assert all(alive(pid) for pid in pids)
+    owner.send_signal(number)
+    owner.wait()
+    assert wait_for(lambda: not any(alive(pid) for pid in pids))
+
+
+def test_a_command_that_cannot_be_started_says_so(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        execute(StageJob(name="s", commands=(("/no/such/shell",),), cwd=tmp_path, env={}))
