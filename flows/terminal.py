@@ -125,6 +125,8 @@ def hash_of(stage: str) -> int:
 
 def progress(plan: Plan, settled: int, elapsed: float) -> str:
     """How far a run is: `3 of 6 stages, 1 min 10 s, about 3 min 00 s more`."""
+    if not plan.stages:
+        return f"planning, {duration(elapsed)}"
     parts = [f"{settled} of {counted(len(plan.stages), 'stage')}", duration(elapsed)]
     if plan.seconds and plan.seconds > elapsed:
         parts.append(f"about {duration(plan.seconds - elapsed)} more")
