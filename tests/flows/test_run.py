@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -253,3 +256,43 @@ def test_threads_are_shared_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert (root / "t0.txt").read_text() == f"{share} {share} t0\n"
     assert (root / "t1.txt").read_text() == "1 1 t1\n"
     assert json.loads((root / ".darkroom/history.jsonl").read_text().splitlines()[0])["stage"] in ("t0", "t1")
+
+
+ALONE = """\
+stages:
+  alone:
+    cmd: >-
+      if [ -e ../running ]; then echo overlap >> ../overlaps; fi; touch ../running; echo ready; sleep 1.5;
+      rm ../running; cat in.txt > out.txt
+    deps: [in.txt]
+    outs: [out.txt]
+"""
+
+
+@pytest.mark.slow
+def test_a_plain_dvc_repro_beside_it_never_runs_the_same_stage_at_the_same_time(tmp_path: Path) -> None:
+    root = make(tmp_path / "r", Shape("alone", {"dvc.yaml": ALONE, "in.txt": "1\n"}), tmp_path)
+    others: list[subprocess.CompletedProcess[str]] = []
+
+    def beside(event: Event) -> None:
+        if isinstance(event, StageLine):
+            command = [sys.executable, "-m", "dvc", "repro"]
+            others.append(subprocess.run(command, cwd=root, capture_output=True, text=True, check=False))
+
+    assert run_pipeline(RunOptions(repo=root), observe=beside).well
+    assert others[0].returncode != 0
+    assert "is busy" in others[0].stderr
+    assert not (tmp_path / "overlaps").exists()
+
+
+@pytest.mark.slow
+def test_it_waits_for_a_plain_dvc_repro_that_runs_the_same_stage(tmp_path: Path) -> None:
+    root = make(tmp_path / "r", Shape("alone", {"dvc.yaml": ALONE, "in.txt": "1\n"}), tmp_path)
+    other = subprocess.Popen([sys.executable, "-m", "dvc", "repro", "-q"], cwd=root)
+    while not (tmp_path / "running").exists():
+        assert other.poll() is None
+        time.sleep(0.05)
+    report = run(root)
+    assert other.wait() == 0
+    assert report.well
+    assert not (tmp_path / "overlaps").exists()
