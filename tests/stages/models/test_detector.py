@@ -31,6 +31,7 @@ CONFIG = {
         "roi_batch": 16,
         "roi_positive": 0.5,
         "roi_size": 5,
+        "roi_width": 16,
         "roi_hidden": 32,
         "score_min": 0.0,
         "overlap_max": 0.5,
