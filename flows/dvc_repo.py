@@ -133,9 +133,8 @@ class Workspace:
         """
         with contextlib.chdir(self._folder), _mended(""):
             graph = self._repo.index.graph
-            targets = () if self._selection.all_pipelines else self._selection.targets or (PROJECT_FILE,)
             with _mended("", UsageError):
-                chosen = [_key(stage) for stage in collect_stages(self._repo, targets)]
+                chosen = [_key(stage) for stage in self._chosen(graph)]
         stages = {_key(stage): stage for stage in graph}
         nodes = [stages[key] for key in chosen]
         active = get_active_graph(graph)
@@ -146,6 +145,15 @@ class Workspace:
         self._stages = {names[stage]: stage for stage in steps}
         self._records.begin(self._stages)
         return tuple(self._nodes(graph, active, names))
+
+    def _chosen(self, graph: Any) -> list[Any]:
+        """The stages that the targets name; none where all pipelines are meant."""
+        project = Path(PROJECT_FILE).absolute()
+        if self._selection.all_pipelines:
+            return []
+        if self._selection.targets or not project.exists():
+            return list(collect_stages(self._repo, self._selection.targets or (PROJECT_FILE,)))
+        return [stage for stage in graph if Path(stage.path) == project]  # collecting would parse it again
 
     def _nodes(self, graph: Any, active: Any, names: Mapping[Any, str]) -> Iterator[Node]:
         place = {name: at for at, name in enumerate(self._stages)}
