@@ -31,7 +31,13 @@ def assert_as_planned(report: RunReport) -> None:
         assert report.stages[stage.name].outcome in allowed, stage
 
 
-@pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: shape.name)
+QUICK = ("chain", "frozen", "data")
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [pytest.param(s, id=s.name, marks=() if s.name in QUICK else pytest.mark.slow) for s in SHAPES],
+)
 def test_shape(shape: Shape, tmp_path: Path) -> None:
     outside = tmp_path / "outside"
     outside.mkdir()

@@ -60,6 +60,7 @@ def run(root: Path, **options: Any) -> RunReport:
     return run_pipeline(RunOptions(repo=root, **{"jobs": 4, **options}))
 
 
+@pytest.mark.slow
 def test_keep_going_leaves_what_a_serial_run_leaves(tmp_path: Path) -> None:
     serial, parallel = two_copies(tmp_path, FILES)
     assert not serial_repro(serial, on_error="keep-going")
@@ -86,6 +87,7 @@ def test_a_failure_leaves_what_a_serial_run_had_reached_and_what_ran_beside_it(t
     assert (parallel / "dvc.lock").read_text().startswith((serial / "dvc.lock").read_text())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("keep_going", [False, True])
 def test_mended_after_a_failure_it_ends_as_a_serial_run(tmp_path: Path, keep_going: bool) -> None:
     serial, parallel = two_copies(tmp_path, FILES)
@@ -203,6 +205,7 @@ def test_stopping_keeps_what_is_done_and_goes_on_from_there(tmp_path: Path) -> N
     assert contents(parallel) == contents(serial)
 
 
+@pytest.mark.slow
 def test_options_mean_what_they_mean_to_dvc(tmp_path: Path) -> None:
     serial, parallel = two_copies(tmp_path, {"dvc.yaml": CHAIN, "in.txt": "1\n"})
     for options in (
