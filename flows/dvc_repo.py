@@ -108,7 +108,8 @@ class Workspace:
         self._in_use = _PathsInUse(self._repo)
 
     def close(self) -> None:
-        """Let go of DVC's files."""
+        """Let go of DVC's files, and of the paths of stages that were given up."""
+        self._in_use.give_all()
         self._repo.close()
 
     @contextlib.contextmanager
@@ -499,6 +500,14 @@ class _PathsInUse:
             _release_read(lock, self._info, [path for path in read if self._readers[path] == 0])
             _release_write(lock, self._info, [path for path in write if self._writers[path] == 0])
 
+    def give_all(self) -> None:
+        """Take every path out."""
+        read, write = (list(+used) for used in (self._readers, self._writers))
+        if read or write:
+            with self._edit() as lock:
+                _release_read(lock, self._info, read)
+                _release_write(lock, self._info, write)
+
     def _edit(self) -> Any:
         hardlink = self._repo.config["core"].get("hardlink_lock", False)
         return _edit_rwlock(self._repo.tmp_dir, self._repo.fs, hardlink)
@@ -620,7 +629,7 @@ def _mended(prefix: str, kind: Callable[[str], Exception] = RepoError) -> Iterat
     """DVC's errors as ours: one line."""
     try:
         yield
-    except DvcException as error:
+    except (DvcException, OSError) as error:
         raise kind(prefix + one_line(error)) from error
 
 

@@ -167,6 +167,7 @@ class _Run:
         self._execute, self._observe = execute, observe
         self._folder = workspace.root / STATE_FOLDER
         self._history = History(self._folder)
+        self._threads: dict[str, threading.Thread] = {}
         self._done: queue.SimpleQueue[tuple[str, StageResult]] = queue.SimpleQueue()
         self._finished: dict[str, StageFinished] = {}
         self._reasons: dict[str, tuple[str, ...]] = {}
@@ -181,7 +182,7 @@ class _Run:
         self._observe(RunStarted(self.name, self.plan))
         if self._options.dry:
             return
-        Scheduler(
+        scheduler = Scheduler(
             nodes,
             self,
             pool,
@@ -190,7 +191,11 @@ class _Run:
             keep_going=self._options.keep_going,
             stop=self._options.stop,
             on_settled=self._settled,
-        ).run()
+        )
+        try:
+            scheduler.run()
+        finally:
+            self._end_all()
         with self._workspace.locked():
             self._workspace.record()
             self._workspace.stage_in_git()
@@ -255,7 +260,18 @@ class _Run:
     def launch(self, job: StageJob) -> None:
         """Execute a job in a thread of its own."""
         self._observe(StageStarted(job.name, job.reasons))
-        threading.Thread(target=self._run_job, args=(job,), name=job.name, daemon=True).start()
+        self._threads[job.name] = threading.Thread(
+            target=self._run_job, args=(job,), name=job.name, daemon=True
+        )
+        self._threads[job.name].start()
+
+    def _end_all(self) -> None:
+        """After an error of the run itself: nothing may go on writing while nobody looks."""
+        running = [thread for thread in self._threads.values() if thread.is_alive()]
+        if running:
+            self._options.stop.set()
+        for thread in running:
+            thread.join()
 
     def finished(self, wait: float) -> tuple[str, StageResult] | None:
         """The next stage whose thread is done."""

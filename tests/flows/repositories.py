@@ -9,17 +9,19 @@ from collections.abc import Iterator
 from pathlib import Path
 from unittest.mock import patch
 
-from dvc.exceptions import DvcException, ReproductionError
+from dvc.exceptions import ReproductionError
 from dvc.repo import Repo
 from dvc.repo.scm_context import SCMContext
 
 from tests.flows.shapes import Shape, write
 
 
-def git(folder: Path, *words: str) -> None:
-    """Run git with an author of its own."""
+def git(folder: Path, *words: str) -> str:
+    """Run git with an author of its own; what it prints."""
     author = ["-c", "user.name=t", "-c", "user.email=t@example.org", "-c", "init.defaultBranch=main"]
-    subprocess.run(["git", *author, *words], cwd=folder, check=True, capture_output=True)
+    return subprocess.run(
+        ["git", *author, *words], cwd=folder, check=True, capture_output=True, text=True
+    ).stdout
 
 
 def make(folder: Path, shape: Shape, outside: Path) -> Path:
@@ -66,6 +68,11 @@ def _no_rollback() -> Iterator[None]:
 
 
 def contents(root: Path) -> dict[str, str]:
+    """Every file with mode and content, and git's status."""
+    return {**files(root), "git status": git(root, "status", "--porcelain", "--untracked-files=all")}
+
+
+def files(root: Path) -> dict[str, str]:
     """Every file with mode and content, but for git's own, DVC's temporary ones and the logs."""
     kept = {}
     for path in sorted(root.rglob("*")):
@@ -75,8 +82,5 @@ def contents(root: Path) -> dict[str, str]:
         readable = path.name in (".gitignore", "dvc.lock") or path.suffix == ".dvc"
         data = path.read_bytes()
         text = data.decode() if readable else hashlib.md5(data).hexdigest()
-        kept["/".join(parts)] = f"{path.stat().st_mode:o} {text}"
+        kept["/".join(parts)] = f"{path.stat().st_mode:o} {path.is_symlink()} {text}"
     return kept
-
-
-__all__ = ["DvcException", "contents", "git", "make", "put", "serial_repro"]

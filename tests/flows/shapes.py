@@ -387,6 +387,8 @@ SHAPES = (
         ({"{outside}/far.txt": "further\n"},),
         outside={"far.txt": "far\n"},
     ),
+    Shape("symlinks", {"dvc.yaml": KINDS, ".dvc/config": "[cache]\n    type = symlink\n", **IN}, CHANGES),
+    Shape("autostage", {"dvc.yaml": DIAMOND, ".dvc/config": "[core]\n    autostage = true\n", **IN}, CHANGES),
     Shape("below-git", {"dvc.yaml": DIRECTORIES, **IN}, CHANGES, root="deep/er"),
     Shape("windows-line-ends", {"dvc.yaml": CHAIN.replace("\n", "\r\n"), **IN}, CHANGES),
 )

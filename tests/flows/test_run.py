@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -12,12 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from dvc.repo import Repo
 
 from flows.errors import MetaError, RepoError, UsageError
 from flows.events import Event, Outcome, RunFinished, RunStarted, StageFinished, StageLine, StageStarted
 from flows.run import RunOptions, RunReport, run_pipeline
-from tests.flows.repositories import contents, make, put, serial_repro
-from tests.flows.shapes import CHAIN, Shape
+from tests.flows.repositories import contents, files, make, put, serial_repro
+from tests.flows.shapes import CHAIN, SHAPES, Shape
 
 # Serial order: a, fails, b, c, after, z. `z` is done long before `a` when both start at once.
 FAILING = """\
@@ -299,3 +301,73 @@ def test_it_waits_for_a_plain_dvc_repro_that_runs_the_same_stage(tmp_path: Path)
     assert other.wait() == 0
     assert report.well
     assert not (tmp_path / "overlaps").exists()
+
+
+def test_in_a_subfolder_its_own_dvc_yaml_is_meant(tmp_path: Path) -> None:
+    shape = next(shape for shape in SHAPES if shape.name == "several")
+    serial, parallel = (make(tmp_path / name, shape, tmp_path) for name in ("serial", "parallel"))
+    assert serial_repro(serial / "sub")
+    assert run(parallel / "sub").outcomes() == {"sub/dvc.yaml:prep": "ran", "sub/dvc.yaml:alone": "ran"}
+    assert contents(parallel) == contents(serial)
+
+
+def test_without_git(tmp_path: Path) -> None:
+    for name in ("serial", "parallel"):
+        (tmp_path / name).mkdir()
+        Repo.init(str(tmp_path / name), no_scm=True).close()
+        put(tmp_path / name, {"dvc.yaml": CHAIN, "in.txt": "1\n"}, tmp_path)
+    assert serial_repro(tmp_path / "serial")
+    assert run(tmp_path / "parallel").well
+    assert files(tmp_path / "parallel") == files(tmp_path / "serial")
+
+
+@pytest.mark.slow
+def test_imports_are_nodes_too(tmp_path: Path) -> None:
+    far = tmp_path / "far.txt"
+    far.write_text("far\n")
+    pipeline = CHAIN.replace("in.txt", "near.txt")
+    serial, parallel = two_copies(tmp_path, {"dvc.yaml": pipeline})
+    for root in (serial, parallel):
+        with contextlib.chdir(root), contextlib.closing(Repo(str(root))) as repo:
+            repo.imp_url(str(far), "near.txt")
+    for text in ("further\n", "furthest\n"):
+        far.write_text(text)
+        for root in (serial, parallel):
+            with contextlib.chdir(root), contextlib.closing(Repo(str(root))) as repo:
+                repo.unfreeze("near.txt.dvc")
+        assert serial_repro(serial)
+        report = run(parallel)
+        assert report.well
+        assert report.stages["near.txt.dvc"].outcome is Outcome.RAN
+        assert contents(parallel) == contents(serial)
+
+
+KILLED = """
+import sys
+from pathlib import Path
+from flows.events import StageFinished
+from flows.run import RunOptions, run_pipeline
+
+def tell(event):
+    if isinstance(event, StageFinished):
+        print(event.stage, flush=True)
+
+run_pipeline(RunOptions(repo=Path(sys.argv[1]), jobs=4), observe=tell)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("finished", [1, 2, 4, 6])
+def test_after_a_kill_the_next_run_goes_on_and_ends_as_a_serial_one(tmp_path: Path, finished: int) -> None:
+    shape = next(shape for shape in SHAPES if shape.name == "wide")
+    serial, parallel = (make(tmp_path / name, shape, tmp_path) for name in ("serial", "parallel"))
+    here = Path(__file__).parent.parent.parent
+    command = [sys.executable, "-c", KILLED, str(parallel)]
+    with subprocess.Popen(command, cwd=here, stdout=subprocess.PIPE, text=True) as killed:
+        assert killed.stdout is not None
+        done = [killed.stdout.readline().strip() for _ in range(finished)]
+        killed.kill()
+    assert serial_repro(serial)
+    report = run(parallel)
+    assert {report.outcomes()[name] for name in done} == {Outcome.SKIPPED}
+    assert contents(parallel) == contents(serial)
