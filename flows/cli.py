@@ -203,14 +203,16 @@ def plan(
 @command
 def fetch(
     repo: Repo = Path(),
-    folder: Annotated[Path | None, typer.Option(help="A folder that has the raw files.")] = None,
+    folder: Annotated[
+        Path | None, typer.Option("--from", help="A folder that has the raw files, gzipped or not.")
+    ] = None,
 ) -> int:
     """Obtain the raw data, checked against the pinned hashes."""
-    from flows.raw_data import IN_PLACE, fetch_all
+    from flows import dvc_repo
+    from flows.raw_data import fetch_all
 
-    for fetched in fetch_all(repo, folder=folder, remark=print):
-        if fetched.origin != IN_PLACE:
-            print(f"{fetched.path}: from {fetched.origin}")
+    for fetched in fetch_all(dvc_repo.root_of(repo), folder=folder, remark=print):
+        print(f"{fetched.path}: {fetched.origin}")
     return Exit.WELL
 
 

@@ -4,9 +4,8 @@ DarkroomError       one line: what is wrong, where, the mend
 ├── UsageError      an option or a target that does not exist or does not fit
 ├── RepoError       a repository, a dvc.yaml or a lock that cannot be read or taken
 │   └── MetaError   a wrong key or value under a stage's `meta:`
+├── StageError      a stage that cannot be recorded; the run's report tells it, and the exit code is 1
 └── RawDataError    raw data that is wrong or cannot be had (flows/raw_data.py)
-
-A stage that fails is no exception: the run's report tells it, and the exit code is 1.
 """
 
 
@@ -24,3 +23,7 @@ class RepoError(DarkroomError):
 
 class MetaError(RepoError):
     """A wrong key or value under a stage's `meta:` in dvc.yaml."""
+
+
+class StageError(DarkroomError):
+    """A stage that DVC cannot judge, restore or record."""
