@@ -212,7 +212,7 @@ def fetch(
     from flows.raw_data import fetch_all
 
     for fetched in fetch_all(dvc_repo.root_of(repo), folder=folder, remark=print):
-        print(f"{fetched.path}: {fetched.origin}")
+        print(f"{os.path.relpath(fetched.path)}: {fetched.origin}")
     return Exit.WELL
 
 
