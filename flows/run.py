@@ -260,10 +260,9 @@ class _Run:
     def launch(self, job: StageJob) -> None:
         """Execute a job in a thread of its own."""
         self._observe(StageStarted(job.name, job.reasons))
-        self._threads[job.name] = threading.Thread(
-            target=self._run_job, args=(job,), name=job.name, daemon=True
-        )
-        self._threads[job.name].start()
+        thread = threading.Thread(target=self._run_job, args=(job,), name=job.name, daemon=True)
+        self._threads[job.name] = thread
+        thread.start()
 
     def _end_all(self) -> None:
         """After an error of the run itself: nothing may go on writing while nobody looks."""

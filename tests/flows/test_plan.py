@@ -1,0 +1,171 @@
+"""What a plan says, before anything runs."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+from flows.events import Event, StageLine
+from flows.plan import Action, Made, State, decide
+from flows.run import RunOptions, make_plan, run_pipeline
+from tests.flows.repositories import contents, make, put
+from tests.flows.shapes import CHAIN, FROZEN, Shape
+
+PIPELINE = """\
+stages:
+  prepare:
+    cmd: cat in.txt > prepared.txt
+    deps: [in.txt]
+    outs: [prepared.txt]
+  train:
+    cmd: cat prepared.txt > model.txt
+    deps: [prepared.txt]
+    params: [train.rate, train.depth]
+    outs: [model.txt]
+  evaluate:
+    cmd: cat model.txt > score.txt
+    deps: [model.txt]
+    outs: [score.txt]
+  other:
+    cmd: echo other > other.txt
+    outs: [other.txt]
+"""
+PARAMS = "train:\n  rate: 0.1\n  depth: [1, 2]\n"
+
+
+def said(root: Path, **options: object) -> dict[str, tuple[str, tuple[str, ...]]]:
+    plan = make_plan(RunOptions(repo=root, **options))  # type: ignore[arg-type]
+    return {stage.name: (stage.action.value, stage.reasons) for stage in plan.stages}
+
+
+def test_actions_and_reasons_as_files_and_params_change(tmp_path: Path) -> None:
+    files = {"dvc.yaml": PIPELINE, "params.yaml": PARAMS, "in.txt": "1\n"}
+    root = make(tmp_path / "r", Shape("plan", files), tmp_path)
+    assert said(root) == dict.fromkeys(("prepare", "train", "evaluate", "other"), ("run", ("never run",)))
+    run_pipeline(RunOptions(repo=root))
+    assert set(said(root).values()) == {("skip", ())}
+
+    put(root, {"params.yaml": PARAMS.replace("0.1", "0.2")}, tmp_path)
+    assert said(root) == {
+        "prepare": ("skip", ()),
+        "train": ("run", ("param params.yaml: train.rate: 0.1 -> 0.2",)),
+        "evaluate": ("may-run", ("depends on what train will produce",)),
+        "other": ("skip", ()),
+    }
+    run_pipeline(RunOptions(repo=root))
+
+    put(root, {"in.txt": "2\n"}, tmp_path)
+    assert said(root)["prepare"] == ("run", ("dep in.txt: modified",))
+    assert said(root)["train"] == ("may-run", ("depends on what prepare will produce",))
+
+    put(root, {"in.txt": "1\n", "params.yaml": PARAMS, "other.txt": None}, tmp_path)
+    assert said(root) == {
+        "prepare": ("skip", ()),
+        "train": ("restore", ("param params.yaml: train.rate: 0.2 -> 0.1",)),
+        "evaluate": ("skip", ()),  # the rate does not show in the model
+        "other": ("run", ("out other.txt: deleted",)),
+    }
+    assert said(root, targets=("evaluate",)).keys() == {"prepare", "train", "evaluate"}
+    assert said(root, force=True)["evaluate"] == ("run", ("forced",))
+
+
+def test_a_frozen_stage_cuts_what_comes_before(tmp_path: Path) -> None:
+    root = make(
+        tmp_path / "r", Shape("frozen", {"dvc.yaml": FROZEN, "in.txt": "1\n", "ice.txt": "i\n"}), tmp_path
+    )
+    assert said(root) == {
+        "up": ("run", ("never run",)),
+        "ice": ("frozen", ("never run",)),
+        "down": ("run", ("never run",)),
+    }
+
+
+def test_the_contract_and_the_times(tmp_path: Path) -> None:
+    root = make(tmp_path / "r", Shape("chain", {"dvc.yaml": CHAIN, "in.txt": "1\n"}), tmp_path)
+    first = make_plan(RunOptions(repo=root)).to_json()
+    assert first["stages"][1] == {
+        "name": "b",
+        "action": "run",
+        "reasons": ["never run"],
+        "needs": ["a"],
+        "seconds": None,
+    }
+    assert (first["seconds"], first["critical_path"]) == (None, ["a", "b", "c"])
+    run_pipeline(RunOptions(repo=root))
+    again = make_plan(RunOptions(repo=root, force=True))
+    assert again.seconds is not None
+    assert again.seconds == sum(stage.seconds or 0 for stage in again.stages)
+    assert make_plan(RunOptions(repo=root)).to_json()["seconds"] == 0.0
+
+
+def test_a_plan_is_made_while_a_run_goes_on_and_changes_nothing(tmp_path: Path) -> None:
+    pipeline = CHAIN.replace("echo b", "echo waiting; while [ ! -e go ]; do sleep 0.05; done; echo b")
+    root = make(tmp_path / "r", Shape("chain", {"dvc.yaml": pipeline, "in.txt": "1\n"}), tmp_path)
+    waiting = threading.Event()
+
+    def watch(event: Event) -> None:
+        if isinstance(event, StageLine):
+            waiting.set()
+
+    running = threading.Thread(target=run_pipeline, args=(RunOptions(repo=root),), kwargs={"observe": watch})
+    running.start()
+    assert waiting.wait(30)
+    before = contents(root)
+    script = (
+        "import sys; from pathlib import Path; from flows.run import *\n"
+        "print([str(s.action) for s in make_plan(RunOptions(repo=Path(sys.argv[1]))).stages])"
+    )
+    here = Path(__file__).parent.parent.parent
+    command = [sys.executable, "-c", script, str(root)]
+    planned = subprocess.run(command, cwd=here, capture_output=True, text=True, check=True)
+    assert contents(root) == before
+    (root / "go").touch()
+    running.join()
+    assert planned.stdout.strip() == "['skip', 'run', 'run']"
+
+
+def test_decisions_follow_what_upstreams_will_do() -> None:
+    def nothing(name: str, hashes: object) -> None:
+        return None
+
+    states = [
+        State(name="new", own=("never run",)),
+        State(name="after", own=(), made=(Made("/x", "1", (), ("new",)),)),
+        State(name="data", own=("out d: modified",), data=True),
+        State(name="uses", own=(), made=(Made("/d", "1", ("dep d: modified",), ("data",)),)),
+        State(name="same", own=(), made=(Made("/e", "1", (), ("data",)),)),
+    ]
+    decided = decide(states, nothing)
+    assert [action for action, _ in decided.values()] == [
+        Action.RUN,
+        Action.MAY_RUN,
+        Action.RUN,
+        Action.RUN,
+        Action.SKIP,
+    ]
+
+
+def test_a_restored_upstream_decides_by_what_it_will_restore() -> None:
+    products = {"up": {"/u": "new"}, "down": {"/v": "other"}}
+    asked: list[tuple[str, dict[str, str]]] = []
+
+    def restorable(name: str, hashes: object) -> dict[str, str] | None:
+        asked.append((name, dict(hashes)))  # type: ignore[call-overload]
+        return products.get(name)
+
+    states = [
+        State(name="up", own=("dep in: modified",)),
+        State(name="down", own=(), made=(Made("/u", "old", (), ("up",)),)),
+        State(name="same", own=(), made=(Made("/u", "new", (), ("up",)),)),
+        State(name="folder", own=(), made=(Made("/", "h", (), ("up",)),)),
+    ]
+    decided = decide(states, restorable)
+    assert [action for action, _ in decided.values()] == [
+        Action.RESTORE,
+        Action.RESTORE,
+        Action.SKIP,
+        Action.MAY_RUN,
+    ]
+    assert asked == [("up", {}), ("down", {"/u": "new"})]
