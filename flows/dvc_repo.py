@@ -393,9 +393,11 @@ class _Records:
             self._turn += 1
 
     def known(self, stage: Any) -> bool:
-        """Whether the stage was ever recorded."""
+        """Whether the stage was ever recorded. Only before its command: hashes from then on are of now."""
         if not isinstance(stage, PipelineStage):
             return True
+        if stage.deps or stage.outs:
+            return any(item.hash_info for item in (*stage.deps, *stage.outs))
         if stage.path not in self._known:
             self._known[stage.path] = set(stage.dvcfile.lockfile_contents.get("stages") or ())
         return stage.name in self._known[stage.path]
@@ -584,9 +586,23 @@ def _dep_reasons(dep: Any) -> Iterator[str]:
         then, now = dep.hash_info.value or {}, dep.read_params()
         for key, change in state.items():
             if change == "modified":
-                yield f"param {path}: {key}: {then[key]} -> {now[key]}"
+                yield from (f"param {path}: {line}" for line in _param_changes(key, then[key], now[key]))
             else:
                 yield f"param {path}: {key}: {change}"
+
+
+def _param_changes(key: str, then: Any, now: Any) -> Iterator[str]:
+    """What changed at `key`, down to the values that differ: a section is not told whole."""
+    if not isinstance(then, dict) or not isinstance(now, dict):
+        yield f"{key}: {then} -> {now}"
+        return
+    for name in dict.fromkeys((*then, *now)):
+        if name not in now:
+            yield f"{key}.{name}: {then[name]} -> gone"
+        elif name not in then:
+            yield f"{key}.{name}: new -> {now[name]}"
+        elif then[name] != now[name]:
+            yield from _param_changes(f"{key}.{name}", then[name], now[name])
 
 
 def _prepared(stage: Any, reasons: tuple[str, ...]) -> Prepared:

@@ -102,6 +102,11 @@ class Plan:
             stage for stage in self.stages if stage.action in (Action.RUN, Action.MAY_RUN, Action.RESTORE)
         )
 
+    @property
+    def up_to_date(self) -> bool:
+        """Whether there is nothing at all to do; a frozen stage with reasons is recorded again."""
+        return not self.work and not any(stage.reasons for stage in self.stages)
+
     def to_json(self) -> dict[str, Any]:
         """The stable contract: `{"stages": [...], "seconds": ..., "critical_path": [...]}`."""
         return {

@@ -178,9 +178,15 @@ class _Run:
         nodes, seconds = list(self._nodes.values()), self._history.seconds()
         make_state_folder(self._folder)
         pool = _host_pool(nodes, self._options)
-        self.plan = _plan(self._workspace, nodes, seconds, pool)
+        with self._workspace.locked():
+            self.plan = _plan(self._workspace, nodes, seconds, pool)
         self._observe(RunStarted(self.name, self.plan))
         if self._options.dry:
+            return
+        if self.plan.up_to_date:  # judged under the lock a moment ago
+            for stage in self.plan.stages:
+                frozen = stage.action is Action.FROZEN
+                self._settled(stage.name, Settled(Outcome.FROZEN if frozen else Outcome.SKIPPED))
             return
         scheduler = Scheduler(
             nodes,
