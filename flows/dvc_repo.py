@@ -46,13 +46,10 @@ from dvc_data.hashfile.hash_info import HashInfo
 from dvc_data.hashfile.meta import Meta
 from dvc_data.hashfile.tree import Tree
 
-from flows.ahead import Items, read_ahead, write_ahead
 from flows.errors import RepoError, StageError, UsageError
 from flows.events import Outcome
-from flows.files import STATE_FOLDER, write_text
-from flows.ignore_lines import IgnoreLines
-from flows.lock_text import LockText
 from flows.plan import Made, Node, State
+from flows.records import Entry, Records
 from flows.resources import parse_meta
 from flows.scheduler import Busy, Settled
 
@@ -104,7 +101,9 @@ class Workspace:
         self._stages: dict[str, Any] = {}
         self._upstream: dict[str, list[Any]] = {}
         self._seen: dict[str, list[_Seen]] = {}
-        self._records = _Records(self._repo)
+        scratch = Path(self._repo.tmp_dir)
+        self._records = Records(self.root, scratch, dumps_yaml, lambda text: parse_yaml_for_update(text, ""))
+        self._recorded: dict[str, set[str]] = {}
         self._in_use = _PathsInUse(self._repo)
 
     def close(self) -> None:
@@ -144,7 +143,7 @@ class Workspace:
         )
         names = {stage: _name(stage) for stage in graph}
         self._stages = {names[stage]: stage for stage in steps}
-        self._records.begin(self._stages)
+        self._records.begin(list(self._stages))
         return tuple(self._nodes(graph, active, names))
 
     def _chosen(self, graph: Any) -> list[Any]:
@@ -184,7 +183,7 @@ class Workspace:
             earlier.add(stage)
 
     def _state(self, name: str, stage: Any, outs: Any, earlier: set[Any]) -> State:
-        known, force = self._records.known(stage), self._selection.force
+        known, force = self._known(stage), self._selection.force
         deps = tuple(_state_of_dep(dep, outs, earlier) for dep in ([] if stage.frozen else stage.deps))
         made = tuple(dep for dep in deps if dep.makers)
         own = _own_reasons(stage, known) + tuple(r for dep in deps if not dep.makers for r in dep.reasons)
@@ -254,10 +253,10 @@ class Workspace:
         stage, chosen = self._stages[name], self._selection
         if (settled := self._peek(name)) or (settled := self._pulled(name)):
             return settled
-        reasons = why(stage, self._records.known(stage), chosen.force)
+        reasons = why(stage, self._known(stage), chosen.force)
         if stage.frozen or not stage.cmd:
             self._repo_run(stage)
-            self._records.add(stage)
+            self._add_record(name)
             return Settled(Outcome.FROZEN if stage.frozen else Outcome.RAN, reasons)
         self._in_use.take(stage)
         try:
@@ -265,7 +264,7 @@ class Workspace:
             if chosen.force:
                 _save_deps_there(stage)
             elif self._restored(stage):
-                self._save(stage)
+                self._save(name)
                 self._in_use.give(stage)
                 return Settled(Outcome.RESTORED, reasons)
             self._seen[name] = [_Seen(dep.hash_info, dep.obj) for dep in stage.deps]
@@ -314,7 +313,7 @@ class Workspace:
                 changed = [str(dep) for seen, dep in pairs if _changed(seen, dep)]
                 if changed:
                     raise StageError(f"{', '.join(changed)} changed while it ran: not recorded, run again")
-                self._save(stage)
+                self._save(name)
         finally:
             self._in_use.give(stage)
 
@@ -323,21 +322,43 @@ class Workspace:
         del self._seen[name]
         self._in_use.give(self._stages[name])
 
-    def _save(self, stage: Any) -> None:
+    def _save(self, name: str) -> None:
+        stage = self._stages[name]
         uncached = any(not out.use_cache for out in stage.outs if not (out.is_metric or out.is_plot))
         stage.save(run_cache=not self._selection.no_commit and not uncached)
         if not self._selection.no_commit:
             stage.commit()
-        self._records.add(stage)
+        self._add_record(name)
+
+    def _add_record(self, name: str) -> None:
+        stage, ignored = self._stages[name], self._repo.scm_context.ignored_paths
+        if isinstance(stage, PipelineStage):
+            file = Path(stage.path).with_suffix(".lock")
+            entry = Entry(name, file, stage.name, to_lockfile(stage)[stage.name])
+        else:
+            entry = Entry(name, Path(stage.path), None, to_single_stage_file(stage))
+        self._records.add(entry, ignored)
+        ignored.clear()  # DVC would take these lines away again, were the run to end in an error
+
+    def _known(self, stage: Any) -> bool:
+        """Whether the stage was ever recorded. Only before its command: hashes from then on are of now."""
+        if not isinstance(stage, PipelineStage):
+            return True
+        if stage.deps or stage.outs:
+            return any(item.hash_info for item in (*stage.deps, *stage.outs))
+        if stage.path not in self._recorded:
+            self._recorded[stage.path] = set(stage.dvcfile.lockfile_contents.get("stages") or ())
+        return stage.name in self._recorded[stage.path]
 
     def record(self) -> None:
         """Write what finished since the last time into dvc.lock and .dvc files, in DVC's order."""
         with _mended(""):
-            self._records.write()
+            for path in self._records.write():
+                self._repo.scm_context.track_file(os.path.relpath(path))
 
     def passed(self, name: str) -> None:
         """A serial run would be past this stage, and record those after it."""
-        self._records.done(name)
+        self._records.passed(name)
 
     def stage_in_git(self) -> None:
         """Where DVC's `core.autostage` says so: `git add` what was recorded."""
@@ -349,124 +370,6 @@ class Workspace:
         """With --pull: the remote's run-cache, where there is one."""
         with contextlib.suppress(RunCacheNotSupported):
             self._repo.stage_cache.pull(None)
-
-
-class _Records:
-    """dvc.lock, .dvc and .gitignore files: what a run adds to them, in the order of a serial run."""
-
-    def __init__(self, repo: Any) -> None:
-        self._repo = repo
-        self._root = Path(repo.root_dir)
-        self._note = self._root / STATE_FOLDER / "ahead.json"
-        self._ahead: Items = {}
-        self._noted: Items = {}
-        self._names: list[str] = []
-        self._place_of: dict[str, int] = {}
-        self._done: set[int] = set()
-        self._turn = 0
-        self._places: dict[Any, int] = {}
-        self._pending: list[Any] = []
-        self._known: dict[str, set[str]] = {}
-        self._new: dict[Path, dict[str, int]] = {}
-        self._locks: dict[Path, tuple[LockText, str]] = {}
-        self._ignores = IgnoreLines()
-
-    def begin(self, stages: Mapping[str, Any]) -> None:
-        """Know the stages in their serial order, and what the last run recorded before its turn."""
-        self._names = list(stages)
-        self._places = {stage: place for place, stage in enumerate(stages.values())}
-        self._place_of = {name: place for place, name in enumerate(self._names)}
-        self._ahead = self._noted = read_ahead(self._note)
-        for file, items in self._ahead.items():
-            path = self._root / file
-            places = {item: self._place_of[stage] for item, stage in items.items() if stage in self._place_of}
-            if path.name == ".gitignore":
-                self._ignores.take_over(path, places)
-            else:
-                self._new[path] = places
-
-    def done(self, name: str) -> None:
-        """A serial run would be past this stage."""
-        self._done.add(self._place_of[name])
-        while self._turn in self._done:
-            self._done.remove(self._turn)
-            self._turn += 1
-
-    def known(self, stage: Any) -> bool:
-        """Whether the stage was ever recorded. Only before its command: hashes from then on are of now."""
-        if not isinstance(stage, PipelineStage):
-            return True
-        if stage.deps or stage.outs:
-            return any(item.hash_info for item in (*stage.deps, *stage.outs))
-        if stage.path not in self._known:
-            self._known[stage.path] = set(stage.dvcfile.lockfile_contents.get("stages") or ())
-        return stage.name in self._known[stage.path]
-
-    def add(self, stage: Any) -> None:
-        """A stage whose results are in the workspace and in the cache; it is recorded at the next write."""
-        self._pending.append(stage)
-        ignored = self._repo.scm_context.ignored_paths
-        folders = Counter(Path(path).parent for path in ignored)
-        ignored.clear()  # DVC would take these lines away again, were the run to end in an error
-        for folder, count in folders.items():
-            file = folder / ".gitignore"
-            lines = file.read_text(encoding="utf-8").splitlines()[-count:]
-            self._ignores.note(file, lines, self._places[stage])
-
-    def write(self) -> None:
-        """Bring every file up to date, each in one step."""
-        self._ignores.mend()
-        groups: dict[Path, dict[str, Any]] = {}
-        for stage in self._pending:
-            if isinstance(stage, PipelineStage):
-                groups.setdefault(_lock_path(stage), {})[stage.name] = stage
-            else:
-                write_text(Path(stage.path), dumps_yaml(to_single_stage_file(stage)), self._scratch)
-                self._repo.scm_context.track_file(stage.relpath)
-        texts = {path: self._lock_text(path, stages) for path, stages in groups.items()}
-        self._write_note()
-        for path, text in texts.items():
-            self._write_lock(path, text)
-        self._pending.clear()
-
-    def _write_note(self) -> None:
-        """Remember what stands in a file although its turn has not come; a later run may still come to it."""
-        placed = {**self._ignores.places, **self._new}
-        ahead = {
-            str(path.relative_to(self._root)): {
-                item: self._names[place] for item, place in items.items() if place > self._turn
-            }
-            for path, items in placed.items()
-        }
-        for file, items in self._ahead.items():
-            others = {item: stage for item, stage in items.items() if stage not in self._place_of}
-            ahead[file] = {**others, **ahead.get(file, {})}
-        ahead = {file: items for file, items in ahead.items() if items}
-        if ahead != self._noted:
-            write_ahead(self._note, ahead)
-            self._noted = ahead
-
-    @property
-    def _scratch(self) -> Path:
-        return Path(self._repo.tmp_dir)
-
-    def _lock_text(self, path: Path, stages: Mapping[str, Any]) -> str:
-        on_disk = path.read_text(encoding="utf-8") if path.exists() else ""
-        lock, written = self._locks.get(path, (None, None))
-        if lock is None or written != on_disk:
-            lock = LockText(on_disk, dumps_yaml, lambda text: parse_yaml_for_update(text, str(path)))
-        new = self._new.setdefault(path, {})
-        new.update({name: self._places[stage] for name, stage in stages.items() if name not in lock})
-        order = [name for name in lock.names if name not in new] + sorted(new, key=new.__getitem__)
-        entries = {name: to_lockfile(stage)[name] for name, stage in stages.items()}
-        text = lock.update(entries, order)
-        self._locks[path] = (lock, text)
-        return text
-
-    def _write_lock(self, path: Path, text: str) -> None:
-        if not path.exists() or path.read_text(encoding="utf-8") != text:
-            write_text(path, text, self._scratch)
-            self._repo.scm_context.track_file(os.path.relpath(path))
 
 
 class _PathsInUse:
@@ -634,10 +537,6 @@ def _name(stage: Any) -> str:
     if name is None:
         return path
     return name if path == PROJECT_FILE else f"{path}:{name}"
-
-
-def _lock_path(stage: Any) -> Path:
-    return Path(stage.path).with_suffix(".lock")
 
 
 @contextlib.contextmanager

@@ -1,0 +1,129 @@
+"""dvc.lock, .dvc and .gitignore files: what a run adds to them, always whole, in a serial run's order.
+
+A serial run appends a stage that is new to dvc.lock when its turn comes, and its lines to .gitignore likewise.
+Here stages end in any order, so each write puts what this run added into the order of turns, after what was
+there before.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from flows.ahead import Items, read_ahead, write_ahead
+from flows.files import STATE_FOLDER, write_text
+from flows.ignore_lines import IgnoreLines
+from flows.lock_text import LockText
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What DVC's serializer made of a stage."""
+
+    stage: str
+    file: Path
+    """dvc.lock or a .dvc file."""
+    key: str | None
+    """The stage's key in dvc.lock; None: `content` is the whole file."""
+    content: Mapping[str, Any]
+
+
+class Records:
+    """One run's additions. `dump` and `load` are DVC's writer and reader, `scratch` is for unfinished files."""
+
+    def __init__(
+        self, root: Path, scratch: Path, dump: Callable[[Any], str], load: Callable[[str], Any]
+    ) -> None:
+        self._root, self._scratch, self._dump, self._load = root, scratch, dump, load
+        self._note = root / STATE_FOLDER / "ahead.json"
+        self._ahead: Items = {}
+        self._noted: Items = {}
+        self._names: Sequence[str] = ()
+        self._places: dict[str, int] = {}
+        self._passed: set[int] = set()
+        self._turn = 0
+        self._pending: list[Entry] = []
+        self._new: dict[Path, dict[str, int]] = {}
+        self._locks: dict[Path, tuple[LockText, str]] = {}
+        self._ignores = IgnoreLines()
+
+    def begin(self, names: Sequence[str]) -> None:
+        """Know the stages in their serial order, and what the last run recorded before its turn."""
+        self._names = names
+        self._places = {name: place for place, name in enumerate(names)}
+        self._ahead = self._noted = read_ahead(self._note)
+        for file, items in self._ahead.items():
+            path = self._root / file
+            places = {item: self._places[stage] for item, stage in items.items() if stage in self._places}
+            if path.name == ".gitignore":
+                self._ignores.take_over(path, places)
+            else:
+                self._new[path] = places
+
+    def passed(self, name: str) -> None:
+        """A serial run would be past this stage."""
+        self._passed.add(self._places[name])
+        while self._turn in self._passed:
+            self._passed.remove(self._turn)
+            self._turn += 1
+
+    def add(self, entry: Entry, ignored: Iterable[str]) -> None:
+        """A stage whose results are safe, and its outs that .gitignore was given; recorded at the next write."""
+        self._pending.append(entry)
+        for folder, count in Counter(Path(path).parent for path in ignored).items():
+            file = folder / ".gitignore"
+            lines = file.read_text(encoding="utf-8").splitlines()[-count:]
+            self._ignores.note(file, lines, self._places[entry.stage])
+
+    def write(self) -> list[Path]:
+        """Bring every file up to date, each in one step; those that changed."""
+        self._ignores.mend()
+        locks: dict[Path, dict[str, Entry]] = {}
+        texts: dict[Path, str] = {}
+        for entry in self._pending:
+            if entry.key is None:
+                texts[entry.file] = self._dump(entry.content)
+            else:
+                locks.setdefault(entry.file, {})[entry.key] = entry
+        texts |= {path: self._lock_text(path, entries) for path, entries in locks.items()}
+        self._write_note()
+        changed = [path for path, text in texts.items() if _read(path) != text]
+        for path in changed:
+            write_text(path, texts[path], self._scratch)
+        self._pending.clear()
+        return changed
+
+    def _lock_text(self, path: Path, entries: Mapping[str, Entry]) -> str:
+        on_disk = _read(path)
+        lock, written = self._locks.get(path, (None, None))
+        if lock is None or written != on_disk:  # the first time, or someone else wrote it
+            lock = LockText(on_disk or "", self._dump, self._load)
+        new = self._new.setdefault(path, {})
+        new |= {key: self._places[entry.stage] for key, entry in entries.items() if key not in lock}
+        order = [key for key in lock.names if key not in new] + sorted(new, key=new.__getitem__)
+        text = lock.update({key: entry.content for key, entry in entries.items()}, order)
+        self._locks[path] = (lock, text)
+        return text
+
+    def _write_note(self) -> None:
+        """Remember what stands in a file although its turn has not come; a later run may still come to it."""
+        ahead = {
+            str(path.relative_to(self._root)): {
+                item: self._names[place] for item, place in items.items() if place > self._turn
+            }
+            for path, items in {**self._ignores.places, **self._new}.items()
+        }
+        for file, items in self._ahead.items():
+            others = {item: stage for item, stage in items.items() if stage not in self._places}
+            ahead[file] = {**others, **ahead.get(file, {})}
+        ahead = {file: items for file, items in ahead.items() if items}
+        if ahead != self._noted:
+            write_ahead(self._note, ahead)
+            self._noted = ahead
+
+
+def _read(path: Path) -> str | None:
+    return path.read_text(encoding="utf-8") if path.exists() else None
