@@ -34,7 +34,7 @@ from flows.wording import (
 
 PIPE_WIDTH = 160
 SHOWN_STAGES = 40
-SHOWN_METRICS_A_STAGE = 6
+SHOWN_METRICS_A_GROUP = 6
 COLOURS = ("cyan", "magenta", "green", "yellow", "blue", "bright_cyan", "bright_magenta", "bright_green")
 OUTCOME_COLOURS = {
     Outcome.RAN: "green",
@@ -168,12 +168,18 @@ def print_metrics(console: Console, changes: Iterable[MetricChange]) -> None:
 
 
 def main_metrics(changes: Iterable[MetricChange]) -> Iterator[MetricChange]:
-    """At most SHOWN_METRICS_A_STAGE of each stage, first those whose name says which way is up."""
-    by_stage: dict[str, list[MetricChange]] = {}
+    """Of each stage's groups of metrics the least nested ones, first those whose name says which way is up.
+
+    A group is what stands under one top key of a metrics file; it shows at most SHOWN_METRICS_A_GROUP.
+    """
+    groups: dict[tuple[str, str], list[MetricChange]] = {}
     for change in changes:
-        by_stage.setdefault(change.stage, []).append(change)
-    for of_stage in by_stage.values():
-        yield from sorted(of_stage, key=lambda c: better_direction(c.name) == 0)[:SHOWN_METRICS_A_STAGE]
+        head, dot, _ = change.name.partition(".")
+        groups.setdefault((change.stage, head if dot else ""), []).append(change)
+    for group in groups.values():
+        least = min(change.name.count(".") for change in group)
+        plain = [change for change in group if change.name.count(".") == least]
+        yield from sorted(plain, key=lambda c: better_direction(c.name) == 0)[:SHOWN_METRICS_A_GROUP]
 
 
 def print_places(console: Console, record: RunRecord, where: str) -> None:
