@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import json
 import logging
 import os
 import sys
@@ -29,6 +30,7 @@ from dvc.lock import LockError
 from dvc.repo import Repo
 from dvc.repo.reproduce import collect_stages, get_active_graph
 from dvc.rwlock import (
+    RWLOCK_FILE,
     _acquire_read,
     _acquire_write,
     _check_blockers,
@@ -45,6 +47,7 @@ from dvc.utils.serialize import dumps_yaml, parse_yaml_for_update
 from dvc_data.hashfile.hash_info import HashInfo
 from dvc_data.hashfile.meta import Meta
 from dvc_data.hashfile.tree import Tree
+from pathspec.patterns import GitWildMatchPattern
 
 from flows.errors import RepoError, StageError, UsageError
 from flows.events import Outcome
@@ -121,6 +124,7 @@ class Workspace:
         with _mended(""), self._repo.lock:
             self._repo._lock_depth += 1
             self._repo.scm._reset()
+            self._in_use.heal()
             try:
                 yield
             finally:
@@ -255,6 +259,7 @@ class Workspace:
             return settled
         reasons = why(stage, self._known(stage), chosen.force)
         if stage.frozen or not stage.cmd:
+            self._records.announce(name, self._lines_to_ignore(stage))
             self._repo_run(stage)
             self._add_record(name)
             return Settled(Outcome.FROZEN if stage.frozen else Outcome.RAN, reasons)
@@ -325,20 +330,29 @@ class Workspace:
     def _save(self, name: str) -> None:
         stage = self._stages[name]
         uncached = any(not out.use_cache for out in stage.outs if not (out.is_metric or out.is_plot))
+        self._records.announce(name, self._lines_to_ignore(stage))
         stage.save(run_cache=not self._selection.no_commit and not uncached)
         if not self._selection.no_commit:
             stage.commit()
         self._add_record(name)
 
+    def _lines_to_ignore(self, stage: Any) -> list[tuple[Path, str]]:
+        """What DVC will append to .gitignore files when it saves the stage's outs."""
+        scm = self._repo.scm
+        outs = [] if isinstance(scm, NoSCM) else [out.fs_path for out in stage.outs if out.use_scm_ignore]
+        places = [scm._get_gitignore(path) for path in outs if not scm.is_ignored(path)]
+        return [(Path(file), GitWildMatchPattern.escape(entry)) for entry, file in places]
+
     def _add_record(self, name: str) -> None:
-        stage, ignored = self._stages[name], self._repo.scm_context.ignored_paths
+        stage = self._stages[name]
         if isinstance(stage, PipelineStage):
             file = Path(stage.path).with_suffix(".lock")
             entry = Entry(name, file, stage.name, to_lockfile(stage)[stage.name])
         else:
             entry = Entry(name, Path(stage.path), None, to_single_stage_file(stage))
-        self._records.add(entry, ignored)
-        ignored.clear()  # DVC would take these lines away again, were the run to end in an error
+        self._records.add(entry)
+        # DVC would take its lines in .gitignore files away again, were the run to end in an error.
+        self._repo.scm_context.ignored_paths.clear()
 
     def _known(self, stage: Any) -> bool:
         """Whether the stage was ever recorded. Only before its command: hashes from then on are of now."""
@@ -404,6 +418,19 @@ class _PathsInUse:
         with self._edit() as lock:
             _release_read(lock, self._info, [path for path in read if self._readers[path] == 0])
             _release_write(lock, self._info, [path for path in write if self._writers[path] == 0])
+
+    def heal(self) -> None:
+        """Remove a file that cannot be read: DVC writes it in place, and a kill there leaves it torn.
+
+        Under the repository's lock nobody else is writing it just now.
+        """
+        path = Path(self._repo.tmp_dir, RWLOCK_FILE)
+        try:
+            json.loads(path.read_bytes())
+        except FileNotFoundError:
+            pass
+        except ValueError:
+            path.unlink()
 
     def give_all(self) -> None:
         """Take every path out."""

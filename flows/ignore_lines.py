@@ -23,8 +23,9 @@ class IgnoreLines:
         known.update(dict.fromkeys(lines, place))
 
     def take_over(self, file: Path, places: dict[str, int]) -> None:
-        """Lines of an earlier run that stand in `file` before their turn."""
+        """Lines of an earlier run that may stand in `file` before their turn."""
         self._places[file] = dict(places)
+        self._unordered.add(file)
 
     @property
     def places(self) -> Mapping[Path, Mapping[str, int]]:

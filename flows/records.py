@@ -1,13 +1,12 @@
 """dvc.lock, .dvc and .gitignore files: what a run adds to them, always whole, in a serial run's order.
 
-A serial run appends a stage that is new to dvc.lock when its turn comes, and its lines to .gitignore likewise.
+A serial run appends a new stage to dvc.lock when its turn comes, and its lines to .gitignore likewise.
 Here stages end in any order, so each write puts what this run added into the order of turns, after what was
 there before.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,7 +31,7 @@ class Entry:
 
 
 class Records:
-    """One run's additions. `dump` and `load` are DVC's writer and reader, `scratch` is for unfinished files."""
+    """One run's additions. `dump` and `load` are DVC's; `scratch` is for unfinished files."""
 
     def __init__(
         self, root: Path, scratch: Path, dump: Callable[[Any], str], load: Callable[[str], Any]
@@ -70,13 +69,15 @@ class Records:
             self._passed.remove(self._turn)
             self._turn += 1
 
-    def add(self, entry: Entry, ignored: Iterable[str]) -> None:
-        """A stage whose results are safe, and its outs that .gitignore was given; recorded at the next write."""
+    def announce(self, name: str, lines: Iterable[tuple[Path, str]]) -> None:
+        """Lines that DVC is about to append to .gitignore files; a kill right after it finds them noted."""
+        for file, line in lines:
+            self._ignores.note(file, [line], self._places[name])
+            self._write_note()
+
+    def add(self, entry: Entry) -> None:
+        """A stage whose results are safe; it is recorded at the next write."""
         self._pending.append(entry)
-        for folder, count in Counter(Path(path).parent for path in ignored).items():
-            file = folder / ".gitignore"
-            lines = file.read_text(encoding="utf-8").splitlines()[-count:]
-            self._ignores.note(file, lines, self._places[entry.stage])
 
     def write(self) -> list[Path]:
         """Bring every file up to date, each in one step; those that changed."""
@@ -112,7 +113,7 @@ class Records:
         """Remember what stands in a file although its turn has not come; a later run may still come to it."""
         ahead = {
             str(path.relative_to(self._root)): {
-                item: self._names[place] for item, place in items.items() if place > self._turn
+                item: self._names[place] for item, place in items.items() if place >= self._turn
             }
             for path, items in {**self._ignores.places, **self._new}.items()
         }

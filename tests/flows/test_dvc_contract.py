@@ -25,6 +25,7 @@ from dvc.repo.scm_context import SCMContext
 from dvc.stage import PipelineStage, Stage, run
 from dvc.stage.cache import StageCache
 from dvc.utils.serialize import _common, _yaml
+from scmrepo.git import Git
 
 from tests.flows.repositories import make
 from tests.flows.shapes import CHAIN, Shape
@@ -52,6 +53,9 @@ FOLLOWED = {
     StageCache._load: "8ef5fd6c3898",
     SCMContext.ignore: "8691894582fb",
     SCMContext.track_changed_files: "5baecb956c1f",
+    Git.ignore: "4a6166fffb67",
+    Git._get_gitignore: "0f689e236fff",
+    Git._add_entry_to_gitignore: "263879b713cb",
     Output.ignore: "195819c18bff",
     ProjectFile.dump_stages: "33deabd312a2",
     Lockfile.dump_stages: "74c7dca1de81",

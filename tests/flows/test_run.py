@@ -369,5 +369,6 @@ def test_after_a_kill_the_next_run_goes_on_and_ends_as_a_serial_one(tmp_path: Pa
         killed.kill()
     assert serial_repro(serial)
     report = run(parallel)
+    assert report.errors == ()
     assert {report.outcomes()[name] for name in done} == {Outcome.SKIPPED}
     assert contents(parallel) == contents(serial)
