@@ -47,7 +47,7 @@ from dvc.utils.serialize import dumps_yaml, parse_yaml_for_update
 from dvc_data.hashfile.hash_info import HashInfo
 from dvc_data.hashfile.meta import Meta
 from dvc_data.hashfile.tree import Tree
-from pathspec.patterns import GitWildMatchPattern
+from pathspec.patterns.gitwildmatch import GitWildMatchPattern
 
 from flows.errors import RepoError, StageError, UsageError
 from flows.events import Outcome
