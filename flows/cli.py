@@ -18,7 +18,7 @@ from typing import Annotated, Any
 import typer
 
 from flows.errors import DarkroomError
-from flows.run import RunOptions, make_plan
+from flows.run import RunOptions, RunReport, make_plan, run_pipeline
 
 # Prefect, DVC's raw data and rich are imported where they are used: `darkroom --help` and `plan` stay quick.
 
@@ -100,6 +100,14 @@ def run(
     keep_going: KeepGoing = False,
     pull: Pull = False,
     no_commit: NoCommit = False,
+    experiment: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Keep the result as a DVC experiment of this name, which `dvc exp show` lists; one that"
+            " exists on this commit is replaced with --force alone. A run that fails keeps none.",
+        ),
+    ] = None,
     dry: Annotated[bool, typer.Option("--dry", help="Only say what would run.")] = False,
 ) -> int:
     """Run what is not up to date. Exit code 1 if a stage fails, 130 after Ctrl-C."""
@@ -116,6 +124,7 @@ def run(
         keep_going=keep_going,
         pull=pull,
         no_commit=no_commit,
+        experiment=experiment,
         dry=dry,
     )
     console = terminal.make_console()
@@ -123,10 +132,24 @@ def run(
     if dry:
         terminal.print_plan(console, planned)
         return Exit.WELL
-    if not planned.work:
-        terminal.print_nothing_to_run(console, planned)
-        return Exit.WELL
-    return _run_recorded(options, console)
+    if planned.work:
+        return _run_recorded(options, console)
+    terminal.print_nothing_to_run(console, planned)
+    return _keep_as_it_is(options) if experiment else Exit.WELL
+
+
+def _keep_as_it_is(options: RunOptions) -> int:
+    """An experiment of what is up to date: nothing of it is for Prefect."""
+    report = run_pipeline(options)
+    for error in report.errors:
+        print(f"error: {error}", file=sys.stderr)
+    _say_experiment(options, report)
+    return Exit.WELL if report.well else Exit.FAILED
+
+
+def _say_experiment(options: RunOptions, report: RunReport) -> None:
+    if options.experiment and report.well:
+        print(f"experiment {options.experiment} is recorded: `dvc exp show` lists it")
 
 
 def _run_recorded(options: RunOptions, console: Any) -> int:
@@ -140,6 +163,7 @@ def _run_recorded(options: RunOptions, console: Any) -> int:
         with terminal.watching(console) as observe, _stopping_on_ctrl_c(options):
             record, lost = run_recorded(options, root, observe)
     terminal.print_record(console, record, api.where_to_look)
+    _say_experiment(options, record.report)
     if lost:
         print(
             f"warning: Prefect's server was lost, the run's pages are not complete: {lost}", file=sys.stderr

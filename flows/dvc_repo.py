@@ -51,6 +51,7 @@ from pathspec.patterns.gitwildmatch import GitWildMatchPattern
 
 from flows.errors import RepoError, StageError, UsageError
 from flows.events import Outcome
+from flows.experiment import Experiment, require_author, save
 from flows.plan import Made, Node, State
 from flows.records import Entry, Records
 from flows.resources import parse_meta
@@ -70,6 +71,7 @@ class Selection:
     force: bool = False
     pull: bool = False
     no_commit: bool = False
+    experiment: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +110,7 @@ class Workspace:
         self._records = Records(self.root, scratch, dumps_yaml, lambda text: parse_yaml_for_update(text, ""))
         self._recorded: dict[str, set[str]] = {}
         self._in_use = _PathsInUse(self._repo)
+        self._experiment: Experiment | None = None
 
     def close(self) -> None:
         """Let go of DVC's files, and of the paths of stages that were given up."""
@@ -133,8 +136,10 @@ class Workspace:
     def load(self) -> tuple[Node, ...]:
         """The selected stages in DVC's serial order. Needs no lock.
 
-        Raises UsageError for a target that does not exist, RepoError where DVC cannot read the repository.
+        Raises UsageError for a target that does not exist or an experiment that could not be kept, RepoError
+        where DVC cannot read the repository.
         """
+        self._experiment = _new_experiment(self._repo, self._selection)
         with contextlib.chdir(self._folder), _mended(""):
             graph = self._repo.index.graph
             with _mended("", UsageError):
@@ -273,7 +278,7 @@ class Workspace:
                 self._in_use.give(stage)
                 return Settled(Outcome.RESTORED, reasons)
             self._seen[name] = [_Seen(dep.hash_info, dep.obj) for dep in stage.deps]
-            return _prepared(stage, reasons)
+            return _prepared(stage, reasons, self._experiment)
         except BaseException:
             self._in_use.give(stage)
             raise
@@ -379,6 +384,12 @@ class Workspace:
         context = self._repo.scm_context
         if context.autostage:
             context.track_changed_files()
+
+    def save_experiment(self) -> None:
+        """Keep the workspace as it is now as the experiment, if the run is one. Raises RepoError."""
+        if self._experiment:
+            with _mended(""):
+                save(self.root, self._experiment, _paths_of_experiment(self._repo, self._stages.values()))
 
     def pull_run_cache(self) -> None:
         """With --pull: the remote's run-cache, where there is one."""
@@ -535,8 +546,8 @@ def _param_changes(key: str, then: Any, now: Any) -> Iterator[str]:
             yield from _param_changes(f"{key}.{name}", then[name], now[name])
 
 
-def _prepared(stage: Any, reasons: tuple[str, ...]) -> Prepared:
-    settings = prepare_kwargs(stage)
+def _prepared(stage: Any, reasons: tuple[str, ...], experiment: Experiment | None) -> Prepared:
+    settings = prepare_kwargs(stage, run_env=experiment.env() if experiment else None)
     shell = get_executable()
     commands = tuple(tuple(_make_cmd(shell, line)) for line in _enforce_cmd_list(stage.cmd))
     return Prepared(reasons, commands, Path(settings["cwd"]), settings["env"])
@@ -564,6 +575,46 @@ def _name(stage: Any) -> str:
     if name is None:
         return path
     return name if path == PROJECT_FILE else f"{path}:{name}"
+
+
+def _new_experiment(repo: Any, selection: Selection) -> Experiment | None:
+    """Raises UsageError where the run could not be kept as an experiment: before anything runs."""
+    name = selection.experiment
+    if name is None:
+        return None
+    from dvc.repo.experiments.refs import ExpRefInfo
+    from dvc.repo.experiments.utils import check_ref_format
+
+    if isinstance(repo.scm, NoSCM):
+        raise UsageError("--experiment: experiments are kept in git, and this repository has none; git init")
+    if repo.scm.no_commits:
+        raise UsageError("--experiment: an experiment starts from a commit, and there is none; git commit")
+    if selection.no_commit:
+        raise UsageError("--experiment: its results must be in DVC's cache; leave out --no-commit")
+    place = ExpRefInfo(repo.scm.get_rev(), name)
+    with _mended("--experiment: ", UsageError):
+        check_ref_format(repo.scm, place)
+        replaces = repo.scm.get_ref(str(place))
+    if not name:
+        raise UsageError("--experiment: a name is needed")
+    if replaces and not selection.force:
+        mend = f"another name, dvc exp remove {name}, or --force, which runs everything and replaces it"
+        raise UsageError(f"--experiment: {name} exists already on this commit; take {mend}")
+    require_author(Path(repo.root_dir))
+    return Experiment(name=name, baseline=place.baseline_sha, ref=str(place), replaces=replaces)
+
+
+def _paths_of_experiment(repo: Any, stages: Iterable[Any]) -> list[str]:
+    """What `dvc exp run` puts into git beside what is tracked, and the .gitignore files of outs."""
+    from dvc.repo.experiments.executor.base import BaseExecutor
+    from dvc.stage.utils import _get_stage_files
+
+    paths = set(BaseExecutor._get_top_level_paths(repo))
+    for stage in stages:
+        paths.update(_get_stage_files(stage))
+        paths.update(str(Path(out.fs_path).with_name(".gitignore")) for out in stage.outs if out.is_in_repo)
+    there = {str(Path(path).absolute()) for path in paths if Path(path).exists()}
+    return sorted(path for path in there if not repo.scm.is_ignored(path))
 
 
 @contextlib.contextmanager

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from flows import stage_process
 from flows.dvc_repo import Selection, Workspace
-from flows.errors import StageError
+from flows.errors import RepoError, StageError
 from flows.estimate import critical_path, expected_seconds, remaining_seconds, widest
 from flows.events import (
     Event,
@@ -58,6 +58,8 @@ class RunOptions:
     keep_going: bool = False
     pull: bool = False
     no_commit: bool = False
+    experiment: str | None = None
+    """Keep the result of a run that ends well as a DVC experiment of this name."""
     dry: bool = False
     """Plan only."""
     stop: threading.Event = field(default_factory=threading.Event)
@@ -73,6 +75,7 @@ class RunOptions:
             force=self.force,
             pull=self.pull,
             no_commit=self.no_commit,
+            experiment=self.experiment,
         )
 
 
@@ -142,6 +145,7 @@ def run_pipeline(
         run = _Run(options, workspace, nodes, execute, observe)
         with contextlib.chdir(workspace.root):
             run.go()
+            run.save_experiment()
     seconds = time.monotonic() - started
     report = RunReport(
         run=run.name, plan=run.plan, stages=run.stages(), seconds=seconds, errors=tuple(run.errors)
@@ -205,6 +209,20 @@ class _Run:
         with self._workspace.locked():
             self._workspace.record()
             self._workspace.stage_in_git()
+
+    def save_experiment(self) -> None:
+        """Keep the result as an experiment, if the run is one and nothing of it failed."""
+        if (
+            self._options.dry
+            or self.errors
+            or not all(stage.outcome.well for stage in self._finished.values())
+        ):
+            return
+        with self._workspace.locked():
+            try:
+                self._workspace.save_experiment()
+            except RepoError as error:
+                self.errors.append(f"experiment {self._options.experiment} is not recorded: {error}")
 
     def stages(self) -> dict[str, StageFinished]:
         """What became of each stage, in the serial order; nothing where the run was only planned."""

@@ -17,13 +17,18 @@ from typing import Any
 
 import dvc
 import pytest
-from dvc import lock, rwlock
+from dvc import env, lock, rwlock
 from dvc.dvcfile import Lockfile, ProjectFile, SingleStageFile
 from dvc.output import Output
 from dvc.repo import Repo, reproduce
+from dvc.repo.experiments.executor.base import BaseExecutor
+from dvc.repo.experiments.queue.base import BaseStashQueue
+from dvc.repo.experiments.refs import ExpRefInfo
+from dvc.repo.experiments.utils import check_ref_format
 from dvc.repo.scm_context import SCMContext
 from dvc.stage import PipelineStage, Stage, run
 from dvc.stage.cache import StageCache
+from dvc.stage.utils import _get_stage_files
 from dvc.utils.serialize import _common, _yaml
 from scmrepo.git import Git
 
@@ -65,6 +70,10 @@ FOLLOWED = {
     rwlock.rwlock: "e22c4e4771d5",
     rwlock._check_blockers: "a8d15e1b26b8",
     lock.Lock.lock: "5cc6d69a38e1",
+    BaseExecutor._repro_and_track: "ee02f57fb378",
+    BaseExecutor.commit.__func__: "0b46f52e95e1",
+    BaseExecutor.reproduce.__func__: "e29332a08c95",
+    BaseStashQueue._stash_exp: "c9e0330609f8",
 }
 
 # Pieces that are called: their names and what they take.
@@ -83,6 +92,10 @@ CALLED: dict[Any, str] = {
     Stage.save_deps: "self allow_missing",
     Stage.checkout: "self allow_missing kwargs",
     PipelineStage.changed_stage: "self",
+    BaseExecutor._get_top_level_paths.__func__: "cls repo",
+    ExpRefInfo.__init__: "self baseline_sha name",
+    check_ref_format: "scm ref",
+    _get_stage_files: "stage",
 }
 
 
@@ -125,4 +138,10 @@ def test_objects_have_the_attributes_that_are_read(tmp_path: Path) -> None:
             (True, False, False, False, True)
         )
         assert repo.index.outs_trie.has_key(out.fs.parts(out.fs_path))
+        assert (repo.scm.no_commits, len(repo.scm.get_rev()), repo.scm.get_ref("refs/x")) == (False, 40, None)
         assert (dep.hash_name, bool(dep.hash_info), dep.obj) == ("md5", False, None)
+
+
+def test_experiments_lie_where_dvc_looks_for_them() -> None:
+    assert str(ExpRefInfo("0123456789", "name")) == "refs/exps/01/23456789/name"
+    assert (env.DVC_EXP_BASELINE_REV, env.DVC_EXP_NAME) == ("DVC_EXP_BASELINE_REV", "DVC_EXP_NAME")
