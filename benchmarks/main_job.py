@@ -46,12 +46,11 @@ def clone(parent: Path, name: str) -> Path:
 
 
 def flat(value: Any, key: str = "") -> dict[str, float]:
-    """Nested metrics as `a.b.c: number`."""
+    """Nested metrics as `a.b.c: number`, without those of single classes."""
     if isinstance(value, dict):
+        named = ((f"{key}.{name}" if key else name, part) for name, part in value.items())
         return {
-            k: v
-            for name, part in value.items()
-            for k, v in flat(part, f"{key}.{name}" if key else name).items()
+            k: v for name, part in named if not name.endswith("by_class") for k, v in flat(part, name).items()
         }
     return {key: value} if isinstance(value, int | float) else {}
 
