@@ -4,7 +4,9 @@ Exit codes: 0 all is well (`plan`: nothing to do); 1 a stage failed; 2 what the 
 one line; 3 there is work to do (`plan`); 130 interrupted.
 """
 
+import atexit
 import functools
+import gc
 import json
 import os
 import signal
@@ -13,14 +15,17 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import IntEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from flows.errors import DarkroomError
-from flows.run import RunOptions, RunReport, make_plan, run_pipeline
 
-# Prefect, DVC's raw data and rich are imported where they are used: `darkroom --help` and `plan` stay quick.
+if TYPE_CHECKING:
+    from flows.plan import Plan
+    from flows.run import RunOptions, RunReport
+
+# DVC, Prefect and rich are imported where they are used: what does not need them stays quick.
 
 
 class Exit(IntEnum):
@@ -111,7 +116,8 @@ def run(
     dry: Annotated[bool, typer.Option("--dry", help="Only say what would run.")] = False,
 ) -> int:
     """Run what is not up to date. Exit code 1 if a stage fails, 130 after Ctrl-C."""
-    from flows import terminal
+    from flows.run import RunOptions, make_plan
+    from flows.wording import nothing_to_run
 
     options = RunOptions(
         repo=repo,
@@ -127,19 +133,26 @@ def run(
         experiment=experiment,
         dry=dry,
     )
-    console = terminal.make_console()
     planned = make_plan(options)
     if dry:
-        terminal.print_plan(console, planned)
-        return Exit.WELL
+        return _print_plan(planned)
     if planned.work:
-        return _run_recorded(options, console)
-    terminal.print_nothing_to_run(console, planned)
+        return _run_recorded(options)
+    print(*nothing_to_run(planned), sep="\n")
     return _keep_as_it_is(options) if experiment else Exit.WELL
 
 
-def _keep_as_it_is(options: RunOptions) -> int:
+def _print_plan(planned: "Plan") -> int:
+    from flows import terminal
+
+    terminal.print_plan(terminal.make_console(), planned)
+    return Exit.WELL
+
+
+def _keep_as_it_is(options: "RunOptions") -> int:
     """An experiment of what is up to date: nothing of it is for Prefect."""
+    from flows.run import run_pipeline
+
     report = run_pipeline(options)
     for error in report.errors:
         print(f"error: {error}", file=sys.stderr)
@@ -147,15 +160,16 @@ def _keep_as_it_is(options: RunOptions) -> int:
     return Exit.WELL if report.well else Exit.FAILED
 
 
-def _say_experiment(options: RunOptions, report: RunReport) -> None:
+def _say_experiment(options: "RunOptions", report: "RunReport") -> None:
     if options.experiment and report.well:
         print(f"experiment {options.experiment} is recorded: `dvc exp show` lists it")
 
 
-def _run_recorded(options: RunOptions, console: Any) -> int:
+def _run_recorded(options: "RunOptions") -> int:
     """Run under Prefect and say how it went."""
     from flows import dvc_repo, server, terminal
 
+    console = terminal.make_console()
     root = dvc_repo.root_of(options.repo)
     with server.prefect_api(root) as api:
         from flows.pipeline import run_recorded
@@ -174,7 +188,7 @@ def _run_recorded(options: RunOptions, console: Any) -> int:
 
 
 @contextmanager
-def _stopping_on_ctrl_c(options: RunOptions) -> Iterator[None]:
+def _stopping_on_ctrl_c(options: "RunOptions") -> Iterator[None]:
     """Ctrl-C ends the running stages and keeps what has finished; a second one ends at once."""
 
     def stop(*_: object) -> None:
@@ -203,7 +217,7 @@ def plan(
     pull: Pull = False,
 ) -> int:
     """Say what `run` would do, and why. Exit code 0 if there is nothing to do, 3 if there is."""
-    from flows import terminal
+    from flows.run import RunOptions, make_plan
 
     planned = make_plan(
         RunOptions(
@@ -220,7 +234,7 @@ def plan(
     if as_json:
         print(json.dumps(planned.to_json(), ensure_ascii=False, indent=2))
     else:
-        terminal.print_plan(terminal.make_console(), planned)
+        _print_plan(planned)
     return Exit.WORK_TO_DO if planned.work else Exit.WELL
 
 
@@ -257,4 +271,6 @@ def ui(
 
 def main() -> None:
     """The entry point."""
+    gc.set_threshold(100_000)  # of what imports and graphs make nearly all stays: seldom look for cycles
+    atexit.register(gc.freeze)  # what the process holds goes with it: no last search for cycles in it
     app()

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import gc
 import os
 import queue
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -104,9 +105,21 @@ Execute = Callable[[StageJob], StageResult]
 Observe = Callable[[Event], None]
 
 
+@contextlib.contextmanager
+def collector_paused() -> Iterator[None]:
+    """Without Python's search for cycles, a fifth of the time where many objects are made and all stay."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
 def make_plan(options: RunOptions) -> Plan:
     """What a run with these options would do. Takes no lock of DVC's; works while a run goes on."""
-    with contextlib.closing(Workspace(options.repo, options.selection())) as workspace:
+    with collector_paused(), contextlib.closing(Workspace(options.repo, options.selection())) as workspace:
         nodes = workspace.load()
         history = History(workspace.root / STATE_FOLDER)
         with contextlib.chdir(workspace.root):
@@ -141,7 +154,8 @@ def run_pipeline(
     """
     started = time.monotonic()
     with contextlib.closing(Workspace(options.repo, options.selection())) as workspace:
-        nodes = workspace.load()
+        with collector_paused():
+            nodes = workspace.load()
         run = _Run(options, workspace, nodes, execute, observe)
         with contextlib.chdir(workspace.root):
             run.go()
@@ -182,7 +196,7 @@ class _Run:
         nodes, seconds = list(self._nodes.values()), self._history.seconds()
         make_state_folder(self._folder)
         pool = _host_pool(nodes, self._options)
-        with self._workspace.locked():
+        with collector_paused(), self._workspace.locked():
             self.plan = _plan(self._workspace, nodes, seconds, pool)
         self._observe(RunStarted(self.name, self.plan))
         if self._options.dry:

@@ -33,7 +33,6 @@ from flows.wording import (
 )
 
 PIPE_WIDTH = 160
-SHOWN_STAGES = 40
 SHOWN_METRICS_A_GROUP = 6
 COLOURS = ("cyan", "magenta", "green", "yellow", "blue", "bright_cyan", "bright_magenta", "bright_green")
 OUTCOME_COLOURS = {
@@ -212,16 +211,6 @@ def print_plan(console: Console, plan: Plan) -> None:
     console.print(words)
     if plan.critical_path:
         console.print(f"the longest path: {' -> '.join(plan.critical_path)}", soft_wrap=True, markup=False)
-
-
-def print_nothing_to_run(console: Console, plan: Plan) -> None:
-    """Why a run runs nothing: a line a stage, or for many stages their number."""
-    for stage in plan.stages[:SHOWN_STAGES]:
-        why = some(stage.reasons) or ("frozen" if stage.action.value == "frozen" else "up to date")
-        console.print(f"{stage.name}: {why}", soft_wrap=True, markup=False)
-    if len(plan.stages) > SHOWN_STAGES:
-        console.print(f"and {len(plan.stages) - SHOWN_STAGES} more up to date")
-    console.print(f"nothing to run: {counted(len(plan.stages), 'stage')} up to date", markup=False)
 
 
 def table_of(header: Sequence[str], rows: Iterable[Sequence[str | Text]]) -> Table:

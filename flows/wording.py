@@ -2,10 +2,11 @@
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from enum import StrEnum
 
 from flows.events import Outcome, StageFinished
+from flows.plan import Action, Plan
 
 HIGHER_IS_BETTER = frozenset(
     [
@@ -46,6 +47,7 @@ LOWER_IS_BETTER = frozenset(
 )
 SIGNIFICANT = 4
 SHOWN_REASONS = 3
+SHOWN_STAGES = 40
 OUTCOME_WORDS = {  # in the order in which a headline counts them
     Outcome.FAILED: "failed",
     Outcome.CANCELLED: "stopped",
@@ -96,6 +98,16 @@ def ending(event: StageFinished) -> str:
 def in_seconds(event: StageFinished) -> str:
     """`in 12 s`; empty where no command was executed."""
     return f"in {seconds(event)}" if event.seconds else ""
+
+
+def nothing_to_run(plan: Plan) -> Iterator[str]:
+    """Why a run runs nothing: a line a stage, or for many stages their number."""
+    for stage in plan.stages[:SHOWN_STAGES]:
+        plainly = "frozen" if stage.action is Action.FROZEN else "up to date"
+        yield f"{stage.name}: {some(stage.reasons) or plainly}"
+    if len(plan.stages) > SHOWN_STAGES:
+        yield f"and {len(plan.stages) - SHOWN_STAGES} more up to date"
+    yield f"nothing to run: {counted(len(plan.stages), 'stage')} up to date"
 
 
 def some(reasons: Sequence[str]) -> str:

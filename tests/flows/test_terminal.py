@@ -113,9 +113,3 @@ def test_main_metrics_show_the_least_nested_of_each_group() -> None:
     ]
     shown = terminal.main_metrics(MetricChange("s", name, 1, 1) for name in names)
     assert [change.name for change in shown] == ["box.map", "made.recall", "made.seen"]
-
-
-def test_nothing_to_run_is_said_stage_by_stage() -> None:
-    to = console()
-    terminal.print_nothing_to_run(to, Plan(PLAN.stages[1:], 0.0, ()))
-    assert written(to) == ["rest: up to date", "nothing to run: 1 stage up to date"]

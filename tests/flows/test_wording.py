@@ -1,7 +1,19 @@
 import pytest
 
 from flows.events import Outcome, StageFinished
-from flows.wording import Trend, better_direction, difference, duration, ending, figure, some, trend
+from flows.plan import Action, Plan, PlannedStage
+from flows.wording import (
+    SHOWN_STAGES,
+    Trend,
+    better_direction,
+    difference,
+    duration,
+    ending,
+    figure,
+    nothing_to_run,
+    some,
+    trend,
+)
 
 
 @pytest.mark.parametrize(
@@ -87,3 +99,17 @@ def test_endings_say_what_happened_and_how_long_it_took() -> None:
 def test_some_reasons_and_the_number_of_others() -> None:
     assert some(["a", "b", "c"]) == "a; b; c"
     assert some(["a", "b", "c", "d", "e"]) == "a; b; c; and 2 more"
+
+
+def test_nothing_to_run_is_said_stage_by_stage_unless_they_are_many() -> None:
+    stages = (
+        PlannedStage("ice", Action.FROZEN, (), (), None),
+        *(PlannedStage(f"s{i}", Action.SKIP, (), (), None) for i in range(SHOWN_STAGES)),
+    )
+    assert list(nothing_to_run(Plan(stages[:2], 0.0, ()))) == [
+        "ice: frozen",
+        "s0: up to date",
+        "nothing to run: 2 stages up to date",
+    ]
+    many = list(nothing_to_run(Plan(stages, 0.0, ())))
+    assert many[-2:] == ["and 1 more up to date", f"nothing to run: {len(stages)} stages up to date"]
