@@ -633,6 +633,9 @@ def _stage_errors(name: str) -> Iterator[None]:
         yield
     except LockError as error:
         raise Busy from error
+    except FileNotFoundError as error:
+        missing = os.path.relpath(error.filename) if error.filename else one_line(error)
+        raise StageError(f"{name}: {missing}: no such file; run the stage that makes it first") from error
     except Exception as error:  # DVC itself goes on after any error of a stage, its own bugs included
         kind = "" if isinstance(error, (DvcException, StageError, OSError)) else f"{type(error).__name__}: "
         raise StageError(f"{name}: {kind}{one_line(error)}") from error

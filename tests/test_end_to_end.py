@@ -61,7 +61,7 @@ def test_a_wrong_key_is_named_and_leaves_the_rest(done: Path, clone: Callable[[s
     head, _, tail = params.partition("train-gan:")
     (other / "params.yaml").write_text(f"{head}train-gan:{tail.replace('  epochs:', '  epocks:', 1)}")
     lock = (other / "dvc.lock").read_bytes()
-    failed = run(other, "darkroom", "run", "train-gan", "--single-item", check=False)
+    failed = run(other, "darkroom", "run", "train-gan", check=False)
     assert failed.returncode == 1
     assert (
         "params.yaml: train-gan.epocks: unknown key; did you mean 'epochs'?" in failed.stdout + failed.stderr

@@ -49,6 +49,16 @@ stages:
     deps: [in.txt]
     outs: [z.txt]
 """
+CHAIN_OF_TWO = Shape(
+    "two",
+    {
+        "dvc.yaml": """\
+stages:
+  first: {cmd: echo 1 > first.txt, outs: [first.txt]}
+  after: {cmd: cat first.txt > after.txt, deps: [first.txt], outs: [after.txt]}
+"""
+    },
+)
 FILES = {"dvc.yaml": FAILING, "in.txt": "1\n", "step.sh": "sleep 0.1; exit 3\n"}
 
 
@@ -372,3 +382,10 @@ def test_after_a_kill_the_next_run_goes_on_and_ends_as_a_serial_one(tmp_path: Pa
     assert report.errors == ()
     assert {report.outcomes()[name] for name in done} == {Outcome.SKIPPED}
     assert contents(parallel) == contents(serial)
+
+
+def test_a_dep_that_nobody_made_yet_is_one_line_with_its_mend(tmp_path: Path) -> None:
+    root = make(tmp_path / "repo", CHAIN_OF_TWO, tmp_path)
+    report = run_pipeline(RunOptions(repo=root, targets=("after",), single_item=True))
+    assert report.errors == ("after: first.txt: no such file; run the stage that makes it first",)
+    assert not (root / "dvc.lock").exists()
