@@ -1,7 +1,8 @@
 """The command `darkroom`.
 
 Exit codes: 0 all is well (`plan`: nothing to do); 1 a stage failed; 2 what the user gave is wrong, said in
-one line; 3 there is work to do (`plan`); 130 interrupted.
+one line; 3 there is work to do (`plan`); 130 interrupted by Ctrl-C, SIGTERM or a cancel on Prefect's pages:
+what runs is ended, what has finished stays.
 """
 
 import atexit
@@ -9,10 +10,8 @@ import functools
 import gc
 import json
 import os
-import signal
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from enum import IntEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -115,7 +114,7 @@ def run(
     ] = None,
     dry: Annotated[bool, typer.Option("--dry", help="Only say what would run.")] = False,
 ) -> int:
-    """Run what is not up to date. Exit code 1 if a stage fails, 130 after Ctrl-C."""
+    """Run what is not up to date. Exit code 1 if a stage fails, 130 if it is interrupted."""
     from flows.run import RunOptions, make_plan
     from flows.wording import nothing_to_run
 
@@ -174,7 +173,7 @@ def _run_recorded(options: "RunOptions") -> int:
     with server.prefect_api(root) as api:
         from flows.pipeline import run_recorded
 
-        with terminal.watching(console) as observe, _stopping_on_ctrl_c(options):
+        with terminal.watching(console) as observe:
             record, lost = run_recorded(options, root, observe)
     terminal.print_record(console, record, api.where_to_look)
     _say_experiment(options, record.report)
@@ -185,23 +184,6 @@ def _run_recorded(options: "RunOptions") -> int:
     if options.stop.is_set():
         return Exit.INTERRUPTED
     return Exit.WELL if record.report.well else Exit.FAILED
-
-
-@contextmanager
-def _stopping_on_ctrl_c(options: "RunOptions") -> Iterator[None]:
-    """Ctrl-C ends the running stages and keeps what has finished; a second one ends at once."""
-
-    def stop(*_: object) -> None:
-        if options.stop.is_set():
-            raise KeyboardInterrupt
-        options.stop.set()
-        os.write(sys.stderr.fileno(), b"\ndarkroom: stopping the running stages; what has finished stays\n")
-
-    before = signal.signal(signal.SIGINT, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 @command

@@ -21,6 +21,7 @@ from flows.events import Event, Outcome, StageFinished, StageStarted, ignore
 from flows.record import RunRecord, record_run
 from flows.run import RunOptions, run_pipeline
 from flows.stage_flow_runs import StageFlowRuns
+from flows.stopping import stopping_on_cancel, stopping_on_signals
 from flows.wording import ending, some
 
 
@@ -62,7 +63,9 @@ def _run_stages(
             if text := line_of_log(event):
                 logger.info("%s", text)
 
-        report = run_pipeline(options, execute=stages.execute, observe=tell)
+        stop = options.stop
+        with stopping_on_signals(stop), stopping_on_cancel(stages.cancelled, stop):
+            report = run_pipeline(options, execute=stages.execute, observe=tell)
         record = record_run(root, report, stages.last_lines)
         stages.publish(record)
     return record, stages.lost

@@ -17,7 +17,7 @@ from prefect import Flow, Task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.actions import ArtifactCreate
-from prefect.client.schemas.objects import FlowRun, FlowRunResult, State
+from prefect.client.schemas.objects import FlowRun, FlowRunResult, State, StateType
 from prefect.exceptions import PrefectException
 from prefect.logging.loggers import flow_run_logger
 from prefect.states import Cancelled, Completed, Crashed, Failed, Pending, Running
@@ -75,6 +75,11 @@ class StageFlowRuns:
             raise
         self._set_state(run, final_state(result))
         return result
+
+    def cancelled(self) -> bool:
+        """Whether someone has cancelled the pipeline's flow run."""
+        run = self._tell(lambda: self._client.read_flow_run(self._parent.id))
+        return run is not None and run.state_type in (StateType.CANCELLING, StateType.CANCELLED)
 
     def publish(self, record: RunRecord) -> None:
         """The run's page, and the metrics of each stage that was executed as a table of its flow run."""

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +17,12 @@ from prefect.client.schemas.filters import (
     LogFilter,
     LogFilterFlowRunId,
 )
-from prefect.client.schemas.objects import FlowRun, StateType
+from prefect.client.schemas.objects import FlowRun, State, StateType
+from prefect.states import Cancelled, Cancelling
 
 from flows import server
 from flows.errors import UsageError
-from flows.events import Outcome
+from flows.events import Event, Outcome, StageLine
 from flows.pipeline import run_recorded
 from flows.run import RunOptions
 from flows.stage_flow_runs import StageFlowRuns
@@ -218,3 +219,25 @@ def test_a_stage_that_is_up_to_date_costs_no_flow_run(client: SyncPrefectClient,
     assert set(run(root).values()) == {Outcome.SKIPPED}
     assert children(client, latest(client, "Project X")) == {}
     assert len(client.read_flow_runs()) == before + 1
+
+
+@pytest.mark.parametrize("state", [Cancelling, Cancelled])
+def test_a_cancel_on_the_pages_ends_the_run(
+    client: SyncPrefectClient, root: Path, state: Callable[[], State[Any]]
+) -> None:
+    waiting = DVC_YAML.replace("cp dot.png sheet.png", "echo waiting; exec sleep 600")
+    (root / "dvc.yaml").write_text(waiting)
+    options = RunOptions(repo=root, jobs=2)
+
+    def cancel(event: Event) -> None:
+        if isinstance(event, StageLine) and event.line.endswith("waiting"):
+            client.set_flow_run_state(latest(client, "Project X").id, state())
+
+    record, lost = run_recorded(options, root, cancel)
+    assert lost is None
+    assert options.stop.is_set()
+    outcomes = record.report.outcomes()
+    assert (outcomes["prepare"], outcomes["train"]) == (Outcome.RAN, Outcome.CANCELLED)
+    parent = latest(client, "Project X")
+    assert parent.state_type is StateType.CANCELLED
+    assert children(client, parent)["train"].state_type is StateType.CANCELLED
