@@ -11,9 +11,11 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
-from flows import server
-from tests.flows.repositories import git
+from flows import cli, server
+from tests.flows.repositories import git, make
+from tests.flows.shapes import Shape
 
 DVC_YAML = """
 stages:
@@ -118,8 +120,11 @@ def test_a_failing_stage_is_exit_code_1_with_its_last_lines(root: Path, api: str
 
 
 @pytest.mark.slow
-def test_ctrl_c_ends_the_running_stage_and_keeps_what_has_finished(root: Path, api: str) -> None:
-    (root / "check.sh").write_text("echo started; echo $$ > ../pid; exec sleep 600\n")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_running_stage_and_keeps_what_has_finished(
+    root: Path, api: str, number: signal.Signals
+) -> None:
+    (root / "check.sh").write_text("echo $$ > ../pid; echo started; exec sleep 600\n")
     command = [Path(sys.executable).with_name("darkroom"), "run"]
     with subprocess.Popen(
         command,
@@ -134,7 +139,7 @@ def test_ctrl_c_ends_the_running_stage_and_keeps_what_has_finished(root: Path, a
             for line in process.stdout:
                 if "started" in line:
                     break
-            process.send_signal(signal.SIGINT)
+            process.send_signal(number)
             out, err = process.communicate(timeout=60)
         finally:
             process.kill()
@@ -158,6 +163,53 @@ def test_a_target_that_does_not_exist_is_one_line(root: Path) -> None:
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("error: ")
     assert "nonsense" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+ONE = "stages:\n  a: {cmd: echo, outs: [a.txt]}\n"
+TWO = "stages:\n  a: {cmd: echo, deps: [%s], outs: [%s]}\n  b: {cmd: echo, deps: [a.txt], outs: [%s]}\n"
+
+
+@pytest.mark.parametrize(
+    ("dvc_yaml", "words", "said"),
+    [
+        pytest.param(None, [], "dvc.yaml' does not exist", id="no pipeline"),
+        pytest.param("stages:\n  a: {cmd: [\n", [], "dvc.yaml', YAML file structure is corrupted", id="yaml"),
+        pytest.param("stages:\n  a: {command: echo}\n", [], "data['stages']['a']['command']", id="schema"),
+        pytest.param("stages:\n  a: {cmd: 'echo ${b}'}\n", [], "Could not find 'b'", id="template"),
+        pytest.param(TWO % ("b.txt", "a.txt", "b.txt"), [], "dependency and an output", id="cycle"),
+        pytest.param(TWO % ("in.txt", "o.txt", "o.txt"), [], "'o.txt' is specified in", id="out twice"),
+        pytest.param(TWO % ("in.txt", "d", "d/o.txt"), [], "overlap", id="out in an out"),
+        pytest.param(ONE, ["b"], "'b'", id="target"),
+        pytest.param(ONE, ["sub/dvc.yaml:a"], "sub/dvc.yaml' does not exist", id="target's file"),
+        pytest.param(ONE.replace("}", ", meta: {timeout: soon}}"), [], "a.meta.timeout", id="meta"),
+    ],
+)
+def test_an_odd_repository_is_one_line(
+    tmp_path: Path, dvc_yaml: str | None, words: list[str], said: str
+) -> None:
+    root = make(tmp_path / "r", Shape("odd", {} if dvc_yaml is None else {"dvc.yaml": dvc_yaml}), tmp_path)
+    is_one_line(["run", "--repo", str(root), *words], said)
+
+
+@pytest.mark.parametrize("folder", ["none", "missing", "dvc.lock"])
+def test_a_folder_without_a_repository_is_one_line(tmp_path: Path, folder: str) -> None:
+    (tmp_path / "none").mkdir()
+    (tmp_path / "dvc.lock").touch()
+    is_one_line(["run", "--repo", str(tmp_path / folder)], str(tmp_path / folder))
+
+
+def test_a_bad_name_for_an_experiment_is_one_line(tmp_path: Path) -> None:
+    root = make(tmp_path / "r", Shape("named", {"dvc.yaml": ONE}), tmp_path)
+    is_one_line(["run", "--repo", str(root), "--experiment", "a b"], "--experiment: Invalid exp name a b")
+    assert not (root / "a.txt").exists()
+
+
+def is_one_line(words: list[str], said: str) -> None:
+    done = CliRunner().invoke(cli.app, words)
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert done.stderr.startswith("error: ")
+    assert said in done.stderr
     assert done.stderr.count("\n") == 1
 
 

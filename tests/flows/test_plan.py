@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import threading
 from pathlib import Path
 
+import jsonschema
+import pytest
+from typer.testing import CliRunner
+
+from flows import cli
 from flows.events import Event, StageLine
 from flows.plan import Action, Made, State, decide
 from flows.run import RunOptions, make_plan, run_pipeline
 from tests.flows.repositories import contents, make, put
-from tests.flows.shapes import CHAIN, FROZEN, Shape
+from tests.flows.shapes import CHAIN, FROZEN, SHAPES, Shape
 
 PIPELINE = """\
 stages:
@@ -98,6 +104,22 @@ def test_the_contract_and_the_times(tmp_path: Path) -> None:
     assert again.seconds is not None
     assert again.seconds == sum(stage.seconds or 0 for stage in again.stages)
     assert make_plan(RunOptions(repo=root)).to_json()["seconds"] == 0.0
+
+
+@pytest.mark.parametrize("name", ["foreach", "kinds"])
+def test_what_is_printed_is_valid_by_the_schema_in_the_docs(tmp_path: Path, name: str) -> None:
+    shape = next(shape for shape in SHAPES if shape.name == name)
+    root = make(tmp_path / "r", shape, tmp_path)
+    words = ["plan", "--json", "--repo", str(root)]
+    schema = json.loads((Path(__file__).parents[2] / "docs/plan.schema.json").read_text())
+    validator = jsonschema.Draft202012Validator(schema)
+    for _ in range(2):
+        plan = json.loads(CliRunner().invoke(cli.app, words).stdout)
+        assert plan["stages"]
+        assert list(validator.iter_errors(plan)) == []
+        run_pipeline(RunOptions(repo=root))
+    del plan["stages"][0]["action"]
+    assert [error.message for error in validator.iter_errors(plan)] == ["'action' is a required property"]
 
 
 def test_a_plan_is_made_while_a_run_goes_on_and_changes_nothing(tmp_path: Path) -> None:
