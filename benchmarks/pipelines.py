@@ -1,6 +1,7 @@
 """The same pipeline of shell commands written for each tool that is compared."""
 
 import subprocess
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -87,5 +88,12 @@ def write_doit(folder: Path, steps: list[Step]) -> None:
 def _commit_dvc(folder: Path, dvc_yaml: object) -> None:
     folder.mkdir(parents=True)
     (folder / "dvc.yaml").write_text(yaml.safe_dump(dvc_yaml, sort_keys=False))
-    for command in ("git init -q", "dvc init -q", "git add -A", "git commit -q -m pipeline"):
-        subprocess.run(command.split(), cwd=folder, check=True, capture_output=True)
+    dvc = str(Path(sys.executable).with_name("dvc"))
+    commands = (
+        ["git", "init", "-q"],
+        [dvc, "init", "-q"],
+        ["git", "add", "-A"],
+        ["git", "commit", "-qm", "start"],
+    )
+    for command in commands:
+        subprocess.run(command, cwd=folder, check=True, capture_output=True)
