@@ -393,8 +393,9 @@ class Workspace:
 
     def pull_run_cache(self) -> None:
         """With --pull: the remote's run-cache, where there is one."""
-        with contextlib.suppress(RunCacheNotSupported):
-            self._repo.stage_cache.pull(None)
+        if self._selection.pull:
+            with _mended("--pull: "), contextlib.suppress(RunCacheNotSupported):
+                self._repo.stage_cache.pull(None)
 
 
 class _PathsInUse:

@@ -197,6 +197,7 @@ class _Run:
         make_state_folder(self._folder)
         pool = _host_pool(nodes, self._options)
         with collector_paused(), self._workspace.locked():
+            self._workspace.pull_run_cache()
             self.plan = _plan(self._workspace, nodes, seconds, pool)
         self._observe(RunStarted(self.name, self.plan))
         if self._options.dry:

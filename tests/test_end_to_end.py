@@ -30,11 +30,10 @@ def test_leaves_nothing_to_do_for_dvc(done: Path) -> None:
 
 def test_a_second_run_runs_nothing(done: Path) -> None:
     lock = (done / "dvc.lock").read_bytes()
-    plan = json.loads(run(done, "darkroom", "plan", "--json").stdout)
-    assert {stage["name"]: stage["action"] for stage in plan["stages"]} | dict.fromkeys(STAGES, "skip") == {
-        stage["name"]: "skip" for stage in plan["stages"]
-    }
-    run(done, "darkroom", "run")
+    planned = json.loads(run(done, "darkroom", "plan", "--json").stdout)["stages"]
+    assert {stage["name"] for stage in planned} >= set(STAGES)
+    assert {stage["action"] for stage in planned} == {"skip"}
+    assert f"nothing to run: {len(planned)} stages up to date" in run(done, "darkroom", "run").stdout
     assert (done / "dvc.lock").read_bytes() == lock
 
 

@@ -18,7 +18,7 @@ from dvc.repo import Repo
 from flows.errors import MetaError, RepoError, UsageError
 from flows.events import Event, Outcome, RunFinished, RunStarted, StageFinished, StageLine, StageStarted
 from flows.run import RunOptions, RunReport, run_pipeline
-from tests.flows.repositories import contents, files, make, put, serial_repro
+from tests.flows.repositories import contents, files, git, make, put, serial_repro
 from tests.flows.shapes import CHAIN, SHAPES, Shape
 
 # Serial order: a, fails, b, c, after, z. `z` is done long before `a` when both start at once.
@@ -389,3 +389,33 @@ def test_a_dep_that_nobody_made_yet_is_one_line_with_its_mend(tmp_path: Path) ->
     report = run_pipeline(RunOptions(repo=root, targets=("after",), single_item=True))
     assert report.errors == ("after: first.txt: no such file; run the stage that makes it first",)
     assert not (root / "dvc.lock").exists()
+
+
+def test_pull_fetches_the_remotes_run_cache_instead_of_running(tmp_path: Path) -> None:
+    outside = tmp_path / "executed"
+    commands = {
+        "first": f"echo 1 | tee -a {outside} > first.txt",
+        "after": f"cat first.txt | tee -a {outside} > after.txt",
+    }
+    stages = {
+        "first": {"cmd": commands["first"], "deps": ["in.txt"], "outs": ["first.txt"]},
+        "after": {"cmd": commands["after"], "deps": ["first.txt"], "outs": ["after.txt"]},
+    }
+    shape = Shape("pull", {"dvc.yaml": json.dumps({"stages": stages}), "in.txt": "1\n"})
+    origin = make(tmp_path / "origin", shape, tmp_path)
+    with contextlib.closing(Repo(str(origin))) as repo, repo.config.edit("repo") as config:
+        config["remote"]["kept"] = {"url": str(tmp_path / "remote")}
+        config["core"]["remote"] = "kept"
+    git(origin, "commit", "-am", "remote")
+    for name in ("serial", "parallel"):
+        git(tmp_path, "clone", str(origin), name)
+    serial_repro(origin)
+    with contextlib.chdir(origin), contextlib.closing(Repo(str(origin))) as repo:
+        repo.push(run_cache=True)
+    executed = outside.read_text()
+
+    report = run_pipeline(RunOptions(repo=tmp_path / "parallel", pull=True))
+    assert report.outcomes() == {"first": Outcome.RESTORED, "after": Outcome.RESTORED}
+    assert outside.read_text() == executed
+    serial_repro(tmp_path / "serial", pull=True)
+    assert contents(tmp_path / "parallel") == contents(tmp_path / "serial")
