@@ -7,34 +7,19 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 
 from flows.resources import StageMeta
 from flows.stage_process import Ending, StageJob, execute
+from tests.flows.processes import alive, wait_for
 
 
 def job(folder: Path, *commands: str, **options: Any) -> StageJob:
     vectors = tuple(("/bin/sh", "-c", command) for command in commands)
     return StageJob(name="s", commands=vectors, cwd=folder, env=dict(os.environ), **options)
-
-
-def alive(pid: int) -> bool:
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
-
-
-def wait_for(condition: Any, seconds: float = 10) -> bool:
-    end = time.monotonic() + seconds
-    while not condition() and time.monotonic() < end:
-        time.sleep(0.02)
-    return bool(condition())
 
 
 def test_commands_run_one_after_the_other_until_one_fails(tmp_path: Path) -> None:
