@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-import typer
+import click
 
 from benchmarks.machine import describe
 
@@ -91,7 +91,10 @@ def report(
     return "\n".join(lines) + "\n"
 
 
-def main(serial: bool = True, out: Path | None = None) -> None:
+@click.command()
+@click.option("--serial/--no-serial", default=True, help="Serial `dvc repro` in another clone, too.")
+@click.option("--out", type=click.Path(path_type=Path), help="Write the page here, too.")
+def main(serial: bool, out: Path | None) -> None:
     """Measure, print, and write the page if `--out` names one."""
     parent = Path(tempfile.mkdtemp(prefix="darkroom-main-job-"))
     try:
@@ -125,4 +128,4 @@ def main(serial: bool = True, out: Path | None = None) -> None:
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    main()

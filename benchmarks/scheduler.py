@@ -16,9 +16,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
 
-import typer
+import click
 
 from benchmarks.machine import describe
 from benchmarks.pipelines import (
@@ -296,11 +295,11 @@ def report(rows: list[Measured], bars: list[Bar], rounds: int) -> str:
     return "\n".join(lines) + "\n"
 
 
-def main(
-    rounds: int = 5,
-    only: Annotated[list[str] | None, typer.Option(help=f"one of {', '.join(CASES)}")] = None,
-    out: Path | None = None,
-) -> None:
+@click.command()
+@click.option("--rounds", default=5, show_default=True)
+@click.option("--only", multiple=True, type=click.Choice(list(CASES)), help="These cases; all if none.")
+@click.option("--out", type=click.Path(path_type=Path), help="Write the page here, too.")
+def main(rounds: int, only: tuple[str, ...], out: Path | None) -> None:
     """Measure, print, and write the page if `--out` names one."""
     rows: list[Measured] = []
     bars: list[Bar] = []
@@ -317,4 +316,4 @@ def main(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    main()

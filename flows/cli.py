@@ -6,17 +6,16 @@ what runs is ended, what has finished stays.
 """
 
 import atexit
-import functools
 import gc
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from enum import IntEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-import typer
+import click
 
 from flows.errors import DarkroomError
 
@@ -25,6 +24,8 @@ if TYPE_CHECKING:
     from flows.run import RunOptions, RunReport
 
 # DVC, Prefect and rich are imported where they are used: what does not need them stays quick.
+
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 class Exit(IntEnum):
@@ -37,108 +38,101 @@ class Exit(IntEnum):
     INTERRUPTED = 130
 
 
-app = typer.Typer(
-    add_completion=False,
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-    help="Run DVC pipelines in parallel, recorded by Prefect, equal to `dvc repro` byte for byte.",
-)
+def main() -> None:
+    """The entry point."""
+    gc.set_threshold(100_000)  # of what imports and graphs make nearly all stays: seldom look for cycles
+    atexit.register(gc.freeze)  # what the process holds goes with it: no last search for cycles in it
+    sys.exit(run_command(sys.argv[1:]))
 
 
-def command(function: Callable[..., int]) -> Callable[..., int]:
-    """Make `function` a command of its name: it returns an exit code; a user's error is one line."""
-
-    @functools.wraps(function)
-    def ending_with_its_code(*args: Any, **options: Any) -> None:
-        raise typer.Exit(_exit_code(lambda: function(*args, **options)))
-
-    app.command()(ending_with_its_code)
-    return function
-
-
-def _exit_code(work: Callable[[], int]) -> int:
+def run_command(words: Sequence[str]) -> int:
+    """Do what the words say and return the exit code. What the user gave wrong is said in one line."""
     try:
-        return work()
+        return int(app.main(words, "darkroom", standalone_mode=False))
+    except click.exceptions.NoArgsIsHelpError as error:
+        print(error.format_message(), file=sys.stderr)
+        return Exit.WRONG_INPUT
+    except click.ClickException as error:
+        print(f"error: {' '.join(error.format_message().split())}", file=sys.stderr)
+        return Exit.WRONG_INPUT
     except DarkroomError as error:
         if os.environ.get("DARKROOM_TRACEBACK"):
             raise
         print(f"error: {error}", file=sys.stderr)
         return Exit.WRONG_INPUT
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, click.Abort):
         print("darkroom: interrupted", file=sys.stderr)
         return Exit.INTERRUPTED
 
 
-Targets = Annotated[
-    list[str] | None, typer.Argument(metavar="[TARGET]...", help="Stages or dvc.yaml files; all if none.")
-]
-Repo = Annotated[Path, typer.Option(help="A folder of the DVC repository.")]
-Jobs = Annotated[
-    int | None, typer.Option("--jobs", "-j", min=1, help="Stages at once; as many as cores if not given.")
-]
-Force = Annotated[bool, typer.Option("--force", "-f", help="Run stages even if they are up to date.")]
-SingleItem = Annotated[
-    bool, typer.Option("--single-item", "-s", help="Only the targets, not what they need.")
-]
-Downstream = Annotated[bool, typer.Option("--downstream", help="The targets and what depends on them.")]
-AllPipelines = Annotated[
-    bool, typer.Option("--all-pipelines", "-P", help="All dvc.yaml files of the repository.")
-]
-KeepGoing = Annotated[
-    bool, typer.Option("--keep-going", "-k", help="After a failure, finish what does not depend on it.")
-]
-Pull = Annotated[bool, typer.Option("--pull", help="Fetch missing data and results from the DVC remote.")]
-NoCommit = Annotated[bool, typer.Option("--no-commit", help="Do not put results into DVC's cache.")]
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="darkroom")
+def app() -> None:
+    """Run DVC pipelines in parallel, recorded by Prefect, equal to `dvc repro` byte for byte."""
 
 
-@command
-def run(
-    targets: Targets = None,
-    repo: Repo = Path(),
-    jobs: Jobs = None,
-    force: Force = False,
-    single_item: SingleItem = False,
-    downstream: Downstream = False,
-    all_pipelines: AllPipelines = False,
-    keep_going: KeepGoing = False,
-    pull: Pull = False,
-    no_commit: NoCommit = False,
-    experiment: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            help="Keep the result as a DVC experiment of this name, which `dvc exp show` lists; one that"
-            " exists on this commit is replaced with --force alone. A run that fails keeps none.",
+in_repo = click.option(
+    "--repo",
+    type=click.Path(path_type=Path),
+    default=Path(),
+    metavar="FOLDER",
+    help="A folder of the DVC repository; this one if not given.",
+)
+
+
+def flag(*names: str, help: str) -> Callable[[Function], Function]:  # noqa: A002  (click's own name)
+    """An option that is given or not."""
+    return click.option(*names, is_flag=True, help=help)
+
+
+def selecting(function: Function) -> Function:
+    """The arguments by which `run` and `plan` choose stages, named as in RunOptions."""
+    arguments = (
+        click.argument("targets", nargs=-1, metavar="[TARGET]..."),
+        in_repo,
+        click.option(
+            "--jobs", "-j", type=click.IntRange(1), help="Stages at once; as many as cores if not given."
         ),
-    ] = None,
-    dry: Annotated[bool, typer.Option("--dry", help="Only say what would run.")] = False,
-) -> int:
-    """Run what is not up to date. Exit code 1 if a stage fails, 130 if it is interrupted."""
+        flag("--force", "-f", help="Run stages even if they are up to date."),
+        flag("--single-item", "-s", help="Only the targets, not what they need."),
+        flag("--downstream", help="The targets and what depends on them."),
+        flag("--all-pipelines", "-P", help="All dvc.yaml files of the repository."),
+        flag("--pull", help="Fetch missing data and results from the DVC remote."),
+    )
+    for argument in reversed(arguments):
+        function = argument(function)
+    return function
+
+
+@app.command()
+@selecting
+@flag("--keep-going", "-k", help="After a failure, finish what does not depend on it.")
+@flag("--no-commit", help="Do not put results into DVC's cache.")
+@click.option(
+    "--experiment",
+    metavar="NAME",
+    help="Keep the result as a DVC experiment of this name, which `dvc exp show` lists; one that exists on"
+    " this commit is replaced with --force alone. A run that fails keeps none.",
+)
+@flag("--dry", help="Only say what would run.")
+def run(**chosen: Any) -> int:
+    """Run what is not up to date.
+
+    Targets are stages or dvc.yaml files; with them comes what they need. None: all.
+
+    Exit code 1 if a stage fails, 130 if it is interrupted.
+    """
     from flows.run import RunOptions, make_plan
     from flows.wording import nothing_to_run
 
-    options = RunOptions(
-        repo=repo,
-        targets=tuple(targets or ()),
-        jobs=jobs,
-        force=force,
-        single_item=single_item,
-        downstream=downstream,
-        all_pipelines=all_pipelines,
-        keep_going=keep_going,
-        pull=pull,
-        no_commit=no_commit,
-        experiment=experiment,
-        dry=dry,
-    )
+    options = RunOptions(**chosen)
     planned = make_plan(options)
-    if dry:
+    if options.dry:
         return _print_plan(planned)
     if planned.work:
         return _run_recorded(options)
     print(*nothing_to_run(planned), sep="\n")
-    return _keep_as_it_is(options) if experiment else Exit.WELL
+    return _keep_as_it_is(options) if options.experiment else Exit.WELL
 
 
 def _print_plan(planned: "Plan") -> int:
@@ -186,33 +180,17 @@ def _run_recorded(options: "RunOptions") -> int:
     return Exit.WELL if record.report.well else Exit.FAILED
 
 
-@command
-def plan(
-    targets: Targets = None,
-    repo: Repo = Path(),
-    as_json: Annotated[bool, typer.Option("--json", help="The plan as JSON.")] = False,
-    jobs: Jobs = None,
-    force: Force = False,
-    single_item: SingleItem = False,
-    downstream: Downstream = False,
-    all_pipelines: AllPipelines = False,
-    pull: Pull = False,
-) -> int:
-    """Say what `run` would do, and why. Exit code 0 if there is nothing to do, 3 if there is."""
+@app.command()
+@selecting
+@flag("--json", "as_json", help="The plan as JSON.")
+def plan(as_json: bool, **chosen: Any) -> int:
+    """Say what `run` would do, and why.
+
+    Exit code 0 if there is nothing to do, 3 if there is.
+    """
     from flows.run import RunOptions, make_plan
 
-    planned = make_plan(
-        RunOptions(
-            repo=repo,
-            targets=tuple(targets or ()),
-            jobs=jobs,
-            force=force,
-            single_item=single_item,
-            downstream=downstream,
-            all_pipelines=all_pipelines,
-            pull=pull,
-        )
-    )
+    planned = make_plan(RunOptions(**chosen))
     if as_json:
         print(json.dumps(planned.to_json(), ensure_ascii=False, indent=2))
     else:
@@ -220,13 +198,16 @@ def plan(
     return Exit.WORK_TO_DO if planned.work else Exit.WELL
 
 
-@command
-def fetch(
-    repo: Repo = Path(),
-    folder: Annotated[
-        Path | None, typer.Option("--from", help="A folder that has the raw files, gzipped or not.")
-    ] = None,
-) -> int:
+@app.command()
+@in_repo
+@click.option(
+    "--from",
+    "folder",
+    type=click.Path(path_type=Path),
+    metavar="FOLDER",
+    help="Where the raw files lie, gzipped or not.",
+)
+def fetch(repo: Path, folder: Path | None) -> int:
     """Obtain the raw data, checked against the pinned hashes."""
     from flows import dvc_repo
     from flows.raw_data import fetch_all
@@ -236,11 +217,10 @@ def fetch(
     return Exit.WELL
 
 
-@command
-def ui(
-    repo: Repo = Path(),
-    port: Annotated[int, typer.Option(help="Another free one is taken if it is in use.")] = 4200,
-) -> int:
+@app.command()
+@in_repo
+@click.option("--port", default=4200, show_default=True, help="A free one is taken if it is in use.")
+def ui(repo: Path, port: int) -> int:
     """Serve Prefect's pages with all runs of the project so far, until Ctrl-C."""
     from flows import dvc_repo, server
 
@@ -249,10 +229,3 @@ def ui(
 
     server.serve_pages(dvc_repo.root_of(repo), announce, port)
     return Exit.WELL
-
-
-def main() -> None:
-    """The entry point."""
-    gc.set_threshold(100_000)  # of what imports and graphs make nearly all stays: seldom look for cycles
-    atexit.register(gc.freeze)  # what the process holds goes with it: no last search for cycles in it
-    app()

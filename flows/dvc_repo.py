@@ -72,6 +72,7 @@ class Selection:
     pull: bool = False
     no_commit: bool = False
     experiment: str | None = None
+    """Keep the result of a run that ends well as a DVC experiment of this name."""
 
 
 @dataclass(frozen=True, slots=True)

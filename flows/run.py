@@ -44,40 +44,18 @@ def make_state_folder(folder: Path) -> None:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class RunOptions:
+class RunOptions(Selection):
     """What to run and how; flags that `dvc repro` has mean what they mean there."""
 
     repo: Path = Path()
     """Any folder of the repository; targets are relative to it."""
-    targets: tuple[str, ...] = ()
     jobs: int | None = None
     """Stages at once; None: as many as the host has cores."""
-    force: bool = False
-    single_item: bool = False
-    downstream: bool = False
-    all_pipelines: bool = False
     keep_going: bool = False
-    pull: bool = False
-    no_commit: bool = False
-    experiment: str | None = None
-    """Keep the result of a run that ends well as a DVC experiment of this name."""
     dry: bool = False
     """Plan only."""
     stop: threading.Event = field(default_factory=threading.Event)
     """Set it (Ctrl-C, a cancelled flow): nothing more starts, what runs is ended, what finished stays."""
-
-    def selection(self) -> Selection:
-        """The part that DVC decides."""
-        return Selection(
-            targets=self.targets,
-            single_item=self.single_item,
-            downstream=self.downstream,
-            all_pipelines=self.all_pipelines,
-            force=self.force,
-            pull=self.pull,
-            no_commit=self.no_commit,
-            experiment=self.experiment,
-        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -119,7 +97,7 @@ def collector_paused() -> Iterator[None]:
 
 def make_plan(options: RunOptions) -> Plan:
     """What a run with these options would do. Takes no lock of DVC's; works while a run goes on."""
-    with collector_paused(), contextlib.closing(Workspace(options.repo, options.selection())) as workspace:
+    with collector_paused(), contextlib.closing(Workspace(options.repo, options)) as workspace:
         nodes = workspace.load()
         history = History(workspace.root / STATE_FOLDER)
         with contextlib.chdir(workspace.root):
@@ -153,7 +131,7 @@ def run_pipeline(
     While it runs the process's current directory is the repository's root.
     """
     started = time.monotonic()
-    with contextlib.closing(Workspace(options.repo, options.selection())) as workspace:
+    with contextlib.closing(Workspace(options.repo, options)) as workspace:
         with collector_paused():
             nodes = workspace.load()
         run = _Run(options, workspace, nodes, execute, observe)

@@ -6,17 +6,18 @@ import signal
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
 
 from flows import cli, server
 from tests.flows.processes import alive
 from tests.flows.repositories import git, make
 from tests.flows.shapes import Shape
+
+OneLine = Callable[[list[str], str], None]
 
 DVC_YAML = """
 stages:
@@ -186,31 +187,38 @@ TWO = "stages:\n  a: {cmd: echo, deps: [%s], outs: [%s]}\n  b: {cmd: echo, deps:
     ],
 )
 def test_an_odd_repository_is_one_line(
-    tmp_path: Path, dvc_yaml: str | None, words: list[str], said: str
+    tmp_path: Path, dvc_yaml: str | None, words: list[str], said: str, is_one_line: OneLine
 ) -> None:
     root = make(tmp_path / "r", Shape("odd", {} if dvc_yaml is None else {"dvc.yaml": dvc_yaml}), tmp_path)
     is_one_line(["run", "--repo", str(root), *words], said)
 
 
 @pytest.mark.parametrize("folder", ["none", "missing", "dvc.lock"])
-def test_a_folder_without_a_repository_is_one_line(tmp_path: Path, folder: str) -> None:
+def test_a_folder_without_a_repository_is_one_line(tmp_path: Path, folder: str, is_one_line: OneLine) -> None:
     (tmp_path / "none").mkdir()
     (tmp_path / "dvc.lock").touch()
     is_one_line(["run", "--repo", str(tmp_path / folder)], str(tmp_path / folder))
 
 
-def test_a_bad_name_for_an_experiment_is_one_line(tmp_path: Path) -> None:
+def test_a_bad_name_for_an_experiment_is_one_line(tmp_path: Path, is_one_line: OneLine) -> None:
     root = make(tmp_path / "r", Shape("named", {"dvc.yaml": ONE}), tmp_path)
     is_one_line(["run", "--repo", str(root), "--experiment", "a b"], "--experiment: Invalid exp name a b")
     assert not (root / "a.txt").exists()
 
 
-def is_one_line(words: list[str], said: str) -> None:
-    done = CliRunner().invoke(cli.app, words)
-    assert (done.exit_code, done.stdout) == (2, "")
-    assert done.stderr.startswith("error: ")
-    assert said in done.stderr
-    assert done.stderr.count("\n") == 1
+@pytest.fixture
+def is_one_line(capsys: pytest.CaptureFixture[str]) -> OneLine:
+    """Whether the command ends with code 2 and one line that holds what it should say."""
+
+    def check(words: list[str], said: str) -> None:
+        assert cli.run_command(words) == 2
+        out, err = capsys.readouterr()
+        assert out == ""
+        assert err.startswith("error: ")
+        assert said in err
+        assert err.count("\n") == 1
+
+    return check
 
 
 def test_the_plan_as_json_starts_no_server(root: Path) -> None:
@@ -227,7 +235,13 @@ def test_a_dry_run_says_what_would_run_and_runs_nothing(root: Path) -> None:
     assert not (root / "out.txt").exists()
 
 
-def test_a_wrong_option_is_exit_code_2(root: Path) -> None:
-    done = darkroom(root, "run", "--nonsense")
-    assert done.returncode == 2
-    assert "No such option: --nonsense" in done.stderr
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["run", "--nonsense"], "No such option '--nonsense'"),
+        (["nonsense"], "No such command 'nonsense'"),
+        (["run", "--jobs", "0"], "'--jobs' / '-j': 0 is not in the range x>=1"),
+    ],
+)
+def test_a_wrong_word_is_one_line(words: list[str], said: str, is_one_line: OneLine) -> None:
+    is_one_line(words, said)

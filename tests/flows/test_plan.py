@@ -10,7 +10,6 @@ from pathlib import Path
 
 import jsonschema
 import pytest
-from typer.testing import CliRunner
 
 from flows import cli
 from flows.events import Event, StageLine
@@ -107,14 +106,17 @@ def test_the_contract_and_the_times(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["foreach", "kinds"])
-def test_what_is_printed_is_valid_by_the_schema_in_the_docs(tmp_path: Path, name: str) -> None:
+def test_what_is_printed_is_valid_by_the_schema_in_the_docs(
+    tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     shape = next(shape for shape in SHAPES if shape.name == name)
     root = make(tmp_path / "r", shape, tmp_path)
     words = ["plan", "--json", "--repo", str(root)]
     schema = json.loads((Path(__file__).parents[2] / "docs/plan.schema.json").read_text())
     validator = jsonschema.Draft202012Validator(schema)
     for _ in range(2):
-        plan = json.loads(CliRunner().invoke(cli.app, words).stdout)
+        cli.run_command(words)
+        plan = json.loads(capsys.readouterr().out)
         assert plan["stages"]
         assert list(validator.iter_errors(plan)) == []
         run_pipeline(RunOptions(repo=root))
