@@ -1,7 +1,7 @@
 """What a stage says about itself under `meta:` in dvc.yaml, and what the host has to give.
 
     meta:
-      resources: {cpu: 2, memory: 4GB, gpu: 1, gpu_memory: 8GB}
+      resources: {cpu: 2, memory: 4GB, gpu: 1, gpu_memory: 8GB, gpu_required: true}
       priority: 10      # higher starts first among those that could start
       timeout: 2h       # seconds, or a number with s, m, h or d
       retries: 2        # after a kill or an out-of-memory, never after the stage's own error
@@ -14,8 +14,8 @@ from __future__ import annotations
 import difflib
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import psutil
@@ -47,8 +47,11 @@ class Resources:
     memory: int | None = None
     """Bytes."""
     gpu: int = 0
+    """Devices; on a host that has none the stage runs on the CPU."""
     gpu_memory: int | None = None
     """Bytes on each device; None: the whole device."""
+    gpu_required: bool = False
+    """Never on the CPU."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +87,11 @@ def _resources(value: Any, at: str) -> Resources:
             near = _nearest(str(key), _RESOURCES)
             mend = f"did you mean '{near}'?" if near else f"known are {', '.join(_RESOURCES)}"
             raise MetaError(f"{at}.{key}: unknown key; {mend}")
-    return Resources(**{key: _RESOURCES[key](entry, f"{at}.{key}") for key, entry in value.items()})
+    resources = Resources(**{key: _RESOURCES[key](entry, f"{at}.{key}") for key, entry in value.items()})
+    for key in ("gpu_memory", "gpu_required"):
+        if getattr(resources, key) and not resources.gpu:
+            raise MetaError(f"{at}.{key}: says nothing without a number of devices; add gpu: 1")
+    return resources
 
 
 def _nearest(key: str, known: Mapping[str, Any]) -> str | None:
@@ -102,7 +109,14 @@ def _whole(least: int | None) -> Callable[[Any, str], int]:
     return parse
 
 
-def _bytes(value: Any, at: str) -> int:
+def _flag(value: Any, at: str) -> bool:
+    if not isinstance(value, bool):
+        raise MetaError(f"{at}: {value!r} is neither true nor false")
+    return value
+
+
+def parse_bytes(value: Any, at: str) -> int:
+    """The bytes of `8GB`, `8 GiB`, `500MB` or a number. Raises MetaError, which begins with `at`."""
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*", str(value))
     if isinstance(value, bool) or match is None or match[2].upper() not in _UNITS or float(match[1]) <= 0:
         raise MetaError(f"{at}: {value!r} is not a size; write it as 500MB, 8GB or 8GiB")
@@ -118,9 +132,10 @@ def _seconds(value: Any, at: str) -> float:
 
 _RESOURCES: dict[str, Callable[[Any, str], Any]] = {
     "cpu": _whole(1),
-    "memory": _bytes,
+    "memory": parse_bytes,
     "gpu": _whole(0),
-    "gpu_memory": _bytes,
+    "gpu_memory": parse_bytes,
+    "gpu_required": _flag,
 }
 _META: dict[str, Callable[[Any, str], Any]] = {
     "resources": _resources,
@@ -136,41 +151,103 @@ class Lease:
 
     resources: Resources
     env: Mapping[str, str] = field(default_factory=dict)
+    devices: tuple[str, ...] = ()
+    """The names of the GPUs that are held."""
+    descriptors: tuple[int, ...] = ()
+    """Open files whose locks hold the GPUs: every process of the stage inherits them, the last one to end
+    frees the GPUs."""
 
 
 class Pool(Protocol):
     """What can be held by the stages that run at once."""
 
-    def take(self, resources: Resources) -> Lease | None:
-        """Hold the resources, or None where they are not free now."""
+    def take(self, resources: Resources, stage: str = "") -> Lease | None:
+        """Hold the resources for the stage, or None where they are not free now."""
 
     def give(self, lease: Lease) -> None:
         """Free what was held."""
 
+    def waits(self, heads: Sequence[tuple[Resources, str]]) -> None:
+        """What could not be taken just now and is waited for, the most urgent first, each with its stage."""
 
-class HostPool:
-    """A host's job slots, CPU cores and memory. A stage that asks for more cores than there are gets all."""
 
-    def __init__(self, jobs: int, cpus: int, memory: int, threads: int) -> None:
-        self._jobs, self._cpus, self._memory = jobs, cpus, memory
-        self._all_cpus, self._threads = cpus, threads
+class Devices(Protocol):
+    """The GPUs that stages can hold."""
 
-    def take(self, resources: Resources) -> Lease | None:
-        """A slot, and the cores and the memory that were asked for; nothing asked for, nothing counted."""
-        cpu, memory = min(resources.cpu or 0, self._all_cpus), resources.memory or 0
-        if self._jobs < 1 or cpu > self._cpus or memory > self._memory:
-            return None
-        self._count(-1, cpu, memory)
-        return Lease(resources, thread_env(cpu or self._threads))
+    def take(self, resources: Resources, stage: str) -> Lease | None:
+        """Hold the GPUs that were asked for, all at once, or None where they are not free now."""
 
     def give(self, lease: Lease) -> None:
-        """Free the slot, the cores and the memory."""
-        self._count(1, min(lease.resources.cpu or 0, self._all_cpus), lease.resources.memory or 0)
+        """Free them."""
 
-    def _count(self, sign: int, cpu: int, memory: int) -> None:
+    def waits(self, resources: Resources | None, stage: str) -> None:
+        """Queue for what could not be taken; None: nothing is waited for any more."""
+
+    def close(self) -> None:
+        """Free all that is held, leave the queue."""
+
+
+class NoDevices:
+    """A host without a GPU: stages that ask for one run on the CPU."""
+
+    def take(self, resources: Resources, stage: str) -> Lease | None:  # noqa: ARG002
+        """Nothing is held."""
+        return Lease(resources)
+
+    def give(self, lease: Lease) -> None:
+        """Nothing was held."""
+
+    def waits(self, resources: Resources | None, stage: str) -> None:
+        """Nothing to wait for."""
+
+    def close(self) -> None:
+        """Nothing to free."""
+
+
+class HostPool:
+    """A host's job slots, CPU cores, memory and GPUs. Who asks for more cores than there are gets all."""
+
+    def __init__(
+        self, jobs: int, cpus: int, memory: int, threads: int, devices: Devices | None = None
+    ) -> None:
+        self._jobs, self._cpus, self._memory = jobs, cpus, memory
+        self._all_cpus, self._threads = cpus, threads
+        self._devices = devices or NoDevices()
+
+    def take(self, resources: Resources, stage: str = "") -> Lease | None:
+        """A slot, and what else was asked for; nothing asked for, nothing counted."""
+        if not self._has(resources):
+            return None
+        held = self._devices.take(resources, stage) if resources.gpu else Lease(resources)
+        if held is None:
+            return None
+        self._count(-1, resources)
+        threads = thread_env(min(resources.cpu or 0, self._all_cpus) or self._threads)
+        return replace(held, env={**threads, **held.env})
+
+    def give(self, lease: Lease) -> None:
+        """Free the slot and what else was held."""
+        self._devices.give(lease)
+        self._count(1, lease.resources)
+
+    def waits(self, heads: Sequence[tuple[Resources, str]]) -> None:
+        """Queue on the host for the most urgent stage that lacks nothing but a GPU."""
+        lacking = (head for head in heads if head[0].gpu and self._has(head[0]))
+        self._devices.waits(*next(lacking, (None, "")))
+
+    def close(self) -> None:
+        """Free the GPUs, whatever was given back."""
+        self._devices.close()
+
+    def _has(self, resources: Resources) -> bool:
+        """Whether there is enough of everything but GPUs."""
+        cpu = min(resources.cpu or 0, self._all_cpus)
+        return self._jobs >= 1 and cpu <= self._cpus and (resources.memory or 0) <= self._memory
+
+    def _count(self, sign: int, resources: Resources) -> None:
         self._jobs += sign
-        self._cpus += sign * cpu
-        self._memory += sign * memory
+        self._cpus += sign * min(resources.cpu or 0, self._all_cpus)
+        self._memory += sign * (resources.memory or 0)
 
 
 def thread_env(threads: int) -> dict[str, str]:

@@ -247,6 +247,7 @@ class _Run:
             commands=begun.commands,
             cwd=begun.cwd,
             env={**begun.env, **lease.env},
+            descriptors=lease.descriptors,
             reasons=begun.reasons,
             needs=node.needs,
             meta=node.meta,

@@ -13,6 +13,7 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from operator import itemgetter
 from threading import Event
 from typing import Protocol
 
@@ -23,6 +24,9 @@ from flows.stage_process import StageJob, StageResult
 
 _LOOK_SECONDS = 0.2
 _BUSY_SECONDS = 1.0
+
+Rank = tuple[int, float, int, str]
+"""Less is more urgent; the last is the stage's name."""
 
 
 class Busy(Exception):  # noqa: N818  (not an error: ask again later)
@@ -104,7 +108,7 @@ class Scheduler:
             for other in (*node.needs, *node.after):
                 self._followers[other].append(node.name)
         # One heap for each kind of request: what does not fit keeps nobody waiting who asks for less.
-        self._ready: dict[Resources, list[tuple[int, float, int, str]]] = defaultdict(list)
+        self._ready: dict[Resources, list[Rank]] = defaultdict(list)
         self._peeked: set[str] = set()
         self._busy: list[str] = []
         for name, count in self._waiting_for.items():
@@ -118,6 +122,7 @@ class Scheduler:
                 while self._collect() or self._start():
                     pass
             if self._open:
+                self._pool.waits([(kind, name) for (*_, name), kind in self._heads()])
                 self._wait()
 
     def _wait(self) -> None:
@@ -147,18 +152,21 @@ class Scheduler:
 
     def _start(self) -> bool:
         """Look at the most urgent stage whose resources are free. False: there is none."""
-        heads = sorted((heap[0], kind) for kind, heap in self._ready.items() if heap)
-        for (*_, name), kind in heads:
-            if lease := self._pool.take(kind):
+        for (*_, name), kind in self._heads():
+            if lease := self._pool.take(kind, name):
                 self._pop(kind)
-                if name in self._open:
-                    self._begin(name, lease)
-                else:
-                    self._pool.give(lease)
+                self._begin(name, lease)
                 return True
             if kind != Resources() and name not in self._peeked and self._peek(name, kind):
                 return True
         return False
+
+    def _heads(self) -> list[tuple[Rank, Resources]]:
+        """Of each kind of request the first stage, the most urgent of them first."""
+        for heap in self._ready.values():
+            while heap and heap[0][-1] not in self._open:
+                heapq.heappop(heap)
+        return sorted(((heap[0], kind) for kind, heap in self._ready.items() if heap), key=itemgetter(0))
 
     def _begin(self, name: str, lease: Lease) -> None:
         try:

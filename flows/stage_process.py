@@ -63,6 +63,8 @@ class StageJob:
     cwd: Path
     env: Mapping[str, str]
     """The whole environment: DVC_ROOT, DVC_STAGE, the thread variables, leases."""
+    descriptors: tuple[int, ...] = ()
+    """Open files that every process of the stage inherits: the leases' locks live as long as any of them."""
     reasons: tuple[str, ...] = ()
     needs: tuple[str, ...] = ()
     meta: StageMeta = field(default_factory=StageMeta)
@@ -118,7 +120,7 @@ def execute(job: StageJob) -> StageResult:
     ending, code = Ending.OK, 0
     with contextlib.ExitStack() as stack:
         output = _Output(job, stack)
-        group = stack.enter_context(_process_group())
+        group = stack.enter_context(_process_group(job.descriptors))
         for command in job.commands:
             ending, code = _run_command(command, job, group, output, deadline)
             if ending is not Ending.OK:
@@ -129,7 +131,7 @@ def execute(job: StageJob) -> StageResult:
 
 
 @contextlib.contextmanager
-def _process_group() -> Iterator[int]:
+def _process_group(descriptors: tuple[int, ...]) -> Iterator[int]:
     """A new process group under a guard; on leaving every process in it is killed."""
     read_end, write_end = os.pipe()
     try:
@@ -138,6 +140,7 @@ def _process_group() -> Iterator[int]:
             stdin=read_end,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
+            pass_fds=descriptors,
             process_group=0,
         )
         try:
@@ -185,6 +188,7 @@ def _run_command(
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
+        pass_fds=job.descriptors,
         process_group=group,
     )
     assert process.stdout is not None

@@ -29,14 +29,29 @@ def test_meta_of_others_says_nothing(meta: Any) -> None:
     ("meta", "error"),
     [
         ({"resources": {"cpus": 1}}, "resources.cpus: unknown key; did you mean 'cpu'?"),
-        ({"resources": {"disk": 1}}, "resources.disk: unknown key; known are cpu, memory, gpu, gpu_memory"),
+        (
+            {"resources": {"disk": 1}},
+            "resources.disk: unknown key; known are cpu, memory, gpu, gpu_memory, gpu_required",
+        ),
         ({"resource": {"cpu": 1}}, "resource: unknown key; did you mean 'resources'?"),
-        ({"resources": [1]}, "resources: must be a mapping of cpu, memory, gpu, gpu_memory"),
+        ({"resources": [1]}, "resources: must be a mapping of cpu, memory, gpu, gpu_memory, gpu_required"),
         ({"resources": {"cpu": 0}}, "resources.cpu: 0 is not a whole number from 1 on"),
         ({"resources": {"cpu": True}}, "resources.cpu: True is not a whole number from 1 on"),
         (
             {"resources": {"memory": "4XB"}},
             "resources.memory: '4XB' is not a size; write it as 500MB, 8GB or 8GiB",
+        ),
+        (
+            {"resources": {"gpu_memory": "8GB"}},
+            "resources.gpu_memory: says nothing without a number of devices; add gpu: 1",
+        ),
+        (
+            {"resources": {"gpu": 0, "gpu_required": True}},
+            "resources.gpu_required: says nothing without a number of devices; add gpu: 1",
+        ),
+        (
+            {"resources": {"gpu": 1, "gpu_required": "yes"}},
+            "resources.gpu_required: 'yes' is neither true nor false",
         ),
         ({"timeout": "soon"}, "timeout: 'soon' is not a time; write it as 90 (seconds), 15m, 2h or 1d"),
         ({"priority": "high"}, "priority: 'high' is not a whole number"),
