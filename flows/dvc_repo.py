@@ -19,6 +19,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -210,9 +211,12 @@ class Workspace:
     def restorable(self, name: str, products: Mapping[str, str]) -> Mapping[str, str] | None:
         """The products that the run-cache holds for a stage, given the hashes of deps that will change first.
 
-        Both are hashes by path. None: there is nothing to restore. Works on a copy of the stage.
+        Both are hashes by path. With --pull the remote counts, too, and so does data that is missing alone.
+        None: there is nothing to restore. Works on a copy of the stage.
         """
         stage = copy.copy(self._stages[name])
+        if self._selection.pull and _only_missing(stage, products) and self._is_there(stage):
+            return {out.fs_path: out.hash_info.value for out in stage.outs}
         unchanged = not stage.changed_stage() and all(out.hash_info for out in stage.outs)
         recorded = [dep.hash_info for dep in stage.deps]
         stage.deps = [copy.copy(dep) for dep in stage.deps]
@@ -220,14 +224,28 @@ class Workspace:
             for dep in stage.deps:
                 if dep.fs_path in products:
                     dep.hash_info, dep.meta = HashInfo(dep.hash_name, products[dep.fs_path]), Meta()
+                    # not of what lies there now, if anything
+                    dep.get_hash = partial(getattr, dep, "hash_info")
                 else:
                     dep.save()
             cache = self._cached(stage, unchanged and recorded == [dep.hash_info for dep in stage.deps])
         except DvcException:
             return None
-        if cache is None or not cache.outs_cached():
+        if cache is None or not self._is_there(cache):
             return None
         return {out.fs_path: out.hash_info.value for out in cache.outs}
+
+    def _is_there(self, stage: Any) -> bool:
+        """Whether the cache, with --pull or else the remote, holds all outs of a stage."""
+        if stage.outs_cached():
+            return True
+        if not self._selection.pull:
+            return False
+        try:
+            objects = {item for items in stage.get_used_objs().values() for item in items}
+            return bool(objects) and not self._repo.cloud.status(objects).missing
+        except DvcException:  # no remote, or one that cannot be reached
+            return False
 
     def _cached(self, stage: Any, unchanged: bool) -> Any:
         """The stage as the run-cache, or dvc.lock itself, has it."""
@@ -294,7 +312,7 @@ class Workspace:
             stage.checkout()
         except CheckoutError:
             return None
-        return Settled(Outcome.SKIPPED, ("missing data pulled",))
+        return Settled(Outcome.RESTORED, ("missing data pulled",))
 
     def _restored(self, stage: Any) -> bool:
         pull = self._selection.pull
@@ -490,6 +508,16 @@ def _state_of_dep(dep: Any, outs: Any, earlier: set[Any]) -> Made:
     names = dict.fromkeys(_name(out.stage) for out in makers if out.stage in earlier)
     recorded = dep.hash_info.value if dep.hash_info and isinstance(dep.hash_info.value, str) else None
     return Made(dep.fs_path, recorded, tuple(_dep_reasons(dep)), tuple(names))
+
+
+def _only_missing(stage: Any, products: Mapping[str, str]) -> bool:
+    """Whether nothing of a stage has changed but that data of it is not there, or comes from `products`."""
+    if stage.is_callback or stage.always_changed or (stage.cmd and stage.changed_stage()):
+        return False
+    deps = [dep for dep in stage.deps if products.get(dep.fs_path) != dep.hash_info.value]
+    return all(out.hash_info for out in stage.outs) and all(
+        state in ("deleted", "not in cache") for item in (*deps, *stage.outs) for state in item.status().values()
+    )
 
 
 def _save_deps_there(stage: Any) -> None:

@@ -14,7 +14,7 @@ class Outcome(StrEnum):
     """How a stage ended. `well` outcomes let what depends on the stage go on."""
 
     RAN = "ran"  # its command was executed, or an edited .dvc file was committed again
-    RESTORED = "restored"  # its outs came from the run-cache
+    RESTORED = "restored"  # its outs came from the run-cache, or with --pull from the remote
     SKIPPED = "skipped"  # up to date
     FROZEN = "frozen"  # frozen: its deps are not looked at, its outs verified
     FAILED = "failed"

@@ -53,7 +53,7 @@ class State:
 
 
 Restorable = Callable[[str, Mapping[str, str]], Mapping[str, str] | None]
-"""A stage's products in the run-cache (hash by path), given the hashes of deps that are restored first."""
+"""A stage's products where they can be restored (hash by path), given the hashes of deps restored first."""
 
 
 class Action(StrEnum):
@@ -61,7 +61,7 @@ class Action(StrEnum):
 
     RUN = "run"
     MAY_RUN = "may-run"  # depends on what an upstream will produce
-    RESTORE = "restore"  # from the run-cache
+    RESTORE = "restore"  # from the run-cache, or with --pull from the remote
     SKIP = "skip"
     FROZEN = "frozen"
 
@@ -133,9 +133,7 @@ class _Decisions:
         if state.forced and not state.data:
             self._unknown.add(state.name)
             return Action.RUN, reasons or ("forced",)
-        if state.data:
-            return (Action.RUN, reasons) if reasons else (Action.SKIP, ())
-        if not reasons and not doubts:
+        if not reasons and (state.data or not doubts):
             return Action.SKIP, ()
         if (
             not doubts
@@ -144,6 +142,8 @@ class _Decisions:
         ):
             self._products[state.name] = products
             return Action.RESTORE, reasons
+        if state.data:
+            return Action.RUN, reasons
         self._unknown.add(state.name)
         return (Action.RUN, reasons) if reasons else (Action.MAY_RUN, tuple(doubts))
 

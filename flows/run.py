@@ -96,9 +96,15 @@ def collector_paused() -> Iterator[None]:
 
 
 def make_plan(options: RunOptions) -> Plan:
-    """What a run with these options would do. Takes no lock of DVC's; works while a run goes on."""
+    """What a run with these options would do. Works while a run goes on.
+
+    Takes no lock of DVC's, but with `pull` while it brings the remote's run-cache.
+    """
     with collector_paused(), contextlib.closing(Workspace(options.repo, options)) as workspace:
         nodes = workspace.load()
+        if options.pull:
+            with workspace.locked():
+                workspace.pull_run_cache()
         history = History(workspace.root / STATE_FOLDER)
         with contextlib.chdir(workspace.root):
             return _plan(workspace, nodes, history.seconds(), _host_pool(nodes, options))

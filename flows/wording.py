@@ -53,7 +53,7 @@ OUTCOME_WORDS = {  # in the order in which a headline counts them
     Outcome.CANCELLED: "stopped",
     Outcome.BLOCKED: "not started",
     Outcome.RAN: "ran",
-    Outcome.RESTORED: "restored from the run-cache",
+    Outcome.RESTORED: "restored from the cache",
     Outcome.SKIPPED: "up to date",
     Outcome.FROZEN: "frozen",
 }

@@ -12,7 +12,7 @@ import jsonschema
 import pytest
 
 from flows import cli
-from flows.events import Event, StageLine
+from flows.events import Event, Outcome, StageLine
 from flows.plan import Action, Made, State, decide
 from flows.run import RunOptions, make_plan, run_pipeline
 from tests.flows.repositories import contents, make, put
@@ -74,6 +74,18 @@ def test_actions_and_reasons_as_files_and_params_change(tmp_path: Path) -> None:
     }
     assert said(root, targets=("evaluate",)).keys() == {"prepare", "train", "evaluate"}
     assert said(root, force=True)["evaluate"] == ("run", ("forced",))
+
+
+def test_a_chain_whose_files_are_gone_is_restored_to_a_former_state(tmp_path: Path) -> None:
+    root = make(tmp_path / "r", Shape("chain", {"dvc.yaml": CHAIN, "in.txt": "1\n"}), tmp_path)
+    run_pipeline(RunOptions(repo=root))
+    put(root, {"in.txt": "22\n"}, tmp_path)
+    run_pipeline(RunOptions(repo=root))
+    put(root, {"in.txt": "1\n", "a.txt": None, "b.txt": None}, tmp_path)
+    planned = {name: action for name, (action, _) in said(root).items()}
+    assert set(planned.values()) == {"restore"}
+    outcomes = run_pipeline(RunOptions(repo=root)).outcomes()
+    assert outcomes == dict.fromkeys(planned, Outcome.RESTORED)
 
 
 def test_a_frozen_stage_cuts_what_comes_before(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from dvc.repo import Repo
 
 from flows.errors import MetaError, RepoError, UsageError
 from flows.events import Event, Outcome, RunFinished, RunStarted, StageFinished, StageLine, StageStarted
-from flows.run import RunOptions, RunReport, run_pipeline
+from flows.run import RunOptions, RunReport, make_plan, run_pipeline
 from tests.flows.repositories import contents, files, git, make, put, serial_repro
 from tests.flows.shapes import CHAIN, SHAPES, Shape
 
@@ -391,6 +391,23 @@ def test_a_dep_that_nobody_made_yet_is_one_line_with_its_mend(tmp_path: Path) ->
     assert not (root / "dvc.lock").exists()
 
 
+def with_remote(root: Path, remote: Path) -> None:
+    with contextlib.closing(Repo(str(root))) as repo, repo.config.edit("repo") as config:
+        config["remote"]["kept"] = {"url": str(remote)}
+        config["core"]["remote"] = "kept"
+    git(root, "commit", "-am", "remote")
+
+
+def planned(root: Path, **options: Any) -> dict[str, str]:
+    plan = make_plan(RunOptions(repo=root, **options))
+    return {stage.name: stage.action.value for stage in plan.stages}
+
+
+def push(root: Path) -> None:
+    with contextlib.chdir(root), contextlib.closing(Repo(str(root))) as repo:
+        repo.push(run_cache=True)
+
+
 def test_pull_fetches_the_remotes_run_cache_instead_of_running(tmp_path: Path) -> None:
     outside = tmp_path / "executed"
     commands = {
@@ -403,19 +420,46 @@ def test_pull_fetches_the_remotes_run_cache_instead_of_running(tmp_path: Path) -
     }
     shape = Shape("pull", {"dvc.yaml": json.dumps({"stages": stages}), "in.txt": "1\n"})
     origin = make(tmp_path / "origin", shape, tmp_path)
-    with contextlib.closing(Repo(str(origin))) as repo, repo.config.edit("repo") as config:
-        config["remote"]["kept"] = {"url": str(tmp_path / "remote")}
-        config["core"]["remote"] = "kept"
-    git(origin, "commit", "-am", "remote")
+    with_remote(origin, tmp_path / "remote")
     for name in ("serial", "parallel"):
         git(tmp_path, "clone", str(origin), name)
     serial_repro(origin)
-    with contextlib.chdir(origin), contextlib.closing(Repo(str(origin))) as repo:
-        repo.push(run_cache=True)
+    push(origin)
     executed = outside.read_text()
+    assert planned(tmp_path / "parallel") == {"first": "run", "after": "run"}
+    assert planned(tmp_path / "parallel", pull=True) == {"first": "restore", "after": "restore"}
 
     report = run_pipeline(RunOptions(repo=tmp_path / "parallel", pull=True))
     assert report.outcomes() == {"first": Outcome.RESTORED, "after": Outcome.RESTORED}
     assert outside.read_text() == executed
     serial_repro(tmp_path / "serial", pull=True)
     assert contents(tmp_path / "parallel") == contents(tmp_path / "serial")
+
+
+def test_pull_fetches_what_is_missing_alone_and_the_plan_foresees_it(tmp_path: Path) -> None:
+    stages = {
+        "first": {"cmd": "cp raw.txt first.txt", "deps": ["raw.txt"], "outs": ["first.txt"]},
+        "folder": {"cmd": "mkdir d; cp first.txt d/", "deps": ["first.txt"], "outs": ["d"]},
+        "unpushed": {"cmd": "cp in.txt own.txt", "deps": ["in.txt"], "outs": [{"own.txt": {"push": False}}]},
+    }
+    files = {"dvc.yaml": json.dumps({"stages": stages}), "in.txt": "1\n"}
+    origin = make(tmp_path / "origin", Shape("missing", files), tmp_path)
+    (origin / "raw.txt").write_text("raw\n")
+    with contextlib.chdir(origin), contextlib.closing(Repo(str(origin))) as repo:
+        repo.add("raw.txt")
+    serial_repro(origin)
+    git(origin, "add", "-A")
+    with_remote(origin, tmp_path / "remote")
+    push(origin)
+    for name in ("serial", "parallel"):
+        git(tmp_path, "clone", str(origin), name)
+
+    parallel = tmp_path / "parallel"
+    foreseen = planned(parallel, pull=True)
+    assert foreseen == dict.fromkeys(["raw.txt.dvc", "first", "folder"], "restore") | {"unpushed": "run"}
+    outcomes = run_pipeline(RunOptions(repo=parallel, pull=True)).outcomes()
+    assert outcomes.pop("unpushed") is Outcome.RAN
+    assert set(outcomes.values()) == {Outcome.RESTORED}
+    serial_repro(tmp_path / "serial", pull=True)
+    assert contents(parallel) == contents(tmp_path / "serial")
+    assert planned(parallel, pull=True) == dict.fromkeys(foreseen, "skip")
