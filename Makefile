@@ -11,7 +11,7 @@ export DVC_NO_ANALYTICS := 1
 export NO_ALBUMENTATIONS_UPDATE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-quick check format data lock ui clean
+.PHONY: help run test test-quick faults reproduce check format data lock ui clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,6 +27,12 @@ test: $(READY) ## every test
 
 test-quick: $(READY) ## the tests that take seconds
 	@python -m pytest -q -m "not slow"
+
+faults: $(READY) ## 200 runs hit by random kills, at most 20 minutes (FLAGS="--rounds 400 --minutes 40")
+	@python -m tests.faults --out benchmarks/results/faults.md $(FLAGS)
+
+reproduce: data ## two fresh clones, one by `dvc repro`, one killed and run again: the same bytes (FLAGS="--quick")
+	@python -m benchmarks.reproduce --raw data/raw/fashion-mnist --out benchmarks/results/reproduce.md $(FLAGS)
 
 check: $(READY) ## lint, format, types, layers
 	@ruff check .

@@ -1,0 +1,81 @@
+"""Random SIGKILL, SIGTERM and SIGINT over all processes and moments of runs of a real DVC repository.
+
+    python -m tests.faults [--rounds 200] [--minutes 20] [--seed N] [--life N] [--out PAGE]
+
+A life whose end or way was not as it must be is kept, with its seed, and the exit code is 1.
+"""
+
+import contextlib
+import shutil
+import sys
+import tempfile
+import time
+from pathlib import Path
+from random import SystemRandom
+from typing import Annotated
+
+import typer
+
+from flows.server import temporary_server
+from tests.faults.campaign import TOOLS, Campaign, Life
+from tests.faults.report import page
+from tests.faults.repository import make_starts
+
+SAID = 5  # findings of a life; one cause has many
+
+
+def main(
+    rounds: Annotated[int, typer.Option(help="Runs that are hit by one signal or more.")] = 200,
+    minutes: Annotated[float, typer.Option(help="No round begins later.")] = 19.0,
+    seed: Annotated[int | None, typer.Option(help="A random one if not given; printed.")] = None,
+    life: Annotated[int | None, typer.Option(help="This one alone, to see it again.")] = None,
+    tool: Annotated[str, typer.Option(help=f"What runs the pipelines: {', '.join(TOOLS)}.")] = "darkroom",
+    out: Path | None = None,
+) -> None:
+    """Run the campaign, print its page, and write it if `--out` names a file."""
+    begun = time.monotonic()
+    seed = SystemRandom().randrange(10**6) if seed is None else seed
+    folder = Path(tempfile.mkdtemp(prefix="darkroom-faults-"))
+    print(f"seed {seed}, in {folder}", flush=True)
+    with contextlib.ExitStack() as stack:
+        starts = make_starts(folder)
+        url = stack.enter_context(temporary_server(folder / "prefect")) if tool == "darkroom" else None
+        campaign = Campaign(
+            seed=seed,
+            rounds=rounds if life is None else 1,
+            deadline=begun + minutes * 60,
+            folder=folder,
+            starts=starts,
+            prefect_url=url,
+            tool=tool,
+            at_once=2 if life is None else 1,
+            first_life=life or 1,
+        )
+        lives = campaign.run(_say)
+    text = page(campaign, lives, time.monotonic() - begun)
+    print(text)
+    if out:
+        out.write_text(text)
+    _end(campaign, lives)
+
+
+def _say(life: Life) -> None:
+    print(f"life {life.number}: {life.rounds} rounds, {len(life.shots)} signals", flush=True)
+    for finding in life.findings[:SAID]:
+        print(f"  {finding.kind}: {finding.what}", flush=True)
+    if life.kept:
+        print(f"  {len(life.findings)} findings: {life.kept}/findings.txt", flush=True)
+
+
+def _end(campaign: Campaign, lives: list[Life]) -> None:
+    if any(life.findings for life in lives):
+        print(f"kept: {campaign.folder}; a life again: --seed {campaign.seed} --life N")
+        sys.exit(1)
+    shutil.rmtree(campaign.folder)
+    if campaign.disturbed < campaign.rounds:
+        print(f"{campaign.disturbed} of {campaign.rounds} rounds in the time given")
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,292 @@
+"""Lives of repositories: started, hit by signals at random moments, started again, until all is done.
+
+A life is decided by the campaign's seed and its own number, as far as chance is ours: which start, how many
+rounds, when, at what and with which signal. What a process happens to be doing then is not.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+from random import Random
+
+from tests.faults import checks, processes
+from tests.faults.checks import Finding
+from tests.faults.repository import BIN, Start, environment, new_life, read_lock
+
+TOOLS = {
+    "darkroom": [str(BIN / "darkroom"), "run", "--jobs", "3"],
+    "dvc": [str(BIN / "dvc"), "repro"],  # to see that the checks do find what is there to be found
+}
+GRACE_SECONDS = 20.0
+"""For what outlives the runner: a guard takes milliseconds, Prefect's server two seconds to close."""
+STUCK_SECONDS = 120.0
+LOOK_SECONDS = 0.005
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Shot:
+    """One signal that was sent."""
+
+    target: str
+    signal: str
+    moment: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Moment:
+    """When to shoot: some seconds after the run's start, or after so many lines in its journal."""
+
+    lines: int
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Life:
+    """What became of one repository."""
+
+    number: int
+    start: str
+    rounds: int
+    shots: tuple[Shot, ...]
+    findings: tuple[Finding, ...]
+    seconds: float
+    """Of its last run, which nobody disturbed or nobody hit in time."""
+    counted: Counter[str]
+    """Of the words in the journal, and of runs by how they ended."""
+    kept: Path | None
+    """Its folder, where there is something to be looked at."""
+
+
+@dataclass(kw_only=True, slots=True)
+class Campaign:
+    """What all lives share."""
+
+    seed: int
+    rounds: int
+    deadline: float
+    folder: Path
+    starts: Sequence[Start]
+    prefect_url: str | None
+    tool: str = "darkroom"
+    at_once: int = 2
+    first_life: int = 1
+    own_server_share: float = 0.15
+    """Of the runs: with a temporary server of Prefect's, which is shot at too. It takes seconds to start."""
+    usual_seconds: float = 5.0
+    """Of a run that nobody disturbs; renewed by each life's end."""
+    disturbed: int = 0
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def over(self) -> bool:
+        """Whether no round is to be begun."""
+        return self.disturbed >= self.rounds or time.monotonic() >= self.deadline
+
+    def run(self, on_life: Callable[[Life], None]) -> list[Life]:
+        """Live until there were enough rounds, or no more time."""
+        numbers = count(self.first_life)
+        lives: list[Life] = []
+
+        def live_on() -> None:
+            while not self.over():
+                with self.lock:
+                    number = next(numbers)
+                life = _Living(self, number).live()
+                with self.lock:
+                    lives.append(life)
+                    self.usual_seconds = (self.usual_seconds + life.seconds) / 2
+                    on_life(life)
+
+        with ThreadPoolExecutor(self.at_once) as pool:
+            for future in [pool.submit(live_on) for _ in range(self.at_once)]:
+                future.result()
+        return sorted(lives, key=lambda life: life.number)
+
+
+class _Living:
+    """One life while it goes on."""
+
+    def __init__(self, campaign: Campaign, number: int) -> None:
+        self._campaign, self._number = campaign, number
+        self._rng = Random(f"{campaign.seed} {number}")
+        self._start = self._rng.choice(campaign.starts)
+        self._folder = campaign.folder / f"life-{number:04}"
+        self._root = new_life(self._start, self._folder)
+        self._shots: list[Shot] = []
+        self._findings: list[Finding] = []
+        self._counted: Counter[str] = Counter()
+        self._runs = 0
+        self._rounds = 0
+
+    def live(self) -> Life:
+        """Rounds with signals, then one run without, which must finish the rest; then look at the end."""
+        code, seconds = None, 0.0
+        for _ in range(self._rng.randint(1, 8)):
+            if self._campaign.over() or self._stuck:
+                break
+            if (code := self._run(self._moments())[0]) == 0:
+                break
+        if code != 0 and not self._stuck:
+            code, seconds = self._run(())
+            if code != 0:
+                self._find(checks.UNFINISHED, f"exit code {code}: {self._output().read_text()[-2000:]}")
+        for finding in checks.wrong_end(self._root, self._start):
+            self._find(finding.kind, finding.what)
+        return self._ended(seconds or self._campaign.usual_seconds)
+
+    def _ended(self, seconds: float) -> Life:
+        words = (line.split()[0] for line in self._journal())
+        self._counted.update(word for word in words if word in ("begin", "resume"))
+        if self._findings:
+            told = "".join(f"{finding.kind}: {finding.what}\n" for finding in self._findings)
+            (self._folder / "findings.txt").write_text(told)
+        else:
+            shutil.rmtree(self._folder)
+        return Life(
+            number=self._number,
+            start=self._start.name,
+            rounds=self._rounds,
+            shots=tuple(self._shots),
+            findings=tuple(self._findings),
+            seconds=seconds,
+            counted=self._counted,
+            kept=self._folder if self._findings else None,
+        )
+
+    @property
+    def _stuck(self) -> bool:
+        return any(finding.kind == checks.STUCK for finding in self._findings)
+
+    def _find(self, kind: str, what: str) -> None:
+        self._findings.append(Finding(kind, f"run {self._runs}: {what}"))
+
+    def _moments(self) -> Iterator[Moment]:
+        """One, or a second soon after it."""
+        rng = self._rng
+        if rng.random() < 0.5:
+            yield Moment(lines=0, seconds=rng.uniform(0, self._campaign.usual_seconds * 1.1))
+        else:
+            yield Moment(lines=rng.randint(1, 12), seconds=rng.choice((0, rng.uniform(0, 0.4))))
+        while rng.random() < 0.35:
+            yield Moment(lines=0, seconds=rng.uniform(0, 0.5))
+
+    def _run(self, moments: Sequence[Moment] | Iterator[Moment]) -> tuple[int, float]:
+        """Run once, shooting at these moments; look when it has ended. Its exit code and seconds."""
+        self._runs += 1
+        mark = f"{self._campaign.folder.name}-{self._number}-{self._runs}"
+        before, done = len(self._journal()), self._done()
+        env = self._environment(mark)
+        begun = time.monotonic()
+        with self._output().open("w") as output:
+            runner = subprocess.Popen(
+                TOOLS[self._campaign.tool],
+                cwd=self._root,
+                env=env,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        shots = [shot for moment in moments if (shot := self._shoot(runner, mark, moment, before))]
+        self._remember(shots)
+        code = self._await_end(runner)
+        seconds = time.monotonic() - begun
+        self._look(mark, before, done, env)
+        self._count(code, disturbed=bool(shots))
+        return code, seconds
+
+    def _environment(self, mark: str) -> dict[str, str]:
+        env = environment(self._folder) | {processes.MARK: mark}
+        if self._campaign.prefect_url and self._rng.random() >= self._campaign.own_server_share:
+            env["PREFECT_API_URL"] = self._campaign.prefect_url
+        return env
+
+    def _shoot(self, runner: subprocess.Popen[bytes], mark: str, when: Moment, before: int) -> Shot | None:
+        while len(self._journal()) - before < when.lines:
+            if runner.poll() is not None:
+                return None
+            time.sleep(LOOK_SECONDS)
+        try:
+            runner.wait(when.seconds)
+        except subprocess.TimeoutExpired:
+            moment = self._what_happens(before)
+            if hit := processes.shoot(mark, runner.pid, self._rng):
+                with (self._folder / "shots.txt").open("a") as told:
+                    told.write(f"run {self._runs}: {hit[1]} at {hit[0]}, {moment}\n")
+                return Shot(target=hit[0], signal=hit[1], moment=moment)
+        return None
+
+    def _what_happens(self, before: int) -> str:
+        lines = [line.split() for line in self._journal()[before:]]
+        begun = Counter(line[1] for line in lines if line[0] == "begin")
+        ended = Counter(line[1] for line in lines if line[0] == "end")
+        if not begun:
+            return "before the first stage"
+        if begun - ended:
+            return "while stages work"
+        last = list(self._start.lock_after())[-1]
+        return "after the last stage" if ended[last] else "between stages"
+
+    def _remember(self, shots: Sequence[Shot]) -> None:
+        self._shots += shots
+        if shots:
+            self._rounds += 1
+            with self._campaign.lock:
+                self._campaign.disturbed += 1
+
+    def _await_end(self, runner: subprocess.Popen[bytes]) -> int:
+        try:
+            return runner.wait(STUCK_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._find(checks.STUCK, f"still there after {STUCK_SECONDS:.0f} s")
+            runner.kill()
+            return runner.wait()
+
+    def _look(self, mark: str, before: int, done: set[str], env: dict[str, str]) -> None:
+        """All that must hold after a run."""
+        self._end_orphans(mark)
+        lines = [line.split() for line in self._journal()[before:]]
+        for name in sorted({line[1] for line in lines if line[0] == "begin"} & done):
+            self._find(checks.AGAIN, name)
+        for line in lines:
+            if line[0] == "conflict":
+                self._find(checks.CONFLICT, " ".join(line[1:]))
+        for finding in (*checks.at_rest(self._root, self._start), *checks.unreadable(self._root, env)):
+            self._find(finding.kind, finding.what)
+
+    def _end_orphans(self, mark: str) -> None:
+        deadline = time.monotonic() + GRACE_SECONDS
+        while orphans := processes.of_run(mark):
+            if time.monotonic() >= deadline:
+                for orphan in orphans:
+                    self._find(checks.ORPHAN, f"{orphan}")
+                    orphan.kill()
+                return
+            time.sleep(0.05)
+
+    def _count(self, code: int, *, disturbed: bool) -> None:
+        ended = "undisturbed" if not disturbed else "done all the same" if code == 0 else "ended early"
+        self._counted[ended] += 1
+        if any(line.startswith("Traceback") for line in self._output().read_text().splitlines()):
+            self._counted["stack trace shown"] += 1
+
+    def _done(self) -> set[str]:
+        try:
+            return checks.finished(read_lock(self._root), self._start.lock_after())
+        except ValueError:
+            return set()  # found already, after the run that left it so
+
+    def _journal(self) -> list[str]:
+        path = self._folder / "executions"
+        return path.read_text().splitlines() if path.exists() else []
+
+    def _output(self) -> Path:
+        return self._folder / f"run-{self._runs}.txt"

@@ -1,0 +1,63 @@
+"""Every process of one run, found by a mark in its environment, and what each of them is."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+from collections import defaultdict
+from collections.abc import Mapping
+from pathlib import Path
+from random import Random
+
+import psutil
+
+MARK = "FAULTS_RUN"
+SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
+
+
+def of_run(mark: str) -> list[psutil.Process]:
+    """Those alive; a process inherits the mark wherever it goes. An orphan that awaits its reaper is dead."""
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error, ProcessLookupError):
+            if process.environ().get(MARK) == mark and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+    return found
+
+
+def kind_of(process: psutil.Process, runner: int) -> str:
+    """What a process is to the run. Raises psutil.Error where it has ended."""
+    if process.pid == runner:
+        return "runner"
+    line = process.cmdline()
+    if Path(line[0]).name.startswith("python") and Path(line[1]).name == "program.py":
+        return "stage's child" if "--as-child" in line else "stage"
+    if any("program.py" in word for word in line):
+        return "stage's shell"
+    if "flows.server" in line:
+        return "Prefect's server"
+    # a guard leads the group that a stage's commands join
+    return "guard" if os.getpgid(process.pid) == process.pid else "other"
+
+
+def by_kind(mark: str, runner: int) -> Mapping[str, list[psutil.Process]]:
+    """The run's processes, sorted."""
+    kinds: dict[str, list[psutil.Process]] = defaultdict(list)
+    for process in of_run(mark):
+        with contextlib.suppress(psutil.Error, ProcessLookupError, IndexError):
+            kinds[kind_of(process, runner)].append(process)
+    return kinds
+
+
+def shoot(mark: str, runner: int, rng: Random) -> tuple[str, str] | None:
+    """Send a random signal to a process of a random kind; which kind and signal. None: nobody was hit."""
+    kinds = by_kind(mark, runner)
+    if not kinds:
+        return None
+    kind, number = rng.choice(sorted(kinds)), rng.choice(SIGNALS)
+    try:
+        rng.choice(kinds[kind]).send_signal(number)
+    except psutil.NoSuchProcess:
+        return None
+    return kind, number.name
