@@ -196,7 +196,7 @@ def main(
     quick: Annotated[bool, typer.Option("--quick", help="Few pictures, one epoch.")] = False,
     times: int = 1,
     seed: Annotated[int | None, typer.Option(help="Of the moments; a random one if not given.")] = None,
-    raw: Annotated[Path | None, typer.Option(help="As `darkroom fetch --from`.")] = None,
+    raw: Annotated[Path | None, typer.Option(help="As `darkroom fetch --from`.", resolve_path=True)] = None,
     out: Path | None = None,
 ) -> None:
     """Compare `times` times, print, and write the page if `--out` names one. What differs is kept."""
