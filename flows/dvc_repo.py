@@ -12,11 +12,8 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import json
 import logging
 import os
-import sys
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -27,18 +24,10 @@ import networkx
 from dvc.dependency import DatasetDependency, DbDependency, RepoDependency
 from dvc.dependency.db import AbstractDependency
 from dvc.exceptions import CheckoutError, DvcException
-from dvc.lock import LockError
+from dvc.lock import LockError, make_lock
 from dvc.repo import Repo
 from dvc.repo.reproduce import collect_stages, get_active_graph
-from dvc.rwlock import (
-    RWLOCK_FILE,
-    _acquire_read,
-    _acquire_write,
-    _check_blockers,
-    _edit_rwlock,
-    _release_read,
-    _release_write,
-)
+from dvc.rwlock import RWLOCK_FILE, RWLOCK_LOCK
 from dvc.scm import NoSCM
 from dvc.stage import PipelineStage
 from dvc.stage.cache import RunCacheNotFoundError, RunCacheNotSupported
@@ -50,15 +39,21 @@ from dvc_data.hashfile.meta import Meta
 from dvc_data.hashfile.tree import Tree
 from pathspec.patterns.gitwildmatch import GitWildMatchPattern
 
+from flows import stage_lock
 from flows.errors import RepoError, StageError, UsageError
 from flows.events import Outcome
 from flows.experiment import Experiment, require_author, save
+from flows.files import STATE_FOLDER
+from flows.paths_in_use import PathsInUse
 from flows.plan import Made, Node, State
 from flows.records import Entry, Records
 from flows.resources import parse_meta
 from flows.scheduler import Busy, Settled
+from flows.stage_lock import StageLock
+from flows.unkept import Facts, Unkept
 
 PROJECT_FILE = "dvc.yaml"
+LOCKS_FOLDER = "locks"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -84,12 +79,15 @@ class Prepared:
     commands: tuple[tuple[str, ...], ...]
     cwd: Path
     env: Mapping[str, str]
+    lock: StageLock
 
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
     """A dep as it was when the stage's command was started."""
 
+    recorded: Mapping[str, Any]
+    """Its attributes as dvc.lock has them."""
     hash_info: Any
     obj: Any
 
@@ -111,13 +109,29 @@ class Workspace:
         scratch = Path(self._repo.tmp_dir)
         self._records = Records(self.root, scratch, dumps_yaml, lambda text: parse_yaml_for_update(text, ""))
         self._recorded: dict[str, set[str]] = {}
-        self._in_use = _PathsInUse(self._repo)
+        self._in_use = PathsInUse(scratch / RWLOCK_FILE, self._rwlock_lock)
+        self._state_folder = self.root / STATE_FOLDER
+        self._unkept = Unkept(self._state_folder)
+        self._locks: dict[str, StageLock] = {}
         self._experiment: Experiment | None = None
 
     def close(self) -> None:
-        """Let go of DVC's files, and of the paths of stages that were given up."""
-        self._in_use.give_all()
+        """Let go of DVC's files, and of the stages that were given up."""
+        with contextlib.suppress(OSError):
+            self._in_use.give_all()
+        for name in list(self._locks):
+            self._locks.pop(name).release()
         self._repo.close()
+
+    def _rwlock_lock(self) -> contextlib.AbstractContextManager[object]:
+        hardlink = self._repo.config["core"].get("hardlink_lock", False)
+        folder = self._repo.tmp_dir
+        path = f"{folder}/{RWLOCK_LOCK}"
+        return make_lock(path, tmp_dir=folder, hardlink_lock=hardlink, wait=True)  # type: ignore[no-any-return]
+
+    def end_left_overs(self) -> None:
+        """Kill what dead runs have left of their stages."""
+        stage_lock.end_left_overs(self._state_folder / LOCKS_FOLDER)
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
@@ -287,20 +301,50 @@ class Workspace:
             self._repo_run(stage)
             self._add_record(name)
             return Settled(Outcome.FROZEN if stage.frozen else Outcome.RAN, reasons)
-        self._in_use.take(stage)
+        self._hold(name)
         try:
-            stage.remove_outs(ignore_remove=False, force=False)
-            if chosen.force:
-                _save_deps_there(stage)
-            elif self._restored(stage):
-                self._save(name)
-                self._in_use.give(stage)
-                return Settled(Outcome.RESTORED, reasons)
-            self._seen[name] = [_Seen(dep.hash_info, dep.obj) for dep in stage.deps]
-            return _prepared(stage, reasons, self._experiment)
+            begun = self._made_before(name) or self._prepare(name, reasons)
         except BaseException:
-            self._in_use.give(stage)
+            self._let_go(name)
             raise
+        if isinstance(begun, Settled):
+            self._let_go(name)
+        return begun
+
+    def _prepare(self, name: str, reasons: tuple[str, ...]) -> Settled | Prepared:
+        """Remove the outs and hash the deps, or restore the outs from the run-cache."""
+        stage = self._stages[name]
+        self._require_cache()
+        recorded = [dict(vars(dep)) for dep in stage.deps]
+        stage.remove_outs(ignore_remove=False, force=False)
+        self._unkept.forget(name)
+        if self._selection.force:
+            _save_deps_there(stage)
+        elif self._restored(stage):
+            self._save(name)
+            return Settled(Outcome.RESTORED, reasons)
+        pairs = zip(recorded, stage.deps, strict=True)
+        self._seen[name] = [_Seen(then, dep.hash_info, dep.obj) for then, dep in pairs]
+        return _prepared(stage, reasons, self._experiment, self._locks[name])
+
+    def _require_cache(self) -> None:
+        """Raises StageError before a stage works for hours for a result that cannot be kept."""
+        if self._selection.no_commit:
+            return
+        cache = Path(self._repo.cache.local.path)
+        there = next(path for path in (cache, *cache.parents) if path.exists())
+        if not os.access(there, os.W_OK):
+            raise StageError(f"DVC's cache {cache} cannot be written; mount it writable, or `dvc cache dir`")
+
+    def _made_before(self, name: str) -> Settled | None:
+        """Keep the outs that an earlier run made and could not put into the cache."""
+        stage, noted = self._stages[name], self._unkept.find(name)
+        if noted is None or self._selection.force or stage.is_callback or stage.always_changed:
+            return None
+        if _facts(stage, anew=True) != noted:
+            return None
+        self._save(name)
+        return Settled(Outcome.RAN, ("its outs lay there finished, and are kept now",))
 
     def _pulled(self, name: str) -> Settled | None:
         """With --pull: a stage whose data alone is missing is fetched instead of run."""
@@ -344,20 +388,48 @@ class Workspace:
                     raise StageError(f"{', '.join(changed)} changed while it ran: not recorded, run again")
                 self._save(name)
         finally:
-            self._in_use.give(stage)
+            self._let_go(name)
 
     def abandon(self, name: str) -> None:
-        """A stage whose command did not end well: give back what it had in use."""
-        del self._seen[name]
-        self._in_use.give(self._stages[name])
+        """A stage whose command did not end well: give back what it had in use; it may be begun anew."""
+        for seen, dep in zip(self._seen.pop(name), self._stages[name].deps, strict=True):
+            vars(dep).update(seen.recorded)
+        self._let_go(name)
+
+    def _hold(self, name: str) -> None:
+        """Keep other runs and DVC itself from the stage's paths. Raises Busy where one of them uses them."""
+        stage = self._stages[name]
+        lock = stage_lock.take(self._state_folder / LOCKS_FOLDER, name, self.root)
+        if isinstance(lock, str):
+            raise Busy(lock)
+        try:
+            self._in_use.take(_paths(stage.deps), _paths(stage.outs))
+        except BaseException:
+            lock.release()
+            raise
+        self._locks[name] = lock
+
+    def _let_go(self, name: str) -> None:
+        stage = self._stages[name]
+        with contextlib.suppress(OSError):  # on a full disk: what stands there is taken out the next time
+            self._in_use.give(_paths(stage.deps), _paths(stage.outs))
+        self._locks.pop(name).release()
 
     def _save(self, name: str) -> None:
+        """DVC's `save` and `commit`; results that cannot be put into the cache are noted to lie there."""
         stage = self._stages[name]
         uncached = any(not out.use_cache for out in stage.outs if not (out.is_metric or out.is_plot))
         self._records.announce(name, self._lines_to_ignore(stage))
-        stage.save(run_cache=not self._selection.no_commit and not uncached)
+        stage.save(run_cache=False)
         if not self._selection.no_commit:
-            stage.commit()
+            try:
+                if not uncached:
+                    self._repo.stage_cache.save(stage)
+                stage.commit()
+            except Exception:
+                self._unkept.note(name, _facts(stage))
+                raise
+            self._unkept.forget(name)
         self._add_record(name)
 
     def _lines_to_ignore(self, stage: Any) -> list[tuple[Path, str]]:
@@ -417,63 +489,16 @@ class Workspace:
                 self._repo.stage_cache.pull(None)
 
 
-class _PathsInUse:
-    """DVC's rwlock, held for the stages whose commands run: read on deps, write on outs.
+def _facts(stage: Any, *, anew: bool = False) -> Facts:
+    """What the stage was made of and what it made: as it was saved, or as it lies there now."""
 
-    All entries bear this process's name, as those of DVC's own calls from here do, so they never block each
-    other; a path stays in the file until the last stage that uses it is done.
-    """
+    def hashes(items: Iterable[Any]) -> dict[str, Any]:
+        return {item.def_path: (item.get_hash() if anew else item.hash_info).to_dict() for item in items}
 
-    def __init__(self, repo: Any) -> None:
-        self._repo = repo
-        self._readers: Counter[str] = Counter()
-        self._writers: Counter[str] = Counter()
-        self._info = {"pid": os.getpid(), "cmd": " ".join(sys.argv)}
-
-    def take(self, stage: Any) -> None:
-        """Raises LockError where another process uses one of the stage's paths."""
-        read, write = _paths(stage.deps), _paths(stage.outs)
-        with self._edit() as lock:
-            _check_blockers(self._repo.tmp_dir, lock, self._info, mode="write", waiters=read + write)
-            _check_blockers(self._repo.tmp_dir, lock, self._info, mode="read", waiters=write)
-            _acquire_read(lock, self._info, read)
-            _acquire_write(lock, self._info, write)
-        self._readers.update(read)
-        self._writers.update(write)
-
-    def give(self, stage: Any) -> None:
-        """Take the stage's paths out, those that no other stage uses."""
-        read, write = _paths(stage.deps), _paths(stage.outs)
-        self._readers.subtract(read)
-        self._writers.subtract(write)
-        with self._edit() as lock:
-            _release_read(lock, self._info, [path for path in read if self._readers[path] == 0])
-            _release_write(lock, self._info, [path for path in write if self._writers[path] == 0])
-
-    def heal(self) -> None:
-        """Remove a file that cannot be read: DVC writes it in place, and a kill there leaves it torn.
-
-        Under the repository's lock nobody else is writing it just now.
-        """
-        path = Path(self._repo.tmp_dir, RWLOCK_FILE)
-        try:
-            json.loads(path.read_bytes())
-        except FileNotFoundError:
-            pass
-        except ValueError:
-            path.unlink()
-
-    def give_all(self) -> None:
-        """Take every path out."""
-        read, write = (list(+used) for used in (self._readers, self._writers))
-        if read or write:
-            with self._edit() as lock:
-                _release_read(lock, self._info, read)
-                _release_write(lock, self._info, write)
-
-    def _edit(self) -> Any:
-        hardlink = self._repo.config["core"].get("hardlink_lock", False)
-        return _edit_rwlock(self._repo.tmp_dir, self._repo.fs, hardlink)
+    deps = [copy.copy(dep) for dep in stage.deps]
+    for dep in deps if anew else []:
+        dep.save()
+    return {"cmd": stage.cmd, "deps": [dep.hash_info.to_dict() for dep in deps], "outs": hashes(stage.outs)}
 
 
 def _paths(items: Iterable[Any]) -> list[str]:
@@ -516,7 +541,9 @@ def _only_missing(stage: Any, products: Mapping[str, str]) -> bool:
         return False
     deps = [dep for dep in stage.deps if products.get(dep.fs_path) != dep.hash_info.value]
     return all(out.hash_info for out in stage.outs) and all(
-        state in ("deleted", "not in cache") for item in (*deps, *stage.outs) for state in item.status().values()
+        state in ("deleted", "not in cache")
+        for item in (*deps, *stage.outs)
+        for state in item.status().values()
     )
 
 
@@ -576,11 +603,13 @@ def _param_changes(key: str, then: Any, now: Any) -> Iterator[str]:
             yield from _param_changes(f"{key}.{name}", then[name], now[name])
 
 
-def _prepared(stage: Any, reasons: tuple[str, ...], experiment: Experiment | None) -> Prepared:
+def _prepared(
+    stage: Any, reasons: tuple[str, ...], experiment: Experiment | None, lock: StageLock
+) -> Prepared:
     settings = prepare_kwargs(stage, run_env=experiment.env() if experiment else None)
     shell = get_executable()
     commands = tuple(tuple(_make_cmd(shell, line)) for line in _enforce_cmd_list(stage.cmd))
-    return Prepared(reasons, commands, Path(settings["cwd"]), settings["env"])
+    return Prepared(reasons, commands, Path(settings["cwd"]), settings["env"], lock)
 
 
 def _serial_order(active: Any, nodes: Sequence[Any], downstream: bool) -> list[Any]:

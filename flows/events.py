@@ -52,6 +52,27 @@ class StageLine:
 
 
 @dataclass(frozen=True, slots=True)
+class StageWaits:
+    """A stage could start but for `reason`; said once a reason."""
+
+    stage: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class StageAgain:
+    """An attempt ended by no fault of the stage; the next one starts in `seconds`."""
+
+    stage: str
+    reason: str
+    seconds: float
+    retry: int
+    """The first retry is 1, ..."""
+    retries: int
+    """... and this one the last."""
+
+
+@dataclass(frozen=True, slots=True)
 class StageFinished:
     """A stage is settled; `seconds` is the time of its command (0.0 where none was executed)."""
 
@@ -70,7 +91,7 @@ class RunFinished:
     seconds: float
 
 
-Event = RunStarted | StageStarted | StageLine | StageFinished | RunFinished
+Event = RunStarted | StageStarted | StageLine | StageWaits | StageAgain | StageFinished | RunFinished
 
 
 def ignore(event: Event) -> None:

@@ -9,30 +9,41 @@ import os
 import queue
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from flows import stage_process
 from flows.dvc_repo import Selection, Workspace
-from flows.errors import RepoError, StageError
+from flows.errors import RepoError, StageError, explain
 from flows.estimate import critical_path, expected_seconds, remaining_seconds, widest
 from flows.events import (
     Event,
     Outcome,
     RunFinished,
     RunStarted,
+    StageAgain,
     StageFinished,
     StageLine,
     StageStarted,
+    StageWaits,
     ignore,
 )
 from flows.files import STATE_FOLDER
 from flows.history import History
 from flows.plan import Action, Node, Plan, PlannedStage, decide
 from flows.resources import HostPool, Lease, host_cpus, host_memory, refuse_too_large
-from flows.scheduler import Scheduler, Settled
+from flows.scheduler import Again, Busy, Scheduler, Settled
 from flows.stage_process import Ending, StageJob, StageResult
+
+FIRST_WAIT_SECONDS = 2.0
+"""Before the first retry; doubled for each further one."""
+
+LONGEST_WAIT_SECONDS = 120.0
+
+NOT_ITS_FAULT = (Ending.KILLED, Ending.OUT_OF_MEMORY)
+"""Worth another attempt. A time-out is not: the same work would take as long again."""
 
 
 def make_state_folder(folder: Path) -> None:
@@ -173,6 +184,9 @@ class _Run:
         self._done: queue.SimpleQueue[tuple[str, StageResult]] = queue.SimpleQueue()
         self._finished: dict[str, StageFinished] = {}
         self._reasons: dict[str, tuple[str, ...]] = {}
+        self._attempts: Counter[str] = Counter()
+        self._waiting: dict[str, str] = {}
+        self._stop_now = threading.Event()
         self.plan = Plan((), None, ())
 
     def go(self) -> None:
@@ -180,6 +194,8 @@ class _Run:
         nodes, seconds = list(self._nodes.values()), self._history.seconds()
         make_state_folder(self._folder)
         pool = _host_pool(nodes, self._options)
+        if not self._options.dry:
+            self._workspace.end_left_overs()
         with collector_paused(), self._workspace.locked():
             self._workspace.pull_run_cache()
             self.plan = _plan(self._workspace, nodes, seconds, pool)
@@ -244,9 +260,13 @@ class _Run:
             begun = self._workspace.begin(name)
         except StageError as error:
             return Settled(Outcome.FAILED, error=str(error))
+        except Busy as busy:
+            self._say_waits(name, str(busy))
+            raise
         if isinstance(begun, Settled):
             return begun
         self._reasons[name] = begun.reasons
+        self._attempts[name] += 1
         node = self._nodes[name]
         return StageJob(
             name=name,
@@ -255,27 +275,59 @@ class _Run:
             env={**begun.env, **lease.env},
             descriptors=lease.descriptors,
             reasons=begun.reasons,
+            attempt=self._attempts[name],
             needs=node.needs,
             meta=node.meta,
             log=self._folder / "logs" / self.name / f"{name.replace('/', '_')}.log",
             on_line=lambda line: self._observe(StageLine(name, line)),
             stop=self._options.stop,
+            stop_now=self._stop_now,
+            lock=begun.lock,
         )
 
-    def finish(self, name: str, result: StageResult) -> Settled:
-        """DVC's part after the command."""
+    def _say_waits(self, name: str, reason: str) -> None:
+        if self._waiting.get(name) != reason:
+            self._waiting[name] = reason
+            self._observe(StageWaits(name, reason))
+
+    def finish(self, name: str, result: StageResult) -> Settled | Again:
+        """DVC's part after the command; another attempt where a kill or a want of memory ended this one."""
         reasons = self._reasons[name]
         if not result.well:
             self._workspace.abandon(name)
-            stopped = result.ending is Ending.STOPPED
-            outcome = Outcome.CANCELLED if stopped else Outcome.FAILED
-            return Settled(outcome, reasons, result.seconds, f"{name}: {result.describe()}")
+            return self._again(name, result) or self._ended_badly(name, result)
         try:
             self._workspace.finish(name)
         except StageError as error:
             return Settled(Outcome.FAILED, reasons, result.seconds, str(error))
-        self._history.add(self.name, name, result.seconds)
+        self._note_duration(name, result)
         return Settled(Outcome.RAN, reasons, result.seconds)
+
+    def _again(self, name: str, result: StageResult) -> Again | None:
+        retry, retries = self._attempts[name], self._nodes[name].meta.retries
+        if result.ending not in NOT_ITS_FAULT or retry > retries or self._options.stop.is_set():
+            return None
+        seconds = min(FIRST_WAIT_SECONDS * 2 ** (retry - 1), LONGEST_WAIT_SECONDS)
+        self._observe(StageAgain(name, result.describe(), seconds, retry, retries))
+        return Again(seconds)
+
+    def _ended_badly(self, name: str, result: StageResult) -> Settled:
+        # A stop reaches stages by other ways too: a Ctrl-C of theirs, a host that shuts down.
+        stopped = result.ending is Ending.STOPPED or (
+            result.ending is Ending.KILLED and self._options.stop.is_set()
+        )
+        outcome = Outcome.CANCELLED if stopped else Outcome.FAILED
+        error = f"{name}: {result.describe()}"
+        if result.ending in NOT_ITS_FAULT:
+            times = f" at attempt {self._attempts[name]}" if self._attempts[name] > 1 else ""
+            error += f"{times}; run again, or have it started again by `retries` under its meta in dvc.yaml"
+        return Settled(outcome, self._reasons[name], result.seconds, error)
+
+    def _note_duration(self, name: str, result: StageResult) -> None:
+        try:
+            self._history.add(self.name, name, result.seconds)
+        except OSError as error:  # an estimate's source: no reason to give up on a result
+            self._observe(StageLine(name, f"darkroom: how long it took is not noted: {explain(error)}"))
 
     def record(self) -> None:
         """Write dvc.lock."""
@@ -292,7 +344,7 @@ class _Run:
         """After an error of the run itself: nothing may go on writing while nobody looks."""
         running = [thread for thread in self._threads.values() if thread.is_alive()]
         if running:
-            self._options.stop.set()
+            self._stop_now.set()
         for thread in running:
             thread.join()
 
@@ -306,7 +358,8 @@ class _Run:
         try:
             result = self._execute(job)
         except Exception as error:  # whatever happens there, the run must hear of it
-            result = StageResult(ending=Ending.FAILED, error=f"could not be executed: {error}")
+            said = explain(error) if isinstance(error, OSError) else str(error)
+            result = StageResult(ending=Ending.FAILED, error=f"could not be executed: {said}")
         self._done.put((job.name, result))
 
     def _settled(self, name: str, settled: Settled) -> None:

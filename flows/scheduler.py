@@ -9,6 +9,7 @@ does not depend on what failed.
 from __future__ import annotations
 
 import heapq
+import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -30,7 +31,7 @@ Rank = tuple[int, float, int, str]
 
 
 class Busy(Exception):  # noqa: N818  (not an error: ask again later)
-    """Another process uses the stage's paths just now."""
+    """Another process uses the stage's paths just now; in words, which."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,13 @@ class Settled:
     reasons: tuple[str, ...] = ()
     seconds: float = 0.0
     error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """A stage that is to be begun anew after so many seconds; it holds nothing until then."""
+
+    seconds: float
 
 
 class Work(Protocol):
@@ -55,8 +63,8 @@ class Work(Protocol):
     def begin(self, name: str, lease: Lease) -> Settled | StageJob:
         """Settle a stage without executing it, or make it ready to be executed."""
 
-    def finish(self, name: str, result: StageResult) -> Settled:
-        """Take over the results of an executed stage."""
+    def finish(self, name: str, result: StageResult) -> Settled | Again:
+        """Take over the results of an executed stage, or give up on this attempt."""
 
     def record(self) -> None:
         """Make what was begun and finished since the last time durable."""
@@ -86,6 +94,7 @@ class Scheduler:
         keep_going: bool,
         stop: Event,
         on_settled: Callable[[str, Settled], None],
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._nodes = {node.name: node for node in nodes}
         self._places = {node.name: place for place, node in enumerate(nodes)}
@@ -96,6 +105,7 @@ class Scheduler:
             stop,
             on_settled,
         )
+        self._clock = clock
         self._open = dict.fromkeys(self._nodes)  # not settled, in serial order
         self._running: dict[str, Lease] = {}
         self._arrived: list[tuple[str, StageResult]] = []
@@ -111,6 +121,7 @@ class Scheduler:
         self._ready: dict[Resources, list[Rank]] = defaultdict(list)
         self._peeked: set[str] = set()
         self._busy: list[str] = []
+        self._later: list[tuple[float, str]] = []  # to be begun anew, and when
         for name, count in self._waiting_for.items():
             if not count:
                 self._make_ready(name)
@@ -126,14 +137,16 @@ class Scheduler:
                 self._wait()
 
     def _wait(self) -> None:
-        """Until a result is there, the run is told to stop, or a busy stage may be asked again."""
+        """Until a result is there, the run is told to stop, or a stage may be begun again."""
         seconds = _BUSY_SECONDS if self._busy and not self._running else _LOOK_SECONDS
         if arrived := self._executor.finished(seconds):
             self._arrived.append(arrived)
-            return
-        for name in self._busy:
-            self._make_ready(name)
-        self._busy.clear()
+        else:
+            for name in self._busy:
+                self._make_ready(name)
+            self._busy.clear()
+        while self._later and self._later[0][0] <= self._clock():
+            self._make_ready(heapq.heappop(self._later)[1])
 
     def _collect(self) -> bool:
         """Take over what finished, all of it before one record is written. False: nothing did."""
@@ -145,9 +158,12 @@ class Scheduler:
         self._arrived.clear()
         if finished:
             self._work.record()
-        for name, settled in finished:
+        for name, end in finished:
             self._pool.give(self._running.pop(name))
-            self._settle(name, settled)
+            if isinstance(end, Again):
+                heapq.heappush(self._later, (self._clock() + end.seconds, name))
+            else:
+                self._settle(name, end)
         return bool(finished)
 
     def _start(self) -> bool:

@@ -1,10 +1,4 @@
-"""One stage's command: a process group of its own that dies with its owner, its output line by line.
-
-Each group is led by a guard: a shell that sleeps in `read` on a pipe whose other end only this process
-holds. However this process ends, SIGKILL included, the kernel closes the pipe, and the guard kills the whole
-group. A command joins the group before it is executed, so it is never alone: had the guard fired already,
-the group would be gone and joining it fails. A process that leaves the group (setsid) leaves the stage.
-"""
+"""One stage's command: executed in a process group under guard, its output line by line; how it ended."""
 
 from __future__ import annotations
 
@@ -16,23 +10,23 @@ import subprocess
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import IO
 
-import psutil
-
+from flows.errors import explain
+from flows.out_of_memory import oom_kills, out_of_memory
+from flows.process_group import ProcessGroup, guarded_group
 from flows.resources import StageMeta
+from flows.stage_lock import StageLock
 
 GRACE_SECONDS = 8.0
 """Between the polite signal and the last one: time for a checkpoint, and the run still ends within 10 s."""
 
 LAST_LINES = 20
 
-# The guard outlives the polite signals that the group gets; only SIGKILL, its own included, ends it.
-_GUARD = "trap '' TERM INT HUP QUIT; read -r _; kill -9 0"
 _LOOK_SECONDS = 0.1
 # A shell reports its child's death by a signal as 128 + signal; SIGSEGV or SIGABRT are the stage's own fault.
 _KILLED_CODES = {128 + signal.SIGKILL, 128 + signal.SIGTERM, 128 + signal.SIGINT, 128 + signal.SIGHUP}
@@ -44,6 +38,7 @@ class Ending(StrEnum):
     OK = "ok"
     FAILED = "failed"  # by itself, with an exit code
     KILLED = "killed"  # by a signal from outside
+    OUT_OF_MEMORY = "out of memory"  # the host's, or a GPU's
     TIMED_OUT = "timed out"
     STOPPED = "stopped"  # the run was told to stop
 
@@ -66,13 +61,19 @@ class StageJob:
     descriptors: tuple[int, ...] = ()
     """Open files that every process of the stage inherits: the leases' locks live as long as any of them."""
     reasons: tuple[str, ...] = ()
+    attempt: int = 1
+    """Counts on where the stage is started again after a kill."""
     needs: tuple[str, ...] = ()
     meta: StageMeta = field(default_factory=StageMeta)
     log: Path | None = None
     on_line: Callable[[str], None] = no_line
     """Called for each line of output, from the thread that executes."""
     stop: threading.Event = field(default_factory=threading.Event)
-    """Set: end the command now, politely first."""
+    """Set: end the command, politely first."""
+    stop_now: threading.Event = field(default_factory=threading.Event)
+    """Set: end the command at once."""
+    lock: StageLock | None = None
+    """Guard and commands hold it open, and it notes their process group."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -84,6 +85,8 @@ class StageResult:
     """Exit code, or the negative number of the signal."""
     seconds: float = 0.0
     last_lines: tuple[str, ...] = ()
+    memory: str | None = None
+    """In words, what there was not enough of; only where that ended the stage."""
     error: str | None = None
     """What kept the command from being executed at all."""
 
@@ -100,6 +103,8 @@ class StageResult:
             return f"failed with exit code {self.code}"
         if self.ending is Ending.KILLED:
             return f"killed by {_signal_name(self.code)}"
+        if self.ending is Ending.OUT_OF_MEMORY:
+            return f"out of memory: {self.memory}"
         return f"{self.ending.value} after {self.seconds:.0f} s"
 
 
@@ -116,113 +121,73 @@ def execute(job: StageJob) -> StageResult:
     Raises OSError where a process cannot be started at all (no memory, no file descriptors).
     """
     started = time.monotonic()
-    deadline = None if job.meta.timeout is None else started + job.meta.timeout
+    kills = oom_kills()
+    keep = (*job.descriptors, job.lock.descriptor) if job.lock else job.descriptors
     ending, code = Ending.OK, 0
-    with contextlib.ExitStack() as stack:
-        output = _Output(job, stack)
-        group = stack.enter_context(_process_group(job.descriptors))
-        for command in job.commands:
-            ending, code = _run_command(command, job, group, output, deadline)
-            if ending is not Ending.OK:
-                break
-    return StageResult(
-        ending=ending, code=code, seconds=time.monotonic() - started, last_lines=tuple(output.last_lines)
-    )
-
-
-@contextlib.contextmanager
-def _process_group(descriptors: tuple[int, ...]) -> Iterator[int]:
-    """A new process group under a guard; on leaving every process in it is killed."""
-    read_end, write_end = os.pipe()
-    try:
-        guard = subprocess.Popen(
-            ["/bin/sh", "-c", _GUARD],
-            stdin=read_end,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            pass_fds=descriptors,
-            process_group=0,
+    with contextlib.closing(_Output(job)) as output:
+        with guarded_group(keep) as group:
+            if job.lock:
+                job.lock.note(group.id)
+            run = _Run(job, group, output, started)
+            for command in job.commands:
+                ending, code = run.execute(command)
+                if ending is not Ending.OK:
+                    break
+        memory = None
+        if ending in (Ending.KILLED, Ending.FAILED):
+            memory = out_of_memory(code, output.last_lines, oom_kills() - kills)
+        return StageResult(
+            ending=Ending.OUT_OF_MEMORY if memory else ending,
+            code=code,
+            seconds=time.monotonic() - started,
+            last_lines=tuple(output.last_lines),
+            memory=memory,
         )
-        try:
-            yield guard.pid
-        finally:
-            _end_group(guard)
-    finally:
-        os.close(read_end)
-        os.close(write_end)
 
 
-def _end_group(guard: subprocess.Popen[bytes]) -> None:
-    """Kill what is left of a stage; its leftovers must not write into outs that are about to be committed."""
-    _signal_group(guard.pid, signal.SIGKILL)
-    guard.wait()
-    while _signal_group(guard.pid, 0) and _anyone_alive(guard.pid):
-        time.sleep(0.01)
+class _Run:
+    """One stage's commands in their group, and how they are told to end."""
 
+    def __init__(self, job: StageJob, group: ProcessGroup, output: _Output, started: float) -> None:
+        self._job, self._group, self._output = job, group, output
+        self._deadline = float("inf") if job.meta.timeout is None else started + job.meta.timeout
+        self._told: Ending | None = None
+        self._last_call = float("inf")
 
-def _anyone_alive(group: int) -> bool:
-    """Whether the group holds more than zombies: orphans are init's to reap, and not every init does."""
-    for process in psutil.process_iter(["status"]):
-        with contextlib.suppress(ProcessLookupError):
-            if process.info["status"] != psutil.STATUS_ZOMBIE and os.getpgid(process.pid) == group:
-                return True
-    return False
+    def execute(self, command: Sequence[str]) -> tuple[Ending, int]:
+        """Run one command until it ends, or is ended."""
+        process = self._group.start(command, self._job.cwd, self._job.env)
+        assert process.stdout is not None
+        with process.stdout as pipe:
+            # Its end, not the pipe's, ends a command: a child left behind may hold the pipe open for ever.
+            while not self._ended(process, self._output.read(pipe)):
+                self._group.keep_guarded()
+                self._look_at_the_time()
+            self._output.read(pipe)
+        self._output.end_line()
+        return self._told or _judge(process.returncode), process.returncode
 
-
-def _signal_group(group: int, number: int) -> bool:
-    """Whether there was someone in the group to be signalled."""
-    try:
-        os.killpg(group, number)
-    except (ProcessLookupError, PermissionError):
-        return False
-    return True
-
-
-def _run_command(
-    command: tuple[str, ...], job: StageJob, group: int, output: _Output, deadline: float | None
-) -> tuple[Ending, int]:
-    process = subprocess.Popen(
-        command,
-        cwd=job.cwd,
-        env=dict(job.env),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        pass_fds=job.descriptors,
-        process_group=group,
-    )
-    assert process.stdout is not None
-    forced: Ending | None = None
-    last_call = float("inf")
-    with process.stdout as pipe:
-        # Its end, not the pipe's, ends a command: a child left behind may hold the pipe open for ever.
-        while not _ended(process, output.read(pipe)):
-            now = time.monotonic()
-            if forced is None and (forced := _why_end(job, now, deadline)):
-                _signal_group(group, signal.SIGTERM)
-                last_call = now + GRACE_SECONDS
-            if now >= last_call:
-                _signal_group(group, signal.SIGKILL)
-        output.read(pipe)
-    output.end_line()
-    return forced or _judge(process.returncode), process.returncode
-
-
-def _ended(process: subprocess.Popen[bytes], pipe_open: bool) -> bool:
-    if pipe_open:
-        return process.poll() is not None
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        process.wait(_LOOK_SECONDS)
+    def _ended(self, process: subprocess.Popen[bytes], pipe_open: bool) -> bool:
+        """Once told to end, a shell may be gone while what it called still writes a checkpoint."""
+        if process.poll() is None or (self._told and not self._group.only_guarded()):
+            if not pipe_open:
+                time.sleep(_LOOK_SECONDS)
+            return False
         return True
-    return False
 
+    def _look_at_the_time(self) -> None:
+        now = time.monotonic()
+        if self._told is None and (why := self._why_end(now)):
+            self._told = why
+            self._group.signal(signal.SIGTERM)
+            self._last_call = now + GRACE_SECONDS
+        if now >= self._last_call or self._job.stop_now.is_set():
+            self._group.signal(signal.SIGKILL)
 
-def _why_end(job: StageJob, now: float, deadline: float | None) -> Ending | None:
-    if job.stop.is_set():
-        return Ending.STOPPED
-    if deadline is not None and now >= deadline:
-        return Ending.TIMED_OUT
-    return None
+    def _why_end(self, now: float) -> Ending | None:
+        if self._job.stop.is_set() or self._job.stop_now.is_set():
+            return Ending.STOPPED
+        return Ending.TIMED_OUT if now >= self._deadline else None
 
 
 def _judge(code: int) -> Ending:
@@ -234,14 +199,30 @@ def _judge(code: int) -> Ending:
 class _Output:
     """Bytes from a pipe, lines to the listener, the log and the last lines."""
 
-    def __init__(self, job: StageJob, stack: contextlib.ExitStack) -> None:
+    def __init__(self, job: StageJob) -> None:
         self._listener = job.on_line
         self._rest = b""
-        self._log: IO[str] | None = None
+        self._log: IO[bytes] | None = None
         self.last_lines: deque[str] = deque(maxlen=LAST_LINES)
         if job.log is not None:
-            job.log.parent.mkdir(parents=True, exist_ok=True)
-            self._log = stack.enter_context(job.log.open("a", encoding="utf-8", buffering=1))
+            with self._going_on_without(job.log):
+                job.log.parent.mkdir(parents=True, exist_ok=True)
+                self._log = job.log.open("ab", buffering=0)
+
+    def close(self) -> None:
+        """Close the log."""
+        if self._log is not None:
+            self._log.close()
+
+    @contextlib.contextmanager
+    def _going_on_without(self, log: Path) -> Iterator[None]:
+        """A log that cannot be written ends no training: that is said once, and no more is written."""
+        try:
+            yield
+        except OSError as error:
+            self.close()
+            self._log = None
+            self._listener(f"darkroom: the rest of this output is not kept: {explain(error, log)}")
 
     def read(self, pipe: IO[bytes]) -> bool:
         """Take what the pipe holds, or wait a moment for it. False: the pipe's other end is closed."""
@@ -267,5 +248,12 @@ class _Output:
         line = raw.decode("utf-8", errors="replace")
         self.last_lines.append(line)
         if self._log is not None:
-            self._log.write(line + "\n")
+            with self._going_on_without(Path(self._log.name)):
+                self._write(line)
         self._listener(line)
+
+    def _write(self, line: str) -> None:
+        assert self._log is not None
+        rest = memoryview(f"{line}\n".encode())
+        while rest:  # a disk that runs full takes a part, and then raises
+            rest = rest[self._log.write(rest) :]

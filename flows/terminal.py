@@ -17,12 +17,22 @@ from rich.table import Table
 from rich.text import Text
 
 from flows.artifacts import headline
-from flows.events import Event, Outcome, RunStarted, StageFinished, StageLine, StageStarted
+from flows.events import (
+    Event,
+    Outcome,
+    RunStarted,
+    StageAgain,
+    StageFinished,
+    StageLine,
+    StageStarted,
+    StageWaits,
+)
 from flows.plan import Plan
 from flows.record import MetricChange, RunRecord
 from flows.wording import (
     OUTCOME_WORDS,
     Trend,
+    again,
     better_direction,
     counted,
     duration,
@@ -89,6 +99,11 @@ class Watch:
                     self._say(stage, f"starts: {some(reasons)}", style="bold")
                 case StageLine(stage, line):
                     self._say(stage, line)
+                case StageWaits(stage, reason):
+                    self._say(stage, f"waits: {reason}", style="yellow")
+                case StageAgain(stage):
+                    self._running.pop(stage, None)
+                    self._say(stage, again(event), style="yellow")
                 case StageFinished():
                     self._running.pop(event.stage, None)
                     self._settled += 1

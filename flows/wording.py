@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator, Sequence
 from enum import StrEnum
 
-from flows.events import Outcome, StageFinished
+from flows.events import Outcome, StageAgain, StageFinished
 from flows.plan import Action, Plan
 
 HIGHER_IS_BETTER = frozenset(
@@ -93,6 +93,11 @@ def ending(event: StageFinished) -> str:
     return " ".join(
         filter(None, (OUTCOME_WORDS[event.outcome], in_seconds(event), event.error and f"({event.error})"))
     )
+
+
+def again(event: StageAgain) -> str:
+    """`killed by SIGKILL, starts again in 2.0 s (1 of 2)`."""
+    return f"{event.reason}, starts again in {duration(event.seconds)} ({event.retry} of {event.retries})"
 
 
 def in_seconds(event: StageFinished) -> str:
