@@ -17,7 +17,7 @@ from pathlib import Path
 from flows import stage_process
 from flows.dvc_repo import Selection, Workspace
 from flows.errors import RepoError, StageError, explain
-from flows.estimate import critical_path, expected_seconds, remaining_seconds, widest
+from flows.estimate import critical_path, expected_seconds, remaining_seconds
 from flows.events import (
     Event,
     Outcome,
@@ -32,8 +32,9 @@ from flows.events import (
 )
 from flows.files import STATE_FOLDER
 from flows.history import History
+from flows.host import Host
 from flows.plan import Action, Node, Plan, PlannedStage, decide
-from flows.resources import HostPool, Lease, host_cpus, host_memory, refuse_too_large
+from flows.resources import Lease
 from flows.scheduler import Again, Busy, Scheduler, Settled
 from flows.stage_process import Ending, StageJob, StageResult
 
@@ -118,25 +119,18 @@ def make_plan(options: RunOptions) -> Plan:
                 workspace.pull_run_cache()
         history = History(workspace.root / STATE_FOLDER)
         with contextlib.chdir(workspace.root):
-            return _plan(workspace, nodes, history.seconds(), _host_pool(nodes, options))
+            return _plan(workspace, nodes, history.seconds(), Host.for_stages(nodes, options.jobs))
 
 
-def _plan(workspace: Workspace, nodes: Sequence[Node], seconds: Mapping[str, float], pool: HostPool) -> Plan:
+def _plan(workspace: Workspace, nodes: Sequence[Node], seconds: Mapping[str, float], host: Host) -> Plan:
     decided = decide(workspace.states(), workspace.restorable)
     working = {name for name, (action, _) in decided.items() if action in (Action.RUN, Action.MAY_RUN)}
     stages = tuple(
         PlannedStage(node.name, *decided[node.name], node.needs, seconds.get(node.name)) for node in nodes
     )
-    whole = expected_seconds(nodes, working, seconds, pool)
+    host.refuse(node for node in nodes if node.name in working)
+    whole = expected_seconds(nodes, working, seconds, host.counted_pool())
     return Plan(stages, whole, critical_path(nodes, working, seconds))
-
-
-def _host_pool(nodes: Sequence[Node], options: RunOptions) -> HostPool:
-    """What this host has to give. Raises MetaError for a stage that could never start."""
-    memory, jobs = host_memory(), options.jobs or host_cpus()
-    refuse_too_large(((node.name, node.meta.resources) for node in nodes), memory)
-    threads = max(1, host_cpus() // min(jobs, widest(nodes)))
-    return HostPool(jobs, host_cpus(), memory, threads)
 
 
 def run_pipeline(
@@ -178,6 +172,7 @@ class _Run:
         self.errors: list[str] = []
         self._options, self._workspace, self._nodes = options, workspace, {node.name: node for node in nodes}
         self._execute, self._observe = execute, observe
+        self._host = Host.for_stages(nodes, options.jobs)
         self._folder = workspace.root / STATE_FOLDER
         self._history = History(self._folder)
         self._threads: dict[str, threading.Thread] = {}
@@ -193,12 +188,11 @@ class _Run:
         """Schedule all stages and return when each is settled."""
         nodes, seconds = list(self._nodes.values()), self._history.seconds()
         make_state_folder(self._folder)
-        pool = _host_pool(nodes, self._options)
         if not self._options.dry:
             self._workspace.end_left_overs()
         with collector_paused(), self._workspace.locked():
             self._workspace.pull_run_cache()
-            self.plan = _plan(self._workspace, nodes, seconds, pool)
+            self.plan = _plan(self._workspace, nodes, seconds, self._host)
         self._observe(RunStarted(self.name, self.plan))
         if self._options.dry:
             return
@@ -207,6 +201,7 @@ class _Run:
                 frozen = stage.action is Action.FROZEN
                 self._settled(stage.name, Settled(Outcome.FROZEN if frozen else Outcome.SKIPPED))
             return
+        pool = self._host.pool(self.name, self._workspace.root, self._say_waits)
         scheduler = Scheduler(
             nodes,
             self,
@@ -219,8 +214,12 @@ class _Run:
         )
         try:
             scheduler.run()
+        except KeyboardInterrupt:
+            self._stop_now.set()
+            raise
         finally:
             self._end_all()
+            pool.close()
         with self._workspace.locked():
             self._workspace.record()
             self._workspace.stage_in_git()
@@ -265,6 +264,9 @@ class _Run:
             raise
         if isinstance(begun, Settled):
             return begun
+        if refusal := self._host.refusal(name, self._nodes[name].meta.resources):
+            self._workspace.abandon(name)
+            return Settled(Outcome.FAILED, begun.reasons, error=refusal)
         self._reasons[name] = begun.reasons
         self._attempts[name] += 1
         node = self._nodes[name]
@@ -344,9 +346,13 @@ class _Run:
         """After an error of the run itself: nothing may go on writing while nobody looks."""
         running = [thread for thread in self._threads.values() if thread.is_alive()]
         if running:
+            self._options.stop.set()
+        try:
+            for thread in running:
+                thread.join()
+        except KeyboardInterrupt:
             self._stop_now.set()
-        for thread in running:
-            thread.join()
+            raise
 
     def finished(self, wait: float) -> tuple[str, StageResult] | None:
         """The next stage whose thread is done."""

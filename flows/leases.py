@@ -1,0 +1,371 @@
+"""Leases of GPUs: held by locks that the kernel frees, in one folder for all runs and users of the host.
+
+Each device has a file, and the bytes of its memory are the bytes of the file: a stage holds as many of them
+as it asked for, or all. The open file that holds them is inherited by the stage's processes, so that the
+device is free when the last of them is gone and not before. The file `queue` has a byte for each run that
+waits, and its first byte is held by who takes, joins or leaves: everything is decided by one run at a time.
+"""
+
+from __future__ import annotations
+
+import getpass
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from flows.devices import VISIBLE, Device, Gpus
+from flows.gpu_choice import Load, Request, blockers, choose, fits, is_possible, left_over, share
+from flows.lock_files import LockFile, Range, make_folder
+from flows.resources import Lease, Resources
+
+ATTENTIVE_SECONDS = 5.0
+"""Who waits and has not looked for so long (stopped, busy with a large commit) keeps its place but no device.
+A waiting run looks five times a second."""
+
+SAY_AFTER_SECONDS = 2.0
+"""A wait is worth a line once it has lasted so long."""
+
+_GATE = (0, 1)
+_LAST_TICKET = 1 << 40
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Holder:
+    """Who holds a lease or waits for one."""
+
+    pid: int
+    user: str
+    run: str
+    repository: str
+    stage: str = ""
+    since: float = 0.0
+    """Seconds since the epoch."""
+
+    @classmethod
+    def this_process(cls, run: str, repository: Path) -> Holder:
+        """The run that this process is."""
+        return cls(pid=os.getpid(), user=_user(), run=run, repository=str(repository))
+
+
+def _user() -> str:
+    with suppress(KeyError, OSError):  # a container's user without a name
+        return getpass.getuser()
+    return str(os.getuid())
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A part of a device and who holds it; None: nobody wrote it down."""
+
+    bytes: int
+    holder: Holder | None
+
+
+@dataclass(frozen=True, slots=True)
+class Waiter:
+    """A run in the queue."""
+
+    ticket: int
+    request: Request
+    looked: float
+    """Seconds on the host's monotonic clock."""
+    holder: Holder
+
+    @property
+    def attentive(self) -> bool:
+        """Whether it would take what becomes free."""
+        return time.monotonic() - self.looked < ATTENTIVE_SECONDS
+
+
+class Folder:
+    """The leases and the queue of a host, as they are now."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        make_folder(path)
+
+    def device_file(self, device: Device) -> LockFile:
+        """A new open file of the device, which holds nothing yet."""
+        return LockFile(self._path / f"device.{device.name.replace('/', '_')}")
+
+    def queue_file(self) -> LockFile:
+        """A new open file of the queue, which holds no place yet."""
+        return LockFile(self._path / "queue")
+
+    def held(self, device: Device) -> list[Held]:
+        """What is leased of a device, and to whom."""
+        with self.device_file(device) as file:
+            locked = file.locked(0, device.memory)
+            known = [Held(_length(ranges), holder) for ranges, holder in _holders(file.notes(), locked)]
+        unknown = _length(locked) - sum(part.bytes for part in known)
+        return [*known, Held(unknown, None)] if unknown else known
+
+    def waiting(self) -> list[Waiter]:
+        """Who waits, in the order in which they came."""
+        with self.queue_file() as file:
+            locked = file.locked(1, _LAST_TICKET)
+            waiters = [waiter for note in file.notes() if (waiter := _waiter(note))]
+        here = {w.ticket: w for w in reversed(waiters) if _within((w.ticket, w.ticket + 1), locked)}
+        return [here[ticket] for ticket in sorted(here)]
+
+
+def load_of(device: Device, held: Sequence[Held], gpus: Gpus) -> Load:
+    """What is in use of a device, by leases and by others."""
+    leased = sum(part.bytes for part in held)
+    use = gpus.use(device)
+    if use is None:
+        return Load(device, leased, outside=device.memory)
+    owners = {part.holder.pid for part in held if part.holder}
+    strangers = {pid: used for pid, used in use.processes.items() if _is_stranger(pid, owners)}
+    outside = max(0, use.memory - leased, sum(strangers.values()))
+    return Load(device, leased, outside, tuple(strangers))
+
+
+def _is_stranger(pid: int, owners: set[int]) -> bool:
+    """Whether a process belongs to none of the runs that hold leases; not said of one that cannot be seen."""
+    with suppress(psutil.Error):
+        return owners.isdisjoint((pid, *(parent.pid for parent in psutil.Process(pid).parents())))
+    return False
+
+
+class HostDevices:
+    """The GPUs that one run may use, taken from those of the host. Used by one thread.
+
+    Raises LeaseError where the folder of the leases cannot be used.
+    """
+
+    def __init__(
+        self,
+        gpus: Gpus,
+        usable: Sequence[Device],
+        folder: Path,
+        me: Holder,
+        on_wait: Callable[[str, str], None],
+    ) -> None:
+        self._gpus, self._usable, self._me, self._on_wait = gpus, usable, me, on_wait
+        self._folder = Folder(folder)
+        self._queue = self._folder.queue_file()
+        self._mine: Waiter | None = None
+        self._said: str | None = None
+        self._leases: dict[tuple[int, ...], Lease] = {}
+
+    def take(self, resources: Resources, stage: str) -> Lease | None:
+        """Hold all the devices that were asked for, or none: they are not free, or others came before."""
+        request = Request.of(resources, self._usable)
+        if not is_possible(request, self._usable):
+            return Lease(
+                resources
+            )  # it may turn out to need nothing; it is refused where it would be executed
+        with self._queue.alone(*_GATE) as alone:
+            if not alone:
+                return None
+            chosen = choose(request, left_over(self._before(request), self._loads()))
+            if chosen is None:
+                return None
+            if self._mine and self._mine.request == request:
+                self._leave()
+            return self._hold(resources, {device: share(request, device) for device in chosen}, stage)
+
+    def give(self, lease: Lease) -> None:
+        """Close what holds the devices; a process that outlives its stage holds them until it ends."""
+        if self._leases.pop(lease.descriptors, None):
+            for descriptor in lease.descriptors:
+                os.close(descriptor)
+
+    def waits(self, resources: Resources | None, stage: str) -> None:
+        """Queue for what could not be taken, or say that one is there still; None: leave the queue."""
+        if resources is None and self._mine is None:
+            return
+        with self._queue.alone(*_GATE) as alone:
+            if not alone:
+                return
+            if resources is None:
+                self._leave()
+                return
+            self._queue_up(Request.of(resources, self._usable), stage)
+        self._say()
+
+    def close(self) -> None:
+        """Free all that is held, leave the queue."""
+        for lease in list(self._leases.values()):
+            self.give(lease)
+        self._queue.close()
+
+    def _loads(self) -> list[Load]:
+        return [load_of(device, self._folder.held(device), self._gpus) for device in self._gpus.devices]
+
+    def _before(self, request: Request) -> Iterator[Request]:
+        """Of those who wait who comes first: the run's place is that of its most urgent request alone."""
+        for waiter in self._folder.waiting():
+            if self._mine and waiter.ticket == self._mine.ticket and waiter.request == request:
+                return
+            if waiter.attentive:
+                yield waiter.request
+
+    def _hold(self, resources: Resources, shares: Mapping[Device, int], stage: str) -> Lease | None:
+        me = replace(self._me, stage=stage, since=time.time())
+        with ExitStack() as stack:
+            files = [stack.enter_context(self._folder.device_file(device)) for device in shares]
+            if not all(_hold(file, *part, me) for file, part in zip(files, shares.items(), strict=True)):
+                return None  # someone locks without asking
+            stack.pop_all()
+        names = tuple(device.name for device in shares)
+        descriptors = tuple(file.descriptor for file in files)
+        lease = Lease(resources, {VISIBLE: ",".join(names)}, names, descriptors)
+        self._leases[descriptors] = lease
+        return lease
+
+    def _queue_up(self, request: Request, stage: str) -> None:
+        """Take a place at the end of the queue, or show that the one we have is wanted still."""
+        now, waiting = time.monotonic(), self._folder.waiting()
+        if self._mine is None:
+            ticket = 1 + max((waiter.ticket for waiter in waiting), default=0)
+            while not self._queue.lock(ticket, ticket + 1):
+                ticket += 1
+            self._mine = Waiter(ticket, request, now, replace(self._me, stage=stage, since=time.time()))
+            self._said = None
+        elif self._mine.holder.stage != stage:
+            holder = replace(self._mine.holder, stage=stage, since=time.time())
+            self._mine, self._said = replace(self._mine, request=request, holder=holder), None
+        self._mine = replace(self._mine, request=request, looked=now)
+        self._write_queue([waiter for waiter in waiting if waiter.ticket != self._mine.ticket])
+
+    def _leave(self) -> None:
+        if self._mine:
+            self._queue.unlock(self._mine.ticket, self._mine.ticket + 1)
+            self._mine = None
+            self._write_queue(self._folder.waiting())
+
+    def _write_queue(self, others: Sequence[Waiter]) -> None:
+        waiting = [*others, self._mine] if self._mine else others
+        self._queue.write_notes(asdict(waiter) for waiter in waiting)
+
+    def _say(self) -> None:
+        """Say on what we wait, once a stage, where it is not on this run's own stages alone."""
+        mine = self._mine
+        if mine is None or self._said == mine.holder.stage:
+            return
+        if time.time() - mine.holder.since < SAY_AFTER_SECONDS:
+            return
+        if words := self._awaited(mine):
+            self._said = mine.holder.stage
+            self._on_wait(mine.holder.stage, words)
+
+    def _awaited(self, mine: Waiter) -> str:
+        loads = self._loads()
+        lines = [
+            f"{load.device.name} ({'; '.join(words)})"
+            for load in blockers(mine.request, loads)
+            if (words := self._in_the_way(load))
+        ]
+        ahead = [
+            waiter for waiter in self._folder.waiting() if waiter.ticket < mine.ticket and waiter.attentive
+        ]
+        if ahead and any(fits(mine.request, load) for load in loads):
+            lines.append(f"who came before: {'; '.join(described(waiter.holder) for waiter in ahead)}")
+        return ", ".join(lines)
+
+    def _in_the_way(self, load: Load) -> list[str]:
+        """Who is on a device but this run, in words."""
+        held = self._folder.held(load.device)
+        words = [
+            f"held by {described(part.holder)}" if part.holder else "held by somebody unknown"
+            for part in held
+            if part.holder is None or part.holder.run != self._me.run
+        ]
+        if load.strangers or load.outside:
+            words.append(outside_in_words(load))
+        return words
+
+
+def described(holder: Holder) -> str:
+    """`anna's run 20260102-101500-7 of /data/project, stage train, since 10:15:03`."""
+    since = time.strftime("%H:%M:%S", time.localtime(holder.since))
+    return f"{holder.user}'s run {holder.run} of {holder.repository}, stage {holder.stage}, since {since}"
+
+
+def outside_in_words(load: Load) -> str:
+    """`1.2 GB in use outside darkroom by pid 12`."""
+    by = f" by pid {', '.join(map(str, load.strangers))}" if load.strangers else ""
+    return f"{load.outside / 1e9:.1f} GB in use outside darkroom{by}"
+
+
+def _hold(file: LockFile, device: Device, size: int, holder: Holder) -> bool:
+    """Hold so many free bytes of the device, noted down first of those who hold some."""
+    locked = file.locked(0, device.memory)
+    others = list(_holders(file.notes(), locked))
+    ranges = _free_ranges(locked, device.memory, size)
+    if not all(file.lock(start, end) for start, end in ranges):
+        return False
+    file.write_notes([_note(ranges, holder), *(_note(of_other, other) for of_other, other in others)])
+    return True
+
+
+def _free_ranges(locked: Sequence[Range], memory: int, size: int) -> list[Range]:
+    """The first `size` bytes that are not locked; memory is memory, they need not lie side by side."""
+    free: list[Range] = []
+    start = 0
+    for first, end in (*locked, (memory, memory)):
+        if first > start and size:
+            free.append((start, min(first, start + size)))
+            size -= _length(free[-1:])
+        start = end
+    return free
+
+
+def _length(ranges: Sequence[Range]) -> int:
+    return sum(end - start for start, end in ranges)
+
+
+def _note(ranges: Sequence[Range], holder: Holder) -> dict[str, Any]:
+    return {"ranges": ranges, **asdict(holder)}
+
+
+def _holders(
+    notes: Sequence[Mapping[str, Any]], locked: Sequence[Range]
+) -> Iterator[tuple[list[Range], Holder]]:
+    """The notes that count: all that they name is locked, and no later note (they stand first) names it."""
+    named: list[Range] = []
+    for note in notes:
+        with suppress(KeyError, TypeError, ValueError):
+            ranges = [(int(start), int(end)) for start, end in note["ranges"]]
+            holder = _holder(note)
+            if all(_within(one, locked) and not _overlaps(one, named) for one in ranges):
+                named += ranges
+                yield ranges, holder
+
+
+def _within(one: Range, locked: Sequence[Range]) -> bool:
+    return _length([(max(one[0], a), min(one[1], b)) for a, b in locked if a < one[1] and one[0] < b]) == (
+        one[1] - one[0]
+    )
+
+
+def _overlaps(one: Range, others: Sequence[Range]) -> bool:
+    return any(start < one[1] and one[0] < end for start, end in others)
+
+
+def _holder(note: Mapping[str, Any]) -> Holder:
+    return Holder(
+        pid=int(note["pid"]),
+        user=str(note["user"]),
+        run=str(note["run"]),
+        repository=str(note["repository"]),
+        stage=str(note["stage"]),
+        since=float(note["since"]),
+    )
+
+
+def _waiter(note: Mapping[str, Any]) -> Waiter | None:
+    with suppress(KeyError, TypeError, ValueError):
+        asked = note["request"]
+        memory = None if asked["memory"] is None else int(asked["memory"])
+        request = Request(int(asked["count"]), memory, tuple(map(str, asked["names"])))
+        return Waiter(int(note["ticket"]), request, float(note["looked"]), _holder(note["holder"]))
+    return None
