@@ -1,8 +1,8 @@
 """The command `darkroom`.
 
-Exit codes: 0 all is well (`plan`: nothing to do); 1 a stage failed; 2 what the user gave is wrong, said in
-one line; 3 there is work to do (`plan`); 130 interrupted by Ctrl-C, SIGTERM or a cancel on Prefect's pages:
-what runs is ended, what has finished stays.
+Exit codes: 0 all is well (`plan`: nothing to do); 1 a stage failed (`doctor`: something is wrong); 2 what
+the user gave is wrong, said in one line; 3 there is work to do (`plan`); 130 interrupted by Ctrl-C, SIGTERM or
+a cancel on Prefect's pages: what runs is ended, what has finished stays.
 """
 
 import atexit
@@ -229,3 +229,21 @@ def ui(repo: Path, port: int) -> int:
 
     server.serve_pages(dvc_repo.root_of(repo), announce, port)
     return Exit.WELL
+
+
+@app.command()
+@flag("--json", "as_json", help="The same as JSON.")
+def doctor(as_json: bool) -> int:
+    """Say what GPUs this host has, who holds them and who waits, and what is wrong with it.
+
+    Exit code 1 if something is wrong.
+    """
+    from flows import terminal
+    from flows.doctor import examine, print_examination
+
+    found = examine(os.environ)
+    if as_json:
+        print(json.dumps(found.to_json(), ensure_ascii=False, indent=2))
+    else:
+        print_examination(terminal.make_console(), found)
+    return Exit.FAILED if found.problems else Exit.WELL

@@ -285,9 +285,10 @@ class HostDevices:
 
 
 def described(holder: Holder) -> str:
-    """`anna's run 20260102-101500-7 of /data/project, stage train, since 10:15:03`."""
-    since = time.strftime("%H:%M:%S", time.localtime(holder.since))
-    return f"{holder.user}'s run {holder.run} of {holder.repository}, stage {holder.stage}, since {since}"
+    """`train of /data/project since 2026-01-02 10:15:03 (anna's run 20260102-101500-7, pid 7)`."""
+    since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(holder.since))
+    whose = f"{holder.user}'s run {holder.run}, pid {holder.pid}"
+    return f"{holder.stage} of {holder.repository} since {since} ({whose})"
 
 
 def outside_in_words(load: Load) -> str:
