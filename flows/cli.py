@@ -1,8 +1,8 @@
 """The command `darkroom`.
 
 Exit codes: 0 all is well (`plan`: nothing to do); 1 a stage failed (`doctor`: something is wrong); 2 what
-the user gave is wrong, said in one line; 3 there is work to do (`plan`); 130 interrupted by Ctrl-C, SIGTERM or
-a cancel on Prefect's pages: what runs is ended, what has finished stays.
+the user gave is wrong, said in one line; 3 there is work to do (`plan`); 130 interrupted by Ctrl-C, SIGTERM
+or a cancel on Prefect's pages: what runs is ended, what has finished stays.
 """
 
 import atexit
