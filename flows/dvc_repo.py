@@ -14,6 +14,7 @@ import contextlib
 import copy
 import logging
 import os
+import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -23,6 +24,7 @@ from typing import Any
 import networkx
 from dvc.dependency import DatasetDependency, DbDependency, RepoDependency
 from dvc.dependency.db import AbstractDependency
+from dvc.dirs import site_cache_dir
 from dvc.exceptions import CheckoutError, DvcException
 from dvc.lock import LockError, make_lock
 from dvc.repo import Repo
@@ -40,7 +42,7 @@ from dvc_data.hashfile.tree import Tree
 from pathspec.patterns.gitwildmatch import GitWildMatchPattern
 
 from flows import stage_lock
-from flows.errors import RepoError, StageError, UsageError
+from flows.errors import RepoError, StageError, UsageError, explain
 from flows.events import Outcome
 from flows.experiment import Experiment, require_author, save
 from flows.files import STATE_FOLDER
@@ -54,6 +56,8 @@ from flows.unkept import Facts, Unkept
 
 PROJECT_FILE = "dvc.yaml"
 LOCKS_FOLDER = "locks"
+FULL_BYTES = 1 << 16
+"""A disk with less free counts as full: some is freed again by what fails on it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -97,7 +101,8 @@ class Workspace:
 
     def __init__(self, folder: Path, selection: Selection) -> None:
         # DVC's prints and bars would break into whatever shows the run; its errors come as exceptions.
-        logging.getLogger("dvc").setLevel(logging.CRITICAL)
+        for name in ("dvc", "dvc_data", "dvc_objects"):
+            logging.getLogger(name).setLevel(logging.CRITICAL)
         with _mended(f"{folder}: "):
             self._repo = Repo(folder, _wait_for_lock=True)
         self.root = Path(self._repo.root_dir)
@@ -203,7 +208,7 @@ class Workspace:
         outs = self._repo.index.outs_trie
         earlier: set[Any] = set()
         for name, stage in self._stages.items():
-            with _stage_errors(name):
+            with self._stage_errors(name):
                 yield self._state(name, stage, outs, earlier)
             earlier.add(stage)
 
@@ -274,7 +279,7 @@ class Workspace:
 
     def peek(self, name: str) -> Settled | None:
         """Settle the stage if it is up to date; None where there is something to do."""
-        with _stage_errors(name):
+        with self._stage_errors(name):
             return self._peek(name)
 
     def _peek(self, name: str) -> Settled | None:
@@ -288,7 +293,7 @@ class Workspace:
 
         Raises StageError where DVC cannot go on with it, Busy where another process uses its paths.
         """
-        with _stage_errors(name):
+        with self._stage_errors(name):
             return self._begin(name)
 
     def _begin(self, name: str) -> Settled | Prepared:
@@ -380,7 +385,7 @@ class Workspace:
         stage = self._stages[name]
         before = self._seen.pop(name)
         try:
-            with _stage_errors(name):
+            with self._stage_errors(name):
                 stage.save_deps()
                 pairs = zip(before, stage.deps, strict=True)
                 changed = [str(dep) for seen, dep in pairs if _changed(seen, dep)]
@@ -426,11 +431,51 @@ class Workspace:
                 if not uncached:
                     self._repo.stage_cache.save(stage)
                 stage.commit()
-            except Exception:
+            except Exception as error:
                 self._unkept.note(name, _facts(stage))
-                raise
+                cache = self._repo.cache.local.path
+                said = explain(error, cache) if isinstance(error, OSError) else one_line(error)
+                raise StageError(
+                    f"its outs are not in DVC's cache yet: {said}; the next run keeps them"
+                ) from error
             self._unkept.forget(name)
         self._add_record(name)
+
+    @contextlib.contextmanager
+    def _stage_errors(self, name: str) -> Iterator[None]:
+        """What goes wrong with one stage, as one line that starts with its name."""
+        try:
+            yield
+        except LockError as error:
+            raise Busy(one_line(error)) from error
+        except FileNotFoundError as error:
+            raise StageError(f"{name}: {self._told_of_missing(error)}") from error
+        except StageError as error:
+            raise StageError(f"{name}: {error}") from error
+        except OSError as error:
+            raise StageError(f"{name}: {explain(error, self.root)}") from error
+        except Exception as error:  # DVC itself goes on after any error of a stage, its own bugs included
+            kind = "" if isinstance(error, DvcException) else f"{type(error).__name__}: "
+            said = f"{kind}{one_line(error)}{self.told_of_full_disks()}"
+            raise StageError(f"{name}: {said}") from error
+
+    def _told_of_missing(self, error: FileNotFoundError) -> str:
+        if not error.filename:
+            return one_line(error)
+        path = os.path.relpath(error.filename)
+        makers = self._repo.index.outs_trie.prefixes(self._repo.fs.parts(str(Path(path).absolute())))
+        for step in makers:
+            return f"{path}: no such file; run the stage that makes it first: {_name(step.value.stage)}"
+        return f"{path}: no such file, and no stage makes it; put it there, or mend the deps in dvc.yaml"
+
+    def told_of_full_disks(self) -> str:
+        """Where no space is left of what results are written to; empty where there is some."""
+        places = {"the workspace": self.root, "DVC's cache": Path(self._repo.cache.local.path)}
+        return "".join(
+            f"; no space is left on the disk of {what} ({path}), free some"
+            for what, path in places.items()
+            if _full(path)
+        )
 
     def _lines_to_ignore(self, stage: Any) -> list[tuple[Path, str]]:
         """What DVC will append to .gitignore files when it saves the stage's outs."""
@@ -624,6 +669,13 @@ def _serial_order(active: Any, nodes: Sequence[Any], downstream: bool) -> list[A
     return list(networkx.dfs_postorder_nodes(part))
 
 
+def _full(path: Path) -> bool:
+    """Whether next to nothing is free there for us."""
+    there = next(folder for folder in (path, *path.parents) if folder.exists())
+    disk = os.statvfs(there)
+    return disk.f_bavail * disk.f_frsize < FULL_BYTES
+
+
 def _key(stage: Any) -> tuple[str, str | None]:
     return stage.path_in_repo, getattr(stage, "name", None)
 
@@ -681,23 +733,12 @@ def _mended(prefix: str, kind: Callable[[str], Exception] = RepoError) -> Iterat
     """DVC's errors as ours: one line."""
     try:
         yield
-    except (DvcException, OSError) as error:
+    except DvcException as error:
         raise kind(prefix + one_line(error)) from error
-
-
-@contextlib.contextmanager
-def _stage_errors(name: str) -> Iterator[None]:
-    """What goes wrong with one stage, as one line that starts with its name."""
-    try:
-        yield
-    except LockError as error:
-        raise Busy from error
-    except FileNotFoundError as error:
-        missing = os.path.relpath(error.filename) if error.filename else one_line(error)
-        raise StageError(f"{name}: {missing}: no such file; run the stage that makes it first") from error
-    except Exception as error:  # DVC itself goes on after any error of a stage, its own bugs included
-        kind = "" if isinstance(error, (DvcException, StageError, OSError)) else f"{type(error).__name__}: "
-        raise StageError(f"{name}: {kind}{one_line(error)}") from error
+    except OSError as error:
+        raise kind(prefix + explain(error)) from error
+    except sqlite3.Error as error:  # of the file hashes that DVC remembers
+        raise kind(f"{prefix}DVC's database in {site_cache_dir()}: {error}") from error
 
 
 def one_line(error: BaseException) -> str:
