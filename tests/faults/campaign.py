@@ -18,9 +18,11 @@ from itertools import count
 from pathlib import Path
 from random import Random
 
+import psutil
+
 from tests.faults import checks, processes
 from tests.faults.checks import Finding
-from tests.faults.repository import BIN, Start, environment, new_life, read_lock
+from tests.faults.repository import BIN, Start, environment, leases, new_life, read_lock
 
 TOOLS = {
     "darkroom": [str(BIN / "darkroom"), "run", "--jobs", "3"],
@@ -84,6 +86,8 @@ class Campaign:
     usual_seconds: float = 5.0
     """Of a run that nobody disturbs; renewed by each life's end."""
     disturbed: int = 0
+    going_on: set[str] = field(default_factory=set)
+    """Marks of the runs that have not ended."""
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def over(self) -> bool:
@@ -130,11 +134,11 @@ class _Living:
         """Rounds with signals, then one run without, which must finish the rest; then look at the end."""
         code, seconds = None, 0.0
         for _ in range(self._rng.randint(1, 8)):
-            if self._campaign.over() or self._stuck:
+            if self._campaign.over():
                 break
             if (code := self._run(self._moments())[0]) == 0:
                 break
-        if code != 0 and not self._stuck:
+        if code != 0:
             code, seconds = self._run(())
             if code != 0:
                 self._find(checks.UNFINISHED, f"exit code {code}: {self._output().read_text()[-2000:]}")
@@ -161,10 +165,6 @@ class _Living:
             kept=self._folder if self._findings else None,
         )
 
-    @property
-    def _stuck(self) -> bool:
-        return any(finding.kind == checks.STUCK for finding in self._findings)
-
     def _find(self, kind: str, what: str) -> None:
         self._findings.append(Finding(kind, f"run {self._runs}: {what}"))
 
@@ -184,6 +184,8 @@ class _Living:
         mark = f"{self._campaign.folder.name}-{self._number}-{self._runs}"
         before, done = len(self._journal()), self._done()
         env = self._environment(mark)
+        with self._campaign.lock:
+            self._campaign.going_on.add(mark)
         begun = time.monotonic()
         with self._output().open("w") as output:
             runner = subprocess.Popen(
@@ -253,6 +255,7 @@ class _Living:
     def _look(self, mark: str, before: int, done: set[str], env: dict[str, str]) -> None:
         """All that must hold after a run."""
         self._end_orphans(mark)
+        self._find_leaked_leases(mark)
         lines = [line.split() for line in self._journal()[before:]]
         for name in sorted({line[1] for line in lines if line[0] == "begin"} & done):
             self._find(checks.AGAIN, name)
@@ -271,6 +274,21 @@ class _Living:
                     orphan.kill()
                 return
             time.sleep(0.05)
+
+    def _find_leaked_leases(self, mark: str) -> None:
+        with self._campaign.lock:
+            self._campaign.going_on.discard(mark)
+        suspects = self._with_leases_of_nobody()
+        if suspects:
+            time.sleep(0.2)  # a process that is just being executed has no mark for a moment
+            for process in suspects & self._with_leases_of_nobody():
+                self._find(checks.LEAKED, f"{process}")
+
+    def _with_leases_of_nobody(self) -> set[psutil.Process]:
+        """Who has a lease's file open and is of no run that goes on."""
+        holders = processes.with_files_of(leases(self._campaign.folder))
+        with self._campaign.lock:
+            return {one for one in holders if processes.mark_of(one) not in self._campaign.going_on}
 
     def _count(self, code: int, *, disturbed: bool) -> None:
         ended = "undisturbed" if not disturbed else "done all the same" if code == 0 else "ended early"
