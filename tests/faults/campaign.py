@@ -32,6 +32,7 @@ GRACE_SECONDS = 20.0
 """For what outlives the runner: a guard takes milliseconds, Prefect's server two seconds to close."""
 STUCK_SECONDS = 120.0
 LOOK_SECONDS = 0.005
+FIRST_GUESS_SECONDS = 5.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -83,8 +84,8 @@ class Campaign:
     first_life: int = 1
     own_server_share: float = 0.15
     """Of the runs: with a temporary server of Prefect's, which is shot at too. It takes seconds to start."""
-    usual_seconds: float = 5.0
-    """Of a run that nobody disturbs; renewed by each life's end."""
+    usual_seconds: dict[str, float] = field(default_factory=dict)
+    """By start, of a run that nobody disturbs; renewed by each life's end."""
     disturbed: int = 0
     going_on: set[str] = field(default_factory=set)
     """Marks of the runs that have not ended."""
@@ -93,6 +94,10 @@ class Campaign:
     def over(self) -> bool:
         """Whether no round is to be begun."""
         return self.disturbed >= self.rounds or time.monotonic() >= self.deadline
+
+    def usual(self, start: str) -> float:
+        """Seconds of a run from this start that nobody disturbs."""
+        return self.usual_seconds.get(start, FIRST_GUESS_SECONDS)
 
     def run(self, on_life: Callable[[Life], None]) -> list[Life]:
         """Live until there were enough rounds, or no more time."""
@@ -106,7 +111,7 @@ class Campaign:
                 life = _Living(self, number).live()
                 with self.lock:
                     lives.append(life)
-                    self.usual_seconds = (self.usual_seconds + life.seconds) / 2
+                    self.usual_seconds[life.start] = (self.usual(life.start) + life.seconds) / 2
                     on_life(life)
 
         with ThreadPoolExecutor(self.at_once) as pool:
@@ -144,7 +149,7 @@ class _Living:
                 self._find(checks.UNFINISHED, f"exit code {code}: {self._output().read_text()[-2000:]}")
         for finding in checks.wrong_end(self._root, self._start):
             self._find(finding.kind, finding.what)
-        return self._ended(seconds or self._campaign.usual_seconds)
+        return self._ended(seconds or self._campaign.usual(self._start.name))
 
     def _ended(self, seconds: float) -> Life:
         words = (line.split()[0] for line in self._journal())
@@ -171,8 +176,8 @@ class _Living:
     def _moments(self) -> Iterator[Moment]:
         """One, or a second soon after it."""
         rng = self._rng
-        if rng.random() < 0.5:
-            yield Moment(lines=0, seconds=rng.uniform(0, self._campaign.usual_seconds * 1.1))
+        if self._start.lost or rng.random() < 0.5:  # what was lost is restored, no command says a line
+            yield Moment(lines=0, seconds=rng.uniform(0, self._campaign.usual(self._start.name)))
         else:
             yield Moment(lines=rng.randint(1, 12), seconds=rng.choice((0, rng.uniform(0, 0.4))))
         while rng.random() < 0.35:
