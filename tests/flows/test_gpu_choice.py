@@ -9,8 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flows.devices import Device
+from flows.estimate import expected_seconds
 from flows.gpu_choice import CountedDevices, Load, Request, choose, left_over, refusal, share
-from flows.resources import Resources
+from flows.plan import Node
+from flows.resources import HostPool, Resources, StageMeta
 
 A, B, C = Device("a", 16, 0), Device("b", 16, 1), Device("c", 8, 2)
 ALL = ("a", "b", "c")
@@ -163,3 +165,13 @@ def test_counted_devices_are_all_there_again_at_the_end() -> None:
     impossible = devices.take(Resources(gpu=3), "s")
     assert impossible is not None
     assert impossible.devices == ()
+
+
+@pytest.mark.parametrize(
+    ("resources", "seconds"),
+    [(Resources(gpu=1), 6.0), (Resources(gpu=1, gpu_memory=8), 3.0), (Resources(gpu=2), 12.0)],
+)
+def test_the_estimate_counts_devices(resources: Resources, seconds: float) -> None:
+    nodes = [Node(name=name, meta=StageMeta(resources)) for name in "abcd"]
+    pool = HostPool(9, 9, 1, 1, CountedDevices((A, B)))
+    assert expected_seconds(nodes, set("abcd"), dict.fromkeys("abcd", 3.0), pool) == seconds
