@@ -202,6 +202,7 @@ class _Living:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
+        (self._folder / "runner").write_text(str(runner.pid))
         shots = [shot for moment in moments if (shot := self._shoot(runner, mark, moment, before))]
         self._remember(shots)
         code = self._await_end(runner)
