@@ -12,7 +12,7 @@ import getpass
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ import psutil
 
 from flows.devices import VISIBLE, Device, Gpus
 from flows.gpu_choice import Load, Request, blockers, choose, fits, is_possible, left_over, share
-from flows.lock_files import LockFile, Range, make_folder
+from flows.lock_files import LeaseError, LockFile, Range, make_folder
 from flows.resources import Lease, Resources
 
 ATTENTIVE_SECONDS = 5.0
@@ -162,15 +162,14 @@ class HostDevices:
             return Lease(
                 resources
             )  # it may turn out to need nothing; it is refused where it would be executed
-        with self._queue.alone(*_GATE) as alone:
-            if not alone:
-                return None
-            chosen = choose(request, left_over(self._before(request), self._loads()))
-            if chosen is None:
-                return None
-            if self._mine and self._mine.request == request:
+        lease = None
+        with self._alone(stage) as alone:
+            chosen = choose(request, left_over(self._before(request), self._loads())) if alone else None
+            if chosen is not None:
+                lease = self._hold(resources, {device: share(request, device) for device in chosen}, stage)
+            if lease is not None and self._mine and self._mine.request == request:
                 self._leave()
-            return self._hold(resources, {device: share(request, device) for device in chosen}, stage)
+        return lease
 
     def give(self, lease: Lease) -> None:
         """Close what holds the devices; a process that outlives its stage holds them until it ends."""
@@ -182,20 +181,30 @@ class HostDevices:
         """Queue for what could not be taken, or say that one is there still; None: leave the queue."""
         if resources is None and self._mine is None:
             return
-        with self._queue.alone(*_GATE) as alone:
+        with self._alone(stage) as alone:
             if not alone:
                 return
             if resources is None:
                 self._leave()
-                return
-            self._queue_up(Request.of(resources, self._usable), stage)
-        self._say()
+            else:
+                self._queue_up(Request.of(resources, self._usable), stage)
+        with suppress(LeaseError):  # said the next time
+            self._say()
 
     def close(self) -> None:
         """Free all that is held, leave the queue."""
         for lease in list(self._leases.values()):
             self.give(lease)
         self._queue.close()
+
+    @contextmanager
+    def _alone(self, stage: str) -> Iterator[bool]:
+        """Decide while no other run does. What the host lacks for it at the moment is said and waited for."""
+        try:
+            with self._queue.alone(*_GATE) as alone:
+                yield alone
+        except LeaseError as error:
+            self._on_wait(stage, str(error))
 
     def _loads(self) -> list[Load]:
         return [load_of(device, self._folder.held(device), self._gpus) for device in self._gpus.devices]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -210,6 +211,21 @@ def test_stale_and_foreign_notes_do_not_count(runs: Runs) -> None:
     assert runs.held("1x16GB") == {"gpu-0": ["?"]}
     run.give(lease)
     assert runs.held("1x16GB") == {"gpu-0": []}
+
+
+def test_a_want_of_descriptors_is_said_and_waited_for(runs: Runs) -> None:
+    run = runs.make("r1")
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    top = os.open("/dev/null", os.O_RDONLY)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (top + 1, before[1]))
+    try:
+        assert run.take(ONE, "a") is None
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+        os.close(top)
+    assert runs.said[0][0] == "a"
+    assert "Too many open files" in runs.said[0][1]
+    assert run.take(ONE, "a") is not None
 
 
 def test_nothing_leaks(runs: Runs) -> None:
