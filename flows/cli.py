@@ -61,7 +61,7 @@ def run_command(words: Sequence[str]) -> int:
         print(f"error: {error}", file=sys.stderr)
         return Exit.WRONG_INPUT
     except (KeyboardInterrupt, click.Abort):
-        print("darkroom: interrupted", file=sys.stderr)
+        print("darkroom: interrupted; what has finished is kept, the same again goes on", file=sys.stderr)
         return Exit.INTERRUPTED
 
 
@@ -161,6 +161,7 @@ def _say_experiment(options: "RunOptions", report: "RunReport") -> None:
 def _run_recorded(options: "RunOptions") -> int:
     """Run under Prefect and say how it went."""
     from flows import dvc_repo, server, terminal
+    from flows.wording import how_to_go_on
 
     console = terminal.make_console()
     root = dvc_repo.root_of(options.repo)
@@ -176,6 +177,7 @@ def _run_recorded(options: "RunOptions") -> int:
             f"warning: Prefect's server was lost, the run's pages are not complete: {lost}", file=sys.stderr
         )
     if options.stop.is_set():
+        print(how_to_go_on(record.report.outcomes().values(), options.targets), file=sys.stderr)
         return Exit.INTERRUPTED
     return Exit.WELL if record.report.well else Exit.FAILED
 

@@ -15,6 +15,7 @@ import copy
 import logging
 import os
 import sqlite3
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -99,15 +100,16 @@ class _Seen:
 class Workspace:
     """The stages of one run, by name, and what DVC does to them."""
 
-    def __init__(self, folder: Path, selection: Selection) -> None:
+    def __init__(self, folder: Path, selection: Selection, stop: threading.Event | None = None) -> None:
         # DVC's prints and bars would break into whatever shows the run; its errors come as exceptions.
         for name in ("dvc", "dvc_data", "dvc_objects"):
             logging.getLogger(name).setLevel(logging.CRITICAL)
         with _mended(f"{folder}: "):
-            self._repo = Repo(folder, _wait_for_lock=True)
+            self._repo = Repo(folder)
         self.root = Path(self._repo.root_dir)
         self._folder = Path(folder).absolute()
         self._selection = selection
+        self._stop = stop or threading.Event()
         self._stages: dict[str, Any] = {}
         self._upstream: dict[str, list[Any]] = {}
         self._seen: dict[str, list[_Seen]] = {}
@@ -142,17 +144,29 @@ class Workspace:
     def locked(self) -> Iterator[None]:
         """DVC's repository lock, waited for; nothing of DVC's state is changed without it.
 
+        Raises KeyboardInterrupt where the run is told to stop while another process holds it.
+
         DVC's own `lock_repo` also closes the database of file hashes each time, which costs more than the
         rest of a small stage; here it stays open. What git ignores is read anew: commands may change it.
         """
-        with _mended(""), self._repo.lock:
+        with _mended(""):
+            self._take_lock()
             self._repo._lock_depth += 1
-            self._repo.scm._reset()
-            self._in_use.heal()
             try:
+                self._repo.scm._reset()
+                self._in_use.heal()
                 yield
             finally:
                 self._repo._lock_depth -= 1
+                self._repo.lock.unlock()
+
+    def _take_lock(self) -> None:
+        while True:
+            try:
+                return self._repo.lock.lock()  # type: ignore[no-any-return]
+            except LockError:  # it has waited a few seconds
+                if self._stop.is_set():
+                    raise KeyboardInterrupt from None
 
     def load(self) -> tuple[Node, ...]:
         """The selected stages in DVC's serial order. Needs no lock.

@@ -145,7 +145,7 @@ def run_pipeline(
     While it runs the process's current directory is the repository's root.
     """
     started = time.monotonic()
-    with contextlib.closing(Workspace(options.repo, options)) as workspace:
+    with contextlib.closing(Workspace(options.repo, options, options.stop)) as workspace:
         with collector_paused():
             nodes = workspace.load()
         run = _Run(options, workspace, nodes, execute, observe)
