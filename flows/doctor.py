@@ -14,7 +14,8 @@ from rich.console import Console
 
 from flows.devices import VISIBLE, Device, Gpus, host_gpus, visible
 from flows.gpu_choice import Load, Request
-from flows.leases import Folder, Held, Waiter, described, load_of, outside_in_words
+from flows.lease_notes import Folder, Held, Waiter, described
+from flows.leases import load_of, outside_in_words
 from flows.lock_files import LeaseError, lease_folder
 from flows.resources import host_cpus, host_memory
 from flows.wording import counted

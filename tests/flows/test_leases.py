@@ -16,9 +16,10 @@ from typing import Any
 
 import pytest
 
-from flows import leases
+from flows import lease_notes, leases
 from flows.devices import Gpus, declared
-from flows.leases import Folder, Holder, HostDevices
+from flows.lease_notes import Folder, Holder
+from flows.leases import HostDevices
 from flows.resources import Lease, Resources
 from tests.flows import repositories
 from tests.flows.processes import alive, wait_for
@@ -158,7 +159,7 @@ def test_who_waits_and_does_not_look_keeps_its_place_but_no_device(
     second.waits(ONE, "b")
     first.give(lease)
     assert first.take(ONE, "c") is None
-    monkeypatch.setattr(leases, "ATTENTIVE_SECONDS", 0.0)
+    monkeypatch.setattr(lease_notes, "ATTENTIVE_SECONDS", 0.0)
     lease = taken(first, ONE, "c")
     monkeypatch.undo()
     first.waits(ONE, "d")
@@ -205,7 +206,10 @@ def test_stale_and_foreign_notes_do_not_count(runs: Runs) -> None:
     lease = taken(run, HALF, "a")
     file = runs.folder / "device.gpu-0"
     stale = {**json.loads(file.read_text()), "stage": "stale"}
-    file.write_text(f"no note\n{file.read_text()}{json.dumps(stale)}\n[]\n")
+    mad = [json.dumps({**stale, "since": since}) for since in (1e300, -1, "today")]
+    file.write_text(
+        "\n".join(["no note", '{"ranges": [[0, 1e999]]}', *mad, file.read_text(), json.dumps(stale), "[]"])
+    )
     assert runs.held("1x16GB") == {"gpu-0": ["a"]}
     file.write_text("")
     assert runs.held("1x16GB") == {"gpu-0": ["?"]}
