@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from flows.errors import DarkroomError
+from flows.service import commands
 
 if TYPE_CHECKING:
     from flows.plan import Plan
@@ -78,6 +79,10 @@ in_repo = click.option(
     metavar="FOLDER",
     help="A folder of the DVC repository; this one if not given.",
 )
+
+
+for command in (commands.up, commands.down, commands.status):
+    app.add_command(command)
 
 
 def flag(*names: str, help: str) -> Callable[[Function], Function]:  # noqa: A002  (click's own name)

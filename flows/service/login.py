@@ -1,0 +1,57 @@
+"""The string that opens the project's Prefect server, and the profile by which Prefect's clients find both.
+
+The string is made at first use and stands in two files of mode 600, `auth` and Prefect's own `profiles.toml`.
+Processes are given the profile's path and never the string: it is in no command line and no environment, so
+that no stage can print it into a log.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from pathlib import Path
+
+USER = "darkroom"
+PROFILE = "darkroom"
+
+
+def auth_file(folder: Path) -> Path:
+    """Where the string stands, in the project's folder of Prefect."""
+    return folder / "auth"
+
+
+def profiles_file(folder: Path) -> Path:
+    """Where Prefect's clients find address and string."""
+    return folder / "profiles.toml"
+
+
+def auth_string(folder: Path) -> str:
+    """`user:password`, made where there is none yet."""
+    path = auth_file(folder)
+    if not path.exists():
+        write_secret(path, f"{USER}:{secrets.token_urlsafe(32)}\n")
+    path.chmod(0o600)  # whoever widened it
+    return path.read_text(encoding="ascii").strip()
+
+
+def write_profile(folder: Path, url: str) -> None:
+    """Have Prefect's clients find the server at `url`."""
+    text = (
+        f'active = "{PROFILE}"\n\n[profiles.{PROFILE}]\n'
+        f'PREFECT_API_URL = "{url}"\nPREFECT_API_AUTH_STRING = "{auth_string(folder)}"\n'
+    )
+    write_secret(profiles_file(folder), text)
+
+
+def write_secret(path: Path, text: str) -> None:
+    """Replace `path` in one step by a file that nobody else may read, at no moment."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    temporary.unlink(missing_ok=True)
+    with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(text)
+    temporary.replace(path)
+
+
+def client_environment(folder: Path) -> dict[str, str]:
+    """By what a client of Prefect finds the project's server and may use it: the path of a file."""
+    return {"PREFECT_PROFILES_PATH": str(profiles_file(folder))}

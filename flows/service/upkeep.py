@@ -1,0 +1,201 @@
+"""`darkroom up` and `darkroom down`: the server, a worker for each work pool, the deployments."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import yaml
+
+from flows import server
+from flows.errors import UsageError
+from flows.service import daemons, login, server_process, worker_process
+from flows.service.daemons import MARK, Note, ServiceError
+
+DEPLOYMENTS = "prefect.yaml"
+SERVER_STOP_SECONDS = 15.0
+_LOOK_SECONDS = 0.1
+
+Remark = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Up:
+    """What is up now."""
+
+    url: str
+    pages: str
+    auth_file: Path
+    pools: tuple[str, ...]
+    put_back: int
+    """Flow runs whose processes were gone, and which are scheduled again."""
+
+
+def pools_of(root: Path) -> tuple[str, ...]:
+    """The work pools of the deployments in prefect.yaml, in its order. Raises UsageError."""
+    path = root / DEPLOYMENTS
+    if not path.exists():
+        return ()
+    try:
+        deployments = yaml.safe_load(path.read_text(encoding="utf-8"))["deployments"] or []
+        names = [deployment["work_pool"]["name"] for deployment in deployments]
+    except (yaml.YAMLError, KeyError, TypeError) as error:
+        said = " ".join(str(error).split())
+        raise UsageError(
+            f"{DEPLOYMENTS}: a list of deployments, each with work_pool.name, is needed: {said}"
+        ) from error
+    return tuple(dict.fromkeys(names))
+
+
+def up(root: Path, port: int | None, remark: Remark) -> Up:
+    """Start what does not run, register the deployments, and take up again what was killed.
+
+    Raises UsageError where Prefect is set to another server, ServiceError where something does not start.
+    """
+    if url := server.configured_url():
+        raise UsageError(
+            f"PREFECT_API_URL: Prefect is set to the server at {url}; `darkroom up` is for the project's own:"
+            " unset it, or deploy to that server by `prefect deploy --all`"
+        )
+    pools = pools_of(root)
+    services, folder = daemons.make_services_folder(root), server.server_folder(root)
+    with daemons.alone(services):
+        note = _server_up(root, services, port, remark)
+        assert note.url is not None
+        with server.client_set_to(note.url, login.client_environment(folder)):
+            make_pools(pools)
+            lost = put_back_lost(pools)
+            for pool in pools:
+                _worker_up(root, services, pool, note.url, remark)
+            if pools:
+                register(root, services)
+    return Up(note.url, server.pages(note.url), login.auth_file(folder), pools, lost)
+
+
+def _server_up(root: Path, services: Path, port: int | None, remark: Remark) -> Note:
+    seen = daemons.see(services, server_process.NAME)
+    if seen.running and seen.note and seen.note.url:
+        remark("the server runs already")
+        return seen.note
+    if served := server.shared_url(server.server_folder(root)):
+        raise UsageError(
+            f"`darkroom ui` serves {server.pages(served)}; stop it first: `darkroom up` serves the same"
+        )
+    # Where it was before: flow runs that live on, and bookmarks, look for it there.
+    wanted = port or (server.port_of(seen.note.url) if seen.note and seen.note.url else server.UI_PORT)
+    remark("starting the server" + (", which was killed" if seen.killed else ""))
+    command = daemons.command(server_process.__name__, str(root), str(wanted))
+    return daemons.start(services, server_process.NAME, command, root)
+
+
+def _worker_up(root: Path, services: Path, pool: str, url: str, remark: Remark) -> None:
+    name = worker_process.name_of(pool)
+    seen = daemons.see(services, name)
+    if seen.running and seen.note and seen.note.url not in (None, url):
+        remark(f"{name} works for {seen.note.url}: starting another")
+        daemons.stop(services, name, worker_process.STOP_SECONDS + SERVER_STOP_SECONDS)
+        seen = daemons.see(services, name)
+    if seen.running:
+        remark(f"{name} runs already")
+        return
+    remark(f"starting {name}" + (", which was killed" if seen.killed else ""))
+    daemons.start(services, name, daemons.command(worker_process.__name__, str(root), pool), root)
+
+
+def make_pools(names: Iterable[str]) -> None:
+    """Make the work pools that are missing, for processes."""
+    from prefect import get_client
+    from prefect.client.schemas.actions import WorkPoolCreate
+    from prefect.exceptions import ObjectNotFound
+    from prefect.workers.process import ProcessWorker
+
+    with get_client(sync_client=True) as client:
+        for name in names:
+            try:
+                client.read_work_pool(name)
+            except ObjectNotFound:
+                template = ProcessWorker.get_default_base_job_template()
+                client.create_work_pool(WorkPoolCreate(name=name, type="process", base_job_template=template))
+
+
+def put_back_lost(pools: tuple[str, ...]) -> int:
+    """Schedule again the runs that had a worker here and whose processes are gone; returns how many."""
+    from flows.service.status import lost_runs
+
+    runs = lost_runs(pools)
+    return len(asyncio.run(worker_process.put_back(runs, "its process was gone"))) if runs else 0
+
+
+def register(root: Path, services: Path) -> None:
+    """Register what prefect.yaml holds. Raises ServiceError with what Prefect says of it."""
+    command = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+    if done.returncode:
+        log = daemons.log_file(services, "deploy")
+        log.write_text(done.stdout + done.stderr)
+        lines = [line.strip() for line in (done.stdout + done.stderr).splitlines() if line.strip()]
+        raise ServiceError(f"{DEPLOYMENTS}: {lines[-1] if lines else 'could not be deployed'} ({log})")
+
+
+def down(root: Path, remark: Remark) -> bool:
+    """Stop what `up` started, workers first, so that runs end in order. False: nothing of it ran.
+
+    What a supervisor started is the supervisor's to stop.
+    """
+    services = daemons.services_folder(root)
+    if not services.exists():
+        return False
+    stopped = False
+    with daemons.alone(services):
+        for seen in sorted(daemons.see_all(services), key=lambda one: one.name == server_process.NAME):
+            if seen.running and seen.note and seen.note.supervised:
+                remark(f"{seen.name} was started by a supervisor, which stops it (systemctl stop ...)")
+                continue
+            if seen.running:
+                remark(f"stopping {seen.name}")
+            # The server is needed until the last run has reported; then so may be what killed workers left.
+            if seen.name == server_process.NAME:
+                stopped |= end_left_overs(services, keep=seen.note.pid if seen.note else 0)
+            stopped |= daemons.stop(services, seen.name, _seconds_to_stop(seen.name))
+        stopped |= end_left_overs(services, keep=0)
+    return stopped
+
+
+def _seconds_to_stop(name: str) -> float:
+    own = worker_process.STOP_SECONDS if name.startswith(worker_process.PREFIX) else 0.0
+    return own + SERVER_STOP_SECONDS
+
+
+def left_overs(services: Path, keep: int) -> Iterator[psutil.Process]:
+    """The processes that came of what `up` started, but for the one with the pid `keep`."""
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error, OSError):
+            ours = process.environ().get(MARK) == str(services)
+            if ours and process.pid not in (keep, os.getpid()) and process.status() != psutil.STATUS_ZOMBIE:
+                yield process
+
+
+def end_left_overs(services: Path, keep: int) -> bool:
+    """End what a killed worker has left: flow runs politely, then all of it. False: there was nothing."""
+    found = list(left_overs(services, keep))
+    pids = {process.pid for process in found}
+    for process in found:
+        with contextlib.suppress(psutil.Error):
+            if process.ppid() not in pids:  # the flow run's own process passes it on
+                process.send_signal(signal.SIGTERM)
+    give_up = time.monotonic() + worker_process.STOP_SECONDS
+    while (left := list(left_overs(services, keep))) and time.monotonic() < give_up:
+        time.sleep(_LOOK_SECONDS)
+    for process in left:
+        with contextlib.suppress(psutil.Error):
+            process.kill()
+    return bool(found)
