@@ -72,7 +72,7 @@ def held_clone(root: Path, name: str, *, source: str, revision: str) -> Iterator
             raise CloneError(f"{parent / name}: another run works in it; wait until that has ended")
         folder = parent / name / top.name  # Prefect's pages call a run as its folder
         commit = _bring_to_newest(folder, source or str(top), revision or "HEAD")
-        inside = folder / root.relative_to(top)
+        inside = folder / git(root, "rev-parse", "--show-prefix")
         _share_cache(root, inside)
         yield Clone(folder=folder, root=inside, source=source or str(top), commit=commit)
 

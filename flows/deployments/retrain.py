@@ -49,9 +49,9 @@ def retrain(
 ) -> str:
     """Bring everything up to date with the newest code and data.
 
-    Works in a clone of its own (under .darkroom/clones/retrain) that shares DVC's cache with the project: neither
-    the workspace nor what is not committed there is touched. What was ever computed is taken from the cache.
-    Stopped or killed, it goes on from what has finished and from the checkpoints.
+    Works in a clone of its own, under .darkroom/clones/retrain, that shares DVC's cache with the project:
+    neither the workspace nor what is not committed there is touched. What was ever computed is taken from the
+    cache. Stopped or killed, it goes on from what has finished and from the checkpoints.
     """
     root = dvc_repo.root_of(Path())
     with held_clone(root, CLONE, source=source, revision=revision) as clone:

@@ -38,8 +38,6 @@ def up(repo: Path, port: int | None) -> int:
     from flows.service import upkeep
 
     done = upkeep.up(dvc_repo.root_of(repo), port, remark)
-    if done.put_back:
-        print(f"{done.put_back} runs whose processes were gone are scheduled again")
     print(f"pages: {done.pages}")
     print(f"api: {done.url}")
     print(f"the string that the pages ask for is in {done.auth_file}")

@@ -161,7 +161,7 @@ def start(folder: Path, name: str, command: Sequence[str], cwd: Path) -> Note:
         child = subprocess.Popen(
             command,
             cwd=cwd,
-            env={**os.environ, MARK: str(folder), "PYTHONPATH": _module_path()},
+            env={**environment(), MARK: str(folder)},
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -175,8 +175,10 @@ def command(module: str, *words: str) -> list[str]:
     return [sys.executable, "-P", "-m", module, *words]
 
 
-def _module_path() -> str:
-    return os.pathsep.join(filter(None, [str(PACKAGES), os.environ.get("PYTHONPATH")]))
+def environment() -> dict[str, str]:
+    """What this process has, and that others find this package too."""
+    path = os.pathsep.join(filter(None, [str(PACKAGES), os.environ.get("PYTHONPATH")]))
+    return {**os.environ, "PYTHONPATH": path}
 
 
 def _wait_until_ready(folder: Path, name: str, ended: Callable[[], bool]) -> Note:

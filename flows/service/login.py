@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import tomllib
 from pathlib import Path
 
 USER = "darkroom"
@@ -41,6 +42,15 @@ def write_profile(folder: Path, url: str) -> None:
         f'PREFECT_API_URL = "{url}"\nPREFECT_API_AUTH_STRING = "{auth_string(folder)}"\n'
     )
     write_secret(profiles_file(folder), text)
+
+
+def known_url(folder: Path) -> str | None:
+    """Where the server was the last time; None: never."""
+    try:
+        held = tomllib.loads(profiles_file(folder).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    return str(held["profiles"][PROFILE]["PREFECT_API_URL"])
 
 
 def write_secret(path: Path, text: str) -> None:

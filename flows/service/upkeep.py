@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -36,8 +34,6 @@ class Up:
     pages: str
     auth_file: Path
     pools: tuple[str, ...]
-    put_back: int
-    """Flow runs whose processes were gone, and which are scheduled again."""
 
 
 def pools_of(root: Path) -> tuple[str, ...]:
@@ -57,7 +53,7 @@ def pools_of(root: Path) -> tuple[str, ...]:
 
 
 def up(root: Path, port: int | None, remark: Remark) -> Up:
-    """Start what does not run, register the deployments, and take up again what was killed.
+    """Start what does not run, and register the deployments.
 
     Raises UsageError where Prefect is set to another server, ServiceError where something does not start.
     """
@@ -73,12 +69,11 @@ def up(root: Path, port: int | None, remark: Remark) -> Up:
         assert note.url is not None
         with server.client_set_to(note.url, login.client_environment(folder)):
             make_pools(pools)
-            lost = put_back_lost(pools)
             for pool in pools:
                 _worker_up(root, services, pool, note.url, remark)
             if pools:
                 register(root, services)
-    return Up(note.url, server.pages(note.url), login.auth_file(folder), pools, lost)
+    return Up(note.url, server.pages(note.url), login.auth_file(folder), pools)
 
 
 def _server_up(root: Path, services: Path, port: int | None, remark: Remark) -> Note:
@@ -91,7 +86,8 @@ def _server_up(root: Path, services: Path, port: int | None, remark: Remark) -> 
             f"`darkroom ui` serves {server.pages(served)}; stop it first: `darkroom up` serves the same"
         )
     # Where it was before: flow runs that live on, and bookmarks, look for it there.
-    wanted = port or (server.port_of(seen.note.url) if seen.note and seen.note.url else server.UI_PORT)
+    before = login.known_url(server.server_folder(root))
+    wanted = port or (server.port_of(before) if before else server.UI_PORT)
     remark("starting the server" + (", which was killed" if seen.killed else ""))
     command = daemons.command(server_process.__name__, str(root), str(wanted))
     return daemons.start(services, server_process.NAME, command, root)
@@ -127,18 +123,11 @@ def make_pools(names: Iterable[str]) -> None:
                 client.create_work_pool(WorkPoolCreate(name=name, type="process", base_job_template=template))
 
 
-def put_back_lost(pools: tuple[str, ...]) -> int:
-    """Schedule again the runs that had a worker here and whose processes are gone; returns how many."""
-    from flows.service.status import lost_runs
-
-    runs = lost_runs(pools)
-    return len(asyncio.run(worker_process.put_back(runs, "its process was gone"))) if runs else 0
-
-
 def register(root: Path, services: Path) -> None:
     """Register what prefect.yaml holds. Raises ServiceError with what Prefect says of it."""
-    command = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"]
-    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+    command = daemons.command("prefect", "--no-prompt", "deploy", "--all")
+    env = daemons.environment()
+    done = subprocess.run(command, cwd=root, env=env, capture_output=True, text=True, check=False)
     if done.returncode:
         log = daemons.log_file(services, "deploy")
         log.write_text(done.stdout + done.stderr)

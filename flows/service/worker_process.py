@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+import httpx
 import psutil
 
 from flows.errors import DarkroomError
@@ -91,16 +92,17 @@ async def work(pool: str, ready: Callable[[], None]) -> None:
 
 async def end_flow_runs() -> set[UUID]:
     """Pass SIGTERM on to the runs under way, and wait for them; returns those that had it."""
-    told: dict[int, UUID | None] = {}
+    told: set[UUID] = set()
     give_up = time.monotonic() + STOP_SECONDS
     while (children := psutil.Process().children()) and time.monotonic() < give_up:
         for child in children:
-            if child.pid not in told and child.status() != psutil.STATUS_ZOMBIE:
-                told[child.pid] = flow_run_of(child)
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(child.pid, signal.SIGTERM)
+            run = flow_run_of(child)
+            if run is not None and run not in told:  # Prefect starts more processes for a run that was ended
+                told.add(run)
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    child.terminate()
         await asyncio.sleep(_LOOK_SECONDS)
-    return {run for run in told.values() if run is not None}
+    return told
 
 
 async def put_back(runs: Iterable[UUID], why: str) -> list[UUID]:
@@ -134,7 +136,19 @@ def run(root: Path, pool: str) -> None:
 
         url = get_current_settings().api.url
         assert url is not None
+        try:
+            put_back_lost(pool)
+        except httpx.HTTPError as error:
+            raise ServiceError(f"the server at {url} does not answer: {error}") from error
         asyncio.run(work(pool, lambda: registration.ready(url)))
+
+
+def put_back_lost(pool: str) -> None:
+    """Schedule again the runs that a worker of this host was killed with."""
+    from flows.service.status import lost_runs
+
+    for run in asyncio.run(put_back(lost_runs([pool]), "its process was gone")):
+        print(f"flow run {run}: its process was gone; scheduled again", flush=True)
 
 
 def main() -> int:
