@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextvars
 import datetime
+import logging
 import threading
 import time
 from collections import deque
@@ -20,7 +21,7 @@ import httpx
 from prefect import get_client
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.filters import LogFilter, LogFilterFlowRunId, LogFilterTimestamp
-from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
+from prefect.context import SettingsContext, get_settings_context
 
 from flows.wording import counted, some
 
@@ -68,6 +69,7 @@ class Line:
     run: Recorded
     moment: datetime.datetime
     text: str
+    level: int = logging.INFO
 
     @property
     def size(self) -> int:
@@ -79,7 +81,7 @@ class Line:
         moment = self.moment.isoformat()
         return {
             "name": "darkroom",
-            "level": 20,
+            "level": self.level,
             "message": self.text,
             "timestamp": moment,
             "flow_run_id": str(self.run.id),
@@ -105,9 +107,7 @@ class Outbox:
         self._lost_lines = 0
         self._problem = ""
         # Prefect reads settings files in the current directory, which the run is about to change.
-        with temporary_settings(
-            {PREFECT_CLIENT_MAX_RETRIES: 0}
-        ):  # retries that end with the waiting are ours
+        with without_retries():
             client = get_client(sync_client=True, httpx_settings={"timeout": REQUEST_SECONDS})
             context = contextvars.copy_context()
         self._thread = threading.Thread(
@@ -121,10 +121,10 @@ class Outbox:
             self._requests.append(request)
             self._changed.notify()
 
-    def put_line(self, run: Recorded, text: str) -> None:
+    def put_line(self, run: Recorded, text: str, level: int = logging.INFO) -> None:
         """Have a line of a log sent; one for which there is no room is lost, and counted."""
         text = text if len(text) <= LINE_BYTES else f"{text[:LINE_BYTES]}… [cut]"
-        line = Line(run, datetime.datetime.now(datetime.UTC), text)
+        line = Line(run, datetime.datetime.now(datetime.UTC), text, level)
         with self._changed:
             if self._waiting_bytes + line.size > BUFFER_BYTES:
                 self._lost_lines += 1
@@ -255,6 +255,17 @@ class Outbox:
                 self._problem = f"{type(error).__name__}: {error}"
             else:
                 return
+
+
+def without_retries() -> SettingsContext:
+    """Prefect's settings, but that its client makes no retries: they would go on when nobody waits any more.
+
+    `temporary_settings` takes a fifth of a second for it: it reads all settings anew.
+    """
+    now = get_settings_context()
+    client = now.settings.client.model_copy(update={"max_retries": 0})
+    settings = now.settings.model_copy(update={"client": client})
+    return SettingsContext(profile=now.profile, settings=settings)
 
 
 def is_away(error: Exception) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 from flows import dvc_repo
 from flows.dvc_repo import Product
 from flows.files import STATE_FOLDER
-from flows.run import RunReport
+from flows.run import RunReport, collector_paused
 from flows.wording import Trend, difference, trend
 
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg")
@@ -70,13 +70,13 @@ class RunRecord:
 
 def record_run(root: Path, report: RunReport, last_lines: Mapping[str, tuple[str, ...]]) -> RunRecord:
     """Gather what the repository shows after a run; only the stages of the run's plan count."""
-    made = dvc_repo.products(root)
-    products = {stage.name: made.get(stage.name, ()) for stage in report.plan.stages}
-    now, then = dvc_repo.metrics(root)
+    with collector_paused():
+        shown = dvc_repo.shown(root)
+    products = {stage.name: shown.products.get(stage.name, ()) for stage in report.plan.stages}
     return RunRecord(
         root=root,
         report=report,
-        metrics=tuple(metric_changes(products, now, then, root)),
+        metrics=tuple(metric_changes(products, shown.metrics, shown.before, root)),
         pictures=tuple(pictures(products)),
         last_lines=last_lines,
     )
