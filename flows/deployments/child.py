@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import signal
 import subprocess
 import threading
 from collections import deque
@@ -61,8 +59,7 @@ def run(
 
 def _end(process: subprocess.Popen[bytes]) -> None:
     """Politely; what has not ended in time, the guard kills."""
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(process.pid, signal.SIGTERM)
+    process.terminate()
     with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(STOP_SECONDS)
 

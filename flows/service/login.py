@@ -64,4 +64,5 @@ def write_secret(path: Path, text: str) -> None:
 
 def client_environment(folder: Path) -> dict[str, str]:
     """By what a client of Prefect finds the project's server and may use it: the path of a file."""
-    return {"PREFECT_PROFILES_PATH": str(profiles_file(folder))}
+    chosen = {"PREFECT_PROFILE": PROFILE} if "PREFECT_PROFILE" in os.environ else {}  # it would be another's
+    return {"PREFECT_PROFILES_PATH": str(profiles_file(folder)), **chosen}

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
-import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import httpx
 import psutil
 import yaml
 
 from flows import server
 from flows.errors import UsageError
 from flows.service import daemons, login, server_process, worker_process
-from flows.service.daemons import MARK, Note, ServiceError
+from flows.service.daemons import MARK, Note, Seen, ServiceError
 
 DEPLOYMENTS = "prefect.yaml"
 SERVER_STOP_SECONDS = 15.0
@@ -68,7 +69,7 @@ def up(root: Path, port: int | None, remark: Remark) -> Up:
         note = _server_up(root, services, port, remark)
         assert note.url is not None
         with server.client_set_to(note.url, login.client_environment(folder)):
-            make_pools(pools)
+            prepare(pools)
             for pool in pools:
                 _worker_up(root, services, pool, note.url, remark)
             if pools:
@@ -107,15 +108,18 @@ def _worker_up(root: Path, services: Path, pool: str, url: str, remark: Remark) 
     daemons.start(services, name, daemons.command(worker_process.__name__, str(root), pool), root)
 
 
-def make_pools(names: Iterable[str]) -> None:
-    """Make the work pools that are missing, for processes."""
+def prepare(pools: Iterable[str]) -> None:
+    """Make the work pools that are missing, for processes, and register the automations."""
     from prefect import get_client
     from prefect.client.schemas.actions import WorkPoolCreate
     from prefect.exceptions import ObjectNotFound
     from prefect.workers.process import ProcessWorker
 
+    from flows.service import automations
+
     with get_client(sync_client=True) as client:
-        for name in names:
+        automations.register(client)
+        for name in pools:
             try:
                 client.read_work_pool(name)
             except ObjectNotFound:
@@ -143,25 +147,40 @@ def down(root: Path, remark: Remark) -> bool:
     services = daemons.services_folder(root)
     if not services.exists():
         return False
-    stopped = False
     with daemons.alone(services):
-        for seen in sorted(daemons.see_all(services), key=lambda one: one.name == server_process.NAME):
-            if seen.running and seen.note and seen.note.supervised:
-                remark(f"{seen.name} was started by a supervisor, which stops it (systemctl stop ...)")
-                continue
-            if seen.running:
-                remark(f"stopping {seen.name}")
-            # The server is needed until the last run has reported; then so may be what killed workers left.
-            if seen.name == server_process.NAME:
-                stopped |= end_left_overs(services, keep=seen.note.pid if seen.note else 0)
-            stopped |= daemons.stop(services, seen.name, _seconds_to_stop(seen.name))
-        stopped |= end_left_overs(services, keep=0)
-    return stopped
+        known = {seen.name: seen for seen in daemons.see_all(services)}
+        last = known.pop(server_process.NAME, None)
+        stopped = [_stop(services, seen, remark) for seen in known.values()]
+        # The server is needed until the last run has reported.
+        stopped.append(_end_orphans(root, services, last))
+        if last is not None:
+            stopped.append(_stop(services, last, remark))
+    return any(stopped)
 
 
-def _seconds_to_stop(name: str) -> float:
-    own = worker_process.STOP_SECONDS if name.startswith(worker_process.PREFIX) else 0.0
-    return own + SERVER_STOP_SECONDS
+def _stop(services: Path, seen: Seen, remark: Remark) -> bool:
+    if seen.running and seen.note and seen.note.supervised:
+        remark(f"{seen.name} was started by a supervisor, which stops it (systemctl stop ...)")
+        return False
+    if seen.running:
+        remark(f"stopping {seen.name}")
+    own = worker_process.STOP_SECONDS if seen.name.startswith(worker_process.PREFIX) else 0.0
+    return daemons.stop(services, seen.name, own + SERVER_STOP_SECONDS)
+
+
+def _end_orphans(root: Path, services: Path, last: Seen | None) -> bool:
+    """End what killed workers have left, and schedule again what that was. False: there was nothing."""
+    keep = last.note.pid if last and last.running and last.note else 0
+    found = list(left_overs(services, keep))
+    runs = {run for process in found if (run := worker_process.flow_run_of(process))}
+    _end(found, lambda: list(left_overs(services, keep)))
+    if runs and (url := server.kept_up(root)):
+        with (
+            contextlib.suppress(httpx.HTTPError),  # then the next worker finds them without a process
+            server.client_set_to(url, login.client_environment(server.server_folder(root))),
+        ):
+            asyncio.run(worker_process.put_back(runs, "stopped after its worker"))
+    return bool(found)
 
 
 def left_overs(services: Path, keep: int) -> Iterator[psutil.Process]:
@@ -173,18 +192,16 @@ def left_overs(services: Path, keep: int) -> Iterator[psutil.Process]:
                 yield process
 
 
-def end_left_overs(services: Path, keep: int) -> bool:
-    """End what a killed worker has left: flow runs politely, then all of it. False: there was nothing."""
-    found = list(left_overs(services, keep))
+def _end(found: Iterable[psutil.Process], living: Callable[[], list[psutil.Process]]) -> None:
+    """Politely first: a flow run's own process passes the signal on to what it has started."""
     pids = {process.pid for process in found}
     for process in found:
         with contextlib.suppress(psutil.Error):
-            if process.ppid() not in pids:  # the flow run's own process passes it on
-                process.send_signal(signal.SIGTERM)
+            if process.ppid() not in pids:
+                process.terminate()
     give_up = time.monotonic() + worker_process.STOP_SECONDS
-    while (left := list(left_overs(services, keep))) and time.monotonic() < give_up:
+    while (left := living()) and time.monotonic() < give_up:
         time.sleep(_LOOK_SECONDS)
     for process in left:
         with contextlib.suppress(psutil.Error):
             process.kill()
-    return bool(found)

@@ -34,7 +34,14 @@ PREFIX = "worker-"
 STOP_SECONDS = GRACE_SECONDS + 12.0
 """For flow runs after the signal: their stages' grace, and what the runs themselves still have to do."""
 
-QUIET = {"DO_NOT_TRACK": "1", "PREFECT_SERVER_ANALYTICS_ENABLED": "false"}
+HEARTBEAT_SECONDS = 30
+"""Between two of a flow run: the most often that Prefect can."""
+
+SETTINGS = {
+    "DO_NOT_TRACK": "1",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(HEARTBEAT_SECONDS),
+}
 
 _LOOK_SECONDS = 0.2
 
@@ -87,7 +94,10 @@ async def work(pool: str, ready: Callable[[], None]) -> None:
     working.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await working
-    await put_back(ended, "stopped with its worker")
+    try:
+        await put_back(ended, "stopped with its worker")
+    except httpx.HTTPError as error:  # the next worker finds them without a process
+        print(f"the server does not answer ({error}): the runs are put back when a worker starts", flush=True)
 
 
 async def end_flow_runs() -> set[UUID]:
@@ -131,7 +141,7 @@ def run(root: Path, pool: str) -> None:
         if not login.profiles_file(folder).exists():
             raise ServiceError("the project has no Prefect server yet; `darkroom up` starts one")
         os.environ.pop("PREFECT_PROFILE", None)  # of another file of profiles
-        os.environ.update({**QUIET, "PREFECT_HOME": str(folder), **login.client_environment(folder)})
+        os.environ.update({**SETTINGS, "PREFECT_HOME": str(folder), **login.client_environment(folder)})
         from prefect.settings import get_current_settings
 
         url = get_current_settings().api.url

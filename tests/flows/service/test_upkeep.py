@@ -79,6 +79,11 @@ def under_way(project: Project, times: int = 1) -> bool:
     return wait_for(lambda: pids.exists() and len(pids.read_text().split()) >= times, LONG)
 
 
+def workspace(project: Project) -> dict[str, str]:
+    """Every file and git's status, but for the cache, which is shared."""
+    return {name: held for name, held in contents(project.root).items() if not name.startswith(".dvc/cache/")}
+
+
 def basic(auth: str) -> dict[str, str]:
     return {"Authorization": f"Basic {base64.b64encode(auth.encode()).decode()}"}
 
@@ -125,6 +130,8 @@ def test_up_again_changes_nothing(shared: Project) -> None:
     said = shared.up()
     assert shared.pids() == before
     assert "the server runs already" in said
+    with shared.client() as client:
+        assert [one.name for one in client.read_automations()] == ["darkroom: runs without a sign of life"]
     code, found = shared.status()
     assert code == 0, found
     assert [one["state"] for one in found["services"]] == ["running", "running"]
@@ -134,6 +141,14 @@ def test_the_pages_are_those_of_the_server_that_is_up(shared: Project) -> None:
     done = shared.darkroom("ui")
     assert done.returncode == 0
     assert server.pages(str(server.kept_up(shared.root))) in done.stdout
+
+
+def test_a_run_by_hand_is_recorded_in_the_server_that_is_up(shared: Project) -> None:
+    done = shared.darkroom("run", "first")
+    assert done.returncode == 0, done.stderr
+    with shared.client() as client:
+        (run,) = [run for run in client.read_flow_runs() if run.name == "small first"]
+    assert run.state_type is StateType.COMPLETED
 
 
 def test_three_scheduled_runs_one_at_each_moment(shared: Project) -> None:
@@ -164,11 +179,11 @@ def test_three_scheduled_runs_one_at_each_moment(shared: Project) -> None:
 def test_retraining_leaves_the_workspace_alone_and_commits_to_its_branch(shared: Project) -> None:
     (shared.root / "in.txt").write_text("not committed\n")
     (shared.root / "new.txt").write_text("not added\n")
-    before = contents(shared.root)
+    before = workspace(shared)
     with shared.client() as client:
         run = ended(client, start(client, "retrain/retrain"))
         assert run.state_type is StateType.COMPLETED, shared.logs()
-        assert contents(shared.root) == before
+        assert workspace(shared) == before
         assert git(shared.root, "show", "darkroom/retrain:loss.json") == "1\n"
         assert "model.txt" in git(shared.root, "show", "darkroom/retrain:dvc.lock")
         parents = git(shared.root, "log", "-1", "--format=%P %an", "darkroom/retrain").split()
@@ -218,7 +233,7 @@ def test_the_form_has_a_description_of_each_parameter(shared: Project) -> None:
         schema = client.read_deployment_by_name("retrain/retrain").parameter_openapi_schema
     assert schema is not None
     properties = schema["properties"]
-    assert set(properties) == {"source", "revision", "branch", "targets", "fetch", "pull", "push"}
+    assert set(properties) == {"source", "revision", "branch", "targets", "imports", "fetch", "pull", "push"}
     assert all(held["description"] for held in properties.values())
     assert properties["targets"]["type"] == "array"
 
@@ -284,7 +299,7 @@ def test_runs_whose_processes_were_all_killed_go_on_after_up(patient: Project) -
 def test_down_ends_what_a_killed_worker_has_left(patient: Project) -> None:
     patient.up()
     with patient.client() as client:
-        start(client, "retrain/retrain")
+        run = start(client, "retrain/retrain")
     assert under_way(patient), patient.logs()
     os.kill(patient.pids()["worker-small"], signal.SIGKILL)
     assert wait_for(lambda: "killed" in {one["state"] for one in patient.status()[1]["services"]})
@@ -292,6 +307,11 @@ def test_down_ends_what_a_killed_worker_has_left(patient: Project) -> None:
     patient.down()
     assert patient.processes() == []
     assert (patient.root.parent / "checkpoint").exists()
+    with sqlite3.connect(patient.prefect / "prefect.db") as database:
+        ((state,),) = database.execute(
+            "SELECT state_name FROM flow_run WHERE id = ? OR id = ?", (str(run.id), run.id.hex)
+        )
+    assert state == "AwaitingRetry"  # the next worker goes on with it
 
 
 def pids_of(project: Project) -> list[int]:
