@@ -156,7 +156,8 @@ class Workspace:
         where DVC cannot read the repository.
         """
         self._experiment = _new_experiment(self._repo, self._selection)
-        with contextlib.chdir(self._folder), _mended(""):
+        # DVC's parser ends in plain errors at values that it cannot take: a date in params.yaml.
+        with contextlib.chdir(self._folder), _mended("", errors=(DvcException, OSError, TypeError, ValueError)):
             graph = self._repo.index.graph
             with _mended("", UsageError):
                 chosen = [_key(stage) for stage in self._chosen(graph)]
@@ -218,7 +219,7 @@ class Workspace:
             made=made if known else tuple(replace(dep, reasons=()) for dep in made),
             forced=force,
             repeats=bool(stage.is_callback or stage.always_changed),
-            data=not stage.cmd,
+            data=not stage.cmd and (stage.frozen or not stage.is_import),
             frozen=stage.frozen,
         )
 
@@ -229,6 +230,8 @@ class Workspace:
         None: there is nothing to restore. Works on a copy of the stage.
         """
         stage = copy.copy(self._stages[name])
+        if not stage.cmd and not stage.frozen and stage.is_import:
+            return None  # what will be imported is not known before
         if self._selection.pull and _only_missing(stage, products) and self._is_there(stage):
             return {out.fs_path: out.hash_info.value for out in stage.outs}
         unchanged = not stage.changed_stage() and all(out.hash_info for out in stage.outs)
@@ -519,7 +522,7 @@ def _own_reasons(stage: Any, known: bool) -> tuple[str, ...]:
     reasons = ["command changed"] if stage.cmd and stage.changed_stage() else []
     if stage.is_callback or stage.always_changed:
         reasons.append("always runs")
-    return (*reasons, *(f"out {path}: {state}" for out in stage.outs for path, state in out.status().items()))
+    return (*reasons, *(f"out {path}: {state}" for out in stage.outs for path, state in _status(out)))
 
 
 def _state_of_dep(dep: Any, outs: Any, earlier: set[Any]) -> Made:
@@ -577,7 +580,7 @@ def _harmless(file: Path, scm: Any) -> bool:
 
 
 def _dep_reasons(dep: Any) -> Iterator[str]:
-    for path, state in dep.status().items():
+    for path, state in _status(dep):
         if isinstance(state, str):
             yield f"dep {path}: {state}"
             continue
@@ -587,6 +590,14 @@ def _dep_reasons(dep: Any) -> Iterator[str]:
                 yield from (f"param {path}: {line}" for line in _param_changes(key, then[key], now[key]))
             else:
                 yield f"param {path}: {key}: {change}"
+
+
+def _status(item: Any) -> Iterable[tuple[str, Any]]:
+    """How a dep or an out differs from what is recorded; DVC's own breaks off at a link to what is gone."""
+    try:
+        return item.status().items()  # type: ignore[no-any-return]
+    except FileNotFoundError:
+        return [(str(item), "a link to what is gone")]
 
 
 def _param_changes(key: str, then: Any, now: Any) -> Iterator[str]:
@@ -677,11 +688,15 @@ def _paths_of_experiment(repo: Any, stages: Iterable[Any]) -> list[str]:
 
 
 @contextlib.contextmanager
-def _mended(prefix: str, kind: Callable[[str], Exception] = RepoError) -> Iterator[None]:
+def _mended(
+    prefix: str,
+    kind: Callable[[str], Exception] = RepoError,
+    errors: tuple[type[Exception], ...] = (DvcException, OSError),
+) -> Iterator[None]:
     """DVC's errors as ours: one line."""
     try:
         yield
-    except (DvcException, OSError) as error:
+    except errors as error:
         raise kind(prefix + one_line(error)) from error
 
 
@@ -694,7 +709,10 @@ def _stage_errors(name: str) -> Iterator[None]:
         raise Busy from error
     except FileNotFoundError as error:
         missing = os.path.relpath(error.filename) if error.filename else one_line(error)
-        raise StageError(f"{name}: {missing}: no such file; run the stage that makes it first") from error
+        said = "no such file; run the stage that makes it first"
+        if error.filename and os.path.islink(error.filename):
+            said = "a link to what is gone (in DVC's cache?); bring that back, or remove the link"
+        raise StageError(f"{name}: {missing}: {said}") from error
     except Exception as error:  # DVC itself goes on after any error of a stage, its own bugs included
         kind = "" if isinstance(error, (DvcException, StageError, OSError)) else f"{type(error).__name__}: "
         raise StageError(f"{name}: {kind}{one_line(error)}") from error
