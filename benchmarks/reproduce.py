@@ -182,7 +182,7 @@ def report(trials: list[Trial], seed: int, quick: bool) -> str:
             ", ".join(t.recorded) or "nothing",
             f"{t.again_seconds:.0f}",
             "yes" if t.difference is None else f"**no**: {t.difference}",
-            "yes" if t.as_committed else "no",
+            "other params" if quick else "yes" if t.as_committed else "no",
         )
         for t in trials
     ]

@@ -1,8 +1,8 @@
 """The command `darkroom`.
 
-Exit codes: 0 all is well (`plan`: nothing to do); 1 a stage failed; 2 what the user gave is wrong, said in
-one line; 3 there is work to do (`plan`); 130 interrupted by Ctrl-C, SIGTERM or a cancel on Prefect's pages:
-what runs is ended, what has finished stays.
+Exit codes: 0 all is well (`plan`: nothing to do); 1 a stage failed (`doctor`: something is wrong); 2 what
+the user gave is wrong, said in one line; 3 there is work to do (`plan`); 130 interrupted by Ctrl-C, SIGTERM
+or a cancel on Prefect's pages: what runs is ended, what has finished stays.
 """
 
 import atexit
@@ -61,7 +61,7 @@ def run_command(words: Sequence[str]) -> int:
         print(f"error: {error}", file=sys.stderr)
         return Exit.WRONG_INPUT
     except (KeyboardInterrupt, click.Abort):
-        print("darkroom: interrupted", file=sys.stderr)
+        print("darkroom: interrupted; what has finished is kept, the same again goes on", file=sys.stderr)
         return Exit.INTERRUPTED
 
 
@@ -161,6 +161,7 @@ def _say_experiment(options: "RunOptions", report: "RunReport") -> None:
 def _run_recorded(options: "RunOptions") -> int:
     """Run under Prefect and say how it went."""
     from flows import dvc_repo, server, terminal
+    from flows.wording import how_to_go_on
 
     console = terminal.make_console()
     root = dvc_repo.root_of(options.repo)
@@ -176,6 +177,7 @@ def _run_recorded(options: "RunOptions") -> int:
             f"warning: Prefect's server was lost, the run's pages are not complete: {lost}", file=sys.stderr
         )
     if options.stop.is_set():
+        print(how_to_go_on(record.report.outcomes().values(), options.targets), file=sys.stderr)
         return Exit.INTERRUPTED
     return Exit.WELL if record.report.well else Exit.FAILED
 
@@ -229,3 +231,21 @@ def ui(repo: Path, port: int) -> int:
 
     server.serve_pages(dvc_repo.root_of(repo), announce, port)
     return Exit.WELL
+
+
+@app.command()
+@flag("--json", "as_json", help="The same as JSON.")
+def doctor(as_json: bool) -> int:
+    """Say what GPUs this host has, who holds them and who waits, and what is wrong with it.
+
+    Exit code 1 if something is wrong.
+    """
+    from flows import terminal
+    from flows.doctor import examine, print_examination
+
+    found = examine(os.environ)
+    if as_json:
+        print(json.dumps(found.to_json(), ensure_ascii=False, indent=2))
+    else:
+        print_examination(terminal.make_console(), found)
+    return Exit.FAILED if found.problems else Exit.WELL

@@ -14,6 +14,8 @@ import contextlib
 import copy
 import logging
 import os
+import sqlite3
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -23,6 +25,7 @@ from typing import Any
 import networkx
 from dvc.dependency import DatasetDependency, DbDependency, RepoDependency
 from dvc.dependency.db import AbstractDependency
+from dvc.dirs import site_cache_dir
 from dvc.exceptions import CheckoutError, DvcException
 from dvc.lock import LockError, make_lock
 from dvc.repo import Repo
@@ -40,7 +43,7 @@ from dvc_data.hashfile.tree import Tree
 from pathspec.patterns.gitwildmatch import GitWildMatchPattern
 
 from flows import stage_lock
-from flows.errors import RepoError, StageError, UsageError
+from flows.errors import RepoError, StageError, UsageError, explain
 from flows.events import Outcome
 from flows.experiment import Experiment, require_author, save
 from flows.files import STATE_FOLDER
@@ -54,6 +57,8 @@ from flows.unkept import Facts, Unkept
 
 PROJECT_FILE = "dvc.yaml"
 LOCKS_FOLDER = "locks"
+FULL_BYTES = 1 << 16
+"""A disk with less free counts as full: some is freed again by what fails on it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -95,14 +100,16 @@ class _Seen:
 class Workspace:
     """The stages of one run, by name, and what DVC does to them."""
 
-    def __init__(self, folder: Path, selection: Selection) -> None:
+    def __init__(self, folder: Path, selection: Selection, stop: threading.Event | None = None) -> None:
         # DVC's prints and bars would break into whatever shows the run; its errors come as exceptions.
-        logging.getLogger("dvc").setLevel(logging.CRITICAL)
+        for name in ("dvc", "dvc_data", "dvc_objects"):
+            logging.getLogger(name).setLevel(logging.CRITICAL)
         with _mended(f"{folder}: "):
-            self._repo = Repo(folder, _wait_for_lock=True)
+            self._repo = Repo(folder)
         self.root = Path(self._repo.root_dir)
         self._folder = Path(folder).absolute()
         self._selection = selection
+        self._stop = stop or threading.Event()
         self._stages: dict[str, Any] = {}
         self._upstream: dict[str, list[Any]] = {}
         self._seen: dict[str, list[_Seen]] = {}
@@ -137,17 +144,29 @@ class Workspace:
     def locked(self) -> Iterator[None]:
         """DVC's repository lock, waited for; nothing of DVC's state is changed without it.
 
+        Raises KeyboardInterrupt where the run is told to stop while another process holds it.
+
         DVC's own `lock_repo` also closes the database of file hashes each time, which costs more than the
         rest of a small stage; here it stays open. What git ignores is read anew: commands may change it.
         """
-        with _mended(""), self._repo.lock:
+        with _mended(""):
+            self._take_lock()
             self._repo._lock_depth += 1
-            self._repo.scm._reset()
-            self._in_use.heal()
             try:
+                self._repo.scm._reset()
+                self._in_use.heal()
                 yield
             finally:
                 self._repo._lock_depth -= 1
+                self._repo.lock.unlock()
+
+    def _take_lock(self) -> None:
+        while True:
+            try:
+                return self._repo.lock.lock()  # type: ignore[no-any-return]
+            except LockError:  # it has waited a few seconds
+                if self._stop.is_set():
+                    raise KeyboardInterrupt from None
 
     def load(self) -> tuple[Node, ...]:
         """The selected stages in DVC's serial order. Needs no lock.
@@ -156,9 +175,8 @@ class Workspace:
         where DVC cannot read the repository.
         """
         self._experiment = _new_experiment(self._repo, self._selection)
-        # DVC's parser ends in plain errors at values that it cannot take: a date in params.yaml.
-        with contextlib.chdir(self._folder), _mended("", errors=(DvcException, OSError, TypeError, ValueError)):
-            graph = self._repo.index.graph
+        with contextlib.chdir(self._folder), _mended(""):
+            graph = _graph(self._repo)
             with _mended("", UsageError):
                 chosen = [_key(stage) for stage in self._chosen(graph)]
         stages = {_key(stage): stage for stage in graph}
@@ -204,7 +222,7 @@ class Workspace:
         outs = self._repo.index.outs_trie
         earlier: set[Any] = set()
         for name, stage in self._stages.items():
-            with _stage_errors(name):
+            with self._stage_errors(name):
                 yield self._state(name, stage, outs, earlier)
             earlier.add(stage)
 
@@ -277,7 +295,7 @@ class Workspace:
 
     def peek(self, name: str) -> Settled | None:
         """Settle the stage if it is up to date; None where there is something to do."""
-        with _stage_errors(name):
+        with self._stage_errors(name):
             return self._peek(name)
 
     def _peek(self, name: str) -> Settled | None:
@@ -291,7 +309,7 @@ class Workspace:
 
         Raises StageError where DVC cannot go on with it, Busy where another process uses its paths.
         """
-        with _stage_errors(name):
+        with self._stage_errors(name):
             return self._begin(name)
 
     def _begin(self, name: str) -> Settled | Prepared:
@@ -383,7 +401,7 @@ class Workspace:
         stage = self._stages[name]
         before = self._seen.pop(name)
         try:
-            with _stage_errors(name):
+            with self._stage_errors(name):
                 stage.save_deps()
                 pairs = zip(before, stage.deps, strict=True)
                 changed = [str(dep) for seen, dep in pairs if _changed(seen, dep)]
@@ -429,11 +447,53 @@ class Workspace:
                 if not uncached:
                     self._repo.stage_cache.save(stage)
                 stage.commit()
-            except Exception:
+            except Exception as error:
                 self._unkept.note(name, _facts(stage))
-                raise
+                cache = self._repo.cache.local.path
+                said = explain(error, cache) if isinstance(error, OSError) else one_line(error)
+                raise StageError(
+                    f"its outs are not in DVC's cache yet: {said}; the next run keeps them"
+                ) from error
             self._unkept.forget(name)
         self._add_record(name)
+
+    @contextlib.contextmanager
+    def _stage_errors(self, name: str) -> Iterator[None]:
+        """What goes wrong with one stage, as one line that starts with its name."""
+        try:
+            yield
+        except LockError as error:
+            raise Busy(one_line(error)) from error
+        except FileNotFoundError as error:
+            raise StageError(f"{name}: {self._told_of_missing(error)}") from error
+        except StageError as error:
+            raise StageError(f"{name}: {error}") from error
+        except OSError as error:
+            raise StageError(f"{name}: {explain(error, self.root)}") from error
+        except Exception as error:  # DVC itself goes on after any error of a stage, its own bugs included
+            kind = "" if isinstance(error, DvcException) else f"{type(error).__name__}: "
+            said = f"{kind}{one_line(error)}{self.told_of_full_disks()}"
+            raise StageError(f"{name}: {said}") from error
+
+    def _told_of_missing(self, error: FileNotFoundError) -> str:
+        if not error.filename:
+            return one_line(error)
+        path = os.path.relpath(error.filename)
+        if Path(path).is_symlink():
+            return f"{path}: a link to what is gone (in DVC's cache?); bring that back, or remove the link"
+        makers = self._repo.index.outs_trie.prefixes(self._repo.fs.parts(str(Path(path).absolute())))
+        for step in makers:
+            return f"{path}: no such file; run the stage that makes it first: {_name(step.value.stage)}"
+        return f"{path}: no such file, and no stage makes it; put it there, or mend the deps in dvc.yaml"
+
+    def told_of_full_disks(self) -> str:
+        """Where no space is left of what results are written to; empty where there is some."""
+        places = {"the workspace": self.root, "DVC's cache": Path(self._repo.cache.local.path)}
+        return "".join(
+            f"; no space is left on the disk of {what} ({path}), free some"
+            for what, path in places.items()
+            if _full(path)
+        )
 
     def _lines_to_ignore(self, stage: Any) -> list[tuple[Path, str]]:
         """What DVC will append to .gitignore files when it saves the stage's outs."""
@@ -635,6 +695,20 @@ def _serial_order(active: Any, nodes: Sequence[Any], downstream: bool) -> list[A
     return list(networkx.dfs_postorder_nodes(part))
 
 
+def _full(path: Path) -> bool:
+    """Whether next to nothing is free there for us."""
+    there = next(folder for folder in (path, *path.parents) if folder.exists())
+    disk = os.statvfs(there)
+    return disk.f_bavail * disk.f_frsize < FULL_BYTES
+
+
+def _graph(repo: Any) -> Any:
+    try:
+        return repo.index.graph
+    except (TypeError, ValueError) as error:  # DVC's parser at what it cannot take: a date in params.yaml
+        raise RepoError(one_line(error)) from error
+
+
 def _key(stage: Any) -> tuple[str, str | None]:
     return stage.path_in_repo, getattr(stage, "name", None)
 
@@ -688,34 +762,16 @@ def _paths_of_experiment(repo: Any, stages: Iterable[Any]) -> list[str]:
 
 
 @contextlib.contextmanager
-def _mended(
-    prefix: str,
-    kind: Callable[[str], Exception] = RepoError,
-    errors: tuple[type[Exception], ...] = (DvcException, OSError),
-) -> Iterator[None]:
+def _mended(prefix: str, kind: Callable[[str], Exception] = RepoError) -> Iterator[None]:
     """DVC's errors as ours: one line."""
     try:
         yield
-    except errors as error:
+    except DvcException as error:
         raise kind(prefix + one_line(error)) from error
-
-
-@contextlib.contextmanager
-def _stage_errors(name: str) -> Iterator[None]:
-    """What goes wrong with one stage, as one line that starts with its name."""
-    try:
-        yield
-    except LockError as error:
-        raise Busy from error
-    except FileNotFoundError as error:
-        missing = os.path.relpath(error.filename) if error.filename else one_line(error)
-        said = "no such file; run the stage that makes it first"
-        if error.filename and os.path.islink(error.filename):
-            said = "a link to what is gone (in DVC's cache?); bring that back, or remove the link"
-        raise StageError(f"{name}: {missing}: {said}") from error
-    except Exception as error:  # DVC itself goes on after any error of a stage, its own bugs included
-        kind = "" if isinstance(error, (DvcException, StageError, OSError)) else f"{type(error).__name__}: "
-        raise StageError(f"{name}: {kind}{one_line(error)}") from error
+    except OSError as error:
+        raise kind(prefix + explain(error)) from error
+    except sqlite3.Error as error:  # of the file hashes that DVC remembers
+        raise kind(f"{prefix}DVC's database in {site_cache_dir()}: {error}") from error
 
 
 def one_line(error: BaseException) -> str:

@@ -13,7 +13,7 @@ def write_text(path: Path, text: str, scratch: Path | None = None) -> None:
     """Replace `path` by `text` in one step; a symbolic link keeps pointing where it did.
 
     The half-written file lies in `scratch` where that is given (on the same file system), so that nobody who
-    lists the folder meanwhile sees it.
+    lists the folder meanwhile sees it. Raises OSError that names `path`.
     """
     target = Path(os.path.realpath(path))
     temporary = (scratch or target.parent) / f".{target.name}.{os.getpid()}.partial"
@@ -23,5 +23,7 @@ def write_text(path: Path, text: str, scratch: Path | None = None) -> None:
         if target.exists():
             temporary.chmod(target.stat().st_mode & 0o7777)
         temporary.replace(target)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error  # `write` does not say where
     finally:
         temporary.unlink(missing_ok=True)

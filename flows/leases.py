@@ -8,111 +8,25 @@ waits, and its first byte is held by who takes, joins or leaves: everything is d
 
 from __future__ import annotations
 
-import getpass
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, suppress
-from dataclasses import asdict, dataclass, replace
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
 import psutil
 
 from flows.devices import VISIBLE, Device, Gpus
 from flows.gpu_choice import Load, Request, blockers, choose, fits, is_possible, left_over, share
-from flows.lock_files import LockFile, Range, make_folder
+from flows.lease_notes import Folder, Held, Holder, Waiter, described, hold
+from flows.lock_files import LeaseError
 from flows.resources import Lease, Resources
-
-ATTENTIVE_SECONDS = 5.0
-"""Who waits and has not looked for so long (stopped, busy with a large commit) keeps its place but no device.
-A waiting run looks five times a second."""
 
 SAY_AFTER_SECONDS = 2.0
 """A wait is worth a line once it has lasted so long."""
 
 _GATE = (0, 1)
-_LAST_TICKET = 1 << 40
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Holder:
-    """Who holds a lease or waits for one."""
-
-    pid: int
-    user: str
-    run: str
-    repository: str
-    stage: str = ""
-    since: float = 0.0
-    """Seconds since the epoch."""
-
-    @classmethod
-    def this_process(cls, run: str, repository: Path) -> Holder:
-        """The run that this process is."""
-        return cls(pid=os.getpid(), user=_user(), run=run, repository=str(repository))
-
-
-def _user() -> str:
-    with suppress(KeyError, OSError):  # a container's user without a name
-        return getpass.getuser()
-    return str(os.getuid())
-
-
-@dataclass(frozen=True, slots=True)
-class Held:
-    """A part of a device and who holds it; None: nobody wrote it down."""
-
-    bytes: int
-    holder: Holder | None
-
-
-@dataclass(frozen=True, slots=True)
-class Waiter:
-    """A run in the queue."""
-
-    ticket: int
-    request: Request
-    looked: float
-    """Seconds on the host's monotonic clock."""
-    holder: Holder
-
-    @property
-    def attentive(self) -> bool:
-        """Whether it would take what becomes free."""
-        return time.monotonic() - self.looked < ATTENTIVE_SECONDS
-
-
-class Folder:
-    """The leases and the queue of a host, as they are now."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        make_folder(path)
-
-    def device_file(self, device: Device) -> LockFile:
-        """A new open file of the device, which holds nothing yet."""
-        return LockFile(self._path / f"device.{device.name.replace('/', '_')}")
-
-    def queue_file(self) -> LockFile:
-        """A new open file of the queue, which holds no place yet."""
-        return LockFile(self._path / "queue")
-
-    def held(self, device: Device) -> list[Held]:
-        """What is leased of a device, and to whom."""
-        with self.device_file(device) as file:
-            locked = file.locked(0, device.memory)
-            known = [Held(_length(ranges), holder) for ranges, holder in _holders(file.notes(), locked)]
-        unknown = _length(locked) - sum(part.bytes for part in known)
-        return [*known, Held(unknown, None)] if unknown else known
-
-    def waiting(self) -> list[Waiter]:
-        """Who waits, in the order in which they came."""
-        with self.queue_file() as file:
-            locked = file.locked(1, _LAST_TICKET)
-            waiters = [waiter for note in file.notes() if (waiter := _waiter(note))]
-        here = {w.ticket: w for w in reversed(waiters) if _within((w.ticket, w.ticket + 1), locked)}
-        return [here[ticket] for ticket in sorted(here)]
 
 
 def load_of(device: Device, held: Sequence[Held], gpus: Gpus) -> Load:
@@ -162,15 +76,14 @@ class HostDevices:
             return Lease(
                 resources
             )  # it may turn out to need nothing; it is refused where it would be executed
-        with self._queue.alone(*_GATE) as alone:
-            if not alone:
-                return None
-            chosen = choose(request, left_over(self._before(request), self._loads()))
-            if chosen is None:
-                return None
-            if self._mine and self._mine.request == request:
+        lease = None
+        with self._alone(stage) as alone:
+            chosen = choose(request, left_over(self._before(request), self._loads())) if alone else None
+            if chosen is not None:
+                lease = self._hold(resources, {device: share(request, device) for device in chosen}, stage)
+            if lease is not None and self._mine and self._mine.request == request:
                 self._leave()
-            return self._hold(resources, {device: share(request, device) for device in chosen}, stage)
+        return lease
 
     def give(self, lease: Lease) -> None:
         """Close what holds the devices; a process that outlives its stage holds them until it ends."""
@@ -182,20 +95,30 @@ class HostDevices:
         """Queue for what could not be taken, or say that one is there still; None: leave the queue."""
         if resources is None and self._mine is None:
             return
-        with self._queue.alone(*_GATE) as alone:
+        with self._alone(stage) as alone:
             if not alone:
                 return
             if resources is None:
                 self._leave()
-                return
-            self._queue_up(Request.of(resources, self._usable), stage)
-        self._say()
+            else:
+                self._queue_up(Request.of(resources, self._usable), stage)
+        with suppress(LeaseError):  # said the next time
+            self._say()
 
     def close(self) -> None:
         """Free all that is held, leave the queue."""
         for lease in list(self._leases.values()):
             self.give(lease)
         self._queue.close()
+
+    @contextmanager
+    def _alone(self, stage: str) -> Iterator[bool]:
+        """Decide while no other run does. What the host lacks for it at the moment is said and waited for."""
+        try:
+            with self._queue.alone(*_GATE) as alone:
+                yield alone
+        except LeaseError as error:
+            self._on_wait(stage, str(error))
 
     def _loads(self) -> list[Load]:
         return [load_of(device, self._folder.held(device), self._gpus) for device in self._gpus.devices]
@@ -212,7 +135,7 @@ class HostDevices:
         me = replace(self._me, stage=stage, since=time.time())
         with ExitStack() as stack:
             files = [stack.enter_context(self._folder.device_file(device)) for device in shares]
-            if not all(_hold(file, *part, me) for file, part in zip(files, shares.items(), strict=True)):
+            if not all(hold(file, *part, me) for file, part in zip(files, shares.items(), strict=True)):
                 return None  # someone locks without asking
             stack.pop_all()
         names = tuple(device.name for device in shares)
@@ -284,88 +207,7 @@ class HostDevices:
         return words
 
 
-def described(holder: Holder) -> str:
-    """`anna's run 20260102-101500-7 of /data/project, stage train, since 10:15:03`."""
-    since = time.strftime("%H:%M:%S", time.localtime(holder.since))
-    return f"{holder.user}'s run {holder.run} of {holder.repository}, stage {holder.stage}, since {since}"
-
-
 def outside_in_words(load: Load) -> str:
     """`1.2 GB in use outside darkroom by pid 12`."""
     by = f" by pid {', '.join(map(str, load.strangers))}" if load.strangers else ""
     return f"{load.outside / 1e9:.1f} GB in use outside darkroom{by}"
-
-
-def _hold(file: LockFile, device: Device, size: int, holder: Holder) -> bool:
-    """Hold so many free bytes of the device, noted down first of those who hold some."""
-    locked = file.locked(0, device.memory)
-    others = list(_holders(file.notes(), locked))
-    ranges = _free_ranges(locked, device.memory, size)
-    if not all(file.lock(start, end) for start, end in ranges):
-        return False
-    file.write_notes([_note(ranges, holder), *(_note(of_other, other) for of_other, other in others)])
-    return True
-
-
-def _free_ranges(locked: Sequence[Range], memory: int, size: int) -> list[Range]:
-    """The first `size` bytes that are not locked; memory is memory, they need not lie side by side."""
-    free: list[Range] = []
-    start = 0
-    for first, end in (*locked, (memory, memory)):
-        if first > start and size:
-            free.append((start, min(first, start + size)))
-            size -= _length(free[-1:])
-        start = end
-    return free
-
-
-def _length(ranges: Sequence[Range]) -> int:
-    return sum(end - start for start, end in ranges)
-
-
-def _note(ranges: Sequence[Range], holder: Holder) -> dict[str, Any]:
-    return {"ranges": ranges, **asdict(holder)}
-
-
-def _holders(
-    notes: Sequence[Mapping[str, Any]], locked: Sequence[Range]
-) -> Iterator[tuple[list[Range], Holder]]:
-    """The notes that count: all that they name is locked, and no later note (they stand first) names it."""
-    named: list[Range] = []
-    for note in notes:
-        with suppress(KeyError, TypeError, ValueError):
-            ranges = [(int(start), int(end)) for start, end in note["ranges"]]
-            holder = _holder(note)
-            if all(_within(one, locked) and not _overlaps(one, named) for one in ranges):
-                named += ranges
-                yield ranges, holder
-
-
-def _within(one: Range, locked: Sequence[Range]) -> bool:
-    return _length([(max(one[0], a), min(one[1], b)) for a, b in locked if a < one[1] and one[0] < b]) == (
-        one[1] - one[0]
-    )
-
-
-def _overlaps(one: Range, others: Sequence[Range]) -> bool:
-    return any(start < one[1] and one[0] < end for start, end in others)
-
-
-def _holder(note: Mapping[str, Any]) -> Holder:
-    return Holder(
-        pid=int(note["pid"]),
-        user=str(note["user"]),
-        run=str(note["run"]),
-        repository=str(note["repository"]),
-        stage=str(note["stage"]),
-        since=float(note["since"]),
-    )
-
-
-def _waiter(note: Mapping[str, Any]) -> Waiter | None:
-    with suppress(KeyError, TypeError, ValueError):
-        asked = note["request"]
-        memory = None if asked["memory"] is None else int(asked["memory"])
-        request = Request(int(asked["count"]), memory, tuple(map(str, asked["names"])))
-        return Waiter(int(note["ticket"]), request, float(note["looked"]), _holder(note["holder"]))
-    return None

@@ -33,6 +33,7 @@ _OPEN_TO_ALL = stat.S_ISVTX | stat.S_IRWXO
 _FLOCK = struct.Struct("hhqqi4x")  # struct flock of 64-bit Linux: type, whence, start, length, pid
 _TRY_SECONDS = 1.0
 _PAUSE_SECONDS = 0.005
+_PASSING = (FileNotFoundError, FileExistsError, PermissionError)
 _LONGEST_NOTES = 1 << 20
 
 
@@ -165,7 +166,8 @@ def _open_shared(path: Path) -> int:
         try:
             return _checked(path, _open_or_make(path))
         except OSError as error:
-            if time.monotonic() > give_up:  # before: its maker has not set the mode yet, or it was removed
+            # Its maker has not set the mode yet, or it was made or removed at the same moment: again.
+            if not isinstance(error, _PASSING) or time.monotonic() > give_up:
                 raise _unusable(path, error) from error
             time.sleep(_PAUSE_SECONDS)
 

@@ -1,4 +1,4 @@
-"""A run of a DVC repository as a Prefect flow; the stages that execute are flow runs of their own under it.
+"""A run of a DVC repository as a flow run of Prefect; the stages that execute are flow runs under it.
 
 DVC alone decides what is up to date: Prefect caches and keeps no results here. A stage that is up to date
 costs no request; it stands on the run's page.
@@ -6,69 +6,90 @@ costs no request; it stands on the run's page.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from prefect import Flow, get_client
 from prefect.client.schemas.objects import State
-from prefect.context import FlowRunContext
-from prefect.logging.loggers import flow_run_logger
-from prefect.states import Cancelled, Completed, Failed
+from prefect.states import Cancelled, Completed, Crashed, Failed
 
 from flows import artifacts
-from flows.events import Event, Outcome, StageFinished, StageStarted, ignore
+from flows.errors import DarkroomError
+from flows.events import Event, Outcome, StageAgain, StageFinished, StageStarted, StageWaits, ignore
 from flows.record import RunRecord, record_run
 from flows.run import RunOptions, run_pipeline
 from flows.stage_flow_runs import StageFlowRuns
-from flows.stopping import stopping_on_cancel, stopping_on_signals
-from flows.wording import ending, some
+from flows.stopping import stopping_on_signals
+from flows.wording import again, ending, some
+
+PATIENCE_SECONDS = 60.0
+"""For a silent server, at the end of a run: as long as a start of it takes on a loaded machine."""
+
+STOPPED_SECONDS = 4.0
+"""For Prefect after an interruption: the whole run ends within 10 s then."""
+
+
+def say(text: str) -> None:
+    """A remark beside a run's output."""
+    print(f"darkroom: {text}", file=sys.stderr, flush=True)
 
 
 def run_recorded(
-    options: RunOptions, root: Path, observe: Callable[[Event], None] = ignore
+    options: RunOptions,
+    root: Path,
+    observe: Callable[[Event], None] = ignore,
+    *,
+    patience: float = PATIENCE_SECONDS,
+    remark: Callable[[str], None] = say,
 ) -> tuple[RunRecord, str | None]:
     """Run what `options` select of the repository at `root`, as a flow run of the Prefect server that is set.
 
-    Returns the record, and why Prefect was lost on the way if it was. A failing stage does not raise: it is
-    in the record. Raises DarkroomError where nothing could be started.
+    The stages never wait for the server; at the end the run does, for `patience` seconds of its silence.
+    Returns the record, and what Prefect was not told and why, if anything. A failing stage does not raise: it
+    is in the record. Raises DarkroomError where nothing could be started.
     """
-    ended: list[tuple[RunRecord, str | None]] = []
-
-    def run(given: dict[str, Any]) -> State[Any]:  # noqa: ARG001  (for Prefect's pages)
-        record, lost = _run_stages(options, root, observe)
-        ended.append((record, lost))
-        return final_state(record)
-
-    flow = Flow(run, name="darkroom", flow_run_name=run_name(options, root), validate_parameters=False)
-    state = flow(shown_parameters(options), return_state=True)
-    if not ended:
-        state.result()
-    return ended[0]
+    stages = StageFlowRuns(run_name(options, root), shown_parameters(options), [root.name], options.stop)
+    try:
+        with _crash_told(stages):
+            record = _run_stages(options, root, observe, stages)
+    finally:
+        at_most = STOPPED_SECONDS if options.stop.is_set() else float("inf")
+        stages.outbox.close(patience, at_most, remark)
+    return record, stages.outbox.loss()
 
 
 def _run_stages(
-    options: RunOptions, root: Path, observe: Callable[[Event], None]
-) -> tuple[RunRecord, str | None]:
-    """Run the stages under the flow run that we are in, and publish what there is to see of them."""
-    context = FlowRunContext.get()
-    assert context is not None
-    assert context.flow_run is not None
-    with get_client(sync_client=True) as client:
-        stages = StageFlowRuns(client, context.flow_run, tags=[root.name])
-        logger = flow_run_logger(context.flow_run, context.flow)
+    options: RunOptions, root: Path, observe: Callable[[Event], None], stages: StageFlowRuns
+) -> RunRecord:
+    """Run the stages under the flow run, and publish what there is to see of them."""
 
-        def tell(event: Event) -> None:
-            observe(event)
-            if text := line_of_log(event):
-                logger.info("%s", text)
+    def tell(event: Event) -> None:
+        observe(event)
+        stages.follow(event)
+        if text := line_of_log(event):
+            stages.log(text)
 
-        stop = options.stop
-        with stopping_on_signals(stop), stopping_on_cancel(stages.cancelled, stop):
-            report = run_pipeline(options, execute=stages.execute, observe=tell)
-        record = record_run(root, report, stages.last_lines)
-        stages.publish(record)
-    return record, stages.lost
+    with stopping_on_signals(options.stop):
+        report = run_pipeline(options, execute=stages.execute, observe=tell)
+    record = record_run(root, report, stages.last_lines)
+    stages.publish(record)
+    stages.end(final_state(record))
+    return record
+
+
+@contextmanager
+def _crash_told(stages: StageFlowRuns) -> Iterator[None]:
+    """Let no flow run stay Running that has ended by an exception."""
+    try:
+        yield
+    except DarkroomError as error:
+        stages.end(Failed(message=str(error)))
+        raise
+    except BaseException as error:
+        stages.end(Crashed(message=f"{type(error).__name__}: {error}"))
+        raise
 
 
 def line_of_log(event: Event) -> str:
@@ -76,6 +97,10 @@ def line_of_log(event: Event) -> str:
     match event:
         case StageStarted(stage, reasons):
             return f"{stage} starts: {some(reasons)}"
+        case StageWaits(stage, reason):
+            return f"{stage} waits: {reason}"
+        case StageAgain(stage):
+            return f"{stage} {again(event)}"
         case StageFinished() if text := ending(event):
             return f"{event.stage} {text}"
     return ""

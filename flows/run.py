@@ -30,7 +30,7 @@ from flows.events import (
     StageWaits,
     ignore,
 )
-from flows.files import STATE_FOLDER
+from flows.files import STATE_FOLDER, write_text
 from flows.history import History
 from flows.host import Host
 from flows.plan import Action, Node, Plan, PlannedStage, decide
@@ -48,11 +48,14 @@ NOT_ITS_FAULT = (Ending.KILLED, Ending.OUT_OF_MEMORY)
 
 
 def make_state_folder(folder: Path) -> None:
-    """The folder for logs and history; it keeps itself out of git."""
-    folder.mkdir(exist_ok=True)
+    """The folder for logs and history; it keeps itself out of git. Raises RepoError."""
     ignore_file = folder / ".gitignore"
-    if not ignore_file.exists():
-        ignore_file.write_text("*\n", encoding="utf-8")
+    try:
+        folder.mkdir(exist_ok=True)
+        if not ignore_file.exists():
+            write_text(ignore_file, "*\n")
+    except OSError as error:
+        raise RepoError(explain(error, folder)) from error
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -142,7 +145,7 @@ def run_pipeline(
     While it runs the process's current directory is the repository's root.
     """
     started = time.monotonic()
-    with contextlib.closing(Workspace(options.repo, options)) as workspace:
+    with contextlib.closing(Workspace(options.repo, options, options.stop)) as workspace:
         with collector_paused():
             nodes = workspace.load()
         run = _Run(options, workspace, nodes, execute, observe)
@@ -319,7 +322,7 @@ class _Run:
             result.ending is Ending.KILLED and self._options.stop.is_set()
         )
         outcome = Outcome.CANCELLED if stopped else Outcome.FAILED
-        error = f"{name}: {result.describe()}"
+        error = f"{name}: {result.describe()}{self._workspace.told_of_full_disks()}"
         if result.ending in NOT_ITS_FAULT:
             times = f" at attempt {self._attempts[name]}" if self._attempts[name] > 1 else ""
             error += f"{times}; run again, or have it started again by `retries` under its meta in dvc.yaml"

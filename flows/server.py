@@ -2,7 +2,8 @@
 
 A temporary server is a child process on the project's database (.darkroom/prefect/prefect.db). It ends when
 its owner does, however the owner ends: its standard input is a pipe that the kernel then closes. It binds to
-a free port of loopback, and is Prefect's web server alone, without the scheduling services.
+a free port of loopback, and is Prefect's web server alone, without the scheduling services. Should it end on
+the way (killed for its memory, or a `darkroom ui` that someone ends), another takes its place and its port.
 """
 
 import contextlib
@@ -15,6 +16,7 @@ import subprocess
 import sys
 import threading
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -30,6 +32,8 @@ UI_PORT = 4200  # Prefect's own
 START_SECONDS = 120  # a cold start on a loaded machine has taken 40
 STOP_SECONDS = 10
 PROBE_SECONDS = 5
+LOOK_SECONDS = 0.5
+RESTARTS = 3
 
 # What a run needs of Prefect's client: no console lines of its own, no usage statistics.
 QUIET_CLIENT = {
@@ -64,7 +68,7 @@ def prefect_api(root: Path) -> Iterator[Api]:
         require_answer(url)
         yield Api(url, url.rstrip("/").removesuffix("/api"))
     elif url := shared_url(server_folder(root)):
-        with client_set_to(url):
+        with kept_served(server_folder(root), url), client_set_to(url):
             yield Api(url, pages(url))
     else:
         make_state_folder(root / STATE_FOLDER)
@@ -97,71 +101,141 @@ def client_set_to(url: str) -> Iterator[None]:
     """Point this process's Prefect client, all its threads, at `url`."""
     from prefect.context import refresh_global_settings_context
 
+    before = os.environ.get("PREFECT_API_URL")
     os.environ["PREFECT_API_URL"] = url
     refresh_global_settings_context()
     try:
         yield
     finally:
-        send_what_is_queued()
         del os.environ["PREFECT_API_URL"]
+        if before is not None:
+            os.environ["PREFECT_API_URL"] = before
         refresh_global_settings_context()
-
-
-def send_what_is_queued() -> None:
-    """Wait until Prefect's background threads have sent their log lines and events."""
-    from prefect.events.worker import EventsWorker
-    from prefect.logging.handlers import APILogHandler
-
-    APILogHandler().flush()
-    EventsWorker.drain_all(timeout=STOP_SECONDS)
 
 
 @contextlib.contextmanager
 def temporary_server(folder: Path) -> Iterator[str]:
-    """Serve the database in `folder` from a child process; yields the API's URL once it answers."""
+    """Serve the database in `folder` from a child process; yields the API's URL once it answers.
+
+    A child that ends on the way is replaced by another at the same address.
+    """
     folder.mkdir(exist_ok=True)
-    with (folder / "server.log").open("w") as log:
-        server = subprocess.Popen(
-            [sys.executable, "-m", "flows.server", str(folder)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=log,
-            text=True,
-            start_new_session=True,  # Ctrl-C is for the run, which then still reports to this server
-        )
-    try:
-        import prefect.flows  # noqa: F401  (takes seconds: meanwhile the server starts)
+    with contextlib.closing(_Child(folder)) as child:
+        child.log.write_text("")
+        child.start()
+        import prefect.client.orchestration  # noqa: F401  (takes seconds: meanwhile the server starts)
 
-        yield _wait_for_url(server, folder / "server.log")
+        if not (url := child.wait_for_url()):
+            raise DarkroomError(
+                f"{child.log}: Prefect's temporary server did not start; its messages are in that file"
+            )
+        with _watching(child, lambda: child.ended):
+            yield url
+
+
+@contextlib.contextmanager
+def kept_served(folder: Path, url: str) -> Iterator[None]:
+    """Serve the database in `folder` at `url` ourselves from when `darkroom ui` no longer does."""
+    with (
+        contextlib.closing(_Child(folder, port_of(url))) as child,
+        _watching(child, lambda: child.ended and shared_url(folder) is None),
+    ):
+        yield
+
+
+def port_of(url: str) -> int:
+    """The port in an address of a server of ours."""
+    port = urllib.parse.urlsplit(url).port
+    assert port is not None
+    return port
+
+
+@contextlib.contextmanager
+def _watching(child: "_Child", missing: Callable[[], bool]) -> Iterator[None]:
+    """Start `child` again whenever `missing` says so, in a thread of its own."""
+    over = threading.Event()
+
+    def watch() -> None:
+        for _ in range(RESTARTS):
+            while not missing():
+                if over.wait(LOOK_SECONDS):
+                    return
+            child.start()
+            child.wait_for_url()
+
+    thread = threading.Thread(target=watch, name="prefect-server", daemon=True)
+    thread.start()
+    try:
+        yield
     finally:
-        _end(server)
+        over.set()
+        child.close()  # what the thread may wait for
+        thread.join()
 
 
-def _wait_for_url(server: subprocess.Popen[str], log: Path) -> str:
-    """The line that the server prints when it answers."""
-    assert server.stdout is not None
-    watchdog = threading.Timer(START_SECONDS, server.kill)
-    watchdog.start()
-    try:
-        url = server.stdout.readline().strip()
-    finally:
-        watchdog.cancel()
-    if not url:
-        raise DarkroomError(f"{log}: Prefect's temporary server did not start; its messages are in that file")
-    return url
+class _Child:
+    """A server as a child process, started as often as needed, always on the port that it got first."""
 
+    def __init__(self, folder: Path, port: int = 0) -> None:
+        self.log = folder / "server.log"
+        self._folder, self._port = folder, port
+        self._process: subprocess.Popen[str] | None = None
+        self._closed = False
+        self._starting = threading.Lock()
 
-def _end(server: subprocess.Popen[str]) -> None:
-    """Close the server's standard input, on which it ends; kill it if it does not."""
-    assert server.stdin is not None
-    assert server.stdout is not None
-    server.stdin.close()
-    server.stdout.close()
-    try:
-        server.wait(STOP_SECONDS)
-    except subprocess.TimeoutExpired:
-        server.kill()
-        server.wait()
+    @property
+    def ended(self) -> bool:
+        """Whether no process of it runs."""
+        return self._process is None or self._process.poll() is not None
+
+    def start(self) -> None:
+        """Start a process, unless it is closed."""
+        with self._starting, self.log.open("a") as log:
+            self._end()
+            if self._closed:
+                return
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "flows.server", str(self._folder), str(self._port)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+                start_new_session=True,  # Ctrl-C is for the run, which then still reports to this server
+            )
+
+    def wait_for_url(self) -> str | None:
+        """The line that the server prints when it answers; None where it ended before."""
+        server = self._process
+        if server is None or server.stdout is None:
+            return None
+        watchdog = threading.Timer(START_SECONDS, server.kill)
+        watchdog.start()
+        try:
+            with server.stdout as lines:
+                url = lines.readline().strip()
+        finally:
+            watchdog.cancel()
+        if url:
+            self._port = port_of(url)
+        return url or None
+
+    def close(self) -> None:
+        """End the process; none is started any more."""
+        self._closed = True
+        with self._starting:
+            self._end()
+
+    def _end(self) -> None:
+        """Close the process's standard input, on which it ends; kill it if it does not."""
+        if (server := self._process) is None:
+            return
+        assert server.stdin is not None
+        server.stdin.close()
+        try:
+            server.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            server.kill()
+            server.wait()
 
 
 def shared_url(folder: Path) -> str | None:
@@ -195,7 +269,7 @@ def serve_pages(root: Path, announce: Callable[[str], None], port: int = UI_PORT
             file.flush()
             announce(pages(url))
 
-        serve(folder, _listen(port), announce_and_share)
+        serve(folder, _listen_near(port), announce_and_share)
 
 
 def pages(url: str) -> str:
@@ -235,14 +309,19 @@ def server_environment(folder: Path, url: str) -> dict[str, str]:
     }
 
 
-def _listen(port: int) -> socket.socket:
+def _listen_near(port: int) -> socket.socket:
     """A listening socket on loopback: on `port`, or on a free one where that is taken."""
     try:
-        listening = socket.create_server((LOOPBACK, port))
+        return _listen(port)
     except OSError as error:
         if error.errno != errno.EADDRINUSE:
             raise
-        listening = socket.create_server((LOOPBACK, 0))
+        return _listen(0)
+
+
+def _listen(port: int) -> socket.socket:
+    """A listening socket on loopback; a free port for 0."""
+    listening = socket.create_server((LOOPBACK, port))
     # Connections inherit it. asyncio sets it only on sockets of its own making; without it each request waits
     # 40 ms for the other side's delayed acknowledgement.
     listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -259,14 +338,14 @@ def _lock(file: IO[str]) -> bool:
 
 
 def _serve_until_owner_ends() -> None:
-    """Serve the folder given on the command line until standard input is closed."""
+    """Serve the folder on the port given on the command line until standard input is closed."""
 
     def end_with_owner() -> None:
         sys.stdin.read()
         signal.raise_signal(signal.SIGTERM)
 
     threading.Thread(target=end_with_owner, daemon=True).start()
-    serve(Path(sys.argv[1]), _listen(0), lambda url: print(url, flush=True))
+    serve(Path(sys.argv[1]), _listen(int(sys.argv[2])), lambda url: print(url, flush=True))
 
 
 if __name__ == "__main__":

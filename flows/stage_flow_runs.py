@@ -1,85 +1,86 @@
-"""Each stage that executes as a flow run of its own under the pipeline's.
+"""A run and each of its stages that executes, as flow runs of Prefect's server.
 
-The runs are created through Prefect's client and not by calling a @flow: Prefect's engine counts a flow's
-children in a dict that threads would race for, waits at the end of each for a heartbeat thread that sleeps a
-second at a time, and makes eleven requests a child where four do.
+They are created through Prefect's client and not by calling a @flow: Prefect's engine waits for the server
+before and after each run and fails with it, counts children in a dict that threads would race for, and makes
+eleven requests a child where three do.
 """
 
+from __future__ import annotations
+
+import datetime
 import itertools
 import json
 import threading
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import Any
+from uuid import UUID, uuid4
 
-import httpx
-from prefect import Flow, Task
-from prefect.cache_policies import NO_CACHE
 from prefect.client.orchestration import SyncPrefectClient
-from prefect.client.schemas.actions import ArtifactCreate
-from prefect.client.schemas.objects import FlowRun, FlowRunResult, State, StateType
-from prefect.exceptions import PrefectException
-from prefect.logging.loggers import flow_run_logger
-from prefect.states import Cancelled, Completed, Crashed, Failed, Pending, Running
+from prefect.client.schemas.actions import ArtifactCreate, FlowRunCreate, TaskRunCreate
+from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId, ArtifactFilterKey
+from prefect.client.schemas.objects import FlowRunResult, State, StateType
+from prefect.states import AwaitingRetry, Cancelled, Completed, Crashed, Failed, Running, to_state_create
 
 from flows import artifacts, stage_process
+from flows.events import Event, Outcome, StageAgain, StageFinished
+from flows.outbox import Outbox, Recorded, Request
 from flows.record import RunRecord
 from flows.stage_process import Ending, StageJob, StageResult
-from flows.wording import duration
+from flows.wording import again, duration
 
-T = TypeVar("T")
-
-STAGE_FLOW: Flow[Any, Any] = Flow(stage_process.execute, name="darkroom-stage", validate_parameters=False)
-# What stands for a stage in the pipeline's graph; its state follows that of the flow run.
-STAGE_TASK: Task[Any, Any] = Task(stage_process.execute, name="stage", cache_policy=NO_CACHE)
+RUN_FLOW, STAGE_FLOW = "darkroom", "darkroom-stage"
+LATE_SECONDS = 2.0  # Prefect's times are those of its server's clock when it is told
 
 
 class StageFlowRuns:
-    """Executes stages, each recorded as a flow run under `parent`. Used from many threads at once.
+    """Records a run and executes its stages, each as a flow run under the run's. Used from many threads.
 
-    Where Prefect no longer answers, the work goes on unrecorded, and `lost` says why.
+    Stages never wait for Prefect: see `Outbox`. `stop` is set when someone cancels the run on the pages.
     """
 
-    def __init__(self, client: SyncPrefectClient, parent: FlowRun, tags: list[str]) -> None:
-        self.lost: str | None = None
+    def __init__(self, name: str, parameters: dict[str, Any], tags: list[str], stop: threading.Event) -> None:
         self.last_lines: dict[str, tuple[str, ...]] = {}
-        self._client = client
-        self._parent = parent
-        self._tags = tags
-        self._runs: dict[str, FlowRun] = {}
+        self.outbox = Outbox(look=Request("a look at the run's state", self._look))
+        self._stop, self._tags = stop, tags
+        self._key = str(uuid4())
         self._keys = itertools.count()
-        # Prefect's server on SQLite takes three times as long for requests that come at once.
-        self._one_at_a_time = threading.Lock()
+        self._flows: dict[str, UUID] = {}
+        self._parent = Recorded()
+        self._runs: dict[str, Recorded] = {}
+        self._going: set[str] = set()
+        self._results: dict[str, StageResult] = {}
+        wanted = {"name": name, "parameters": parameters, "idempotency_key": self._key}
+        self._put(f"the start of {name}", lambda to: self._create(to, RUN_FLOW, self._parent, wanted))
+
+    def log(self, text: str) -> None:
+        """A line of the run's own log."""
+        self.outbox.put_line(self._parent, text)
 
     def execute(self, job: StageJob) -> StageResult:
-        """`stage_process.execute`, its state and its lines of output told to Prefect."""
-        result = self._execute(job)
+        """`stage_process.execute`, its start and its output told to Prefect; `follow` tells its end."""
+        run = self._start(job) if job.attempt == 1 else self._start_again(job)
+
+        def on_line(line: str) -> None:
+            job.on_line(line)
+            self.outbox.put_line(run, line)
+
+        result = self._results[job.name] = stage_process.execute(replace(job, on_line=on_line))
         if not result.well:
             self.last_lines[job.name] = result.last_lines
         return result
 
-    def _execute(self, job: StageJob) -> StageResult:
-        run = self._tell(lambda: self._create(job))
-        if run is None:
-            return stage_process.execute(job)
-        logger = flow_run_logger(run, STAGE_FLOW)
-
-        def on_line(line: str) -> None:
-            job.on_line(line)
-            logger.info("%s", line)
-
-        try:
-            result = stage_process.execute(replace(job, on_line=on_line))
-        except BaseException as error:
-            self._set_state(run, Crashed(message=str(error)))
-            raise
-        self._set_state(run, final_state(result))
-        return result
-
-    def cancelled(self) -> bool:
-        """Whether someone has cancelled the pipeline's flow run."""
-        run = self._tell(lambda: self._client.read_flow_run(self._parent.id))
-        return run is not None and run.state_type in (StateType.CANCELLING, StateType.CANCELLED)
+    def follow(self, event: Event) -> None:
+        """Tell what became of a stage whose command was executed: its results may still not be taken over."""
+        match event:
+            case StageAgain() if event.stage in self._going:
+                due = now() + datetime.timedelta(seconds=event.seconds)
+                waiting: State[Any] = AwaitingRetry(scheduled_time=due, message=again(event))
+                self._set_state(self._runs[event.stage], f"the retry of {event.stage}", waiting)
+            case StageFinished() if event.stage in self._going:
+                self._going.remove(event.stage)
+                state = final_state(event, self._results.get(event.stage))
+                self._set_state(self._runs[event.stage], f"the end of {event.stage}", state)
 
     def publish(self, record: RunRecord) -> None:
         """The run's page, and the metrics of each stage that was executed as a table of its flow run."""
@@ -91,53 +92,142 @@ class StageFlowRuns:
                 key = artifacts.metrics_key(record.project, stage)
                 self._publish(run, key, "table", json.dumps(rows), f"Metrics of the stage {stage}")
 
-    def _create(self, job: StageJob) -> FlowRun:
-        needs = [FlowRunResult(id=self._runs[name].id) for name in job.needs if name in self._runs]
-        task = self._client.create_task_run(
-            STAGE_TASK,
-            flow_run_id=self._parent.id,
-            dynamic_key=str(next(self._keys)),
-            name=job.name,
-            state=Pending(),
-            task_inputs={"needs": list(needs)},
+    def end(self, state: State[Any]) -> None:
+        """The run's own last state; a stage that is still without one is lost with it."""
+        for stage in self._going:
+            self._set_state(self._runs[stage], f"the end of {stage}", Crashed(message="the run ended before"))
+        self._set_state(self._parent, "the end of the run", state)
+
+    def _start_again(self, job: StageJob) -> Recorded:
+        run = self._runs[job.name]
+        self._set_state(
+            run, f"attempt {job.attempt} of {job.name}", Running(message=f"attempt {job.attempt}")
         )
-        run = self._client.create_flow_run(
-            STAGE_FLOW,
-            name=job.name,
-            parameters={"stage": job.name, "needs": list(job.needs), "why": list(job.reasons)},
-            tags=self._tags,
-            parent_task_run_id=task.id,
-            state=Running(),
-        )
-        self._runs[job.name] = run
         return run
 
-    def _publish(self, run: FlowRun, key: str, kind: str, data: str, description: str) -> None:
-        artifact = ArtifactCreate(key=key, type=kind, data=data, description=description, flow_run_id=run.id)
-        self._tell(lambda: self._client.create_artifact(artifact))
+    def _start(self, job: StageJob) -> Recorded:
+        needs = [self._runs[name] for name in job.needs if name in self._runs]
+        run = self._runs[job.name] = Recorded()
+        self._going.add(job.name)
+        parameters = {"stage": job.name, "needs": list(job.needs), "why": list(job.reasons)}
+        key = str(next(self._keys))
+        started = now()
 
-    def _set_state(self, run: FlowRun, state: State[Any]) -> None:
-        self._tell(lambda: self._client.set_flow_run_state(run.id, state))
+        def create(to: SyncPrefectClient) -> None:
+            task = TaskRunCreate(
+                id=uuid4(),
+                name=job.name,
+                flow_run_id=self._parent.id,
+                task_key="stage",
+                dynamic_key=key,
+                task_inputs={"needs": [FlowRunResult(id=other.id) for other in needs if other.given]},
+            )
+            wanted = {
+                "name": job.name,
+                "parameters": parameters,
+                "idempotency_key": f"{self._key}-{key}",
+                "parent_task_run_id": made(to, "/task_runs/", task),
+            }
+            self._create(to, STAGE_FLOW, run, wanted, started)
 
-    def _tell(self, request: Callable[[], T]) -> T | None:
-        """Make a request of Prefect unless it was lost before; None where it is lost."""
-        if self.lost:
-            return None
-        try:
-            with self._one_at_a_time:
-                return request()
-        except (httpx.HTTPError, PrefectException) as error:
-            self.lost = f"{type(error).__name__}: {error}"
-            return None
+        self._put(f"the start of {job.name}", create)
+        return run
+
+    def _create(
+        self,
+        to: SyncPrefectClient,
+        flow: str,
+        run: Recorded,
+        wanted: dict[str, Any],
+        started: datetime.datetime | None = None,
+    ) -> None:
+        """Create a flow run that runs; the one with its idempotency key if that exists."""
+        if flow not in self._flows:
+            self._flows[flow] = to.create_flow_from_name(flow)
+        state = to_state_create(Running(message=said_late("", started or now()) or None))
+        create = FlowRunCreate(flow_id=self._flows[flow], tags=self._tags, state=state, **wanted)
+        run.given = made(to, "/flow_runs/", create)
+
+    def _look(self, to: SyncPrefectClient) -> None:
+        """Stop the run if someone has cancelled its flow run."""
+        if self._parent.given is None:
+            return
+        state = to.read_flow_run(self._parent.id).state_type
+        if state in (StateType.CANCELLING, StateType.CANCELLED):
+            self._stop.set()
+
+    def _publish(self, run: Recorded, key: str, kind: str, data: str, description: str) -> None:
+        def publish(to: SyncPrefectClient) -> None:
+            artifact = ArtifactCreate(
+                key=key, type=kind, data=data, description=description, flow_run_id=run.id
+            )
+            made(to, "/artifacts/", artifact)  # the client's own way also opens a websocket for an event
+
+        self._put(f"the artifact {key}", publish, lambda to: has_artifact(to, run, key))
+
+    def _set_state(self, run: Recorded, what: str, state: State[Any]) -> None:
+        message, happened = state.message or "", now()
+        transition = state.state_details.transition_id = uuid4()
+
+        def tell(to: SyncPrefectClient) -> None:
+            late = state.model_copy(update={"message": said_late(message, happened)})
+            body = {"state": to_state_create(late).model_dump(mode="json"), "force": True}
+            to.request("POST", "/flow_runs/{id}/set_state", path_params={"id": run.id}, json=body)
+
+        def arrived(to: SyncPrefectClient) -> bool:
+            known = to.read_flow_run(run.id).state
+            return known is not None and known.state_details.transition_id == transition
+
+        self._put(what, tell, arrived)
+
+    def _put(
+        self,
+        what: str,
+        send: Callable[[SyncPrefectClient], object],
+        arrived: Callable[[SyncPrefectClient], bool] = lambda _: False,
+    ) -> None:
+        self.outbox.put(Request(what, send, arrived))
 
 
-def final_state(result: StageResult) -> State[Any]:
-    """Prefect's state for how a stage's command ended."""
-    if result.well:
-        return Completed(message=f"in {duration(result.seconds)}")
-    if result.ending is Ending.STOPPED:
+def now() -> datetime.datetime:
+    """The time with the zone of this machine."""
+    return datetime.datetime.now().astimezone()
+
+
+def said_late(message: str, happened: datetime.datetime) -> str:
+    """`message`, and when it happened if that is a while ago: Prefect itself shows when it was told."""
+    if (now() - happened).total_seconds() < LATE_SECONDS:
+        return message
+    first, *rest = message.split("\n")
+    when = f"(at {happened:%H:%M:%S}; Prefect was told later)"
+    return "\n".join((f"{first} {when}".strip(), *rest))
+
+
+def made(to: SyncPrefectClient, path: Any, wanted: FlowRunCreate | TaskRunCreate | ArtifactCreate) -> UUID:
+    """The identifier of what the API at `path` made."""
+    answer = to.request("POST", path, json=wanted.model_dump(mode="json", exclude_unset=True))
+    return UUID(answer.json()["id"])
+
+
+def has_artifact(to: SyncPrefectClient, run: Recorded, key: str) -> bool:
+    """Whether the run has an artifact of that key."""
+    of_run = ArtifactFilterFlowRunId(any_=[run.id])
+    return bool(
+        to.read_artifacts(
+            artifact_filter=ArtifactFilter(flow_run_id=of_run, key=ArtifactFilterKey(any_=[key])), limit=1
+        )
+    )
+
+
+def final_state(event: StageFinished, result: StageResult | None) -> State[Any]:
+    """Prefect's state for what became of a stage; `result` is its command's, None where it never ran."""
+    if event.outcome.well:
+        return Completed(message=f"in {duration(event.seconds)}")
+    if event.outcome is Outcome.CANCELLED:
         return Cancelled(message="the run was told to stop")
+    if result is None or result.well:
+        return Failed(message=event.error)
     message = "\n".join((result.describe(), *result.last_lines))
-    if result.ending is Ending.KILLED:
+    if result.ending in (Ending.KILLED, Ending.OUT_OF_MEMORY):
         return Crashed(message=message)
     return Failed(message=message, name="TimedOut" if result.ending is Ending.TIMED_OUT else "Failed")

@@ -28,7 +28,22 @@ GRACE_SECONDS = 8.0
 LAST_LINES = 20
 
 _LOOK_SECONDS = 0.1
-# A shell reports its child's death by a signal as 128 + signal; SIGSEGV or SIGABRT are the stage's own fault.
+# By these a process ends through its own fault, whoever sends them.
+_OWN_FAULTS = {
+    -getattr(signal, name)
+    for name in (
+        "SIGSEGV",
+        "SIGABRT",
+        "SIGBUS",
+        "SIGFPE",
+        "SIGILL",
+        "SIGSYS",
+        "SIGTRAP",
+        "SIGPIPE",
+        "SIGXFSZ",
+    )
+}
+# A shell reports its child's death by a signal as 128 + signal.
 _KILLED_CODES = {128 + signal.SIGKILL, 128 + signal.SIGTERM, 128 + signal.SIGINT, 128 + signal.SIGHUP}
 
 
@@ -100,7 +115,8 @@ class StageResult:
         if self.error is not None:
             return self.error
         if self.ending is Ending.FAILED:
-            return f"failed with exit code {self.code}"
+            how = f"exit code {self.code}" if self.code > 0 else _signal_name(self.code)
+            return f"failed with {how}"
         if self.ending is Ending.KILLED:
             return f"killed by {_signal_name(self.code)}"
         if self.ending is Ending.OUT_OF_MEMORY:
@@ -193,7 +209,8 @@ class _Run:
 def _judge(code: int) -> Ending:
     if code == 0:
         return Ending.OK
-    return Ending.KILLED if code < 0 or code in _KILLED_CODES else Ending.FAILED
+    killed = code in _KILLED_CODES or (code < 0 and code not in _OWN_FAULTS)
+    return Ending.KILLED if killed else Ending.FAILED
 
 
 class _Output:

@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM and a cancel on Prefect's pages: the run is told to stop, and keeps what has finished."""
+"""Ctrl-C, SIGTERM and a terminal that is closed: the run is told to stop, and keeps what has finished."""
 
 from __future__ import annotations
 
@@ -6,55 +6,41 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
-LOOK_SECONDS = 2.0
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+from flows.stage_process import GRACE_SECONDS
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_SAID = (
+    f"\ndarkroom: stopping: what runs may write its checkpoints for {GRACE_SECONDS:.0f} s, what has finished"
+    " is kept; Ctrl-C again ends it now\n"
+)
 
 
 @contextmanager
 def stopping_on_signals(stop: threading.Event) -> Iterator[None]:
-    """Set `stop` at the first signal; a second one raises KeyboardInterrupt. Only the main thread hears them.
+    """Set `stop` at the first signal; a second raises KeyboardInterrupt. Only the main thread hears them.
 
-    To be entered within the flow: Prefect's engine takes SIGTERM for itself when it starts one.
+    A closing terminal may send its signal twice and means it once; what was ignored (nohup) stays so.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
 
-    def tell(*_: object) -> None:
+    def tell(number: int, _: object) -> None:
         if stop.is_set():
-            raise KeyboardInterrupt
+            if number != signal.SIGHUP:
+                raise KeyboardInterrupt
+            return
         stop.set()
-        os.write(sys.stderr.fileno(), b"\ndarkroom: stopping the running stages; what has finished stays\n")
+        with suppress(OSError):  # the terminal may be gone
+            os.write(sys.stderr.fileno(), _SAID.encode())
 
-    before = {number: signal.signal(number, tell) for number in _SIGNALS}
+    heard = [number for number in _SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, tell) for number in heard}
     try:
         yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-@contextmanager
-def stopping_on_cancel(cancelled: Callable[[], bool], stop: threading.Event) -> Iterator[None]:
-    """Set `stop` once `cancelled` says so; it is asked every LOOK_SECONDS, in a thread of its own.
-
-    Prefect itself ends only runs that one of its workers started.
-    """
-    over = threading.Event()
-
-    def watch() -> None:
-        while not over.wait(LOOK_SECONDS):
-            if cancelled():
-                stop.set()
-                return
-
-    thread = threading.Thread(target=watch, name="cancel", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        thread.join()

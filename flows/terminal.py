@@ -17,6 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from flows.artifacts import headline
+from flows.errors import explain
 from flows.events import (
     Event,
     Outcome,
@@ -67,10 +68,27 @@ def watching(console: Console) -> Iterator[Callable[[Event], None]]:
     """An observer of a run that writes to `console`; the live display ends with the context."""
     watch = Watch(console)
     if not console.is_terminal:
-        yield watch
+        yield unfailing(watch)
         return
     with Live(get_renderable=watch.render, console=console, refresh_per_second=4, transient=True):
-        yield watch
+        yield unfailing(watch)
+
+
+def unfailing(observe: Callable[[Event], None]) -> Callable[[Event], None]:
+    """An observer whose output may go (a closed pipe, a full disk): no run ends of that; it is said once."""
+    gone = threading.Event()
+
+    def tell(event: Event) -> None:
+        if gone.is_set():
+            return
+        try:
+            observe(event)
+        except OSError as error:
+            gone.set()
+            with contextlib.suppress(OSError):
+                print(f"darkroom: the run goes on, its output does not: {explain(error)}", file=sys.stderr)
+
+    return tell
 
 
 @dataclass(slots=True)

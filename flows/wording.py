@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from enum import StrEnum
 
 from flows.events import Outcome, StageAgain, StageFinished
@@ -98,6 +98,14 @@ def ending(event: StageFinished) -> str:
 def again(event: StageAgain) -> str:
     """`killed by SIGKILL, starts again in 2.0 s (1 of 2)`."""
     return f"{event.reason}, starts again in {duration(event.seconds)} ({event.retry} of {event.retries})"
+
+
+def how_to_go_on(outcomes: Iterable[Outcome], targets: Sequence[str]) -> str:
+    """After a run that was stopped: what is kept, and the command that takes it up again."""
+    done = [outcome.well for outcome in outcomes]
+    command = " ".join(["darkroom run", *targets])
+    kept = f"stopped: {sum(done)} of {counted(len(done), 'stage')} are done and kept"
+    return f"{kept}; `{command}` goes on from there, a training from its last checkpoint"
 
 
 def in_seconds(event: StageFinished) -> str:

@@ -18,9 +18,11 @@ from itertools import count
 from pathlib import Path
 from random import Random
 
+import psutil
+
 from tests.faults import checks, processes
 from tests.faults.checks import Finding
-from tests.faults.repository import BIN, Start, environment, new_life, read_lock
+from tests.faults.repository import BIN, Start, environment, leases, new_life, read_lock
 
 TOOLS = {
     "darkroom": [str(BIN / "darkroom"), "run", "--jobs", "3"],
@@ -30,6 +32,7 @@ GRACE_SECONDS = 20.0
 """For what outlives the runner: a guard takes milliseconds, Prefect's server two seconds to close."""
 STUCK_SECONDS = 120.0
 LOOK_SECONDS = 0.005
+FIRST_GUESS_SECONDS = 5.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -81,14 +84,20 @@ class Campaign:
     first_life: int = 1
     own_server_share: float = 0.15
     """Of the runs: with a temporary server of Prefect's, which is shot at too. It takes seconds to start."""
-    usual_seconds: float = 5.0
-    """Of a run that nobody disturbs; renewed by each life's end."""
+    usual_seconds: dict[str, float] = field(default_factory=dict)
+    """By start, of a run that nobody disturbs; renewed by each life's end."""
     disturbed: int = 0
+    going_on: set[str] = field(default_factory=set)
+    """Marks of the runs that have not ended."""
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def over(self) -> bool:
         """Whether no round is to be begun."""
         return self.disturbed >= self.rounds or time.monotonic() >= self.deadline
+
+    def usual(self, start: str) -> float:
+        """Seconds of a run from this start that nobody disturbs."""
+        return self.usual_seconds.get(start, FIRST_GUESS_SECONDS)
 
     def run(self, on_life: Callable[[Life], None]) -> list[Life]:
         """Live until there were enough rounds, or no more time."""
@@ -102,7 +111,7 @@ class Campaign:
                 life = _Living(self, number).live()
                 with self.lock:
                     lives.append(life)
-                    self.usual_seconds = (self.usual_seconds + life.seconds) / 2
+                    self.usual_seconds[life.start] = (self.usual(life.start) + life.seconds) / 2
                     on_life(life)
 
         with ThreadPoolExecutor(self.at_once) as pool:
@@ -130,17 +139,17 @@ class _Living:
         """Rounds with signals, then one run without, which must finish the rest; then look at the end."""
         code, seconds = None, 0.0
         for _ in range(self._rng.randint(1, 8)):
-            if self._campaign.over() or self._stuck:
+            if self._campaign.over():
                 break
             if (code := self._run(self._moments())[0]) == 0:
                 break
-        if code != 0 and not self._stuck:
+        if code != 0:
             code, seconds = self._run(())
             if code != 0:
                 self._find(checks.UNFINISHED, f"exit code {code}: {self._output().read_text()[-2000:]}")
         for finding in checks.wrong_end(self._root, self._start):
             self._find(finding.kind, finding.what)
-        return self._ended(seconds or self._campaign.usual_seconds)
+        return self._ended(seconds or self._campaign.usual(self._start.name))
 
     def _ended(self, seconds: float) -> Life:
         words = (line.split()[0] for line in self._journal())
@@ -161,18 +170,14 @@ class _Living:
             kept=self._folder if self._findings else None,
         )
 
-    @property
-    def _stuck(self) -> bool:
-        return any(finding.kind == checks.STUCK for finding in self._findings)
-
     def _find(self, kind: str, what: str) -> None:
         self._findings.append(Finding(kind, f"run {self._runs}: {what}"))
 
     def _moments(self) -> Iterator[Moment]:
         """One, or a second soon after it."""
         rng = self._rng
-        if rng.random() < 0.5:
-            yield Moment(lines=0, seconds=rng.uniform(0, self._campaign.usual_seconds * 1.1))
+        if self._start.lost or rng.random() < 0.5:  # what was lost is restored, no command says a line
+            yield Moment(lines=0, seconds=rng.uniform(0, self._campaign.usual(self._start.name)))
         else:
             yield Moment(lines=rng.randint(1, 12), seconds=rng.choice((0, rng.uniform(0, 0.4))))
         while rng.random() < 0.35:
@@ -184,6 +189,8 @@ class _Living:
         mark = f"{self._campaign.folder.name}-{self._number}-{self._runs}"
         before, done = len(self._journal()), self._done()
         env = self._environment(mark)
+        with self._campaign.lock:
+            self._campaign.going_on.add(mark)
         begun = time.monotonic()
         with self._output().open("w") as output:
             runner = subprocess.Popen(
@@ -195,6 +202,7 @@ class _Living:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
+        (self._folder / "runner").write_text(str(runner.pid))
         shots = [shot for moment in moments if (shot := self._shoot(runner, mark, moment, before))]
         self._remember(shots)
         code = self._await_end(runner)
@@ -253,6 +261,7 @@ class _Living:
     def _look(self, mark: str, before: int, done: set[str], env: dict[str, str]) -> None:
         """All that must hold after a run."""
         self._end_orphans(mark)
+        self._find_leaked_leases(mark)
         lines = [line.split() for line in self._journal()[before:]]
         for name in sorted({line[1] for line in lines if line[0] == "begin"} & done):
             self._find(checks.AGAIN, name)
@@ -271,6 +280,21 @@ class _Living:
                     orphan.kill()
                 return
             time.sleep(0.05)
+
+    def _find_leaked_leases(self, mark: str) -> None:
+        with self._campaign.lock:
+            self._campaign.going_on.discard(mark)
+        suspects = self._with_leases_of_nobody()
+        if suspects:
+            time.sleep(0.2)  # a process that is just being executed has no mark for a moment
+            for process in suspects & self._with_leases_of_nobody():
+                self._find(checks.LEAKED, f"{process}")
+
+    def _with_leases_of_nobody(self) -> set[psutil.Process]:
+        """Who has a lease's file open and is of no run that goes on."""
+        holders = processes.with_files_of(leases(self._campaign.folder))
+        with self._campaign.lock:
+            return {one for one in holders if processes.mark_of(one) not in self._campaign.going_on}
 
     def _count(self, code: int, *, disturbed: bool) -> None:
         ended = "undisturbed" if not disturbed else "done all the same" if code == 0 else "ended early"

@@ -57,8 +57,9 @@ def at_rest(root: Path, start: Start) -> Iterator[Finding]:
     done = finished(entries, undisturbed)
     for name, entry in entries.items():
         for out in entry.get("outs", ()):
-            # an outdated stage may be at work, or have been: its outs were removed for that
-            yield from corrupt(root, name, out, in_workspace=name in done)
+            # the outs of an outdated stage are removed before it runs, and lost ones are not yet restored
+            whole = name in done and name not in start.lost
+            yield from corrupt(root, name, out, in_workspace=whole)
 
 
 def wrong_entries(entries: Entries, before: Entries, undisturbed: Entries) -> Iterator[Finding]:

@@ -6,7 +6,7 @@ import contextlib
 import os
 import signal
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from random import Random
 
@@ -18,12 +18,24 @@ SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 
 def of_run(mark: str) -> list[psutil.Process]:
     """Those alive; a process inherits the mark wherever it goes. An orphan that awaits its reaper is dead."""
-    found = []
+    return [process for process in psutil.process_iter() if mark_of(process) == mark]
+
+
+def mark_of(process: psutil.Process) -> str | None:
+    """The run that a process belongs to; None where it is none of ours, or has ended."""
+    with contextlib.suppress(psutil.Error, ProcessLookupError):
+        if process.status() != psutil.STATUS_ZOMBIE:
+            return process.environ().get(MARK)
+    return None
+
+
+def with_files_of(folder: Path) -> Iterator[psutil.Process]:
+    """Those that have a file of the folder open: the locks in it are theirs, and nobody else's."""
     for process in psutil.process_iter():
-        with contextlib.suppress(psutil.Error, ProcessLookupError):
-            if process.environ().get(MARK) == mark and process.status() != psutil.STATUS_ZOMBIE:
-                found.append(process)
-    return found
+        with contextlib.suppress(psutil.Error, OSError):
+            links = [entry.readlink() for entry in Path(f"/proc/{process.pid}/fd").iterdir()]
+            if any(link.is_relative_to(folder) for link in links):
+                yield process
 
 
 def kind_of(process: psutil.Process, runner: int) -> str:

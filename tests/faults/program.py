@@ -48,6 +48,16 @@ def hold(folder: Path, thing: str, name: str) -> None:
         say("conflict", name, thing)
 
 
+def stay_if_orphaned() -> None:
+    """Wait to be found where the run is gone that this belongs to: it would end by itself too soon."""
+    try:
+        os.kill(int((journal() / "runner").read_text()), 0)
+    except ProcessLookupError:
+        time.sleep(60)
+    except FileNotFoundError:
+        return  # nobody is shot at
+
+
 def digest(name: str, deps: list[Path], params: list[str]) -> bytes:
     """What decides the outs."""
     values = json.loads(Path("params.json").read_text())
@@ -167,12 +177,12 @@ def main() -> None:
         parser.add_argument(one, type=Path)
     parser.add_argument("--params", nargs="*", default=[])
     given = parser.parse_args()
-    if given.as_child:
-        execute(given)
-        return
-    say("begin", given.name)
+    if not given.as_child:
+        say("begin", given.name)
     execute(given)
-    say("end", given.name)
+    stay_if_orphaned()
+    if not given.as_child:
+        say("end", given.name)
 
 
 if __name__ == "__main__":

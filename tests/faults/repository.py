@@ -79,6 +79,7 @@ stages:
 """
 PARAMS = {"split": 1, "train": {"rate": 0.1}, "render": 1}
 CHANGED_PARAMS = {"split": 1, "train": {"rate": 0.2}, "render": 2}
+LOST = frozenset({"prepare", "split", "render", "publish"})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -88,6 +89,8 @@ class Start:
     name: str
     before: Path
     after: Path
+    lost: frozenset[str] = frozenset()
+    """Stages whose outs are in the cache alone at first, to be restored without being run."""
 
     def lock_after(self) -> dict[str, Any]:
         """The stages of the undisturbed dvc.lock."""
@@ -119,6 +122,7 @@ def environment(journal: Path) -> dict[str, str]:
         "DVC_GLOBAL_CONFIG_DIR": str(journal / "no-settings"),
         "DVC_SYSTEM_CONFIG_DIR": str(journal / "no-settings"),
         "DARKROOM_GPUS": "2x8GB",
+        "DARKROOM_LEASES": str(leases(journal.parent)),
         "DVC_NO_ANALYTICS": "1",
         "DO_NOT_TRACK": "1",
         "DVC_SITE_CACHE_DIR": str(journal / "site"),
@@ -127,8 +131,15 @@ def environment(journal: Path) -> dict[str, str]:
     }
 
 
+def leases(folder: Path) -> Path:
+    """The folder of leases of all lives of a campaign: they share the devices."""
+    return folder / "leases"
+
+
 def make_starts(folder: Path) -> tuple[Start, ...]:
-    """Nothing done yet, and all done but then two params changed, which leaves two stages as they are."""
+    """Nothing done yet; all done, but then two params changed, which leaves three stages as they are; all
+    done, but then outs lost.
+    """
     _make(folder / "nothing")
     fresh = _finished("nothing done yet", folder / "nothing", folder)
     changed = folder / "changed"
@@ -136,7 +147,13 @@ def make_starts(folder: Path) -> tuple[Start, ...]:
     git(changed, "add", "-A")
     git(changed, "commit", "-m", "done")
     (changed / "params.json").write_text(json.dumps(CHANGED_PARAMS))
-    return fresh, _finished("two params changed", changed, folder)
+    after_change = _finished("two params changed", changed, folder)
+    lost = folder / "lost"
+    _copy(after_change.after, lost)
+    for stage in LOST:
+        for out in after_change.lock_after()[stage]["outs"]:
+            remove(lost / out["path"])
+    return fresh, after_change, _finished("outs lost", lost, folder, LOST)
 
 
 def _make(root: Path) -> None:
@@ -152,14 +169,22 @@ def _make(root: Path) -> None:
     git(root, "commit", "-m", "start")
 
 
-def _finished(name: str, before: Path, folder: Path) -> Start:
+def _finished(name: str, before: Path, folder: Path, lost: frozenset[str] = frozenset()) -> Start:
     after, journal = folder / f"{before.name}-after", folder / f"{before.name}-journal"
     _copy(before, after)
     journal.mkdir()
     with (journal / "repro.txt").open("w") as output:
         env = environment(journal)
         subprocess.run([BIN / "dvc", "repro"], cwd=after, env=env, check=True, stdout=output)
-    return Start(name=name, before=before, after=after)
+    return Start(name=name, before=before, after=after, lost=lost)
+
+
+def remove(path: Path) -> None:
+    """A file or a folder."""
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
 
 
 def _copy(source: Path, target: Path) -> None:

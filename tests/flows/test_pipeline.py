@@ -25,8 +25,7 @@ from flows.errors import UsageError
 from flows.events import Event, Outcome, StageLine
 from flows.pipeline import run_recorded
 from flows.run import RunOptions
-from flows.stage_flow_runs import StageFlowRuns
-from flows.stage_process import StageJob
+from tests.flows.processes import wait_for
 from tests.flows.repositories import git
 
 pytestmark = pytest.mark.slow
@@ -191,26 +190,47 @@ def test_a_failing_stage_fails_the_run_with_its_exit_code_and_last_lines(
     assert "bad input" in page.data
 
 
+def test_retries_are_attempts_of_one_flow_run(client: SyncPrefectClient, root: Path) -> None:
+    kill_once = "test -e ../once || { touch ../once; kill -KILL $$; }; cp dot.png sheet.png"
+    text = DVC_YAML.replace("cp dot.png sheet.png", kill_once)
+    (root / "dvc.yaml").write_text(text.replace("metrics: [", "meta: {retries: 2}\n    metrics: ["))
+    assert run(root)["train"] is Outcome.RAN
+    train = children(client, latest(client, "Project X"))["train"]
+    assert (train.state_type, train.run_count) == (StateType.COMPLETED, 2)
+    states = sorted(client.read_flow_run_states(train.id), key=lambda state: state.timestamp)
+    assert [state.name for state in states] == ["Running", "AwaitingRetry", "Running", "Completed"]
+    assert str(states[1].message).startswith("killed by SIGKILL, starts again in")
+
+
+def test_what_was_killed_is_crashed_and_a_time_out_says_so(client: SyncPrefectClient, root: Path) -> None:
+    text = DVC_YAML.replace("cp dot.png sheet.png", "kill -KILL $$")
+    slow = 'test "$(cat out.txt)" != bad || { echo "bad input" >&2; exit 3; }; echo ok > checked.txt'
+    assert slow in text
+    text = text.replace(slow, "sleep 600").replace(
+        "outs: [checked.txt]", "outs: [checked.txt]\n    meta: {timeout: 1}"
+    )
+    (root / "dvc.yaml").write_text(text)
+    run(root, keep_going=True)
+    stages = children(client, latest(client, "Project X"))
+    killed, late = stages["train"].state, stages["check"].state
+    assert killed is not None
+    assert late is not None
+    assert (killed.type, killed.message) == (StateType.CRASHED, "killed by SIGKILL\nloss 0.5")
+    assert (late.type, late.name) == (StateType.FAILED, "TimedOut")
+
+
+def test_a_stage_whose_results_are_not_taken_over_has_failed(client: SyncPrefectClient, root: Path) -> None:
+    (root / "dvc.yaml").write_text(DVC_YAML.replace("cp dot.png sheet.png", "echo nothing"))
+    assert run(root)["train"] is Outcome.FAILED
+    state = children(client, latest(client, "Project X"))["train"].state
+    assert state is not None
+    assert state.type is StateType.FAILED
+    assert "sheet.png" in str(state.message)
+
+
 def test_a_target_that_does_not_exist_is_the_users_error(client: SyncPrefectClient, root: Path) -> None:
     with pytest.raises(UsageError, match="nonsense"):
         run(root, targets=("nonsense",))
-
-
-def test_a_stage_is_executed_even_where_prefect_is_lost(
-    client: SyncPrefectClient, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    run(root)
-    parent = latest(client, "Project X")
-    monkeypatch.setenv("PREFECT_CLIENT_MAX_RETRIES", "0")
-    lost = SyncPrefectClient(api="http://127.0.0.1:9/api")
-    stages = StageFlowRuns(lost, parent, tags=[])
-    touch = ("/bin/sh", "-c", "touch made")
-    assert stages.execute(
-        StageJob(name="a", commands=(touch,), cwd=tmp_path, env={"PATH": "/bin:/usr/bin"})
-    ).well
-    assert (tmp_path / "made").exists()
-    assert stages.lost is not None
-    assert "ConnectError" in stages.lost
 
 
 def test_a_stage_that_is_up_to_date_costs_no_flow_run(client: SyncPrefectClient, root: Path) -> None:
@@ -231,6 +251,7 @@ def test_a_cancel_on_the_pages_ends_the_run(
 
     def cancel(event: Event) -> None:
         if isinstance(event, StageLine) and event.line.endswith("waiting"):
+            wait_for(lambda: "Project X" in {run.name for run in client.read_flow_runs()})
             client.set_flow_run_state(latest(client, "Project X").id, state())
 
     record, lost = run_recorded(options, root, cancel)

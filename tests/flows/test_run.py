@@ -387,7 +387,7 @@ def test_after_a_kill_the_next_run_goes_on_and_ends_as_a_serial_one(tmp_path: Pa
 def test_a_dep_that_nobody_made_yet_is_one_line_with_its_mend(tmp_path: Path) -> None:
     root = make(tmp_path / "repo", CHAIN_OF_TWO, tmp_path)
     report = run_pipeline(RunOptions(repo=root, targets=("after",), single_item=True))
-    assert report.errors == ("after: first.txt: no such file; run the stage that makes it first",)
+    assert report.errors == ("after: first.txt: no such file; run the stage that makes it first: first",)
     assert not (root / "dvc.lock").exists()
 
 

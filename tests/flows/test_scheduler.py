@@ -14,7 +14,7 @@ from flows.estimate import critical_path, expected_seconds, remaining_seconds, w
 from flows.events import Outcome
 from flows.plan import Node
 from flows.resources import HostPool, Lease, Resources, StageMeta
-from flows.scheduler import Busy, Scheduler, Settled
+from flows.scheduler import Again, Busy, Scheduler, Settled
 from flows.stage_process import Ending, StageJob, StageResult
 
 
@@ -51,7 +51,7 @@ class Bench:
         self.now, name = heapq.heappop(self.running)
         return name, StageResult(ending=Ending.FAILED if name in self.fails else Ending.OK)
 
-    def finish(self, name: str, result: StageResult) -> Settled:
+    def finish(self, name: str, result: StageResult) -> Settled | Again:
         self.diary.append((self.now, "end", name))
         return Settled(Outcome.RAN if result.well else Outcome.FAILED)
 
@@ -63,7 +63,12 @@ class Bench:
 
 
 def go(
-    nodes: list[Node], bench: Bench, jobs: int = 2, cpus: int = 2, keep_going: bool = False
+    nodes: list[Node],
+    bench: Bench,
+    jobs: int = 2,
+    cpus: int = 2,
+    keep_going: bool = False,
+    stop: Event | None = None,
 ) -> dict[str, Outcome]:
     outcomes: dict[str, Outcome] = {}
     Scheduler(
@@ -73,8 +78,9 @@ def go(
         bench,
         remaining=remaining_seconds(nodes, bench.seconds),
         keep_going=keep_going,
-        stop=Event(),
+        stop=stop or Event(),
         on_settled=lambda name, settled: outcomes.update({name: settled.outcome}),
+        clock=lambda: bench.now,
     ).run()
     return outcomes
 
@@ -191,3 +197,47 @@ def test_estimates_by_hand() -> None:
     assert expected_seconds(nodes, {"a", "b", "c", "d"}, seconds, HostPool(2, 1, 1, 1)) == 7.0
     assert expected_seconds(nodes, {"a"}, {}, HostPool(2, 1, 1, 1)) is None
     assert widest(nodes) == 2
+
+
+class Retrying(Bench):
+    """Stages whose first attempts end by a kill; the next one comes after `pause`."""
+
+    def __init__(self, seconds: dict[str, float], kills: dict[str, int], pause: float) -> None:
+        super().__init__(seconds)
+        self.kills, self.pause = dict(kills), pause
+
+    def finished(self, wait: float) -> tuple[str, StageResult] | None:
+        if wait and not self.running:
+            self.now += wait
+        return super().finished(wait)
+
+    def finish(self, name: str, result: StageResult) -> Settled | Again:
+        if self.kills.get(name):
+            self.kills[name] -= 1
+            self.diary.append((self.now, "killed", name))
+            return Again(self.pause)
+        return super().finish(name, result)
+
+
+def test_a_stage_to_be_begun_again_holds_nothing_until_then() -> None:
+    nodes = [node("killed"), node("other"), node("child", "killed")]
+    bench = Retrying({"killed": 2, "other": 1, "child": 1}, {"killed": 2}, pause=2)
+    assert go(nodes, bench, jobs=1) == dict.fromkeys(("killed", "other", "child"), Outcome.RAN)
+    assert bench.started() == ["killed", "other", "killed", "killed", "child"]
+    killed = [at for at, what, _ in bench.diary if what == "killed"]
+    starts = [at for at, what, name in bench.diary if (what, name) == ("start", "killed")]
+    assert all(start >= at + 2 for at, start in zip(killed, starts[1:], strict=True))
+    assert bench.at_once == 1
+
+
+def test_a_stop_while_a_stage_waits_for_its_next_attempt_ends_the_run() -> None:
+    stop = Event()
+
+    class Stopped(Retrying):
+        def finish(self, name: str, result: StageResult) -> Settled | Again:
+            stop.set()
+            return super().finish(name, result)
+
+    bench = Stopped({"killed": 1, "child": 1}, {"killed": 1}, pause=1e9)
+    outcomes = go([node("killed"), node("child", "killed")], bench, stop=stop)
+    assert outcomes == {"killed": Outcome.CANCELLED, "child": Outcome.CANCELLED}

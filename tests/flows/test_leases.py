@@ -1,0 +1,362 @@
+"""Leases of declared devices: all or nothing, in the order of arrival, free when the holders are gone."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flows import lease_notes, leases
+from flows.devices import Gpus, declared
+from flows.lease_notes import Folder, Holder
+from flows.leases import HostDevices
+from flows.resources import Lease, Resources
+from tests.flows import repositories
+from tests.flows.processes import alive, wait_for
+from tests.flows.shapes import Shape
+
+ROOT = Path(__file__).parent.parent.parent
+ONE, HALF = Resources(gpu=1), Resources(gpu=1, gpu_memory=8_000_000_000)
+
+
+class Runs:
+    """Several runs on one host of declared devices."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.said: list[tuple[str, str]] = []
+        self._made: list[HostDevices] = []
+
+    def make(self, name: str, gpus: str = "2x16GB", use: slice = slice(None)) -> HostDevices:
+        devices = declared(gpus)
+        me = Holder(pid=os.getpid(), user="anna", run=name, repository=f"/repo/{name}")
+        run = HostDevices(
+            Gpus(devices), devices[use], self.folder, me, lambda stage, on: self.said.append((stage, on))
+        )
+        self._made.append(run)
+        return run
+
+    def held(self, gpus: str = "2x16GB") -> dict[str, list[str]]:
+        folder = Folder(self.folder)
+        return {
+            device.name: [part.holder.stage if part.holder else "?" for part in folder.held(device)]
+            for device in declared(gpus)
+        }
+
+    def close(self) -> None:
+        for run in self._made:
+            run.close()
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> Iterator[Runs]:
+    made = Runs(tmp_path / "leases")
+    yield made
+    made.close()
+
+
+def taken(run: HostDevices, resources: Resources, stage: str) -> Lease:
+    lease = run.take(resources, stage)
+    assert lease is not None
+    return lease
+
+
+def test_a_lease_names_its_devices_and_notes_who_holds_them(runs: Runs) -> None:
+    run = runs.make("r1")
+    lease = taken(run, Resources(gpu=2), "train")
+    assert lease.env == {"CUDA_VISIBLE_DEVICES": "gpu-0,gpu-1"}
+    assert len(lease.descriptors) == 2
+    (part,) = Folder(runs.folder).held(declared("2x16GB")[1])
+    assert part.bytes == 16_000_000_000
+    assert part.holder is not None
+    assert (part.holder.user, part.holder.run, part.holder.stage) == ("anna", "r1", "train")
+    assert part.holder.repository == "/repo/r1"
+    run.give(lease)
+    assert runs.held() == {"gpu-0": [], "gpu-1": []}
+
+
+def test_all_devices_or_none(runs: Runs) -> None:
+    one, other = runs.make("r1"), runs.make("r2")
+    lease = taken(one, ONE, "a")
+    assert other.take(Resources(gpu=2), "b") is None
+    assert runs.held() == {"gpu-0": ["a"], "gpu-1": []}
+    one.give(lease)
+    assert taken(other, Resources(gpu=2), "b").devices == ("gpu-0", "gpu-1")
+
+
+def test_stages_share_where_their_memory_fits_together_however_it_is_cut(runs: Runs) -> None:
+    one, other = runs.make("r1", "1x16GB"), runs.make("r2", "1x16GB")
+    quarter = Resources(gpu=1, gpu_memory=4_000_000_000)
+    held = [taken(run, quarter, f"q{n}") for n, run in enumerate((one, other, one, other))]
+    assert one.take(quarter, "more") is None
+    one.give(held[0])
+    one.give(held[2])
+    assert other.take(ONE, "whole") is None
+    taken(other, HALF, "h")  # in the two quarters that are free now, which do not lie side by side
+    assert runs.held("1x16GB") == {"gpu-0": ["h", "q3", "q1"]}
+    assert one.take(quarter, "more") is None
+
+
+def test_only_devices_that_the_run_may_use(runs: Runs) -> None:
+    run = runs.make("r1", use=slice(1, 2))
+    assert taken(run, ONE, "a").devices == ("gpu-1",)
+    assert run.take(ONE, "b") is None
+    assert taken(runs.make("r2"), ONE, "c").devices == ("gpu-0",)
+
+
+def test_what_this_host_can_never_give_is_not_waited_for(runs: Runs) -> None:
+    lease = taken(runs.make("r1"), Resources(gpu=3), "a")
+    assert (lease.devices, lease.env) == ((), {})
+
+
+def test_first_come_first_served(runs: Runs) -> None:
+    first, second, third = (runs.make(name, "1x16GB") for name in ("r1", "r2", "r3"))
+    lease = taken(first, ONE, "a")
+    for run, stage in ((second, "b"), (third, "c"), (first, "d")):
+        assert run.take(ONE, stage) is None
+        run.waits(ONE, stage)
+    assert [waiter.holder.stage for waiter in Folder(runs.folder).waiting()] == ["b", "c", "d"]
+    first.give(lease)
+    assert first.take(ONE, "d") is None
+    assert third.take(ONE, "c") is None
+    lease = taken(second, ONE, "b")
+    second.give(lease)
+    assert first.take(ONE, "d") is None
+    assert third.take(ONE, "c") is not None
+    assert [waiter.holder.stage for waiter in Folder(runs.folder).waiting()] == ["d"]
+
+
+def test_who_stops_waiting_or_dies_keeps_nobody(runs: Runs) -> None:
+    first, second, third = (runs.make(name, "1x16GB") for name in ("r1", "r2", "r3"))
+    lease = taken(first, ONE, "a")
+    second.waits(ONE, "b")
+    third.waits(ONE, "c")
+    second.waits(None, "")
+    assert [waiter.holder.stage for waiter in Folder(runs.folder).waiting()] == ["c"]
+    first.waits(ONE, "d")
+    third.close()  # as the kernel does for who is killed
+    runs._made.remove(third)
+    first.give(lease)
+    assert taken(first, ONE, "d").devices == ("gpu-0",)
+    assert Folder(runs.folder).waiting() == []
+
+
+def test_who_waits_and_does_not_look_keeps_its_place_but_no_device(
+    runs: Runs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = (runs.make(name, "1x16GB") for name in ("r1", "r2"))
+    lease = taken(first, ONE, "a")
+    second.waits(ONE, "b")
+    first.give(lease)
+    assert first.take(ONE, "c") is None
+    monkeypatch.setattr(lease_notes, "ATTENTIVE_SECONDS", 0.0)
+    lease = taken(first, ONE, "c")
+    monkeypatch.undo()
+    first.waits(ONE, "d")
+    first.give(lease)
+    second.waits(ONE, "b")
+    assert first.take(ONE, "d") is None
+    assert second.take(ONE, "b") is not None
+
+
+def test_a_run_keeps_its_place_for_its_most_urgent_stage(runs: Runs) -> None:
+    first, second = (runs.make(name, "1x16GB") for name in ("r1", "r2"))
+    lease = taken(first, ONE, "a")
+    first.waits(HALF, "small")
+    second.waits(HALF, "b")
+    first.waits(ONE, "large")
+    assert [waiter.holder.stage for waiter in Folder(runs.folder).waiting()] == ["large", "b"]
+    first.give(lease)
+    assert first.take(HALF, "small") is None  # now behind all who wait
+    assert second.take(HALF, "b") is None
+    assert taken(first, ONE, "large").devices == ("gpu-0",)
+
+
+def test_a_wait_for_others_is_said_once(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(leases, "SAY_AFTER_SECONDS", 0.0)
+    first, second = (runs.make(name, "1x16GB") for name in ("r1", "r2"))
+    lease = taken(first, ONE, "a")
+    first.waits(ONE, "own")  # on a stage of its own, which everybody sees run
+    assert runs.said == []
+    for _ in range(3):
+        second.waits(ONE, "b")
+    ((stage, words),) = runs.said
+    assert stage == "b"
+    assert words.startswith("gpu-0 (held by a of /repo/r1 since ")
+    assert words.endswith(f" (anna's run r1, pid {os.getpid()}))")
+    first.give(lease)
+    second.waits(ONE, "c")
+    assert runs.said[1][0] == "c"
+    assert runs.said[1][1].startswith("who came before: own of /repo/r1 since ")
+
+
+def test_stale_and_foreign_notes_do_not_count(runs: Runs) -> None:
+    run = runs.make("r1", "1x16GB")
+    run.give(taken(run, HALF, "gone"))
+    lease = taken(run, HALF, "a")
+    file = runs.folder / "device.gpu-0"
+    stale = {**json.loads(file.read_text()), "stage": "stale"}
+    mad = [json.dumps({**stale, "since": since}) for since in (1e300, -1, "today")]
+    file.write_text(
+        "\n".join(["no note", '{"ranges": [[0, 1e999]]}', *mad, file.read_text(), json.dumps(stale), "[]"])
+    )
+    assert runs.held("1x16GB") == {"gpu-0": ["a"]}
+    file.write_text("")
+    assert runs.held("1x16GB") == {"gpu-0": ["?"]}
+    run.give(lease)
+    assert runs.held("1x16GB") == {"gpu-0": []}
+
+
+def test_a_want_of_descriptors_is_said_and_waited_for(runs: Runs) -> None:
+    run = runs.make("r1")
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    top = os.open("/dev/null", os.O_RDONLY)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (top + 1, before[1]))
+    try:
+        assert run.take(ONE, "a") is None
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+        os.close(top)
+    assert runs.said[0][0] == "a"
+    assert "Too many open files" in runs.said[0][1]
+    assert run.take(ONE, "a") is not None
+
+
+def test_nothing_leaks(runs: Runs) -> None:
+    run = runs.make("r1")
+    before = set(os.listdir("/proc/self/fd"))  # noqa: PTH208
+    for _ in range(5):
+        lease = taken(run, Resources(gpu=2), "a")
+        assert run.take(ONE, "b") is None
+        run.waits(ONE, "b")
+        run.give(lease)
+        run.waits(None, "")
+    assert set(os.listdir("/proc/self/fd")) == before  # noqa: PTH208
+
+
+RUN = """
+import sys
+from pathlib import Path
+from flows import host, leases
+from flows.events import StageFinished
+from flows.run import RunOptions, run_pipeline
+
+journal = Path(sys.argv[1]).open("a", buffering=1)
+
+class Watched(leases.HostDevices):
+    # Notes what each refused look saw: free devices, and how many who wait come before.
+    def take(self, resources, stage):
+        self.free = self.ahead = 0
+        lease = super().take(resources, stage)
+        journal.write(f"{lease is not None:d} {self.free} {self.ahead}\\n")
+        return lease
+
+    def _loads(self):
+        loads = super()._loads()
+        self.free = sum(load.leased == 0 for load in loads)
+        return loads
+
+    def _before(self, request):
+        before = list(super()._before(request))
+        self.ahead = len(before)
+        return before
+
+host.HostDevices = Watched
+report = run_pipeline(RunOptions(jobs=9))
+print(report.errors)
+sys.exit(0 if report.well else 1)
+"""
+
+PIPELINE = """
+stages:
+  s:
+    matrix: {{n: {numbers}}}
+    cmd: sh use.sh
+    meta: {{resources: {{gpu: 1}}}}
+"""
+
+# A folder that can be made once is the witness: a device that is held twice makes the stage fail.
+USE = """set -e
+mkdir "$HELD/$CUDA_VISIBLE_DEVICES"
+echo "$CUDA_VISIBLE_DEVICES $(date +%s%N)" >> "$HELD/starts"
+sleep 0.02
+echo "$CUDA_VISIBLE_DEVICES $(date +%s%N)" >> "$HELD/ends"
+rmdir "$HELD/$CUDA_VISIBLE_DEVICES"
+"""
+
+
+def environment(tmp_path: Path, gpus: str) -> dict[str, str]:
+    held = tmp_path / "held"
+    held.mkdir()
+    outside = {name: value for name, value in os.environ.items() if name != "CUDA_VISIBLE_DEVICES"}
+    ours = {"DARKROOM_GPUS": gpus, "DARKROOM_LEASES": str(tmp_path / "leases"), "HELD": str(held)}
+    return {**outside, **ours, "PYTHONPATH": str(ROOT)}
+
+
+def start(root: Path, script: str, env: dict[str, str], *words: object) -> subprocess.Popen[Any]:
+    return subprocess.Popen([sys.executable, "-c", script, *map(str, words)], cwd=root, env=env)
+
+
+@pytest.mark.slow
+def test_three_runs_of_200_stages_on_four_devices(tmp_path: Path) -> None:
+    """Without Prefect, whose records of 200 stages are not what is tested here."""
+    gpus = "4x16GB"
+    env = environment(tmp_path, gpus)
+    roots = []
+    for name, count in (("a", 67), ("b", 67), ("c", 66)):
+        files = {"dvc.yaml": PIPELINE.format(numbers=list(range(count))), "use.sh": USE}
+        roots.append(repositories.make(tmp_path / name, Shape("leases", files), tmp_path))
+    began = time.monotonic()
+    processes = [start(root, RUN, env, tmp_path / "journal") for root in roots]
+    assert [process.wait(250) for process in processes] == [0, 0, 0]
+    seconds = time.monotonic() - began
+
+    stages = Counter(line.split()[0] for line in (tmp_path / "held/ends").read_text().splitlines())
+    assert stages.total() == 200
+    assert set(stages) == {device.name for device in declared(gpus)}
+    looks = [tuple(map(int, line.split())) for line in (tmp_path / "journal").read_text().splitlines()]
+    assert sum(got for got, _, _ in looks) == 200
+    idle = [look for look in looks if not look[0] and look[1] > look[2]]
+    assert not idle, "a look found more free devices than there were who came before, and took none"
+    folder = Folder(tmp_path / "leases")
+    assert [folder.held(device) for device in declared(gpus)] == [[], [], [], []]
+    assert folder.waiting() == []
+    print(f"{seconds:.1f} s, {dict(stages)}, {len(looks)} looks")
+
+
+HOLD = """
+stages:
+  s:
+    cmd: sh -c 'echo $$ > "$HELD/pid.new"; mv "$HELD/pid.new" "$HELD/pid"; sleep 100'
+    meta: {resources: {gpu: 2}}
+"""
+PLAIN_RUN = """
+from flows.run import RunOptions, run_pipeline
+run_pipeline(RunOptions())
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("victim", ["run", "stage"])
+def test_devices_are_free_once_their_holders_are_killed_and_not_before(tmp_path: Path, victim: str) -> None:
+    gpus = declared("2x16GB")
+    root = repositories.make(tmp_path / "r", Shape("holder", {"dvc.yaml": HOLD}), tmp_path)
+    run = start(root, PLAIN_RUN, environment(tmp_path, "2x16GB"))
+    pid_file = tmp_path / "held/pid"
+    assert wait_for(pid_file.exists, 60)
+    stage, folder = int(pid_file.read_text()), Folder(tmp_path / "leases")
+    assert [part.holder.stage for gpu in gpus for part in folder.held(gpu) if part.holder] == ["s", "s"]
+    os.kill(run.pid if victim == "run" else stage, signal.SIGKILL)
+    assert wait_for(lambda: not any(folder.held(gpu) for gpu in gpus), 60)
+    assert not alive(stage)
+    run.wait(60)
