@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import signal
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
@@ -49,8 +48,7 @@ def kind_of(process: psutil.Process, runner: int) -> str:
         return "stage's shell"
     if "flows.server" in line:
         return "Prefect's server"
-    # a guard leads the group that a stage's commands join
-    return "guard" if os.getpgid(process.pid) == process.pid else "other"
+    return "guard" if Path(line[0]).name == "sh" else "other"
 
 
 def by_kind(mark: str, runner: int) -> Mapping[str, list[psutil.Process]]:
