@@ -8,6 +8,7 @@ from typing import Any
 
 from flows import dvc_repo
 from flows.dvc_repo import Product
+from flows.errors import RepoError
 from flows.files import STATE_FOLDER
 from flows.run import RunReport
 from flows.wording import Trend, difference, trend
@@ -56,6 +57,8 @@ class RunRecord:
     pictures: tuple[Picture, ...]
     last_lines: Mapping[str, tuple[str, ...]]
     """The end of the output of each stage that did not end well."""
+    unread: str = ""
+    """Why neither metrics nor pictures are told, where DVC cannot read the repository any more."""
 
     @property
     def project(self) -> str:
@@ -70,15 +73,18 @@ class RunRecord:
 
 def record_run(root: Path, report: RunReport, last_lines: Mapping[str, tuple[str, ...]]) -> RunRecord:
     """Gather what the repository shows after a run; only the stages of the run's plan count."""
-    made = dvc_repo.products(root)
+    try:
+        made, (now, then), unread = dvc_repo.products(root), dvc_repo.metrics(root), ""
+    except RepoError as error:  # a stage has left dvc.yaml broken: what was run is recorded all the same
+        made, now, then, unread = {}, {}, {}, str(error)
     products = {stage.name: made.get(stage.name, ()) for stage in report.plan.stages}
-    now, then = dvc_repo.metrics(root)
     return RunRecord(
         root=root,
         report=report,
         metrics=tuple(metric_changes(products, now, then, root)),
         pictures=tuple(pictures(products)),
         last_lines=last_lines,
+        unread=unread,
     )
 
 

@@ -183,6 +183,7 @@ TWO = "stages:\n  a: {cmd: echo, deps: [%s], outs: [%s]}\n  b: {cmd: echo, deps:
         pytest.param(TWO % ("in.txt", "d", "d/o.txt"), [], "overlap", id="out in an out"),
         pytest.param(ONE, ["b"], "'b'", id="target"),
         pytest.param(ONE, ["sub/dvc.yaml:a"], "sub/dvc.yaml' does not exist", id="target's file"),
+        pytest.param("vars: [{day: 2020-01-01}]\n" + ONE, [], "Unsupported value of type 'date'", id="date"),
         pytest.param(ONE.replace("}", ", meta: {timeout: soon}}"), [], "a.meta.timeout", id="meta"),
     ],
 )

@@ -20,6 +20,7 @@ from flows.events import Event, Outcome, RunFinished, RunStarted, StageFinished,
 from flows.run import RunOptions, RunReport, make_plan, run_pipeline
 from tests.flows.repositories import contents, files, git, make, put, serial_repro
 from tests.flows.shapes import CHAIN, SHAPES, Shape
+from tests.flows.test_equality import assert_as_planned
 
 # Serial order: a, fails, b, c, after, z. `z` is done long before `a` when both start at once.
 FAILING = """\
@@ -349,6 +350,7 @@ def test_imports_are_nodes_too(tmp_path: Path) -> None:
         report = run(parallel)
         assert report.well
         assert report.stages["near.txt.dvc"].outcome is Outcome.RAN
+        assert_as_planned(report)  # what comes is not known before
         assert contents(parallel) == contents(serial)
 
 
