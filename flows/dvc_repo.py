@@ -37,6 +37,7 @@ from dvc.stage.cache import RunCacheNotFoundError, RunCacheNotSupported
 from dvc.stage.run import _enforce_cmd_list, _make_cmd, _pull_missing_deps, get_executable, prepare_kwargs
 from dvc.stage.serialize import to_lockfile, to_single_stage_file
 from dvc.utils.serialize import dumps_yaml, parse_yaml_for_update
+from dvc.utils.strictyaml import YAMLSyntaxError
 from dvc_data.hashfile.hash_info import HashInfo
 from dvc_data.hashfile.meta import Meta
 from dvc_data.hashfile.tree import Tree
@@ -195,8 +196,10 @@ class Workspace:
         project = Path(PROJECT_FILE).absolute()
         if self._selection.all_pipelines:
             return []
-        if self._selection.targets or not project.exists():
-            return list(collect_stages(self._repo, self._selection.targets or (PROJECT_FILE,)))
+        if not self._selection.targets and not project.exists():
+            raise UsageError(f"'{project}' does not exist; name its folder by --repo, or --all-pipelines")
+        if self._selection.targets:
+            return list(collect_stages(self._repo, self._selection.targets))
         return [stage for stage in graph if Path(stage.path) == project]  # collecting would parse it again
 
     def _nodes(self, graph: Any, active: Any, names: Mapping[Any, str]) -> Iterator[Node]:
@@ -705,6 +708,11 @@ def _full(path: Path) -> bool:
 def _graph(repo: Any) -> Any:
     try:
         return repo.index.graph
+    except YAMLSyntaxError as error:
+        if not error.hint:
+            raise
+        mend = "mend it; of dvc.lock either side will do, what does not fit is run again"
+        raise RepoError(f"{error.relpath}: there are merge conflicts in it; {mend}") from error
     except (TypeError, ValueError) as error:  # DVC's parser at what it cannot take: a date in params.yaml
         raise RepoError(one_line(error)) from error
 

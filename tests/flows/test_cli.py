@@ -194,6 +194,12 @@ def test_an_odd_repository_is_one_line(
     is_one_line(["run", "--repo", str(root), *words], said)
 
 
+def test_merge_conflicts_in_the_lock_are_one_line(tmp_path: Path, is_one_line: OneLine) -> None:
+    sides = "<<<<<<< HEAD\nschema: '2.0'\n=======\nschema: '2.0'\n>>>>>>> other\n"
+    root = make(tmp_path / "r", Shape("merge", {"dvc.yaml": ONE, "dvc.lock": sides}), tmp_path)
+    is_one_line(["plan", "--repo", str(root)], "dvc.lock: there are merge conflicts in it; mend it")
+
+
 @pytest.mark.parametrize("folder", ["none", "missing", "dvc.lock"])
 def test_a_folder_without_a_repository_is_one_line(tmp_path: Path, folder: str, is_one_line: OneLine) -> None:
     (tmp_path / "none").mkdir()
