@@ -56,7 +56,7 @@ class RunRecord:
     metrics: tuple[MetricChange, ...]
     pictures: tuple[Picture, ...]
     last_lines: Mapping[str, tuple[str, ...]]
-    """The end of the output of each stage that did not end well."""
+    """The end of the output of each stage that did not end well and said something."""
     unread: str = ""
     """Why neither metrics nor pictures are told, where DVC cannot read the repository any more."""
 
@@ -83,7 +83,7 @@ def record_run(root: Path, report: RunReport, last_lines: Mapping[str, tuple[str
         report=report,
         metrics=tuple(metric_changes(products, now, then, root)),
         pictures=tuple(pictures(products)),
-        last_lines=last_lines,
+        last_lines={stage: lines for stage, lines in last_lines.items() if lines},
         unread=unread,
     )
 

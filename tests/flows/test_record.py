@@ -32,9 +32,10 @@ stages:
 """
     root = make(tmp_path / "r", Shape("breaks", {"dvc.yaml": broken}), tmp_path)
     report = run_pipeline(RunOptions(repo=root))
-    record = record_run(root, report, {})
+    record = record_run(root, report, {"says": ("so",), "silent": ()})
     assert report.outcomes() == {"breaks": Outcome.RAN}
     assert (record.report, record.metrics, record.pictures) == (report, (), ())
+    assert record.last_lines == {"says": ("so",)}
     assert record.unread.startswith("unable to read: ")
     assert "dvc.yaml" in record.unread
 
