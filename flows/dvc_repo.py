@@ -267,7 +267,7 @@ class Workspace:
                 else:
                     dep.save()
             cache = self._cached(stage, unchanged and recorded == [dep.hash_info for dep in stage.deps])
-        except DvcException:
+        except (DvcException, TypeError):  # a param that DVC cannot hash, such as a date: the run will say so
             return None
         if cache is None or not self._is_there(cache):
             return None

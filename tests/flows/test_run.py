@@ -393,6 +393,22 @@ def test_a_dep_that_nobody_made_yet_is_one_line_with_its_mend(tmp_path: Path) ->
     assert not (root / "dvc.lock").exists()
 
 
+def test_a_param_that_dvc_cannot_record_fails_its_stage_alone(tmp_path: Path) -> None:
+    pipeline = """\
+stages:
+  dated: {cmd: echo 1 > 1.txt, params: [{other.yaml: [day]}], outs: [1.txt]}
+  plain: {cmd: echo 2 > 2.txt, params: [{other.yaml: [n]}], outs: [2.txt]}
+"""
+    shape = Shape("dated", {"dvc.yaml": pipeline, "other.yaml": "day: 2020-01-01\nn: 1\n"})
+    serial, parallel = (make(tmp_path / name, shape, tmp_path) for name in ("serial", "parallel"))
+    assert planned(parallel) == {"dated": "run", "plain": "run"}
+    assert not serial_repro(serial, on_error="keep-going")
+    report = run(parallel, keep_going=True)
+    assert report.outcomes() == {"dated": "failed", "plain": "ran"}
+    assert report.errors == ("dated: TypeError: Object of type date is not JSON serializable",)
+    assert contents(parallel) == contents(serial)
+
+
 def with_remote(root: Path, remote: Path) -> None:
     with contextlib.closing(Repo(str(root))) as repo, repo.config.edit("repo") as config:
         config["remote"]["kept"] = {"url": str(remote)}
