@@ -26,7 +26,7 @@ test: $(READY) ## every test
 	@python -m pytest
 
 test-quick: $(READY) ## the tests that take seconds
-	@python -m pytest -q -m "not slow"
+	@python -m pytest -q -n auto -m "not slow"
 
 faults: $(READY) ## 200 runs hit by random kills, at most 20 minutes (FLAGS="--rounds 400 --minutes 40")
 	@python -m tests.faults --out benchmarks/results/faults.md $(FLAGS)

@@ -34,9 +34,10 @@ from dvc.rwlock import RWLOCK_FILE, RWLOCK_LOCK
 from dvc.scm import NoSCM
 from dvc.stage import PipelineStage
 from dvc.stage.cache import RunCacheNotFoundError, RunCacheNotSupported
+from dvc.stage.loader import StageLoader
 from dvc.stage.run import _enforce_cmd_list, _make_cmd, _pull_missing_deps, get_executable, prepare_kwargs
 from dvc.stage.serialize import to_lockfile, to_single_stage_file
-from dvc.utils.serialize import dumps_yaml, parse_yaml_for_update
+from dvc.utils.serialize import dumps_yaml, load_path, parse_yaml_for_update
 from dvc.utils.strictyaml import YAMLSyntaxError
 from dvc_data.hashfile.hash_info import HashInfo
 from dvc_data.hashfile.meta import Meta
@@ -117,6 +118,7 @@ class Workspace:
         scratch = Path(self._repo.tmp_dir)
         self._records = Records(self.root, scratch, dumps_yaml, lambda text: parse_yaml_for_update(text, ""))
         self._recorded: dict[str, set[str]] = {}
+        self._lock_files: dict[Path, tuple[int, ...] | None] = {}
         self._in_use = PathsInUse(scratch / RWLOCK_FILE, self._rwlock_lock)
         self._state_folder = self.root / STATE_FOLDER
         self._unkept = Unkept(self._state_folder)
@@ -189,6 +191,7 @@ class Workspace:
         names = {stage: _name(stage) for stage in graph}
         self._stages = {names[stage]: stage for stage in steps}
         self._records.begin(list(self._stages))
+        self._lock_files = {path: _version(path) for path in {_lock_file(stage) for stage in steps}}
         return tuple(self._nodes(graph, active, names))
 
     def _chosen(self, graph: Any) -> list[Any]:
@@ -303,9 +306,22 @@ class Workspace:
 
     def _peek(self, name: str) -> Settled | None:
         stage = self._stages[name]
+        self._read_anew(_lock_file(stage))
         if self._selection.force or stage.changed(False, self._upstream[name]):
             return None
         return Settled(Outcome.FROZEN if stage.frozen else Outcome.SKIPPED)
+
+    def _read_anew(self, file: Path) -> None:
+        """Take over what another process has recorded since this one read the file."""
+        if self._lock_files[file] == (version := _version(file)):
+            return
+        self._lock_files[file] = version
+        recorded = parse_yaml_for_update(file.read_text(encoding="utf-8"), str(file)) if version else {}
+        for name, stage in self._stages.items():
+            if _lock_file(stage) == file and isinstance(stage, PipelineStage) and name not in self._locks:
+                entry = (recorded.get("stages") or {}).get(stage.name)
+                StageLoader.fill_from_lock(stage, entry)
+                stage.cmd_changed = entry is not None and entry.get("cmd") != stage.cmd
 
     def begin(self, name: str) -> Settled | Prepared:
         """What `dvc repro` does with a stage before its command, or all of it where no command is executed.
@@ -465,8 +481,10 @@ class Workspace:
         """What goes wrong with one stage, as one line that starts with its name."""
         try:
             yield
+        except Busy:
+            raise
         except LockError as error:
-            raise Busy(one_line(error)) from error
+            raise Busy(one_line(error).partition(" If there are no processes")[0]) from error
         except FileNotFoundError as error:
             raise StageError(f"{name}: {self._told_of_missing(error)}") from error
         except StageError as error:
@@ -508,8 +526,7 @@ class Workspace:
     def _add_record(self, name: str) -> None:
         stage = self._stages[name]
         if isinstance(stage, PipelineStage):
-            file = Path(stage.path).with_suffix(".lock")
-            entry = Entry(name, file, stage.name, to_lockfile(stage)[stage.name])
+            entry = Entry(name, _lock_file(stage), stage.name, to_lockfile(stage)[stage.name])
         else:
             entry = Entry(name, Path(stage.path), None, to_single_stage_file(stage))
         self._records.add(entry)
@@ -530,6 +547,7 @@ class Workspace:
         """Write what finished since the last time into dvc.lock and .dvc files, in DVC's order."""
         with _mended(""):
             for path in self._records.write():
+                self._lock_files[path] = _version(path)
                 self._repo.scm_context.track_file(os.path.relpath(path))
 
     def passed(self, name: str) -> None:
@@ -698,6 +716,20 @@ def _serial_order(active: Any, nodes: Sequence[Any], downstream: bool) -> list[A
     return list(networkx.dfs_postorder_nodes(part))
 
 
+def _lock_file(stage: Any) -> Path:
+    """Where the stage is recorded: dvc.lock beside dvc.yaml; the .dvc file itself."""
+    return Path(stage.path).with_suffix(".lock") if isinstance(stage, PipelineStage) else Path(stage.path)
+
+
+def _version(path: Path) -> tuple[int, ...] | None:
+    """Differs once the file was written anew."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_ino, found.st_size, found.st_mtime_ns
+
+
 def _full(path: Path) -> bool:
     """Whether next to nothing is free there for us."""
     there = next(folder for folder in (path, *path.parents) if folder.exists())
@@ -801,33 +833,59 @@ class Product:
     is_plot: bool
 
 
-def products(folder: Path) -> dict[str, tuple[Product, ...]]:
-    """The outs on this host of each stage of the repository, by the stage's name. Needs no lock."""
-    with _mended(""), Repo(folder) as repo:
-        return {_name(stage): tuple(_products(stage)) for stage in repo.index.stages}
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What stages make, and what the metrics files hold."""
+
+    products: dict[str, tuple[Product, ...]]
+    """The outs on this host of each stage of the repository, by the stage's name."""
+    metrics: dict[Path, Any]
+    """Now."""
+    before: dict[Path, Any]
+    """Those of the same files in the last commit; a file that cannot be read there is left out."""
+
+
+def shown(folder: Path) -> Shown:
+    """What the repository shows. Needs no lock, and reads dvc.yaml once where git holds the metrics."""
+    with _mended(""), Repo(folder) as repo, contextlib.chdir(repo.root_dir):
+        products = {_name(stage): tuple(_products(stage)) for stage in repo.index.stages}
+        (result,) = repo.metrics.show(hide_workspace=False).values()
+        files = result.get("data", {})
+        before: dict[str, Any] = {}
+        if files and not isinstance(repo.scm, NoSCM) and not repo.scm.no_commits:
+            before = _metrics_in_head(repo, files)
+        root = Path(repo.root_dir)
+        now = {path: held["data"] for path, held in files.items() if "data" in held}
+        return Shown(
+            products, *({root / path: held for path, held in some.items()} for some in (now, before))
+        )
+
+
+def _metrics_in_head(repo: Any, files: Iterable[str]) -> dict[str, Any]:
+    """From git, or by DVC, which loads the whole repository at that commit, where its cache holds some."""
+    if any(out.use_cache for out in repo.index.metrics):
+        return _readable(repo.metrics.show(revs=["HEAD"]).get("HEAD", {}).get("data", {}))
+    head = repo.scm.get_fs("HEAD")
+    below = Path(repo.root_dir).relative_to(repo.scm.root_dir)
+    found = {}
+    for path in files:
+        with contextlib.suppress(Exception):  # not there, or no YAML, JSON or TOML then
+            found[path] = load_path(os.path.normpath(below / path), head)
+    return found
+
+
+def _readable(files: Mapping[str, Any]) -> dict[str, Any]:
+    return {path: held["data"] for path, held in files.items() if "data" in held}
+
+
+def _below(root: Path, files: Mapping[str, Any]) -> dict[Path, Any]:
+    return {root / path: held for path, held in files.items()}
 
 
 def _products(stage: Any) -> Iterator[Product]:
     for out in stage.outs:
         if out.protocol == "local":
             yield Product(Path(out.fs_path), bool(out.metric), bool(out.plot))
-
-
-def metrics(folder: Path) -> tuple[dict[Path, Any], dict[Path, Any]]:
-    """What the metrics files hold now and in the last commit, by their paths. Needs no lock.
-
-    The second is empty where there is no commit; a file that cannot be read in a revision is left out of it.
-    """
-    with _mended(""), Repo(folder) as repo, contextlib.chdir(repo.root_dir):
-        has_commit = not isinstance(repo.scm, NoSCM) and not repo.scm.no_commits
-        shown = repo.metrics.show(revs=["HEAD"] if has_commit else None, hide_workspace=False)
-        root = Path(repo.root_dir)
-
-        def readable(revision: str) -> dict[Path, Any]:
-            files = shown.get(revision, {}).get("data", {})
-            return {root / path: held["data"] for path, held in files.items() if "data" in held}
-
-        return readable("workspace"), readable("HEAD")
 
 
 def root_of(folder: Path) -> Path:

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from flows import dvc_repo
-from flows.dvc_repo import Product
+from flows.dvc_repo import Product, Shown
 from flows.errors import RepoError
 from flows.files import STATE_FOLDER
-from flows.run import RunReport
+from flows.run import RunReport, collector_paused
 from flows.wording import Trend, difference, trend
 
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg")
@@ -73,15 +73,17 @@ class RunRecord:
 
 def record_run(root: Path, report: RunReport, last_lines: Mapping[str, tuple[str, ...]]) -> RunRecord:
     """Gather what the repository shows after a run; only the stages of the run's plan count."""
+    shown, unread = Shown({}, {}, {}), ""
     try:
-        made, (now, then), unread = dvc_repo.products(root), dvc_repo.metrics(root), ""
+        with collector_paused():
+            shown = dvc_repo.shown(root)
     except RepoError as error:  # a stage has left dvc.yaml broken: what was run is recorded all the same
-        made, now, then, unread = {}, {}, {}, str(error)
-    products = {stage.name: made.get(stage.name, ()) for stage in report.plan.stages}
+        unread = str(error)
+    products = {stage.name: shown.products.get(stage.name, ()) for stage in report.plan.stages}
     return RunRecord(
         root=root,
         report=report,
-        metrics=tuple(metric_changes(products, now, then, root)),
+        metrics=tuple(metric_changes(products, shown.metrics, shown.before, root)),
         pictures=tuple(pictures(products)),
         last_lines={stage: lines for stage, lines in last_lines.items() if lines},
         unread=unread,

@@ -10,6 +10,7 @@ import shutil
 import sys
 import tempfile
 import time
+from itertools import count
 from pathlib import Path
 from random import SystemRandom
 from typing import Annotated
@@ -42,21 +43,20 @@ def main(
         url = stack.enter_context(temporary_server(folder / "prefect")) if tool == "darkroom" else None
         campaign = Campaign(
             seed=seed,
-            rounds=rounds if life is None else 1,
+            rounds=rounds,
             deadline=begun + minutes * 60,
             folder=folder,
             starts=starts,
             prefect_url=url,
             tool=tool,
-            at_once=2 if life is None else 1,
-            first_life=life or 1,
+            numbers=count(1) if life is None else iter([life]),
         )
         lives = campaign.run(_say)
     text = page(campaign, lives, time.monotonic() - begun)
     print(text)
     if out:
         out.write_text(text)
-    _end(campaign, lives)
+    _end(campaign, lives, enough=life is not None or campaign.disturbed >= rounds)
 
 
 def _say(life: Life) -> None:
@@ -67,12 +67,12 @@ def _say(life: Life) -> None:
         print(f"  {len(life.findings)} findings: {life.kept}/findings.txt", flush=True)
 
 
-def _end(campaign: Campaign, lives: list[Life]) -> None:
+def _end(campaign: Campaign, lives: list[Life], *, enough: bool) -> None:
     if any(life.findings for life in lives):
         print(f"kept: {campaign.folder}; a life again: --seed {campaign.seed} --life N")
         sys.exit(1)
     shutil.rmtree(campaign.folder)
-    if campaign.disturbed < campaign.rounds:
+    if not enough:
         print(f"{campaign.disturbed} of {campaign.rounds} rounds in the time given")
         sys.exit(1)
 

@@ -14,7 +14,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from itertools import count
 from pathlib import Path
 from random import Random
 
@@ -79,9 +78,10 @@ class Campaign:
     folder: Path
     starts: Sequence[Start]
     prefect_url: str | None
+    numbers: Iterator[int]
+    """Of the lives to be lived."""
     tool: str = "darkroom"
     at_once: int = 2
-    first_life: int = 1
     own_server_share: float = 0.15
     """Of the runs: with a temporary server of Prefect's, which is shot at too. It takes seconds to start."""
     usual_seconds: dict[str, float] = field(default_factory=dict)
@@ -101,13 +101,14 @@ class Campaign:
 
     def run(self, on_life: Callable[[Life], None]) -> list[Life]:
         """Live until there were enough rounds, or no more time."""
-        numbers = count(self.first_life)
         lives: list[Life] = []
 
         def live_on() -> None:
             while not self.over():
                 with self.lock:
-                    number = next(numbers)
+                    number = next(self.numbers, None)
+                if number is None:
+                    return
                 life = _Living(self, number).live()
                 with self.lock:
                     lives.append(life)

@@ -154,8 +154,8 @@ def execute(given: argparse.Namespace) -> None:
     if given.metrics:
         given.metrics.parent.mkdir(parents=True, exist_ok=True)
         given.metrics.write_text(json.dumps({"score": int.from_bytes(key[:3]) / 2**24}, indent=2) + "\n")
-    if failed := [child.args for child in children if child.wait()]:
-        sys.exit(f"{given.name}: {failed[0]} failed")
+    if sum(child.wait() != 0 for child in children):  # waits for all of them
+        sys.exit(f"{given.name}: a child failed")
     if given.train:
         given.train.unlink(missing_ok=True)
 

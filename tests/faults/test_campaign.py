@@ -6,6 +6,7 @@ import pytest
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_a_short_campaign_finds_nothing(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "tests.faults", "--rounds", "6", "--out", str(tmp_path / "page.md")]
     done = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, text=True, check=False)

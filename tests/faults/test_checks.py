@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -31,7 +32,7 @@ def kinds(root: Path, start: Start) -> set[str]:
 def in_cache(root: Path, path: str) -> Path:
     """The cache file of an out."""
     outs = (out for entry in read_lock(root).values() for out in entry.get("outs", ()))
-    recorded = next(out["md5"] for out in outs if out["path"] == path)
+    recorded: str = next(out["md5"] for out in outs if out["path"] == path)
     return root / ".dvc/cache/files/md5" / recorded[:2] / recorded[2:]
 
 
@@ -84,27 +85,27 @@ def test_a_torn_out_is_found(root: Path, start: Start, damage: Callable[[Path], 
     assert kinds(root, start) >= {checks.CORRUPT, checks.WRONG_END}
 
 
-def edit_lock(root: Path, edit: Callable[[dict], None]) -> None:
+def edit_lock(root: Path, edit: Callable[[dict[str, Any]], None]) -> None:
     lock = yaml.safe_load((root / "dvc.lock").read_text())
     edit(lock["stages"])
     (root / "dvc.lock").write_text(yaml.safe_dump(lock, sort_keys=False))
 
 
-def drop_what_others_need(stages: dict) -> None:
+def drop_what_others_need(stages: dict[str, Any]) -> None:
     del stages["train@b"]
 
 
-def record_a_torn_out(stages: dict) -> None:
+def record_a_torn_out(stages: dict[str, Any]) -> None:
     stages["publish"]["outs"][0]["md5"] = "0" * 32
 
 
-def put_the_first_last(stages: dict) -> None:
+def put_the_first_last(stages: dict[str, Any]) -> None:
     stages["prepare"] = stages.pop("prepare")
 
 
 @pytest.mark.parametrize("edit", [drop_what_others_need, record_a_torn_out, put_the_first_last])
 def test_a_dvc_lock_that_no_undisturbed_run_writes_is_found(
-    root: Path, start: Start, edit: Callable[[dict], None]
+    root: Path, start: Start, edit: Callable[[dict[str, Any]], None]
 ) -> None:
     edit_lock(root, edit)
     assert checks.WRONG_LOCK in kinds(root, start)

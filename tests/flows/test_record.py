@@ -1,10 +1,13 @@
 from pathlib import Path
 
+import pytest
+from dvc.repo import Repo
+
 from flows.dvc_repo import Product
 from flows.events import Outcome
 from flows.record import MetricChange, figures, metric_changes, pictures, record_run
 from flows.run import RunOptions, run_pipeline
-from tests.flows.repositories import make
+from tests.flows.repositories import git, make
 from tests.flows.shapes import Shape
 
 
@@ -46,3 +49,28 @@ def test_pictures_are_found_among_outs_and_in_folders(tmp_path: Path) -> None:
         (tmp_path / name).touch()
     outs = tuple(Product(tmp_path / name, False, False) for name in ("a.png", "sheets", "gone.png"))
     assert [picture.path.name for picture in pictures({"draw": outs})] == ["a.png", "b.JPG"]
+
+
+@pytest.mark.parametrize("cached", ["", ": {cache: false}"], ids=["in the cache", "in git"])
+@pytest.mark.parametrize("below", ["", "deep"], ids=["at git's root", "below it"])
+def test_metrics_stand_beside_those_of_the_last_commit(tmp_path: Path, cached: str, below: str) -> None:
+    git(tmp_path, "init")
+    root = tmp_path / below
+    root.mkdir(exist_ok=True)
+    Repo.init(str(root), subdir=bool(below)).close()
+    (root / "dvc.yaml").write_text(
+        f"stages:\n  train:\n    cmd: cp loss.json out.json\n    deps: [loss.json]\n"
+        f"    metrics: [out.json{cached}]\nmetrics: [loose.json]\n"
+    )
+    (root / "loose.json").write_text('{"n": 1}')
+    for loss in (3, 2):
+        (root / "loss.json").write_text(f'{{"loss": {loss}}}')
+        report = run_pipeline(RunOptions(repo=root))
+        assert report.well
+        if loss == 3:
+            git(tmp_path, "add", "-A")
+            git(tmp_path, "commit", "-m", "results")
+    assert record_run(root, report, {}).metrics == (
+        MetricChange("train", "loss", 3, 2),
+        MetricChange("loose.json", "n", 1, 1),
+    )
