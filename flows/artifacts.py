@@ -97,8 +97,9 @@ def failures(record: RunRecord) -> Iterator[str]:
     if record.report.errors:
         yield "## What went wrong"
         yield "\n".join(f"- {cell(error)}" for error in record.report.errors)
+    logs = os.path.relpath(record.logs, record.root)
     for stage, lines in record.last_lines.items():
-        yield f"The last lines of `{stage}`; the whole output is in `{record.logs}`:"
+        yield f"The last lines of `{stage}`; the whole output is in `{logs}`:"
         yield "\n".join(("````text", *lines, "````"))
 
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from flows.errors import DarkroomError
+from flows.errors import DarkroomError, explain
 
 if TYPE_CHECKING:
     from flows.plan import Plan
@@ -55,10 +55,10 @@ def run_command(words: Sequence[str]) -> int:
     except click.ClickException as error:
         print(f"error: {' '.join(error.format_message().split())}", file=sys.stderr)
         return Exit.WRONG_INPUT
-    except DarkroomError as error:
+    except (DarkroomError, OSError) as error:  # a full disk, no file descriptors, a socket that is gone
         if os.environ.get("DARKROOM_TRACEBACK"):
             raise
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {explain(error) if isinstance(error, OSError) else error}", file=sys.stderr)
         return Exit.WRONG_INPUT
     except (KeyboardInterrupt, click.Abort):
         print("darkroom: interrupted; what has finished is kept, the same again goes on", file=sys.stderr)

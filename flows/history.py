@@ -22,11 +22,10 @@ class History:
         """Note that the stage's command took `seconds` and ended well."""
         line = json.dumps({"run": run, "stage": stage, "seconds": round(seconds, 3)}, ensure_ascii=False)
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        file = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
-        try:
-            os.write(file, f"{line}\n".encode())
-        finally:
-            os.close(file)
+        with self._path.open("ab+", buffering=0) as file:
+            size = file.seek(0, os.SEEK_END)
+            torn = size > 0 and os.pread(file.fileno(), 1, size - 1) != b"\n"
+            file.write((b"\n" if torn else b"") + f"{line}\n".encode())
 
     def seconds(self) -> dict[str, float]:
         """The median of each stage's last runs."""
@@ -43,4 +42,4 @@ class History:
                 entry = json.loads(line)
                 yield str(entry["stage"]), float(entry["seconds"])
             except (ValueError, KeyError, TypeError):
-                continue  # torn by a full disk: it is an estimate's source, not a result
+                continue  # torn by a kill or a full disk: it is an estimate's source, not a result

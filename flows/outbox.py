@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextvars
 import datetime
+import logging
 import threading
 import time
 from collections import deque
@@ -68,6 +69,7 @@ class Line:
     run: Recorded
     moment: datetime.datetime
     text: str
+    level: int = logging.INFO
 
     @property
     def size(self) -> int:
@@ -79,7 +81,7 @@ class Line:
         moment = self.moment.isoformat()
         return {
             "name": "darkroom",
-            "level": 20,
+            "level": self.level,
             "message": self.text,
             "timestamp": moment,
             "flow_run_id": str(self.run.id),
@@ -119,10 +121,10 @@ class Outbox:
             self._requests.append(request)
             self._changed.notify()
 
-    def put_line(self, run: Recorded, text: str) -> None:
+    def put_line(self, run: Recorded, text: str, level: int = logging.INFO) -> None:
         """Have a line of a log sent; one for which there is no room is lost, and counted."""
         text = text if len(text) <= LINE_BYTES else f"{text[:LINE_BYTES]}… [cut]"
-        line = Line(run, datetime.datetime.now(datetime.UTC), text)
+        line = Line(run, datetime.datetime.now(datetime.UTC), text, level)
         with self._changed:
             if self._waiting_bytes + line.size > BUFFER_BYTES:
                 self._lost_lines += 1

@@ -6,6 +6,7 @@ costs no request; it stands on the run's page.
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -69,11 +70,12 @@ def _run_stages(
         observe(event)
         stages.follow(event)
         if text := line_of_log(event):
-            stages.log(text)
+            stages.log(text, level_of(event))
 
     with stopping_on_signals(options.stop):
         report = run_pipeline(options, execute=stages.execute, observe=tell)
     record = record_run(root, report, stages.last_lines)
+    stages.log(artifacts.headline(report), logging.INFO if report.well else logging.ERROR)
     stages.publish(record)
     stages.end(final_state(record))
     return record
@@ -104,6 +106,16 @@ def line_of_log(event: Event) -> str:
         case StageFinished() if text := ending(event):
             return f"{event.stage} {text}"
     return ""
+
+
+def level_of(event: Event) -> int:
+    """How much it should stand out in the log."""
+    match event:
+        case StageFinished(outcome=Outcome.FAILED):
+            return logging.ERROR
+        case StageWaits() | StageAgain() | StageFinished(outcome=Outcome.CANCELLED):
+            return logging.WARNING
+    return logging.INFO
 
 
 def run_name(options: RunOptions, root: Path) -> str:

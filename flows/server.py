@@ -273,8 +273,8 @@ def serve_pages(root: Path, announce: Callable[[str], None], port: int = UI_PORT
 
 
 def pages(url: str) -> str:
-    """The address of the list of runs on a server of ours. Prefect's older pages draw no graphs."""
-    return f"{url.removesuffix('/api')}/v2/runs"
+    """The address of the list of runs on a server of ours, without those of their stages."""
+    return f"{url.removesuffix('/api')}/v2/runs?hide-subflows=true"  # Prefect's older pages draw no graphs
 
 
 def serve(folder: Path, listening: socket.socket, announce: Callable[[str], None]) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import datetime
 import itertools
 import json
+import logging
 import threading
 from collections.abc import Callable
 from dataclasses import replace
@@ -53,9 +54,9 @@ class StageFlowRuns:
         wanted = {"name": name, "parameters": parameters, "idempotency_key": self._key}
         self._put(f"the start of {name}", lambda to: self._create(to, RUN_FLOW, self._parent, wanted))
 
-    def log(self, text: str) -> None:
+    def log(self, text: str, level: int) -> None:
         """A line of the run's own log."""
-        self.outbox.put_line(self._parent, text)
+        self.outbox.put_line(self._parent, text, level)
 
     def execute(self, job: StageJob) -> StageResult:
         """`stage_process.execute`, its start and its output told to Prefect; `follow` tells its end."""
@@ -66,6 +67,7 @@ class StageFlowRuns:
             self.outbox.put_line(run, line)
 
         result = self._results[job.name] = stage_process.execute(replace(job, on_line=on_line))
+        self.last_lines.pop(job.name, None)  # of an earlier attempt
         if not result.well:
             self.last_lines[job.name] = result.last_lines
         return result
@@ -80,6 +82,8 @@ class StageFlowRuns:
             case StageFinished() if event.stage in self._going:
                 self._going.remove(event.stage)
                 state = final_state(event, self._results.get(event.stage))
+                if event.error:  # a stage's page opens with its log; the state's message is further off
+                    self.outbox.put_line(self._runs[event.stage], event.error, logging.ERROR)
                 self._set_state(self._runs[event.stage], f"the end of {event.stage}", state)
 
     def publish(self, record: RunRecord) -> None:

@@ -177,7 +177,8 @@ class _Living:
     def _moments(self) -> Iterator[Moment]:
         """One, or a second soon after it."""
         rng = self._rng
-        if self._start.lost or rng.random() < 0.5:  # what was lost is restored, no command says a line
+        # Half of a run is its start. What was lost is restored, and no command says a line.
+        if self._start.lost or rng.random() < 0.3:
             yield Moment(lines=0, seconds=rng.uniform(0, self._campaign.usual(self._start.name)))
         else:
             yield Moment(lines=rng.randint(1, 12), seconds=rng.choice((0, rng.uniform(0, 0.4))))

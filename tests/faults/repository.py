@@ -68,9 +68,9 @@ stages:
   evaluate:
     cmd: >-
       python program.py evaluate --deps models/a.bin models/b.bin models/c.bin data/test.bin metrics/a.json
-      --folder report --metrics metrics/evaluate.json
+      --folder report --metrics metrics/evaluate.json --by-child scores.bin
     deps: [program.py, models/a.bin, models/b.bin, models/c.bin, data/test.bin, metrics/a.json]
-    outs: [report]
+    outs: [report, scores.bin]
     metrics: [{metrics/evaluate.json: {cache: false}}]
   publish:
     cmd: python program.py publish --seconds 0.2 --deps report scenes --file publish.bin

@@ -146,7 +146,8 @@ def test_a_signal_ends_the_running_stage_and_keeps_what_has_finished(
         finally:
             process.kill()
     assert process.returncode == 130
-    assert "stopping the running stages" in err
+    assert "what has finished is kept; Ctrl-C again ends it now" in err
+    assert "stopped: 1 of 2 stages are done and kept; `darkroom run` goes on from there" in err
     assert "1 stage stopped, 1 ran" in out
     assert not alive(int((root.parent / "pid").read_text()))
     assert "copy" in (root / "dvc.lock").read_text()

@@ -19,7 +19,7 @@ def test_torn_lines_are_left_out(tmp_path: Path) -> None:
     history = History(tmp_path)
     history.add("run", "a", 1.0)
     with (tmp_path / "history.jsonl").open("a") as file:
-        file.write('{"stage": "a", "sec\n[]\n')
+        file.write('[]\n{"stage": "a", "sec')
     history.add("run", "a", 3.0)
     assert history.seconds() == {"a": 2.0}
 

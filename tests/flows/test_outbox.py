@@ -135,7 +135,7 @@ def check_complete(client: SyncPrefectClient, root: Path) -> None:
     assert {flow_run.run_count for flow_run in runs.values()} == {1}
     for name in STAGES:
         assert sorted(lines(client, runs[name])) == ["one", "two"]
-    assert len(lines(client, runs[root.name])) == 2 * len(STAGES)
+    assert len(lines(client, runs[root.name])) == 2 * len(STAGES) + 1
     keys = [
         artifact.key for artifact in client.read_artifacts() if artifact.flow_run_id == runs[root.name].id
     ]

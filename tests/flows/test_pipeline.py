@@ -185,6 +185,7 @@ def test_a_failing_stage_fails_the_run_with_its_exit_code_and_last_lines(
     assert state is not None
     assert state.type is StateType.FAILED
     assert state.message == "failed with exit code 3\nbad input"
+    assert "check: failed with exit code 3" in logs(client, stages["check"], "failed")
     (page,) = artifacts(client, parent).values()
     assert "failed with exit code 3" in page.data
     assert "bad input" in page.data
@@ -194,7 +195,8 @@ def test_retries_are_attempts_of_one_flow_run(client: SyncPrefectClient, root: P
     kill_once = "test -e ../once || { touch ../once; kill -KILL $$; }; cp dot.png sheet.png"
     text = DVC_YAML.replace("cp dot.png sheet.png", kill_once)
     (root / "dvc.yaml").write_text(text.replace("metrics: [", "meta: {retries: 2}\n    metrics: ["))
-    assert run(root)["train"] is Outcome.RAN
+    record, lost = run_recorded(RunOptions(repo=root, jobs=2), root)
+    assert (record.report.outcomes()["train"], record.last_lines, lost) == (Outcome.RAN, {}, None)
     train = children(client, latest(client, "Project X"))["train"]
     assert (train.state_type, train.run_count) == (StateType.COMPLETED, 2)
     states = sorted(client.read_flow_run_states(train.id), key=lambda state: state.timestamp)

@@ -1,0 +1,130 @@
+"""Never two writers on one out: two runs at once, and a run after one that was killed with its guard."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from flows.events import Event, StageWaits
+from flows.process_group import living
+from flows.run import RunOptions, run_pipeline
+from tests.flows.processes import alive, wait_for
+from tests.flows.repositories import make, put
+from tests.flows.shapes import Shape
+
+HERE = Path(__file__).parent.parent.parent
+# Notes when it overlaps with another execution of itself; ends once `go` is there.
+PIPELINE = """\
+stages:
+  slow:
+    cmd: sh slow.sh
+    deps: [in.txt]
+    outs: [out.txt]
+  after:
+    cmd: cat out.txt > after.txt
+    deps: [out.txt]
+    outs: [after.txt]
+"""
+SLOW = """\
+if [ -e {outside}/running ] && grep -v ') Z' /proc/$(cat {outside}/running)/stat; then
+  echo overlap >> {outside}/overlaps
+fi
+echo $$ > {outside}/running.tmp; mv {outside}/running.tmp {outside}/running
+echo execution >> {outside}/executions
+while [ ! -e {outside}/go ]; do echo more >> out.txt; sleep 0.05; done
+cat in.txt > out.txt
+rm {outside}/running
+"""
+RUN = """
+import sys
+from pathlib import Path
+from flows.events import StageWaits
+from flows.run import RunOptions, run_pipeline
+
+def tell(event):
+    if isinstance(event, StageWaits):
+        print(event.reason, flush=True)
+
+report = run_pipeline(RunOptions(repo=Path(sys.argv[1])), observe=tell)
+print({name: str(outcome) for name, outcome in report.outcomes().items()})
+"""
+
+
+def repository(tmp_path: Path) -> Path:
+    files = {"dvc.yaml": PIPELINE, "slow.sh": SLOW, "in.txt": "1\n"}
+    return make(tmp_path / "r", Shape("two", dict(files)), tmp_path)
+
+
+def start(root: Path) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", RUN, str(root)]
+    return subprocess.Popen(command, cwd=HERE, stdout=subprocess.PIPE, text=True)
+
+
+def is_running(tmp_path: Path) -> bool:
+    return wait_for((tmp_path / "running").exists, 60)
+
+
+@pytest.mark.slow
+def test_of_two_runs_at_once_one_waits_and_says_on_whom(tmp_path: Path) -> None:
+    root = repository(tmp_path)
+    with start(root) as first:
+        assert is_running(tmp_path)
+        with start(root) as second:
+            assert second.stdout is not None
+            waits = second.stdout.readline()
+            (tmp_path / "go").touch()
+            ended = second.stdout.read()
+        ended_first = first.communicate()[0]
+    assert f"(PID {first.pid})" in waits
+    assert ended == "{'slow': 'skipped', 'after': 'skipped'}\n"
+    assert ended_first == "{'slow': 'ran', 'after': 'ran'}\n"
+    assert (tmp_path / "executions").read_text() == "execution\n"
+
+
+@pytest.mark.slow
+def test_what_outlives_a_killed_run_is_ended_before_its_stage_starts_again(tmp_path: Path) -> None:
+    root = repository(tmp_path)
+    with start(root) as first:
+        assert is_running(tmp_path)
+        command = int((tmp_path / "running").read_text())
+        guard = os.getpgid(command)
+        first.send_signal(signal.SIGSTOP)  # it would put another guard in its place
+        os.kill(guard, signal.SIGKILL)
+        first.kill()
+    assert alive(command)
+    (tmp_path / "go").touch()
+    os.kill(command, signal.SIGSTOP)  # it would end by itself now
+    assert run_pipeline(RunOptions(repo=root)).outcomes() == {"slow": "ran", "after": "ran"}
+    assert not alive(command)
+    assert not living(guard)
+    assert not (tmp_path / "overlaps").exists()
+    assert (root / "out.txt").read_text() == "1\n"
+
+
+@pytest.mark.slow
+def test_who_left_the_stages_group_and_may_still_write_is_waited_for(tmp_path: Path) -> None:
+    root = repository(tmp_path)
+    script = "setsid sleep 100 & echo $! > {outside}/stranger\n" + SLOW
+    put(root, {"slow.sh": script}, tmp_path)
+    with start(root) as first:
+        assert is_running(tmp_path)
+        first.kill()
+    stranger = int((tmp_path / "stranger").read_text())
+    (tmp_path / "go").touch()
+    waits: list[str] = []
+
+    def observe(event: Event) -> None:
+        if isinstance(event, StageWaits):
+            waits.append(event.reason)
+            os.kill(stranger, signal.SIGKILL)
+
+    assert run_pipeline(RunOptions(repo=root), observe=observe).well
+    os.kill(int((tmp_path / "stranger").read_text()), signal.SIGKILL)
+    killed = f"a process of the `darkroom run` with pid {first.pid}, which was killed, still lives"
+    assert killed in waits
+    assert not (tmp_path / "overlaps").exists()
