@@ -878,10 +878,6 @@ def _readable(files: Mapping[str, Any]) -> dict[str, Any]:
     return {path: held["data"] for path, held in files.items() if "data" in held}
 
 
-def _below(root: Path, files: Mapping[str, Any]) -> dict[Path, Any]:
-    return {root / path: held for path, held in files.items()}
-
-
 def _products(stage: Any) -> Iterator[Product]:
     for out in stage.outs:
         if out.protocol == "local":
