@@ -176,6 +176,8 @@ class Run:
 
     trainer: Trainer
     folder: Path
+    root: Path = ROOT
+    """Where the package `stages` is."""
 
     @classmethod
     def prepare(cls, trainer: Trainer, folder: Path, *, seconds: float = 0, **changed: Any) -> "Run":
@@ -213,7 +215,7 @@ class Run:
         module = f"stages.{self.trainer.stage.replace('-', '_')}"
         options = [part for name, path in self.arguments().items() for part in (f"--{name}", str(path))]
         command = [sys.executable, "-m", module, *options]
-        return subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True, env=_environment())
+        return subprocess.Popen(command, cwd=self.root, stderr=subprocess.PIPE, text=True, env=_environment())
 
     def finish(self) -> str:
         """Run the command to its end; what it said on stderr."""
