@@ -42,11 +42,8 @@ def test_a_version_without_quotes_is_refused(tmp_path):
 
 def test_installed_versions_are_written_and_all_else_stays(tmp_path):
     path = tmp_path / "params.yaml"
-    before = (
-        '# first\nlibraries: # all\n  # of torch\n  torch: 1.0 # old\n  numpy: "1"\n\nother:\n  torch: 1.0\n'
-    )
-    path.write_text(before)
-    path.write_text(before.replace("torch: 1.0 #", 'torch: "1.0" #'))
+    section = 'libraries: # all\n  # of torch\n  torch: "1.0" # old\n  numpy: "1"\n'
+    path.write_text(f"# first\n{section}\nother:\n  torch: 1.0\n")
     main(params=path)
     assert path.read_text() == (
         f'# first\nlibraries: # all\n  # of torch\n  torch: "{TORCH}" # old\n  numpy: "{version("numpy")}"\n'
