@@ -184,6 +184,7 @@ class Checkpoint:
         before = {number: signal.signal(number, self._on_signal) for number in heeded}
         try:
             yield
+            self._stop_if_asked()  # between the last validation and here
         except _Stopped:
             self._end()
         finally:
@@ -195,8 +196,7 @@ class Checkpoint:
         for batch in batches:
             yield batch
             self._course.step += 1
-            if self._signal is not None:
-                raise _Stopped
+            self._stop_if_asked()
             if time.monotonic() - self._saved >= self._seconds:
                 self._save_if_possible()
 
@@ -205,8 +205,7 @@ class Checkpoint:
         """Within, nothing changes what is kept: a signal is heeded at once, not after the next step."""
         self._interruptible = True
         try:
-            if self._signal is not None:
-                raise _Stopped
+            self._stop_if_asked()
             yield
         finally:
             self._interruptible = False
@@ -220,6 +219,10 @@ class Checkpoint:
         self._signal = number
         if self._interruptible:
             self._interruptible = False  # a second signal must not disturb the last checkpoint
+            raise _Stopped
+
+    def _stop_if_asked(self) -> None:
+        if self._signal is not None:
             raise _Stopped
 
     def _take_up(self) -> None:

@@ -152,26 +152,31 @@ with checkpoint.keeping(course):
             os.kill(os.getpid(), signal.SIGTERM)
             course.figures.append({"finished": step})
     with checkpoint.interruptible():
-        os.kill(os.getpid(), signal.SIGTERM)
-        time.sleep(60)
+        if sys.argv[2] == "evaluation":
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(60)
+    course.end_epoch({"epoch": 1})
+    os.kill(os.getpid(), signal.SIGTERM)
 """
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("moment", "steps"), [("step", 1), ("evaluation", 3)])
+@pytest.mark.parametrize(
+    ("moment", "epoch", "steps", "figures"), [("step", 1, 1, 1), ("evaluation", 1, 3, 0), ("end", 2, 0, 0)]
+)
 def test_a_signal_is_heeded_after_the_step_but_at_once_in_an_evaluation(
-    tmp_path: Path, moment: str, steps: int
+    tmp_path: Path, moment: str, epoch: int, steps: int, figures: int
 ) -> None:
     command = [sys.executable, "-c", STOPPED, str(tmp_path / "checkpoint"), moment]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == -signal.SIGTERM
     assert done.stderr == (
-        f"stopped by SIGTERM after epoch 1, step {steps}; {tmp_path / 'checkpoint'} keeps it: "
+        f"stopped by SIGTERM after epoch {epoch}, step {steps}; {tmp_path / 'checkpoint'} keeps it: "
         "the same command goes on from there\n"
     )
     course = Course()
     with Checkpoint(tmp_path / "checkpoint", key={}, seconds=3600).keeping(course):
-        assert (course.step, len(course.figures)) == (steps, steps if moment == "step" else 0)
+        assert (course.epoch, course.step, len(course.figures)) == (epoch, steps, figures)
 
 
 @pytest.mark.slow
