@@ -25,6 +25,7 @@ import numpy as np
 import yaml
 
 from benchmarks.machine import describe
+from stages.libraries import installed
 
 ROOT = Path(__file__).parent.parent
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
@@ -193,7 +194,7 @@ class Run:
         """params.yaml with the trainer's settings and what is `changed` in them."""
         document = {
             "compute": COMPUTE,
-            "libraries": yaml.safe_load((ROOT / "params.yaml").read_text())["libraries"],
+            "libraries": {"torch": installed("torch")},
             "checkpoints": {"seconds": seconds},
             self.trainer.stage: self.trainer.settings | changed,
         }
