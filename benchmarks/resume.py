@@ -6,26 +6,30 @@ Then it measures what a checkpoint costs with the networks of params.yaml. `--ou
 """
 
 import argparse
+import io
 import itertools
 import json
 import os
 import random
 import signal
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from importlib import import_module
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 import yaml
 
 from benchmarks.machine import describe
 from stages.libraries import installed
+from stages.resume import Checkpoint, Course
 
 ROOT = Path(__file__).parent.parent
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
@@ -291,41 +295,57 @@ def campaign(trainer: Trainer, folder: Path, *, kills: int, draw: random.Random)
     }
 
 
-def cost(trainer: Trainer, folder: Path, *, steps: int = 40) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Kept:
+    """A part of a checkpoint as it was read."""
+
+    state: dict[str, Any]
+
+    def state_dict(self) -> dict[str, Any]:
+        """What was read."""
+        return self.state
+
+    def load_state_dict(self, _: Any, /) -> None:
+        """Not asked for: the checkpoint is written anew."""
+        raise NotImplementedError("nothing is resumed here")
+
+
+def cost(trainer: Trainer, folder: Path) -> dict[str, Any]:
     """What a checkpoint costs with the network and the pictures of params.yaml; a row of the table."""
     document = yaml.safe_load((ROOT / "params.yaml").read_text())
-    batch = document[trainer.stage]["batch_size"]
     side = document["preprocess"]["scenes"]["size"] if trainer is DETECTOR else 28
-    full = Trainer(
-        stage=trainer.stage,
-        outs=trainer.outs,
-        write_data=lambda data: trainer.write_data(data, count=batch * steps, side=side),
-        settings=document[trainer.stage] | {"epochs": 1},
-        steps=steps,
+    full = replace(
+        trainer,
+        settings=document[trainer.stage],
+        write_data=partial(trainer.write_data, count=8 * document[trainer.stage]["batch_size"], side=side),
     )
-    main = import_module(f"stages.{trainer.stage.replace('-', '_')}").main
-    seconds = {}
-    for every in (3600, 0):
-        run = Run.prepare(full, folder / f"every-{every}", seconds=every)
-        started = time.perf_counter()
-        main(**run.arguments())
-        seconds[every] = time.perf_counter() - started
-    each = (seconds[0] - seconds[3600]) / steps
-    stopped = Run.prepare(full, folder / "stopped")
-    process = stopped.start()
-    while stopped.place() is None and process.poll() is None:
+    run = Run.prepare(full, folder / "run")
+    process = run.start()
+    while run.place() is None and process.poll() is None:
         time.sleep(0.001)
     asked = time.perf_counter()
     process.send_signal(signal.SIGTERM)
     process.communicate()
-    every = document["checkpoints"]["seconds"]
+    ended = time.perf_counter() - asked
+    each, every = seconds_to_write(run.checkpoint), document["checkpoints"]["seconds"]
     return {
         "trainer": trainer.stage,
-        "MB": f"{stopped.checkpoint.stat().st_size / 1e6:.1f}",
+        "MB": f"{run.checkpoint.stat().st_size / 1e6:.1f}",
         "ms to write": f"{each * 1000:.0f}",
         f"share of the time, one in {every} s": f"{each / every:.2%}",
-        "s from SIGTERM to the end": f"{time.perf_counter() - asked:.2f}",
+        "s from SIGTERM to the end": f"{ended:.1f}",
     }
+
+
+def seconds_to_write(path: Path, *, times: int = 20) -> float:
+    """The median of so many writes of the checkpoint's content to a file beside it."""
+    _checksum, _header, state = path.read_bytes().split(b"\n", maxsplit=2)
+    parts = {name: Kept(part) for name, part in torch.load(io.BytesIO(state), weights_only=True).items()}
+    del parts["course"], parts["generators"]
+    again = Checkpoint(path.with_name("again"), key={}, seconds=0)
+    with again.keeping(Course(), **parts):
+        moments = [time.perf_counter() for _ in again.steps(range(times + 1))]
+    return statistics.median(after - before for before, after in itertools.pairwise(moments))
 
 
 def table(rows: list[dict[str, Any]]) -> Iterator[str]:
@@ -345,6 +365,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
     draw = random.Random(arguments.seed)
+    # Started in the background by a shell we ignore SIGINT, and so would what we start.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     with tempfile.TemporaryDirectory() as folder:
         killed = [
             campaign(trainer, Path(folder) / trainer.stage, kills=arguments.kills, draw=draw)
