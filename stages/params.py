@@ -31,6 +31,9 @@ class ComputeParams(StageParams):
     precision: Literal["auto", "float32", "bfloat16"]
     """auto: bfloat16 where the processor multiplies it natively, else float32."""
 
+    deterministic: bool
+    """On CUDA: only kernels that add in a fixed order, at a price. On a processor it is always so."""
+
 
 Section = TypeVar("Section", bound=StageParams)
 

@@ -18,9 +18,11 @@ from sklearn.model_selection import train_test_split
 
 from stages.checkpoints import write_atomically, write_folder_atomically, write_json
 from stages.command import run_stage
+from stages.compute import prepare
 from stages.datasets import SPLITS, Split
 from stages.errors import DataError
 from stages.idx import read_idx
+from stages.libraries import check_libraries
 from stages.params import ComputeParams, StageParams, load_params
 from stages.scenes import SceneParams, Scenes, compose_scenes
 from stages.sheets import draw_boxes, image_grid, save_png
@@ -67,8 +69,11 @@ def main(
     *, raw: Path, params: Path, classification: Path, detection: Path, metrics: Path, sheet: Path
 ) -> None:
     """Read `raw`; write the folders `classification` and `detection`, the files `metrics` and `sheet`."""
+    check_libraries(params)
     values = load_params(params, "preprocess", PreprocessParams)
-    seed = load_params(params, "compute", ComputeParams).seed
+    compute_params = load_params(params, "compute", ComputeParams)
+    prepare(compute_params)
+    seed = compute_params.seed
     given, test = (read_labelled(raw, name, values.classes) for name in ("train", "t10k"))
     kept, refused = sift(given, test)
     sifted = given.rows(kept)

@@ -17,7 +17,9 @@ def restore(monkeypatch):
 
 
 def params(**changes):
-    return ComputeParams(**({"seed": 5, "threads": 1, "precision": "float32"} | changes))
+    return ComputeParams(
+        **({"seed": 5, "threads": 1, "precision": "float32", "deterministic": True} | changes)
+    )
 
 
 def draw():

@@ -10,6 +10,7 @@ from pycocotools.coco import COCO
 from stages.datasets import SPLITS, load_classification, load_detection
 from stages.errors import DataError, ParamsError
 from stages.preprocess import main
+from tests.stages.param_files import write_params
 
 CLASSES = ["dark", "middle", "bright"]
 SCENES = {
@@ -44,17 +45,16 @@ def pictures(count, seed):
     return (noise + 80 * labels[:, None, None]).clip(0, 255).astype(np.uint8), labels
 
 
-def write_params(path, **changes):
+def own_params(path, **changes):
     preprocess = {"val_fraction": 0.25, "classes": CLASSES, "scenes": SCENES} | changes
-    compute = {"seed": 7, "threads": 1, "precision": "auto"}
-    path.write_text(yaml.safe_dump({"compute": compute, "preprocess": preprocess}))
+    write_params(path, "preprocess", preprocess, seed=7)
 
 
 @pytest.fixture
 def given(tmp_path):
     write_raw(tmp_path / "raw", "train", *pictures(60, seed=1))
     write_raw(tmp_path / "raw", "t10k", *pictures(18, seed=2))
-    write_params(tmp_path / "params.yaml")
+    own_params(tmp_path / "params.yaml")
     return tmp_path
 
 
@@ -155,7 +155,7 @@ def test_boxes_lie_in_their_scenes_and_hold_their_class(given):
     flat = np.repeat(np.array([40, 120, 220], np.uint8), 20)[:, None, None] + np.zeros((1, 8, 8), np.uint8)
     flat[:, 0, 0] += np.arange(60, dtype=np.uint8) % 20  # no two alike
     write_raw(given / "raw", "train", flat, np.repeat(np.arange(3, dtype=np.uint8), 20))
-    write_params(given / "params.yaml", scenes=SCENES | {"items_max": 1})
+    own_params(given / "params.yaml", scenes=SCENES | {"items_max": 1})
     detection = load_detection(run(given) / "detection", "train")
     for image, boxes, labels in zip(detection.images, detection.boxes, detection.labels, strict=True):
         for (x1, y1, x2, y2), label in zip(boxes.astype(int), labels, strict=True):
@@ -198,19 +198,19 @@ def test_bad_input_is_named_and_nothing_is_written(given, spoil, message):
 
 
 def test_val_fraction_that_leaves_a_class_without_pictures(given):
-    write_params(given / "params.yaml", val_fraction=0.02)
+    own_params(given / "params.yaml", val_fraction=0.02)
     with pytest.raises(DataError, match=r"preprocess\.val_fraction: 0\.02 "):
         run(given)
 
 
 def test_classes_of_the_same_name_are_refused(given):
-    write_params(given / "params.yaml", classes=["a", "b", "a"])
+    own_params(given / "params.yaml", classes=["a", "b", "a"])
     with pytest.raises(ParamsError, match=r"preprocess\.classes: .*same name"):
         run(given)
 
 
 def test_class_without_pictures_is_named(given):
-    write_params(given / "params.yaml", classes=[*CLASSES, "blinding"])
+    own_params(given / "params.yaml", classes=[*CLASSES, "blinding"])
     with pytest.raises(DataError, match="no picture of blinding"):
         run(given)
 

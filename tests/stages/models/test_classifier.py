@@ -27,7 +27,7 @@ CONFIG: dict[str, Any] = {
 
 @pytest.fixture
 def compute() -> Compute:
-    return prepare(ComputeParams(seed=0, threads=1, precision="float32"))
+    return prepare(ComputeParams(seed=0, threads=1, precision="float32", deterministic=True))
 
 
 @pytest.fixture
