@@ -32,7 +32,7 @@ class TaskReport:
     images: Mapping[Split, int]
     packed_as: tuple[int, int, int]
     """H, W, C."""
-    sizes: npt.NDArray[np.int64]
+    sizes: npt.NDArray[np.uint32]
     """Width and height of the originals [N, 2]; none of what was composed."""
     seen: int
     """Pictures that the source spoke of."""
@@ -84,7 +84,7 @@ def _section(report: TaskReport) -> list[str]:
     ]
 
 
-def _sizes(sizes: npt.NDArray[np.int64]) -> list[str]:
+def _sizes(sizes: npt.NDArray[np.uint32]) -> list[str]:
     if not len(sizes):
         return []
     low, middle, high = (np.percentile(sizes, q, axis=0, method="lower") for q in (0, 50, 100))

@@ -33,12 +33,13 @@ ODDITIES: frozenset[str] = frozenset(get_args(Oddity))
 
 ORIENTATION = 0x0112  # EXIF's number for it
 PNG_DEPTH = 24  # the byte of a PNG file that tells the bits of a channel
-REDUCED = {2: cv2.IMREAD_REDUCED_COLOR_2, 4: cv2.IMREAD_REDUCED_COLOR_4, 8: cv2.IMREAD_REDUCED_COLOR_8}
 REDUCED_GREY = {
+    1: cv2.IMREAD_GRAYSCALE,
     2: cv2.IMREAD_REDUCED_GRAYSCALE_2,
     4: cv2.IMREAD_REDUCED_GRAYSCALE_4,
     8: cv2.IMREAD_REDUCED_GRAYSCALE_8,
 }
+"""OpenCV's words for grey and so many times smaller; with IMREAD_COLOR_RGB they mean RGB."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -168,14 +169,12 @@ def _pixels(content: bytes, header: _Header, form: Form, *, whole: bool) -> Pixe
         return _to_channels(_sixteen_bit(content, form.ground), form.channels)
     if header.plain and _complete(content, header.picture.format):
         factor = _reduction(header, form) if whole else 1
-        if form.channels == 1:
-            flag = REDUCED_GREY.get(factor, cv2.IMREAD_GRAYSCALE)
-        else:
-            flag = REDUCED.get(factor, cv2.IMREAD_COLOR)
-        pixels = cv2.imdecode(np.frombuffer(content, np.uint8), flag | cv2.IMREAD_IGNORE_ORIENTATION)
+        colour = cv2.IMREAD_COLOR_RGB if form.channels == 3 else 0
+        flags = REDUCED_GREY[factor] | colour | cv2.IMREAD_IGNORE_ORIENTATION
+        pixels = cv2.imdecode(np.frombuffer(content, np.uint8), flags)
         if pixels is None:
             raise ValueError("its pixels cannot be decoded")
-        return _from_bgr(np.asarray(pixels, np.uint8))
+        return np.asarray(pixels, np.uint8).reshape(*pixels.shape[:2], form.channels)
     with _own_bounds():
         return _by_pillow(header.picture, form)
 
@@ -210,12 +209,7 @@ def _sixteen_bit(content: bytes, ground: int) -> Pixels:
     if scaled.shape[2] in (2, 4):
         share = scaled[..., -1:].astype(np.float32) / 255
         scaled = np.rint(scaled[..., :-1] * share + ground * (1 - share)).astype(np.uint8)
-    return _from_bgr(scaled)
-
-
-def _from_bgr(pixels: Pixels) -> Pixels:
-    pixels = pixels.reshape(*pixels.shape[:2], -1)
-    return pixels[..., ::-1] if pixels.shape[2] == 3 else pixels
+    return scaled[..., ::-1] if scaled.shape[2] == 3 else scaled  # OpenCV has blue first
 
 
 def _to_channels(pixels: Pixels, channels: int) -> Pixels:
@@ -236,7 +230,7 @@ def _reduction(header: _Header, form: Form) -> int:
     width, height = header.picture.size[::-1] if turned else header.picture.size
     placed = place((width, height), form.frame, form.fit)
     ratio = min(width / placed.width, height / placed.height)
-    return max(factor for factor in (1, *REDUCED) if factor == 1 or factor <= ratio)
+    return max(factor for factor in REDUCED_GREY if factor == 1 or factor <= ratio)
 
 
 def _complete(content: bytes, kind: str | None) -> bool:

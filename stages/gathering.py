@@ -28,19 +28,38 @@ RANK: dict[Split | None, int] = {None: 0, "train": 0, "val": 1, "test": 2}
 """Of a picture that stands in two splits the one of the lower rank is refused."""
 
 
+class Names:
+    """Texts in a row, at a third of the memory that a list of them takes."""
+
+    def __init__(self) -> None:
+        self._text = bytearray()
+        self._ends = array("Q", [0])
+
+    def append(self, name: str) -> None:
+        """Add one at the end."""
+        self._text += name.encode()
+        self._ends.append(len(self._text))
+
+    def __len__(self) -> int:
+        return len(self._ends) - 1
+
+    def __getitem__(self, row: int) -> str:
+        return self._text[self._ends[row] : self._ends[row + 1]].decode()
+
+
 @dataclass(slots=True)
 class Gathered:
     """Pictures of one source whose pixels stand in a file; lists and arrays have an entry for each."""
 
     pixels: PixelFile
-    where: list[str] = field(default_factory=list)
+    where: "Names" = field(default_factory=lambda: Names())
     labels: list[tuple[str, ...]] = field(default_factory=list)
     boxes: list[Boxes] = field(default_factory=list)
     """In the frame."""
     splits: list[Split | None] = field(default_factory=list)
     groups: list[str | None] = field(default_factory=list)
     file_rows: "array[int]" = field(default_factory=lambda: array("q"))
-    sizes: "array[int]" = field(default_factory=lambda: array("q"))
+    sizes: "array[int]" = field(default_factory=lambda: array("I"))
     """Width and height of the originals, by turns."""
     digests: "array[int]" = field(default_factory=lambda: array("Q"))
     looks: "array[int]" = field(default_factory=lambda: array("Q"))
@@ -49,6 +68,14 @@ class Gathered:
 
     def __len__(self) -> int:
         return len(self.where)
+
+    def rank(self, row: int) -> int:
+        """Of the picture's split."""
+        return RANK[self.splits[row]]
+
+    def said(self, row: int) -> tuple[tuple[str, ...], bytes] | None:
+        """Labels and boxes, to be compared; None for the test's, which is not sifted."""
+        return None if self.splits[row] == "test" else (self.labels[row], self.boxes[row].tobytes())
 
     def add(
         self,
@@ -198,38 +225,46 @@ def sift(gathered: Gathered, how: Gathering, findings: Findings) -> tuple[Rows, 
     digests = np.frombuffer(gathered.digests, np.uint64).reshape(-1, 2)
     equal = equal_groups(digests)
     kept = _without_repeats(gathered, equal, findings)
-    groups = union(equal[kept], _named_groups(gathered, kept))
+    groups = equal[kept]
+    if any(gathered.groups):
+        groups = union(groups, _named_groups(gathered, kept))
     if how.near_duplicates is not None:
         looks = np.frombuffer(gathered.looks, np.uint64).reshape(-1, 2)[kept]
         groups = union(groups, near_groups(looks, how.near_duplicates))
     stay = _without_companions(gathered, kept, groups, findings)
+    gathered.digests, gathered.looks = array("Q"), array("Q")  # of no further use, 32 bytes a picture
     return kept[stay], groups[stay]
 
 
 def _without_repeats(gathered: Gathered, equal: Groups, findings: Findings) -> Rows:
-    highest: dict[int, int] = {}  # of each group of equal pictures, the first row of the highest rank
-    said: dict[int, set[tuple[tuple[str, ...], bytes]]] = {}
-    for row, group in enumerate(equal.tolist()):
-        rank = RANK[gathered.splits[row]]
-        if group not in highest or RANK[gathered.splits[highest[group]]] < rank:
-            highest[group] = row
-        if rank < RANK["test"]:
-            said.setdefault(group, set()).add((gathered.labels[row], gathered.boxes[row].tobytes()))
+    stay = np.ones(len(gathered), dtype=bool)
+    together: list[int] = np.flatnonzero(np.bincount(equal)[equal] > 1).tolist() if len(equal) else []
+    groups: dict[int, list[int]] = {}
+    for row in together:
+        groups.setdefault(int(equal[row]), []).append(row)
+    highest = {group: max(rows, key=lambda row: (gathered.rank(row), -row)) for group, rows in groups.items()}
+    said = {group: {gathered.said(row) for row in rows} - {None} for group, rows in groups.items()}
     seen: set[int] = set()
-    kept = []
-    for row, group in enumerate(equal.tolist()):
-        split, best = gathered.splits[row], highest[group]
-        finding: tuple[Kind, str] | None = None
-        if RANK[gathered.splits[best]] > RANK[split]:
-            finding = "in_another_split", f"equals {gathered.where[best]} in {gathered.splits[best]}"
-        elif split != "test" and len(said[group]) > 1:
-            finding = "under_several_labels", f"so does its equal {gathered.where[best]}"
-        elif split != "test" and group in seen:
-            finding = "repeated", f"equals {gathered.where[best]}"
-        if finding is None or findings.add(finding[0], gathered.where[row], finding[1]) != "refuse":
+    for row in together:
+        group = int(equal[row])
+        wrong = _repeat(gathered, row, highest[group], len(said[group]), group in seen)
+        if wrong is not None and findings.add(wrong[0], gathered.where[row], wrong[1]) == "refuse":
+            stay[row] = False
+        else:
             seen.add(group)
-            kept.append(row)
-    return np.array(kept, dtype=np.int64)
+    return np.flatnonzero(stay)
+
+
+def _repeat(gathered: Gathered, row: int, highest: int, meanings: int, seen: bool) -> tuple[Kind, str] | None:
+    """What is wrong with one of several equal pictures, of which `highest` has the highest rank."""
+    split = gathered.splits[highest]
+    if gathered.rank(highest) > gathered.rank(row):
+        return "in_another_split", f"equals {gathered.where[highest]} in {split}"
+    if gathered.splits[row] == "test":
+        return None
+    if meanings > 1:
+        return "under_several_labels", f"equals {gathered.where[highest]}, of which something else is said"
+    return ("repeated", f"equals {gathered.where[highest]}") if seen else None
 
 
 def _named_groups(gathered: Gathered, rows: Rows) -> Groups:

@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -112,10 +113,19 @@ class Sorted:
 
     gathered: Gathered
     classes: list[str]
-    labels: list[npt.NDArray[np.int64]]
-    """Of each picture gathered."""
+    numbers: dict[str, int]
+    """Of the classes."""
     rows: dict[Split, npt.NDArray[np.int64]]
     """Into what was gathered."""
+
+    def labels(self, split: Split) -> Iterator[npt.NDArray[np.int64]]:
+        """Labels of each of the split's pictures."""
+        return (labels_of(self.gathered, row, self.numbers) for row in self.rows[split])
+
+    def all_labels(self, split: Split) -> npt.NDArray[np.int64]:
+        """Labels of all of the split's pictures one after the other."""
+        names = chain.from_iterable(self.gathered.labels[row] for row in self.rows[split])
+        return np.fromiter((self.numbers[name] for name in names), dtype=np.int64)
 
 
 def main(
@@ -171,8 +181,8 @@ def prepare_classification(values: PreprocessParams, around: Surroundings, folde
     found = read_classified(values, around.raw)
     chosen = sort_pictures(found, params, "classification", around, findings)
     pack(folder, chosen, values.shard_megabytes)
-    for split, rows in chosen.rows.items():
-        labels = np.concatenate([chosen.labels[row] for row in rows])
+    for split in chosen.rows:
+        labels = chosen.all_labels(split)
         if split != "val":
             refuse_empty_classes(labels, chosen.classes, f"preprocess.classification, {split}")
         np.save(folder / split / "labels.npy", labels)
@@ -200,14 +210,12 @@ def prepare_detection(
     if isinstance(params, ComposedParams):
         return compose(params, around.seed, classification, folder, findings)
     chosen = sort_pictures(read(around.raw, params), params, "detection", around, findings)
-    boxed = np.concatenate([chosen.labels[row] for row in chosen.rows["train"]])
-    refuse_empty_classes(boxed, chosen.classes, "preprocess.detection, train")
+    refuse_empty_classes(chosen.all_labels("train"), chosen.classes, "preprocess.detection, train")
     pack(folder, chosen, values.shard_megabytes)
     height, width = chosen.gathered.pixels.shape[:2]
     for split, rows in chosen.rows.items():
         boxes = [chosen.gathered.boxes[row] for row in rows]
-        labels = [chosen.labels[row] for row in rows]
-        annotations = coco(boxes, labels, chosen.classes, height=height, width=width)
+        annotations = coco(boxes, list(chosen.labels(split)), chosen.classes, height=height, width=width)
         pack_annotations(folder / split / "annotations.json", annotations)
     return tell("detection", params.format, chosen, findings)
 
@@ -237,18 +245,24 @@ def sort_pictures(
     if not len(rows):
         raise DataError(f"{around.raw}: no picture for {task} as preprocess.{task} describes it")
     classes = params.classes or sorted({label for row in rows for label in gathered.labels[row]})
-    number = {name: label for label, name in enumerate(classes)}
-    labels = [np.array([number[name] for name in names], dtype=np.int64) for names in gathered.labels]
-    kept = [labels[row] for row in rows]
-    strata = np.concatenate(kept) if task == "classification" else strata_of_boxes(kept, len(classes))
+    numbers = {name: label for label, name in enumerate(classes)}
+    if task == "classification":
+        strata = np.fromiter((numbers[gathered.labels[row][0]] for row in rows), dtype=np.int64)
+    else:
+        strata = strata_of_boxes([labels_of(gathered, row, numbers) for row in rows], len(classes))
     given = [gathered.splits[row] for row in rows]
     parts = split_rows(given, strata, groups, params.split, around.seed, f"preprocess.{task}")
     return Sorted(
         gathered=gathered,
         classes=classes,
-        labels=labels,
+        numbers=numbers,
         rows={split: rows[part] for split, part in parts.items()},
     )
+
+
+def labels_of(gathered: Gathered, row: int, numbers: dict[str, int]) -> npt.NDArray[np.int64]:
+    """Labels of one picture as numbers."""
+    return np.array([numbers[name] for name in gathered.labels[row]], dtype=np.int64)
 
 
 def form_of(params: IdxParams | PictureParams, around: Surroundings) -> Form:
@@ -314,7 +328,7 @@ def compose(
         labels=labels,
         images=images,
         packed_as=shape,
-        sizes=np.empty((0, 2), dtype=np.int64),
+        sizes=np.empty((0, 2), dtype=np.uint32),
         seen=sum(images.values()),
         findings=findings,
     )
@@ -322,15 +336,14 @@ def compose(
 
 def tell(task: str, source: str, chosen: Sorted, findings: Findings) -> TaskReport:
     """What there is to tell of a task whose pictures came from files."""
-    parts = {split: [chosen.labels[row] for row in rows] for split, rows in chosen.rows.items()}
     return TaskReport(
         task=task,
         source=source,
         classes=chosen.classes,
-        labels={split: np.concatenate(labels) for split, labels in parts.items()},
-        images={split: len(labels) for split, labels in parts.items()},
+        labels={split: chosen.all_labels(split) for split in chosen.rows},
+        images={split: len(rows) for split, rows in chosen.rows.items()},
         packed_as=chosen.gathered.pixels.shape,
-        sizes=np.frombuffer(chosen.gathered.sizes, np.int64).reshape(-1, 2),
+        sizes=np.frombuffer(chosen.gathered.sizes, np.uint32).reshape(-1, 2),
         seen=chosen.gathered.seen,
         findings=findings,
     )

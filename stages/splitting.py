@@ -16,7 +16,7 @@ Rows = npt.NDArray[np.int64]
 Strata = npt.NDArray[np.int64]
 
 FOLDS = 20
-"""Groups are cut into at most so many parts: a share is met to within 2.5 %."""
+"""Groups are cut into at most so many parts: a share is met to within 2.5 % where there are so many."""
 
 
 def split_rows(
@@ -31,9 +31,8 @@ def split_rows(
         DataError: a split would be empty, or a stratum cannot stand in both.
 
     """
-    named = np.array([split or "" for split in given])
-    rows = {split: np.flatnonzero(named == split) for split in ("val", "test")}
-    train = np.flatnonzero((named == "train") | (named == ""))
+    rows = {split: _rows_of(given, (split,)) for split in ("val", "test")}
+    train = _rows_of(given, ("train", None))
     for name, share in (("test", params.test), ("val", params.val)):
         if len(rows[name]):
             continue
@@ -46,6 +45,10 @@ def split_rows(
     if not len(train):
         raise DataError(f"{where}.split: no picture is left to train on")
     return {"train": train, "val": rows["val"], "test": rows["test"]}
+
+
+def _rows_of(given: Sequence[Split | None], wanted: tuple[str | None, ...]) -> Rows:
+    return np.fromiter((row for row, split in enumerate(given) if split in wanted), dtype=np.int64)
 
 
 def take_share(strata: Strata, groups: Rows, share: float, seed: int, where: str) -> Rows:
@@ -61,7 +64,7 @@ def take_share(strata: Strata, groups: Rows, share: float, seed: int, where: str
     alone, together = np.flatnonzero(sizes == 1), np.flatnonzero(sizes > 1)
     taken = np.concatenate(
         [
-            _take_alone(alone, strata[alone], share, seed, where),
+            _take_alone(alone, strata[alone], share, seed, where, others=len(together) > 0),
             _take_together(together, strata[together], groups[together], share, seed),
         ]
     )
@@ -70,21 +73,24 @@ def take_share(strata: Strata, groups: Rows, share: float, seed: int, where: str
     return np.sort(taken)
 
 
-def _take_alone(rows: Rows, strata: Strata, share: float, seed: int, where: str) -> Rows:
+def _take_alone(rows: Rows, strata: Strata, share: float, seed: int, where: str, others: bool) -> Rows:
     if not len(rows):
         return rows
     try:
         _, taken = train_test_split(rows, test_size=share, stratify=strata, random_state=seed)
     except ValueError as error:
+        if others:
+            return rows[:0]  # too few to be drawn from: the groups have to do
         raise DataError(f"{where}: {share:g} cannot split these pictures: {error}") from None
     return np.asarray(taken, dtype=np.int64)
 
 
 def _take_together(rows: Rows, strata: Strata, groups: Rows, share: float, seed: int) -> Rows:
-    folds = Fraction(share).limit_denominator(FOLDS)
-    members = min(Counter(strata.tolist()).values(), default=0)
-    if len(np.unique(groups)) < folds.denominator or folds.denominator > members or not folds:
-        return rows[:0]  # too few to be cut so: they stay
+    members = min(Counter(strata.tolist()).values(), default=1)
+    most = min(FOLDS, members, max(1, len(np.unique(groups))))
+    folds = Fraction(share).limit_denominator(most)
+    if not 0 < folds < 1:
+        return rows[:0]  # too few to be cut: they stay
     cutter = StratifiedGroupKFold(folds.denominator, shuffle=True, random_state=seed)
     parts = [part for _, part in cutter.split(rows, strata, groups)]
     return np.concatenate([rows[part] for part in parts[: folds.numerator]])

@@ -5,8 +5,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-import pandas as pd
-
 from stages.datasets import SPLITS
 from stages.errors import DataError
 from stages.params import StageParams
@@ -91,7 +89,8 @@ def _row(where: str, folder: Path, record: Mapping[str, Any], columns: Columns) 
 
 
 def _text(value: Any) -> str:
-    return "" if pd.isna(value) else str(value).strip()
+    missing = value is None or value != value  # NaN, which differs from itself
+    return "" if missing else str(value).strip()
 
 
 def _csv(file: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
@@ -108,6 +107,8 @@ def _csv(file: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
 
 
 def _parquet(file: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    import pandas as pd  # 35 MB, which the other formats do without
+
     try:
         table = pd.read_parquet(file)
     except ImportError:
