@@ -12,6 +12,7 @@ other strides are other kernels, and other bits.
 import hashlib
 import io
 import json
+import pickle
 import platform
 import random
 import signal
@@ -28,7 +29,7 @@ import torch
 from pydantic import Field
 from tqdm import tqdm
 
-from stages.checkpoints import write_atomically
+from stages.checkpoints import remove_leftovers, write_atomically
 from stages.compute import Compute
 from stages.params import StageParams
 
@@ -143,9 +144,9 @@ def decisive(
 
     Call when all modules are imported: the code is that of every module of this package which is.
     """
-    files = {vars(module).get("__file__") for module in list(sys.modules.values())}
+    files = {getattr(module, "__dict__", {}).get("__file__") for module in list(sys.modules.values())}
     package = Path(__file__).parent
-    sources = [path for file in files if file and package in (path := Path(file).resolve()).parents]
+    sources = [path for file in files if file and (path := Path(file)).is_relative_to(package)]
     versions = {**libraries, "torch": torch.__version__, "python": platform.python_version()}
     return {
         "code": _digest_of_files(package, sources),
@@ -183,6 +184,7 @@ class Checkpoint:
         before = {number: signal.signal(number, self._on_signal) for number in heeded}
         try:
             yield
+            self._stop_if_asked()  # between the last validation and here
         except _Stopped:
             self._end()
         finally:
@@ -194,8 +196,7 @@ class Checkpoint:
         for batch in batches:
             yield batch
             self._course.step += 1
-            if self._signal is not None:
-                raise _Stopped
+            self._stop_if_asked()
             if time.monotonic() - self._saved >= self._seconds:
                 self._save_if_possible()
 
@@ -204,8 +205,7 @@ class Checkpoint:
         """Within, nothing changes what is kept: a signal is heeded at once, not after the next step."""
         self._interruptible = True
         try:
-            if self._signal is not None:
-                raise _Stopped
+            self._stop_if_asked()
             yield
         finally:
             self._interruptible = False
@@ -213,8 +213,7 @@ class Checkpoint:
     def remove(self) -> None:
         """Training is finished and all of its results are written."""
         self._path.unlink(missing_ok=True)
-        for partial in self._path.parent.glob(f".{self._path.name}.*.partial"):  # of a write that was killed
-            partial.unlink(missing_ok=True)
+        remove_leftovers(self._path)
 
     def _on_signal(self, number: int, _frame: object) -> None:
         self._signal = number
@@ -222,17 +221,18 @@ class Checkpoint:
             self._interruptible = False  # a second signal must not disturb the last checkpoint
             raise _Stopped
 
+    def _stop_if_asked(self) -> None:
+        if self._signal is not None:
+            raise _Stopped
+
     def _take_up(self) -> None:
         """Load the state from the file, unless there is none, or it is not of this training."""
         try:
-            key, state = _read(self._path)
+            state = _read(self._path, self._key)
         except FileNotFoundError:
             return
         except ValueError as error:
-            _say(f"{self._path}: {error}; training starts afresh")
-            return
-        if others := [name for name in self._key if key.get(name) != self._key[name]]:
-            _say(f"{self._path}: made with other {', '.join(others)}; training starts afresh")
+            _say(f"{self._path}: {error}: not taken up, training starts afresh")
             return
         for name, part in self._parts.items():
             part.load_state_dict(state[name])
@@ -276,20 +276,26 @@ class _Stopped(BaseException):
     """A signal came, and what is kept is whole."""
 
 
-def _read(path: Path) -> tuple[dict[str, str], dict[str, Any]]:
-    """Key and state in the file.
+def _read(path: Path, key: Mapping[str, str]) -> dict[str, Any]:
+    """The state in the file, by the names of its parts.
 
     Raises:
         FileNotFoundError: there is none.
-        ValueError: it is not what was written; says so in words.
+        ValueError: it is not what was written, or of another key; says so in words.
 
     """
     digest, _, payload = path.read_bytes().partition(b"\n")
-    if digest.decode(errors="replace") != _digest(payload):
-        raise ValueError("damaged (its checksum is another)")
-    header, _, state = payload.partition(b"\n")
-    loaded: dict[str, Any] = torch.load(io.BytesIO(state), map_location="cpu", weights_only=True)
-    return json.loads(header)["key"], loaded
+    if digest != _digest(payload).encode():
+        raise ValueError("damaged, its checksum is another")
+    header, _, content = payload.partition(b"\n")
+    found = json.loads(header)["key"]
+    if others := [name for name in key if found.get(name) != key[name]]:
+        raise ValueError(f"made with other {', '.join(others)}")
+    try:
+        state: dict[str, Any] = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError:
+        raise ValueError("holds more than numbers") from None
+    return state
 
 
 def _digest(content: bytes) -> str:

@@ -4,8 +4,7 @@ in   data/prepared/classification (train, val)
 out  the model, its metrics and one row of history an epoch; a checkpoint until they are there
 run  python -m stages.train_classifier --help
 
-Fashion-MNIST, default parameters, float32 on one AVX2 core: .9346 on validation, .9330 on test (one seed),
-206 s of processor time.
+What it reaches: data/metrics/train-classifier.json on val, data/metrics/evaluate.json on test.
 """
 
 from collections.abc import Iterable, Iterator

@@ -112,6 +112,12 @@ def test_fewer_pictures_than_a_batch(data: Path, tmp_path: Path) -> None:
     assert (tmp_path / "out/model.safetensors").is_file()
 
 
+def test_trains_in_bfloat16(data: Path, tmp_path: Path) -> None:
+    main(**arguments(data, tmp_path / "out", precision="bfloat16"))
+    assert (tmp_path / "out/model.safetensors").is_file()
+    assert not (tmp_path / "out/checkpoint").exists()
+
+
 def test_a_loss_that_is_not_finite_stops_with_epoch_and_step(data: Path, tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match=r"epoch \d, step \d+: the loss is (nan|inf)"):
         main(**arguments(data, tmp_path / "out", learning_rate=1e30))

@@ -121,6 +121,10 @@ def test_the_metrics_are_those_of_the_saved_model(data, tmp_path):
     assert scores.map == pytest.approx(json.loads((out / "metrics.json").read_text())["val"]["map"])
 
 
+def test_trains_in_bfloat16(data, tmp_path):
+    assert (train(data, tmp_path / "out", precision="bfloat16", epochs=1) / "model.safetensors").is_file()
+
+
 def test_a_loss_that_is_not_finite_ends_training(data, tmp_path):
     with pytest.raises(TrainingError, match=r"epoch \d+, step \d+: the loss is"):
         train(data, tmp_path / "out", learning_rate=1e30, gradient_max=1e30)

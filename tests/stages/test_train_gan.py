@@ -149,6 +149,12 @@ def test_training_that_diverges_says_where(
         )
 
 
+def test_trains_in_bfloat16(split: ClassificationSplit, checkpoint: Checkpoint) -> None:
+    low = prepare(ComputeParams(seed=0, threads=1, precision="bfloat16", deterministic=True))
+    _, history = train(split, params(), low, seed=0, checkpoint=checkpoint)
+    assert [row["epoch"] for row in history] == [1, 2]
+
+
 def test_oblong_pictures_are_refused(compute: Compute, checkpoint: Checkpoint) -> None:
     with pytest.raises(DataError, match="8x6"):
         train(
