@@ -14,6 +14,7 @@ ROOT = Path(__file__).parent.parent
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 LIBRARIES = yaml.safe_load((ROOT / "params.yaml").read_text())["libraries"]
 WITHOUT_RESULTS = {
+    "joblib": "hands pictures to processes and takes the results in order",
     "pydantic": "refuses parameters",
     "pyyaml": "reads parameters, which are dependencies themselves",
     "threadpoolctl": "sets numbers of threads, which are checked",

@@ -5,6 +5,21 @@ from typing import Any
 
 import yaml
 
+REFUSED = (
+    "unreadable truncated bomb missing_picture bad_row unknown_class size_differs invalid_box tiny_box "
+    "in_another_split companion_in_another_split under_several_labels repeated"
+)
+MENDED = "animated cmyk sixteen_bit alpha rotated box_out_of_frame"
+POLICY = {
+    **dict.fromkeys(REFUSED.split(), "refuse"),
+    **dict.fromkeys(MENDED.split(), "mend"),
+    "unlabelled_picture": "keep",
+    "stray_file": "keep",
+    "path_traversal": "stop",
+    "max_refused": 0.01,
+    "max_pixels": 1_000_000,
+    "min_box": 1.0,
+}
 COMPUTE = {"seed": 1, "threads": 1, "precision": "float32", "deterministic": True}
 
 
