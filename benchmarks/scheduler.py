@@ -19,6 +19,7 @@ from pathlib import Path
 
 import click
 
+from benchmarks import prefect_cost
 from benchmarks.machine import describe
 from benchmarks.pipelines import (
     Step,
@@ -229,12 +230,27 @@ def plan_thousand(rounds: int, env: dict[str, str]) -> tuple[list[Measured], lis
     ]
 
 
+def prefect(rounds: int, _env: dict[str, str]) -> tuple[list[Measured], list[Bar]]:
+    """What Prefect adds to a stage, on a running server: benchmarks/prefect_cost.py tells more."""
+    found = prefect_cost.measure(rounds=rounds)
+    return [], [
+        Bar(
+            case="Prefect's part",
+            said=f"ms a stage, {case}",
+            value=1000 * cost["part"],
+            limit=1000 * cost["limit"],
+        )
+        for case, cost in found.items()
+    ]
+
+
 CASES = {
     "six": six,
     "hundred": hundred,
     "growth": growth,
     "four-thousand": four_thousand,
     "plan": plan_thousand,
+    "prefect": prefect,
 }
 
 
