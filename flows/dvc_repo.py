@@ -18,10 +18,11 @@ import sqlite3
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import partial, wraps
 from pathlib import Path
 from typing import Any
 
+import dvc.rwlock
 import networkx
 from dvc.dependency import DatasetDependency, DbDependency, RepoDependency
 from dvc.dependency.db import AbstractDependency
@@ -157,11 +158,22 @@ class Workspace:
             self._repo._lock_depth += 1
             try:
                 self._repo.scm._reset()
-                self._in_use.heal()
+                if self._in_use.heal():
+                    self._sweep_cache()
                 yield
             finally:
                 self._repo._lock_depth -= 1
                 self._repo.lock.unlock()
+
+    def _sweep_cache(self) -> None:
+        """Remove what a killed process left half-written in the cache, where that is this repository's alone.
+
+        Whoever writes there holds the lock that is held here.
+        """
+        cache = Path(self._repo.cache.local.path)
+        if cache.is_relative_to(self._repo.dvc_dir):
+            for left in cache.glob("??/*.tmp"):
+                left.unlink(missing_ok=True)
 
     def _take_lock(self) -> None:
         while True:
@@ -583,6 +595,23 @@ def _facts(stage: Any, *, anew: bool = False) -> Facts:
     for dep in deps if anew else []:
         dep.save()
     return {"cmd": stage.cmd, "deps": [dep.hash_info.to_dict() for dep in deps], "outs": hashes(stage.outs)}
+
+
+@wraps(dvc.rwlock.rwlock)
+@contextlib.contextmanager
+def _only_look(
+    tmp_dir: str, _fs: Any, _cmd: str, read: list[str], write: list[str], _hardlink: bool
+) -> Iterator[None]:
+    """In place of the rwlock that DVC's own calls take: Busy where another process uses a path.
+
+    It writes nothing. What DVC enters there it takes out again while the repository's lock is held, so that
+    nobody could have read it; and it writes in place: a kill at that moment leaves a file on which DVC fails.
+    """
+    PathsInUse(Path(tmp_dir, RWLOCK_FILE), contextlib.nullcontext).look(read, write)
+    yield
+
+
+dvc.rwlock.rwlock = _only_look  # DVC looks it up at each call
 
 
 def _paths(items: Iterable[Any]) -> list[str]:
