@@ -41,7 +41,8 @@ PEERS = {
     "snakemake": ["snakemake==9.27.1"],
     "doit": ["doit==0.37.0"],
 }
-ONCE = {"paraffin", "snakemake"}  # with many stages: they take minutes
+ONCE = {"snakemake"}  # with many stages
+FEW = {"paraffin"}  # not with many stages: a worker that polls, minutes a round
 LACKS = {
     "dvc repro": "runs one stage at a time",
     "paraffin": "entries in completion order; a worker polls a database",
@@ -289,6 +290,7 @@ def compared(case: str, steps: list[Step], jobs: int, rounds: int, env: dict[str
     return [
         measure(case, tool, *how, rounds=1 if tool in ONCE and len(steps) > 10 else rounds, env=env)
         for tool, how in tools.items()
+        if tool not in FEW or len(steps) <= 10
     ]
 
 
