@@ -31,7 +31,7 @@ test-quick: $(READY) ## the tests that take seconds
 faults: $(READY) ## 200 runs hit by random kills, at most 20 minutes (FLAGS="--rounds 400 --minutes 40")
 	@python -m tests.faults --out benchmarks/results/faults.md $(FLAGS)
 
-reproduce: data ## two fresh clones, one by `dvc repro`, one killed and run again: the same bytes (FLAGS="--full")
+reproduce: data ## two fresh clones, one by `dvc repro`, one killed and run again: the same bytes (FLAGS="--quick")
 	@python -m benchmarks.reproduce --raw data/raw/fashion-mnist --out benchmarks/results/reproduce.md $(FLAGS)
 
 check: $(READY) ## lint, format, types, layers

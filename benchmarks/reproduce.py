@@ -1,11 +1,11 @@
 """Whether the pipeline's results are the same to the bit: two fresh clones, one by `dvc repro`, one killed.
 
-    python -m benchmarks.reproduce [--full] [--times 3] [--seed N] [--out benchmarks/results/reproduce.md]
+    python -m benchmarks.reproduce [--quick] [--times 3] [--seed N] [--out benchmarks/results/reproduce.md]
 
 One clone of HEAD is run by serial `dvc repro`. The other by `darkroom run` with all jobs, whose runner gets a
 SIGKILL at a random moment, and by `darkroom run` again to the end. Then dvc.lock and every out are compared
-byte for byte; the first out that differs is named, and where. Exit code 1 if there is one. Both train on few
-pictures and for one epoch, by the same edits of params.yaml; with `--full` as it is committed.
+byte for byte; the first out that differs is named, and where. Exit code 1 if there is one. `--quick` trains
+on few pictures and for one epoch, by the same edits of params.yaml in both clones.
 """
 
 import os
@@ -167,9 +167,9 @@ def trial(parent: Path, rng: Random, *, quick: bool, raw: Path | None) -> Trial:
     )
 
 
-def report(trials: list[Trial], seed: int, *, quick: bool) -> str:
+def report(trials: list[Trial], seed: int, quick: bool) -> str:
     """The page that is committed."""
-    how = f"--times {len(trials)} --seed {seed}{'' if quick else ' --full'}"
+    how = f"--times {len(trials)} --seed {seed}{' --quick' if quick else ''}"
     head = (
         "serial `dvc repro`, s",
         "killed after, s",
@@ -196,9 +196,7 @@ def report(trials: list[Trial], seed: int, *, quick: bool) -> str:
 
 
 def main(
-    full: Annotated[
-        bool, typer.Option("--full", help="All pictures and epochs: the better part of an hour.")
-    ] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="Few pictures, one epoch.")] = False,
     times: int = 1,
     seed: Annotated[int | None, typer.Option(help="Of the moments; a random one if not given.")] = None,
     raw: Annotated[Path | None, typer.Option(help="As `darkroom fetch --from`.", resolve_path=True)] = None,
@@ -210,12 +208,12 @@ def main(
     print(f"seed {seed}", flush=True)
     for _ in range(times):
         parent = Path(tempfile.mkdtemp(prefix="darkroom-reproduce-"))
-        trials.append(trial(parent, rng, quick=not full, raw=raw))
+        trials.append(trial(parent, rng, quick=quick, raw=raw))
         if trials[-1].difference:
             print(f"{trials[-1].difference}; both clones are kept in {parent}")
         else:
             shutil.rmtree(parent)
-    text = report(trials, seed, quick=not full)
+    text = report(trials, seed, quick)
     print(text)
     if out:
         out.write_text(text)
