@@ -50,6 +50,8 @@ ui: $(READY) ## Prefect's pages, with all runs so far
 lock: $(READY) ## renew requirements.lock within pyproject.toml's bounds
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --upgrade \
 	    --extra dev pyproject.toml --output-file requirements.lock
+	@$(MAKE) --no-print-directory $(READY)
+	@python -m stages.libraries --params params.yaml
 
 # uv hard-links from its own cache: a second clone's environment takes seconds and hardly any disk.
 $(READY): requirements.lock pyproject.toml

@@ -30,7 +30,10 @@ from tests.faults.processes import MARK, of_run
 ROOT = Path(__file__).parent.parent
 BIN = Path(sys.executable).parent
 QUICK: dict[str, dict[str, Any]] = {
-    "preprocess": {"val_fraction": 0.9, "scenes": {"count": {"train": 64, "val": 16, "test": 16}}},
+    "preprocess": {
+        "classification": {"split": {"val": 0.9}},
+        "detection": {"count": {"train": 64, "val": 16, "test": 16}},
+    },
     "train-classifier": {"epochs": 1},
     "train-detector": {"epochs": 1},
     "train-gan": {"epochs": 1},

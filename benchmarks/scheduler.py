@@ -2,7 +2,8 @@
 
     python -m benchmarks.scheduler [--rounds 5] [--only CASE] [--out benchmarks/results/scheduler.md]
 
-Each figure is the median of `rounds` runs of a fresh process on a fresh folder, start of Python included.
+Each figure is the median of `rounds` runs of a fresh process on a fresh folder, start of Python included;
+where there is nothing to do, on one folder.
 "Scheduler alone" is darkroom without Prefect. The peers are installed into environments of their own.
 """
 
@@ -19,6 +20,7 @@ from pathlib import Path
 
 import click
 
+from benchmarks import prefect_cost
 from benchmarks.machine import describe
 from benchmarks.pipelines import (
     Step,
@@ -39,7 +41,8 @@ PEERS = {
     "snakemake": ["snakemake==9.27.1"],
     "doit": ["doit==0.37.0"],
 }
-ONCE = {"paraffin"}  # with many stages: it takes minutes
+ONCE = {"snakemake"}  # with many stages
+FEW = {"paraffin"}  # not with many stages: a worker that polls, minutes a round
 LACKS = {
     "dvc repro": "runs one stage at a time",
     "paraffin": "entries in completion order; a worker polls a database",
@@ -86,18 +89,37 @@ def measure(
     env: dict[str, str],
 ) -> Measured:
     """Median wall seconds and peak memory of `command` in `rounds` fresh folders."""
-    seconds, megabytes = [], []
-    for _ in range(rounds):
+
+    def once() -> tuple[float, float]:
         with scratch() as folder:
             prepare(folder / "pipeline")
-            took, peak = timed(command, folder / "pipeline", env)
-            seconds.append(took)
-            megabytes.append(peak)
+            return timed(command, folder / "pipeline", env)
+
+    return summary(case, tool, [once() for _ in range(rounds)])
+
+
+def measure_idle(
+    case: str, steps: list[Step], commands: dict[str, list[str]], *, rounds: int, env: dict[str, str]
+) -> list[Measured]:
+    """The commands in turn in one folder whose stages have all run: there is nothing to do."""
+    with scratch() as folder:
+        write_dvc(folder / "pipeline", steps)
+        subprocess.run(["dvc", "repro", "-q"], cwd=folder / "pipeline", env=env, check=True)
+        taken = [
+            {tool: timed(command, folder / "pipeline", env) for tool, command in commands.items()}
+            for _ in range(rounds)
+        ]
+    return [summary(case, tool, [each[tool] for each in taken]) for tool in commands]
+
+
+def summary(case: str, tool: str, taken: list[tuple[float, float]]) -> Measured:
+    """Of the seconds and megabytes of each round."""
+    seconds, megabytes = [each for each, _ in taken], [each for _, each in taken]
     middle = statistics.median(seconds)
     print(f"{case:24} {tool:12} {middle:8.2f} s  {max(megabytes):6.0f} MB", flush=True)
     spread = (min(seconds), max(seconds))
     return Measured(
-        case=case, tool=tool, seconds=middle, spread=spread, megabytes=max(megabytes), rounds=rounds
+        case=case, tool=tool, seconds=middle, spread=spread, megabytes=max(megabytes), rounds=len(taken)
     )
 
 
@@ -154,8 +176,7 @@ def six(rounds: int, env: dict[str, str]) -> tuple[list[Measured], list[Bar]]:
     rows = compared(case, steps, 6, rounds, env)
     recorded = ["darkroom", "run", "--jobs", "6"]
     rows.append(measure(case, "darkroom run", dvc_repository(steps), recorded, rounds=rounds, env=env))
-    done = finished(steps, env)
-    rows.append(measure(start_up, "darkroom", done, [*ALONE, "--jobs", "6"], rounds=rounds, env=env))
+    rows += measure_idle(start_up, trivial(7), {"darkroom": ALONE}, rounds=rounds, env=env)
     return rows, [
         Bar(case=case, said="scheduler alone, of 6 s", value=seconds(rows, "darkroom") / 6, limit=1.3)
     ]
@@ -166,13 +187,12 @@ def hundred(rounds: int, env: dict[str, str]) -> tuple[list[Measured], list[Bar]
     steps = trivial(100)
     new, again = "100 trivial, 2 jobs", "100, nothing to do"
     rows = compared(new, steps, 2, rounds, env)
-    done = finished(steps, env)
     ways = {
         "darkroom": [*ALONE, "--jobs", "2"],
         "darkroom run": ["darkroom", "run"],
         "dvc repro": ["dvc", "repro"],
     }
-    idle = [measure(again, tool, done, command, rounds=rounds, env=env) for tool, command in ways.items()]
+    idle = measure_idle(again, steps, ways, rounds=rounds, env=env)
     ratio = seconds(rows, "darkroom") / seconds(rows, "dvc repro")
     idle_ratio = seconds(idle, "darkroom run") / seconds(idle, "dvc repro")
     return [*rows, *idle], [
@@ -229,12 +249,27 @@ def plan_thousand(rounds: int, env: dict[str, str]) -> tuple[list[Measured], lis
     ]
 
 
+def prefect(rounds: int, _env: dict[str, str]) -> tuple[list[Measured], list[Bar]]:
+    """What Prefect adds to a stage, on a running server: benchmarks/prefect_cost.py tells more."""
+    found = prefect_cost.measure(rounds=rounds)
+    return [], [
+        Bar(
+            case="Prefect's part",
+            said=f"ms a stage, {case}",
+            value=1000 * cost["part"],
+            limit=1000 * cost["limit"],
+        )
+        for case, cost in found.items()
+    ]
+
+
 CASES = {
     "six": six,
     "hundred": hundred,
     "growth": growth,
     "four-thousand": four_thousand,
     "plan": plan_thousand,
+    "prefect": prefect,
 }
 
 
@@ -255,17 +290,8 @@ def compared(case: str, steps: list[Step], jobs: int, rounds: int, env: dict[str
     return [
         measure(case, tool, *how, rounds=1 if tool in ONCE and len(steps) > 10 else rounds, env=env)
         for tool, how in tools.items()
+        if tool not in FEW or len(steps) <= 10
     ]
-
-
-def finished(steps: list[Step], env: dict[str, str]) -> Callable[[Path], None]:
-    """Writes a DVC repository of `steps` that have all run."""
-
-    def prepare(folder: Path) -> None:
-        write_dvc(folder, steps)
-        subprocess.run(["dvc", "repro", "-q"], cwd=folder, env=env, check=True)
-
-    return prepare
 
 
 def dvc_repository(steps: list[Step]) -> Callable[[Path], None]:
@@ -284,7 +310,8 @@ def report(rows: list[Measured], bars: list[Bar], rounds: int) -> str:
         "# The scheduler, measured",
         "",
         f"`python -m benchmarks.scheduler --rounds {rounds}` on {describe()}.",
-        "Medians (least to most), fresh process and folder each; memory of the largest process.",
+        "Medians (least to most), a fresh process each, on a fresh folder but where there is nothing to do;",
+        "memory of the largest process.",
         "",
         "| case | tool | rounds | seconds | peak MB | what it lacks |",
         "|---|---|---|---|---|---|",

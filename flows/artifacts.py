@@ -4,6 +4,7 @@ import base64
 import io
 import os
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +13,7 @@ from flows.events import Outcome
 from flows.plan import PlannedStage
 from flows.record import MetricChange, Picture, RunRecord
 from flows.run import RunReport
-from flows.wording import OUTCOME_WORDS, counted, duration, figure, seconds
+from flows.wording import OUTCOME_WORDS, counted, duration, figure, seconds, what_happened
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -72,6 +73,7 @@ def run_page(record: RunRecord) -> str:
         "## What happened, and why",
         stages_table(record.report),
         *metrics_section(record.metrics),
+        *([f"No metrics are told: {cell(record.unread)}"] if record.unread else []),
         "## The graph",
         graph(record.report),
         *pictures_section(record),
@@ -81,10 +83,8 @@ def run_page(record: RunRecord) -> str:
 
 def headline(report: RunReport) -> str:
     """A run in one sentence: `2 stages ran, 4 up to date, in 12 s`."""
-    counts = dict.fromkeys(Outcome, 0)
-    for stage in report.stages.values():
-        counts[stage.outcome] += 1
-    said = [(counts[outcome], words) for outcome, words in OUTCOME_WORDS.items() if counts[outcome]]
+    counts = Counter(what_happened(stage) for stage in report.stages.values())
+    said = [(counts[words], words) for words in OUTCOME_WORDS.values() if counts[words]]
     if not said:
         return "no stages"
     (first, words), rest = said[0], said[1:]
@@ -109,7 +109,7 @@ def stages_table(report: RunReport) -> str:
         report.stages.values(), key=lambda stage: stage.outcome in (Outcome.SKIPPED, Outcome.FROZEN)
     )
     rows = [
-        (stage.stage, OUTCOME_WORDS[stage.outcome], seconds(stage), "; ".join(stage.reasons))
+        (stage.stage, what_happened(stage), seconds(stage), "; ".join(stage.reasons))
         for stage in (stages if len(stages) > ROWS else report.stages.values())
     ]
     more = [("…", f"and {len(rows) - ROWS} more", "", "")] if len(rows) > ROWS else []

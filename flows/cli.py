@@ -11,6 +11,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from enum import IntEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -170,9 +171,10 @@ def _run_recorded(options: "RunOptions") -> int:
 
     console = terminal.make_console()
     root = dvc_repo.root_of(options.repo)
-    with server.prefect_api(root) as api:
-        from flows.pipeline import run_recorded
-
+    with ExitStack() as stack:
+        with console.status("starting Prefect ..."):  # on a terminal: it takes seconds
+            api = stack.enter_context(server.prefect_api(root))
+            from flows.pipeline import run_recorded
         with terminal.watching(console) as observe:
             record, lost = run_recorded(options, root, observe)
     terminal.print_record(console, record, api.where_to_look)

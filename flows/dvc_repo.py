@@ -18,10 +18,11 @@ import sqlite3
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import partial, wraps
 from pathlib import Path
 from typing import Any
 
+import dvc.rwlock
 import networkx
 from dvc.dependency import DatasetDependency, DbDependency, RepoDependency
 from dvc.dependency.db import AbstractDependency
@@ -38,6 +39,7 @@ from dvc.stage.loader import StageLoader
 from dvc.stage.run import _enforce_cmd_list, _make_cmd, _pull_missing_deps, get_executable, prepare_kwargs
 from dvc.stage.serialize import to_lockfile, to_single_stage_file
 from dvc.utils.serialize import dumps_yaml, load_path, parse_yaml_for_update
+from dvc.utils.strictyaml import YAMLSyntaxError
 from dvc_data.hashfile.hash_info import HashInfo
 from dvc_data.hashfile.meta import Meta
 from dvc_data.hashfile.tree import Tree
@@ -156,11 +158,22 @@ class Workspace:
             self._repo._lock_depth += 1
             try:
                 self._repo.scm._reset()
-                self._in_use.heal()
+                if self._in_use.heal():
+                    self._sweep_cache()
                 yield
             finally:
                 self._repo._lock_depth -= 1
                 self._repo.lock.unlock()
+
+    def _sweep_cache(self) -> None:
+        """Remove what a killed process left half-written in the cache, where that is this repository's alone.
+
+        Whoever writes there holds the lock that is held here.
+        """
+        cache = Path(self._repo.cache.local.path)
+        if cache.is_relative_to(self._repo.dvc_dir):
+            for left in cache.glob("??/*.tmp"):
+                left.unlink(missing_ok=True)
 
     def _take_lock(self) -> None:
         while True:
@@ -178,7 +191,7 @@ class Workspace:
         """
         self._experiment = _new_experiment(self._repo, self._selection)
         with contextlib.chdir(self._folder), _mended(""):
-            graph = self._repo.index.graph
+            graph = _graph(self._repo)
             with _mended("", UsageError):
                 chosen = [_key(stage) for stage in self._chosen(graph)]
         stages = {_key(stage): stage for stage in graph}
@@ -198,8 +211,10 @@ class Workspace:
         project = Path(PROJECT_FILE).absolute()
         if self._selection.all_pipelines:
             return []
-        if self._selection.targets or not project.exists():
-            return list(collect_stages(self._repo, self._selection.targets or (PROJECT_FILE,)))
+        if not self._selection.targets and not project.exists():
+            raise UsageError(f"'{project}' does not exist; name its folder by --repo, or --all-pipelines")
+        if self._selection.targets:
+            return list(collect_stages(self._repo, self._selection.targets))
         return [stage for stage in graph if Path(stage.path) == project]  # collecting would parse it again
 
     def _nodes(self, graph: Any, active: Any, names: Mapping[Any, str]) -> Iterator[Node]:
@@ -240,7 +255,7 @@ class Workspace:
             made=made if known else tuple(replace(dep, reasons=()) for dep in made),
             forced=force,
             repeats=bool(stage.is_callback or stage.always_changed),
-            data=not stage.cmd,
+            data=not stage.cmd and (stage.frozen or not stage.is_import),
             frozen=stage.frozen,
         )
 
@@ -251,6 +266,8 @@ class Workspace:
         None: there is nothing to restore. Works on a copy of the stage.
         """
         stage = copy.copy(self._stages[name])
+        if not stage.cmd and not stage.frozen and stage.is_import:
+            return None  # what will be imported is not known before
         if self._selection.pull and _only_missing(stage, products) and self._is_there(stage):
             return {out.fs_path: out.hash_info.value for out in stage.outs}
         unchanged = not stage.changed_stage() and all(out.hash_info for out in stage.outs)
@@ -265,7 +282,7 @@ class Workspace:
                 else:
                     dep.save()
             cache = self._cached(stage, unchanged and recorded == [dep.hash_info for dep in stage.deps])
-        except DvcException:
+        except (DvcException, TypeError):  # a param that DVC cannot hash, such as a date: the run will say so
             return None
         if cache is None or not self._is_there(cache):
             return None
@@ -495,6 +512,8 @@ class Workspace:
         if not error.filename:
             return one_line(error)
         path = os.path.relpath(error.filename)
+        if Path(path).is_symlink():
+            return f"{path}: a link to what is gone (in DVC's cache?); bring that back, or remove the link"
         makers = self._repo.index.outs_trie.prefixes(self._repo.fs.parts(str(Path(path).absolute())))
         for step in makers:
             return f"{path}: no such file; run the stage that makes it first: {_name(step.value.stage)}"
@@ -578,6 +597,23 @@ def _facts(stage: Any, *, anew: bool = False) -> Facts:
     return {"cmd": stage.cmd, "deps": [dep.hash_info.to_dict() for dep in deps], "outs": hashes(stage.outs)}
 
 
+@wraps(dvc.rwlock.rwlock)
+@contextlib.contextmanager
+def _only_look(
+    tmp_dir: str, _fs: Any, _cmd: str, read: list[str], write: list[str], _hardlink: bool
+) -> Iterator[None]:
+    """In place of the rwlock that DVC's own calls take: Busy where another process uses a path.
+
+    It writes nothing. What DVC enters there it takes out again while the repository's lock is held, so that
+    nobody could have read it; and it writes in place: a kill at that moment leaves a file on which DVC fails.
+    """
+    PathsInUse(Path(tmp_dir, RWLOCK_FILE), contextlib.nullcontext).look(read, write)
+    yield
+
+
+dvc.rwlock.rwlock = _only_look  # DVC looks it up at each call
+
+
 def _paths(items: Iterable[Any]) -> list[str]:
     return [item.fs_path for item in items if not isinstance(item, (RepoDependency, AbstractDependency))]
 
@@ -596,7 +632,7 @@ def _own_reasons(stage: Any, known: bool) -> tuple[str, ...]:
     reasons = ["command changed"] if stage.cmd and stage.changed_stage() else []
     if stage.is_callback or stage.always_changed:
         reasons.append("always runs")
-    return (*reasons, *(f"out {path}: {state}" for out in stage.outs for path, state in out.status().items()))
+    return (*reasons, *(f"out {path}: {state}" for out in stage.outs for path, state in _status(out)))
 
 
 def _state_of_dep(dep: Any, outs: Any, earlier: set[Any]) -> Made:
@@ -654,7 +690,7 @@ def _harmless(file: Path, scm: Any) -> bool:
 
 
 def _dep_reasons(dep: Any) -> Iterator[str]:
-    for path, state in dep.status().items():
+    for path, state in _status(dep):
         if isinstance(state, str):
             yield f"dep {path}: {state}"
             continue
@@ -664,6 +700,14 @@ def _dep_reasons(dep: Any) -> Iterator[str]:
                 yield from (f"param {path}: {line}" for line in _param_changes(key, then[key], now[key]))
             else:
                 yield f"param {path}: {key}: {change}"
+
+
+def _status(item: Any) -> Iterable[tuple[str, Any]]:
+    """How a dep or an out differs from what is recorded; DVC's own breaks off at a link to what is gone."""
+    try:
+        return item.status().items()  # type: ignore[no-any-return]
+    except FileNotFoundError:
+        return [(str(item), "a link to what is gone")]
 
 
 def _param_changes(key: str, then: Any, now: Any) -> Iterator[str]:
@@ -720,6 +764,18 @@ def _full(path: Path) -> bool:
     there = next(folder for folder in (path, *path.parents) if folder.exists())
     disk = os.statvfs(there)
     return disk.f_bavail * disk.f_frsize < FULL_BYTES
+
+
+def _graph(repo: Any) -> Any:
+    try:
+        return repo.index.graph
+    except YAMLSyntaxError as error:
+        if not error.hint:
+            raise
+        mend = "mend it; of dvc.lock either side will do, what does not fit is run again"
+        raise RepoError(f"{error.relpath}: there are merge conflicts in it; {mend}") from error
+    except (TypeError, ValueError) as error:  # DVC's parser at what it cannot take: a date in params.yaml
+        raise RepoError(one_line(error)) from error
 
 
 def _key(stage: Any) -> tuple[str, str | None]:
@@ -849,10 +905,6 @@ def _metrics_in_head(repo: Any, files: Iterable[str]) -> dict[str, Any]:
 
 def _readable(files: Mapping[str, Any]) -> dict[str, Any]:
     return {path: held["data"] for path, held in files.items() if "data" in held}
-
-
-def _below(root: Path, files: Mapping[str, Any]) -> dict[Path, Any]:
-    return {root / path: held for path, held in files.items()}
 
 
 def _products(stage: Any) -> Iterator[Product]:

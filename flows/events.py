@@ -18,7 +18,7 @@ class Outcome(StrEnum):
     SKIPPED = "skipped"  # up to date
     FROZEN = "frozen"  # frozen: its deps are not looked at, its outs verified
     FAILED = "failed"
-    BLOCKED = "blocked"  # not started: something that it needs failed
+    BLOCKED = "blocked"  # not started: something that it needs, or that is serially before it, failed
     CANCELLED = "cancelled"  # not started or stopped: the run was told to stop
 
     @property

@@ -1,7 +1,8 @@
-"""How long stages took: a line of JSON each, appended in one write, so that runs can share the file."""
+"""How long stages took: a line of JSON each, appended under a lock, so that runs can share the file."""
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import statistics
@@ -23,6 +24,7 @@ class History:
         line = json.dumps({"run": run, "stage": stage, "seconds": round(seconds, 3)}, ensure_ascii=False)
         self._path.parent.mkdir(parents=True, exist_ok=True)
         with self._path.open("ab+", buffering=0) as file:
+            fcntl.flock(file, fcntl.LOCK_EX)  # or a line that another is about to end would look torn
             size = file.seek(0, os.SEEK_END)
             torn = size > 0 and os.pread(file.fileno(), 1, size - 1) != b"\n"
             file.write((b"\n" if torn else b"") + f"{line}\n".encode())

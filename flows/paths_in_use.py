@@ -13,7 +13,7 @@ import json
 import os
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path, PurePath
 from typing import Any
@@ -48,13 +48,17 @@ class PathsInUse:
         """Enter the paths. Raises Busy where another process uses one of them."""
         read, write = list(read), list(write)
         with self._lock():
-            for mode, path, who in self._others():
-                for mine in (*read, *write) if mode == "write" else write:
-                    if _overlap(mine, path):
-                        raise Busy(f"{path} is in use by pid {who['pid']} ({who['cmd']})")
+            self.look(read, write)
             self._readers.update(read)
             self._writers.update(write)
             self._replace()
+
+    def look(self, read: Sequence[str], write: Sequence[str]) -> None:
+        """Raises Busy where another process uses one of the paths."""
+        for mode, path, who in self._others():
+            for mine in (*read, *write) if mode == "write" else write:
+                if _overlap(mine, path):
+                    raise Busy(f"{path} is in use by pid {who['pid']} ({who['cmd']})")
 
     def give(self, read: Iterable[str], write: Iterable[str]) -> None:
         """Take the paths out, those that no other stage uses."""
@@ -71,11 +75,13 @@ class PathsInUse:
             with self._lock():
                 self._replace()
 
-    def heal(self) -> None:
-        """Take out what is stale; replace a file that cannot be read."""
-        if self._wrong():
-            with self._lock():
-                self._replace()
+    def heal(self) -> bool:
+        """Take out what is stale, replace a file that cannot be read. True: somebody died and left it so."""
+        if not self._wrong():
+            return False
+        with self._lock():
+            self._replace()
+        return True
 
     def _wrong(self) -> bool:
         return bool(self._wanted() != self._read())

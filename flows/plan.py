@@ -130,8 +130,9 @@ class _Decisions:
         reasons = state.own + reasons
         if state.frozen:
             return Action.FROZEN, reasons
-        if state.forced and not state.data:
-            self._unknown.add(state.name)
+        if state.forced:
+            if not state.data:
+                self._unknown.add(state.name)
             return Action.RUN, reasons or ("forced",)
         if not reasons and (state.data or not doubts):
             return Action.SKIP, ()

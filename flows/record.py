@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from flows import dvc_repo
-from flows.dvc_repo import Product
+from flows.dvc_repo import Product, Shown
+from flows.errors import RepoError
 from flows.files import STATE_FOLDER
 from flows.run import RunReport, collector_paused
 from flows.wording import Trend, difference, trend
@@ -55,7 +56,9 @@ class RunRecord:
     metrics: tuple[MetricChange, ...]
     pictures: tuple[Picture, ...]
     last_lines: Mapping[str, tuple[str, ...]]
-    """The end of the output of each stage that did not end well."""
+    """The end of the output of each stage that did not end well and said something."""
+    unread: str = ""
+    """Why neither metrics nor pictures are told, where DVC cannot read the repository any more."""
 
     @property
     def project(self) -> str:
@@ -70,15 +73,20 @@ class RunRecord:
 
 def record_run(root: Path, report: RunReport, last_lines: Mapping[str, tuple[str, ...]]) -> RunRecord:
     """Gather what the repository shows after a run; only the stages of the run's plan count."""
-    with collector_paused():
-        shown = dvc_repo.shown(root)
+    shown, unread = Shown({}, {}, {}), ""
+    try:
+        with collector_paused():
+            shown = dvc_repo.shown(root)
+    except RepoError as error:  # a stage has left dvc.yaml broken: what was run is recorded all the same
+        unread = str(error)
     products = {stage.name: shown.products.get(stage.name, ()) for stage in report.plan.stages}
     return RunRecord(
         root=root,
         report=report,
         metrics=tuple(metric_changes(products, shown.metrics, shown.before, root)),
         pictures=tuple(pictures(products)),
-        last_lines=last_lines,
+        last_lines={stage: lines for stage, lines in last_lines.items() if lines},
+        unread=unread,
     )
 
 

@@ -151,7 +151,7 @@ class Scheduler:
     def _collect(self) -> bool:
         """Take over what finished, all of it before one record is written. False: nothing did."""
         if self._stop.is_set():
-            self._cancel(lambda _: True)
+            self._give_up(lambda _: True, Settled(Outcome.CANCELLED))
         while arrived := self._executor.finished(0):
             self._arrived.append(arrived)
         finished = [(name, self._work.finish(name, result)) for name, result in self._arrived]
@@ -244,8 +244,9 @@ class Scheduler:
                 self._settle(other, Settled(Outcome.BLOCKED, error=f"{other}: not started, {name} failed"))
                 todo += self._dependents[other]
         if not self._keep_going:
-            self._cancel(lambda other: self._places[other] > self._places[name])
+            later = Settled(Outcome.BLOCKED, error=f"not started, {name} failed")
+            self._give_up(lambda other: self._places[other] > self._places[name], later)
 
-    def _cancel(self, chosen: Callable[[str], bool]) -> None:
+    def _give_up(self, chosen: Callable[[str], bool], settled: Settled) -> None:
         for name in [name for name in self._open if chosen(name) and name not in self._running]:
-            self._settle(name, Settled(Outcome.CANCELLED))
+            self._settle(name, settled)

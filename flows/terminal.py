@@ -31,7 +31,6 @@ from flows.events import (
 from flows.plan import Plan
 from flows.record import MetricChange, RunRecord
 from flows.wording import (
-    OUTCOME_WORDS,
     Trend,
     again,
     better_direction,
@@ -41,6 +40,8 @@ from flows.wording import (
     figure,
     seconds,
     some,
+    to_do,
+    what_happened,
 )
 
 PIPE_WIDTH = 160
@@ -171,7 +172,7 @@ def print_record(console: Console, record: RunRecord, where: str) -> None:
     rows = [
         (
             stage.stage,
-            Text(OUTCOME_WORDS[stage.outcome], OUTCOME_COLOURS[stage.outcome]),
+            Text(what_happened(stage), OUTCOME_COLOURS[stage.outcome]),
             seconds(stage),
             some(stage.reasons),
         )
@@ -185,6 +186,8 @@ def print_record(console: Console, record: RunRecord, where: str) -> None:
             console.print(Text(f"  {line}"), soft_wrap=True)
     for error in report.errors:
         console.print(Text(f"error: {error}", style="bold red"), soft_wrap=True)
+    if record.unread:
+        console.print(Text(f"warning: no metrics are told: {record.unread}", style="yellow"), soft_wrap=True)
     console.print(Text(headline(report), style="bold"))
     print_places(console, record, where)
 
@@ -238,7 +241,7 @@ def print_plan(console: Console, plan: Plan) -> None:
     if not plan.work:
         console.print(f"nothing to do: {counted(len(plan.stages), 'stage')} up to date")
         return
-    words = f"{counted(len(plan.work), 'stage')} to run"
+    words = to_do(plan)
     if plan.seconds is not None:
         words += f", about {duration(plan.seconds)}"
     console.print(words)

@@ -2,6 +2,7 @@
 
 import math
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from enum import StrEnum
 
@@ -45,6 +46,7 @@ LOWER_IS_BETTER = frozenset(
         "rmse",
     ]
 )
+WORK_WORDS = {Action.RUN: "to run", Action.MAY_RUN: "may run", Action.RESTORE: "to restore"}
 SIGNIFICANT = 4
 SHOWN_REASONS = 3
 SHOWN_STAGES = 40
@@ -88,11 +90,29 @@ def ending(event: StageFinished) -> str:
     match event.outcome:
         case Outcome.SKIPPED | Outcome.FROZEN | Outcome.BLOCKED:
             return ""
-        case Outcome.RAN | Outcome.RESTORED:
-            return " ".join(filter(None, (OUTCOME_WORDS[event.outcome], in_seconds(event))))
-    return " ".join(
-        filter(None, (OUTCOME_WORDS[event.outcome], in_seconds(event), event.error and f"({event.error})"))
-    )
+        case Outcome.CANCELLED:
+            return f"stopped after {duration(event.seconds)}" if event.seconds else ""
+    return " ".join(filter(None, (what_happened(event), in_seconds(event), _cause(event))))
+
+
+def _cause(event: StageFinished) -> str:
+    """The error in brackets, without what stands before it on the line."""
+    cause = (event.error or "").removeprefix(f"{event.stage}: ").removeprefix("failed with ")
+    return f"({cause})" if cause else ""
+
+
+def what_happened(event: StageFinished) -> str:
+    """The outcome in words; a stage that had not begun when the run was stopped has not been stopped."""
+    idle = event.outcome is Outcome.CANCELLED and not event.seconds
+    return OUTCOME_WORDS[Outcome.BLOCKED if idle else event.outcome]
+
+
+def to_do(plan: Plan) -> str:
+    """What a plan has to do, counted: `2 stages to run, 1 may run, 3 to restore`."""
+    counts = Counter(stage.action for stage in plan.work)
+    said = [(counts[action], words) for action, words in WORK_WORDS.items() if counts[action]]
+    (first, words), rest = said[0], said[1:]
+    return ", ".join((f"{counted(first, 'stage')} {words}", *(f"{n} {words}" for n, words in rest)))
 
 
 def again(event: StageAgain) -> str:

@@ -3,6 +3,7 @@
 Loading one never runs code: the header carries JSON, and the caller's own `build` reads it.
 """
 
+import glob
 import json
 import os
 import shutil
@@ -23,6 +24,7 @@ Network = TypeVar("Network", bound=torch.nn.Module)
 def write_atomically(path: Path, content: bytes) -> None:
     """Write `content` to `path`: either all of it stands there afterwards, or what stood there before."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    remove_leftovers(path)
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         with partial.open("wb") as file:
@@ -37,6 +39,7 @@ def write_atomically(path: Path, content: bytes) -> None:
 @contextmanager
 def write_folder_atomically(path: Path) -> Iterator[Path]:
     """An empty folder to fill, which becomes `path` when all went well, in place of what stood there."""
+    remove_leftovers(path)
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     partial.mkdir(parents=True)
     try:
@@ -45,6 +48,15 @@ def write_folder_atomically(path: Path) -> Iterator[Path]:
         partial.replace(path)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def remove_leftovers(path: Path) -> None:
+    """Remove what killed writers of `path` left beside it; a path has one writer at a time."""
+    for partial in path.parent.glob(f".{glob.escape(path.name)}.*.partial"):
+        if partial.is_dir():
+            shutil.rmtree(partial, ignore_errors=True)
+        else:
+            partial.unlink(missing_ok=True)
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -2,6 +2,7 @@
 
 import inspect
 import os
+import signal
 import sys
 from collections.abc import Callable
 from typing import Annotated, Any, NoReturn
@@ -18,7 +19,10 @@ def run_stage(main: Callable[..., None]) -> NoReturn:
 
     `main` takes keyword arguments only, each a `Path` that becomes `--its-name`.
     DARKROOM_TRACEBACK=1 shows the stack trace of a user's error as well.
+    Ctrl-C ends the process as SIGTERM does, by the signal itself, unless `main` has something to keep.
     """
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # typer would make an exit code of an error of it
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
     app.command()(_with_options(main))
     try:

@@ -1,13 +1,16 @@
 """Device, precision, threads and seeds: what makes a run repeat to the bit."""
 
 import os
+import platform
 import random
+import sys
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
 import torch
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from stages.params import ComputeParams
 
@@ -35,18 +38,44 @@ class Compute:
         # torch's stubs lack this overload of Module.to
         return network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 
+    def describe(self) -> str:
+        """What of the machine decides the bits: another of these adds in another order."""
+        capability = torch.backends.cpu.get_cpu_capability()
+        device = "cpu" if self.device.type == "cpu" else torch.cuda.get_device_name(self.device)
+        return f"{platform.machine()} {capability} {device} {self.dtype}"
+
 
 def prepare(params: ComputeParams) -> Compute:
-    """Seed every generator, pin the threads, choose device and precision. Call once, first."""
+    """Seed every generator, pin the threads, choose device and precision. Call first, after all imports.
+
+    The device is the first that can be seen: whoever shares them out sets CUDA_VISIBLE_DEVICES.
+    """
     random.seed(params.seed)
     np.random.seed(params.seed)
     torch.manual_seed(params.seed)
-    torch.set_num_threads(params.threads)
+    _pin_threads(params.threads)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if device.type == "cuda":
+        _repeat_on_cuda(params.deterministic)
+    return Compute(device=device, dtype=_dtype(params.precision, device))
+
+
+def _pin_threads(threads: int) -> None:
+    """Of torch, of every BLAS and OpenMP that is loaded, of OpenCV: whatever OMP_NUM_THREADS says."""
+    torch.set_num_threads(threads)
+    threadpool_limits(threads)
+    if "cv2" in sys.modules:  # not every stage has it
+        sys.modules["cv2"].setNumThreads(threads)
+
+
+def _repeat_on_cuda(deterministic: bool) -> None:
     # cuBLAS repeats itself only with a workspace of fixed size; read when CUDA starts.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.backends.cudnn.benchmark = False
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return Compute(device=device, dtype=_dtype(params.precision, device))
+    torch.backends.cudnn.benchmark = False  # it would choose kernels by their times
+    torch.backends.cudnn.deterministic = deterministic
+    torch.use_deterministic_algorithms(deterministic)
+    # Filling fresh memory finds reads of what was never written; it costs a pass over it.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
 
 
 def _dtype(precision: str, device: torch.device) -> torch.dtype:
@@ -54,6 +83,6 @@ def _dtype(precision: str, device: torch.device) -> torch.dtype:
         return torch.bfloat16 if precision == "bfloat16" else torch.float32
     if device.type == "cuda":
         return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
-    # Without native instructions bfloat16 is emulated: fourteen times slower than float32.
+    # Without native instructions bfloat16 is emulated, far slower than float32.
     native: bool = torch.ops.mkldnn._is_mkldnn_bf16_supported()
     return torch.bfloat16 if native else torch.float32

@@ -7,12 +7,17 @@ detection/classes.json                   the same for boxes
 detection/{train,val,test}/images.npy        uint8 [N, H, W, C]
 detection/{train,val,test}/annotations.json  COCO: bbox is x, y, width, height in pixels; image_id is the
 row in images.npy; category_id is the label plus 1
+
+A split too large for one file has `images.json` in place of images.npy: {"shards": [[file, rows], ...]},
+files whose rows follow each other.
 """
 
+import itertools
 import json
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +27,8 @@ from stages.errors import DataError
 
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
+
+SHARD_INDEX = "images.json"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -92,8 +99,43 @@ def to_unit(images: npt.NDArray[np.uint8]) -> torch.Tensor:
 
 
 def _load_images(folder: Path, split: Split) -> npt.NDArray[np.uint8]:
-    images: npt.NDArray[np.uint8] = np.load(_existing(folder / split / "images.npy"), mmap_mode="r")
-    return images
+    """Mapped pictures: of one file, or of several that are indexed as one."""
+    index = folder / split / SHARD_INDEX
+    if not index.is_file():
+        images: npt.NDArray[np.uint8] = np.load(_existing(folder / split / "images.npy"), mmap_mode="r")
+        return images
+    files = [_existing(folder / split / name) for name, _ in json.loads(index.read_text())["shards"]]
+    shards = [np.load(file, mmap_mode="r") for file in files]
+    return cast("npt.NDArray[np.uint8]", Shards(shards))  # an array in all that a stage asks of pictures
+
+
+class Shards:
+    """Arrays [N_i, ...] in a row, taken as one array [N, ...] by row, slice or array of rows."""
+
+    def __init__(self, arrays: Sequence[npt.NDArray[np.uint8]]) -> None:
+        self._arrays = arrays
+        self._starts = np.cumsum([0, *(len(array) for array in arrays)])
+        self.shape = (int(self._starts[-1]), *arrays[0].shape[1:])
+        self.dtype = arrays[0].dtype
+
+    def __len__(self) -> int:
+        return int(self._starts[-1])
+
+    def __getitem__(self, rows: int | slice | npt.NDArray[np.int64]) -> npt.NDArray[np.uint8]:
+        if isinstance(rows, int | np.integer):
+            row = range(len(self))[rows]  # counts from the end where negative; IndexError beyond
+            picture: npt.NDArray[np.uint8] = self[np.array([row])][0]
+            return picture
+        wanted = np.arange(len(self))[rows]
+        taken = np.empty((len(wanted), *self.shape[1:]), dtype=self.dtype)
+        shard = np.searchsorted(self._starts, wanted, side="right") - 1
+        for number in np.unique(shard):
+            there = shard == number
+            taken[there] = self._arrays[number][wanted[there] - self._starts[number]]
+        return taken
+
+    def __iter__(self) -> Iterator[npt.NDArray[np.uint8]]:
+        return itertools.chain.from_iterable(self._arrays)
 
 
 def _load_classes(folder: Path) -> list[str]:

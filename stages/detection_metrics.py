@@ -34,12 +34,24 @@ class AveragePrecision:
     """Of each class that has boxes."""
 
 
-def average_precision(
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Precision:
+    """COCO's precision of detections, from which all figures are read."""
+
+    values: npt.NDArray[np.float64]
+    """[10 IoU thresholds, 101 recalls, classes]; -1 of a class without boxes."""
+    present: list[int]
+    """The classes with boxes."""
+    classes: Sequence[str]
+    """Names of all classes."""
+
+
+def precision(
     detections: Sequence[tuple[Boxes, Labels, Scores]],
     boxes: Sequence[Boxes],
     labels: Sequence[Labels],
     classes: Sequence[str],
-) -> AveragePrecision:
+) -> Precision:
     """How well the detections of each picture find its boxes.
 
     A picture's detections are boxes [K, 4], labels [K] and scores [K]; its truth is boxes [M, 4] and
@@ -49,60 +61,40 @@ def average_precision(
         DataError: no picture has a box, so that no precision is defined.
 
     """
-    precision = _precision(detections, boxes, labels, classes)
-    return _summary(precision.mean(axis=1), _with_boxes(labels), classes)
-
-
-def precision_by_recall(
-    detections: Sequence[tuple[Boxes, Labels, Scores]],
-    boxes: Sequence[Boxes],
-    labels: Sequence[Labels],
-    classes: Sequence[str],
-) -> npt.NDArray[np.float64]:
-    """Precision at IoU .50 where recall is 0, .01, ... 1: [101], the mean over the classes that have boxes.
-
-    Its own mean is `map50`. Arguments and errors as of `average_precision`.
-    """
-    precision = _precision(detections, boxes, labels, classes)
-    mean: npt.NDArray[np.float64] = precision[0][:, _with_boxes(labels)].mean(axis=1)
-    return mean
-
-
-def _precision(
-    detections: Sequence[tuple[Boxes, Labels, Scores]],
-    boxes: Sequence[Boxes],
-    labels: Sequence[Labels],
-    classes: Sequence[str],
-) -> npt.NDArray[np.float64]:
-    """Precision [10 IoU thresholds, 101 recalls, classes]; -1 of a class without boxes."""
-    if not any(len(picture) for picture in boxes):
+    present = sorted({int(label) for picture in labels for label in picture})
+    if not present:
         raise DataError("no picture of the split has a box: average precision is undefined; add annotations")
     if not any(len(found) for found, _, _ in detections):
-        return np.zeros((10, 101, len(classes)))
+        return Precision(values=np.zeros((10, 101, len(classes))), present=present, classes=classes)
     with contextlib.redirect_stdout(io.StringIO()):  # pycocotools prints its progress
         truth = _truth(boxes, labels, classes)
         evaluation = COCOeval(truth, truth.loadRes(_results(detections)), "bbox")
         evaluation.evaluate()
         evaluation.accumulate()
     # [IoU thresholds, recalls, classes, areas, detections a picture]: all areas, most detections
-    precision: npt.NDArray[np.float64] = evaluation.eval["precision"][:, :, :, 0, -1]
-    return precision
+    values = evaluation.eval["precision"][:, :, :, 0, -1]
+    return Precision(values=values, present=present, classes=classes)
 
 
-def _with_boxes(labels: Sequence[Labels]) -> list[int]:
-    return sorted({int(label) for picture in labels for label in picture})
-
-
-def _summary(
-    precision: npt.NDArray[np.float64], present: list[int], classes: Sequence[str]
-) -> AveragePrecision:
-    """From average precisions [10 IoU thresholds, classes] of the classes that are present."""
+def average_precision(measured: Precision) -> AveragePrecision:
+    """The means over recall, and of them over classes and thresholds."""
+    averages = measured.values.mean(axis=1)  # [10 IoU thresholds, classes]
+    present = measured.present
     return AveragePrecision(
-        map=float(precision[:, present].mean()),
-        map50=float(precision[0, present].mean()),
-        map75=float(precision[5, present].mean()),
-        map50_by_class={classes[label]: float(precision[0, label]) for label in present},
+        map=float(averages[:, present].mean()),
+        map50=float(averages[0, present].mean()),
+        map75=float(averages[5, present].mean()),
+        map50_by_class={measured.classes[label]: float(averages[0, label]) for label in present},
     )
+
+
+def precision_by_recall(measured: Precision) -> npt.NDArray[np.float64]:
+    """Precision at IoU .50 where recall is 0, .01, ... 1: [101], means over the classes with boxes.
+
+    Their own mean is `map50`.
+    """
+    mean: npt.NDArray[np.float64] = measured.values[0][:, measured.present].mean(axis=1)
+    return mean
 
 
 def _truth(boxes: Sequence[Boxes], labels: Sequence[Labels], classes: Sequence[str]) -> COCO:

@@ -2,6 +2,7 @@
 
 StageError          one line: what is wrong, where, the mend
 ├── ParamsError     a key of params.yaml
+├── LibraryError    a library in another version
 ├── DataError       a picture, a label, an annotation, an array
 ├── ModelError      a model file
 └── TrainingError   training that went wrong (NaN, collapse)
@@ -14,6 +15,10 @@ class StageError(Exception):
 
 class ParamsError(StageError):
     """A missing, unknown or ill-typed key of params.yaml."""
+
+
+class LibraryError(StageError):
+    """A library that decides results, in another version than params.yaml says."""
 
 
 class DataError(StageError):

@@ -15,17 +15,16 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 import torch
 from pydantic import Field
 from torch import Tensor
 
-from stages.checkpoints import write_atomically, write_folder_atomically, write_json
+from stages.checkpoints import write_folder_atomically, write_json
 from stages.classification_metrics import classification_figures, confusion, reliability_table
 from stages.command import run_stage
 from stages.compute import Compute, prepare
 from stages.datasets import ClassificationSplit, load_classification, load_detection, to_unit
-from stages.detection_metrics import average_precision, precision_by_recall
+from stages.detection_metrics import average_precision, precision, precision_by_recall
 from stages.evaluation_sheets import confusion_sheet, detections_sheet, generated_sheet, predictions_sheet
 from stages.generation_metrics import (
     conditional_accuracy,
@@ -33,11 +32,13 @@ from stages.generation_metrics import (
     kernel_distance,
     manifold_overlap,
 )
+from stages.libraries import check_libraries
 from stages.models.classifier import Classifier, load_classifier, predict
 from stages.models.detector import detect, load_detector
 from stages.models.gan import generate, load_generator
 from stages.params import ComputeParams, StageParams, load_params
 from stages.sheets import Picture, save_png
+from stages.tables import write_table
 
 Labels = npt.NDArray[np.int64]
 
@@ -88,6 +89,7 @@ def main(
     plots: Path,
 ) -> None:
     """Evaluate all three models; write `metrics`, the tables and the folder `plots`."""
+    check_libraries(params)
     values = load_params(params, "evaluate", EvaluateParams)
     seed = (compute_params := load_params(params, "compute", ComputeParams)).seed
     compute = prepare(compute_params)
@@ -135,12 +137,12 @@ def evaluate_detector(
     network = compute.network(load_detector(path))
     with timed("searched for items", len(test.images)):
         found = detect(network, test.images, compute, params.batch_size)
-    scores = average_precision(found, test.boxes, test.labels, test.classes)
-    curve = precision_by_recall(found, test.boxes, test.labels, test.classes)
+    measured = precision(found, test.boxes, test.labels, test.classes)
+    curve = precision_by_recall(measured)
     write_table(table, {"recall": np.linspace(0, 1, len(curve)), "precision": curve})
     sheet = detections_sheet(test, found, scenes=params.sheet_scenes, score_min=params.sheet_score_min)
     save_png(sheets / "detections.png", sheet)
-    return asdict(scores)
+    return asdict(average_precision(measured))
 
 
 def evaluate_generator(
@@ -203,11 +205,6 @@ def features_of(
             features.append(network.features(compute.images(batch)).float().cpu())
     stacked: npt.NDArray[np.float32] = torch.cat(features).numpy()
     return stacked
-
-
-def write_table(path: Path, rows: pd.DataFrame | dict[str, Any]) -> None:
-    """`rows` as CSV, what `dvc plots` reads."""
-    write_atomically(path, pd.DataFrame(rows).to_csv(index=False, float_format="%.6g").encode())
 
 
 @contextmanager

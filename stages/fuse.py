@@ -40,6 +40,7 @@ from stages.fusion import (
     weighted_average,
 )
 from stages.fusion_metrics import edge_preservation, entropy, grey, mutual_information, psnr, ssim
+from stages.libraries import check_libraries
 from stages.models.classifier import Classifier, load_classifier, predict
 from stages.models.gan import Generator, generate, load_generator
 from stages.params import ComputeParams, StageParams, load_params
@@ -102,6 +103,7 @@ def main(
 ) -> None:
     """Fuse pairs from the test split in `data`; write the folder `fused`, the files `metrics` and `sheet`."""
     started = time.perf_counter()
+    check_libraries(params)
     values = load_params(params, "fuse", FuseParams)
     seed = (compute_params := load_params(params, "compute", ComputeParams)).seed
     compute = prepare(compute_params)

@@ -5,7 +5,7 @@ Values live in params.yaml alone: no class here has a default.
 
 import difflib
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -31,6 +31,9 @@ class ComputeParams(StageParams):
     precision: Literal["auto", "float32", "bfloat16"]
     """auto: bfloat16 where the processor multiplies it natively, else float32."""
 
+    deterministic: bool
+    """On CUDA: only kernels that add in a fixed order, at a price. On a processor it is always so."""
+
 
 Section = TypeVar("Section", bound=StageParams)
 
@@ -54,11 +57,13 @@ def load_params(path: Path, section: str, cls: type[Section]) -> Section:
     try:
         return cls.model_validate(document[section])
     except ValidationError as error:
-        raise ParamsError("; ".join(_describe(path, section, cls, e) for e in error.errors())) from None
+        values = document[section]
+        wrong = [_describe(path, section, cls, values, e) for e in error.errors()]
+        raise ParamsError("; ".join(wrong)) from None
 
 
-def _describe(path: Path, section: str, cls: type[StageParams], error: Any) -> str:
-    where = ".".join([section, *map(str, error["loc"])])
+def _describe(path: Path, section: str, cls: type[StageParams], values: Any, error: Any) -> str:
+    where = ".".join([section, *map(str, _keys_in(values, error["loc"], error["type"]))])
     if error["type"] == "extra_forbidden":
         known = _keys_at(cls, error["loc"][:-1])
         return f"{path}: {where}: unknown key{_suggestion(str(error['loc'][-1]), known)}"
@@ -68,14 +73,34 @@ def _describe(path: Path, section: str, cls: type[StageParams], error: Any) -> s
     return f"{path}: {where}: {wrong[:1].lower()}{wrong[1:]}, got {error['input']!r}"
 
 
+def _keys_in(values: Any, loc: tuple[Any, ...], kind: str) -> list[Any]:
+    """`loc` without the names of variants that pydantic puts between the keys of the file."""
+    keys: list[Any] = []
+    for number, key in enumerate(loc):
+        absent = isinstance(values, dict) and key not in values
+        if absent and not (number == len(loc) - 1 and kind == "missing"):
+            continue
+        keys.append(key)
+        values = values[key] if isinstance(values, dict | list) and not absent else None
+    return keys
+
+
 def _keys_at(cls: type[BaseModel], loc: tuple[Any, ...]) -> list[str]:
-    """Field names of the class that `loc` leads to, where it leads through plain nested sections."""
+    """Field names of the class that `loc` leads to, through nested sections and variants of them."""
+    candidates = [cls]
     for key in loc:
-        nested = cls.model_fields[str(key)].annotation if str(key) in cls.model_fields else None
-        if not (isinstance(nested, type) and issubclass(nested, BaseModel)):
-            return []
-        cls = nested
-    return list(cls.model_fields)
+        nested = [c.model_fields[key].annotation for c in candidates if key in c.model_fields]
+        if nested:
+            options = [option for one in nested for option in (one, *get_args(one))]
+            candidates = [c for c in options if isinstance(c, type) and issubclass(c, BaseModel)]
+        else:  # the name of a variant
+            candidates = [c for c in candidates if key in _words(c)]
+    return list(candidates[0].model_fields) if len(candidates) == 1 else []
+
+
+def _words(cls: type[BaseModel]) -> set[Any]:
+    """All that may stand in one of its fields of given words."""
+    return {word for field in cls.model_fields.values() for word in get_args(field.annotation)}
 
 
 def _suggestion(key: str, known: list[str]) -> str:

@@ -1,266 +1,383 @@
-"""Check, split and pack the pictures; compose detection scenes from them.
+"""Check, split and pack the pictures; compose detection scenes from them where no boxes are given.
 
-In: the four IDX files of an MNIST-like data set. Out: the folders `classification` and `detection`, as
-stages/datasets.py describes them; counts, and what was refused and why; a sheet to look at. The same bytes
-every time.
+in   the folder `raw`, read as section `preprocess` says: IDX, image folders, CSV, Parquet, COCO, VOC, YOLO
+out  the folders `classification` and `detection`, as stages/datasets.py describes them; counts; a sheet of
+     samples; a report of the data that names what was mended and refused. The same bytes every time
+run  python -m stages.preprocess --help
+
+`cache` is a folder of pictures decoded before: with it only new ones are decoded. It decides no result.
 """
 
-import json
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
-from pydantic import Field, field_validator
-from sklearn.model_selection import train_test_split
+from pydantic import Field, model_validator
 
-from stages.checkpoints import write_atomically, write_folder_atomically, write_json
+from stages.checkpoints import write_folder_atomically, write_json
 from stages.command import run_stage
-from stages.datasets import SPLITS, Split
+from stages.compute import prepare
+from stages.data_report import TaskReport, write_report
+from stages.datasets import (
+    SPLITS,
+    ClassificationSplit,
+    DetectionSplit,
+    Split,
+    load_classification,
+    load_detection,
+)
+from stages.decoding import ODDITIES, Form
 from stages.errors import DataError
-from stages.idx import read_idx
+from stages.gathering import Gathered, Gathering, gather, sift
+from stages.libraries import check_libraries
+from stages.packing import coco, pack_annotations, pack_images
 from stages.params import ComputeParams, StageParams, load_params
-from stages.scenes import SceneParams, Scenes, compose_scenes
-from stages.sheets import draw_boxes, image_grid, save_png
+from stages.policy import Findings, Policy, refuse_too_many
+from stages.scenes import SceneParams, compose_scenes
+from stages.sheets import Picture, draw_boxes, image_grid, save_png
+from stages.side_by_side import cores
+from stages.sources.coco import CocoParams
+from stages.sources.crops import CropsParams, crop_rows
+from stages.sources.idx import IdxParams, picture_size
+from stages.sources.image_folder import ImageFolderParams
+from stages.sources.manifest import ManifestParams
+from stages.sources.params import PictureParams
+from stages.sources.pascal_voc import PascalVocParams
+from stages.sources.readers import read
+from stages.sources.rows import Found
+from stages.sources.yolo import YoloParams
+from stages.splitting import split_rows, strata_of_boxes
 
 SHEET_COLUMNS = 16
 SHEET_SCENES = 8
+SHEET_PICTURE = 56  # pixels that a small picture is enlarged to, about
+SHEET_SCENE = 288
+
+
+class ComposedParams(SceneParams):
+    """`format: composed`: scenes of the classified pictures."""
+
+    format: Literal["composed"]
 
 
 class PreprocessParams(StageParams):
     """Section `preprocess`."""
 
-    val_fraction: float = Field(gt=0, lt=1)
-    """Of the training pictures, kept back to choose by."""
+    classification: Annotated[
+        IdxParams | ImageFolderParams | ManifestParams | CropsParams, Field(discriminator="format")
+    ]
+    """Pictures of one thing each."""
 
-    classes: list[str] = Field(min_length=2)
-    """Names by label: a label is an index into it."""
+    detection: Annotated[
+        ComposedParams | CocoParams | PascalVocParams | YoloParams, Field(discriminator="format")
+    ]
+    """Pictures with boxes."""
 
-    scenes: SceneParams
-    """What the detector learns from and is tested on."""
+    policy: Policy
 
-    @field_validator("classes")
-    @classmethod
-    def _names_differ(cls, classes: list[str]) -> list[str]:
-        if len(set(classes)) < len(classes):
-            raise ValueError("two classes have the same name")
-        return classes
+    shard_megabytes: int = Field(ge=1)
+    """A split with more pixels is packed into several files."""
+
+    @model_validator(mode="after")
+    def _boxes_come_from_somewhere(self) -> "PreprocessParams":
+        if isinstance(self.classification, CropsParams) and isinstance(self.detection, ComposedParams):
+            raise ValueError(
+                "crops are made of boxes and composed scenes of classified pictures: name a source"
+            )
+        return self
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Labelled:
-    """Pictures and what they show."""
+class Surroundings:
+    """What every task of one run is told."""
 
-    images: npt.NDArray[np.uint8]
-    """[N, H, W, C]."""
-    labels: npt.NDArray[np.int64]
-    """[N]."""
+    raw: Path
+    seed: int
+    policy: Policy
+    scratch: Path
+    """An empty folder on the disk that the outs go to."""
+    cache: Path | None
 
-    def rows(self, rows: npt.NDArray[np.int64]) -> "Labelled":
-        """The pictures in these rows, in this order."""
-        return Labelled(images=self.images[rows], labels=self.labels[rows])
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sorted:
+    """Pictures of one task, checked and split."""
+
+    gathered: Gathered
+    classes: list[str]
+    numbers: dict[str, int]
+    """Of the classes."""
+    rows: dict[Split, npt.NDArray[np.int64]]
+    """Into what was gathered."""
+
+    def labels(self, split: Split) -> Iterator[npt.NDArray[np.int64]]:
+        """Labels of each of the split's pictures."""
+        return (labels_of(self.gathered, row, self.numbers) for row in self.rows[split])
+
+    def all_labels(self, split: Split) -> npt.NDArray[np.int64]:
+        """Labels of all of the split's pictures one after the other."""
+        names = chain.from_iterable(self.gathered.labels[row] for row in self.rows[split])
+        return np.fromiter((self.numbers[name] for name in names), dtype=np.int64)
 
 
 def main(
-    *, raw: Path, params: Path, classification: Path, detection: Path, metrics: Path, sheet: Path
+    *,
+    raw: Path,
+    params: Path,
+    classification: Path,
+    detection: Path,
+    metrics: Path,
+    sheet: Path,
+    report: Path,
+    cache: Path | None = None,
 ) -> None:
-    """Read `raw`; write the folders `classification` and `detection`, the files `metrics` and `sheet`."""
+    """Read RAW; write the folders CLASSIFICATION, DETECTION and REPORT, the files METRICS and SHEET."""
+    check_libraries(params)
     values = load_params(params, "preprocess", PreprocessParams)
-    seed = load_params(params, "compute", ComputeParams).seed
-    given, test = (read_labelled(raw, name, values.classes) for name in ("train", "t10k"))
-    kept, refused = sift(given, test)
-    sifted = given.rows(kept)
-    for name, pictures in (("train", sifted), ("t10k", test)):
-        refuse_empty_classes(raw / name, pictures, values.classes)
-    train, val = split(sifted, values.val_fraction, seed)
-    splits: dict[Split, Labelled] = {"train": train, "val": val, "test": test}
-    scenes = compose(splits, values.scenes, seed)
-    write_classification(classification, splits, values.classes)
-    write_detection(detection, scenes, values.classes)
-    save_png(sheet, draw_sheet(train, scenes["train"], values.classes))
-    write_json(metrics, describe(splits, scenes, values.classes) | {"refused": refused})
+    compute = load_params(params, "compute", ComputeParams)
+    prepare(compute)
+    with (
+        _scratch(classification.parent) as scratch,
+        write_folder_atomically(classification) as classification_partial,
+        write_folder_atomically(detection) as detection_partial,
+    ):
+        around = Surroundings(raw=raw, seed=compute.seed, policy=values.policy, scratch=scratch, cache=cache)
+        reports = [
+            prepare_classification(values, around, classification_partial),
+            prepare_detection(values, around, classification_partial, detection_partial),
+        ]
+        save_png(sheet, draw_sheet(classification_partial, detection_partial))
+    write_report(report, reports, sheet)
+    write_json(metrics, {told.task: told.figures() for told in reports})
 
 
-def read_labelled(raw: Path, name: str, classes: list[str]) -> Labelled:
-    """The pictures of `<name>-images-idx3-ubyte` with the labels of `<name>-labels-idx1-ubyte`.
+@contextmanager
+def _scratch(parent: Path) -> Iterator[Path]:
+    """An empty folder in `parent`, which is gone afterwards."""
+    parent.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix=".preprocess.", suffix=".partial", dir=parent))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def prepare_classification(values: PreprocessParams, around: Surroundings, folder: Path) -> TaskReport:
+    """Fill the folder that `datasets.load_classification` reads.
 
     Raises:
-        DataError: a broken file, files that differ in number, or a label without a class.
+        DataError: what the policy stops at, or a class without pictures.
 
     """
-    labels_path = raw / f"{name}-labels-idx1-ubyte"
-    images = read_idx(raw / f"{name}-images-idx3-ubyte", dimensions=3)
-    labels = read_idx(labels_path, dimensions=1)
-    if len(images) != len(labels):
-        raise DataError(f"{labels_path}: {len(labels)} labels for {len(images)} images; fetch both anew")
-    nameless = np.flatnonzero(labels >= len(classes))
-    if len(nameless):
-        row = nameless[0]
-        raise DataError(
-            f"{labels_path}: row {row}: label {labels[row]}, but preprocess.classes names {len(classes)}: "
-            "name the missing classes, or fetch the file anew"
-        )
-    return Labelled(
-        images=images[..., np.newaxis], labels=labels.astype(np.int64)
-    )  # [N, H, W] to [N, H, W, 1]
+    params, findings = values.classification, Findings(values.policy)
+    found = read_classified(values, around.raw)
+    chosen = sort_pictures(found, params, "classification", around, findings)
+    pack(folder, chosen, values.shard_megabytes)
+    for split in chosen.rows:
+        labels = chosen.all_labels(split)
+        if split != "val":
+            refuse_empty_classes(labels, chosen.classes, f"preprocess.classification, {split}")
+        np.save(folder / split / "labels.npy", labels)
+    return tell("classification", params.format, chosen, findings)
 
 
-def sift(given: Labelled, test: Labelled) -> tuple[npt.NDArray[np.int64], dict[str, int]]:
-    """Rows of `given` that may be learned from, and how many were refused for which reason.
+def read_classified(values: PreprocessParams, raw: Path) -> Found:
+    """The rows of the classification's source."""
+    if not isinstance(values.classification, CropsParams):
+        return read(raw, values.classification)
+    assert not isinstance(values.detection, ComposedParams)  # refused with the params
+    return crop_rows(read(raw, values.detection), values.classification)
 
-    Only pictures that are equal to the last pixel are found. The test pictures stay as they are: others'
-    figures are measured on all of them.
+
+def prepare_detection(
+    values: PreprocessParams, around: Surroundings, classification: Path, folder: Path
+) -> TaskReport:
+    """Fill the folder that `datasets.load_detection` reads, from its source or from `classification`.
+
+    Raises:
+        DataError: what the policy stops at, or a class without boxes.
+
     """
-    tested = {image.tobytes() for image in test.images}
-    labels_of: dict[bytes, set[int]] = {}
-    for image, label in zip(given.images, given.labels, strict=True):
-        labels_of.setdefault(image.tobytes(), set()).add(int(label))
-    seen: set[bytes] = set()
-    refused = {"in_test_too": 0, "under_several_labels": 0, "repeated": 0}
-    kept = []
-    for row, image in enumerate(given.images):
-        key = image.tobytes()
-        if key in tested:
-            refused["in_test_too"] += 1
-        elif len(labels_of[key]) > 1:
-            refused["under_several_labels"] += 1
-        elif key in seen:
-            refused["repeated"] += 1
-        else:
-            seen.add(key)
-            kept.append(row)
-    return np.array(kept, dtype=np.int64), refused
+    params, findings = values.detection, Findings(values.policy)
+    if isinstance(params, ComposedParams):
+        return compose(params, around.seed, classification, folder, findings)
+    chosen = sort_pictures(read(around.raw, params), params, "detection", around, findings)
+    refuse_empty_classes(chosen.all_labels("train"), chosen.classes, "preprocess.detection, train")
+    pack(folder, chosen, values.shard_megabytes)
+    height, width = chosen.gathered.pixels.shape[:2]
+    for split, rows in chosen.rows.items():
+        boxes = [chosen.gathered.boxes[row] for row in rows]
+        annotations = coco(boxes, list(chosen.labels(split)), chosen.classes, height=height, width=width)
+        pack_annotations(folder / split / "annotations.json", annotations)
+    return tell("detection", params.format, chosen, findings)
 
 
-def refuse_empty_classes(source: Path, pictures: Labelled, classes: list[str]) -> None:
+def sort_pictures(
+    found: Found, params: IdxParams | PictureParams, task: str, around: Surroundings, findings: Findings
+) -> Sorted:
+    """Decode, check, sift and split what a source gives.
+
+    Raises:
+        DataError: what the policy stops at, or pictures that cannot be split as asked.
+
+    """
+    idx = isinstance(params, IdxParams)
+    how = Gathering(
+        form=form_of(params, around),
+        classes=params.classes,
+        group_pattern=params.split.group_pattern,
+        near_duplicates=params.split.near_duplicates,
+        file=around.scratch / task,
+        processes=1 if idx else cores(),  # nothing to decode there
+        cache=around.cache,
+    )
+    gathered = gather(found, how, findings)
+    rows, groups = sift(gathered, how, findings)
+    refuse_too_many(gathered.seen - len(rows), gathered.seen, task, findings)
+    if not len(rows):
+        raise DataError(f"{around.raw}: no picture for {task} as preprocess.{task} describes it")
+    classes = params.classes or sorted({label for row in rows for label in gathered.labels[row]})
+    numbers = {name: label for label, name in enumerate(classes)}
+    if task == "classification":
+        strata = np.fromiter((numbers[gathered.labels[row][0]] for row in rows), dtype=np.int64)
+    else:
+        strata = strata_of_boxes([labels_of(gathered, row, numbers) for row in rows], len(classes))
+    given = [gathered.splits[row] for row in rows]
+    parts = split_rows(given, strata, groups, params.split, around.seed, f"preprocess.{task}")
+    return Sorted(
+        gathered=gathered,
+        classes=classes,
+        numbers=numbers,
+        rows={split: rows[part] for split, part in parts.items()},
+    )
+
+
+def labels_of(gathered: Gathered, row: int, numbers: dict[str, int]) -> npt.NDArray[np.int64]:
+    """Labels of one picture as numbers."""
+    return np.array([numbers[name] for name in gathered.labels[row]], dtype=np.int64)
+
+
+def form_of(params: IdxParams | PictureParams, around: Surroundings) -> Form:
+    """The form that the task's pictures are brought to; IDX pictures stay as they are."""
+    policy = around.policy
+    own: dict[str, Any]
+    if isinstance(params, PictureParams):
+        height, width = params.size
+        own = {"channels": params.channels, "fit": params.fit, "ground": params.ground}
+    else:
+        height, width = picture_size(around.raw)
+        own = {"channels": 1, "fit": "stretch", "ground": 0}
+    return Form(
+        height=height,
+        width=width,
+        max_pixels=policy.max_pixels,
+        refused=policy.kinds("refuse", "stop") & ODDITIES,
+        kept=policy.kinds("keep") & ODDITIES,
+        **own,
+    )
+
+
+def refuse_empty_classes(labels: npt.NDArray[np.int64], classes: list[str], where: str) -> None:
     """Raise DataError where a class has no picture: it could neither be learned nor measured."""
-    empty = sorted(set(range(len(classes))) - set(pictures.labels.tolist()))
+    empty = sorted(set(range(len(classes))) - set(labels.tolist()))
     if empty:
         names = ", ".join(classes[label] for label in empty)
-        raise DataError(
-            f"{source}-*: no picture of {names}; remove it from preprocess.classes or add pictures"
-        )
+        raise DataError(f"{where}: no picture of {names}; remove it from classes or add pictures")
 
 
-def split(given: Labelled, val_fraction: float, seed: int) -> tuple[Labelled, Labelled]:
-    """`given` as train and val, each class in the same proportion in both, rows in their order.
-
-    Raises:
-        DataError: a class has too few pictures to stand in both.
-
-    """
-    try:
-        train, val = train_test_split(
-            np.arange(len(given.labels)), test_size=val_fraction, stratify=given.labels, random_state=seed
-        )
-    except ValueError as error:
-        raise DataError(
-            f"preprocess.val_fraction: {val_fraction} cannot split these pictures: {error}"
-        ) from None
-    return given.rows(np.sort(train)), given.rows(np.sort(val))
+def pack(folder: Path, chosen: Sorted, shard_megabytes: int) -> None:
+    """Write the names of the classes and every split's pictures."""
+    write_json(folder / "classes.json", chosen.classes)
+    file_rows = np.frombuffer(chosen.gathered.file_rows, np.int64)
+    for split, rows in chosen.rows.items():
+        (folder / split).mkdir()
+        pack_images(folder / split, chosen.gathered.pixels, file_rows[rows], shard_megabytes << 20)
 
 
-def write_classification(folder: Path, splits: dict[Split, Labelled], classes: list[str]) -> None:
-    """The folder that `datasets.load_classification` reads; all of it or nothing."""
-    with write_folder_atomically(folder) as partial:
-        write_json(partial / "classes.json", classes)
-        for name, pictures in splits.items():
-            (partial / name).mkdir()
-            np.save(partial / name / "images.npy", pictures.images)
-            np.save(partial / name / "labels.npy", pictures.labels)
-
-
-def compose(splits: dict[Split, Labelled], params: SceneParams, seed: int) -> dict[Split, Scenes]:
+def compose(
+    params: ComposedParams, seed: int, classification: Path, folder: Path, findings: Findings
+) -> TaskReport:
     """Scenes for each split from its own pictures alone, each from a seed of its own."""
     seeds = dict(zip(SPLITS, np.random.SeedSequence(seed).generate_state(len(SPLITS)), strict=True))
-    return {
-        name: compose_scenes(
-            pictures.images,
-            pictures.labels,
-            count=getattr(params.count, name),
-            params=params,
-            seed=int(seeds[name]),
+    labels, images, shape = {}, {}, (0, 0, 0)
+    for split in SPLITS:
+        given = load_classification(classification, split)
+        count = getattr(params.count, split)
+        scenes = compose_scenes(
+            given.images, given.labels, count=count, params=params, seed=int(seeds[split])
         )
-        for name, pictures in splits.items()
-    }
+        (folder / split).mkdir()
+        np.save(folder / split / "images.npy", scenes.images)
+        shape = scenes.images.shape[1:]
+        annotations = coco(scenes.boxes, scenes.labels, given.classes, height=shape[0], width=shape[1])
+        pack_annotations(folder / split / "annotations.json", annotations)
+        labels[split], images[split] = np.concatenate(scenes.labels), count
+    write_json(folder / "classes.json", given.classes)
+    return TaskReport(
+        task="detection",
+        source="scenes composed of the classified pictures",
+        classes=given.classes,
+        labels=labels,
+        images=images,
+        packed_as=shape,
+        sizes=np.empty((0, 2), dtype=np.uint32),
+        seen=sum(images.values()),
+        findings=findings,
+    )
 
 
-def write_detection(folder: Path, splits: dict[Split, Scenes], classes: list[str]) -> None:
-    """The folder that `datasets.load_detection` reads; all of it or nothing."""
-    with write_folder_atomically(folder) as partial:
-        write_json(partial / "classes.json", classes)
-        for name, scenes in splits.items():
-            (partial / name).mkdir()
-            np.save(partial / name / "images.npy", scenes.images)
-            write_atomically(
-                partial / name / "annotations.json", json.dumps(coco(scenes, classes)).encode() + b"\n"
-            )
+def tell(task: str, source: str, chosen: Sorted, findings: Findings) -> TaskReport:
+    """What there is to tell of a task whose pictures came from files."""
+    return TaskReport(
+        task=task,
+        source=source,
+        classes=chosen.classes,
+        labels={split: chosen.all_labels(split) for split in chosen.rows},
+        images={split: len(rows) for split, rows in chosen.rows.items()},
+        packed_as=chosen.gathered.pixels.shape,
+        sizes=np.frombuffer(chosen.gathered.sizes, np.uint32).reshape(-1, 2),
+        seen=chosen.gathered.seen,
+        findings=findings,
+    )
 
 
-def coco(scenes: Scenes, classes: list[str]) -> dict[str, Any]:
-    """The scenes' boxes as COCO has them; `images` has the row in images.npy as its id."""
-    height, width = scenes.images.shape[1:3]
-    annotations: list[dict[str, Any]] = []
-    for row, (boxes, labels) in enumerate(zip(scenes.boxes, scenes.labels, strict=True)):
-        for (x1, y1, x2, y2), label in zip(boxes.tolist(), labels.tolist(), strict=True):
-            annotations.append(
-                {
-                    "id": len(annotations) + 1,  # from 1: pycocotools takes a match with 0 for none
-                    "image_id": row,
-                    "category_id": label + 1,
-                    "bbox": [x1, y1, x2 - x1, y2 - y1],
-                    "area": (x2 - x1) * (y2 - y1),
-                    "iscrowd": 0,
-                }
-            )
-    return {
-        "images": [{"id": row, "width": width, "height": height} for row in range(len(scenes.images))],
-        "categories": [{"id": label + 1, "name": name} for label, name in enumerate(classes)],
-        "annotations": annotations,
-    }
-
-
-def draw_sheet(pictures: Labelled, scenes: Scenes, classes: list[str]) -> Image.Image:
-    """The first pictures of each class, a row each; under them the first scenes with their boxes."""
-    rows = [np.flatnonzero(pictures.labels == label)[:SHEET_COLUMNS] for label in range(len(classes))]
-    columns = min(len(row) for row in rows)
-    shown = pictures.images[np.concatenate([row[:columns] for row in rows])]
-    first = zip(scenes.images[:SHEET_SCENES], scenes.boxes, scenes.labels, strict=False)
-    drawn = [
-        np.asarray(draw_boxes(image, boxes, [classes[label] for label in labels], scale=3))
-        for image, boxes, labels in first
-    ]
-    upper = image_grid(shown, columns, scale=2, rows=classes)
-    lower = image_grid(drawn, columns=SHEET_SCENES // 2)
+def draw_sheet(classification: Path, detection: Path) -> Image.Image:
+    """The first training pictures of each class, a row each; under them the first ones with their boxes."""
+    upper = _draw_classes(load_classification(classification, "train"))
+    lower = _draw_scenes(load_detection(detection, "train"))
     sheet = Image.new("RGB", (max(upper.width, lower.width), upper.height + lower.height), "white")
     sheet.paste(upper, (0, 0))
     sheet.paste(lower, (0, upper.height))
     return sheet
 
 
-def describe(
-    splits: dict[Split, Labelled], scenes: dict[Split, Scenes], classes: list[str]
-) -> dict[str, Any]:
-    """Counts of pictures and of items in scenes, by split and class."""
-    return {
-        "classification": {
-            name: {"images": len(pictures.images), "by_class": _by_class(pictures.labels, classes)}
-            for name, pictures in splits.items()
-        },
-        "detection": {
-            name: {
-                "images": len(part.images),
-                "boxes_by_class": _by_class(np.concatenate(part.labels), classes),
-            }
-            for name, part in scenes.items()
-        },
-    }
+def _draw_classes(split: ClassificationSplit) -> Image.Image:
+    rows = [np.flatnonzero(split.labels == label)[:SHEET_COLUMNS] for label in range(len(split.classes))]
+    columns = max(len(row) for row in rows)
+    blank = np.full(split.images.shape[1:], 255, dtype=np.uint8)
+    shown: list[Picture] = []
+    for row in rows:
+        shown += [*split.images[row], *[blank] * (columns - len(row))]
+    scale = max(1, SHEET_PICTURE // max(blank.shape[:2]))
+    return image_grid(shown, columns, scale=scale, rows=split.classes)
 
 
-def _by_class(labels: npt.NDArray[np.int64], classes: list[str]) -> dict[str, int]:
-    return dict(zip(classes, np.bincount(labels, minlength=len(classes)).tolist(), strict=True))
+def _draw_scenes(split: DetectionSplit) -> Image.Image:
+    scale = max(1, SHEET_SCENE // max(split.images.shape[1:3]))
+    first = zip(split.images[:SHEET_SCENES], split.boxes, split.labels, strict=False)
+    drawn = [
+        np.asarray(draw_boxes(image, boxes, [split.classes[label] for label in labels], scale=scale))
+        for image, boxes, labels in first
+    ]
+    return image_grid(drawn, columns=SHEET_SCENES // 2)
 
 
 if __name__ == "__main__":

@@ -105,7 +105,7 @@ def compose_scenes(
     largest = round(max(images.shape[1:3]) * params.scale_max)
     if largest > params.size:
         raise ParamsError(
-            f"preprocess.scenes.size: {params.size} px cannot hold items of {largest} px "
+            f"preprocess.detection.size: {params.size} px cannot hold items of {largest} px "
             f"({max(images.shape[1:3])} px pictures times scale_max {params.scale_max}): "
             "raise size or lower scale_max"
         )

@@ -1,12 +1,13 @@
 """Train Faster R-CNN: its proposals and its heads together.
 
 In: the train and val splits. Out: the averaged weights of the epoch that was best on val, val metrics,
-the history.
+the history; a checkpoint until they are there.
 """
 
-import copy
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import albumentations as A
 import numpy as np
@@ -19,11 +20,14 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from stages.checkpoints import save_model, write_json
 from stages.command import run_stage
 from stages.compute import Compute, prepare
-from stages.datasets import DetectionSplit, load_detection
-from stages.detection_metrics import AveragePrecision, average_precision
-from stages.models.detector import DetectorParams, build_detector, detect, to_targets, to_tensor
+from stages.datasets import DetectionSplit, load_detection, to_unit
+from stages.detection_metrics import AveragePrecision, average_precision, precision
+from stages.libraries import check_libraries
+from stages.models.detector import DetectorParams, build_detector, detect, to_targets
 from stages.params import ComputeParams, StageParams, load_params
-from stages.training import Progress, finite, one_cycle, shuffled_batches, write_history
+from stages.resume import Checkpoint, CheckpointParams, Course, Part, TransformGenerators, decisive
+from stages.tables import write_table
+from stages.training import Progress, batch_count, decay_groups, finite, one_cycle, shuffled_batches
 
 
 class TrainDetectorParams(StageParams):
@@ -58,6 +62,10 @@ class Learner:
     optimizer: torch.optim.Optimizer
     schedule: LRScheduler
 
+    def parts(self) -> dict[str, Part]:
+        """What a checkpoint keeps of it: all."""
+        return {entry.name: getattr(self, entry.name) for entry in fields(self)}
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Trained:
@@ -65,16 +73,18 @@ class Trained:
 
     network: nn.Module
     """The averaged weights of the best epoch."""
-    scores: AveragePrecision
-    """Its figures on val."""
+    scores: dict[str, Any]
+    """Its `AveragePrecision` on val."""
     history: list[dict[str, float]]
     """A row an epoch; `val_map50` is missing where the epoch was not validated."""
 
 
-def main(*, data: Path, params: Path, model: Path, metrics: Path, history: Path) -> None:
+def main(*, data: Path, params: Path, model: Path, metrics: Path, history: Path, checkpoint: Path) -> None:
     """Train on `data`/train, choose the epoch on `data`/val, write the model and how it came about."""
+    libraries = check_libraries(params)
     settings = load_params(params, "train-detector", TrainDetectorParams)
     compute_params = load_params(params, "compute", ComputeParams)
+    seconds = load_params(params, "checkpoints", CheckpointParams).seconds
     compute = prepare(compute_params)
     train, val = load_detection(data, "train"), load_detection(data, "val")
     config = {
@@ -83,10 +93,13 @@ def main(*, data: Path, params: Path, model: Path, metrics: Path, history: Path)
         "network": settings.network.model_dump(),
     }
     network = compute.network(build_detector(config))
-    trained = fit(network, train, val, settings, compute, seed=compute_params.seed)
+    key = decisive(data=data, params=[settings, compute_params], libraries=libraries, compute=compute)
+    kept = Checkpoint(checkpoint, key=key, seconds=seconds)
+    trained = fit(network, train, val, settings, compute, seed=compute_params.seed, checkpoint=kept)
     save_model(model, trained.network, kind="detector", config=config)
-    write_json(metrics, {"val": asdict(trained.scores)})
-    write_history(history, trained.history)
+    write_json(metrics, {"val": trained.scores})
+    write_table(history, trained.history)
+    kept.remove()
 
 
 def fit(
@@ -97,6 +110,7 @@ def fit(
     compute: Compute,
     *,
     seed: int,
+    checkpoint: Checkpoint,
 ) -> Trained:
     """Train the network on `train`; of the epochs validated, the one with the highest mAP at IoU .50.
 
@@ -105,53 +119,62 @@ def fit(
         DataError: no picture of `val` has a box.
 
     """
-    learner = _learner(network, params, steps=params.epochs * max(1, len(train.images) // params.batch_size))
+    steps = params.epochs * batch_count(len(train.images), params.batch_size)
+    learner = build_learner(network, params, steps=steps)
     augment = _augmentation(params, seed)
-    progress = Progress(params.epochs)
-    best: Trained | None = None
-    history: list[dict[str, float]] = []
-    for epoch in range(1, params.epochs + 1):
-        row = train_one_epoch(learner, train, augment, params, compute, progress, seed=seed, epoch=epoch)
-        if epoch % params.validate_every == 0 or epoch == params.epochs:
-            scores = evaluate(learner.averaged.module, val, compute, params.batch_size)
-            row["val_map50"] = scores.map50
-            if best is None or scores.map50 > best.scores.map50:
-                kept = copy.deepcopy(learner.averaged.module)
-                best = Trained(network=kept, scores=scores, history=history)
-        history.append({"epoch": epoch, **row})
-        progress.epoch_done(epoch, **row)
-    assert best is not None  # the last epoch is validated
-    return best
+    course = Course()
+    with checkpoint.keeping(course, augmentation=TransformGenerators(augment), **learner.parts()):
+        progress = Progress(params.epochs, done=course.epoch - 1)
+        while (epoch := course.epoch) <= params.epochs:
+            batches = _shown_batches(train, params, progress, course, seed=seed)
+            row = train_one_epoch(learner, train, checkpoint.steps(batches), augment, params, compute, course)
+            if epoch % params.validate_every == 0 or epoch == params.epochs:
+                with checkpoint.interruptible():
+                    scores = evaluate(learner.averaged.module, val, compute, params.batch_size)
+                row["val_map50"] = scores.map50
+                if not course.best or scores.map50 > course.best["scores"]["map50"]:
+                    weights = {name: w.clone() for name, w in learner.averaged.module.state_dict().items()}
+                    course.best = {"scores": asdict(scores), "weights": weights}
+            course.end_epoch({"epoch": epoch, **row})
+            progress.epoch_done(epoch, **row)
+    best = learner.averaged.module
+    best.load_state_dict(course.best["weights"])  # the last epoch is validated: there is one
+    return Trained(network=best, scores=course.best["scores"], history=course.history)
+
+
+def _shown_batches(
+    split: DetectionSplit, params: TrainDetectorParams, progress: Progress, course: Course, *, seed: int
+) -> Iterable[Tensor]:
+    """What is left of the epoch: rows [B] a batch."""
+    count, epoch, done = len(split.images), course.epoch, course.step
+    batches = shuffled_batches(count, params.batch_size, seed=seed, epoch=epoch, done=done)
+    return progress.batches(batches, total=batch_count(count, params.batch_size), epoch=epoch, done=done)
 
 
 def train_one_epoch(
     learner: Learner,
     split: DetectionSplit,
+    batches: Iterable[Tensor],
     augment: A.Compose,
     params: TrainDetectorParams,
     compute: Compute,
-    progress: Progress,
-    *,
-    seed: int,
-    epoch: int,
+    course: Course,
 ) -> dict[str, float]:
-    """One pass over the split; the means of the losses, and the learning rate of the last step."""
+    """One step a batch, noted in `course`; the means of the losses, and the last step's learning rate."""
     learner.network.train()
-    sums: dict[str, float] = {}
-    rate = 0.0
-    batches = shuffled_batches(len(split.images), params.batch_size, seed=seed, epoch=epoch)
-    total = max(1, len(split.images) // params.batch_size)
-    for step, rows in enumerate(progress.batches(batches, total=total, epoch=epoch), start=1):
+    for step, rows in enumerate(batches, start=course.step + 1):
         images, targets = _batch(split, rows.tolist(), augment, compute)
         with compute.autocast():
             losses: dict[str, Tensor] = learner.network(images, targets)
         loss = torch.stack(list(losses.values())).sum()
-        finite(loss, epoch=epoch, step=step)
+        finite(loss, epoch=course.epoch, step=step)
         rate = float(learner.schedule.get_last_lr()[0])
         _descend(learner, loss, params.gradient_max)
-        for name, loss in losses.items():
-            sums[name] = sums.get(name, 0.0) + loss.item()
-    return {name: value / total for name, value in sums.items()} | {"learning_rate": rate}
+        said = {str(name): value.item() for name, value in losses.items()}
+        course.figures.append(said | {"learning_rate": rate})
+    last = course.figures[-1]
+    means = {name: sum(step[name] for step in course.figures) / len(course.figures) for name in last}
+    return means | {"learning_rate": last["learning_rate"]}
 
 
 def evaluate(
@@ -159,7 +182,7 @@ def evaluate(
 ) -> AveragePrecision:
     """COCO's average precision of the network on the split."""
     detections = detect(network, split.images, compute, batch_size)
-    return average_precision(detections, split.boxes, split.labels, split.classes)
+    return average_precision(precision(detections, split.boxes, split.labels, split.classes))
 
 
 def _descend(learner: Learner, loss: Tensor, gradient_max: float) -> None:
@@ -171,14 +194,9 @@ def _descend(learner: Learner, loss: Tensor, gradient_max: float) -> None:
     learner.averaged.update_parameters(learner.network)
 
 
-def _learner(network: nn.Module, params: TrainDetectorParams, *, steps: int) -> Learner:
-    # Weight decay is for matrices: on biases and normalisation it only shifts the outputs.
-    decayed = [weight for weight in network.parameters() if weight.ndim > 1]
-    others = [weight for weight in network.parameters() if weight.ndim <= 1]
-    groups = [
-        {"params": decayed, "weight_decay": params.weight_decay},
-        {"params": others, "weight_decay": 0.0},
-    ]
+def build_learner(network: nn.Module, params: TrainDetectorParams, *, steps: int) -> Learner:
+    """What trains `network` for so many steps."""
+    groups = decay_groups(network, params.weight_decay)
     optimizer = torch.optim.AdamW(groups, lr=params.learning_rate, fused=True)
     averaging = get_ema_multi_avg_fn(params.average_decay)  # type: ignore[no-untyped-call]
     return Learner(
@@ -211,7 +229,7 @@ def _batch(
         images.append(drawn["image"])
         boxes.append(np.asarray(drawn["bboxes"], dtype=np.float32).reshape(-1, 4))
         labels.append(np.asarray(drawn["labels"], dtype=np.int64))
-    return list(to_tensor(np.stack(images), compute)), to_targets(boxes, labels, compute)
+    return list(compute.images(to_unit(np.stack(images)))), to_targets(boxes, labels, compute)
 
 
 if __name__ == "__main__":

@@ -1,19 +1,19 @@
 """Train a generator of pictures of a class asked for, against a discriminator.
 
-In: the train split. Out: the averaged generator, its metrics and history, a sheet of every class.
+In: the train split. Out: the averaged generator, its metrics and history, a sheet of every class; a
+checkpoint until they are there.
 Hinge loss (Lim & Ye 2017), spectral normalisation, class projection and an auxiliary classifier
 (Odena et al. 2017); one step each per batch, on the same fakes. What is kept is a moving average of the
 generator's weights (Yazici et al. 2019): sharper and steadier than the last ones.
 
-Fashion-MNIST, five epochs in float32, one thread of a Zen 3 core, 347 s, one seed: of 10,000 pictures a
-classifier of its own training (.923 on the test split) takes .949 for the class asked for; on its features,
-against the test split: Frechet distance .235, precision .967, recall .795, coverage .836.
+How good its pictures are is for `evaluate` to say (data/metrics/evaluate.json): the figures of training only
+tell whether the two keep up with each other.
 """
 
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
@@ -32,10 +32,13 @@ from stages.command import run_stage
 from stages.compute import Compute, prepare
 from stages.datasets import ClassificationSplit, load_classification
 from stages.errors import DataError
+from stages.libraries import check_libraries
 from stages.models.gan import Generator, build_discriminator, build_generator, draw_latents, generate, render
 from stages.params import ComputeParams, StageParams, load_params
+from stages.resume import Checkpoint, CheckpointParams, Course, Part, decisive
 from stages.sheets import image_grid, save_png
-from stages.training import Progress, batch_count, finite, shuffled_batches, write_history
+from stages.tables import write_table
+from stages.training import Progress, batch_count, finite, shuffled_batches
 
 Figures = dict[str, Tensor]
 """Named scalars of one step, averaged over an epoch into a row of the history."""
@@ -81,6 +84,10 @@ class Adversaries:
     averaged: AveragedModel
     generator_optimizer: torch.optim.Optimizer
     discriminator_optimizer: torch.optim.Optimizer
+
+    def parts(self) -> dict[str, Part]:
+        """What a checkpoint keeps of them: all."""
+        return {entry.name: getattr(self, entry.name) for entry in fields(self)}
 
 
 def train_discriminator_step(
@@ -138,20 +145,23 @@ def train_one_epoch(
     *,
     params: TrainGanParams,
     compute: Compute,
-    epoch: int,
+    course: Course,
 ) -> dict[str, float]:
     """One pass over images uint8 [N, C, H, W] and labels [N] by `batches` of indices; the figures' means.
+
+    Each step is noted in `course`.
 
     Raises:
         TrainingError: a loss is not finite.
 
     """
-    history: list[dict[str, float]] = []
-    for step, rows in enumerate(batches, start=1):
+    for step, rows in enumerate(batches, start=course.step + 1):
         real = compute.images(images[rows].float().div_(127.5).sub_(1))  # 0..255 -> -1..1
         figures = _step(networks, real, labels[rows].to(compute.device), params, compute)
-        history.append({name: finite(value, epoch=epoch, step=step) for name, value in figures.items()})
-    return {str(name): float(mean) for name, mean in pd.DataFrame(history).mean().items()}
+        course.figures.append(
+            {name: finite(value, epoch=course.epoch, step=step) for name, value in figures.items()}
+        )
+    return {str(name): float(mean) for name, mean in pd.DataFrame(course.figures).mean().items()}
 
 
 def _step(
@@ -180,7 +190,12 @@ def _step(
 
 
 def train(
-    split: ClassificationSplit, params: TrainGanParams, compute: Compute, *, seed: int
+    split: ClassificationSplit,
+    params: TrainGanParams,
+    compute: Compute,
+    *,
+    seed: int,
+    checkpoint: Checkpoint,
 ) -> tuple[Generator, list[dict[str, float]]]:
     """The averaged generator and a row of figures per epoch.
 
@@ -194,25 +209,28 @@ def train(
         raise DataError(
             f"pictures of {height}x{width}: the generator makes square ones; preprocess to a square"
         )
-    networks = _adversaries(split, params, compute)
+    networks, course = build_adversaries(split, params, compute), Course()
     averaged: Generator = networks.averaged.module  # type: ignore[assignment]  # Module to the stubs
     images = torch.tensor(split.images).permute(0, 3, 1, 2)  # [N, H, W, C] -> [N, C, H, W], channels last
     labels = torch.from_numpy(split.labels)
-    progress, history = Progress(params.epochs), []
     steps = batch_count(len(images), params.batch_size)
     a_pass = min(len(images), steps * params.batch_size)  # pictures; what fills no batch waits its turn
-    for epoch in range(1, params.epochs + 1):
-        order = shuffled_batches(len(images), params.batch_size, seed=seed, epoch=epoch)
-        batches = progress.batches(order, total=steps, epoch=epoch)
-        figures = train_one_epoch(
-            networks, images, labels, batches, params=params, compute=compute, epoch=epoch
-        )
-        figures["spread"] = relative_spread(averaged, split, compute, seed=seed)
-        progress.epoch_done(epoch, **figures)
-        for warning in _warnings(figures):
-            tqdm.write(f"epoch {epoch}: {warning}", file=sys.stderr)
-        history.append({"epoch": epoch, "pictures_seen": epoch * a_pass, **figures})
-    return averaged, history
+    with checkpoint.keeping(course, **networks.parts()):
+        progress = Progress(params.epochs, done=course.epoch - 1)
+        while (epoch := course.epoch) <= params.epochs:
+            done = course.step
+            order = shuffled_batches(len(images), params.batch_size, seed=seed, epoch=epoch, done=done)
+            batches = checkpoint.steps(progress.batches(order, total=steps, epoch=epoch, done=done))
+            figures = train_one_epoch(
+                networks, images, labels, batches, params=params, compute=compute, course=course
+            )
+            with checkpoint.interruptible():
+                figures["spread"] = relative_spread(averaged, split, compute, seed=seed)
+            progress.epoch_done(epoch, **figures)
+            for warning in _warnings(figures):
+                tqdm.write(f"epoch {epoch}: {warning}", file=sys.stderr)
+            course.end_epoch({"epoch": epoch, "pictures_seen": epoch * a_pass, **figures})
+    return averaged, course.history
 
 
 def relative_spread(network: Generator, split: ClassificationSplit, compute: Compute, *, seed: int) -> float:
@@ -238,17 +256,24 @@ def draw_sheet(network: Generator, classes: list[str], compute: Compute, *, colu
     return image_grid(render(network, latents, labels, compute), columns, scale=2, rows=classes)
 
 
-def main(*, data: Path, params: Path, model: Path, metrics: Path, history: Path, sheet: Path) -> None:
+def main(
+    *, data: Path, params: Path, model: Path, metrics: Path, history: Path, sheet: Path, checkpoint: Path
+) -> None:
     """Train a generator of pictures of a class asked for."""
+    libraries = check_libraries(params)
     settings = load_params(params, "train-gan", TrainGanParams)
     compute_params = load_params(params, "compute", ComputeParams)
+    seconds = load_params(params, "checkpoints", CheckpointParams).seconds
     compute, seed = prepare(compute_params), compute_params.seed
     split = load_classification(data, "train")
-    generator, rows = train(split, settings, compute, seed=seed)
+    key = decisive(data=data, params=[settings, compute_params], libraries=libraries, compute=compute)
+    kept = Checkpoint(checkpoint, key=key, seconds=seconds)
+    generator, rows = train(split, settings, compute, seed=seed, checkpoint=kept)
     save_model(model, generator, kind="generator", config=generator.config)
     write_json(metrics, {name: value for name, value in rows[-1].items() if name != "epoch"})
-    write_history(history, rows)
+    write_table(history, rows)
     save_png(sheet, draw_sheet(generator, split.classes, compute, columns=settings.sheet_columns, seed=seed))
+    kept.remove()
 
 
 def _warnings(figures: dict[str, float]) -> Iterator[str]:
@@ -258,7 +283,8 @@ def _warnings(figures: dict[str, float]) -> Iterator[str]:
         yield "pictures of a class hardly differ (collapse): lower train-gan.class_weight or train longer"
 
 
-def _adversaries(split: ClassificationSplit, params: TrainGanParams, compute: Compute) -> Adversaries:
+def build_adversaries(split: ClassificationSplit, params: TrainGanParams, compute: Compute) -> Adversaries:
+    """Fresh networks for the split's pictures and classes, on the device."""
     pictures = {
         "size": split.images.shape[1],
         "channels": split.images.shape[3],

@@ -1,19 +1,16 @@
-"""What all training stages share: order of batches, one-cycle schedule, checked losses, history, progress."""
+"""What all training stages share: batches, weight decay, one-cycle schedule, checked losses, progress."""
 
 import math
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
-from typing import TypeVar
+from collections.abc import Iterable, Iterator
+from typing import Any, TypeVar
 
-import pandas as pd
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim.lr_scheduler import OneCycleLR
 from tqdm import tqdm
 
-from stages.checkpoints import write_atomically
 from stages.errors import TrainingError
 
 Batch = TypeVar("Batch")
@@ -30,14 +27,28 @@ def batch_count(count: int, batch_size: int) -> int:
     return max(1, count // batch_size)
 
 
-def shuffled_batches(count: int, batch_size: int, *, seed: int, epoch: int) -> Iterator[Tensor]:
+def shuffled_batches(
+    count: int, batch_size: int, *, seed: int, epoch: int, done: int = 0
+) -> Iterator[Tensor]:
     """Indices 0..count-1, shuffled, in batches of exactly `batch_size`, or in one where there are fewer.
+
+    The first `done` batches are left out; the others do not depend on that.
 
     What does not fill a batch is left to another epoch: a batch of one would upset batch normalisation.
     """
     order = torch.randperm(count, generator=epoch_generator(seed, epoch))
-    for batch in range(batch_count(count, batch_size)):
+    for batch in range(done, batch_count(count, batch_size)):
         yield order[batch * batch_size : (batch + 1) * batch_size]
+
+
+def decay_groups(network: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    """Parameter groups: weight decay on matrices and kernels, none on biases and normalisations.
+
+    There it would only shift the outputs.
+    """
+    decayed = [weight for weight in network.parameters() if weight.ndim > 1]
+    free = [weight for weight in network.parameters() if weight.ndim <= 1]
+    return [{"params": decayed, "weight_decay": weight_decay}, {"params": free, "weight_decay": 0.0}]
 
 
 def one_cycle(
@@ -76,25 +87,22 @@ def finite(loss: Tensor, *, epoch: int, step: int) -> float:
     return value
 
 
-def write_history(path: Path, rows: Sequence[dict[str, float]]) -> None:
-    """The rows, one an epoch, as CSV: what `dvc plots` reads."""
-    write_atomically(path, pd.DataFrame(rows).to_csv(index=False, float_format="%.6g").encode())
-
-
 class Progress:
     """Progress on stderr: a line an epoch, and on a terminal a bar within the epoch."""
 
-    def __init__(self, epochs: int) -> None:
+    def __init__(self, epochs: int, *, done: int = 0) -> None:
+        """`done` epochs of `epochs` are behind us."""
         self._epochs = epochs
+        self._done = done
         self._started = time.monotonic()
 
-    def batches(self, batches: Iterable[Batch], *, total: int, epoch: int) -> Iterable[Batch]:
-        """The batches, counted on a terminal."""
+    def batches(self, batches: Iterable[Batch], *, total: int, epoch: int, done: int = 0) -> Iterable[Batch]:
+        """The batches, counted on a terminal from `done` on."""
         # disable=None: only on a terminal
-        return tqdm(batches, f"epoch {epoch}/{self._epochs}", total, leave=False, disable=None)
+        return tqdm(batches, f"epoch {epoch}/{self._epochs}", total, leave=False, disable=None, initial=done)
 
     def epoch_done(self, epoch: int, **figures: float) -> None:
         """Say the epoch's figures and the time left, judged by the mean epoch so far."""
-        left = (time.monotonic() - self._started) / epoch * (self._epochs - epoch)
+        left = (time.monotonic() - self._started) / (epoch - self._done) * (self._epochs - epoch)
         said = " ".join(f"{name.replace('_', ' ')} {value:.4f}" for name, value in figures.items())
         tqdm.write(f"epoch {epoch}/{self._epochs} {said} left {left:.0f} s", file=sys.stderr)

@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 import yaml
 
+from stages.libraries import installed
+
 ROOT = Path(__file__).parent.parent
 
 
@@ -89,9 +91,10 @@ def _images(labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def _shorten(path: Path) -> None:
-    """The same keys with values that train for seconds."""
+    """The same keys with values that train for seconds, and with the libraries that are here."""
     params: dict[str, Any] = yaml.safe_load(path.read_text())
-    params["preprocess"]["scenes"]["count"] = {"train": 64, "val": 16, "test": 16}
+    params["preprocess"]["detection"]["count"] = {"train": 64, "val": 16, "test": 16}
+    params["libraries"] = {name: installed(name) for name in params["libraries"]}
     for stage in ("train-classifier", "train-detector", "train-gan"):
         params[stage]["epochs"] = 1
     params["evaluate"]["samples_per_class"] = 10

@@ -2,13 +2,26 @@
 
 import ast
 import re
+import sys
+from importlib.metadata import PackageNotFoundError, packages_distributions, requires
 from pathlib import Path
 
 import pytest
 import yaml
+from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parent.parent
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+LIBRARIES = yaml.safe_load((ROOT / "params.yaml").read_text())["libraries"]
+WITHOUT_RESULTS = {
+    "joblib": "hands pictures to processes and takes the results in order",
+    "pydantic": "refuses parameters",
+    "pyyaml": "reads parameters, which are dependencies themselves",
+    "threadpoolctl": "sets numbers of threads, which are checked",
+    "tqdm": "shows progress",
+    "typer": "reads the command line, which DVC records",
+}
+"""Libraries that a stage imports and no result depends on."""
 
 
 def file_of(module):
@@ -17,8 +30,8 @@ def file_of(module):
     return path if (ROOT / path).is_file() else None
 
 
-def imported_by(path):
-    """The files of `stages` that the file imports itself, wherever in it."""
+def names_imported_by(path):
+    """The modules that the file imports itself, wherever in it, and what it takes out of them."""
     names = set()
     for node in ast.walk(ast.parse((ROOT / path).read_text())):
         if isinstance(node, ast.Import):
@@ -26,7 +39,14 @@ def imported_by(path):
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: relative import"
             names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
-    return {file for name in names if name.startswith("stages.") and (file := file_of(name))}
+    return names
+
+
+def imported_by(path):
+    """The files of `stages` that the file imports itself."""
+    return {
+        file for name in names_imported_by(path) if name.startswith("stages.") and (file := file_of(name))
+    }
 
 
 def closure(path):
@@ -38,13 +58,66 @@ def closure(path):
     return {file.as_posix() for file in found}
 
 
+def stage_file(name):
+    (module,) = re.findall(r"python -m (stages\.\w+)", STAGES[name]["cmd"])
+    return file_of(module)
+
+
+def libraries_imported_by(path):
+    """Names, as they are installed under, of the libraries that the file and all it imports import."""
+    distributions = packages_distributions()
+    modules = {name.partition(".")[0] for file in closure(path) for name in names_imported_by(Path(file))}
+    return {
+        distributions[module][0].lower() for module in modules - {"stages"} - set(sys.stdlib_module_names)
+    }
+
+
+def with_requirements(libraries):
+    """The libraries and those that they stand on, as far as they are installed."""
+    found, to_visit = set(), set(libraries)
+    while to_visit:
+        found |= to_visit
+        to_visit = {name for library in to_visit for name in required_by(library)} - found
+    return found
+
+
+def required_by(library):
+    try:
+        wanted = [Requirement(line) for line in requires(library) or []]
+    except PackageNotFoundError:
+        return set()
+    return {
+        want.name.lower() for want in wanted if want.marker is None or want.marker.evaluate({"extra": ""})
+    }
+
+
 @pytest.mark.parametrize("name", STAGES)
 def test_deps_are_exactly_the_modules_that_the_stage_imports(name):
-    (module,) = re.findall(r"python -m (stages\.\w+)", STAGES[name]["cmd"])
     declared = {dep for dep in STAGES[name]["deps"] if dep.startswith("stages/")}
-    imported = closure(file_of(module))
+    imported = closure(stage_file(name))
     assert not imported - declared, f"add to deps of {name}: {sorted(imported - declared)}"
     assert not declared - imported, f"remove from deps of {name}: {sorted(declared - imported)}"
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_params_are_exactly_the_versions_of_the_libraries_that_the_stage_uses(name):
+    declared = {param for param in STAGES[name]["params"] if param.startswith("libraries.")}
+    imported = libraries_imported_by(stage_file(name))
+    assert not imported - set(LIBRARIES) - set(WITHOUT_RESULTS), "add to libraries in params.yaml"
+    used = {f"libraries.{library}" for library in with_requirements(imported) & set(LIBRARIES)}
+    assert not used - declared, f"add to params of {name}: {sorted(used - declared)}"
+    assert not declared - used, f"remove from params of {name}: {sorted(declared - used)}"
+
+
+def test_library_versions_are_those_of_the_lock():
+    locked = dict(re.findall(r"^([\w.-]+)==([^ ;]+)", (ROOT / "requirements.lock").read_text(), re.MULTILINE))
+    mend = "python -m stages.libraries --params params.yaml writes what is installed"
+    assert {name: locked[name] for name in LIBRARIES} == LIBRARIES, mend
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_how_often_checkpoints_are_written_makes_nothing_run_again(name):
+    assert not [param for param in STAGES[name]["params"] if param.startswith("checkpoints")]
 
 
 @pytest.mark.parametrize("name", STAGES)

@@ -25,6 +25,30 @@ from stages.datasets import to_unit
 SHIFT = 1  # pixels of the shifted views: as much as the training's own shifts do not distort
 
 
+class GridMeans(nn.Module):
+    """Maps [N, D, h, w] to means over a grid of fields, [N, D, size, size], as matrix products.
+
+    The values are nn.AdaptiveAvgPool2d's, whose backward pass on CUDA has no form with a fixed order.
+    """
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.size = size
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """Fields next to each other share a row where the height is no multiple of the size."""
+        down, across = (self._weights(cells, maps) for cells in maps.shape[-2:])
+        return down @ maps @ across.T
+
+    def _weights(self, cells: int, like: Tensor) -> Tensor:
+        """How much each of the map's `cells` counts in each field: [size, cells]."""
+        fields = torch.arange(self.size, device=like.device)[:, None]
+        cell = torch.arange(cells, device=like.device)
+        first, end = fields * cells // self.size, -(-(fields + 1) * cells // self.size)
+        within = ((first <= cell) & (cell < end)).to(like.dtype)
+        return within / within.sum(dim=1, keepdim=True)
+
+
 class Classifier(nn.Module):
     """Stages of convolutions, a grid of means over what is left of the picture, two linear layers.
 
@@ -46,7 +70,7 @@ class Classifier(nn.Module):
             self.stages.append(_stage(inputs, widths))
             inputs = widths[-1]
         self.features_of = nn.Sequential(
-            nn.AdaptiveAvgPool2d(config["grid"]),
+            GridMeans(config["grid"]),
             nn.Flatten(),  # [N, D, g, g] -> [N, D * g * g]
             nn.Linear(inputs * config["grid"] ** 2, config["features"], bias=False),
             nn.BatchNorm1d(config["features"]),

@@ -23,6 +23,7 @@ from torchvision.models.detection.rpn import RegionProposalNetwork, RPNHead
 
 from stages.checkpoints import load_model
 from stages.compute import Compute
+from stages.datasets import to_unit
 from stages.params import StageParams
 
 Targets = list[dict[str, Tensor]]
@@ -143,7 +144,7 @@ class SeparableRoIAlign(nn.Module):
 
     Bilinear weights are a product of one along y and one along x, and so is their mean over the sampled
     points of a cell. The values are torchvision's `roi_align(aligned=False)`, whose backward pass scatters
-    value by value: it took 42 % of a training step on a CPU, and is not repeatable on a GPU.
+    value by value: slow on a CPU, and not repeatable on a GPU.
     """
 
     def __init__(self, size: int, *, stride: int = 4, samples: int = 2) -> None:
@@ -273,12 +274,6 @@ def load_detector(path: Path) -> GeneralizedRCNN:
     return load_model(path, kind="detector", build=build_detector)
 
 
-def to_tensor(images: npt.NDArray[np.uint8], compute: Compute) -> Tensor:
-    """Pictures [N, H, W, C] as the network takes them: [N, C, H, W], 0 to 1, on the device."""
-    batch = torch.tensor(images).permute(0, 3, 1, 2)
-    return compute.images(batch).float().div(255)
-
-
 def to_targets(
     boxes: list[npt.NDArray[np.float32]], labels: list[npt.NDArray[np.int64]], compute: Compute
 ) -> Targets:
@@ -304,7 +299,7 @@ def detect(
     network.eval()
     found: list[Detection] = []
     for start in range(0, len(images), batch_size):
-        batch = to_tensor(images[start : start + batch_size], compute)
+        batch = compute.images(to_unit(images[start : start + batch_size]))
         with compute.autocast():
             results = network(list(batch))
         found += [_to_arrays(result) for result in results]

@@ -20,7 +20,8 @@ def page(campaign: Campaign, lives: Sequence[Life], seconds: float) -> str:
         [
             "# The fault campaign",
             "",
-            f"`python -m tests.faults --seed {campaign.seed}` with `{campaign.tool}` on {describe()}:",
+            f"`python -m tests.faults --rounds {campaign.rounds} --seed {campaign.seed}`"
+            f" with `{campaign.tool}` on {describe()}:",
             f"{len(shots)} signals in {rounds} runs of {len(lives)} repositories' lives, {seconds / 60:.1f}"
             f" minutes, {campaign.at_once} lives at once.",
             "",

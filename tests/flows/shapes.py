@@ -310,6 +310,52 @@ stages:
     cmd: cat {outside}/far.txt > near.txt
     deps: ["{outside}/far.txt"]
     outs: [near.txt]
+  folder:
+    cmd: cat {outside}/folder/* near.txt > folder.txt
+    deps: ["{outside}/folder", near.txt]
+    outs: [folder.txt]
+"""
+
+TOP_LEVEL = """\
+artifacts:
+  model: {path: join.txt, type: model, desc: the join, labels: [a]}
+metrics: [m.json]
+params: [other.yaml]
+plots:
+  - curves: {x: x, y: {p.csv: y}, template: linear}
+"""
+
+LIVE = """\
+stages:
+  train:
+    cmd: >-
+      mkdir -p live/plots; cp in.txt live/plots/loss.tsv;
+      echo "{\\"loss\\": $(cat in.txt)}" > live/metrics.json
+    deps: [in.txt]
+    metrics: [{live/metrics.json: {cache: false}}]
+    plots: [{live/plots: {cache: false, x: step}}]
+metrics: [live/metrics.json]
+plots: [{live/plots/loss.tsv: {y: loss}}]
+"""
+
+IN_FOLDERS = """\
+vars: [{where: w}]
+stages:
+  fit:
+    matrix:
+      kind: [a/b, c]
+      seed: ${seeds}
+    wdir: ${where}
+    cmd: mkdir -p $(dirname ${item.kind}); cat ../in.txt own.yaml > ${item.kind}-${item.seed}.txt
+    deps: [../in.txt]
+    params: [{own.yaml: [p]}]
+    outs: ["${item.kind}-${item.seed}.txt"]
+"""
+
+EMPTY = """\
+stages:
+  make: {cmd: mkdir -p made, deps: [in.txt], outs: [made]}
+  list: {cmd: ls made > list.txt, deps: [made], outs: [list.txt]}
 """
 
 IN = {"in.txt": "1\n"}
@@ -384,10 +430,70 @@ SHAPES = (
     Shape(
         "outside",
         {"dvc.yaml": OUTSIDE},
-        ({"{outside}/far.txt": "further\n"},),
-        outside={"far.txt": "far\n"},
+        (
+            {"{outside}/far.txt": "further\n"},
+            {"{outside}/folder/b.txt": "b\n"},
+            {"{outside}/far.txt": "far\n", "{outside}/folder/b.txt": "c\n"},
+        ),
+        outside={"far.txt": "far\n", "folder/a.txt": "a\n"},
+    ),
+    Shape(
+        "matrix-in-folders",
+        {"dvc.yaml": IN_FOLDERS, "params.yaml": "seeds: [1, 2]\n", "w/own.yaml": "p: 1\nq: 1\n", **IN},
+        (
+            {"params.yaml": "seeds: [2, 3, 1]\n"},
+            {"w/own.yaml": "p: 2\nq: 1\n"},
+            {"in.txt": "2\n", "w/own.yaml": "p: 1\nq: 2\n"},
+            {"dvc.yaml": IN_FOLDERS.replace("kind: [a/b", "kind: [d, a/b")},
+        ),
+    ),
+    Shape(
+        "top-level", {"dvc.yaml": DIAMOND + TOP_LEVEL, "m.json": "{}", "p.csv": "x,y\n1,2\n", **IN}, CHANGES
+    ),
+    Shape("live", {"dvc.yaml": LIVE, **IN}, CHANGES),
+    Shape("empty", {"dvc.yaml": "# no stages yet\n"}, ({"dvc.yaml": CHAIN, **IN}, {"dvc.yaml": ""})),
+    Shape("empty-folder", {"dvc.yaml": EMPTY, **IN}, ({"made/by-hand": "1\n"}, {"made": None}, *CHANGES)),
+    Shape(
+        "no-lock",
+        {"dvc.yaml": DIAMOND, **IN},
+        ({"dvc.lock": None}, {"dvc.lock": None, "in.txt": "2\n"}, {"dvc.lock": None, "top.txt": None}),
+    ),
+    Shape(
+        "no-cache", {"dvc.yaml": DIAMOND, **IN}, ({".dvc/cache": None}, {".dvc/cache/files": None}, *CHANGES)
+    ),
+    Shape(
+        "ignored",
+        {"dvc.yaml": DIRECTORIES, ".dvcignore": "*.tmp\nraw/skip\n", ".gitignore": "*.log\nraw", **IN},
+        ({"raw/x.tmp": "1\n", "work/y.tmp": "1\n"}, {"raw/x.txt": "1\n"}, {"in.txt": "2\n"}),
+    ),
+    Shape(
+        "renamed",
+        {"dvc.yaml": CHAIN, **IN},
+        (
+            {"dvc.yaml": CHAIN.replace("outs: [b.txt]", "outs: [{b.txt: {cache: false}}]")},
+            {"dvc.yaml": CHAIN.replace("  b:", "  bb:")},
+            {"dvc.yaml": CHAIN.replace("deps: [a.txt]", "deps: [a.txt, in.txt]")},
+            {"dvc.yaml": CHAIN.replace("outs: [b.txt]", "outs: [b.txt]\n    desc: of a\n    meta: {n: 1}")},
+        ),
     ),
     Shape("symlinks", {"dvc.yaml": KINDS, ".dvc/config": "[cache]\n    type = symlink\n", **IN}, CHANGES),
+    # What left.txt points at is gone, and comes back before `join` reads it.
+    Shape(
+        "broken-links",
+        {"dvc.yaml": DIAMOND, ".dvc/config": "[cache]\n    type = symlink\n", **IN},
+        ({".dvc/cache/files/md5/45/6e424e062bcfe7dac057a1383e1f05": None, "in.txt": "2\n"}, *CHANGES[1:]),
+    ),
+    Shape("hardlinks", {"dvc.yaml": DIAMOND, ".dvc/config": "[cache]\n    type = hardlink\n", **IN}, CHANGES),
+    Shape(
+        "shared-cache",
+        {
+            "dvc.yaml": DIRECTORIES,
+            ".dvc/config": "[cache]\n  dir = ../../elsewhere\n  shared = group\n  type = 'reflink,copy'\n",
+            **IN,
+        },
+        CHANGES,
+        root="sub",
+    ),
     Shape("autostage", {"dvc.yaml": DIAMOND, ".dvc/config": "[core]\n    autostage = true\n", **IN}, CHANGES),
     Shape("below-git", {"dvc.yaml": DIRECTORIES, **IN}, CHANGES, root="deep/er"),
     Shape("windows-line-ends", {"dvc.yaml": CHAIN.replace("\n", "\r\n"), **IN}, CHANGES),

@@ -184,6 +184,7 @@ TWO = "stages:\n  a: {cmd: echo, deps: [%s], outs: [%s]}\n  b: {cmd: echo, deps:
         pytest.param(TWO % ("in.txt", "d", "d/o.txt"), [], "overlap", id="out in an out"),
         pytest.param(ONE, ["b"], "'b'", id="target"),
         pytest.param(ONE, ["sub/dvc.yaml:a"], "sub/dvc.yaml' does not exist", id="target's file"),
+        pytest.param("vars: [{day: 2020-01-01}]\n" + ONE, [], "Unsupported value of type 'date'", id="date"),
         pytest.param(ONE.replace("}", ", meta: {timeout: soon}}"), [], "a.meta.timeout", id="meta"),
     ],
 )
@@ -192,6 +193,12 @@ def test_an_odd_repository_is_one_line(
 ) -> None:
     root = make(tmp_path / "r", Shape("odd", {} if dvc_yaml is None else {"dvc.yaml": dvc_yaml}), tmp_path)
     is_one_line(["run", "--repo", str(root), *words], said)
+
+
+def test_merge_conflicts_in_the_lock_are_one_line(tmp_path: Path, is_one_line: OneLine) -> None:
+    sides = "<<<<<<< HEAD\nschema: '2.0'\n=======\nschema: '2.0'\n>>>>>>> other\n"
+    root = make(tmp_path / "r", Shape("merge", {"dvc.yaml": ONE, "dvc.lock": sides}), tmp_path)
+    is_one_line(["plan", "--repo", str(root)], "dvc.lock: there are merge conflicts in it; mend it")
 
 
 @pytest.mark.parametrize("folder", ["none", "missing", "dvc.lock"])

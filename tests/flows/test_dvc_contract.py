@@ -26,7 +26,7 @@ from dvc.repo.experiments.queue.base import BaseStashQueue
 from dvc.repo.experiments.refs import ExpRefInfo
 from dvc.repo.experiments.utils import check_ref_format
 from dvc.repo.scm_context import SCMContext
-from dvc.stage import PipelineStage, Stage, run
+from dvc.stage import PipelineStage, Stage, decorators, run
 from dvc.stage.cache import StageCache
 from dvc.stage.utils import _get_stage_files
 from dvc.utils.serialize import _common, _yaml
@@ -68,7 +68,7 @@ FOLLOWED = {
     _common._modify_data: "96a5c14cabcd",
     _yaml._dump: "d151d02c201c",
     rwlock.rwlock: "e22c4e4771d5",
-    rwlock._check_blockers: "a8d15e1b26b8",
+    decorators.rwlocked: "72eb20256fed",
     lock.Lock.lock: "5cc6d69a38e1",
     BaseExecutor._repro_and_track: "ee02f57fb378",
     BaseExecutor.commit.__func__: "0b46f52e95e1",
@@ -84,11 +84,7 @@ CALLED: dict[Any, str] = {
     run._enforce_cmd_list: "cmd",
     run._pull_missing_deps: "stage",
     run.get_executable: "",
-    rwlock._edit_rwlock: "lock_dir fs hardlink",
-    rwlock._acquire_read: "lock info paths",
-    rwlock._acquire_write: "lock info paths",
-    rwlock._release_read: "lock info changes",
-    rwlock._release_write: "lock info changes",
+    rwlock.rwlock: "tmp_dir fs cmd read write hardlink",
     Stage.save_deps: "self allow_missing",
     Stage.checkout: "self allow_missing kwargs",
     PipelineStage.changed_stage: "self",

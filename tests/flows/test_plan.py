@@ -162,6 +162,14 @@ def test_a_plan_is_made_while_a_run_goes_on_and_changes_nothing(tmp_path: Path) 
     assert planned.stdout.strip() == "['skip', 'run', 'run']"
 
 
+def test_by_force_data_is_committed_again_too(tmp_path: Path) -> None:
+    root = make(tmp_path / "r", next(shape for shape in SHAPES if shape.name == "data"), tmp_path)
+    run_pipeline(RunOptions(repo=root))
+    report = run_pipeline(RunOptions(repo=root, force=True))
+    assert {str(stage.action) for stage in report.plan.stages} == {"run"}
+    assert set(report.outcomes().values()) == {Outcome.RAN}
+
+
 def test_decisions_follow_what_upstreams_will_do() -> None:
     def nothing(name: str, hashes: object) -> None:
         return None

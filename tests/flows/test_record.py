@@ -4,9 +4,11 @@ import pytest
 from dvc.repo import Repo
 
 from flows.dvc_repo import Product
+from flows.events import Outcome
 from flows.record import MetricChange, figures, metric_changes, pictures, record_run
 from flows.run import RunOptions, run_pipeline
-from tests.flows.repositories import git
+from tests.flows.repositories import git, make
+from tests.flows.shapes import Shape
 
 
 def test_figures_are_flattened_with_dots_and_lists_left_out() -> None:
@@ -24,6 +26,21 @@ def test_metrics_are_told_by_stage_with_what_is_new_and_what_is_gone() -> None:
         MetricChange("train", "old", 4, None),
         MetricChange("loose.json", "n", None, 1),
     ]
+
+
+def test_a_run_that_leaves_dvc_yaml_broken_is_told_all_the_same(tmp_path: Path) -> None:
+    broken = """\
+stages:
+  breaks: {cmd: "echo 1 > out.txt; echo '[' >> dvc.yaml", outs: [out.txt]}
+"""
+    root = make(tmp_path / "r", Shape("breaks", {"dvc.yaml": broken}), tmp_path)
+    report = run_pipeline(RunOptions(repo=root))
+    record = record_run(root, report, {"says": ("so",), "silent": ()})
+    assert report.outcomes() == {"breaks": Outcome.RAN}
+    assert (record.report, record.metrics, record.pictures) == (report, (), ())
+    assert record.last_lines == {"says": ("so",)}
+    assert record.unread.startswith("unable to read: ")
+    assert "dvc.yaml" in record.unread
 
 
 def test_pictures_are_found_among_outs_and_in_folders(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from flows.events import Event, Outcome, RunFinished, RunStarted, StageFinished,
 from flows.run import RunOptions, RunReport, make_plan, run_pipeline
 from tests.flows.repositories import contents, files, git, make, put, serial_repro
 from tests.flows.shapes import CHAIN, SHAPES, Shape
+from tests.flows.test_equality import assert_as_planned
 
 # Serial order: a, fails, b, c, after, z. `z` is done long before `a` when both start at once.
 FAILING = """\
@@ -349,6 +350,7 @@ def test_imports_are_nodes_too(tmp_path: Path) -> None:
         report = run(parallel)
         assert report.well
         assert report.stages["near.txt.dvc"].outcome is Outcome.RAN
+        assert_as_planned(report)  # what comes is not known before
         assert contents(parallel) == contents(serial)
 
 
@@ -389,6 +391,22 @@ def test_a_dep_that_nobody_made_yet_is_one_line_with_its_mend(tmp_path: Path) ->
     report = run_pipeline(RunOptions(repo=root, targets=("after",), single_item=True))
     assert report.errors == ("after: first.txt: no such file; run the stage that makes it first: first",)
     assert not (root / "dvc.lock").exists()
+
+
+def test_a_param_that_dvc_cannot_record_fails_its_stage_alone(tmp_path: Path) -> None:
+    pipeline = """\
+stages:
+  dated: {cmd: echo 1 > 1.txt, params: [{other.yaml: [day]}], outs: [1.txt]}
+  plain: {cmd: echo 2 > 2.txt, params: [{other.yaml: [n]}], outs: [2.txt]}
+"""
+    shape = Shape("dated", {"dvc.yaml": pipeline, "other.yaml": "day: 2020-01-01\nn: 1\n"})
+    serial, parallel = (make(tmp_path / name, shape, tmp_path) for name in ("serial", "parallel"))
+    assert planned(parallel) == {"dated": "run", "plain": "run"}
+    assert not serial_repro(serial, on_error="keep-going")
+    report = run(parallel, keep_going=True)
+    assert report.outcomes() == {"dated": "failed", "plain": "ran"}
+    assert report.errors == ("dated: TypeError: Object of type date is not JSON serializable",)
+    assert contents(parallel) == contents(serial)
 
 
 def with_remote(root: Path, remote: Path) -> None:

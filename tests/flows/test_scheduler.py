@@ -131,7 +131,7 @@ def test_after_a_failure_only_what_a_serial_run_would_have_reached_is_started() 
         "before": Outcome.RAN,
         "bad": Outcome.FAILED,
         "child": Outcome.BLOCKED,
-        "later": Outcome.CANCELLED,
+        "later": Outcome.BLOCKED,
     }
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import signal
 import subprocess
@@ -10,9 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from flows.dvc_repo import Selection, Workspace
 from flows.events import Event, StageWaits
 from flows.process_group import living
 from flows.run import RunOptions, run_pipeline
+from flows.scheduler import Busy
 from tests.flows.processes import alive, wait_for
 from tests.flows.repositories import make, put
 from tests.flows.shapes import Shape
@@ -80,8 +84,9 @@ def test_of_two_runs_at_once_one_waits_and_says_on_whom(tmp_path: Path) -> None:
             (tmp_path / "go").touch()
             ended = second.stdout.read()
         ended_first = first.communicate()[0]
-    assert f"(PID {first.pid})" in waits
-    assert ended == "{'slow': 'skipped', 'after': 'skipped'}\n"
+    assert f"in use by pid {first.pid} " in waits
+    # It may have had to wait for the next stage, too.
+    assert ended.splitlines()[-1] == "{'slow': 'skipped', 'after': 'skipped'}"
     assert ended_first == "{'slow': 'ran', 'after': 'ran'}\n"
     assert (tmp_path / "executions").read_text() == "execution\n"
 
@@ -128,3 +133,44 @@ def test_who_left_the_stages_group_and_may_still_write_is_waited_for(tmp_path: P
     killed = f"a process of the `darkroom run` with pid {first.pid}, which was killed, still lives"
     assert killed in waits
     assert not (tmp_path / "overlaps").exists()
+
+
+ONE = {
+    "dvc.yaml": "stages: {one: {cmd: cp in.txt out.txt, deps: [in.txt], outs: [out.txt]}}\n",
+    "in.txt": "1\n",
+}
+
+
+def in_rwlock(root: Path, pid: int) -> None:
+    who = {"pid": pid, "cmd": "dvc repro"}
+    (root / ".dvc/tmp/rwlock").write_text(json.dumps({"write": {str(root / "out.txt"): who}}))
+
+
+def test_dvcs_rwlock_is_looked_at_and_not_written_while_stages_are_judged(tmp_path: Path) -> None:
+    root = make(tmp_path / "r", Shape("one", ONE), tmp_path)
+    with contextlib.closing(Workspace(root, Selection())) as workspace, contextlib.chdir(root):
+        workspace.load()
+        with workspace.locked():
+            assert workspace.peek("one") is None
+            assert not (root / ".dvc/tmp/rwlock").exists()
+        with subprocess.Popen(["sleep", "100"]) as other:
+            in_rwlock(root, other.pid)
+            with workspace.locked(), pytest.raises(Busy, match=f"pid {other.pid}"):
+                workspace.peek("one")
+            other.kill()
+
+
+def test_what_a_killed_run_left_half_written_in_the_cache_is_swept(tmp_path: Path) -> None:
+    root = make(tmp_path / "r", Shape("one", ONE), tmp_path)
+    run_pipeline(RunOptions(repo=root))
+    (folder,) = (root / ".dvc/cache/files/md5").iterdir()
+    left = folder / ".half.tmp"
+    left.touch()
+    run_pipeline(RunOptions(repo=root, force=True))
+    assert left.exists(), "no sign that anybody died"
+    with subprocess.Popen(["true"]) as dead:
+        dead.wait()
+    in_rwlock(root, dead.pid)
+    run_pipeline(RunOptions(repo=root))
+    assert not left.exists()
+    assert len(list(folder.iterdir())) == 1

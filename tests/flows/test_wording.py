@@ -12,7 +12,9 @@ from flows.wording import (
     figure,
     nothing_to_run,
     some,
+    to_do,
     trend,
+    what_happened,
 )
 
 
@@ -93,7 +95,21 @@ def test_endings_say_what_happened_and_how_long_it_took() -> None:
     assert ending(StageFinished("a", Outcome.RAN, (), 12.0)) == "ran in 12 s"
     assert ending(StageFinished("a", Outcome.SKIPPED)) == ""
     failed = StageFinished("a", Outcome.FAILED, (), 1.0, "a: failed with exit code 3")
-    assert ending(failed) == "failed in 1.0 s (a: failed with exit code 3)"
+    assert ending(failed) == "failed in 1.0 s (exit code 3)"
+    assert ending(StageFinished("a", Outcome.CANCELLED, (), 2.0, "a: stopped")) == "stopped after 2.0 s"
+
+
+def test_what_had_not_begun_when_the_run_was_stopped_was_not_started() -> None:
+    idle, stopped = StageFinished("a", Outcome.CANCELLED), StageFinished("b", Outcome.CANCELLED, (), 1.0)
+    assert (what_happened(idle), ending(idle)) == ("not started", "")
+    assert what_happened(stopped) == "stopped"
+
+
+def test_what_is_to_be_done_is_counted_by_how_sure_it_is() -> None:
+    actions = [Action.RUN, Action.MAY_RUN, Action.RUN, Action.SKIP, Action.RESTORE]
+    stages = [PlannedStage(f"s{n}", action, (), (), None) for n, action in enumerate(actions)]
+    assert to_do(Plan(tuple(stages), None, ())) == "2 stages to run, 1 may run, 1 to restore"
+    assert to_do(Plan(tuple(stages[1:2]), None, ())) == "1 stage may run"
 
 
 def test_some_reasons_and_the_number_of_others() -> None:

@@ -1,3 +1,5 @@
+import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -5,6 +7,13 @@ import pytest
 
 from stages.command import run_stage
 from stages.errors import DataError
+
+
+@pytest.fixture(autouse=True)
+def restore():
+    handler = signal.getsignal(signal.SIGINT)
+    yield
+    signal.signal(signal.SIGINT, handler)
 
 
 def invoke(monkeypatch, main, *arguments):
@@ -58,3 +67,22 @@ def test_mistake_in_the_program_is_not_hidden(monkeypatch):
     monkeypatch.setattr(sys, "argv", ["stage"])
     with pytest.raises(KeyError):
         run_stage(main)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_the_stage_at_once(number):
+    code = """
+import time
+from stages.command import run_stage
+def main() -> None:
+    print("running", flush=True)
+    time.sleep(60)
+run_stage(main)
+"""
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdout is not None
+    process.stdout.readline()
+    process.send_signal(number)
+    _, said = process.communicate()
+    assert process.returncode == -number
+    assert said == b""

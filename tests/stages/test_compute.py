@@ -1,8 +1,10 @@
 import random
 
+import cv2
 import numpy as np
 import pytest
 import torch
+from threadpoolctl import threadpool_info
 
 from stages.compute import prepare
 from stages.params import ComputeParams
@@ -17,7 +19,9 @@ def restore(monkeypatch):
 
 
 def params(**changes):
-    return ComputeParams(**({"seed": 5, "threads": 1, "precision": "float32"} | changes))
+    return ComputeParams(
+        **({"seed": 5, "threads": 1, "precision": "float32", "deterministic": True} | changes)
+    )
 
 
 def draw():
@@ -34,9 +38,12 @@ def test_every_generator_starts_from_the_seed():
     assert all(a != b for a, b in zip(draw(), first, strict=True))
 
 
-def test_threads_are_those_of_the_params():
-    prepare(params(threads=2))
-    assert torch.get_num_threads() == 2
+def test_every_pool_has_the_threads_of_the_params():
+    for threads in (2, 1):
+        prepare(params(threads=threads))
+        assert torch.get_num_threads() == threads
+        assert {pool["num_threads"] for pool in threadpool_info()} == {threads}
+        assert cv2.getNumThreads() == threads
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])

@@ -14,6 +14,7 @@ from stages.evaluate import main, sample
 from stages.models.classifier import build_classifier
 from stages.models.detector import build_detector
 from stages.models.gan import build_generator
+from tests.stages.param_files import write_params
 
 ROOT = Path(__file__).parent.parent.parent
 CLASSES = ["dark", "bright", "absent"]
@@ -38,14 +39,12 @@ def project(tmp_path, request):
     write_classification(tmp_path / "classification", channels)
     write_detection(tmp_path / "detection", channels)
     write_models(tmp_path, channels)
-    write_params(tmp_path)
+    own_params(tmp_path)
     return tmp_path
 
 
-def write_params(folder, **changed):
-    compute = {"seed": 1, "threads": 1, "precision": "float32"}
-    values = {"compute": compute, "evaluate": {**EVALUATE, **changed}}
-    (folder / "params.yaml").write_text(yaml.safe_dump(values))
+def own_params(folder, **changed):
+    write_params(folder / "params.yaml", "evaluate", {**EVALUATE, **changed})
 
 
 def write_classification(folder, channels):
@@ -135,7 +134,7 @@ def test_the_same_bytes_twice(project):
 
 
 def test_too_few_samples_are_refused_and_leave_no_sheets(project):
-    write_params(project, samples_per_class=1)
+    own_params(project, samples_per_class=1)
     with pytest.raises(DataError, match="2 real pictures, the metric needs 3"):
         run(project)
     assert not (project / "out" / "plots").exists()

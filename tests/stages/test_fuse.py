@@ -3,7 +3,6 @@ import json
 import numpy as np
 import pytest
 import torch
-import yaml
 from PIL import Image
 
 from stages.checkpoints import save_model
@@ -11,6 +10,7 @@ from stages.errors import DataError, ParamsError
 from stages.fuse import dark_and_bright, half_sharp, main
 from stages.models.classifier import build_classifier
 from stages.models.gan import build_generator
+from tests.stages.param_files import write_params
 
 CLASSES = ["dark", "bright"]
 METHODS = ["weighted-average", "maximum", "laplacian-pyramid", "exposure-fusion", "feature-level"]
@@ -37,7 +37,7 @@ def project(tmp_path, request):
     np.save(folder / "images.npy", draw.integers(0, 256, (8, 20, 20, channels), dtype=np.uint8))
     np.save(folder / "labels.npy", np.arange(8) % 2)
     (tmp_path / "data" / "classes.json").write_text(json.dumps(CLASSES))
-    write_params(tmp_path)
+    own_params(tmp_path)
     torch.manual_seed(0)
     config = {
         "classes": CLASSES,
@@ -55,9 +55,8 @@ def project(tmp_path, request):
     return tmp_path
 
 
-def write_params(folder, **changed):
-    compute = {"seed": 1, "threads": 1, "precision": "float32"}
-    (folder / "params.yaml").write_text(yaml.safe_dump({"compute": compute, "fuse": {**FUSE, **changed}}))
+def own_params(folder, **changed):
+    write_params(folder / "params.yaml", "fuse", {**FUSE, **changed})
 
 
 def write_generator(folder, *, size, channels):
@@ -122,7 +121,7 @@ def test_fused_by_the_maximum_is_the_maximum(project):
     ],
 )
 def test_params_that_do_not_fit_are_refused_in_one_line(project, changed, message):
-    write_params(project, **changed)
+    own_params(project, **changed)
     with pytest.raises(ParamsError) as refused:
         run(project)
     assert f"params.yaml: {message}" in str(refused.value)

@@ -1,4 +1,7 @@
+from typing import Annotated, Literal
+
 import pytest
+from pydantic import Field
 
 from stages.errors import ParamsError
 from stages.params import ComputeParams, StageParams, load_params
@@ -11,6 +14,20 @@ class Inner(StageParams):
 class Outer(StageParams):
     inner: Inner
     rate: float
+
+
+class Disc(StageParams):
+    shape: Literal["disc"]
+    radius: float
+
+
+class Square(StageParams):
+    shape: Literal["square"]
+    side: float
+
+
+class Drawing(StageParams):
+    figure: Annotated[Disc | Square, Field(discriminator="shape")]
 
 
 def load(tmp_path, text, cls=Outer):
@@ -46,6 +63,21 @@ def test_what_does_not_fit_is_named_in_one_line(tmp_path, text, message):
     assert message in str(raised.value)
     assert str(tmp_path / "params.yaml") in str(raised.value)
     assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{shape: square, seid: 2}", r"section\.figure\.seid: unknown key; did you mean 'side'\?"),
+        ("{shape: square}", r"section\.figure\.side: missing"),
+        ("{shape: disc, radius: wide}", r"section\.figure\.radius: input should be a valid number"),
+        ("{shape: oval}", r"section\.figure: .*'oval'.*'disc', 'square'"),
+        ("{}", r"section\.figure: .*'shape'"),
+    ],
+)
+def test_variants_of_a_section_are_named_as_the_file_has_them(tmp_path, text, message):
+    with pytest.raises(ParamsError, match=message):
+        load(tmp_path, f"section: {{figure: {text}}}", Drawing)
 
 
 def test_missing_file(tmp_path):

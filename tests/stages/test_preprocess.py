@@ -10,9 +10,11 @@ from pycocotools.coco import COCO
 from stages.datasets import SPLITS, load_classification, load_detection
 from stages.errors import DataError, ParamsError
 from stages.preprocess import main
+from tests.stages.param_files import POLICY, write_params
 
 CLASSES = ["dark", "middle", "bright"]
 SCENES = {
+    "format": "composed",
     "count": {"train": 12, "val": 5, "test": 7},
     "size": 24,
     "items_min": 1,
@@ -44,17 +46,22 @@ def pictures(count, seed):
     return (noise + 80 * labels[:, None, None]).clip(0, 255).astype(np.uint8), labels
 
 
-def write_params(path, **changes):
-    preprocess = {"val_fraction": 0.25, "classes": CLASSES, "scenes": SCENES} | changes
-    compute = {"seed": 7, "threads": 1, "precision": "auto"}
-    path.write_text(yaml.safe_dump({"compute": compute, "preprocess": preprocess}))
+def own_params(path, *, scenes=SCENES, val=0.25, classes=CLASSES):
+    split = {"val": val, "test": None, "group_pattern": None, "near_duplicates": None}
+    preprocess = {
+        "classification": {"format": "idx", "classes": classes, "split": split},
+        "detection": scenes,
+        "policy": POLICY | {"max_refused": 0.1},
+        "shard_megabytes": 1,
+    }
+    write_params(path, "preprocess", preprocess, seed=7)
 
 
 @pytest.fixture
 def given(tmp_path):
     write_raw(tmp_path / "raw", "train", *pictures(60, seed=1))
     write_raw(tmp_path / "raw", "t10k", *pictures(18, seed=2))
-    write_params(tmp_path / "params.yaml")
+    own_params(tmp_path / "params.yaml")
     return tmp_path
 
 
@@ -67,6 +74,7 @@ def run(given, out="out"):
         detection=out / "detection",
         metrics=out / "metrics.json",
         sheet=out / "sheet.png",
+        report=out / "report",
     )
     return out
 
@@ -125,8 +133,10 @@ def test_pictures_that_would_leak_or_contradict_are_refused_and_counted(given):
     extra_labels = np.array([0, 1, 0, 0, 2], dtype=np.uint8)
     write_raw(given / "raw", "train", np.concatenate([images, extra]), np.concatenate([labels, extra_labels]))
     out = run(given)
-    refused = json.loads((out / "metrics.json").read_text())["refused"]
-    assert refused == {"in_test_too": 2, "under_several_labels": 2, "repeated": 2}
+    refused = json.loads((out / "metrics.json").read_text())["classification"]["findings"]
+    assert refused == {"in_another_split": 2, "under_several_labels": 2, "repeated": 2}
+    named = (out / "report/findings.csv").read_text().splitlines()
+    assert sum("train-images-idx3-ubyte: row 60,equals" in line for line in named) == 1
     seen = [
         image.tobytes()
         for split in SPLITS
@@ -155,7 +165,7 @@ def test_boxes_lie_in_their_scenes_and_hold_their_class(given):
     flat = np.repeat(np.array([40, 120, 220], np.uint8), 20)[:, None, None] + np.zeros((1, 8, 8), np.uint8)
     flat[:, 0, 0] += np.arange(60, dtype=np.uint8) % 20  # no two alike
     write_raw(given / "raw", "train", flat, np.repeat(np.arange(3, dtype=np.uint8), 20))
-    write_params(given / "params.yaml", scenes=SCENES | {"items_max": 1})
+    own_params(given / "params.yaml", scenes=SCENES | {"items_max": 1})
     detection = load_detection(run(given) / "detection", "train")
     for image, boxes, labels in zip(detection.images, detection.boxes, detection.labels, strict=True):
         for (x1, y1, x2, y2), label in zip(boxes.astype(int), labels, strict=True):
@@ -185,7 +195,7 @@ def test_annotations_are_coco_that_pycocotools_reads(given, capsys):
         ),
         (
             lambda raw: write_idx(raw / "train-labels-idx1-ubyte", np.array([0, 1, 9] * 20, np.uint8)),
-            r"train-labels-idx1-ubyte: row 2: label 9, but preprocess\.classes names 3",
+            r"train-labels-idx1-ubyte: row 2: label 9, but preprocess\.classification\.classes names 3",
         ),
         (lambda raw: (raw / "train-images-idx3-ubyte").unlink(), "train-images-idx3-ubyte: no such file"),
     ],
@@ -194,23 +204,23 @@ def test_bad_input_is_named_and_nothing_is_written(given, spoil, message):
     spoil(given / "raw")
     with pytest.raises(DataError, match=message):
         run(given)
-    assert not (given / "out").exists()
+    assert not list((given / "out").rglob("*"))
 
 
 def test_val_fraction_that_leaves_a_class_without_pictures(given):
-    write_params(given / "params.yaml", val_fraction=0.02)
-    with pytest.raises(DataError, match=r"preprocess\.val_fraction: 0\.02 "):
+    own_params(given / "params.yaml", val=0.02)
+    with pytest.raises(DataError, match=r"preprocess\.classification\.split\.val: 0\.02 "):
         run(given)
 
 
 def test_classes_of_the_same_name_are_refused(given):
-    write_params(given / "params.yaml", classes=["a", "b", "a"])
-    with pytest.raises(ParamsError, match=r"preprocess\.classes: .*same name"):
+    own_params(given / "params.yaml", classes=["a", "b", "a"])
+    with pytest.raises(ParamsError, match=r"preprocess\.classification\.classes: .*same name"):
         run(given)
 
 
 def test_class_without_pictures_is_named(given):
-    write_params(given / "params.yaml", classes=[*CLASSES, "blinding"])
+    own_params(given / "params.yaml", classes=[*CLASSES, "blinding"])
     with pytest.raises(DataError, match="no picture of blinding"):
         run(given)
 
@@ -218,7 +228,8 @@ def test_class_without_pictures_is_named(given):
 def test_the_projects_own_params_are_valid(given):
     own = Path(__file__).parents[2] / "params.yaml"
     document = yaml.safe_load(own.read_text())
-    document["preprocess"]["scenes"]["count"] = SCENES["count"]
+    document["preprocess"]["detection"]["count"] = SCENES["count"]
+    document["libraries"] = {}  # whatever is here
     (given / "params.yaml").write_text(yaml.safe_dump(document))
     for seed, name in enumerate(("train", "t10k")):
         images, _ = pictures(200, seed)

@@ -126,7 +126,7 @@ def test_a_picture_without_an_item_leaves_a_ground_without_boxes():
 
 
 def test_items_larger_than_the_scene_are_refused():
-    with pytest.raises(ParamsError, match=r"preprocess\.scenes\.size: 64 px cannot hold items of 84 px"):
+    with pytest.raises(ParamsError, match=r"preprocess\.detection\.size: 64 px cannot hold items of 84 px"):
         compose([picture_of_a_bar()], scale_max=3.0)
 
 

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-import yaml
 
-from stages.augment import mirror, shift_randomly
+from stages.augment import mirror, shift
 from stages.errors import DataError, ParamsError, TrainingError
 from stages.models.classifier import load_classifier
-from stages.train_classifier import channel_statistics, main, mirrored_in
-from stages.training import epoch_generator, shuffled_batches
+from stages.train_classifier import channel_statistics, main, mirrored_in, shifts_in
+from stages.training import shuffled_batches
+from tests.stages.param_files import write_params
 
 ROOT = Path(__file__).parents[2]
 SMALL: dict[str, Any] = {
@@ -57,14 +57,10 @@ def data(tmp_path: Path) -> Path:
     return tmp_path / "data"
 
 
-def arguments(data: Path, out: Path, **changed: Any) -> dict[str, Path]:
+def arguments(data: Path, out: Path, *, precision: str = "float32", **changed: Any) -> dict[str, Path]:
     """The stage's arguments, with a params file of `SMALL` and what is `changed` in it."""
     out.mkdir(exist_ok=True)
-    document = {
-        "compute": {"seed": 3, "threads": 1, "precision": "float32"},
-        "train-classifier": SMALL | changed,
-    }
-    (out / "params.yaml").write_text(yaml.safe_dump(document))
+    write_params(out / "params.yaml", "train-classifier", SMALL | changed, seed=3, precision=precision)
     model, metrics, history = (out / name for name in OUTS)
     return {
         "data": data,
@@ -72,6 +68,7 @@ def arguments(data: Path, out: Path, **changed: Any) -> dict[str, Path]:
         "model": model,
         "metrics": metrics,
         "history": history,
+        "checkpoint": out / "checkpoint",
     }
 
 
@@ -113,6 +110,12 @@ def test_colour_pictures_of_another_size(tmp_path: Path) -> None:
 def test_fewer_pictures_than_a_batch(data: Path, tmp_path: Path) -> None:
     main(**arguments(data, tmp_path / "out", batch_size=1000))
     assert (tmp_path / "out/model.safetensors").is_file()
+
+
+def test_trains_in_bfloat16(data: Path, tmp_path: Path) -> None:
+    main(**arguments(data, tmp_path / "out", precision="bfloat16"))
+    assert (tmp_path / "out/model.safetensors").is_file()
+    assert not (tmp_path / "out/checkpoint").exists()
 
 
 def test_a_loss_that_is_not_finite_stops_with_epoch_and_step(data: Path, tmp_path: Path) -> None:
@@ -159,6 +162,7 @@ def test_every_picture_once_an_epoch_in_another_order_each() -> None:
     assert sorted(first) == sorted(second) == list(range(10))
     assert [len(batch) for batch in shuffled_batches(10, 4, seed=1, epoch=1)] == [4, 4]
     assert [len(batch) for batch in shuffled_batches(3, 4, seed=1, epoch=1)] == [3]
+    assert torch.cat(list(shuffled_batches(10, 2, seed=1, epoch=1, done=3))).tolist() == first[6:]
 
 
 def test_each_picture_is_mirrored_in_every_second_epoch() -> None:
@@ -176,10 +180,12 @@ def test_mirror_touches_the_chosen_alone() -> None:
 def test_shift_moves_each_picture_whole() -> None:
     images = torch.zeros(64, 2, 9, 7)
     images[:, :, 4, 3] = 1
-    shifted = shift_randomly(images, 2, epoch_generator(0, 1))
+    by = shifts_in(1, 64, 2, seed=0)
+    shifted = shift(images, by)
     assert shifted.shape == images.shape
     assert torch.equal(shifted.sum(dim=(2, 3)), torch.ones(64, 2))  # no picture lost its point
     _, rows, columns = shifted[:, 0].nonzero(as_tuple=True)
-    assert set(rows.tolist()) == {2, 3, 4, 5, 6}
-    assert set(columns.tolist()) == {1, 2, 3, 4, 5}
-    assert torch.equal(shift_randomly(images, 0, epoch_generator(0, 1)), images)
+    assert torch.equal(rows, 4 + by[0])
+    assert torch.equal(columns, 3 + by[1])
+    assert set(by.flatten().tolist()) == {-2, -1, 0, 1, 2}
+    assert torch.equal(shift(images, torch.zeros_like(by)), images)

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import yaml
 
 from stages.compute import prepare
 from stages.datasets import load_detection
@@ -15,6 +14,7 @@ from stages.errors import DataError, ParamsError, TrainingError
 from stages.models.detector import load_detector
 from stages.params import ComputeParams
 from stages.train_detector import evaluate, main
+from tests.stages.param_files import write_params
 
 NETWORK: dict[str, Any] = {
     "widths": [8, 16, 24, 32],
@@ -76,13 +76,19 @@ def data(tmp_path: Path) -> Path:
     return tmp_path / "data"
 
 
-def train(data: Path, out: Path, **changed: Any) -> Path:
+def train(data: Path, out: Path, *, precision: str = "float32", **changed: Any) -> Path:
     """The folder with the outs of a run with `SMALL` and what is `changed` in it."""
     out.mkdir()
-    compute = {"seed": 3, "threads": 1, "precision": "float32"}
-    (out / "params.yaml").write_text(yaml.safe_dump({"compute": compute, "train-detector": SMALL | changed}))
+    write_params(out / "params.yaml", "train-detector", SMALL | changed, seed=3, precision=precision)
     model, metrics, history = (out / name for name in OUTS)
-    main(data=data, params=out / "params.yaml", model=model, metrics=metrics, history=history)
+    main(
+        data=data,
+        params=out / "params.yaml",
+        model=model,
+        metrics=metrics,
+        history=history,
+        checkpoint=out / "checkpoint",
+    )
     return out
 
 
@@ -108,11 +114,15 @@ def test_the_same_seed_gives_the_same_bytes(data, tmp_path):
 
 def test_the_metrics_are_those_of_the_saved_model(data, tmp_path):
     out = train(data, tmp_path / "out", epochs=1)
-    compute = prepare(ComputeParams(seed=3, threads=1, precision="float32"))
+    compute = prepare(ComputeParams(seed=3, threads=1, precision="float32", deterministic=True))
     scores = evaluate(
         compute.network(load_detector(out / "model.safetensors")), load_detection(data, "val"), compute, 4
     )
     assert scores.map == pytest.approx(json.loads((out / "metrics.json").read_text())["val"]["map"])
+
+
+def test_trains_in_bfloat16(data, tmp_path):
+    assert (train(data, tmp_path / "out", precision="bfloat16", epochs=1) / "model.safetensors").is_file()
 
 
 def test_a_loss_that_is_not_finite_ends_training(data, tmp_path):

@@ -10,13 +10,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-import yaml
 
 from stages.compute import Compute, prepare
 from stages.datasets import ClassificationSplit
 from stages.errors import DataError, TrainingError
 from stages.models.gan import build_discriminator, build_generator, generate, load_generator
 from stages.params import ComputeParams
+from stages.resume import Checkpoint
 from stages.train_gan import (
     TrainGanParams,
     relative_spread,
@@ -24,6 +24,7 @@ from stages.train_gan import (
     train_discriminator_step,
     train_generator_step,
 )
+from tests.stages.param_files import write_params
 
 SETTINGS = {
     "epochs": 2,
@@ -45,7 +46,12 @@ SETTINGS = {
 
 @pytest.fixture
 def compute() -> Compute:
-    return prepare(ComputeParams(seed=0, threads=1, precision="float32"))
+    return prepare(ComputeParams(seed=0, threads=1, precision="float32", deterministic=True))
+
+
+@pytest.fixture
+def checkpoint(tmp_path: Path) -> Checkpoint:
+    return Checkpoint(tmp_path / "checkpoint", key={}, seconds=3600)
 
 
 def params(**changes: Any) -> TrainGanParams:
@@ -118,24 +124,46 @@ def test_a_generator_of_equal_pictures_has_no_spread(compute: Compute, split: Cl
 
 
 @pytest.mark.slow
-def test_the_generator_learns_the_classes(compute: Compute) -> None:
+def test_the_generator_learns_the_classes(compute: Compute, checkpoint: Checkpoint) -> None:
     images = np.zeros((64, 8, 8, 1), dtype=np.uint8)
     images[0::2, :4], images[1::2, 4:] = 255, 255  # class 0 bright above, class 1 bright below
-    generator, history = train(split_of(images), params(epochs=60, batch_size=16), compute, seed=0)
+    generator, history = train(
+        split_of(images), params(epochs=60, batch_size=16), compute, seed=0, checkpoint=checkpoint
+    )
     made = generate(generator, np.array([0, 1] * 8), seed=1, compute=compute, batch_size=16)
     above, below = made[:, :4].mean(axis=(1, 2, 3)), made[:, 4:].mean(axis=(1, 2, 3))
     np.testing.assert_array_equal(above > below, [True, False] * 8)
     assert [row["epoch"] for row in history] == list(range(1, 61))
 
 
-def test_training_that_diverges_says_where(compute: Compute, split: ClassificationSplit) -> None:
+def test_training_that_diverges_says_where(
+    compute: Compute, split: ClassificationSplit, checkpoint: Checkpoint
+) -> None:
     with pytest.raises(TrainingError, match=r"epoch 1, step \d+: .*lower the learning rate"):
-        train(split, params(generator_learning_rate=1e38, discriminator_learning_rate=1e38), compute, seed=0)
+        train(
+            split,
+            params(generator_learning_rate=1e38, discriminator_learning_rate=1e38),
+            compute,
+            seed=0,
+            checkpoint=checkpoint,
+        )
 
 
-def test_oblong_pictures_are_refused(compute: Compute) -> None:
+def test_trains_in_bfloat16(split: ClassificationSplit, checkpoint: Checkpoint) -> None:
+    low = prepare(ComputeParams(seed=0, threads=1, precision="bfloat16", deterministic=True))
+    _, history = train(split, params(), low, seed=0, checkpoint=checkpoint)
+    assert [row["epoch"] for row in history] == [1, 2]
+
+
+def test_oblong_pictures_are_refused(compute: Compute, checkpoint: Checkpoint) -> None:
     with pytest.raises(DataError, match="8x6"):
-        train(split_of(np.zeros((20, 8, 6, 1), dtype=np.uint8)), params(), compute, seed=0)
+        train(
+            split_of(np.zeros((20, 8, 6, 1), dtype=np.uint8)),
+            params(),
+            compute,
+            seed=0,
+            checkpoint=checkpoint,
+        )
 
 
 def run_stage(folder: Path, out: Path) -> subprocess.CompletedProcess[str]:
@@ -145,6 +173,7 @@ def run_stage(folder: Path, out: Path) -> subprocess.CompletedProcess[str]:
         "metrics": "metrics.json",
         "history": "history.csv",
         "sheet": "sheet.png",
+        "checkpoint": "checkpoint",
     }
     arguments = [f"--data={folder / 'data'}", f"--params={folder / 'params.yaml'}"]
     arguments += [f"--{name}={out / file}" for name, file in outs.items()]
@@ -159,13 +188,8 @@ def project(tmp_path: Path, split: ClassificationSplit) -> Path:
     np.save(folder / "images.npy", split.images)
     np.save(folder / "labels.npy", split.labels)
     (tmp_path / "data" / "classes.json").write_text(json.dumps(split.classes))
-    write_params(tmp_path, SETTINGS)
+    write_params(tmp_path / "params.yaml", "train-gan", SETTINGS)
     return tmp_path
-
-
-def write_params(folder: Path, settings: dict[str, Any]) -> None:
-    sections = {"compute": {"seed": 1, "threads": 1, "precision": "float32"}, "train-gan": settings}
-    (folder / "params.yaml").write_text(yaml.safe_dump(sections))
 
 
 @pytest.mark.slow
@@ -183,7 +207,7 @@ def test_the_stage_writes_the_same_bytes_twice(project: Path) -> None:
 
 @pytest.mark.slow
 def test_an_unknown_key_ends_the_stage_with_one_line(project: Path) -> None:
-    write_params(project, {**SETTINGS, "latant": 3})
+    write_params(project / "params.yaml", "train-gan", {**SETTINGS, "latant": 3})
     done = run_stage(project, project / "out")
     assert done.returncode == 2
     assert done.stderr.splitlines()[-1].endswith("train-gan.latant: unknown key; did you mean 'latent'?")

@@ -11,7 +11,7 @@ from stages.checkpoints import save_model
 from stages.compute import Compute, prepare
 from stages.datasets import to_unit
 from stages.errors import ModelError
-from stages.models.classifier import Classifier, build_classifier, load_classifier, predict
+from stages.models.classifier import Classifier, GridMeans, build_classifier, load_classifier, predict
 from stages.params import ComputeParams
 
 CONFIG: dict[str, Any] = {
@@ -27,7 +27,7 @@ CONFIG: dict[str, Any] = {
 
 @pytest.fixture
 def compute() -> Compute:
-    return prepare(ComputeParams(seed=0, threads=1, precision="float32"))
+    return prepare(ComputeParams(seed=0, threads=1, precision="float32", deterministic=True))
 
 
 @pytest.fixture
@@ -54,6 +54,13 @@ def test_shapes(network: Classifier) -> None:
 @pytest.mark.parametrize(("height", "width"), [(4, 4), (7, 31), (33, 16)])
 def test_pictures_of_any_size(network: Classifier, height: int, width: int) -> None:
     assert network(torch.rand(2, 3, height, width)).shape == (2, 3)
+
+
+def test_the_grid_is_adaptive_average_pooling() -> None:
+    maps = torch.rand(2, 5, 7, 4)
+    for size in (1, 2, 3, 4):
+        assert torch.allclose(GridMeans(size)(maps), torch.nn.AdaptiveAvgPool2d(size)(maps), atol=1e-6)
+    assert torch.equal(GridMeans(4)(maps[:, :, :4]), maps[:, :, :4])  # a cell a field: nothing is added
 
 
 def test_logits_are_the_head_on_the_features_and_on_the_last_maps(network: Classifier) -> None:

@@ -5,6 +5,7 @@ from torchvision.ops import roi_align
 
 from stages.checkpoints import save_model
 from stages.compute import prepare
+from stages.datasets import to_unit
 from stages.errors import ModelError
 from stages.models.detector import (
     DetectorParams,
@@ -13,7 +14,6 @@ from stages.models.detector import (
     detect,
     load_detector,
     to_targets,
-    to_tensor,
 )
 from stages.params import ComputeParams
 
@@ -42,7 +42,7 @@ CONFIG = {
 
 @pytest.fixture
 def compute():
-    return prepare(ComputeParams(seed=1, threads=1, precision="float32"))
+    return prepare(ComputeParams(seed=1, threads=1, precision="float32", deterministic=True))
 
 
 @pytest.fixture
@@ -100,7 +100,7 @@ def test_detections_are_well_formed(network, compute):
 
 def test_empty_targets_train(network, compute):
     network.train()
-    losses = network(list(to_tensor(pictures(2), compute)), empty_targets(2, compute))
+    losses = network(list(compute.images(to_unit(pictures(2)))), empty_targets(2, compute))
     assert set(losses) == {"loss_classifier", "loss_box_reg", "loss_objectness", "loss_rpn_box_reg"}
     assert losses["loss_box_reg"] == losses["loss_rpn_box_reg"] == 0
     torch.stack(list(losses.values())).sum().backward()

@@ -26,7 +26,7 @@ PICTURES = {"size": 12, "channels": 3, "classes": 4}
 
 @pytest.fixture
 def compute() -> Compute:
-    return prepare(ComputeParams(seed=0, threads=1, precision="float32"))
+    return prepare(ComputeParams(seed=0, threads=1, precision="float32", deterministic=True))
 
 
 @pytest.fixture

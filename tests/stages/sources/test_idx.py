@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stages.errors import DataError
-from stages.idx import read_idx
+from stages.sources.idx import read_idx
 
 # By hand: two pictures of 1 row and 3 columns.
 GOOD = b"\0\0\x08\x03" + struct.pack(">3I", 2, 1, 3) + bytes([1, 2, 3, 250, 251, 252])

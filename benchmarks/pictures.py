@@ -1,0 +1,175 @@
+"""How fast and in how much memory preprocess takes pictures in.
+
+speed    640 x 480 JPEGs decoded, checked and packed, against a bare loop of OpenCV's decode and resize on as
+         many processes, by turns
+memory   a million generated pictures of 64 px, from first to last: the most memory of the process
+
+run      python -m benchmarks.pictures --out benchmarks/results/pictures.md
+"""
+
+import argparse
+import contextlib
+import io
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+
+import cv2
+import numpy as np
+import yaml
+from PIL import Image
+
+from benchmarks.machine import describe
+from stages.decoding import Form
+from stages.intake import take_in
+from stages.side_by_side import cores
+
+ROOT = Path(__file__).parent.parent
+WIDTH, HEIGHT = 256, 192
+SIDE = 64
+MEBIBYTE = 1 << 20
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    options.add_argument("--jpegs", type=int, default=2000)
+    options.add_argument("--rounds", type=int, default=5)
+    options.add_argument("--pictures", type=int, default=1_000_000)
+    options.add_argument("--out", type=Path)
+    asked = options.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        lines = [*speed(Path(folder), asked.jpegs, asked.rounds), *memory(Path(folder), asked.pictures)]
+    page = "\n".join(["# Pictures in", "", f"{describe()}.", "", *lines, ""])
+    print(page)
+    if asked.out:
+        asked.out.write_text(page)
+
+
+def speed(folder: Path, count: int, rounds: int) -> list[str]:
+    """Pictures a second of both, by turns, so that other work on the machine hits both alike."""
+    paths = list(write_jpegs(folder / "jpegs", count))
+    form = Form(
+        height=HEIGHT,
+        width=WIDTH,
+        channels=3,
+        fit="stretch",
+        ground=0,
+        max_pixels=10**8,
+        refused=frozenset(),
+        kept=frozenset(),
+    )
+    processes = cores()
+    rates: dict[str, list[float]] = {"bare loop": [], "preprocess": []}
+    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+        list(pool.map(bare_loop, [paths[:1]] * processes))  # all started
+        for _ in range(rounds):
+            start = time.perf_counter()
+            list(pool.map(bare_loop, [paths[n::processes] for n in range(processes)]))
+            rates["bare loop"].append(count / (time.perf_counter() - start))
+            start = time.perf_counter()
+            tasks = ((path, None) for path in paths)
+            taken = take_in(tasks, form, folder / "rows", processes=processes, cache=None)
+            assert all(facts.packed for facts in taken)
+            rates["preprocess"].append(count / (time.perf_counter() - start))
+    ratios = [ours / bare for ours, bare in zip(rates["preprocess"], rates["bare loop"], strict=True)]
+    return [
+        f"{count} JPEGs of 640 x 480 to {WIDTH} x {HEIGHT}, {processes} processes, {rounds} rounds, medians;",
+        "the start of preprocess's processes counts, that of the bare loop's does not:",
+        "",
+        "| | pictures a second |",
+        "|---|---|",
+        *(f"| {name} | {statistics.median(values):,.0f} |" for name, values in rates.items()),
+        "",
+        f"preprocess to bare loop: {statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f}).",
+        "",
+    ]
+
+
+def bare_loop(paths: list[Path]) -> None:
+    """What anyone would write."""
+    cv2.setNumThreads(1)
+    for path in paths:
+        image = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR)
+        assert image is not None
+        cv2.resize(image, (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA)
+
+
+def write_jpegs(folder: Path, count: int) -> Iterator[Path]:
+    """Pictures with edges and texture, at the quality of cameras."""
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for number in range(count):
+        coarse = rng.integers(0, 256, (15, 20, 3), dtype=np.uint8)
+        picture = cv2.resize(coarse, (640, 480), interpolation=cv2.INTER_CUBIC).astype(np.int16)
+        picture += rng.integers(-12, 13, (480, 640, 1), dtype=np.int16)
+        buffer = io.BytesIO()
+        Image.fromarray(picture.clip(0, 255).astype(np.uint8)).save(buffer, "JPEG", quality=90)
+        path = folder / f"{number:06d}.jpg"
+        path.write_bytes(buffer.getvalue())
+        yield path
+
+
+def memory(folder: Path, count: int) -> list[str]:
+    """The stage itself, in a process of its own, on an IDX file that is written picture by picture."""
+    raw = folder / "raw"
+    write_idx(raw, "t10k", count // 10, seed=1)
+    write_idx(raw, "train", count - count // 10, seed=0)
+    params = yaml.safe_load((ROOT / "params.yaml").read_text())
+    params["preprocess"]["detection"] |= {"count": {"train": 8, "val": 8, "test": 8}, "size": 2 * SIDE}
+    (folder / "params.yaml").write_text(yaml.safe_dump(params))
+    start = time.perf_counter()
+    peak = peak_of(stage_command(folder, raw))
+    minutes = (time.perf_counter() - start) / 60
+    return [
+        f"{count:,} pictures of {SIDE} px, checked, split and packed: at most {peak / MEBIBYTE:,.0f} MiB "
+        f"resident, {minutes:.1f} minutes.",
+    ]
+
+
+def stage_command(folder: Path, raw: Path) -> list[str]:
+    outs = {name: str(folder / name) for name in ("classification", "detection", "metrics", "report")}
+    outs |= {"raw": str(raw), "params": str(folder / "params.yaml"), "sheet": str(folder / "sheet.png")}
+    return [sys.executable, "-m", "stages.preprocess", *(w for k, v in outs.items() for w in (f"--{k}", v))]
+
+
+def peak_of(command: list[str]) -> int:
+    """The most resident memory of the command, in bytes; it must end well."""
+    timed = (
+        "import resource, subprocess, sys;"
+        "code = subprocess.call(sys.argv[1:]);"
+        "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024);"
+        "sys.exit(code)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", timed, *command], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True
+    )
+    return int(done.stdout.split()[-1])
+
+
+def write_idx(folder: Path, name: str, count: int, seed: int) -> None:
+    """An IDX pair of noise in ten classes, written some at a time."""
+    folder.mkdir(exist_ok=True)
+    rng = np.random.default_rng(seed)
+    with contextlib.ExitStack() as files:
+        images, labels = (
+            files.enter_context((folder / f"{name}-{part}-ubyte").open("wb"))
+            for part in ("images-idx3", "labels-idx1")
+        )
+        images.write(bytes([0, 0, 8, 3]) + b"".join(n.to_bytes(4, "big") for n in (count, SIDE, SIDE)))
+        labels.write(bytes([0, 0, 8, 1]) + count.to_bytes(4, "big"))
+        for start in range(0, count, 1000):
+            rows = min(1000, count - start)
+            images.write(rng.bytes(rows * SIDE * SIDE))
+            labels.write((np.arange(rows, dtype=np.uint8) % 10).tobytes())
+
+
+if __name__ == "__main__":
+    main()

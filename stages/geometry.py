@@ -1,0 +1,64 @@
+"""How a picture of any size comes into a frame of one size, and its boxes with it."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+Pixels = npt.NDArray[np.uint8]
+Fit = Literal["stretch", "pad", "crop"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Placement:
+    """Where a picture lies in its frame, in pixels of the frame; beyond it on all sides if it is cropped."""
+
+    x: int
+    y: int
+    width: int
+    height: int
+
+
+def place(size: tuple[int, int], frame: tuple[int, int], fit: Fit) -> Placement:
+    """A picture of `size` in a `frame`, both width and height, as `fit` says: in the middle."""
+    if fit == "stretch":
+        return Placement(x=0, y=0, width=frame[0], height=frame[1])
+    ratios = [of / side for of, side in zip(frame, size, strict=True)]
+    scale = min(ratios) if fit == "pad" else max(ratios)
+    width, height = (max(1, round(side * scale)) for side in size)
+    return Placement(x=(frame[0] - width) // 2, y=(frame[1] - height) // 2, width=width, height=height)
+
+
+def fit_picture(image: Pixels, placed: Placement, frame: tuple[int, int], ground: int) -> Pixels:
+    """A picture [H, W, C], of any size, where `placed` says: [h, w, C]; `ground` fills what it leaves."""
+    resized = _resize(image, placed.width, placed.height)
+    if (placed.width, placed.height) == frame:
+        return resized
+    left, top = max(0, -placed.x), max(0, -placed.y)
+    seen = resized[top : top + frame[1], left : left + frame[0]]
+    framed = np.full((frame[1], frame[0], image.shape[2]), ground, dtype=np.uint8)
+    x, y = max(0, placed.x), max(0, placed.y)
+    framed[y : y + seen.shape[0], x : x + seen.shape[1]] = seen
+    return framed
+
+
+def _resize(image: Pixels, width: int, height: int) -> Pixels:
+    if image.shape[:2] == (height, width):
+        return image
+    # Averaging areas keeps what is thin when shrinking; it does not interpolate when enlarging.
+    shrinks = width < image.shape[1] or height < image.shape[0]
+    how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    resized = cv2.resize(image, (width, height), interpolation=how)
+    return np.asarray(resized, np.uint8).reshape(height, width, image.shape[2])  # cv2 drops a single channel
+
+
+def fit_boxes(
+    boxes: npt.NDArray[np.float32], size: tuple[int, int], frame: tuple[int, int], fit: Fit
+) -> npt.NDArray[np.float32]:
+    """Boxes [K, 4] xyxy of a picture of this width and height as they lie in the frame, cut to it."""
+    placed = place(size, frame, fit)
+    scale = np.array([placed.width / size[0], placed.height / size[1]] * 2)
+    moved = boxes * scale + np.array([placed.x, placed.y] * 2)
+    return np.asarray(moved.clip(0, np.array(frame * 2)), dtype=np.float32)

@@ -1,0 +1,113 @@
+"""Pictures as arrays on disk that are mapped into memory: what stages/datasets.py reads.
+
+Rows are copied from file to file in order, so that memory stays flat whatever their number.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+
+from stages.checkpoints import write_atomically, write_json
+from stages.datasets import SHARD_INDEX
+
+BLOCK = 4 << 20  # bytes copied at once
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PixelFile:
+    """Rows of pixels in a file without a header."""
+
+    path: Path
+    shape: tuple[int, int, int]
+    """H, W, C of each row."""
+
+    @property
+    def row_bytes(self) -> int:
+        """Of each row."""
+        height, width, channels = self.shape
+        return height * width * channels
+
+    def blocks(self, rows: npt.NDArray[np.int64]) -> Iterator[bytes]:
+        """The bytes of these rows, some at a time; rows that follow each other are read at once."""
+        longest = max(1, BLOCK // self.row_bytes)
+        with self.path.open("rb") as file:
+            breaks = np.flatnonzero(np.diff(rows) != 1) + 1
+            for run in np.split(rows, breaks):
+                for start in range(0, len(run), longest):
+                    part = run[start : start + longest]
+                    file.seek(int(part[0]) * self.row_bytes)
+                    yield file.read(len(part) * self.row_bytes)
+
+    def take(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.uint8]:
+        """A few rows: uint8 [N, H, W, C]."""
+        return np.frombuffer(b"".join(self.blocks(rows)), np.uint8).reshape(-1, *self.shape)
+
+
+def pack_images(folder: Path, pixels: PixelFile, rows: npt.NDArray[np.int64], shard_bytes: int) -> None:
+    """Write these rows as `images.npy`, or as shards of at most `shard_bytes` each with an index of them."""
+    per_shard = max(1, shard_bytes // pixels.row_bytes)
+    if len(rows) <= per_shard:
+        _write_array(folder / "images.npy", pixels, rows)
+        return
+    shards = []
+    for number, start in enumerate(range(0, len(rows), per_shard)):
+        part = rows[start : start + per_shard]
+        shards.append([f"images-{number:05d}.npy", len(part)])
+        _write_array(folder / f"images-{number:05d}.npy", pixels, part)
+    write_json(folder / SHARD_INDEX, {"shards": shards})
+
+
+def _write_array(path: Path, pixels: PixelFile, rows: npt.NDArray[np.int64]) -> None:
+    with path.open("wb") as file:
+        _write_header(file, (len(rows), *pixels.shape))
+        for block in pixels.blocks(rows) if len(rows) else ():
+            file.write(block)
+
+
+def _write_header(file: BinaryIO, shape: tuple[int, ...]) -> None:
+    """As `np.save` writes it."""
+    header = {
+        "descr": np.lib.format.dtype_to_descr(np.dtype(np.uint8)),
+        "fortran_order": False,
+        "shape": shape,
+    }
+    np.lib.format.write_array_header_1_0(file, header)
+
+
+def pack_annotations(path: Path, annotations: dict[str, Any]) -> None:
+    """Write COCO annotations in one line."""
+    write_atomically(path, json.dumps(annotations).encode() + b"\n")
+
+
+def coco(
+    boxes: Sequence[npt.NDArray[np.float32]],
+    labels: Sequence[npt.NDArray[np.int64]],
+    classes: list[str],
+    *,
+    height: int,
+    width: int,
+) -> dict[str, Any]:
+    """Boxes [K, 4] xyxy and labels [K] of each picture as COCO has them; its id is its row."""
+    annotations: list[dict[str, Any]] = []
+    for row, (picture_boxes, picture_labels) in enumerate(zip(boxes, labels, strict=True)):
+        for (x1, y1, x2, y2), label in zip(picture_boxes.tolist(), picture_labels.tolist(), strict=True):
+            annotations.append(
+                {
+                    "id": len(annotations) + 1,  # from 1: pycocotools takes a match with 0 for none
+                    "image_id": row,
+                    "category_id": label + 1,
+                    "bbox": [x1, y1, x2 - x1, y2 - y1],
+                    "area": (x2 - x1) * (y2 - y1),
+                    "iscrowd": 0,
+                }
+            )
+    return {
+        "images": [{"id": row, "width": width, "height": height} for row in range(len(boxes))],
+        "categories": [{"id": label + 1, "name": name} for label, name in enumerate(classes)],
+        "annotations": annotations,
+    }

@@ -1,0 +1,138 @@
+"""IDX, the format of the MNIST family: a header of big-endian words, then the bytes of the array.
+
+Header: two zero bytes, one byte for the type, one for the number of dimensions, and a 32-bit length for
+each dimension (Y. LeCun, C. Cortes, C. Burges, http://yann.lecun.com/exdb/mnist/).
+"""
+
+import math
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Literal
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field, field_validator
+
+from stages.datasets import Split
+from stages.errors import DataError
+from stages.params import StageParams
+from stages.sources.params import SplitParams, differing
+from stages.sources.rows import Found, Row
+
+UNSIGNED_BYTE = 0x08
+CHUNK = 256  # pictures read at once
+MEND = "`darkroom fetch` checks it against its pinned hash"
+FILES: dict[str, Split | None] = {"train": None, "t10k": "test"}
+"""What the family names its files, and which split they are: val is taken from the training pictures."""
+
+
+class IdxParams(StageParams):
+    """`format: idx`: the four files `train-images-idx3-ubyte`, `train-labels-idx1-ubyte` and `t10k-...`."""
+
+    format: Literal["idx"]
+
+    classes: Annotated[list[str], Field(min_length=2)]
+    """Names by label: a label is an index into it."""
+
+    split: SplitParams
+
+    @field_validator("classes")
+    @classmethod
+    def _names_differ(cls, classes: list[str]) -> list[str]:
+        return differing(classes) or classes
+
+
+def read_idx_files(raw: Path, params: IdxParams) -> Found:
+    """A row for each picture: the training pictures, then those of the test.
+
+    Raises:
+        DataError: a broken file, files that differ in number, or a label without a class.
+
+    """
+    for name, split in FILES.items():
+        labels_path, images_path = raw / f"{name}-labels-idx1-ubyte", raw / f"{name}-images-idx3-ubyte"
+        count = idx_shape(images_path, dimensions=3)[0]
+        labels = read_idx(labels_path, dimensions=1)
+        if len(labels) != count:
+            raise DataError(f"{labels_path}: {len(labels)} labels for {count} images; fetch both anew")
+        _refuse_nameless(labels_path, labels, len(params.classes))
+        named = [(params.classes[label],) for label in range(len(params.classes))]
+        for row, (image, label) in enumerate(zip(_images(images_path), labels, strict=True)):
+            where = f"{images_path}: row {row}"
+            yield Row(where=where, picture=image, labels=named[label], split=split)
+
+
+def picture_size(raw: Path) -> tuple[int, int]:
+    """Height and width of all pictures.
+
+    Raises:
+        DataError: a broken file, or training and test pictures of different sizes.
+
+    """
+    sizes = [idx_shape(raw / f"{name}-images-idx3-ubyte", dimensions=3)[1:] for name in FILES]
+    if sizes[0] != sizes[1]:
+        raise DataError(f"{raw}: training pictures are {sizes[0]}, test pictures {sizes[1]}; fetch both anew")
+    height, width = sizes[0]
+    return height, width
+
+
+def read_idx(path: Path, *, dimensions: int) -> npt.NDArray[np.uint8]:
+    """The array of unsigned bytes in the IDX file `path`, with this many dimensions.
+
+    Raises:
+        DataError: no such file, or a header or a length that is not what IDX prescribes.
+
+    """
+    shape = idx_shape(path, dimensions=dimensions)
+    return np.frombuffer(path.read_bytes(), dtype=np.uint8, offset=4 + 4 * dimensions).reshape(shape)
+
+
+def idx_shape(path: Path, *, dimensions: int) -> tuple[int, ...]:
+    """The lengths that the header gives, each at least 1.
+
+    Raises:
+        DataError: no such file, or a header or a length that is not what IDX prescribes.
+
+    """
+    try:
+        with path.open("rb") as file:
+            start = file.read(4 + 4 * dimensions)
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such file; `darkroom fetch` obtains it") from None
+    magic = bytes([0, 0, UNSIGNED_BYTE, dimensions])
+    if start[:4] != magic:
+        raise DataError(
+            f"{path}: starts with {start[:4].hex(' ')}, an IDX file of unsigned bytes with {dimensions} "
+            f"dimension(s) with {magic.hex(' ')}; {MEND}"
+        )
+    if len(start) < 4 + 4 * dimensions:
+        raise DataError(f"{path}: ends within its header, at byte {len(start)}; {MEND}")
+    shape = struct.unpack_from(f">{dimensions}I", start, offset=4)
+    if 0 in shape:
+        raise DataError(f"{path}: its header {shape} says that it is empty; {MEND}")
+    expected, size = len(start) + math.prod(shape), path.stat().st_size
+    if size != expected:
+        raise DataError(f"{path}: {size} bytes, but its header {shape} asks for {expected}; {MEND}")
+    return shape
+
+
+def _images(path: Path) -> Iterator[npt.NDArray[np.uint8]]:
+    """Pictures [H, W, 1], read some at a time: mapped ones would fill the memory."""
+    count, height, width = idx_shape(path, dimensions=3)
+    with path.open("rb") as file:
+        file.seek(16)
+        for start in range(0, count, CHUNK):
+            rows = min(CHUNK, count - start)
+            pixels = np.frombuffer(file.read(rows * height * width), dtype=np.uint8)
+            yield from pixels.reshape(rows, height, width, 1)
+
+
+def _refuse_nameless(path: Path, labels: npt.NDArray[np.uint8], classes: int) -> None:
+    nameless = np.flatnonzero(labels >= classes)
+    if len(nameless):
+        row = nameless[0]
+        raise DataError(
+            f"{path}: row {row}: label {labels[row]}, but preprocess.classification.classes names {classes}: "
+            "name the missing classes, or fetch the file anew"
+        )

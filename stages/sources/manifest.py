@@ -1,0 +1,120 @@
+"""A table with a picture's path and its class in each row: CSV or Parquet."""
+
+import csv
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from stages.datasets import SPLITS
+from stages.errors import DataError
+from stages.params import StageParams
+from stages.sources.params import PictureParams
+from stages.sources.rows import (
+    Finding,
+    Found,
+    Row,
+    existing_file,
+    files_below,
+    is_picture,
+    unsafe,
+)
+
+
+class Columns(StageParams):
+    """Names of the table's columns; null where it has none such."""
+
+    picture: str
+    """Path below `pictures`."""
+    label: str
+    """Name of the class."""
+    split: str | None
+    """train, val, test, or empty: to be decided."""
+    group: str | None
+    """What must stay in one split."""
+
+
+class ManifestParams(PictureParams):
+    """`format: csv` or `format: parquet`."""
+
+    format: Literal["csv", "parquet"]
+
+    file: str
+    """Below the raw folder."""
+
+    pictures: str
+    """The folder that the table's paths start from, below the raw folder."""
+
+    columns: Columns
+
+
+def read_manifest(raw: Path, params: ManifestParams) -> Found:
+    """A row for each row of the table, in its order; then the pictures that it does not name.
+
+    Raises:
+        DataError: no such file, no table, or a column that is missing.
+
+    """
+    file, folder = existing_file(raw / params.file), raw / params.pictures
+    records = _csv(file) if params.format == "csv" else _parquet(file)
+    named = set()
+    for number, record in records:
+        row = _row(f"{file}: row {number}", folder, record, params.columns)
+        if isinstance(row, Row) and isinstance(row.picture, Path):
+            named.add(row.picture.relative_to(folder).as_posix())
+        yield row
+    for name in files_below(folder):
+        if is_picture(name) and name not in named:
+            where = (folder / name).as_posix()
+            yield Finding(kind="unlabelled_picture", where=where, what=f"{file} does not name it")
+
+
+def _row(where: str, folder: Path, record: Mapping[str, Any], columns: Columns) -> Row | Finding:
+    wanted = [name for name in columns.model_dump().values() if name is not None]
+    missing = [name for name in wanted if name not in record]
+    if missing:
+        table = where.rpartition(": row")[0]
+        raise DataError(f"{table}: no column '{missing[0]}' among {', '.join(map(str, record))}")
+    values = {key: _text(record[name]) for key, name in columns.model_dump().items() if name is not None}
+    name, label, split = values["picture"], values["label"], values.get("split")
+    if not name or not label:
+        empty = columns.picture if not name else columns.label
+        return Finding(kind="bad_row", where=where, what=f"column '{empty}' is empty")
+    if unsafe(name):
+        return Finding(kind="path_traversal", where=where, what=f"leads out of {folder}: {name!r}")
+    if split and split not in SPLITS:
+        return Finding(kind="bad_row", where=where, what=f"split {split!r} is none of {', '.join(SPLITS)}")
+    given = next((known for known in SPLITS if known == split), None)
+    group = values.get("group") or None
+    return Row(where=f"{where}: {name}", picture=folder / name, labels=(label,), split=given, group=group)
+
+
+def _text(value: Any) -> str:
+    missing = value is None or value != value  # NaN, which differs from itself
+    return "" if missing else str(value).strip()
+
+
+def _csv(file: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    """Rows with the number of their line; one with too many or too few cells ends the run."""
+    with file.open(encoding="utf-8-sig", newline="") as lines:
+        table = csv.DictReader(lines, strict=True)
+        try:
+            for record in table:
+                if None in record or None in record.values():
+                    raise DataError(f"{file}: row {table.line_num}: not as many cells as columns; mend it")
+                yield table.line_num, record
+        except (csv.Error, UnicodeDecodeError) as error:
+            raise DataError(f"{file}: row {table.line_num + 1}: no CSV in UTF-8 ({error})") from None
+
+
+def _parquet(file: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    import pandas as pd  # 35 MB, which the other formats do without
+
+    try:
+        table = pd.read_parquet(file)
+    except ImportError:
+        raise DataError(f"{file}: Parquet is read by pyarrow: `pip install pyarrow`, or save CSV") from None
+    except (ValueError, OSError) as error:
+        raise DataError(f"{file}: no Parquet ({' '.join(str(error).split())})") from None
+    names = list(table.columns)
+    for number, record in enumerate(table.itertuples(index=False, name=None)):
+        yield number, dict(zip(names, record, strict=True))

@@ -1,0 +1,71 @@
+"""What every source of files needs to be told: classes, the form of the pictures, the splits."""
+
+import re
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator
+
+from stages.params import StageParams
+
+Side = Annotated[int, Field(ge=1, le=8192)]
+Fraction = Annotated[float, Field(gt=0, lt=1)]
+
+
+class SplitParams(StageParams):
+    """How pictures that the data leaves undecided are split."""
+
+    val: Fraction
+    """Of the training pictures, kept back to choose by, where the data gives no val."""
+
+    test: Fraction | None
+    """Of all pictures, where the data gives no test; null: the data must give it."""
+
+    group_pattern: str | None
+    """A regular expression on a picture's path, whose first group names what must stay together."""
+
+    near_duplicates: Annotated[int, Field(ge=0, le=16)] | None
+    """Of 128 bits of a difference hash, those in which two pictures may differ and still never stand in two
+    splits; null: only equal pictures are kept apart."""
+
+    @field_validator("group_pattern")
+    @classmethod
+    def _has_one_group(cls, pattern: str | None) -> str | None:
+        try:
+            if pattern is not None and re.compile(pattern).groups < 1:
+                raise ValueError("has no (group) that names what must stay together")
+        except re.error as error:
+            raise ValueError(f"no regular expression ({error})") from None
+        return pattern
+
+
+class PictureParams(StageParams):
+    """How pictures from files are packed."""
+
+    classes: Annotated[list[str], Field(min_length=1)] | None
+    """Names by label; null: all that the data names, in alphabetical order."""
+
+    size: Annotated[list[Side], Field(min_length=2, max_length=2)]
+    """Height and width in pixels, to which every picture is brought."""
+
+    channels: Literal[1, 3]
+    """1 is grey, 3 is RGB."""
+
+    fit: Literal["stretch", "pad", "crop"]
+    """stretch: each side by itself; pad: all of it, on `ground`; crop: its middle, nothing padded."""
+
+    ground: int = Field(ge=0, le=255)
+    """Grey level beside a padded picture and behind a transparent one."""
+
+    split: SplitParams
+
+    @field_validator("classes")
+    @classmethod
+    def _names_differ(cls, classes: list[str] | None) -> list[str] | None:
+        return differing(classes)
+
+
+def differing(classes: list[str] | None) -> list[str] | None:
+    """The names, if no two are the same; ValueError otherwise."""
+    if classes is not None and len(set(classes)) < len(classes):
+        raise ValueError("two classes have the same name")
+    return classes

@@ -1,0 +1,36 @@
+"""All sources of pictures, by the word that params.yaml calls them."""
+
+from pathlib import Path
+
+from stages.sources.coco import CocoParams, read_coco
+from stages.sources.idx import IdxParams, read_idx_files
+from stages.sources.image_folder import ImageFolderParams, read_image_folder
+from stages.sources.manifest import ManifestParams, read_manifest
+from stages.sources.pascal_voc import PascalVocParams, read_pascal_voc
+from stages.sources.rows import Found
+from stages.sources.yolo import YoloParams, read_yolo
+
+Classified = IdxParams | ImageFolderParams | ManifestParams
+Annotated = CocoParams | PascalVocParams | YoloParams
+
+
+def read(raw: Path, params: Classified | Annotated) -> Found:
+    """The rows of the source that `params` names, and what is wrong with its lines.
+
+    Raises:
+        DataError: a file or folder is missing, or cannot be understood as a whole.
+
+    """
+    match params:
+        case IdxParams():
+            return read_idx_files(raw, params)
+        case ImageFolderParams():
+            return read_image_folder(raw, params)
+        case ManifestParams():
+            return read_manifest(raw, params)
+        case CocoParams():
+            return read_coco(raw, params)
+        case PascalVocParams():
+            return read_pascal_voc(raw, params)
+        case YoloParams():
+            return read_yolo(raw, params)

@@ -1,0 +1,141 @@
+"""The one form that every source gives: a row for each picture, a finding for each line that is none."""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from stages.datasets import Split
+from stages.errors import DataError
+
+Boxes = npt.NDArray[np.float32]
+"""[K, 4]: xyxy, absolute pixels of the upright picture, from 0."""
+
+Kind = Literal[
+    "unreadable",
+    "truncated",
+    "animated",
+    "cmyk",
+    "sixteen_bit",
+    "alpha",
+    "rotated",
+    "bomb",
+    "missing_picture",
+    "unlabelled_picture",
+    "stray_file",
+    "path_traversal",
+    "bad_row",
+    "unknown_class",
+    "size_differs",
+    "invalid_box",
+    "box_out_of_frame",
+    "tiny_box",
+    "in_another_split",
+    "companion_in_another_split",
+    "under_several_labels",
+    "repeated",
+]
+"""What can be wrong; section `preprocess.policy` says of each what is done about it."""
+
+NO_BOXES: Boxes = np.empty((0, 4), dtype=np.float32)
+NO_BOXES.flags.writeable = False
+
+PICTURE_SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Row:
+    """A picture and what is said of it."""
+
+    where: str
+    """Names it in findings: its path below the raw folder, or a file and a row."""
+    picture: Path | npt.NDArray[np.uint8]
+    """A file, or pixels [H, W, C]."""
+    labels: tuple[str, ...]
+    """Names of classes: one of a picture that is classified, one a box else."""
+    boxes: Boxes = field(default_factory=lambda: NO_BOXES)
+    places: tuple[str, ...] = ()
+    """Where each box stands in its file: "object 3", "line 7"."""
+    split: Split | None = None
+    """As the data gives it; None is for `preprocess` to decide."""
+    group: str | None = None
+    """Pictures of one group never stand in two splits."""
+    size: tuple[int, int] | None = None
+    """Width and height as the annotation has them, to be held against the picture's."""
+    crop: tuple[int, int, int, int] | None = None
+    """The part to take, xyxy; None takes all."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Finding:
+    """Something wrong with one picture, box or line."""
+
+    kind: Kind
+    where: str
+    what: str
+
+
+Found = Iterator[Row | Finding]
+
+
+def unsafe(name: str) -> bool:
+    """Whether a path that the data names would lead out of its folder, or to one of another system.
+
+    Names alone are judged: DVC may link pictures from its cache.
+    """
+    path = PurePosixPath(name)
+    return path.is_absolute() or ".." in path.parts or "\\" in name or "\0" in name or ":" in name[:2]
+
+
+def existing_file(path: Path) -> Path:
+    """`path`, if it is a file.
+
+    Raises:
+        DataError: it is none.
+
+    """
+    if not path.is_file():
+        raise DataError(f"{path}: no such file; section preprocess of params.yaml names it")
+    return path
+
+
+def existing_folder(path: Path) -> Path:
+    """`path`, if it is a folder.
+
+    Raises:
+        DataError: it is none.
+
+    """
+    if not path.is_dir():
+        raise DataError(f"{path}: no such folder; section preprocess of params.yaml names it")
+    return path
+
+
+def files_below(folder: Path) -> Iterator[str]:
+    """Names of all files below `folder`, relative to it, in order; hidden ones are nobody's data."""
+    for parent, folders, files in os.walk(folder, followlinks=True):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        below = Path(parent).relative_to(folder)
+        yield from ((below / name).as_posix() for name in sorted(files) if not name.startswith("."))
+
+
+def is_picture(name: str) -> bool:
+    """Whether a file is named as pictures are."""
+    return PurePosixPath(name).suffix.lower() in PICTURE_SUFFIXES
+
+
+def read_text(path: Path) -> str:
+    """The text of `path`.
+
+    Raises:
+        DataError: no such file, or no UTF-8.
+
+    """
+    try:
+        return existing_file(path).read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: byte {error.start} is no UTF-8; save it as UTF-8") from None

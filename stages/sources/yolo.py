@@ -1,0 +1,146 @@
+"""YOLO: data.yaml names the classes and a folder of pictures a split; a text file a picture holds its boxes.
+
+`images/a/b.jpg` has `labels/a/b.txt`, a line a box: class, centre x, centre y, width, height, as shares of
+the picture. A picture without a text file shows nothing, as the format has it; an empty one says the same.
+"""
+
+import math
+from pathlib import Path, PurePosixPath
+from typing import Any, Literal
+
+import numpy as np
+import yaml
+
+from stages.datasets import SPLITS, Split
+from stages.decoding import upright_size
+from stages.errors import DataError
+from stages.sources.params import PictureParams
+from stages.sources.rows import (
+    Finding,
+    Found,
+    Row,
+    existing_folder,
+    files_below,
+    is_picture,
+    read_text,
+    unsafe,
+)
+
+
+class YoloParams(PictureParams):
+    """`format: yolo`."""
+
+    format: Literal["yolo"]
+
+    file: str
+    """data.yaml, below the raw folder; its `path` and folders are below its own folder."""
+
+
+def read_yolo(raw: Path, params: YoloParams) -> Found:
+    """A row for each picture, in order of splits and paths; then the boxes that have no picture.
+
+    Raises:
+        DataError: no such file, or no data.yaml.
+
+    """
+    file = raw / params.file
+    document = _document(file)
+    names = _names(file, document.get("names"))
+    for split in SPLITS:
+        below = document.get(split)
+        if below is not None:
+            pictures = existing_folder(_inside(file, split, document, below))
+            yield from _rows(pictures, _labels_folder(file, split, pictures), names, split)
+
+
+def _document(file: Path) -> dict[str, Any]:
+    try:
+        document = yaml.safe_load(read_text(file))
+    except yaml.YAMLError as error:
+        raise DataError(f"{file}: not YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(document, dict) or not any(split in document for split in SPLITS):
+        raise DataError(f"{file}: no data.yaml: it needs names and at least one of {', '.join(SPLITS)}")
+    return document
+
+
+def _names(file: Path, names: Any) -> dict[int, str]:
+    listed = dict(enumerate(names)) if isinstance(names, list) else names
+    if not isinstance(listed, dict) or not all(
+        type(k) is int and isinstance(v, str) for k, v in listed.items()
+    ):
+        raise DataError(f"{file}: names: want a list of classes, or a mapping from numbers to them")
+    return listed
+
+
+def _inside(file: Path, split: Split, document: dict[str, Any], below: Any) -> Path:
+    parts = [document.get("path") or ".", below]
+    if not all(isinstance(part, str) and not unsafe(part) for part in parts):
+        raise DataError(f"{file}: {split}: {below!r} leads out of {file.parent}; name a folder below it")
+    return file.parent.joinpath(*parts)
+
+
+def _labels_folder(file: Path, split: Split, pictures: Path) -> Path:
+    """The last `images` in the path becomes `labels`."""
+    parts = list(pictures.parts)
+    if "images" not in parts:
+        raise DataError(f"{file}: {split}: {pictures} has no folder `images` in it; the format asks for one")
+    last = len(parts) - 1 - parts[::-1].index("images")
+    return Path(*parts[:last], "labels", *parts[last + 1 :])
+
+
+def _rows(pictures: Path, labels: Path, names: dict[int, str], split: Split) -> Found:
+    stems = set()
+    for name in files_below(pictures):
+        if not is_picture(name):
+            yield Finding(kind="stray_file", where=(pictures / name).as_posix(), what="no picture")
+            continue
+        stems.add(PurePosixPath(name).with_suffix("").as_posix())
+        file = labels / PurePosixPath(name).with_suffix(".txt")
+        yield from _row(pictures / name, file, names, split)
+    for name in files_below(labels) if labels.is_dir() else ():
+        stem = PurePosixPath(name).with_suffix("").as_posix()
+        if stem not in stems:
+            where = (labels / name).as_posix()
+            yield Finding(kind="missing_picture", where=where, what=f"no picture in {pictures}")
+
+
+def _row(picture: Path, file: Path, names: dict[int, str], split: Split) -> Found:
+    width, height = upright_size(picture) or (1, 1)  # one that cannot be read is refused when it is decoded
+    boxes, labels, places = [], [], []
+    for number, line in enumerate(read_text(file).splitlines() if file.is_file() else [], start=1):
+        if not line.strip():
+            continue
+        wrong = _wrong(line, names)
+        if wrong:
+            yield Finding(kind="invalid_box", where=f"{file}: line {number}", what=wrong)
+            continue
+        label, x, y, w, h = line.split()
+        half_w, half_h = float(w) / 2, float(h) / 2
+        edges = (float(x) - half_w, float(y) - half_h, float(x) + half_w, float(y) + half_h)
+        boxes.append([edge * side for edge, side in zip(edges, (width, height) * 2, strict=True)])
+        labels.append(names[int(label)])
+        places.append(f"line {number}")
+    yield Row(
+        where=picture.as_posix(),
+        picture=picture,
+        labels=tuple(labels),
+        boxes=np.array(boxes, dtype=np.float32).reshape(-1, 4),
+        places=tuple(places),
+        split=split,
+    )
+
+
+def _wrong(line: str, names: dict[int, str]) -> str | None:
+    """What is wrong with a line, or None."""
+    words = line.split()
+    if len(words) != 5:
+        return f"{len(words)} values, want class, x, y, width, height: polygons and poses are not read"
+    if not words[0].isdecimal() or int(words[0]) not in names:
+        return f"class {words[0]!r} is not among names"
+    try:
+        values = [float(word) for word in words[1:]]
+    except ValueError:
+        return f"{words[1:]} is not four numbers"
+    if not all(map(math.isfinite, values)) or max(map(abs, values)) > 2:
+        return f"{words[1:]} are not shares of the picture"
+    return None
