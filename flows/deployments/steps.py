@@ -44,7 +44,7 @@ def darkroom(clone: Clone, *words: str) -> None:
 
 
 def dvc(clone: Clone, *words: str) -> None:
-    """This environment's DVC. Raises StepFailedError."""
+    """The environment's own DVC. Raises StepFailedError."""
     _execute(clone, f"dvc {words[0]}", [sys.executable, "-P", "-m", "dvc", *words])
 
 

@@ -1,8 +1,8 @@
 """The string that opens the project's Prefect server, and the profile by which Prefect's clients find both.
 
 The string is made at first use and stands in two files of mode 600, `auth` and Prefect's own `profiles.toml`.
-Processes are given the profile's path and never the string: it is in no command line and no environment, so
-that no stage can print it into a log.
+Clients are given the profile's path. The server, and by Prefect's worker the processes of flow runs, have the
+string in their environment; what those start has not, so that no stage can print it into a log.
 """
 
 from __future__ import annotations

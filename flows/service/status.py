@@ -10,23 +10,15 @@ from typing import Any
 from uuid import UUID
 
 import httpx
-import psutil
 from prefect import get_client
 from prefect.client.orchestration import SyncPrefectClient
-from prefect.client.schemas.filters import (
-    FlowRunFilter,
-    FlowRunFilterParentTaskRunId,
-    FlowRunFilterState,
-    FlowRunFilterStateType,
-    WorkPoolFilter,
-    WorkPoolFilterName,
-)
-from prefect.client.schemas.objects import FlowRun, StateType, WorkerStatus, WorkPool
+from prefect.client.schemas.filters import WorkPoolFilter, WorkPoolFilterName
+from prefect.client.schemas.objects import FlowRun, StateType, WorkPool
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.exceptions import PrefectHTTPStatusError
 
 from flows import server
-from flows.service import daemons, login, server_process, worker_process
+from flows.service import daemons, flow_runs, login, server_process, worker_process
 from flows.service.daemons import Seen
 from flows.wording import duration
 
@@ -34,8 +26,6 @@ DUE_SHOWN = 5
 LATE_SECONDS = 60.0
 PENDING_SECONDS = 300.0
 RUN_UP = "`darkroom up` starts it again"
-
-GOING = (StateType.RUNNING, StateType.PENDING, StateType.CANCELLING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,15 +110,17 @@ def _asked(
     pools: Sequence[str],
 ) -> Status:
     names = {deployment.id: deployment.name for deployment in client.read_deployments()}
-    going = _runs(client, GOING)
-    scheduled = _runs(client, (StateType.SCHEDULED,), FlowRunSort.EXPECTED_START_TIME_ASC)
+    going = flow_runs.read(client, flow_runs.GOING)
+    scheduled = flow_runs.read(client, (StateType.SCHEDULED,), FlowRunSort.EXPECTED_START_TIME_ASC)
     now = datetime.datetime.now(datetime.UTC)
     found = _pools(client, pools)
     stuck += paused_pools(found)
     stuck += late_runs(scheduled, {pool.name: pool for pool in found}, services, now)
-    lost = {run.id for run in _lost(client, going, pools)}
+    lost = {run.id for run in flow_runs.lost(client, going, pools)}
     stuck += [
-        f"{run.name} ({said_state(run)}) has no process any more; {RUN_UP}" for run in going if run.id in lost
+        f"{run.name} ({said_state(run)}) has no process any more; its worker starts it again"
+        for run in going
+        if run.id in lost
     ]
     stuck += pending_runs([run for run in going if run.id not in lost], now)
     due = [run for run in scheduled if not late(run, now)][:DUE_SHOWN]
@@ -219,48 +211,8 @@ def said_state(run: FlowRun) -> str:
     return run.state_name or "no state"
 
 
-def lost_runs(pools: Sequence[str]) -> list[UUID]:
-    """The runs that a worker of this host has taken, which have not ended, and which no process executes."""
-    with get_client(sync_client=True) as client:
-        return [run.id for run in _lost(client, _runs(client, GOING), pools)]
-
-
-def _lost(client: SyncPrefectClient, going: Iterable[FlowRun], pools: Sequence[str]) -> list[FlowRun]:
-    ours = {name for name in pools if not _works_elsewhere(client, name)}
-    taken = [run for run in going if run.work_pool_name in ours and not _being_taken(run)]
-    if not taken:
-        return []
-    executed = {worker_process.flow_run_of(process) for process in psutil.process_iter()}
-    return [run for run in taken if run.id not in executed]
-
-
-def _being_taken(run: FlowRun) -> bool:
-    """A worker says first that it has a run, and then starts the process."""
-    if run.state is None or run.state_type is not StateType.PENDING:
-        return False
-    return (datetime.datetime.now(datetime.UTC) - run.state.timestamp).total_seconds() < LATE_SECONDS
-
-
-def _works_elsewhere(client: SyncPrefectClient, pool: str) -> bool:
-    """Whether another host's worker is at the pool: its processes are not to be seen here."""
-    workers = client._client.post(f"/work_pools/{pool}/workers/filter", json={}).json()
-    mine = worker_process.own_name()
-    return any(one["name"] != mine and one["status"] == WorkerStatus.ONLINE.value for one in workers)
-
-
 def _pools(client: SyncPrefectClient, names: Sequence[str]) -> list[WorkPool]:
     return client.read_work_pools(work_pool_filter=WorkPoolFilter(name=WorkPoolFilterName(any_=list(names))))
-
-
-def _runs(
-    client: SyncPrefectClient, types: Sequence[StateType], sort: FlowRunSort = FlowRunSort.START_TIME_DESC
-) -> list[FlowRun]:
-    """Runs that are nobody's child, in these states."""
-    wanted = FlowRunFilter(
-        state=FlowRunFilterState(type=FlowRunFilterStateType(any_=list(types))),
-        parent_task_run_id=FlowRunFilterParentTaskRunId(is_null_=True),
-    )
-    return client.read_flow_runs(flow_run_filter=wanted, sort=sort)
 
 
 def _run(run: FlowRun, names: dict[UUID, str], when: datetime.datetime | None) -> Run:

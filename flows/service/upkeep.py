@@ -172,15 +172,19 @@ def _end_orphans(root: Path, services: Path, last: Seen | None) -> bool:
     """End what killed workers have left, and schedule again what that was. False: there was nothing."""
     keep = last.note.pid if last and last.running and last.note else 0
     found = list(left_overs(services, keep))
-    runs = {run for process in found if (run := worker_process.flow_run_of(process))}
+    if not found:
+        return False
+    from flows.service import flow_runs
+
+    runs = {run for process in found if (run := flow_runs.flow_run_of(process))}
     _end(found, lambda: list(left_overs(services, keep)))
     if runs and (url := server.kept_up(root)):
         with (
             contextlib.suppress(httpx.HTTPError),  # then the next worker finds them without a process
             server.client_set_to(url, login.client_environment(server.server_folder(root))),
         ):
-            asyncio.run(worker_process.put_back(runs, "stopped after its worker"))
-    return bool(found)
+            asyncio.run(flow_runs.put_back(runs, "stopped after its worker"))
+    return True
 
 
 def left_overs(services: Path, keep: int) -> Iterator[psutil.Process]:

@@ -16,14 +16,13 @@ from prefect import get_client
 from prefect.client.orchestration import SyncPrefectClient
 
 from flows import server
-from flows.service import daemons, login
-from tests.flows.processes import alive
+from flows.service import daemons, flow_runs, login, upkeep
 from tests.flows.repositories import make
 from tests.flows.shapes import Shape
 
 HERE = Path(__file__).parent.parent.parent.parent
 
-# A stage that writes a checkpoint when it is told to end, and goes on from it.
+# A stage that prints its environment, and one that writes a checkpoint at its end and goes on from that.
 PIPELINE = """\
 stages:
   first:
@@ -37,12 +36,13 @@ stages:
     metrics: [loss.json: {cache: false}]
 """
 # Outside of the clone: what tells the test and what the test tells.
-QUICK = "echo trained > model.txt; echo 1 > loss.json\n"
-PATIENT = (
-    "trap 'sleep 1; echo half > {outside}/checkpoint; exit 143' TERM\n"
-    "echo $$ >> {outside}/pids\n"
-    "if [ ! -e {outside}/checkpoint ]; then while [ ! -e {outside}/go ]; do sleep 0.1; done; fi\n" + QUICK
-)
+TRAIN = """\
+trap 'sleep 1; echo half > {outside}/checkpoint; exit 143' TERM
+echo $$ >> {outside}/pids
+while [ ! -e {outside}/checkpoint -a ! -e {outside}/go ]; do sleep 0.1; done
+echo trained > model.txt
+cp first.txt loss.json
+"""
 DEPLOYMENTS = """\
 deployments:
   - name: retrain
@@ -52,7 +52,7 @@ deployments:
   - name: tick
     entrypoint: ticking.py:tick
     work_pool: {name: small}
-    schedules: [{interval: 10, active: false}]
+    schedules: [{interval: 5, active: false}]
 """
 TICKING = """\
 from prefect import flow
@@ -98,14 +98,14 @@ class Project:
     def logs(self) -> str:
         return "".join(path.read_text() for path in sorted(self.services.glob("*.log")))
 
-    def processes(self) -> list[str]:
-        """The command lines of all that came of `darkroom up`."""
-        found = []
-        for process in psutil.process_iter():
-            with contextlib.suppress(psutil.Error):
-                if process.environ().get(daemons.MARK) == str(self.services) and alive(process.pid):
-                    found.append(" ".join(process.cmdline()))
-        return found
+    def processes(self) -> list[psutil.Process]:
+        """All that came of `darkroom up` and lives."""
+        return list(upkeep.left_overs(self.services, keep=0))
+
+    def engines(self) -> list[int]:
+        """The processes that execute flow runs."""
+        executing = {process.pid: process for process in self.processes() if flow_runs.flow_run_of(process)}
+        return [pid for pid, process in executing.items() if process.ppid() not in executing]
 
     @contextlib.contextmanager
     def client(self) -> Iterator[SyncPrefectClient]:
@@ -118,11 +118,12 @@ class Project:
             yield client
 
 
-def make_project(folder: Path, train: str = QUICK) -> Project:
+def make_project(folder: Path) -> Project:
+    """Its training waits for the file `go` beside it, or for its own checkpoint."""
     files = {
         "dvc.yaml": PIPELINE,
-        "train.sh": train,
-        "in.txt": "in\n",
+        "train.sh": TRAIN,
+        "in.txt": "1\n",
         "prefect.yaml": DEPLOYMENTS,
         "ticking.py": TICKING,
     }

@@ -1,4 +1,7 @@
-"""`darkroom up`, `down` and `status` on a small repository, with the real server, worker and schedule."""
+"""`darkroom up`, `down` and `status` on a small repository, with the real server, worker and schedule.
+
+One project for the whole file: what is killed in a test is up again at its end.
+"""
 
 from __future__ import annotations
 
@@ -10,33 +13,34 @@ import re
 import shutil
 import signal
 import sqlite3
+import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Callable, Iterator
 
 import pytest
 from prefect.client.orchestration import SyncPrefectClient
-from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 from prefect.client.schemas.objects import FlowRun, StateType
 
 from flows import server
 from flows.service import login
 from tests.flows.processes import alive, wait_for
 from tests.flows.repositories import contents, git
-from tests.flows.service.project import PATIENT, Project, make_project
+from tests.flows.service.project import Project, make_project
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
-LONG = 180  # seconds: for what takes a few on a machine with nothing else to do
+LONG = 240  # seconds: for what takes a few on a machine with nothing else to do
 PLANTED = "planted-password-of-the-remote"
+RETRAIN = "retrain/retrain"
 
 
 @pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
-    """One that is up for the whole file."""
+def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+    """One that is up."""
     folder = tmp_path_factory.mktemp("shared")
     project = make_project(folder)
+    (folder / "go").touch()
     local = project.root / ".dvc" / "config.local"
     local.write_text(
         f"[core]\n    remote = r\n['remote \"r\"']\n    url = ssh://h/p\n    password = {PLANTED}\n"
@@ -50,11 +54,18 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
 
 
 @pytest.fixture
-def patient(tmp_path: Path) -> Iterator[Project]:
-    """One whose training waits for the file `go`, and writes a checkpoint when it is told to end."""
-    project = make_project(tmp_path, PATIENT)
-    yield project
-    project.down()
+def training(project: Project) -> FlowRun:
+    """A run of `retrain` whose training is under way, and ends from its checkpoint alone."""
+    outside = project.root.parent
+    for name in ("go", "checkpoint", "pids"):
+        (outside / name).unlink(missing_ok=True)
+    content = project.root / "in.txt"
+    content.write_text(content.read_text() + "more\n")
+    git(project.root, "commit", "-qam", "more")
+    with project.client() as client:
+        run = start(client, RETRAIN)
+    assert under_way(project), project.logs()
+    return run
 
 
 def start(client: SyncPrefectClient, name: str) -> FlowRun:
@@ -62,14 +73,21 @@ def start(client: SyncPrefectClient, name: str) -> FlowRun:
     return client.create_flow_run_from_deployment(deployment.id)
 
 
+def eventually(condition: Callable[[], bool]) -> bool:
+    """Like `wait_for`, for what costs a server or a process work."""
+    end = time.monotonic() + LONG
+    while not condition() and time.monotonic() < end:
+        time.sleep(0.5)
+    return condition()
+
+
 def ended(client: SyncPrefectClient, run: FlowRun) -> FlowRun:
-    """The run once it has ended."""
+    """The run once it is done or failed; one that crashed goes on."""
 
     def is_over() -> bool:
-        state = client.read_flow_run(run.id).state
-        return state is not None and state.is_final()
+        return client.read_flow_run(run.id).state_type in (StateType.COMPLETED, StateType.FAILED)
 
-    assert wait_for(is_over, LONG), client.read_flow_run(run.id).state
+    assert eventually(is_over), client.read_flow_run(run.id).state
     return client.read_flow_run(run.id)
 
 
@@ -79,9 +97,21 @@ def under_way(project: Project, times: int = 1) -> bool:
     return wait_for(lambda: pids.exists() and len(pids.read_text().split()) >= times, LONG)
 
 
-def workspace(project: Project) -> dict[str, str]:
-    """Every file and git's status, but for the cache, which is shared."""
-    return {name: held for name, held in contents(project.root).items() if not name.startswith(".dvc/cache/")}
+def assert_done(project: Project, run: FlowRun, attempts: int) -> None:
+    """The run has ended, and its branch has what the newest commit makes."""
+    with project.client() as client:
+        done = ended(client, run)
+        names = [state.name for state in client.read_flow_run_states(run.id)]
+    assert done.state_type is StateType.COMPLETED, project.logs()
+    assert done.run_count == attempts
+    assert names.count("AwaitingRetry") == attempts - 1
+    assert git(project.root, "show", "darkroom/retrain:loss.json") == (project.root / "in.txt").read_text()
+
+
+def kill(*pids: int) -> None:
+    for pid in pids:
+        os.kill(pid, signal.SIGKILL)
+    assert wait_for(lambda: not any(map(alive, pids)), LONG)
 
 
 def basic(auth: str) -> dict[str, str]:
@@ -100,15 +130,15 @@ def call(url: str, method: str, headers: dict[str, str]) -> int:
         return error.code
 
 
-def test_without_the_string_every_call_is_refused(shared: Project) -> None:
-    api = server.kept_up(shared.root)
+def test_without_the_string_every_call_is_refused(project: Project) -> None:
+    api = server.kept_up(project.root)
     assert api is not None
     with urllib.request.urlopen(f"{api.removesuffix('/api')}/openapi.json") as answer:
         paths = json.load(answer)["paths"]
     calls = [(path, method.upper()) for path, methods in paths.items() for method in methods]
     assert len(calls) > 100
     some_id = "00000000-0000-0000-0000-000000000000"
-    auth = basic(login.auth_string(shared.prefect))
+    auth = basic(login.auth_string(project.prefect))
     # Even who has a token against requests from other origins, which is asked for first.
     request = urllib.request.Request(f"{api}/csrf-token?client=me", headers=auth)
     with urllib.request.urlopen(request) as answer:
@@ -124,35 +154,32 @@ def test_without_the_string_every_call_is_refused(shared: Project) -> None:
     assert call(f"{api}/flow_runs/filter", "POST", auth) == 403
 
 
-def test_up_again_changes_nothing(shared: Project) -> None:
-    before = shared.pids()
+def test_up_again_changes_nothing(project: Project) -> None:
+    before = project.pids()
     assert set(before) == {"server", "worker-small"}
-    said = shared.up()
-    assert shared.pids() == before
+    said = project.up()
+    assert project.pids() == before
     assert "the server runs already" in said
-    with shared.client() as client:
+    with project.client() as client:
         assert [one.name for one in client.read_automations()] == ["darkroom: runs without a sign of life"]
-    code, found = shared.status()
+    code, found = project.status()
     assert code == 0, found
     assert [one["state"] for one in found["services"]] == ["running", "running"]
 
 
-def test_the_pages_are_those_of_the_server_that_is_up(shared: Project) -> None:
-    done = shared.darkroom("ui")
+def test_pages_and_runs_by_hand_are_the_servers_that_is_up(project: Project) -> None:
+    done = project.darkroom("ui")
     assert done.returncode == 0
-    assert server.pages(str(server.kept_up(shared.root))) in done.stdout
-
-
-def test_a_run_by_hand_is_recorded_in_the_server_that_is_up(shared: Project) -> None:
-    done = shared.darkroom("run", "first")
+    assert server.pages(str(server.kept_up(project.root))) in done.stdout
+    done = project.darkroom("run", "first")
     assert done.returncode == 0, done.stderr
-    with shared.client() as client:
+    with project.client() as client:
         (run,) = [run for run in client.read_flow_runs() if run.name == "small first"]
     assert run.state_type is StateType.COMPLETED
 
 
-def test_three_scheduled_runs_one_at_each_moment(shared: Project) -> None:
-    with shared.client() as client:
+def test_three_scheduled_runs_one_at_each_moment(project: Project) -> None:
+    with project.client() as client:
         tick = client.read_deployment_by_name("tick/tick")
         (schedule,) = tick.schedules
         client.update_deployment_schedule(tick.id, schedule.id, active=True)
@@ -160,171 +187,103 @@ def test_three_scheduled_runs_one_at_each_moment(shared: Project) -> None:
         def ticks() -> list[FlowRun]:
             runs = [run for run in client.read_flow_runs() if run.deployment_id == tick.id]
             done = [run for run in runs if run.state_type is StateType.COMPLETED]
-            return sorted(done, key=lambda run: run.expected_start_time)
+            return sorted(done, key=lambda run: run.expected_start_time)[:3]
 
-        assert wait_for(lambda: len(ticks()) >= 3, LONG), shared.logs()
+        assert eventually(lambda: len(ticks()) == 3), project.logs()
         client.update_deployment_schedule(tick.id, schedule.id, active=False)
-        first, second, third = ticks()[:3]
-        due = [run.expected_start_time for run in (first, second, third)]
-        assert [(later - earlier).total_seconds() for earlier, later in itertools.pairwise(due)] == [
-            10,
-            10,
-        ]
-        assert all(
-            run.start_time and run.start_time >= run.expected_start_time for run in (first, second, third)
-        )
-        assert all(run.run_count == 1 for run in (first, second, third))
+        runs = ticks()
+    due = [run.expected_start_time for run in runs]
+    assert [(later - earlier).total_seconds() for earlier, later in itertools.pairwise(due)] == [5, 5]
+    assert all(run.start_time and run.start_time >= run.expected_start_time for run in runs)
+    assert all(run.run_count == 1 for run in runs)
 
 
-def test_retraining_leaves_the_workspace_alone_and_commits_to_its_branch(shared: Project) -> None:
-    (shared.root / "in.txt").write_text("not committed\n")
-    (shared.root / "new.txt").write_text("not added\n")
-    before = workspace(shared)
-    with shared.client() as client:
-        run = ended(client, start(client, "retrain/retrain"))
-        assert run.state_type is StateType.COMPLETED, shared.logs()
-        assert workspace(shared) == before
-        assert git(shared.root, "show", "darkroom/retrain:loss.json") == "1\n"
-        assert "model.txt" in git(shared.root, "show", "darkroom/retrain:dvc.lock")
-        parents = git(shared.root, "log", "-1", "--format=%P %an", "darkroom/retrain").split()
-        assert parents == [git(shared.root, "rev-parse", "HEAD").strip(), "darkroom"]
-        clone = shared.root / ".darkroom/clones/retrain/small"
-        assert (clone / "first.txt").read_text() == "in\n"
-        assert not (clone / ".dvc" / "cache").exists()
+def test_retraining_leaves_the_workspace_alone_and_shows_no_secret(project: Project) -> None:
+    (project.root / "in.txt").write_text("not committed\n")
+    (project.root / "new.txt").write_text("not added\n")
+    before = workspace(project)
+    with project.client() as client:
+        assert ended(client, start(client, RETRAIN)).state_type is StateType.COMPLETED, project.logs()
+        assert workspace(project) == before
+        assert git(project.root, "show", "darkroom/retrain:loss.json") == "1\n"
+        parents = git(project.root, "log", "-1", "--format=%P %an", "darkroom/retrain").split()
+        assert parents == [git(project.root, "rev-parse", "HEAD").strip(), "darkroom"]
         # What was made there is in the cache of both; a second night has nothing to do.
-        last = git(shared.root, "rev-parse", "darkroom/retrain")
-        assert ended(client, start(client, "retrain/retrain")).state_type is StateType.COMPLETED
-        assert git(shared.root, "rev-parse", "darkroom/retrain") == last
-        (shared.root / "new.txt").unlink()
+        assert not (project.root / ".darkroom/clones/retrain/small/.dvc/cache").exists()
+        last = git(project.root, "rev-parse", "darkroom/retrain")
+        assert ended(client, start(client, RETRAIN)).state_type is StateType.COMPLETED
+        assert git(project.root, "rev-parse", "darkroom/retrain") == last
+        assert eventually(lambda: any("PATH=" in log.message for log in client.read_logs(limit=200)))
+    git(project.root, "checkout", "-q", "in.txt")
+    (project.root / "new.txt").unlink()
+    assert_no_secret(project)
 
 
-def test_no_secret_is_written_where_others_look(shared: Project) -> None:
-    """The stage `first` prints its whole environment."""
-    with shared.client() as client:
-        assert ended(client, start(client, "retrain/retrain")).state_type is StateType.COMPLETED
-        wait_for(lambda: any("PATH=" in log.message for log in client.read_logs(limit=200)), LONG)
-        auth = login.auth_string(shared.prefect)
-        secrets = (PLANTED, auth, auth.partition(":")[2], *basic(auth).values())
-    texts = {"services": shared.logs(), "git": git(shared.root, "log", "-p", "--all")}
-    for path in (*shared.root.rglob("*.log"), *shared.root.rglob("dvc.lock")):
+def workspace(project: Project) -> dict[str, str]:
+    """Every file and git's status, but for the cache, which is shared."""
+    return {name: held for name, held in contents(project.root).items() if not name.startswith(".dvc/cache/")}
+
+
+def assert_no_secret(project: Project) -> None:
+    """Neither the remote's password nor the API's string; the stage `first` prints its environment."""
+    auth = login.auth_string(project.prefect)
+    texts = {"services": project.logs(), "git": git(project.root, "log", "-p", "--all")}
+    for path in (*project.root.rglob("*.log"), *project.root.rglob("dvc.lock")):
         texts[str(path)] = path.read_text(errors="replace")
-    with sqlite3.connect(shared.prefect / "prefect.db") as database:
-        texts["database"] = "\n".join(database.iterdump())
-    assert "PATH=" in texts["database"]  # the stage's environment is in the logs, without the string
+    with sqlite3.connect(project.prefect / "prefect.db") as database:
+        texts["database"] = "\n".join(database.iterdump())  # logs, artifacts, parameters
+    assert "PATH=" in texts["database"]
     for where, text in texts.items():
-        for secret in secrets:
+        for secret in (PLANTED, auth, auth.partition(":")[2], *basic(auth).values()):
             assert secret not in text, where
 
 
-def test_a_password_in_an_address_is_refused(shared: Project) -> None:
-    with shared.client() as client:
-        deployment = client.read_deployment_by_name("retrain/retrain")
-        run = client.create_flow_run_from_deployment(
-            deployment.id, parameters={"source": "https://u:p@127.0.0.1:9/x"}
-        )
-        state = ended(client, run).state
-        assert state is not None
-        assert state.type is StateType.FAILED
-        assert "the address holds a password" in str(state.message)
+def test_a_killed_run_is_retried_and_down_ends_even_what_a_killed_worker_has_left(
+    project: Project, training: FlowRun
+) -> None:
+    (engine,) = project.engines()
+    kill(engine)
+    assert under_way(project, times=2), project.logs()
+    kill(project.pids()["worker-small"])
+    assert project.engines()  # the run goes on without its worker
+    project.down()
+    assert (project.root.parent / "checkpoint").exists()
+    assert project.processes() == []
+    assert project.darkroom("down").stdout == "nothing was up\n"
+    assert project.status()[0] == 1
+    project.up()
+    assert_done(project, training, attempts=3)
 
 
-def test_the_form_has_a_description_of_each_parameter(shared: Project) -> None:
-    with shared.client() as client:
-        schema = client.read_deployment_by_name("retrain/retrain").parameter_openapi_schema
-    assert schema is not None
-    properties = schema["properties"]
-    assert set(properties) == {"source", "revision", "branch", "targets", "imports", "fetch", "pull", "push"}
-    assert all(held["description"] for held in properties.values())
-    assert properties["targets"]["type"] == "array"
+def test_a_worker_that_is_stopped_lets_stages_write_their_checkpoints(
+    project: Project, training: FlowRun
+) -> None:
+    worker = project.pids()["worker-small"]
+    os.kill(worker, signal.SIGTERM)
+    assert wait_for(lambda: not alive(worker), LONG)
+    assert (project.root.parent / "checkpoint").exists()
+    with project.client() as client:
+        state = client.read_flow_run(training.id).state
+    assert state is not None
+    assert state.name == "AwaitingRetry"
+    assert "the server runs already" in project.up()
+    assert_done(project, training, attempts=2)
 
 
-def test_what_was_killed_is_shown_and_healed_by_up(shared: Project) -> None:
-    before = shared.pids()
-    for pid in before.values():
-        os.kill(pid, signal.SIGKILL)
-    assert wait_for(lambda: not any(map(alive, before.values())))
-    code, found = shared.status()
+def test_when_everything_was_killed_up_starts_it_where_it_was_and_the_run_goes_on(
+    project: Project, training: FlowRun
+) -> None:
+    url = server.kept_up(project.root)
+    before = project.pids()
+    kill(*before.values())
+    code, found = project.status()
     assert code == 1
-    assert not found["up"]
     assert {one["state"] for one in found["services"]} == {"killed"}
     assert any("server was killed; `darkroom up` starts it again" in line for line in found["stuck"])
-    url = json.loads((shared.services / "server.lock").read_text())["url"]
-    said = shared.up()
-    assert "which was killed" in said
-    after = shared.pids()
-    assert set(after) == set(before)
-    assert not set(after.values()) & set(before.values())
-    assert server.kept_up(shared.root) == url  # where it was
-    assert shared.status()[0] == 0
-
-
-def test_down_lets_a_stage_write_its_checkpoint_and_up_goes_on_from_it(patient: Project) -> None:
-    patient.up()
-    outside = patient.root.parent
-    with patient.client() as client:
-        run = start(client, "retrain/retrain")
-    assert under_way(patient), patient.logs()
-    assert any("retrain" in str(one["deployment"]) for one in patient.status()[1]["running"])
-    patient.down()
-    assert (outside / "checkpoint").read_text() == "half\n"
-    assert patient.processes() == []
-    assert patient.darkroom("down").stdout == "nothing was up\n"
-    assert patient.status()[0] == 1
-    patient.up()
-    with patient.client() as client:
-        again = ended(client, run)
-        assert again.state_type is StateType.COMPLETED, patient.logs()
-        assert again.run_count == 2
-    assert git(patient.root, "show", "darkroom/retrain:loss.json") == "1\n"
-
-
-def test_runs_whose_processes_were_all_killed_go_on_after_up(patient: Project) -> None:
-    patient.up()
-    outside = patient.root.parent
-    with patient.client() as client:
-        run = start(client, "retrain/retrain")
-        other = FlowRunFilter(id=FlowRunFilterId(any_=[run.id]))
-        assert under_way(patient), patient.logs()
-        assert client.read_flow_runs(flow_run_filter=other)[0].state_type is StateType.RUNNING
-    for pid in pids_of(patient):
-        os.kill(pid, signal.SIGKILL)
-    assert wait_for(lambda: patient.processes() == [], 30)
-    (outside / "go").touch()
-    patient.up()
-    assert f"flow run {run.id}: its process was gone; scheduled again" in patient.logs()
-    with patient.client() as client:
-        assert ended(client, run).state_type is StateType.COMPLETED, patient.logs()
-
-
-def test_down_ends_what_a_killed_worker_has_left(patient: Project) -> None:
-    patient.up()
-    with patient.client() as client:
-        run = start(client, "retrain/retrain")
-    assert under_way(patient), patient.logs()
-    os.kill(patient.pids()["worker-small"], signal.SIGKILL)
-    assert wait_for(lambda: "killed" in {one["state"] for one in patient.status()[1]["services"]})
-    assert patient.processes()  # the run goes on without its worker
-    patient.down()
-    assert patient.processes() == []
-    assert (patient.root.parent / "checkpoint").exists()
-    with sqlite3.connect(patient.prefect / "prefect.db") as database:
-        ((state,),) = database.execute(
-            "SELECT state_name FROM flow_run WHERE id = ? OR id = ?", (str(run.id), run.id.hex)
-        )
-    assert state == "AwaitingRetry"  # the next worker goes on with it
-
-
-def pids_of(project: Project) -> list[int]:
-    """All processes that came of `up`, as at a power cut."""
-    import psutil
-
-    from flows.service import daemons
-
-    found = []
-    for process in psutil.process_iter():
-        try:
-            if process.environ().get(daemons.MARK) == str(project.services):
-                found.append(process.pid)
-        except psutil.Error:
-            continue
-    return found
+    kill(*project.engines())
+    assert wait_for(lambda: project.processes() == [], LONG)  # its stages end with it
+    (project.root.parent / "go").touch()
+    assert "which was killed" in project.up()
+    assert not set(project.pids().values()) & set(before.values())
+    assert server.kept_up(project.root) == url
+    assert_done(project, training, attempts=2)
