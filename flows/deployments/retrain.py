@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Annotated
 
 from prefect import flow
+from prefect.logging import get_run_logger
 from pydantic import Field
 
 from flows import dvc_repo
 from flows.deployments.clone import held_clone
-from flows.deployments.steps import bring_up_to_date, dvc
+from flows.deployments.steps import Steps, bring_up_to_date
 
 CLONE = "retrain"
 
@@ -45,6 +46,7 @@ def retrain(
     """
     root = dvc_repo.root_of(Path())
     with held_clone(root, CLONE, source=source, revision=revision) as clone:
+        steps = Steps(clone, get_run_logger().info)
         if imports:
-            dvc(clone, "update", *imports)
-        return bring_up_to_date(clone, branch=branch, targets=targets, fetch=fetch, pull=pull, push=push)
+            steps.dvc("update", *imports)
+        return bring_up_to_date(steps, branch=branch, targets=targets, fetch=fetch, pull=pull, push=push)

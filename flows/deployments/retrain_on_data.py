@@ -12,8 +12,8 @@ from pydantic import Field
 
 from flows import dvc_repo
 from flows.deployments import inbox
-from flows.deployments.clone import Clone, held_clone
-from flows.deployments.steps import StepFailedError, bring_up_to_date, dvc
+from flows.deployments.clone import held_clone
+from flows.deployments.steps import StepFailedError, Steps, bring_up_to_date
 from flows.wording import duration
 
 CLONE = "retrain-on-data"
@@ -50,33 +50,34 @@ def retrain_on_data(
     with held_clone(root, CLONE, source=source, revision=revision) as clone:
         path = clone.folder.parent.with_suffix(".json")
         now = time.time()
-        memory = inbox.after_look(inbox.read(path), _look(clone, imports), now)
+        steps = Steps(clone, get_run_logger().info)
+        memory = inbox.after_look(inbox.read(path), _look(steps, imports), now)
         inbox.write(path, memory)
         waiting = inbox.waiting_seconds(memory, now, quiet_minutes * 60)
         if waiting is None or waiting:
             said = f"new data, waits for {duration(waiting)} of quiet" if waiting else "nothing is new"
         else:
-            said = _train(clone, path, imports, branch=branch, targets=targets, pull=pull, push=push)
+            said = _train(steps, path, imports, branch=branch, targets=targets, pull=pull, push=push)
     get_run_logger().info("%s", said)
     return said
 
 
-def _look(clone: Clone, imports: list[str]) -> str:
+def _look(steps: Steps, imports: list[str]) -> str:
     """The sources' state, without fetching what they hold."""
-    paths = [clone.root / name for name in imports]
+    paths = [steps.clone.root / name for name in imports]
     inbox.fingerprint(paths)  # before DVC says less clearly what is no import
-    dvc(clone, "update", "--no-download", *imports)
+    steps.dvc("update", "--no-download", *imports)
     return inbox.fingerprint(paths)
 
 
 def _train(
-    clone: Clone, path: Path, imports: list[str], *, branch: str, targets: list[str], pull: bool, push: bool
+    steps: Steps, path: Path, imports: list[str], *, branch: str, targets: list[str], pull: bool, push: bool
 ) -> str:
     """Train on the data as it is now, which may be newer than at the look."""
-    dvc(clone, "update", *imports)
-    trained_on = inbox.fingerprint(clone.root / name for name in imports)
+    steps.dvc("update", *imports)
+    trained_on = inbox.fingerprint(steps.clone.root / name for name in imports)
     try:
-        said = bring_up_to_date(clone, branch=branch, targets=targets, fetch=False, pull=pull, push=push)
+        said = bring_up_to_date(steps, branch=branch, targets=targets, fetch=False, pull=pull, push=push)
     except StepFailedError:
         _note_done(path, trained_on)  # the same data would fail again; a run that was stopped goes on instead
         raise
