@@ -18,10 +18,11 @@ import sqlite3
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial, wraps
+from functools import cache, partial, wraps
 from pathlib import Path
 from typing import Any
 
+import dulwich.ignore
 import dvc.rwlock
 import networkx
 from dvc.dependency import DatasetDependency, DbDependency, RepoDependency
@@ -109,6 +110,9 @@ class Workspace:
             logging.getLogger(name).setLevel(logging.CRITICAL)
         with _mended(f"{folder}: "):
             self._repo = Repo(folder)
+        # DVC opens and closes this database for each out, which costs more than the rest of a small one.
+        with contextlib.suppress(AttributeError):  # a repository without it
+            self._repo.state.links.close = lambda: None
         self.root = Path(self._repo.root_dir)
         self._folder = Path(folder).absolute()
         self._selection = selection
@@ -132,6 +136,8 @@ class Workspace:
             self._in_use.give_all()
         for name in list(self._locks):
             self._locks.pop(name).release()
+        with contextlib.suppress(AttributeError):
+            del self._repo.state.links.close
         self._repo.close()
 
     def _rwlock_lock(self) -> contextlib.AbstractContextManager[object]:
@@ -161,6 +167,8 @@ class Workspace:
                 if self._in_use.heal():
                     self._sweep_cache()
                 yield
+                with contextlib.suppress(OSError):  # on a full disk it is taken out the next time
+                    self._in_use.flush()
             finally:
                 self._repo._lock_depth -= 1
                 self._repo.lock.unlock()
@@ -463,8 +471,7 @@ class Workspace:
 
     def _let_go(self, name: str) -> None:
         stage = self._stages[name]
-        with contextlib.suppress(OSError):  # on a full disk: what stands there is taken out the next time
-            self._in_use.give(_paths(stage.deps), _paths(stage.outs))
+        self._in_use.give(_paths(stage.deps), _paths(stage.outs))
         self._locks.pop(name).release()
 
     def _save(self, name: str) -> None:
@@ -612,6 +619,9 @@ def _only_look(
 
 
 dvc.rwlock.rwlock = _only_look  # DVC looks it up at each call
+
+# A .gitignore is read anew whenever it may have changed, and holds a line an out: each is compiled once.
+dulwich.ignore.Pattern = cache(dulwich.ignore.Pattern)  # type: ignore[assignment,misc]
 
 
 def _paths(items: Iterable[Any]) -> list[str]:
