@@ -14,6 +14,7 @@ import contextlib
 import copy
 import logging
 import os
+import re
 import sqlite3
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -63,6 +64,8 @@ PROJECT_FILE = "dvc.yaml"
 LOCKS_FOLDER = "locks"
 FULL_BYTES = 1 << 16
 """A disk with less free counts as full: some is freed again by what fails on it."""
+
+_COLOUR = re.compile(r"\x1b\[[\d;]*m")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -488,7 +491,8 @@ class Workspace:
             except Exception as error:
                 self._unkept.note(name, _facts(stage))
                 cache = self._repo.cache.local.path
-                said = explain(error, cache) if isinstance(error, OSError) else one_line(error)
+                full = self.told_of_full_disks()
+                said = explain(error, cache) if isinstance(error, OSError) else f"{one_line(error)}{full}"
                 raise StageError(
                     f"its outs are not in DVC's cache yet: {said}; the next run keeps them"
                 ) from error
@@ -854,13 +858,13 @@ def _mended(prefix: str, kind: Callable[[str], Exception] = RepoError) -> Iterat
 
 
 def one_line(error: BaseException) -> str:
-    """The error and what caused it, without line ends."""
+    """The error and what caused it, without line ends and colours."""
     texts = [str(error)]
     while (cause := error.__cause__) is not None:
         error = cause
         if str(error) not in texts[-1]:
             texts.append(str(error))
-    return " ".join(": ".join(filter(None, texts)).split())
+    return " ".join(_COLOUR.sub("", ": ".join(filter(None, texts))).split())
 
 
 @dataclass(frozen=True, slots=True)
