@@ -54,6 +54,7 @@ from flows.experiment import Experiment, require_author, save
 from flows.files import STATE_FOLDER
 from flows.paths_in_use import PathsInUse
 from flows.plan import Made, Node, State
+from flows.process_group import open_anywhere
 from flows.records import Entry, Records
 from flows.resources import parse_meta
 from flows.scheduler import Busy, Settled
@@ -177,13 +178,15 @@ class Workspace:
                 self._repo.lock.unlock()
 
     def _sweep_cache(self) -> None:
-        """Remove what a killed process left half-written in the cache, where that is this repository's alone.
+        """Remove what a killed process left half-written in the cache inside this repository.
 
-        Whoever writes there holds the lock that is held here.
+        Whoever writes there holds the lock that is held here, but for other repositories that share the cache.
         """
         cache = Path(self._repo.cache.local.path)
-        if cache.is_relative_to(self._repo.dvc_dir):
-            for left in cache.glob("??/*.tmp"):
+        found = list(cache.glob("??/*.tmp")) if cache.is_relative_to(self._repo.dvc_dir) else []
+        in_use = open_anywhere() if found else set()
+        for left in found:
+            if os.path.realpath(left) not in in_use:
                 left.unlink(missing_ok=True)
 
     def _take_lock(self) -> None:
