@@ -180,7 +180,7 @@ class Workspace:
     def _sweep_cache(self) -> None:
         """Remove what a killed process left half-written in the cache inside this repository.
 
-        Whoever writes there holds the lock that is held here, but for other repositories that share the cache.
+        Whoever writes there holds the lock that is held here, unless it is another repository that shares it.
         """
         cache = Path(self._repo.cache.local.path)
         found = list(cache.glob("??/*.tmp")) if cache.is_relative_to(self._repo.dvc_dir) else []
