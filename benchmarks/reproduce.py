@@ -3,7 +3,7 @@
     python -m benchmarks.reproduce [--quick] [--times 3] [--seed N] [--out benchmarks/results/reproduce.md]
 
 One clone of HEAD is run by serial `dvc repro`. The other, at the same time, by `darkroom run` with all jobs,
-whose runner gets a SIGKILL at a random moment, and by `darkroom run` again to the end. Then dvc.lock and every
+whose runner gets a SIGKILL at a random moment, and by `darkroom run` again to the end. Then dvc.lock and each
 out are compared byte for byte; the first out that differs is named, and where. Exit code 1 if there is one.
 `--quick` trains on few pictures and for one epoch, by the same edits of params.yaml in both clones.
 """
