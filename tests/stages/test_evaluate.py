@@ -70,10 +70,11 @@ def write_detection(folder, channels):
 
 def write_models(folder, channels):
     torch.manual_seed(0)
-    small = {"mean": [0.5] * channels, "std": [0.3] * channels, "widths": [[4], [8]], "grid": 2}
+    small = {"mean": [0.5] * channels, "std": [0.3] * channels, "size": [16, 16], "views": 2}
+    compact = {"model": "compact", "widths": [[4], [8]], "grid": 2, "features": 8}
     network = yaml.safe_load((ROOT / "params.yaml").read_text())["train-detector"]["network"]
     built = {
-        "classifier": (build_classifier, {"classes": CLASSES, **small, "features": 8, "views": 2}),
+        "classifier": (build_classifier, {"classes": CLASSES, **small, "network": compact}),
         "detector": (build_detector, {"classes": CLASSES, "channels": channels, "network": network}),
         "generator": (
             build_generator,
