@@ -21,6 +21,7 @@ CLASSES = ["dark", "bright", "absent"]
 EVALUATE = {
     "batch_size": 4,
     "calibration_bins": 5,
+    "resamples": 100,
     "samples_per_class": 6,
     "neighbours": 2,
     "kernel_subsets": 3,
@@ -29,7 +30,14 @@ EVALUATE = {
     "sheet_scenes": 2,
     "sheet_score_min": 0.1,
 }
-SHEETS = ["confusion.csv", "confusion.png", "detections.png", "generated.png", "predictions.png"]
+SHEETS = [
+    "confusion.png",
+    "detections.png",
+    "generated.png",
+    "grad-cam.png",
+    "predictions.png",
+    "worst-losses.png",
+]
 
 
 @pytest.fixture(params=[1, 3], ids=["grey", "colour"])
@@ -94,6 +102,7 @@ def run(project, out="out"):
         detector=project / "detector.safetensors",
         generator=project / "generator.safetensors",
         metrics=project / out / "evaluate.json",
+        predictions=project / out / "predictions.csv",
         reliability=project / out / "reliability.csv",
         precision_recall=project / out / "precision-recall.csv",
         plots=project / out / "plots",
@@ -105,7 +114,7 @@ def test_measures_all_three_models_and_draws_them(project):
     out = run(project)
     figures = json.loads((out / "evaluate.json").read_text())
     assert list(figures) == ["classifier", "detector", "generator"]
-    assert set(figures["classifier"]["accuracy_by_class"]) == {"dark", "bright"}
+    assert set(figures["classifier"]["by_class"]) == {"dark", "bright"}
     assert set(figures["detector"]["map50_by_class"]) == {"dark", "bright"}
     assert set(figures["generator"]) == {*figures["generator"]["floor"], "floor"}
     # Noise is nothing like the pictures; training pictures are.
@@ -116,7 +125,7 @@ def test_measures_all_three_models_and_draws_them(project):
 def test_tables_agree_with_the_figures(project):
     out = run(project)
     figures = json.loads((out / "evaluate.json").read_text())
-    predictions = pd.read_csv(out / "plots" / "confusion.csv")
+    predictions = pd.read_csv(out / "predictions.csv")
     assert len(predictions) == 16
     right = (predictions["actual"] == predictions["predicted"]).mean()
     assert right == pytest.approx(figures["classifier"]["accuracy"])
@@ -129,7 +138,7 @@ def test_tables_agree_with_the_figures(project):
 def test_the_same_bytes_twice(project):
     first, second = run(project, "first"), run(project, "second")
     files = sorted(path.relative_to(first) for path in first.rglob("*") if path.is_file())
-    assert len(files) == 3 + len(SHEETS)
+    assert len(files) == 4 + len(SHEETS)
     for file in files:
         assert (first / file).read_bytes() == (second / file).read_bytes()
 
