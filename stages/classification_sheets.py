@@ -71,8 +71,8 @@ def cams_sheet(
 
 
 def worst_sheet(test: ClassificationSplit, found: Outcomes, columns: int) -> Image.Image:
-    """As many rows as columns of the pictures with the greatest loss, what was found, not what is."""
-    worst = np.argsort(-found.loss, kind="stable")[: columns**2]
+    """The pictures with the greatest loss, half as many rows as columns: what was found, not what is."""
+    worst = np.argsort(-found.loss, kind="stable")[: columns * (columns // 2)]
     names = test.classes
     titles = [
         f"{found.loss[row]:.1f} {names[found.predicted[row]]}, not {names[found.labels[row]]}"
