@@ -3,7 +3,7 @@
 In: the folders that preprocess packed and the three models. Out: figures of the classifier, of the detector
 (COCO's average precision), and of the generator as the classifier's features see it, beside the same figures
 of real training pictures: no generator can be expected to pass those. Tables for `dvc plots`; a folder of
-sheets to look at.
+sheets to look at; one page with all of it.
 """
 
 import time
@@ -19,7 +19,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from stages.checkpoints import write_folder_atomically, write_json
+from stages.checkpoints import write_atomically, write_folder_atomically, write_json
 from stages.classification_metrics import (
     Outcomes,
     classification_figures,
@@ -53,6 +53,7 @@ from stages.models.detector import detect, load_detector
 from stages.models.gan import generate, load_generator
 from stages.models.size import network_size
 from stages.params import ComputeParams, StageParams, load_params
+from stages.report_page import Section, read_curve, report_page
 from stages.sheets import Picture, save_png
 from stages.tables import write_table
 
@@ -107,10 +108,11 @@ def main(
     reliability: Path,
     precision_recall: Path,
     plots: Path,
+    report: Path,
 ) -> None:
-    """Evaluate all three models; write `metrics`, the tables and the folder `plots`.
+    """Evaluate all three models; write `metrics`, the tables, the folder `plots`, and all of it as a page.
 
-    `predictions`: what the classifier made of each test picture.
+    `predictions`: what the classifier made of each test picture. `report`: the page.
     """
     check_libraries(params)
     values = load_params(params, "evaluate", EvaluateParams)
@@ -138,6 +140,7 @@ def main(
             ),
         }
     write_json(metrics, figures)
+    write_report(report, figures, plots, reliability=reliability, precision_recall=precision_recall)
 
 
 def evaluate_classifier(
@@ -241,6 +244,25 @@ def evaluate_generator(
 
     with timed("compared", len(made) + len(train[1])):
         return {**compare(made, test[1]), "floor": compare(*train)}
+
+
+def write_report(
+    path: Path, figures: dict[str, Any], sheets: Path, *, reliability: Path, precision_recall: Path
+) -> None:
+    """One page with all of it, from the files that were written."""
+    told = {
+        "classifier": (
+            [read_curve("how often it is right", reliability, "confidence", "accuracy")],
+            ["confusion", "predictions", "grad-cam", "worst-losses"],
+        ),
+        "detector": ([read_curve("boxes", precision_recall, "recall", "precision")], ["detections"]),
+        "generator": ([], ["generated"]),
+    }
+    sections = [
+        Section(title=name, figures=figures[name], curves=curves, sheets=[sheets / f"{s}.png" for s in names])
+        for name, (curves, names) in told.items()
+    ]
+    write_atomically(path, report_page("The models on the test split", sections).encode())
 
 
 def sample(split: ClassificationSplit, per_class: int, draw: np.random.Generator) -> tuple[Picture, Labels]:

@@ -109,7 +109,6 @@ def main(
     checkpoint: Path,
 ) -> None:
     """Train the classifier on DATA with section train-classifier of PARAMS."""
-    libraries = check_libraries(params)
     settings = load_params(params, "train-classifier", TrainClassifierParams)
     compute_settings = load_params(params, "compute", ComputeParams)
     seconds = load_params(params, "checkpoints", CheckpointParams).seconds
@@ -117,6 +116,7 @@ def main(
     train, val = load_classification(data, "train"), load_classification(data, "val")
     check_pictures(settings, train)
     network = build_classifier(classifier_config(settings, train))
+    libraries = check_libraries(params)  # not before: a network may bring its own
     load_pretrained(network, settings.network)
     compute.network(network)
     batches = partial(batches_of, train, settings, compute_settings.seed)  # each with generators of its own

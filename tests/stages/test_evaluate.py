@@ -14,6 +14,7 @@ from stages.evaluate import main, sample
 from stages.models.classifier import build_classifier
 from stages.models.detector import build_detector
 from stages.models.gan import build_generator
+from stages.report_page import flat
 from tests.stages.param_files import write_params
 
 ROOT = Path(__file__).parent.parent.parent
@@ -106,6 +107,7 @@ def run(project, out="out"):
         reliability=project / out / "reliability.csv",
         precision_recall=project / out / "precision-recall.csv",
         plots=project / out / "plots",
+        report=project / out / "report.html",
     )
     return project / out
 
@@ -135,10 +137,21 @@ def test_tables_agree_with_the_figures(project):
     assert curve["precision"].mean() == pytest.approx(figures["detector"]["map50"], abs=1e-4)
 
 
+def test_the_report_shows_every_figure_and_sheet(project):
+    page = (run(project) / "report.html").read_text()
+    figures = json.loads((project / "out/evaluate.json").read_text())
+    assert page.count('src="data:image/png;base64,') == len(SHEETS)
+    assert page.count("<svg") == 2
+    for name, value in flat(figures["classifier"]):
+        shown = f"{value:,}" if isinstance(value, int) else f"{value:,.4f}"
+        assert f"<tr><td>{name}</td><td>{shown}</td></tr>" in page
+    assert "<tr><td>dark</td>" in page
+
+
 def test_the_same_bytes_twice(project):
     first, second = run(project, "first"), run(project, "second")
     files = sorted(path.relative_to(first) for path in first.rglob("*") if path.is_file())
-    assert len(files) == 4 + len(SHEETS)
+    assert len(files) == 5 + len(SHEETS)
     for file in files:
         assert (first / file).read_bytes() == (second / file).read_bytes()
 
