@@ -43,9 +43,8 @@ def project(tmp_path, request):
         "classes": CLASSES,
         "mean": [0.5] * channels,
         "std": [0.3] * channels,
-        "widths": [[4], [8]],
-        "grid": 2,
-        "features": 8,
+        "size": [20, 20],
+        "network": {"model": "compact", "widths": [[4], [8]], "grid": 2, "features": 8},
         "views": 1,
     }
     save_model(
