@@ -38,7 +38,7 @@ QUICK: dict[str, dict[str, Any]] = {
     "train-detector": {"epochs": 1},
     "train-gan": {"epochs": 1},
     "evaluate": {"samples_per_class": 10},
-    "fuse": {"pairs": 6},
+    "fuse": {"pictures": 6, "scenes": 6},
 }
 ORPHAN_SECONDS = 20
 
