@@ -1,8 +1,8 @@
-"""Does a detector get better by generated items set into its training scenes?
+"""Whether a detector gets better by generated items set into its training scenes.
 
-Three ways, each with several seeds and with as many steps: the first scenes of the training split alone, every
-one shown twice as often; the same and once more with a generated item pasted in; the same with the item set in
-without a seam (Poisson). Average precision on the whole test split, means and spread.
+Three ways, each with several seeds and with as many steps: the first scenes of the training split alone,
+shown twice as often; the same and once more with a generated item pasted into each; the same with the item
+set in without a seam (Poisson). Average precision on the whole test split, means and spread.
 
 run      python -m benchmarks.composites --out benchmarks/results/composites.md   (after `darkroom run`)
 """
@@ -75,8 +75,8 @@ def lines_of(scores: dict[str, list[float]], asked: argparse.Namespace) -> list[
         "",
         f"{describe()}.",
         "",
-        f"The detector of params.yaml on {asked.scenes:,} training scenes, {asked.epochs} epochs of them alone or "
-        f"{asked.epochs // 2} of them and their composites: as many steps. mAP@50 on the test split, "
+        f"The detector of params.yaml on {asked.scenes:,} training scenes, {asked.epochs} epochs of them "
+        f"alone or {asked.epochs // 2} of them and their composites: as many steps. mAP@50 on the test split, "
         f"{asked.seeds} seeds.",
         "",
         "| training scenes | mean | lowest | highest |",
@@ -99,7 +99,9 @@ def training_sets(train: DetectionSplit, count: int, seed: int, compute: Compute
     )
     made = compose(images, boxes, items, drawn, threshold=values.cut_out_threshold, seed=seed)
     assert len(made.labels) == count, "an item was empty"
-    more_boxes = [np.vstack([one, [box]]).astype(np.float32) for one, box in zip(boxes, made.boxes, strict=True)]
+    more_boxes = [
+        np.vstack([one, [box]]).astype(np.float32) for one, box in zip(boxes, made.boxes, strict=True)
+    ]
     more_labels = [np.append(one, label) for one, label in zip(labels, drawn, strict=True)]
     sets: dict[str, Scenes] = {"none": (images, boxes, labels)}
     for way, composed in made.ways.items():
@@ -132,7 +134,10 @@ def trained_score(folder: Path, epochs: int, seed: int, test: DetectionSplit, co
     paths = {"data": folder, "checkpoint": folder / "c.ckpt"} | {k: folder / v for k, v in names.items()}
     words = [word for name, path in paths.items() for word in (f"--{name}", str(path))]
     subprocess.run(
-        [sys.executable, "-m", "stages.train_detector", *words], cwd=ROOT, check=True, stderr=subprocess.DEVNULL
+        [sys.executable, "-m", "stages.train_detector", *words],
+        cwd=ROOT,
+        check=True,
+        stderr=subprocess.DEVNULL,
     )
     found = detect(load_detector(folder / "m.safetensors"), test.images, compute, 250)
     return average_precision(precision(found, test.boxes, test.labels, test.classes)).map50

@@ -2,8 +2,8 @@
 
 speed    1,000 pairs: the Laplacian pyramid against the bare OpenCV calls for the same, by turns; then every
          method by itself. One thread, pictures in memory
-quality  two photographs in colour, sharp in one half and in several lights: every method's figures against the
-         known truth, and a sheet
+quality  two photographs in colour, sharp in one half and in several lights: every method's figures, the truth
+         being known, and a sheet
 
 run      python -m benchmarks.fuse --out benchmarks/results/fuse.md --sheet docs/fusion.png
 """
@@ -76,7 +76,9 @@ def bare(first: Bytes, second: Bytes, levels: int) -> Bytes:
     fused = cv2.addWeighted(a, 0.5, b, 0.5, 0)
     for detail, other in zip(reversed(details), reversed(others), strict=True):
         zero = np.zeros_like(detail)
-        cv2.copyTo(other, cv2.compare(cv2.absdiff(other, zero), cv2.absdiff(detail, zero), cv2.CMP_GT), detail)
+        cv2.copyTo(
+            other, cv2.compare(cv2.absdiff(other, zero), cv2.absdiff(detail, zero), cv2.CMP_GT), detail
+        )
         fused = cv2.add(cv2.pyrUp(fused, dstsize=detail.shape[1::-1]), detail)
     return np.asarray(cv2.add(fused, 0.0, dtype=cv2.CV_8U))
 
@@ -99,7 +101,8 @@ def speed(count: int, photographs: Sequence[Bytes]) -> list[str]:
     ratios = [b / o for b, o in zip(seconds["bare OpenCV calls"], seconds["laplacian"], strict=True)]
     few = pairs[:10]
     return [
-        f"## {count:,} pairs of {WIDTH} x {HEIGHT} in colour, {DIFFERENT} different ones, {levels} levels, by turns",
+        f"## {count:,} pairs of {WIDTH} x {HEIGHT} in colour",
+        f"{DIFFERENT} different ones, {levels} levels, both by turns:",
         "",
         "| | pairs a second |",
         "|---|---|",
@@ -126,9 +129,14 @@ def quality(sets: dict[str, FusionSet]) -> list[str]:
         lines += [f"## {kind}", "", f"| method | {' | '.join(columns)} |", "|---" * (len(columns) + 1) + "|"]
         for name, values in measured.items():
             means = [mean_figure(column, values[column]) for column in columns]
-            lines.append(f"| {name} | {' | '.join('' if mean is None else f'{mean:.3f}' for mean in means)} |")
+            lines.append(
+                f"| {name} | {' | '.join('' if mean is None else f'{mean:.3f}' for mean in means)} |"
+            )
         lines.append("")
-    return [*lines, "Photographs: china.jpg and flower.jpg of scikit-learn (CC BY 2.0, danielbuechele, vultilion)."]
+    return [
+        *lines,
+        "Photographs: china.jpg and flower.jpg of scikit-learn (CC BY 2.0, danielbuechele, vultilion).",
+    ]
 
 
 def made_sets(photographs: Bytes) -> dict[str, FusionSet]:

@@ -131,7 +131,9 @@ def _checked(found: Iterable[tuple[str, list[Path], Path | None]]) -> list[Group
     groups = [Group(name=name, files=tuple(files), truth=truth) for name, files, truth in found]
     for group in groups:
         if not group.name:
-            raise DataError(f"{group.files[0]}: its group has no name; let the parenthesis match some of its path")
+            raise DataError(
+                f"{group.files[0]}: its group has no name; let the parenthesis match some of its path"
+            )
         if len(group.files) < 2:
             raise DataError(f"group {group.name}: only {group.files[0]}; a group is two pictures or more")
     return groups

@@ -172,7 +172,7 @@ def check_table(out, figures):
 def test_the_same_bytes_twice(project):
     first, second = run(project, "first"), run(project, "second")
     files = sorted(path.relative_to(first) for path in first.rglob("*.*") if path.is_file())
-    # each method's pictures and the sources, two sheets a kind; composites, their sheet; mosaic, metrics, table
+    # a kind: each method's pictures, the sources, two sheets; composites, their sheet; mosaic; metrics, table
     assert len(files) == len(MADE) * (len(METHODS) + 1 + 2) + 2 + 2 + 2
     for file in files:
         assert (first / file).read_bytes() == (second / file).read_bytes()
