@@ -76,7 +76,7 @@ def lines_of(scores: dict[str, list[float]], asked: argparse.Namespace) -> list[
         f"{describe()}.",
         "",
         f"The detector of params.yaml on {asked.scenes:,} training scenes, {asked.epochs} epochs of them "
-        f"alone or {asked.epochs // 2} of them and their composites: as many steps. mAP@50 on the test split, "
+        f"alone or {asked.epochs // 2} of them and their composites: as many steps. mAP@50, test split, "
         f"{asked.seeds} seeds.",
         "",
         "| training scenes | mean | lowest | highest |",

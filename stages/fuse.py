@@ -208,12 +208,17 @@ def write_fused(folder: Path, results: dict[str, list[FusedSet]], composites: Co
 
 
 def draw_kinds(folder: Path, results: dict[str, list[FusedSet]], table: pd.DataFrame, rows: int) -> None:
-    """KIND.png: the first groups; KIND-extremes.png: where each method kept most and least of the edges."""
+    """KIND.png: the first groups; KIND-extremes.png: what each method did best and worst.
+
+    By likeness to the truth, or where it is not known by how much is kept of the edges.
+    """
     for kind, sets in results.items():
         groups = [group for one in sets for group in one.groups()]
         save_png(folder / f"{kind}.png", examples_sheet(groups[:rows]))
-        kept = table[table["kind"] == kind].groupby("method", sort=False)["edge_preservation"]
-        scores = {method: kept.get_group(method).tolist() for method in groups[0].fused}
+        known = all(group.truth is not None for group in groups)
+        mine = table[table["kind"] == kind].groupby("method", sort=False)
+        by_method = mine["truth_ssim" if known else "edge_preservation"]
+        scores = {method: by_method.get_group(method).tolist() for method in groups[0].fused}
         save_png(folder / f"{kind}-extremes.png", extremes_sheet(groups, scores))
 
 
