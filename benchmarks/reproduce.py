@@ -39,7 +39,7 @@ QUICK: dict[str, dict[str, Any]] = {
     "train-detector": {"epochs": 1},
     "train-gan": {"epochs": 1},
     "evaluate": {"samples_per_class": 10},
-    "fuse": {"pairs": 6},
+    "fuse": {"pictures": 6, "scenes": 6},
 }
 ORPHAN_SECONDS = 20
 KILLED_WITHIN = {"quick": 60.0, "full": 400.0}
