@@ -64,9 +64,8 @@ def test_features_of_a_classifier_of_grey_pictures_weigh_colour(folder, capsys):
         "classes": ["x"],
         "mean": [0.5],
         "std": [0.3],
-        "widths": [[4]],
-        "grid": 1,
-        "features": 4,
+        "size": [28, 28],
+        "network": {"model": "compact", "widths": [[4]], "grid": 1, "features": 4},
         "views": 1,
     }
     save_model(folder / "model.safetensors", build_classifier(grey), kind="classifier", config=grey)
