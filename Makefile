@@ -23,7 +23,7 @@ data: $(READY) ## the raw pictures, checked against their pinned hashes
 	@darkroom fetch
 
 test: $(READY) ## every test
-	@python -m pytest
+	@python -m pytest -n auto
 
 test-quick: $(READY) ## the tests that take seconds
 	@python -m pytest -q -n auto -m "not slow"

@@ -96,23 +96,31 @@ def _corner(number: int, side: int) -> np.ndarray:
 
 CLASSIFIER = Trainer(
     stage="train-classifier",
-    outs=("model", "metrics", "history"),
+    outs=("model", "metrics", "history", "rates", "sheet"),
     write_data=write_pictures,
     steps=12,
     settings={
+        "network": {"model": "simple-cnn", "widths": [4, 8], "dense": 8, "dropout": 0.5},
         "epochs": 3,
         "batch_size": 4,
-        "widths": [[4], [8]],
-        "grid": 3,
-        "features": 8,
-        "learning_rate": 0.05,
-        "warmup": 0.3,
-        "momentum": 0.9,
-        "weight_decay": 0.0005,
+        "optimizer": {
+            "name": "adam",
+            "learning_rate": 0.01,
+            "beta1": 0.9,
+            "beta2": 0.99,
+            "weight_decay": 0.01,
+        },
+        "schedule": {"name": "cosine", "warmup": 0.3},
+        "average_decay": 0.8,
+        "patience": 3,
         "label_smoothing": 0.1,
+        "balance": "sampler",
         "mirror": True,
         "shift": 2,
+        "augmentations": [{"Rotate": {"limit": [-20, 20], "p": 0.7}}, {"GaussNoise": {"p": 0.5}}],
         "views": 2,
+        "range_test": {"lowest": 0.001, "highest": 0.1, "steps": 4},
+        "sheet_columns": 3,
     },
 )
 DETECTOR = Trainer(
@@ -313,7 +321,7 @@ class Kept:
 def cost(trainer: Trainer, folder: Path) -> dict[str, Any]:
     """What a checkpoint costs with the network and the pictures of params.yaml; a row of the table."""
     document = yaml.safe_load((ROOT / "params.yaml").read_text())
-    side = document["preprocess"]["scenes"]["size"] if trainer is DETECTOR else 28
+    side = document["preprocess"]["detection"]["size"] if trainer is DETECTOR else 28
     full = replace(
         trainer,
         settings=document[trainer.stage],

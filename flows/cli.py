@@ -9,6 +9,8 @@ import atexit
 import gc
 import json
 import os
+import signal
+import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -238,6 +240,23 @@ def ui(repo: Path, port: int) -> int:
 
     server.serve_pages(dvc_repo.root_of(repo), announce, port)
     return Exit.WELL
+
+
+# The stages know what may follow: nothing is declared twice, and nothing of theirs is imported here.
+@app.command(
+    add_help_option=False, context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False}
+)
+@click.argument("words", nargs=-1, type=click.UNPROCESSED)
+def fuse(words: tuple[str, ...]) -> int:
+    """Fuse pictures of one scene into one: `darkroom fuse --help`."""
+    return _run_module("stages.fuse_pictures", words)
+
+
+def _run_module(module: str, words: Sequence[str]) -> int:
+    """Run a module of the stages in a process of its own, with this one's terminal; its exit code is ours."""
+    # -P: a folder `stages` of the user's own, where this is called, is not meant.
+    code = subprocess.run([sys.executable, "-P", "-m", module, *words], check=False).returncode
+    return code if code >= 0 else Exit.INTERRUPTED if code == -signal.SIGINT else Exit.FAILED
 
 
 @app.command()

@@ -14,14 +14,16 @@ import contextlib
 import copy
 import logging
 import os
+import re
 import sqlite3
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial, wraps
+from functools import cache, partial, wraps
 from pathlib import Path
 from typing import Any
 
+import dulwich.ignore
 import dvc.rwlock
 import networkx
 from dvc.dependency import DatasetDependency, DbDependency, RepoDependency
@@ -52,6 +54,7 @@ from flows.experiment import Experiment, require_author, save
 from flows.files import STATE_FOLDER
 from flows.paths_in_use import PathsInUse
 from flows.plan import Made, Node, State
+from flows.process_group import open_anywhere
 from flows.records import Entry, Records
 from flows.resources import parse_meta
 from flows.scheduler import Busy, Settled
@@ -62,6 +65,8 @@ PROJECT_FILE = "dvc.yaml"
 LOCKS_FOLDER = "locks"
 FULL_BYTES = 1 << 16
 """A disk with less free counts as full: some is freed again by what fails on it."""
+
+_COLOUR = re.compile(r"\x1b\[[\d;]*m")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -109,6 +114,9 @@ class Workspace:
             logging.getLogger(name).setLevel(logging.CRITICAL)
         with _mended(f"{folder}: "):
             self._repo = Repo(folder)
+        # DVC opens and closes this database for each out, which costs more than the rest of a small one.
+        with contextlib.suppress(AttributeError):  # a repository without it
+            self._repo.state.links.close = lambda: None
         self.root = Path(self._repo.root_dir)
         self._folder = Path(folder).absolute()
         self._selection = selection
@@ -132,6 +140,8 @@ class Workspace:
             self._in_use.give_all()
         for name in list(self._locks):
             self._locks.pop(name).release()
+        with contextlib.suppress(AttributeError):
+            del self._repo.state.links.close
         self._repo.close()
 
     def _rwlock_lock(self) -> contextlib.AbstractContextManager[object]:
@@ -161,18 +171,22 @@ class Workspace:
                 if self._in_use.heal():
                     self._sweep_cache()
                 yield
+                with contextlib.suppress(OSError):  # on a full disk it is taken out the next time
+                    self._in_use.flush()
             finally:
                 self._repo._lock_depth -= 1
                 self._repo.lock.unlock()
 
     def _sweep_cache(self) -> None:
-        """Remove what a killed process left half-written in the cache, where that is this repository's alone.
+        """Remove what a killed process left half-written in the cache inside this repository.
 
-        Whoever writes there holds the lock that is held here.
+        Whoever writes there holds the lock that is held here, unless it is another repository that shares it.
         """
         cache = Path(self._repo.cache.local.path)
-        if cache.is_relative_to(self._repo.dvc_dir):
-            for left in cache.glob("??/*.tmp"):
+        found = list(cache.glob("??/*.tmp")) if cache.is_relative_to(self._repo.dvc_dir) else []
+        in_use = open_anywhere() if found else set()
+        for left in found:
+            if os.path.realpath(left) not in in_use:
                 left.unlink(missing_ok=True)
 
     def _take_lock(self) -> None:
@@ -463,8 +477,7 @@ class Workspace:
 
     def _let_go(self, name: str) -> None:
         stage = self._stages[name]
-        with contextlib.suppress(OSError):  # on a full disk: what stands there is taken out the next time
-            self._in_use.give(_paths(stage.deps), _paths(stage.outs))
+        self._in_use.give(_paths(stage.deps), _paths(stage.outs))
         self._locks.pop(name).release()
 
     def _save(self, name: str) -> None:
@@ -481,7 +494,8 @@ class Workspace:
             except Exception as error:
                 self._unkept.note(name, _facts(stage))
                 cache = self._repo.cache.local.path
-                said = explain(error, cache) if isinstance(error, OSError) else one_line(error)
+                full = self.told_of_full_disks()
+                said = explain(error, cache) if isinstance(error, OSError) else f"{one_line(error)}{full}"
                 raise StageError(
                     f"its outs are not in DVC's cache yet: {said}; the next run keeps them"
                 ) from error
@@ -612,6 +626,9 @@ def _only_look(
 
 
 dvc.rwlock.rwlock = _only_look  # DVC looks it up at each call
+
+# A .gitignore is read anew whenever it may have changed, and holds a line an out: each is compiled once.
+dulwich.ignore.Pattern = cache(dulwich.ignore.Pattern)  # type: ignore[assignment,misc]
 
 
 def _paths(items: Iterable[Any]) -> list[str]:
@@ -844,13 +861,13 @@ def _mended(prefix: str, kind: Callable[[str], Exception] = RepoError) -> Iterat
 
 
 def one_line(error: BaseException) -> str:
-    """The error and what caused it, without line ends."""
+    """The error and what caused it, without line ends and colours."""
     texts = [str(error)]
     while (cause := error.__cause__) is not None:
         error = cause
         if str(error) not in texts[-1]:
             texts.append(str(error))
-    return " ".join(": ".join(filter(None, texts)).split())
+    return " ".join(_COLOUR.sub("", ": ".join(filter(None, texts))).split())
 
 
 @dataclass(frozen=True, slots=True)

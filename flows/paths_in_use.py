@@ -42,6 +42,7 @@ class PathsInUse:
         self._path, self._lock = path, lock
         self._readers: Counter[str] = Counter()
         self._writers: Counter[str] = Counter()
+        self._given = False
         self._me = {"pid": os.getpid(), "cmd": " ".join(sys.argv)}
 
     def take(self, read: Iterable[str], write: Iterable[str]) -> None:
@@ -61,15 +62,20 @@ class PathsInUse:
                     raise Busy(f"{path} is in use by pid {who['pid']} ({who['cmd']})")
 
     def give(self, read: Iterable[str], write: Iterable[str]) -> None:
-        """Take the paths out, those that no other stage uses."""
+        """Take the paths out, those that no other stage uses: in the file with the next write of it."""
         self._readers.subtract(read)
         self._writers.subtract(write)
-        with self._lock():
-            self._replace()
+        self._given = True
+
+    def flush(self) -> None:
+        """Write what was given."""
+        if self._given:
+            with self._lock():
+                self._replace()
 
     def give_all(self) -> None:
         """Take every path out."""
-        if +self._readers or +self._writers:
+        if +self._readers or +self._writers or self._given:
             self._readers.clear()
             self._writers.clear()
             with self._lock():
@@ -92,6 +98,7 @@ class PathsInUse:
     def _replace(self) -> None:
         if self._wrong():
             write_text(self._path, json.dumps(self._wanted()))
+        self._given = False
 
     def _own(self) -> Iterator[Use]:
         yield from (("read", path, self._me) for path in +self._readers)

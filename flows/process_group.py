@@ -20,6 +20,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
+
 # The guard outlives the signals that the group gets; only SIGKILL, its own included, ends it.
 _GUARD = "trap '' HUP INT QUIT PIPE ALRM TERM USR1 USR2 TSTP TTIN TTOU; read -r _; kill -9 0"
 _LOOK_SECONDS = 0.01
@@ -58,6 +60,12 @@ def living(group: int) -> list[Process]:
     pids = [int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit()]
     found = [process(pid) for pid in pids]
     return [one for one in found if one and one.group == group and not one.zombie]
+
+
+def open_anywhere() -> set[str]:
+    """The regular files that processes hold open, of those that this user may look into."""
+    files = (each.info["open_files"] or () for each in psutil.process_iter(["open_files"]))
+    return {file.path for some in files for file in some}
 
 
 def signal_group(group: int, number: int) -> bool:

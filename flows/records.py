@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from flows.ahead import Items, read_ahead, write_ahead
+from flows.ahead import Ahead
 from flows.files import STATE_FOLDER, write_text
 from flows.ignore_lines import IgnoreLines
 from flows.lock_text import LockText
@@ -37,9 +37,7 @@ class Records:
         self, root: Path, scratch: Path, dump: Callable[[Any], str], load: Callable[[str], Any]
     ) -> None:
         self._root, self._scratch, self._dump, self._load = root, scratch, dump, load
-        self._note = root / STATE_FOLDER / "ahead.json"
-        self._ahead: Items = {}
-        self._noted: Items = {}
+        self._ahead = Ahead(root / STATE_FOLDER / "ahead.jsonl")
         self._names: Sequence[str] = ()
         self._places: dict[str, int] = {}
         self._passed: set[int] = set()
@@ -53,27 +51,30 @@ class Records:
         """Know the stages in their serial order, and what the last run recorded before its turn."""
         self._names = names
         self._places = {name: place for place, name in enumerate(names)}
-        self._ahead = self._noted = read_ahead(self._note)
-        for file, items in self._ahead.items():
-            path = self._root / file
-            places = {item: self._places[stage] for item, stage in items.items() if stage in self._places}
+        places: dict[Path, dict[str, int]] = {}
+        for stage, (file, item) in self._ahead:
+            if stage in self._places:
+                places.setdefault(self._root / file, {})[item] = self._places[stage]
+        for path, items in places.items():
             if path.name == ".gitignore":
-                self._ignores.take_over(path, places)
+                self._ignores.take_over(path, items)
             else:
-                self._new[path] = places
+                self._new[path] = items
 
     def passed(self, name: str) -> None:
         """A serial run would be past this stage."""
         self._passed.add(self._places[name])
         while self._turn in self._passed:
             self._passed.remove(self._turn)
+            self._ahead.passed(self._names[self._turn])
             self._turn += 1
 
     def announce(self, name: str, lines: Iterable[tuple[Path, str]]) -> None:
         """Lines that DVC is about to append to .gitignore files; a kill right after it finds them noted."""
         for file, line in lines:
             self._ignores.note(file, [line], self._places[name])
-            self._write_note()
+            self._note_ahead(name, file, line)
+        self._ahead.flush()
 
     def add(self, entry: Entry) -> None:
         """A stage whose results are safe; it is recorded at the next write."""
@@ -90,7 +91,7 @@ class Records:
             else:
                 locks.setdefault(entry.file, {})[entry.key] = entry
         texts |= {path: self._lock_text(path, entries) for path, entries in locks.items()}
-        self._write_note()
+        self._ahead.flush()
         changed = [path for path, text in texts.items() if _read(path) != text]
         for path in changed:
             write_text(path, texts[path], self._scratch)
@@ -103,27 +104,18 @@ class Records:
         if lock is None or written != on_disk:  # the first time, or someone else wrote it
             lock = LockText(on_disk or "", self._dump, self._load)
         new = self._new.setdefault(path, {})
-        new |= {key: self._places[entry.stage] for key, entry in entries.items() if key not in lock}
+        for key, entry in entries.items():
+            if key not in lock:
+                new[key] = self._places[entry.stage]
+                self._note_ahead(entry.stage, path, key)
         order = [key for key in lock.names if key not in new] + sorted(new, key=new.__getitem__)
         text = lock.update({key: entry.content for key, entry in entries.items()}, order)
         self._locks[path] = (lock, text)
         return text
 
-    def _write_note(self) -> None:
-        """Remember what stands in a file although its turn has not come; a later run may still come to it."""
-        ahead = {
-            str(path.relative_to(self._root)): {
-                item: self._names[place] for item, place in items.items() if place >= self._turn
-            }
-            for path, items in {**self._ignores.places, **self._new}.items()
-        }
-        for file, items in self._ahead.items():
-            others = {item: stage for item, stage in items.items() if stage not in self._places}
-            ahead[file] = {**others, **ahead.get(file, {})}
-        ahead = {file: items for file, items in ahead.items() if items}
-        if ahead != self._noted:
-            write_ahead(self._note, ahead)
-            self._noted = ahead
+    def _note_ahead(self, stage: str, file: Path, item: str) -> None:
+        if self._places[stage] >= self._turn:
+            self._ahead.put(stage, [(str(file.relative_to(self._root)), item)])
 
 
 def _read(path: Path) -> str | None:

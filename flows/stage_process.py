@@ -185,9 +185,13 @@ class _Run:
 
     def _ended(self, process: subprocess.Popen[bytes], pipe_open: bool) -> bool:
         """Once told to end, a shell may be gone while what it called still writes a checkpoint."""
-        if process.poll() is None or (self._told and not self._group.only_guarded()):
-            if not pipe_open:
-                time.sleep(_LOOK_SECONDS)
+        if process.poll() is None:
+            if not pipe_open:  # most often because it is about to end
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(_LOOK_SECONDS)
+            return False
+        if self._told and not self._group.only_guarded():
+            time.sleep(_LOOK_SECONDS)
             return False
         return True
 

@@ -1,16 +1,53 @@
-"""How good a classifier is, and how far its confidence can be believed."""
+"""How good a classifier is, how far its confidence can be believed, and how far its figures can."""
 
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-import torch
-from sklearn.metrics import confusion_matrix, f1_score
+from sklearn.metrics import confusion_matrix
 from torch import Tensor
-from torchmetrics.functional.classification import multiclass_calibration_error
+
+from stages.errors import DataError
 
 Labels = npt.NDArray[np.int64]
+Counts = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+
+LEVEL = 0.95  # of the intervals
+TOP = 5
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Outcomes:
+    """What became of each of N pictures."""
+
+    labels: Labels
+    predicted: Labels
+    confidence: Floats
+    """The probability of the class predicted."""
+    rank: Labels
+    """Of the right class among all by their probability: 1 where it was predicted."""
+    loss: Floats
+    """Minus the logarithm of the right class's probability."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Interval:
+    """Between these the figure lies in 95 % of the bootstrap's resamples."""
+
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ClassFigures:
+    """Figures of one class; a class that is never predicted has a precision of 0."""
+
+    precision: float
+    recall: float
+    f1: float
+    pictures: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -19,46 +56,126 @@ class ClassificationFigures:
 
     accuracy: float
     """Share of pictures whose most probable class is the right one."""
+    top5_accuracy: float
+    """Share of pictures whose right class is among the five most probable."""
     macro_f1: float
     """Mean of the classes' F1, every class that is in the split alike."""
     calibration_error: float
     """Expected calibration error: the mean gap between confidence and accuracy (Guo et al. 2017)."""
-    accuracy_by_class: dict[str, float]
+    intervals: dict[str, Interval]
+    """Of the first three, by name: pictures resampled with replacement (Efron 1979)."""
+    by_class: dict[str, ClassFigures]
     """Of each class that is in the split."""
 
 
-def classification_figures(
-    probabilities: Tensor, labels: Labels, classes: list[str], *, bins: int
-) -> ClassificationFigures:
-    """Figures of probabilities [N, K] against labels [N], indices into the K `classes`."""
-    predicted = probabilities.argmax(dim=1).numpy()
-    present = np.unique(labels)
-    error = multiclass_calibration_error(
-        probabilities, torch.from_numpy(labels), num_classes=len(classes), n_bins=bins
+def outcomes(probabilities: Tensor, labels: Labels) -> Outcomes:
+    """What became of pictures with probabilities [N, K] and labels [N].
+
+    Of classes equally probable the first is predicted.
+
+    Raises:
+        DataError: no picture at all.
+
+    """
+    if not len(labels):
+        raise DataError("no picture to judge the classifier by: the test split is empty; see `preprocess`")
+    probable: Floats = probabilities.double().numpy()
+    right = probable[np.arange(len(labels)), labels][:, None]
+    before = np.arange(probable.shape[1]) < labels[:, None]
+    return Outcomes(
+        labels=labels,
+        predicted=probable.argmax(axis=1),
+        confidence=probable.max(axis=1),
+        rank=1 + ((probable > right) | ((probable == right) & before)).sum(axis=1),
+        loss=-np.log(np.maximum(right[:, 0], np.finfo(np.float32).tiny)),
     )
+
+
+def classification_figures(
+    found: Outcomes, classes: list[str], *, bins: int, resamples: int, seed: int
+) -> ClassificationFigures:
+    """Figures of outcomes whose labels are indices into the K `classes`."""
+    counts = confusion(found.labels, found.predicted, len(classes))
+    steps = reliability_table(found, bins=bins)
+    gaps = steps["pictures"] * (steps["confidence"] - steps["accuracy"]).abs()
     return ClassificationFigures(
-        accuracy=float((predicted == labels).mean()),
-        macro_f1=float(f1_score(labels, predicted, labels=present, average="macro", zero_division=0)),
-        calibration_error=float(error),
-        accuracy_by_class={
-            classes[label]: float((predicted[labels == label] == label).mean()) for label in present
+        accuracy=float((found.rank == 1).mean()),
+        top5_accuracy=float((found.rank <= TOP).mean()),
+        macro_f1=macro_f1(counts),
+        calibration_error=float(gaps.sum() / len(found.labels)),
+        intervals=_intervals(found, len(classes), resamples=resamples, seed=seed),
+        by_class={
+            name: ClassFigures(precision=p, recall=r, f1=f, pictures=number)
+            for name, p, r, f, number in zip(
+                classes, *map(np.ndarray.tolist, _by_class(counts)), counts.sum(axis=1).tolist(), strict=True
+            )
+            if number
         },
     )
 
 
-def confusion(labels: Labels, predicted: Labels, classes: int) -> npt.NDArray[np.int64]:
+def confusion(labels: Labels, predicted: Labels, classes: int) -> Counts:
     """How often pictures of class r were taken for class c: [classes, classes], rows r."""
-    counts: npt.NDArray[np.int64] = confusion_matrix(labels, predicted, labels=np.arange(classes))
+    counts: Counts = confusion_matrix(labels, predicted, labels=np.arange(classes))
     return counts
 
 
-def reliability_table(probabilities: Tensor, labels: Labels, *, bins: int) -> pd.DataFrame:
+def macro_f1(counts: Counts) -> float:
+    """Mean F1 of the classes that have pictures, from what was taken for what [K, K]."""
+    _, _, f1 = _by_class(counts)
+    return float(f1[counts.sum(axis=1) > 0].mean())
+
+
+def reliability_table(found: Outcomes, *, bins: int) -> pd.DataFrame:
     """Mean `confidence` and `accuracy` of the `pictures` in each of `bins` equal steps of confidence.
 
-    Steps without a picture are left out. A calibrated classifier's two columns agree.
+    A step ends with its upper edge; steps without a picture are left out. A calibrated classifier's two
+    columns agree.
     """
-    confidence, predicted = (part.numpy() for part in probabilities.max(dim=1))
-    step = np.minimum((confidence * bins).astype(np.int64), bins - 1)
-    rows = pd.DataFrame({"step": step, "confidence": confidence, "accuracy": predicted == labels})
-    by_step = rows.astype({"accuracy": float}).groupby("step")
+    step = np.searchsorted(np.linspace(0, 1, bins + 1)[1:-1], found.confidence)
+    right = (found.rank == 1).astype(float)
+    rows = pd.DataFrame({"step": step, "confidence": found.confidence, "accuracy": right})
+    by_step = rows.groupby("step")
     return by_step.mean().assign(pictures=by_step.size()).reset_index(drop=True)
+
+
+def outcome_table(found: Outcomes, classes: list[str]) -> pd.DataFrame:
+    """A row a picture in the split's order, with the names of its class and of the one found."""
+    names = np.array(classes)
+    return pd.DataFrame(
+        {
+            "picture": np.arange(len(found.labels)),
+            "actual": names[found.labels],
+            "predicted": names[found.predicted],
+            "confidence": found.confidence,
+            "rank": found.rank,
+            "loss": found.loss,
+        }
+    )
+
+
+def _by_class(counts: Counts) -> tuple[Floats, Floats, Floats]:
+    """Precision, recall and F1 of each class [K]; 0 where there is nothing to divide by."""
+    right, found, there = counts.diagonal(), counts.sum(axis=0), counts.sum(axis=1)
+    return (
+        right / np.maximum(found, 1),
+        right / np.maximum(there, 1),
+        2 * right / np.maximum(found + there, 1),
+    )
+
+
+def _intervals(found: Outcomes, classes: int, *, resamples: int, seed: int) -> dict[str, Interval]:
+    draw = np.random.default_rng(seed)
+    number = len(found.labels)
+    cells = found.labels * classes + found.predicted
+    figures = np.empty((resamples, 3))
+    for row in figures:
+        drawn = draw.integers(number, size=number)
+        counts = np.bincount(cells[drawn], minlength=classes**2).reshape(classes, classes)
+        rank = found.rank[drawn]
+        row[:] = (rank == 1).mean(), (rank <= TOP).mean(), macro_f1(counts)
+    edges = np.quantile(figures, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)  # [2, 3]
+    names = ("accuracy", "top5_accuracy", "macro_f1")
+    return {
+        name: Interval(low=low, high=high) for name, (low, high) in zip(names, edges.T.tolist(), strict=True)
+    }

@@ -3,7 +3,7 @@
 In: the folders that preprocess packed and the three models. Out: figures of the classifier, of the detector
 (COCO's average precision), and of the generator as the classifier's features see it, beside the same figures
 of real training pictures: no generator can be expected to pass those. Tables for `dvc plots`; a folder of
-sheets to look at.
+sheets to look at; one page with all of it.
 """
 
 import time
@@ -19,24 +19,41 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from stages.checkpoints import write_folder_atomically, write_json
-from stages.classification_metrics import classification_figures, confusion, reliability_table
+from stages.checkpoints import write_atomically, write_folder_atomically, write_json
+from stages.classification_metrics import (
+    Outcomes,
+    classification_figures,
+    confusion,
+    outcome_table,
+    outcomes,
+    reliability_table,
+)
+from stages.classification_sheets import (
+    cams_sheet,
+    confusion_sheet,
+    predictions_sheet,
+    right_and_wrong,
+    worst_sheet,
+)
 from stages.command import run_stage
 from stages.compute import Compute, prepare
 from stages.datasets import ClassificationSplit, load_classification, load_detection, to_unit
 from stages.detection_metrics import average_precision, precision, precision_by_recall
-from stages.evaluation_sheets import confusion_sheet, detections_sheet, generated_sheet, predictions_sheet
+from stages.evaluation_sheets import detections_sheet, generated_sheet
 from stages.generation_metrics import (
     conditional_accuracy,
     frechet_distance,
     kernel_distance,
     manifold_overlap,
 )
+from stages.grad_cam import grad_cam
 from stages.libraries import check_libraries
 from stages.models.classifier import Classifier, load_classifier, predict
 from stages.models.detector import detect, load_detector
 from stages.models.gan import generate, load_generator
+from stages.models.size import network_size
 from stages.params import ComputeParams, StageParams, load_params
+from stages.report_page import Section, read_curve, report_page
 from stages.sheets import Picture, save_png
 from stages.tables import write_table
 
@@ -51,6 +68,9 @@ class EvaluateParams(StageParams):
 
     calibration_bins: int = Field(ge=1)
     """Steps of confidence in the calibration error and in the reliability table."""
+
+    resamples: int = Field(ge=100)
+    """Of the test pictures, with replacement, for the 95 % intervals of the classifier's figures."""
 
     samples_per_class: int = Field(ge=1)
     """Generated, test and training pictures that the generator's figures compare; where a class has fewer,
@@ -84,11 +104,16 @@ def main(
     detector: Path,
     generator: Path,
     metrics: Path,
+    predictions: Path,
     reliability: Path,
     precision_recall: Path,
     plots: Path,
+    report: Path,
 ) -> None:
-    """Evaluate all three models; write `metrics`, the tables and the folder `plots`."""
+    """Evaluate all three models; write `metrics`, the tables, the folder `plots`, and all of it as a page.
+
+    `predictions`: what the classifier made of each test picture. `report`: the page.
+    """
     check_libraries(params)
     values = load_params(params, "evaluate", EvaluateParams)
     seed = (compute_params := load_params(params, "compute", ComputeParams)).seed
@@ -98,7 +123,14 @@ def main(
     with write_folder_atomically(plots) as sheets:
         figures = {
             "classifier": evaluate_classifier(
-                network, classification, values, compute, table=reliability, sheets=sheets
+                network,
+                classification,
+                values,
+                compute,
+                seed=seed,
+                predictions=predictions,
+                table=reliability,
+                sheets=sheets,
             ),
             "detector": evaluate_detector(
                 detector, detection, values, compute, table=precision_recall, sheets=sheets
@@ -108,25 +140,53 @@ def main(
             ),
         }
     write_json(metrics, figures)
+    write_report(report, figures, plots, reliability=reliability, precision_recall=precision_recall)
 
 
 def evaluate_classifier(
-    network: Classifier, data: Path, params: EvaluateParams, compute: Compute, *, table: Path, sheets: Path
+    network: Classifier,
+    data: Path,
+    params: EvaluateParams,
+    compute: Compute,
+    *,
+    seed: int,
+    predictions: Path,
+    table: Path,
+    sheets: Path,
 ) -> dict[str, Any]:
-    """Figures on the test split; reliability as a `table`; confusion as table and sheet; predictions."""
+    """Figures on the test split; `predictions` a picture; reliability as a `table`; sheets."""
     test = load_classification(data, "test")
     with timed("classified", len(test.images)):
         probabilities = predict(network, test.images, compute=compute, batch_size=params.batch_size)
-    predicted = probabilities.argmax(dim=1).numpy()
-    names = np.array(test.classes)
-    write_table(sheets / "confusion.csv", {"actual": names[test.labels], "predicted": names[predicted]})
-    write_table(table, reliability_table(probabilities, test.labels, bins=params.calibration_bins))
-    counts = confusion(test.labels, predicted, len(test.classes))
-    save_png(sheets / "confusion.png", confusion_sheet(counts, test.classes))
-    save_png(sheets / "predictions.png", predictions_sheet(test, probabilities, params.sheet_columns))
-    return asdict(
-        classification_figures(probabilities, test.labels, test.classes, bins=params.calibration_bins)
+    found = outcomes(probabilities, test.labels)
+    write_table(predictions, outcome_table(found, test.classes))
+    write_table(table, reliability_table(found, bins=params.calibration_bins))
+    draw_classification(network, test, found, params, compute, sheets)
+    figures = classification_figures(
+        found, test.classes, bins=params.calibration_bins, resamples=params.resamples, seed=seed
     )
+    return asdict(figures) | {"size": asdict(network_size(network, test.images.shape[1:3]))}
+
+
+def draw_classification(
+    network: Classifier,
+    test: ClassificationSplit,
+    found: Outcomes,
+    params: EvaluateParams,
+    compute: Compute,
+    sheets: Path,
+) -> None:
+    """Confusion; right and wrong pictures of each class, what was looked at in these; worst losses."""
+    counts = confusion(found.labels, found.predicted, len(test.classes))
+    save_png(sheets / "confusion.png", confusion_sheet(counts, test.classes))
+    rows, columns = right_and_wrong(found, len(test.classes), params.sheet_columns), params.sheet_columns
+    shown = np.concatenate(rows).astype(np.int64)
+    heat = grad_cam(
+        network, test.images[shown], found.predicted[shown], compute=compute, batch_size=params.batch_size
+    )
+    save_png(sheets / "predictions.png", predictions_sheet(test, found, rows, columns))
+    save_png(sheets / "grad-cam.png", cams_sheet(test, found, rows, columns, heat))
+    save_png(sheets / "worst-losses.png", worst_sheet(test, found, columns))
 
 
 def evaluate_detector(
@@ -184,6 +244,25 @@ def evaluate_generator(
 
     with timed("compared", len(made) + len(train[1])):
         return {**compare(made, test[1]), "floor": compare(*train)}
+
+
+def write_report(
+    path: Path, figures: dict[str, Any], sheets: Path, *, reliability: Path, precision_recall: Path
+) -> None:
+    """One page with all of it, from the files that were written."""
+    told = {
+        "classifier": (
+            [read_curve("how often it is right", reliability, "confidence", "accuracy")],
+            ["confusion", "predictions", "grad-cam", "worst-losses"],
+        ),
+        "detector": ([read_curve("boxes", precision_recall, "recall", "precision")], ["detections"]),
+        "generator": ([], ["generated"]),
+    }
+    sections = [
+        Section(title=name, figures=figures[name], curves=curves, sheets=[sheets / f"{s}.png" for s in names])
+        for name, (curves, names) in told.items()
+    ]
+    write_atomically(path, report_page("The models on the test split", sections).encode())
 
 
 def sample(split: ClassificationSplit, per_class: int, draw: np.random.Generator) -> tuple[Picture, Labels]:

@@ -1,281 +1,225 @@
-"""Fused pictures, from real and from generated ones.
+"""Fused pictures: real and generated ones, scenes, and a user's own.
 
-In: the test split of the folder that preprocess packed, the classifier, the generator. Out: a folder
-`KIND/METHOD.npy` of fused pictures beside `KIND/sources.npy` and `KIND/labels.npy`; for each kind and
-method how much of the sources the fused picture keeps and whether the classifier sees the right class in
-it; a sheet.
+In: both test splits that preprocess packed, the three models, a folder of the user's own pictures. Out: the
+fused pictures (`KIND/METHOD.npy` beside `KIND/sources.npy`; the user's own as `own/GROUP/METHOD.png`); for
+each kind and method how much of the sources they keep, and whether classifier and detector see in them what
+was in the sources; the same figures by picture, as a table; sheets.
 
-Three kinds of pairs: one picture sharp on its left and on its right half (`focus`), one picture too dark and
-too bright (`exposure`), a real and a generated picture of one class (`generated`). Of the first two the
-truth is known: the picture itself.
+Kinds: one picture sharp on its left and on its right half (`focus`), one picture in several lights
+(`exposure`), a real and a generated picture of one class (`generated`), detection scenes sharp in one half
+(`scenes`), and what the user gives (`own`). Of focus, exposure and scenes the truth is known. Beside them
+generated items are set into scenes (`composites`), and test pictures into a mosaic.
 """
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
 
-import cv2
 import numpy as np
 import numpy.typing as npt
-import torch
-from PIL import Image
-from pydantic import Field, field_validator
+import pandas as pd
 
 from stages.checkpoints import write_folder_atomically, write_json
 from stages.command import run_stage
 from stages.compute import Compute, prepare
-from stages.datasets import ClassificationSplit, load_classification, to_unit
+from stages.datasets import DetectionSplit, load_classification, load_detection
 from stages.errors import DataError, ParamsError
-from stages.fusion import (
-    Floats,
-    Pictures,
-    activity_weighted,
-    check_weights,
-    exposure_fusion,
-    laplacian_pyramid,
-    maximum,
-    most_levels,
-    weighted_average,
-)
-from stages.fusion_metrics import edge_preservation, entropy, grey, mutual_information, psnr, ssim
+from stages.fusion.composites import Composites, compose, composites_sheet, mosaic_sheet
+from stages.fusion.files import write_picture
+from stages.fusion.kinds import Kind, fuse_set, made_kinds, own_kind
+from stages.fusion.measuring import Networks, Summary, means, measure, seen
+from stages.fusion.methods import Settings
+from stages.fusion.networks import activity_of, found_at
+from stages.fusion.params import FuseParams, check_fit
+from stages.fusion.sets import FusedSet
+from stages.fusion.sheets import examples_sheet, extremes_sheet
 from stages.libraries import check_libraries
-from stages.models.classifier import Classifier, load_classifier, predict
-from stages.models.gan import Generator, generate, load_generator
-from stages.params import ComputeParams, StageParams, load_params
-from stages.sheets import image_grid, save_png
+from stages.models.classifier import load_classifier
+from stages.models.detector import detect, load_detector
+from stages.models.gan import generate, load_generator
+from stages.params import ComputeParams, load_params
+from stages.sheets import save_png
+from stages.tables import write_table
 
-Method = Literal["weighted-average", "maximum", "laplacian-pyramid", "exposure-fusion", "feature-level"]
-
-
-class FuseParams(StageParams):
-    """Section `fuse`."""
-
-    pairs: int = Field(ge=1)
-    """Of each kind, drawn from the test split."""
-
-    methods: list[Method] = Field(min_length=1)
-    """What fuses; every one of them fuses every pair."""
-
-    weights: list[float] = Field(min_length=2, max_length=2)
-    """weighted-average: of the first and of the second picture of a pair."""
-
-    pyramid_levels: int = Field(ge=1)
-    """laplacian-pyramid: how often the pictures are halved."""
-
-    feature_stages: int = Field(ge=1)
-    """feature-level: after how many of its stages the classifier's activity is taken."""
-
-    blur_sigma: float = Field(gt=0)
-    """focus: of the Gaussian that blurs one half, in pixels."""
-
-    stops: float = Field(gt=0)
-    """exposure: the dark picture has this many stops less light, the bright one as many more."""
-
-    batch_size: int = Field(ge=1)
-    """Pictures that the networks see at once."""
-
-    sheet_pairs: int = Field(ge=1)
-    """Of each kind on the sheet."""
-
-    @field_validator("weights")
-    @classmethod
-    def _are_an_average(cls, weights: list[float]) -> list[float]:
-        check_weights(weights)
-        return weights
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Pairs:
-    """Pairs of pictures to fuse."""
-
-    sources: Pictures
-    """[N, 2, H, W, C]."""
-    labels: npt.NDArray[np.int64]
-    """[N]: what both pictures of a pair show."""
-    truth: Pictures | None
-    """[N, H, W, C]: what perfect fusion would give, where that is known."""
+Bytes = npt.NDArray[np.uint8]
+Labels = npt.NDArray[np.int64]
 
 
 def main(
-    *, data: Path, params: Path, classifier: Path, generator: Path, fused: Path, metrics: Path, sheet: Path
+    *,
+    data: Path,
+    detection: Path,
+    own: Path,
+    params: Path,
+    classifier: Path,
+    detector: Path,
+    generator: Path,
+    fused: Path,
+    metrics: Path,
+    sheets: Path,
+    table: Path,
 ) -> None:
-    """Fuse pairs from the test split in `data`; write the folder `fused`, the files `metrics` and `sheet`."""
+    """Fuse from both test splits and from folder `own`; write `fused`, `metrics`, `sheets` and `table`."""
     started = time.perf_counter()
     check_libraries(params)
     values = load_params(params, "fuse", FuseParams)
     seed = (compute_params := load_params(params, "compute", ComputeParams)).seed
     compute = prepare(compute_params)
-    test = load_classification(data, "test")
-    network = load_classifier(classifier)
-    check_fit(params, values, test, network)
-    compute.network(network)
-    kinds = make_pairs(test, load_generator(generator), values, seed=seed, compute=compute)
-    results = {kind: fuse_all(pairs, network, values, compute) for kind, pairs in kinds.items()}
-    figures = {
-        kind: measure_all(pairs, results[kind], network, values, compute) for kind, pairs in kinds.items()
-    }
-    write_fused(fused, kinds, results)
-    write_json(metrics, figures)
-    save_png(sheet, draw_sheet(kinds, results, values.sheet_pairs))
-    number = sum(len(pictures) for methods in results.values() for pictures in methods.values())
-    print(f"{number} pictures fused and measured in {time.perf_counter() - started:.1f} s")
+    test, scenes = load_classification(data, "test"), load_detection(detection, "test")
+    network = compute.network(load_classifier(classifier))
+    check_fit(params, values, test, scenes, network)
+    chosen = np.sort(np.random.default_rng(seed).choice(len(test.images), values.pictures, replace=False))
+    images, labels = np.asarray(test.images[chosen]), test.labels[chosen]
+    names = [f"{test.classes[label]} {number}" for label, number in zip(labels, chosen, strict=True)]
+    items = generate_like(images, labels, generator, seed=seed, compute=compute, batch_size=values.batch_size)
+    kinds = made_kinds(images, labels, items, names, scenes, values) | own_kind(own, values.own)
+    activity = activity_of(network, values.feature_stages, compute)
+    settings = Settings(weights=values.weights, levels=values.levels, activity=activity)
+    results = {name: fuse_kind(params, name, kind, values, settings) for name, kind in kinds.items()}
+    composites = compose_into(scenes, items, labels, values, seed=seed)
 
-
-def check_fit(path: Path, params: FuseParams, test: ClassificationSplit, network: Classifier) -> None:
-    """Refuse params that ask for more than pictures and classifier have.
-
-    Raises:
-        ParamsError: more pairs than pictures, more pyramid levels than the pictures can be halved, or more
-            stages than the classifier has.
-
-    """
-    number, height, width, _ = test.images.shape
-    if params.pairs > number:
-        raise ParamsError(f"{path}: fuse.pairs: {params.pairs}, but the test split has {number} pictures")
-    if params.pyramid_levels > (most := most_levels(height, width)):
-        raise ParamsError(
-            f"{path}: fuse.pyramid_levels: {params.pyramid_levels}, but pictures of {height} x {width} "
-            f"pixels allow at most {most}"
+    networks = Networks(
+        classifier=network,
+        detector=compute.network(load_detector(detector)),
+        compute=compute,
+        batch_size=values.batch_size,
+    )
+    by_picture = measure(results)
+    found = find_items(composites, networks, values)
+    write_fused(fused, results, composites)
+    write_table(table, by_picture)
+    write_json(metrics, summarise(by_picture, kinds, results, networks) | found_share(composites, found))
+    with write_folder_atomically(sheets) as folder:
+        draw_kinds(folder, results, by_picture, values.sheet_rows)
+        save_png(
+            folder / "composites.png", composites_sheet(composites, found, test.classes, values.sheet_rows)
         )
-    if params.feature_stages > (stages := len(network.stages)):
-        raise ParamsError(
-            f"{path}: fuse.feature_stages: {params.feature_stages}, but the classifier has {stages} stages"
+        save_png(
+            folder / "mosaic.png",
+            mosaic_sheet(test.images, images[labels.argmax()], values.mosaic_columns),
         )
+    print(f"{len(by_picture)} pictures fused and measured in {time.perf_counter() - started:.1f} s")
 
 
-def make_pairs(
-    test: ClassificationSplit, generator: Generator, params: FuseParams, *, seed: int, compute: Compute
-) -> dict[str, Pairs]:
-    """Pairs of each kind from the same `params.pairs` pictures of the test split, drawn by `seed`.
+def generate_like(
+    images: Bytes, labels: Labels, generator: Path, *, seed: int, compute: Compute, batch_size: int
+) -> Bytes:
+    """Generated pictures of the same labels [N] and of the same shape as `images` [N, H, W, C].
 
     Raises:
         DataError: the generator makes pictures of another shape.
 
     """
-    chosen = np.sort(np.random.default_rng(seed).choice(len(test.images), params.pairs, replace=False))
-    images, labels = np.asarray(test.images[chosen]), test.labels[chosen]
-    made = generate(generator, labels, seed=seed, compute=compute, batch_size=params.batch_size)
+    made = generate(load_generator(generator), labels, seed=seed, compute=compute, batch_size=batch_size)
     if made.shape != images.shape:
         raise DataError(
             f"generated pictures are {list(made.shape[1:])}, the test split's {list(images.shape[1:])}; "
             "rerun train-gan on this data"
         )
+    return made
+
+
+def fuse_kind(path: Path, name: str, kind: Kind, params: FuseParams, settings: Settings) -> list[FusedSet]:
+    """What every method makes of every group of a kind.
+
+    Raises:
+        ParamsError: weights or levels that the groups do not allow.
+
+    """
+    try:
+        return [fuse_set(one, params.methods, settings) for one in kind.sets]
+    except ValueError as error:
+        raise ParamsError(f"{path}: fuse: of kind {name}: {error}") from None
+
+
+def compose_into(
+    scenes: DetectionSplit, items: Bytes, labels: Labels, params: FuseParams, *, seed: int
+) -> Composites:
+    """A generated item in each of the first scenes."""
+    number = min(params.scenes, len(items))
+    try:
+        return compose(
+            np.asarray(scenes.images[:number]),
+            scenes.boxes[:number],
+            items[:number],
+            labels[:number],
+            threshold=params.cut_out_threshold,
+            seed=seed,
+        )
+    except ValueError as error:
+        raise DataError(f"a generated item cannot be set into a scene: {error}") from None
+
+
+def find_items(composites: Composites, networks: Networks, params: FuseParams) -> dict[str, Labels]:
+    """By way of composing, the class that the detector finds in each item's place; -1: none."""
     return {
-        "focus": Pairs(sources=half_sharp(images, params.blur_sigma), labels=labels, truth=images),
-        "exposure": Pairs(sources=dark_and_bright(images, params.stops), labels=labels, truth=images),
-        "generated": Pairs(sources=np.stack([images, made], axis=1), labels=labels, truth=None),
+        way: found_at(
+            detect(networks.detector, composed, networks.compute, networks.batch_size),
+            composites.boxes,
+            overlap_min=params.overlap_min,
+            score_min=params.score_min,
+        )
+        for way, composed in composites.ways.items()
     }
 
 
-def half_sharp(images: Pictures, sigma: float) -> Pictures:
-    """[N, H, W, C] -> [N, 2, H, W, C]: each picture blurred in its right half, and in its left."""
-    middle = images.shape[2] // 2
-    blurred = np.stack([cv2.GaussianBlur(image, (0, 0), sigma).reshape(image.shape) for image in images])
-    right = np.concatenate([images[:, :, :middle], blurred[:, :, middle:]], axis=2)
-    left = np.concatenate([blurred[:, :, :middle], images[:, :, middle:]], axis=2)
-    return np.stack([right, left], axis=1)
-
-
-def dark_and_bright(images: Pictures, stops: float) -> Pictures:
-    """[N, H, W, C] -> [N, 2, H, W, C]: each picture `stops` darker, and `stops` brighter, cut off."""
-    exposed = [(images * 2.0**stop).round().clip(0, 255).astype(np.uint8) for stop in (-stops, stops)]
-    return np.stack(exposed, axis=1)
-
-
-def fuse_all(
-    pairs: Pairs, network: Classifier, params: FuseParams, compute: Compute
-) -> dict[Method, Pictures]:
-    """By method, the fused pictures [N, H, W, C] of all `pairs`."""
-    activity = activity_of(pairs.sources, network, params, compute)
-    by_method: dict[Method, Callable[[Pictures, Floats], Pictures]] = {
-        "weighted-average": lambda sources, _: weighted_average(sources, params.weights),
-        "maximum": lambda sources, _: maximum(sources),
-        "laplacian-pyramid": lambda sources, _: laplacian_pyramid(sources, params.pyramid_levels),
-        "exposure-fusion": lambda sources, _: exposure_fusion(sources),
-        "feature-level": activity_weighted,
-    }
+def found_share(composites: Composites, found: dict[str, Labels]) -> Summary:
+    """The share of the items that the detector finds and names right, by way of composing."""
     return {
-        method: np.stack([by_method[method](*pair) for pair in zip(pairs.sources, activity, strict=True)])
-        for method in params.methods
+        "composites": {
+            way: {"found": float((labels == composites.labels).mean())} for way, labels in found.items()
+        }
     }
 
 
-@torch.inference_mode()
-def activity_of(sources: Pictures, network: Classifier, params: FuseParams, compute: Compute) -> Floats:
-    """Activity [N, 2, h, w] on sources [N, 2, H, W, C]: the feature maps' sum over channels."""
-    images = to_unit(sources.reshape(-1, *sources.shape[2:]))  # [2 N, C, H, W]
-    maps = [
-        network.feature_maps(compute.images(batch), params.feature_stages).sum(dim=1).cpu()
-        for batch in torch.split(images, params.batch_size)
-    ]
-    activity: Floats = torch.cat(maps).numpy()  # [2 N, h, w]
-    return activity.reshape(len(sources), 2, *activity.shape[1:])
-
-
-def measure_all(
-    pairs: Pairs, fused: dict[Method, Pictures], network: Classifier, params: FuseParams, compute: Compute
-) -> dict[str, Any]:
-    """Figures of each method, and for comparison of the sources themselves."""
-
-    def accuracy(pictures: Pictures, labels: npt.NDArray[np.int64]) -> float:
-        found = predict(network, pictures, compute=compute, batch_size=params.batch_size).argmax(dim=1)
-        return float((found.numpy() == labels).mean())
-
-    both = pairs.sources.reshape(-1, *pairs.sources.shape[2:])  # [2 N, H, W, C]
-    sources = {"accuracy": accuracy(both, pairs.labels.repeat(2)), "entropy": _mean(map(entropy, grey(both)))}
-    return {"sources": sources} | {
-        method: {"accuracy": accuracy(pictures, pairs.labels), **measure(pairs, pictures)}
-        for method, pictures in fused.items()
+def summarise(
+    table: pd.DataFrame, kinds: dict[str, Kind], results: dict[str, list[FusedSet]], networks: Networks
+) -> Summary:
+    """By kind and method what the networks see, and the mean of every figure."""
+    by_kind = means(table)
+    known = {name: seen(kind, results[name][0], networks) for name, kind in kinds.items() if kind.is_known}
+    return {
+        name: {
+            who: {**known.get(name, {}).get(who, {}), **by_method.get(who, {})}
+            for who in [*known.get(name, {}), *by_method]
+        }
+        for name, by_method in by_kind.items()
     }
 
 
-def measure(pairs: Pairs, fused: Pictures) -> dict[str, float | None]:
-    """Means over all pairs; `truth_...` where the truth is known."""
-    first, second, result = grey(pairs.sources[:, 0]), grey(pairs.sources[:, 1]), grey(fused)
-    triples = list(zip(first, second, result, strict=True))
-    figures: dict[str, float | None] = {
-        "entropy": _mean(entropy(f) for f in result),
-        "mutual_information": _mean(
-            mutual_information(a, f) + mutual_information(b, f) for a, b, f in triples
-        ),
-        "edge_preservation": _mean(edge_preservation(a, b, f) for a, b, f in triples),
-        "ssim": (ssim(pairs.sources[:, 0], fused) + ssim(pairs.sources[:, 1], fused)) / 2,
-    }
-    if pairs.truth is not None:
-        figures["truth_psnr"] = psnr(pairs.truth, fused)
-        figures["truth_ssim"] = ssim(pairs.truth, fused)
-    return figures
-
-
-def write_fused(folder: Path, kinds: dict[str, Pairs], results: dict[str, dict[Method, Pictures]]) -> None:
-    """`folder`/KIND/METHOD.npy, sources.npy and labels.npy."""
+def write_fused(folder: Path, results: dict[str, list[FusedSet]], composites: Composites) -> None:
+    """`folder`/KIND/METHOD.npy and sources.npy; of the user's own KIND/GROUP/METHOD.png."""
     with write_folder_atomically(folder) as partial:
-        for kind, pairs in kinds.items():
+        for kind, sets in results.items():
+            if kind == "own":
+                for group in (group for one in sets for group in one.groups()):
+                    for method, picture in group.fused.items():
+                        write_picture(
+                            partial / kind / group.name.replace("/", "_") / f"{method}.png", picture
+                        )
+                continue
             (partial / kind).mkdir()
-            np.save(partial / kind / "sources.npy", pairs.sources)
-            np.save(partial / kind / "labels.npy", pairs.labels)
-            for method, pictures in results[kind].items():
+            (one,) = sets
+            np.save(partial / kind / "sources.npy", one.of.sources)
+            for method, pictures in one.fused.items():
                 np.save(partial / kind / f"{method}.npy", pictures)
+        (partial / "composites").mkdir()
+        for way, composed in composites.ways.items():
+            np.save(partial / "composites" / f"{way}.npy", composed)
 
 
-def draw_sheet(
-    kinds: dict[str, Pairs], results: dict[str, dict[Method, Pictures]], pairs_each: int
-) -> Image.Image:
-    """A row a pair: both sources, then the picture that each method made of them."""
-    pictures: list[Pictures] = []
-    rows: list[str] = []
-    for kind, pairs in kinds.items():
-        for number in range(min(pairs_each, len(pairs.labels))):
-            pictures += [*pairs.sources[number], *(fused[number] for fused in results[kind].values())]
-            rows.append(kind)
-    titles = ["first", "second", *next(iter(results.values()))]
-    return image_grid(pictures, columns=len(titles), titles=titles * len(rows), scale=4, rows=rows)
+def draw_kinds(folder: Path, results: dict[str, list[FusedSet]], table: pd.DataFrame, rows: int) -> None:
+    """KIND.png: the first groups; KIND-extremes.png: what each method did best and worst.
 
-
-def _mean(values: Any) -> float:
-    return float(np.mean(list(values)))
+    By likeness to the truth, or where it is not known by how much is kept of the edges.
+    """
+    for kind, sets in results.items():
+        groups = [group for one in sets for group in one.groups()]
+        save_png(folder / f"{kind}.png", examples_sheet(groups[:rows]))
+        known = all(group.truth is not None for group in groups)
+        mine = table[table["kind"] == kind].groupby("method", sort=False)
+        by_method = mine["truth_ssim" if known else "edge_preservation"]
+        scores = {method: by_method.get_group(method).tolist() for method in groups[0].fused}
+        save_png(folder / f"{kind}-extremes.png", extremes_sheet(groups, scores))
 
 
 if __name__ == "__main__":

@@ -1,80 +1,82 @@
 """Train the classifier.
 
 in   data/prepared/classification (train, val)
-out  the model, its metrics and one row of history an epoch; a checkpoint until they are there
+out  the model, its metrics, one row of history an epoch, the learning rates tried, a sheet of augmented
+     pictures; a checkpoint until they are there
 run  python -m stages.train_classifier --help
 
-What it reaches: data/metrics/train-classifier.json on val, data/metrics/evaluate.json on test.
+What it reaches: data/metrics/train-classifier.json on val, data/metrics/evaluate.json on test;
+`python -m benchmarks.classifier` compares models and seeds.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import partial
+from itertools import chain, count
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-import numpy as np
-import numpy.typing as npt
 import torch
 import torch.nn.functional as F
-from pydantic import Field, PositiveInt
-from torch import Tensor, nn
-from torch.optim.lr_scheduler import LRScheduler
+from pydantic import Field
+from torch import Tensor
 
-from stages.augment import mirror, shift
 from stages.checkpoints import save_model, write_json
+from stages.classifier_batches import Batches, augmentation_sheet, build_batches, channel_statistics
 from stages.command import run_stage
 from stages.compute import Compute, prepare
-from stages.datasets import ClassificationSplit, load_classification, to_unit
+from stages.datasets import ClassificationSplit, load_classification
 from stages.errors import ParamsError
+from stages.learning_rates import RangeTestParams, range_test
 from stages.libraries import check_libraries
 from stages.models.classifier import Classifier, build_classifier, predict
-from stages.params import ComputeParams, StageParams, load_params
-from stages.resume import Checkpoint, CheckpointParams, Course, decisive
-from stages.tables import write_table
-from stages.training import (
-    Progress,
-    batch_count,
-    decay_groups,
-    epoch_generator,
-    finite,
-    one_cycle,
-    shuffled_batches,
+from stages.models.pretrained import load_pretrained
+from stages.models.trunks import NetworkParams, least_side
+from stages.optimization import (
+    Learner,
+    Loss,
+    OptimizerParams,
+    ScheduleParams,
+    build_learner,
+    build_optimizer,
+    class_weights,
+    is_stopped,
 )
-
-GREY_LEVELS = np.arange(256) / 255
+from stages.params import ComputeParams, StageParams, load_params
+from stages.resume import Checkpoint, CheckpointParams, Course, TransformGenerators, decisive
+from stages.sheets import save_png
+from stages.tables import write_table
+from stages.training import Progress, batch_count, finite
+from stages.transforms import TransformSpec, check_on
 
 
 class TrainClassifierParams(StageParams):
     """Section `train-classifier`."""
 
+    network: NetworkParams
+    """Which network, and how large."""
+
     epochs: int = Field(ge=1)
-    """Passes over the training pictures."""
+    """Passes over the training pictures, at most."""
 
     batch_size: int = Field(ge=2)
     """Pictures a step."""
 
-    widths: list[Annotated[list[PositiveInt], Field(min_length=1)]] = Field(min_length=1)
-    """Channels of every convolution, a list a stage; a stage halves the picture."""
+    optimizer: OptimizerParams
 
-    grid: int = Field(ge=1)
-    """The last maps are averaged over so many fields each way."""
+    schedule: ScheduleParams
 
-    features: int = Field(ge=1)
-    """Width of the layer before the head."""
+    average_decay: float | None = Field(gt=0, lt=1)
+    """A step's part in averaged weights, which are validated and saved, is one minus this; null: none are."""
 
-    learning_rate: float = Field(gt=0)
-    """The one-cycle schedule's peak."""
-
-    warmup: float = Field(gt=0, lt=1)
-    """Share of the steps in which the learning rate rises."""
-
-    momentum: float = Field(ge=0, lt=1)
-    """Nesterov's."""
-
-    weight_decay: float = Field(ge=0)
-    """Of convolutions and head; normalisations and biases are left free."""
+    patience: int | None = Field(ge=1)
+    """Stop when so many epochs were no better on val, and take the best's weights; null: the last's."""
 
     label_smoothing: float = Field(ge=0, lt=1)
     """Share of the target that is spread over all classes."""
+
+    balance: Literal["none", "class-weights", "sampler"]
+    """Of unbalanced classes: in the loss, or in how often their pictures are shown."""
 
     mirror: bool
     """Show each picture mirrored in every second epoch. Not for pictures whose left and right matter."""
@@ -82,47 +84,90 @@ class TrainClassifierParams(StageParams):
     shift: int = Field(ge=0)
     """Shift each picture by up to so many pixels."""
 
+    augmentations: list[TransformSpec]
+    """albumentations in their order, before mirroring and shifts: {Name: {argument: value}}."""
+
     views: Literal[1, 2, 6]
     """Views of a picture that a prediction averages over: itself, mirrored, both shifted two ways."""
 
+    range_test: RangeTestParams
+    """Learning rates that are tried before training, for the plot alone."""
 
-def main(*, data: Path, params: Path, model: Path, metrics: Path, history: Path, checkpoint: Path) -> None:
+    sheet_columns: int = Field(ge=2)
+    """Pictures of each class on the sheet of augmented ones."""
+
+
+def main(
+    *,
+    data: Path,
+    params: Path,
+    model: Path,
+    metrics: Path,
+    history: Path,
+    rates: Path,
+    sheet: Path,
+    checkpoint: Path,
+) -> None:
     """Train the classifier on DATA with section train-classifier of PARAMS."""
-    libraries = check_libraries(params)
     settings = load_params(params, "train-classifier", TrainClassifierParams)
     compute_settings = load_params(params, "compute", ComputeParams)
     seconds = load_params(params, "checkpoints", CheckpointParams).seconds
     compute = prepare(compute_settings)
     train, val = load_classification(data, "train"), load_classification(data, "val")
-    check_size(settings, train)
-    network = compute.network(build_classifier(classifier_config(settings, train)))
+    check_pictures(settings, train)
+    network = build_classifier(classifier_config(settings, train))
+    libraries = check_libraries(params)  # not before: a network may bring its own
+    load_pretrained(network, settings.network)
+    compute.network(network)
+    batches = partial(batches_of, train, settings, compute_settings.seed)  # each with generators of its own
+    loss_of = loss_for(train, settings, compute)
+    save_png(sheet, augmentation_sheet(batches(), settings.sheet_columns))
+    tried = range_test(
+        network,
+        chain.from_iterable(map(batches().epoch, count(1))),
+        settings.range_test,
+        optimizer_of=partial(build_optimizer, params=settings.optimizer),
+        loss_of=loss_of,
+    )
     key = decisive(data=data, params=[settings, compute_settings], libraries=libraries, compute=compute)
     kept = Checkpoint(checkpoint, key=key, seconds=seconds)
-    rows = fit(
-        network, train, val, settings=settings, compute=compute, seed=compute_settings.seed, checkpoint=kept
+    trained = fit(
+        network, batches(), val, settings=settings, compute=compute, loss_of=loss_of, checkpoint=kept
     )
-    figures = evaluate(network, val, compute=compute, views=settings.views)
+    figures = evaluate(trained.network, val, compute=compute, views=settings.views)
     parameters = sum(p.numel() for p in network.parameters())
-    save_model(model, network, kind="classifier", config=network.config)
-    write_table(history, rows)
-    write_json(metrics, {**figures, "epochs": settings.epochs, "parameters": parameters})
+    save_model(model, trained.network, kind="classifier", config=network.config)
+    write_table(history, trained.history)
+    write_table(rates, tried)
+    write_json(metrics, {**figures, "epochs": len(trained.history), "parameters": parameters})
     kept.remove()
 
 
-def check_size(settings: TrainClassifierParams, train: ClassificationSplit) -> None:
-    """Refuse more stages than the pictures can be halved.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Trained:
+    """What training found."""
+
+    network: Classifier
+    """In evaluation mode."""
+    history: list[dict[str, float]]
+    """A row an epoch."""
+
+
+def check_pictures(settings: TrainClassifierParams, train: ClassificationSplit) -> None:
+    """Refuse what does not go with the pictures, before any work is done.
 
     Raises:
-        ParamsError: nothing would be left of the pictures.
+        ParamsError: the network wants larger pictures, or an augmentation fails on them.
 
     """
-    least = 2 ** len(settings.widths)
+    least = least_side(settings.network)
     height, width = train.images.shape[1:3]
     if min(height, width) < least:
         raise ParamsError(
-            f"train-classifier.widths: {len(settings.widths)} stages need pictures of at least {least} px,"
+            f"train-classifier.network.widths: so many stages need pictures of at least {least} px,"
             f" these have {height} x {width}; take fewer stages"
         )
+    check_on(train.images[0], settings.augmentations, where="train-classifier.augmentations")
 
 
 def classifier_config(settings: TrainClassifierParams, train: ClassificationSplit) -> dict[str, Any]:
@@ -132,116 +177,87 @@ def classifier_config(settings: TrainClassifierParams, train: ClassificationSpli
         "classes": train.classes,
         "mean": mean,
         "std": std,
-        "widths": settings.widths,
-        "grid": settings.grid,
-        "features": settings.features,
+        "size": list(train.images.shape[1:3]),
+        "network": settings.network.model_dump(),
         "views": settings.views,
     }
 
 
-def channel_statistics(images: npt.NDArray[np.uint8]) -> tuple[list[float], list[float]]:
-    """Mean and standard deviation of every channel of pictures uint8 [N, H, W, C], on the scale 0..1.
+def batches_of(train: ClassificationSplit, settings: TrainClassifierParams, seed: int) -> Batches:
+    """The training pictures as the settings want them shown."""
+    return build_batches(
+        train,
+        size=settings.batch_size,
+        seed=seed,
+        mirror=settings.mirror,
+        shift=settings.shift,
+        balanced=settings.balance == "sampler",
+        transforms=settings.augmentations,
+    )
 
-    The deviation is at least one grey level, so that a channel which never changes does not divide by zero.
-    """
-    # Counting grey levels is exact and, by the chunk, needs no memory beside the mapped file.
-    chunks = [images[start : start + 256] for start in range(0, len(images), 256)]
-    mean, std = [], []
-    for channel in range(images.shape[-1]):
-        counts = sum(np.bincount(chunk[..., channel].ravel(), minlength=256) for chunk in chunks)
-        mean.append(float(np.average(GREY_LEVELS, weights=counts)))
-        variance = float(np.average((GREY_LEVELS - mean[-1]) ** 2, weights=counts))
-        std.append(max(variance**0.5, 1 / 255))
-    return mean, std
+
+def loss_for(train: ClassificationSplit, settings: TrainClassifierParams, compute: Compute) -> Loss:
+    """What is minimised, as the settings want it."""
+    weighted = settings.balance == "class-weights"
+    return Loss(
+        compute=compute,
+        smoothing=settings.label_smoothing,
+        weights=class_weights(train.labels, len(train.classes)) if weighted else None,
+    )
 
 
 def fit(
     network: Classifier,
-    train: ClassificationSplit,
+    batches: Batches,
     val: ClassificationSplit,
     *,
     settings: TrainClassifierParams,
     compute: Compute,
-    seed: int,
+    loss_of: Loss,
     checkpoint: Checkpoint,
-) -> list[dict[str, float]]:
-    """Train `network` in place and leave it in evaluation mode; one row of history an epoch."""
-    steps = batch_count(len(train.images), settings.batch_size)
-    optimizer = build_optimizer(network, settings)
-    scheduler = one_cycle(
-        optimizer, steps=steps * settings.epochs, warmup=settings.warmup, peaks=settings.learning_rate
+) -> Trained:
+    """Train `network` until its epochs are over or val has been no better for long enough.
+
+    Raises:
+        TrainingError: a loss is not finite.
+
+    """
+    steps = batch_count(len(batches.split.labels), settings.batch_size)
+    learner = build_learner(
+        network,
+        optimizer=settings.optimizer,
+        schedule=settings.schedule,
+        steps=steps * settings.epochs,
+        average_decay=settings.average_decay,
     )
     course = Course()
-    with checkpoint.keeping(course, network=network, optimizer=optimizer, scheduler=scheduler):
+    with checkpoint.keeping(course, augmentation=TransformGenerators(batches.pipeline), **learner.parts()):
         progress = Progress(settings.epochs, done=course.epoch - 1)
-        while (epoch := course.epoch) <= settings.epochs:
-            batches = augmented_batches(train, settings=settings, epoch=epoch, seed=seed, done=course.step)
-            shown = progress.batches(batches, total=steps, epoch=epoch, done=course.step)
-            train_loss = train_one_epoch(
-                network,
-                checkpoint.steps(shown),
-                optimizer,
-                scheduler,
-                course=course,
-                smoothing=settings.label_smoothing,
-                compute=compute,
-            )
+        while course.epoch <= settings.epochs and not is_stopped(course.history, settings.patience):
+            epoch = course.epoch
+            todo = batches.epoch(epoch, done=course.step)
+            shown = progress.batches(todo, total=steps, epoch=epoch, done=course.step)
+            train_loss = train_one_epoch(learner, checkpoint.steps(shown), loss_of, course)
             with checkpoint.interruptible():
-                figures = evaluate(network, val, compute=compute, views=1)  # more would only cost time
-            rate = float(scheduler.get_last_lr()[0])
+                figures = evaluate(learner.judged, val, compute=compute, views=1)  # more would only cost time
+            keep_best(course, learner, figures["val_accuracy"], settings.patience)
+            rate = float(learner.schedule.get_last_lr()[0])
             course.end_epoch({"epoch": epoch, "train_loss": train_loss, **figures, "learning_rate": rate})
             progress.epoch_done(epoch, loss=train_loss, val_accuracy=figures["val_accuracy"])
-    return course.history
+    if course.best:
+        learner.judged.load_state_dict(course.best["weights"])
+    return Trained(network=learner.judged.eval(), history=course.history)
 
 
-def build_optimizer(network: nn.Module, settings: TrainClassifierParams) -> torch.optim.SGD:
-    """SGD with Nesterov's momentum; weight decay on matrices and kernels alone."""
-    groups = decay_groups(network, settings.weight_decay)
-    return torch.optim.SGD(groups, lr=settings.learning_rate, momentum=settings.momentum, nesterov=True)
-
-
-def augmented_batches(
-    train: ClassificationSplit, *, settings: TrainClassifierParams, epoch: int, seed: int, done: int = 0
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """Images [B, C, H, W] in 0..1 and labels [B] of one epoch (the first is 1), shuffled and augmented.
-
-    How a picture is augmented depends on seed and epoch alone; the first `done` batches are left out.
-    """
-    labels = torch.from_numpy(train.labels)
-    shifts = shifts_in(epoch, len(labels), settings.shift, seed)
-    mirrored = mirrored_in(epoch, len(labels), seed) if settings.mirror else None
-    for indices in shuffled_batches(len(labels), settings.batch_size, seed=seed, epoch=epoch, done=done):
-        images = to_unit(train.images[indices.numpy()])
-        if mirrored is not None:
-            images = mirror(images, mirrored[indices])
-        yield shift(images, shifts[:, indices]), labels[indices]
-
-
-def shifts_in(epoch: int, count: int, pixels: int, seed: int) -> Tensor:
-    """By how much each of `count` pictures is shifted down and right in `epoch`: int64 [2, count]."""
-    generator = epoch_generator(seed, -epoch)  # not the one that shuffles
-    return torch.randint(-pixels, pixels + 1, (2, count), generator=generator)
-
-
-def mirrored_in(epoch: int, count: int, seed: int) -> Tensor:
-    """Which of `count` pictures, bool [count], are mirrored in `epoch`: each in every second one.
-
-    Drawn afresh, a picture would come the same way round twice running half of the time
-    (K. Jordan 2024, "94% on CIFAR-10 in 3.29 seconds", https://arxiv.org/abs/2404.00498).
-    """
-    first = torch.rand(count, generator=epoch_generator(seed, 0)) < 0.5
-    return first ^ (epoch % 2 == 1)
+def keep_best(course: Course, learner: Learner, accuracy: float, patience: int | None) -> None:
+    """Keep the weights in `course` if they are the best so far and could be asked for."""
+    if patience is not None and (not course.best or accuracy > course.best["val_accuracy"]):
+        weights = {name: weight.clone() for name, weight in learner.judged.state_dict().items()}
+        course.best = {"val_accuracy": accuracy, "weights": weights}
 
 
 def train_one_epoch(
-    network: Classifier,
-    batches: Iterable[tuple[Tensor, Tensor]],
-    optimizer: torch.optim.Optimizer,
-    scheduler: LRScheduler,
-    *,
-    course: Course,
-    smoothing: float,
-    compute: Compute,
+    learner: Learner, batches: Iterable[tuple[Tensor, Tensor]], loss_of: Loss, course: Course
 ) -> float:
     """One step a batch, noted in `course`; the mean loss.
 
@@ -249,16 +265,11 @@ def train_one_epoch(
         TrainingError: a loss is not finite.
 
     """
-    network.train()
+    learner.network.train()
     for step, (images, labels) in enumerate(batches, start=course.step + 1):
-        with compute.autocast():
-            logits = network(compute.images(images))
-        loss = F.cross_entropy(logits.float(), labels.to(compute.device), label_smoothing=smoothing)
+        loss = loss_of(learner.network, images, labels)
         course.figures.append({"loss": finite(loss, epoch=course.epoch, step=step)})
-        optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
-        scheduler.step()
+        learner.step(loss)
     return sum(figures["loss"] for figures in course.figures) / len(course.figures)
 
 

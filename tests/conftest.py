@@ -98,5 +98,5 @@ def _shorten(path: Path) -> None:
     for stage in ("train-classifier", "train-detector", "train-gan"):
         params[stage]["epochs"] = 1
     params["evaluate"]["samples_per_class"] = 10
-    params["fuse"]["pairs"] = 6
+    params["fuse"] |= {"pictures": 6, "scenes": 6}
     path.write_text(yaml.safe_dump(params, sort_keys=False))

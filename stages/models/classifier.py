@@ -1,11 +1,10 @@
-"""A small convolutional classifier, and how it is asked: logits, features, feature maps, predictions.
+"""The classifier, and how it is asked: logits, features, feature maps, predictions.
 
 Built from its config alone, so that a model file needs no other key:
     classes   ["T-shirt/top", ...]
     mean, std one of each per colour channel, of the training pictures in 0..1
-    widths    [[32], [64], [128]]: channels of every convolution, a list a stage; a stage halves the picture
-    grid      3: the last maps are averaged over 3 x 3 fields, whatever their size
-    features  128: width of the layer before the head
+    size      height and width of the training pictures
+    network   section `network` of the params: which, and how large
     views     how many views of a picture `predict` averages over: 1, 2 or 6
 """
 
@@ -16,45 +15,19 @@ import numpy as np
 import numpy.typing as npt
 import torch
 import torch.nn.functional as F
+from pydantic import TypeAdapter
 from torch import Tensor, nn
 
 from stages.checkpoints import load_model
 from stages.compute import Compute
 from stages.datasets import to_unit
+from stages.models.trunks import NetworkParams, build_trunk
 
 SHIFT = 1  # pixels of the shifted views: as much as the training's own shifts do not distort
 
 
-class GridMeans(nn.Module):
-    """Maps [N, D, h, w] to means over a grid of fields, [N, D, size, size], as matrix products.
-
-    The values are nn.AdaptiveAvgPool2d's, whose backward pass on CUDA has no form with a fixed order.
-    """
-
-    def __init__(self, size: int) -> None:
-        super().__init__()
-        self.size = size
-
-    def forward(self, maps: Tensor) -> Tensor:
-        """Fields next to each other share a row where the height is no multiple of the size."""
-        down, across = (self._weights(cells, maps) for cells in maps.shape[-2:])
-        return down @ maps @ across.T
-
-    def _weights(self, cells: int, like: Tensor) -> Tensor:
-        """How much each of the map's `cells` counts in each field: [size, cells]."""
-        fields = torch.arange(self.size, device=like.device)[:, None]
-        cell = torch.arange(cells, device=like.device)
-        first, end = fields * cells // self.size, -(-(fields + 1) * cells // self.size)
-        within = ((first <= cell) & (cell < end)).to(like.dtype)
-        return within / within.sum(dim=1, keepdim=True)
-
-
 class Classifier(nn.Module):
-    """Stages of convolutions, a grid of means over what is left of the picture, two linear layers.
-
-    The pictures' height and width are free, from 2 ** stages upwards. A grid rather than one mean: where
-    things stand tells much in pictures taken alike, and training gets there in fewer epochs.
-    """
+    """Stages that make feature maps, a neck that makes features of the last ones, a linear head."""
 
     mean: Tensor
     std: Tensor
@@ -64,32 +37,23 @@ class Classifier(nn.Module):
         self.config = config
         self.register_buffer("mean", torch.tensor(config["mean"]).view(1, -1, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(config["std"]).view(1, -1, 1, 1), persistent=False)
-        inputs = len(config["mean"])
-        self.stages = nn.ModuleList()
-        for widths in config["widths"]:
-            self.stages.append(_stage(inputs, widths))
-            inputs = widths[-1]
-        self.features_of = nn.Sequential(
-            GridMeans(config["grid"]),
-            nn.Flatten(),  # [N, D, g, g] -> [N, D * g * g]
-            nn.Linear(inputs * config["grid"] ** 2, config["features"], bias=False),
-            nn.BatchNorm1d(config["features"]),
-            nn.ReLU(),
-        )
-        self.head = nn.Linear(config["features"], len(config["classes"]))
+        params: NetworkParams = TypeAdapter(NetworkParams).validate_python(config["network"])
+        trunk = build_trunk(params, channels=len(config["mean"]), size=config["size"])
+        self.stages = nn.ModuleList(trunk.stages)
+        self.features_of = trunk.neck
+        self.head = nn.Linear(trunk.features, len(config["classes"]))
 
     def feature_maps(self, images: Tensor, stages: int = 1) -> Tensor:
-        """What the first `stages` stages make of images [N, C, H, W] in 0..1.
-
-        [N, D, h, w]: h and w are H and W halved `stages` times, rounded down. D is the last width.
-        """
+        """What the first `stages` stages make of images [N, C, H, W] in 0..1: [N, D, h, w]."""
         maps = (images - self.mean) / self.std
         for stage in self.stages[:stages]:
             maps = stage(maps)
         return maps
 
-    def logits_of(self, maps: Tensor) -> Tensor:
-        """Logits [N, K] of the last stage's feature maps [N, D, h, w]: what Grad-CAM differentiates."""
+    def logits_of(self, maps: Tensor, stages: int | None = None) -> Tensor:
+        """Logits [N, K] of feature maps [N, D, h, w] after `stages` stages, or after all."""
+        for stage in self.stages[len(self.stages) if stages is None else stages :]:
+            maps = stage(maps)
         logits: Tensor = self.head(self.features_of(maps))
         return logits
 
@@ -149,15 +113,3 @@ def _views(images: Tensor, count: int) -> list[Tensor]:
     padded = [F.pad(view, [SHIFT] * 4, mode="replicate") for view in mirrored]
     shifted = [view[..., at : at + height, at : at + width] for at in (0, 2 * SHIFT) for view in padded]
     return [*mirrored, *shifted][:count]
-
-
-def _stage(inputs: int, widths: list[int]) -> nn.Sequential:
-    layers: list[nn.Module] = []
-    for index, width in enumerate(widths):
-        layers.append(nn.Conv2d(inputs, width, 3, padding=1, bias=False))
-        if index == 0:
-            # Pooling before the normalisation: both work on a quarter of the pixels from here on.
-            layers.append(nn.MaxPool2d(2))
-        layers += [nn.BatchNorm2d(width), nn.ReLU(inplace=True)]
-        inputs = width
-    return nn.Sequential(*layers)

@@ -23,10 +23,9 @@ from stages.sources.rows import (
     Found,
     Row,
     existing_folder,
-    files_below,
-    is_picture,
     read_text,
     unsafe,
+    with_unlabelled,
 )
 
 
@@ -64,18 +63,10 @@ def read_coco(raw: Path, params: CocoParams) -> Found:
 
     """
     folder = existing_folder(raw / params.pictures)
-    named = set()
     files: dict[Split | None, str | None] = {split: getattr(params.annotations, split) for split in SPLITS}
     files[None] = params.annotations.all
-    for split, file in files.items():
-        for row in _rows(raw / file, folder, split) if file else ():
-            if isinstance(row, Row) and isinstance(row.picture, Path):
-                named.add(row.picture.relative_to(folder).as_posix())
-            yield row
-    for name in files_below(folder):
-        if is_picture(name) and name not in named:
-            where = (folder / name).as_posix()
-            yield Finding(kind="unlabelled_picture", where=where, what="no annotation file names it")
+    rows = (row for split, file in files.items() if file for row in _rows(raw / file, folder, split))
+    return with_unlabelled(rows, folder, "no annotation file names it")
 
 
 def _rows(file: Path, folder: Path, split: Split | None) -> Iterator[Row | Finding]:

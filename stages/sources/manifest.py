@@ -14,9 +14,8 @@ from stages.sources.rows import (
     Found,
     Row,
     existing_file,
-    files_below,
-    is_picture,
     unsafe,
+    with_unlabelled,
 )
 
 
@@ -56,16 +55,8 @@ def read_manifest(raw: Path, params: ManifestParams) -> Found:
     """
     file, folder = existing_file(raw / params.file), raw / params.pictures
     records = _csv(file) if params.format == "csv" else _parquet(file)
-    named = set()
-    for number, record in records:
-        row = _row(f"{file}: row {number}", folder, record, params.columns)
-        if isinstance(row, Row) and isinstance(row.picture, Path):
-            named.add(row.picture.relative_to(folder).as_posix())
-        yield row
-    for name in files_below(folder):
-        if is_picture(name) and name not in named:
-            where = (folder / name).as_posix()
-            yield Finding(kind="unlabelled_picture", where=where, what=f"{file} does not name it")
+    rows = (_row(f"{file}: row {number}", folder, record, params.columns) for number, record in records)
+    return with_unlabelled(rows, folder, f"{file} does not name it")
 
 
 def _row(where: str, folder: Path, record: Mapping[str, Any], columns: Columns) -> Row | Finding:

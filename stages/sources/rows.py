@@ -10,21 +10,14 @@ import numpy as np
 import numpy.typing as npt
 
 from stages.datasets import Split
+from stages.decoding import Oddity
 from stages.errors import DataError
 
 Boxes = npt.NDArray[np.float32]
 """[K, 4]: xyxy, absolute pixels of the upright picture, from 0."""
 
 Kind = Literal[
-    "unreadable",
-    "truncated",
-    "animated",
-    "cmyk",
-    "sixteen_bit",
-    "alpha",
-    "rotated",
-    "bomb",
-    "missing_picture",
+    Oddity,
     "unlabelled_picture",
     "stray_file",
     "path_traversal",
@@ -126,6 +119,18 @@ def files_below(folder: Path) -> Iterator[str]:
 def is_picture(name: str) -> bool:
     """Whether a file is named as pictures are."""
     return PurePosixPath(name).suffix.lower() in PICTURE_SUFFIXES
+
+
+def with_unlabelled(rows: Found, folder: Path, what: str) -> Found:
+    """The rows; then a finding for each picture below `folder` that none of them names."""
+    named = set()
+    for row in rows:
+        if isinstance(row, Row) and isinstance(row.picture, Path):
+            named.add(row.picture.relative_to(folder).as_posix())
+        yield row
+    for name in files_below(folder):
+        if is_picture(name) and name not in named:
+            yield Finding(kind="unlabelled_picture", where=(folder / name).as_posix(), what=what)
 
 
 def read_text(path: Path) -> str:

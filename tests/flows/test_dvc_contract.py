@@ -15,8 +15,10 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
+import dulwich.ignore
 import dvc
 import pytest
+from dulwich.ignore import IgnoreFilter
 from dvc import env, lock, rwlock
 from dvc.dvcfile import Lockfile, ProjectFile, SingleStageFile
 from dvc.output import Output
@@ -32,6 +34,7 @@ from dvc.stage.utils import _get_stage_files
 from dvc.utils.serialize import _common, _yaml
 from scmrepo.git import Git
 
+from flows.dvc_repo import Selection, Workspace
 from tests.flows.repositories import make
 from tests.flows.shapes import CHAIN, Shape
 
@@ -136,6 +139,17 @@ def test_objects_have_the_attributes_that_are_read(tmp_path: Path) -> None:
         assert repo.index.outs_trie.has_key(out.fs.parts(out.fs_path))
         assert (repo.scm.no_commits, len(repo.scm.get_rev()), repo.scm.get_ref("refs/x")) == (False, 40, None)
         assert (dep.hash_name, bool(dep.hash_info), dep.obj) == ("md5", False, None)
+
+
+def test_what_is_replaced_is_what_is_called(tmp_path: Path) -> None:
+    """The replacements in dvc_repo only save work: each takes what the original takes, and is looked up."""
+    root = make(tmp_path / "r", Shape("chain", {"dvc.yaml": CHAIN, "in.txt": "1\n"}), tmp_path)
+    with contextlib.closing(Workspace(root, Selection())):
+        assert IgnoreFilter([b"/out"]).patterns[0] is IgnoreFilter([b"/out"]).patterns[0]
+    assert parameters(dulwich.ignore.Pattern) == "pattern ignorecase"
+    with contextlib.closing(Repo(str(root))) as repo:
+        assert "self.close()" in inspect.getsource(type(repo.state.links).__exit__)
+        assert "with self.links as ref" in inspect.getsource(repo.state.set_link)
 
 
 def test_experiments_lie_where_dvc_looks_for_them() -> None:

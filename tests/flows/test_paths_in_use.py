@@ -40,6 +40,7 @@ def test_entries_are_as_dvc_writes_them_and_go_with_the_last_user(tmp_path: Path
     assert held(tmp_path) == {"read": {"/r/in": [ME]}, "write": {"/r/a": ME, "/r/b": ME}}
     assert SCHEMA(held(tmp_path)) == held(tmp_path)
     in_use.give(["/r/in"], ["/r/a"])
+    in_use.flush()
     assert held(tmp_path) == {"read": {"/r/in": [ME]}, "write": {"/r/b": ME}}
     in_use.give_all()
     assert held(tmp_path) == {}
@@ -91,4 +92,5 @@ def test_a_torn_file_is_healed_and_keeps_what_is_ours(tmp_path: Path, in_use: Pa
     in_use.heal()
     assert held(tmp_path) == {"write": {"/r/a": ME}}
     in_use.give([], ["/r/a"])
+    in_use.flush()
     assert held(tmp_path) == {}

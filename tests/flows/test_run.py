@@ -118,7 +118,7 @@ def test_mended_after_a_failure_it_ends_as_a_serial_run(tmp_path: Path, keep_goi
         if outcome is Outcome.RAN
     )
     assert contents(parallel) == contents(serial)
-    assert not (parallel / ".darkroom/ahead.json").exists()
+    assert not (parallel / ".darkroom/ahead.jsonl").exists()
 
 
 def test_a_dep_edited_while_its_stage_runs_is_noticed(tmp_path: Path) -> None:

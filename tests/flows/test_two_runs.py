@@ -171,6 +171,10 @@ def test_what_a_killed_run_left_half_written_in_the_cache_is_swept(tmp_path: Pat
     with subprocess.Popen(["true"]) as dead:
         dead.wait()
     in_rwlock(root, dead.pid)
+    with left.open():  # as by another repository that shares this cache
+        run_pipeline(RunOptions(repo=root))
+        assert left.exists()
+    in_rwlock(root, dead.pid)
     run_pipeline(RunOptions(repo=root))
     assert not left.exists()
     assert len(list(folder.iterdir())) == 1

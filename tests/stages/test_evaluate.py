@@ -14,6 +14,7 @@ from stages.evaluate import main, sample
 from stages.models.classifier import build_classifier
 from stages.models.detector import build_detector
 from stages.models.gan import build_generator
+from stages.report_page import flat
 from tests.stages.param_files import write_params
 
 ROOT = Path(__file__).parent.parent.parent
@@ -21,6 +22,7 @@ CLASSES = ["dark", "bright", "absent"]
 EVALUATE = {
     "batch_size": 4,
     "calibration_bins": 5,
+    "resamples": 100,
     "samples_per_class": 6,
     "neighbours": 2,
     "kernel_subsets": 3,
@@ -29,7 +31,14 @@ EVALUATE = {
     "sheet_scenes": 2,
     "sheet_score_min": 0.1,
 }
-SHEETS = ["confusion.csv", "confusion.png", "detections.png", "generated.png", "predictions.png"]
+SHEETS = [
+    "confusion.png",
+    "detections.png",
+    "generated.png",
+    "grad-cam.png",
+    "predictions.png",
+    "worst-losses.png",
+]
 
 
 @pytest.fixture(params=[1, 3], ids=["grey", "colour"])
@@ -70,10 +79,11 @@ def write_detection(folder, channels):
 
 def write_models(folder, channels):
     torch.manual_seed(0)
-    small = {"mean": [0.5] * channels, "std": [0.3] * channels, "widths": [[4], [8]], "grid": 2}
+    small = {"mean": [0.5] * channels, "std": [0.3] * channels, "size": [16, 16], "views": 2}
+    compact = {"model": "compact", "widths": [[4], [8]], "grid": 2, "features": 8}
     network = yaml.safe_load((ROOT / "params.yaml").read_text())["train-detector"]["network"]
     built = {
-        "classifier": (build_classifier, {"classes": CLASSES, **small, "features": 8, "views": 2}),
+        "classifier": (build_classifier, {"classes": CLASSES, **small, "network": compact}),
         "detector": (build_detector, {"classes": CLASSES, "channels": channels, "network": network}),
         "generator": (
             build_generator,
@@ -93,9 +103,11 @@ def run(project, out="out"):
         detector=project / "detector.safetensors",
         generator=project / "generator.safetensors",
         metrics=project / out / "evaluate.json",
+        predictions=project / out / "predictions.csv",
         reliability=project / out / "reliability.csv",
         precision_recall=project / out / "precision-recall.csv",
         plots=project / out / "plots",
+        report=project / out / "report.html",
     )
     return project / out
 
@@ -104,7 +116,7 @@ def test_measures_all_three_models_and_draws_them(project):
     out = run(project)
     figures = json.loads((out / "evaluate.json").read_text())
     assert list(figures) == ["classifier", "detector", "generator"]
-    assert set(figures["classifier"]["accuracy_by_class"]) == {"dark", "bright"}
+    assert set(figures["classifier"]["by_class"]) == {"dark", "bright"}
     assert set(figures["detector"]["map50_by_class"]) == {"dark", "bright"}
     assert set(figures["generator"]) == {*figures["generator"]["floor"], "floor"}
     # Noise is nothing like the pictures; training pictures are.
@@ -115,7 +127,7 @@ def test_measures_all_three_models_and_draws_them(project):
 def test_tables_agree_with_the_figures(project):
     out = run(project)
     figures = json.loads((out / "evaluate.json").read_text())
-    predictions = pd.read_csv(out / "plots" / "confusion.csv")
+    predictions = pd.read_csv(out / "predictions.csv")
     assert len(predictions) == 16
     right = (predictions["actual"] == predictions["predicted"]).mean()
     assert right == pytest.approx(figures["classifier"]["accuracy"])
@@ -125,10 +137,21 @@ def test_tables_agree_with_the_figures(project):
     assert curve["precision"].mean() == pytest.approx(figures["detector"]["map50"], abs=1e-4)
 
 
+def test_the_report_shows_every_figure_and_sheet(project):
+    page = (run(project) / "report.html").read_text()
+    figures = json.loads((project / "out/evaluate.json").read_text())
+    assert page.count('src="data:image/png;base64,') == len(SHEETS)
+    assert page.count("<svg") == 2
+    for name, value in flat(figures["classifier"]):
+        shown = f"{value:,}" if isinstance(value, int) else f"{value:,.4f}"
+        assert f"<tr><td>{name}</td><td>{shown}</td></tr>" in page
+    assert "<tr><td>dark</td>" in page
+
+
 def test_the_same_bytes_twice(project):
     first, second = run(project, "first"), run(project, "second")
     files = sorted(path.relative_to(first) for path in first.rglob("*") if path.is_file())
-    assert len(files) == 3 + len(SHEETS)
+    assert len(files) == 5 + len(SHEETS)
     for file in files:
         assert (first / file).read_bytes() == (second / file).read_bytes()
 

@@ -1,3 +1,4 @@
+import csv
 import json
 
 import numpy as np
@@ -7,56 +8,102 @@ from PIL import Image
 
 from stages.checkpoints import save_model
 from stages.errors import DataError, ParamsError
-from stages.fuse import dark_and_bright, half_sharp, main
+from stages.fuse import main
+from stages.fusion.files import write_picture
+from stages.fusion.sets import exposed, half_sharp
 from stages.models.classifier import build_classifier
+from stages.models.detector import build_detector
 from stages.models.gan import build_generator
+from tests.stages.fusion.scenery import half_blurred, scenery
 from tests.stages.param_files import write_params
 
 CLASSES = ["dark", "bright"]
-METHODS = ["weighted-average", "maximum", "laplacian-pyramid", "exposure-fusion", "feature-level"]
+METHODS = ["average", "maximum", "laplacian", "wavelet", "exposure", "guided", "features"]
+MADE = ["focus", "exposure", "generated", "scenes"]
 FUSE = {
-    "pairs": 5,
+    "pictures": 5,
+    "scenes": 3,
     "methods": METHODS,
-    "weights": [0.5, 0.5],
-    "pyramid_levels": 2,
+    "weights": None,
+    "levels": None,
     "feature_stages": 1,
     "blur_sigma": 1.5,
-    "stops": 1.0,
+    "stops": [-1.0, 0.5, 1.0],
+    "cut_out_threshold": 32,
+    "overlap_min": 0.5,
+    "score_min": 0.5,
+    "mosaic_columns": 4,
     "batch_size": 4,
-    "sheet_pairs": 2,
+    "sheet_rows": 2,
+    "own": {"manifest": "groups.csv", "pattern": None, "registration": "check"},
+}
+NETWORK = {
+    "widths": [4, 4, 8],
+    "features": 8,
+    "anchor_sizes": [12.0],
+    "anchor_ratios": [1.0],
+    "proposals_train": 4,
+    "proposals_test": 4,
+    "rpn_batch": 4,
+    "roi_batch": 4,
+    "roi_positive": 0.5,
+    "roi_size": 2,
+    "roi_width": 4,
+    "roi_hidden": 4,
+    "score_min": 0.0,
+    "overlap_max": 0.5,
+    "detections_max": 4,
 }
 
 
 @pytest.fixture(params=[1, 3], ids=["grey", "colour"])
 def project(tmp_path, request):
-    """Eight test pictures of 20 pixels, an untrained classifier, an untrained generator."""
+    """Eight test pictures of 20 pixels, four scenes of 48, untrained networks, a group of the user's own."""
     channels = request.param
-    folder = tmp_path / "data" / "test"
-    folder.mkdir(parents=True)
     draw = np.random.default_rng(0)
-    np.save(folder / "images.npy", draw.integers(0, 256, (8, 20, 20, channels), dtype=np.uint8))
-    np.save(folder / "labels.npy", np.arange(8) % 2)
-    (tmp_path / "data" / "classes.json").write_text(json.dumps(CLASSES))
+    for kind, number, side in (("classification", 8, 20), ("detection", 4, 48)):
+        folder = tmp_path / kind / "test"
+        folder.mkdir(parents=True)
+        np.save(folder / "images.npy", draw.integers(0, 256, (number, side, side, channels), dtype=np.uint8))
+        (tmp_path / kind / "classes.json").write_text(json.dumps(CLASSES))
+    np.save(tmp_path / "classification/test/labels.npy", np.arange(8) % 2)
+    boxes = [{"image_id": n, "bbox": [4, 6, 12, 10], "category_id": 1 + n % 2} for n in range(4)]
+    (tmp_path / "detection/test/annotations.json").write_text(json.dumps({"annotations": boxes}))
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own/groups.csv").write_text("group,picture,truth\n")
     own_params(tmp_path)
     torch.manual_seed(0)
-    config = {
-        "classes": CLASSES,
-        "mean": [0.5] * channels,
-        "std": [0.3] * channels,
-        "widths": [[4], [8]],
-        "grid": 2,
-        "features": 8,
-        "views": 1,
-    }
-    save_model(
-        tmp_path / "classifier.safetensors", build_classifier(config), kind="classifier", config=config
-    )
+    write_classifier(tmp_path, channels)
     write_generator(tmp_path, size=20, channels=channels)
+    config = {"classes": CLASSES, "channels": channels, "network": NETWORK}
+    save_model(tmp_path / "detector.safetensors", build_detector(config), kind="detector", config=config)
     return tmp_path
 
 
 def own_params(folder, **changed):
     write_params(folder / "params.yaml", "fuse", {**FUSE, **changed})
+
+
+def own_group(folder):
+    scene = scenery(60, 80)
+    left, right = half_blurred(scene)
+    write_picture(folder / "own/left.png", left.astype(np.uint16) * 257)
+    write_picture(folder / "own/right.png", right.mean(axis=2, keepdims=True).astype(np.uint8))
+    write_picture(folder / "own/sharp.png", scene)
+    lines = ["group,picture,truth", "hill/top,left.png,sharp.png", "hill/top,right.png,"]
+    (folder / "own/groups.csv").write_text("\n".join(lines) + "\n")
+
+
+def write_classifier(folder, channels):
+    config = {
+        "classes": CLASSES,
+        "mean": [0.5] * channels,
+        "std": [0.3] * channels,
+        "size": [20, 20],
+        "network": {"model": "compact", "widths": [[4], [8]], "grid": 2, "features": 8},
+        "views": 1,
+    }
+    save_model(folder / "classifier.safetensors", build_classifier(config), kind="classifier", config=config)
 
 
 def write_generator(folder, *, size, channels):
@@ -66,60 +113,84 @@ def write_generator(folder, *, size, channels):
 
 def run(project, out="out"):
     main(
-        data=project / "data",
+        data=project / "classification",
+        detection=project / "detection",
+        own=project / "own",
         params=project / "params.yaml",
         classifier=project / "classifier.safetensors",
+        detector=project / "detector.safetensors",
         generator=project / "generator.safetensors",
         fused=project / out / "fused",
         metrics=project / out / "fuse.json",
-        sheet=project / out / "fuse.png",
+        sheets=project / out / "sheets",
+        table=project / out / "fuse.csv",
     )
     return project / out
 
 
+@pytest.mark.slow
 def test_writes_what_every_method_makes_of_every_kind(project):
+    own_group(project)
     out = run(project)
     figures = json.loads((out / "fuse.json").read_text())
-    assert list(figures) == ["focus", "exposure", "generated"]
-    for kind, methods in figures.items():
-        assert list(methods) == ["sources", *METHODS]
+    assert list(figures) == [*MADE, "own", "composites"]
+    for kind in MADE:
+        seen = "map50" if kind == "scenes" else "accuracy"
+        known = [] if kind == "generated" else ["truth"]
+        assert list(figures[kind]) == ["sources", *known, *METHODS]
         sources = np.load(out / "fused" / kind / "sources.npy")
-        assert sources.shape[:2] == (5, 2)
+        assert sources.shape[:2] == (3 if kind == "scenes" else 5, 3 if kind == "exposure" else 2)
         for method in METHODS:
             fused = np.load(out / "fused" / kind / f"{method}.npy")
             assert fused.dtype == np.uint8
-            assert fused.shape == (5, *sources.shape[2:])
-            assert 0 <= methods[method]["edge_preservation"] <= 1
-            assert ("truth_psnr" in methods[method]) == (kind != "generated")
-    with Image.open(out / "fuse.png") as sheet:
-        assert sheet.height > 6 * 80  # two pairs of each of three kinds
+            assert fused.shape == (len(sources), *sources.shape[2:])
+            assert 0 <= figures[kind][method][seen] <= 1
+            assert ("truth_psnr" in figures[kind][method]) == bool(known)
+        assert (np.load(out / "fused" / kind / "maximum.npy") == sources.max(axis=1)).all()
+    for method in METHODS:
+        with Image.open(out / "fused/own/hill_top" / f"{method}.png") as picture:
+            assert picture.size == (80, 60)
+        assert figures["own"][method]["truth_psnr"] > 10
+    assert set(figures["composites"]) == {"paste", "poisson"}
+    check_table(out, figures)
 
 
+def check_table(out, figures):
+    """It has every picture, and its means are the metrics."""
+    with (out / "fuse.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == (3 * 5 + 3 + 1) * len(METHODS)
+    for kind in MADE:
+        mine = [row for row in rows if (row["kind"], row["method"]) == (kind, "wavelet")]
+        mean = sum(float(row["vif"]) for row in mine) / len(mine)
+        assert figures[kind]["wavelet"]["vif"] == pytest.approx(mean, rel=1e-4)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("project", [1], indirect=True)
 def test_the_same_bytes_twice(project):
     first, second = run(project, "first"), run(project, "second")
     files = sorted(path.relative_to(first) for path in first.rglob("*.*") if path.is_file())
-    assert len(files) == 3 * (len(METHODS) + 2) + 2
+    # a kind: each method's pictures, the sources, two sheets; composites, their sheet; mosaic; metrics, table
+    assert len(files) == len(MADE) * (len(METHODS) + 1 + 2) + 2 + 2 + 2
     for file in files:
         assert (first / file).read_bytes() == (second / file).read_bytes()
-
-
-def test_fused_by_the_maximum_is_the_maximum(project):
-    out = run(project)
-    for kind in ("focus", "exposure", "generated"):
-        sources = np.load(out / "fused" / kind / "sources.npy")
-        assert (np.load(out / "fused" / kind / "maximum.npy") == sources.max(axis=1)).all()
 
 
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
         ({"weights": [0.5, 0.4]}, "fuse.weights: weights must sum to 1, these sum to 0.9, got [0.5, 0.4]"),
-        ({"pairs": 9}, "fuse.pairs: 9, but the test split has 8 pictures"),
-        ({"pyramid_levels": 4}, "fuse.pyramid_levels: 4, but pictures of 20 x 20 pixels allow at most 3"),
+        ({"weights": [0.5, 0.2, 0.3]}, "fuse: of kind focus: 3 weights for 2 pictures"),
+        ({"pictures": 9}, "fuse.pictures: 9, but the test split has 8 pictures"),
+        ({"scenes": 5}, "fuse.scenes: 5, but the test split has 4 scenes"),
+        ({"levels": 4}, "fuse.levels: 4, but pictures of 20 x 20 pixels allow at most 3"),
         ({"feature_stages": 3}, "fuse.feature_stages: 3, but the classifier has 2 stages"),
-        ({"methods": ["median"]}, "fuse.methods.0: input should be 'weighted-average', 'maximum',"),
+        ({"methods": ["median"]}, "fuse.methods.0: input should be 'average', 'maximum',"),
+        ({"own": FUSE["own"] | {"pattern": "(.)"}}, "fuse.own: give either a manifest or a pattern"),
     ],
 )
+@pytest.mark.parametrize("project", [1], indirect=True)
 def test_params_that_do_not_fit_are_refused_in_one_line(project, changed, message):
     own_params(project, **changed)
     with pytest.raises(ParamsError) as refused:
@@ -129,6 +200,7 @@ def test_params_that_do_not_fit_are_refused_in_one_line(project, changed, messag
     assert not (project / "out").exists()
 
 
+@pytest.mark.parametrize("project", [1], indirect=True)
 def test_a_generator_of_other_pictures_is_refused(project):
     write_generator(project, size=24, channels=1)
     with pytest.raises(DataError, match=r"generated pictures are \[24, 24, 1\], the test split's \[20, 20, "):
@@ -146,5 +218,5 @@ def test_one_half_stays_sharp(channels):
 
 
 def test_one_stop_halves_and_doubles_up_to_white():
-    pairs = dark_and_bright(np.array([[[[10], [100], [200]]]], np.uint8), 1.0)
-    assert pairs[0, :, 0, :, 0].tolist() == [[5, 50, 100], [20, 200, 255]]
+    lights = exposed(np.array([[[[10], [100], [200]]]], np.uint8), [-1.0, 0.0, 1.0])
+    assert lights[0, :, 0, :, 0].tolist() == [[5, 50, 100], [10, 100, 200], [20, 200, 255]]

@@ -10,37 +10,40 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
-from stages.augment import mirror, shift
 from stages.errors import DataError, ParamsError, TrainingError
 from stages.models.classifier import load_classifier
-from stages.train_classifier import channel_statistics, main, mirrored_in, shifts_in
-from stages.training import shuffled_batches
+from stages.train_classifier import main
 from tests.stages.param_files import write_params
 
 ROOT = Path(__file__).parents[2]
 SMALL: dict[str, Any] = {
+    "network": {"model": "compact", "widths": [[8], [16]], "grid": 2, "features": 16},
     "epochs": 2,
     "batch_size": 32,
-    "widths": [[8], [16]],
-    "grid": 2,
-    "features": 16,
-    "learning_rate": 0.1,
-    "warmup": 0.3,
-    "momentum": 0.9,
-    "weight_decay": 0.0005,
+    "optimizer": {"name": "sgd", "learning_rate": 0.1, "momentum": 0.9, "weight_decay": 0.0005},
+    "schedule": {"name": "one-cycle", "warmup": 0.3},
+    "average_decay": None,
+    "patience": None,
     "label_smoothing": 0.1,
+    "balance": "none",
     "mirror": True,
     "shift": 1,
+    "augmentations": [],
     "views": 2,
+    "range_test": {"lowest": 0.001, "highest": 10.0, "steps": 12},
+    "sheet_columns": 4,
 }
-OUTS = ("model.safetensors", "metrics.json", "history.csv")
+OUTS = ("model.safetensors", "metrics.json", "history.csv", "rates.csv", "sheet.png")
 
 
-def write_data(folder: Path, *, height: int = 16, width: int = 12, channels: int = 1) -> None:
+def write_data(
+    folder: Path, *, height: int = 16, width: int = 12, channels: int = 1, train: int = 240, val: int = 60
+) -> None:
     """Three classes that a glance tells apart: a bright bar at the top, in the middle, at the bottom."""
     rng = np.random.default_rng(0)
-    for split, count in {"train": 240, "val": 60}.items():
+    for split, count in {"train": train, "val": val}.items():
         labels = rng.integers(0, 3, count)
         images = rng.integers(0, 120, (count, height, width, channels), dtype=np.uint8)
         for image, label in zip(images, labels, strict=True):
@@ -61,13 +64,15 @@ def arguments(data: Path, out: Path, *, precision: str = "float32", **changed: A
     """The stage's arguments, with a params file of `SMALL` and what is `changed` in it."""
     out.mkdir(exist_ok=True)
     write_params(out / "params.yaml", "train-classifier", SMALL | changed, seed=3, precision=precision)
-    model, metrics, history = (out / name for name in OUTS)
+    model, metrics, history, rates, sheet = (out / name for name in OUTS)
     return {
         "data": data,
         "params": out / "params.yaml",
         "model": model,
         "metrics": metrics,
         "history": history,
+        "rates": rates,
+        "sheet": sheet,
         "checkpoint": out / "checkpoint",
     }
 
@@ -89,7 +94,7 @@ def test_metrics_and_history_tell_the_training(data: Path, tmp_path: Path) -> No
     assert metrics["parameters"] == sum(p.numel() for p in network.parameters())
     assert list(rows[0]) == ["epoch", "train_loss", "val_loss", "val_accuracy", "learning_rate"]
     assert [row["epoch"] for row in rows] == ["1", "2"]
-    assert float(rows[-1]["learning_rate"]) < 0.01 * SMALL["learning_rate"]
+    assert float(rows[-1]["learning_rate"]) < 0.01 * SMALL["optimizer"]["learning_rate"]
     assert float(rows[-1]["train_loss"]) < float(rows[0]["train_loss"])
     assert network.config["classes"] == ["top", "middle", "bottom"]
 
@@ -120,13 +125,15 @@ def test_trains_in_bfloat16(data: Path, tmp_path: Path) -> None:
 
 def test_a_loss_that_is_not_finite_stops_with_epoch_and_step(data: Path, tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match=r"epoch \d, step \d+: the loss is (nan|inf)"):
-        main(**arguments(data, tmp_path / "out", learning_rate=1e30))
+        main(**arguments(data, tmp_path / "out", optimizer=SMALL["optimizer"] | {"learning_rate": 1e30}))
     assert not (tmp_path / "out/model.safetensors").exists()
 
 
 def test_more_stages_than_the_pictures_can_be_halved(data: Path, tmp_path: Path) -> None:
-    with pytest.raises(ParamsError, match=r"widths: 4 stages need pictures of at least 16 px.* have 16 x 12"):
-        main(**arguments(data, tmp_path / "out", widths=[[4], [4], [4], [4]]))
+    with pytest.raises(
+        ParamsError, match=r"widths: so many stages need pictures of at least 16 px.* have 16 x 12"
+    ):
+        main(**arguments(data, tmp_path / "out", network=SMALL["network"] | {"widths": [[4]] * 4}))
 
 
 def test_missing_pictures_are_named(data: Path, tmp_path: Path) -> None:
@@ -147,45 +154,78 @@ def test_an_unknown_key_is_one_line_and_exit_code_2(data: Path, tmp_path: Path) 
     ]
 
 
-def test_channel_statistics_by_hand() -> None:
-    images = np.array([[[[0, 7]], [[255, 7]]]], dtype=np.uint8)  # one picture, 2 x 1 pixels, 2 channels
-    mean, std = channel_statistics(images)
-    assert mean == pytest.approx([0.5, 7 / 255])
-    assert std == pytest.approx([0.5, 1 / 255])  # the second never changes: one grey level
+ADAM = {"name": "adam", "learning_rate": 0.01, "beta1": 0.9, "beta2": 0.99, "weight_decay": 0.01}
+SIMPLE = {"model": "simple-cnn", "widths": [8, 16], "dense": 16, "dropout": 0.2}
+RESNET = {"model": "resnet", "depth": 18, "stem": "small", "weights": None}
 
 
-def test_every_picture_once_an_epoch_in_another_order_each() -> None:
-    first, again, second = (
-        torch.cat(list(shuffled_batches(10, 5, seed=1, epoch=epoch))).tolist() for epoch in (1, 1, 2)
-    )
-    assert first == again != second
-    assert sorted(first) == sorted(second) == list(range(10))
-    assert [len(batch) for batch in shuffled_batches(10, 4, seed=1, epoch=1)] == [4, 4]
-    assert [len(batch) for batch in shuffled_batches(3, 4, seed=1, epoch=1)] == [3]
-    assert torch.cat(list(shuffled_batches(10, 2, seed=1, epoch=1, done=3))).tolist() == first[6:]
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"network": SIMPLE, "optimizer": ADAM, "schedule": {"name": "cosine", "warmup": 0.1}},
+        {"average_decay": 0.7, "balance": "class-weights"},
+        {"balance": "sampler", "augmentations": [{"Rotate": {"limit": [-5, 5]}}]},
+    ],
+    ids=["simple-cnn", "average", "balance"],
+)
+def test_learns_with_other_settings(data: Path, tmp_path: Path, changed: dict[str, Any]) -> None:
+    main(**arguments(data, tmp_path / "out", **({"epochs": 4} | changed)))
+    assert json.loads((tmp_path / "out/metrics.json").read_text())["val_accuracy"] > 0.8
 
 
-def test_each_picture_is_mirrored_in_every_second_epoch() -> None:
-    first, second, third = (mirrored_in(epoch, 1000, seed=5) for epoch in (1, 2, 3))
-    assert torch.equal(first, ~second)
-    assert torch.equal(first, third)
-    assert 400 < int(first.sum()) < 600
+def test_trains_a_resnet(tmp_path: Path) -> None:
+    write_data(tmp_path / "data", train=16, val=4)
+    brief = {"epochs": 1, "batch_size": 8, "range_test": SMALL["range_test"] | {"steps": 2}}
+    main(**arguments(tmp_path / "data", tmp_path / "out", network=RESNET, **brief))
+    network = load_classifier(tmp_path / "out/model.safetensors")
+    assert network(torch.rand(2, 1, 16, 12)).shape == (2, 3)
 
 
-def test_mirror_touches_the_chosen_alone() -> None:
-    images = torch.arange(6.0).view(2, 1, 1, 3)
-    assert mirror(images, torch.tensor([False, True])).flatten().tolist() == [0, 1, 2, 5, 4, 3]
+def test_early_stop_takes_the_best_epoch_s_weights(data: Path, tmp_path: Path) -> None:
+    main(**arguments(data, tmp_path / "out", epochs=30, patience=2, views=1))
+    metrics = json.loads((tmp_path / "out/metrics.json").read_text())
+    with (tmp_path / "out/history.csv").open() as table:
+        accuracies = [float(row["val_accuracy"]) for row in csv.DictReader(table)]
+    assert metrics["epochs"] == len(accuracies) < 30
+    assert max(accuracies[-2:]) <= max(accuracies[:-2])
+    assert metrics["val_accuracy"] == pytest.approx(max(accuracies), abs=1e-6)
 
 
-def test_shift_moves_each_picture_whole() -> None:
-    images = torch.zeros(64, 2, 9, 7)
-    images[:, :, 4, 3] = 1
-    by = shifts_in(1, 64, 2, seed=0)
-    shifted = shift(images, by)
-    assert shifted.shape == images.shape
-    assert torch.equal(shifted.sum(dim=(2, 3)), torch.ones(64, 2))  # no picture lost its point
-    _, rows, columns = shifted[:, 0].nonzero(as_tuple=True)
-    assert torch.equal(rows, 4 + by[0])
-    assert torch.equal(columns, 3 + by[1])
-    assert set(by.flatten().tolist()) == {-2, -1, 0, 1, 2}
-    assert torch.equal(shift(images, torch.zeros_like(by)), images)
+def test_range_test_and_sheet_show_what_is_coming(data: Path, tmp_path: Path) -> None:
+    main(**arguments(data, tmp_path / "out"))
+    with (tmp_path / "out/rates.csv").open() as table:
+        rates = [float(row["log10_learning_rate"]) for row in csv.DictReader(table)]
+    assert rates[0] == -3
+    assert np.diff(rates) == pytest.approx(4 / 11, abs=1e-4)
+    with Image.open(tmp_path / "out/sheet.png") as sheet:
+        assert sheet.width > 4 * 84
+        assert sheet.height > 3 * 84
+
+
+@pytest.mark.parametrize(
+    ("augmentation", "said"),
+    [
+        ({"Rotat": {}}, "augmentations.0: albumentations has no transform 'Rotat'; did you mean 'Rotate'?"),
+        (
+            {"Rotate": {"limits": 3}},
+            "augmentations.0: albumentations' Rotate takes no argument 'limits'; did you mean 'limit'?",
+        ),
+        ({"Resize": {"height": 8, "width": 8}}, r"augmentations.0: Resize gives uint8 [8, 8, 1]"),
+    ],
+)
+def test_wrong_augmentations_are_named(
+    data: Path, tmp_path: Path, augmentation: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(ParamsError) as raised:
+        main(**arguments(data, tmp_path / "out", augmentations=[augmentation]))
+    assert f"train-classifier.{said}" in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+def test_timm_that_is_not_installed_is_one_line(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "timm", None)
+    network = {"model": "timm", "name": "resnet10t", "weights": None}
+    with pytest.raises(ParamsError, match=r"train-classifier.network.model: timm is not installed; "):
+        main(**arguments(data, tmp_path / "out", network=network))

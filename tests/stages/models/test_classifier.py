@@ -11,16 +11,16 @@ from stages.checkpoints import save_model
 from stages.compute import Compute, prepare
 from stages.datasets import to_unit
 from stages.errors import ModelError
-from stages.models.classifier import Classifier, GridMeans, build_classifier, load_classifier, predict
+from stages.models.classifier import Classifier, build_classifier, load_classifier, predict
+from stages.models.trunks import GridMeans
 from stages.params import ComputeParams
 
 CONFIG: dict[str, Any] = {
     "classes": ["a", "b", "c"],
     "mean": [0.2, 0.4, 0.6],
     "std": [0.1, 0.2, 0.3],
-    "widths": [[8], [12, 16]],
-    "grid": 3,
-    "features": 10,
+    "size": [20, 12],
+    "network": {"model": "compact", "widths": [[8], [12, 16]], "grid": 3, "features": 10},
     "views": 6,
 }
 

@@ -1,0 +1,174 @@
+"""Compare classifiers: the settings of benchmarks/classifiers.yaml side by side, several seeds each.
+
+`python -m benchmarks.classifier` trains simple-cnn and compact with three seeds each, one after the other,
+and judges them on the test split. It needs what `darkroom run preprocess` makes. `--settings compact-long` is
+for the last half per cent; `--quick` tries all of it on few pictures in one epoch; `--out FILE` writes what
+it prints.
+"""
+
+import argparse
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from benchmarks.machine import describe
+from stages.classification_metrics import confusion, macro_f1, outcomes
+from stages.compute import Compute, prepare
+from stages.datasets import SPLITS, ClassificationSplit, load_classification
+from stages.models.classifier import Classifier, load_classifier, predict
+from stages.models.size import Size, network_size
+from stages.params import ComputeParams
+
+ROOT = Path(__file__).parent.parent
+SETTINGS = yaml.safe_load((ROOT / "benchmarks/classifiers.yaml").read_text())
+QUICK = {"train": 2000, "val": 500, "test": 1000}
+SEED = 20260101
+BATCH = 250
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judged:
+    """One training."""
+
+    accuracy: float
+    macro_f1: float
+    cpu_seconds: float
+    size: Size
+    milliseconds: float
+    """For one picture alone, all its views; the median."""
+    pictures_a_second: float
+    """In batches."""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--settings", nargs="+", choices=SETTINGS, default=["simple-cnn", "compact"])
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--data", type=Path, default=ROOT / "data/prepared/classification")
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--out", type=Path)
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        data = few_pictures(arguments.data, folder / "data") if arguments.quick else arguments.data
+        judged = {}
+        for name in arguments.settings:
+            changed = SETTINGS[name] | ({"epochs": 1} if arguments.quick else {})
+            judged[name] = [
+                judge(data, folder / f"{name}-{seed}", changed, seed=SEED + seed)
+                for seed in range(arguments.seeds)
+            ]
+    flags = " ".join(["--settings", *arguments.settings, "--seeds", str(arguments.seeds)])
+    report = "\n".join(
+        [
+            "# Classifiers side by side\n",
+            f"`python -m benchmarks.classifier {flags}{' --quick' * arguments.quick}` on {describe()}.\n",
+            *table(judged),
+        ]
+    )
+    print(report)
+    if arguments.out:
+        arguments.out.write_text(report + "\n")
+
+
+def few_pictures(data: Path, folder: Path) -> Path:
+    """The first pictures of every split."""
+    for name in SPLITS:
+        split = load_classification(data, name)
+        (folder / name).mkdir(parents=True)
+        np.save(folder / name / "images.npy", split.images[: QUICK[name]])
+        np.save(folder / name / "labels.npy", split.labels[: QUICK[name]])
+    (folder / "classes.json").write_bytes((data / "classes.json").read_bytes())
+    return folder
+
+
+def judge(data: Path, folder: Path, changed: dict[str, Any], *, seed: int) -> Judged:
+    """Train with params.yaml, what is `changed` in it, and the seed; look at the test split."""
+    document = yaml.safe_load((ROOT / "params.yaml").read_text())
+    document["train-classifier"] |= changed
+    document["compute"]["seed"] = seed
+    folder.mkdir()
+    (folder / "params.yaml").write_text(yaml.safe_dump(document))
+    cpu_seconds = train(data, folder)
+    compute = prepare(ComputeParams(**document["compute"]))
+    network = compute.network(load_classifier(folder / "model"))
+    test = load_classification(data, "test")
+    started = time.perf_counter()
+    found = outcomes(predict(network, test.images, compute=compute, batch_size=BATCH), test.labels)
+    took = time.perf_counter() - started
+    return Judged(
+        accuracy=float((found.rank == 1).mean()),
+        macro_f1=macro_f1(confusion(found.labels, found.predicted, len(test.classes))),
+        cpu_seconds=cpu_seconds,
+        size=network_size(network, test.images.shape[1:3]),
+        milliseconds=latency(network, test, compute),
+        pictures_a_second=len(test.images) / took,
+    )
+
+
+def train(data: Path, folder: Path) -> float:
+    """Run the stage in `folder`, where its params lie; the CPU time of all of it, from the start on."""
+    outs = ("model", "metrics", "history", "rates", "sheet", "checkpoint")
+    options = [f"--{name}={folder / name}" for name in outs]
+    command = [sys.executable, "-m", "stages.train_classifier", f"--params={folder / 'params.yaml'}"]
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run([*command, f"--data={data}", *options], cwd=ROOT, check=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def latency(network: Classifier, test: ClassificationSplit, compute: Compute, *, times: int = 100) -> float:
+    """Milliseconds from a picture in memory to its probabilities, the median of so many after a first."""
+    moments = []
+    for row in range(times + 1):
+        started = time.perf_counter()
+        predict(network, test.images[row : row + 1], compute=compute)
+        moments.append(time.perf_counter() - started)
+    return 1000 * statistics.median(moments[1:])
+
+
+def table(judged: dict[str, list[Judged]]) -> list[str]:
+    """A column for each settings."""
+
+    def row(what: str, figure: Callable[[Judged], float], form: str) -> str:
+        return (
+            f"| {what} | "
+            + " | ".join(spread([figure(j) for j in each], form) for each in judged.values())
+            + " |"
+        )
+
+    return [
+        f"| mean (least to greatest of the seeds) | {' | '.join(judged)} |",
+        "|---" * (len(judged) + 1) + "|",
+        row("test accuracy", lambda j: j.accuracy, ".4f"),
+        row("macro F1", lambda j: j.macro_f1, ".4f"),
+        row("CPU seconds to train", lambda j: j.cpu_seconds, ".0f"),
+        row("parameters", lambda j: j.size.parameters, ",.0f"),
+        row("MB", lambda j: j.size.megabytes, ".2f"),
+        row("MFLOPs a view", lambda j: j.size.megaflops, ".1f"),
+        row("ms a picture, one at a time", lambda j: j.milliseconds, ".2f"),
+        row(f"pictures a second, {BATCH} at a time", lambda j: j.pictures_a_second, ",.0f"),
+    ]
+
+
+def spread(figures: Sequence[float], form: str) -> str:
+    """Mean and range; the figure alone where all are the same."""
+    low, high = min(figures), max(figures)
+    mean = format(statistics.mean(figures), form)
+    return mean if low == high else f"{mean} ({low:{form}} to {high:{form}})"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,222 @@
+"""`darkroom fuse`: a user's own pictures fused to one, or group by group, without any pipeline.
+
+    darkroom fuse a.png b.png --method laplacian --out c.png
+    darkroom fuse scans --pattern '(.+)_[ab].png' --method wavelet --out fused --figures figures.csv
+
+Exit codes: 0; 2 with one line where what the user gave is wrong.
+"""
+
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, get_args
+
+import click
+import numpy as np
+
+from stages.errors import DataError, ParamsError, StageError
+from stages.fusion.alignment import Registration
+from stages.fusion.compositing import grid, mosaic, poisson
+from stages.fusion.files import check_ending, read_opaque, read_picture, write_picture
+from stages.fusion.groups import Group, check_sizes, groups_by_manifest, groups_by_pattern, read_group
+from stages.fusion.methods import Method, Settings, fuse
+from stages.fusion.pixels import Floats, Pictures, in_one_form
+
+EXIT_USER_ERROR = 2
+A_FILE = click.Path(path_type=Path)
+
+
+def numbers(kind: Callable[[str], Any], example: str) -> Callable[..., list[Any] | None]:
+    """A check of click's for a list of numbers with commas between, such as the example."""
+
+    def parse(_context: object, parameter: click.Parameter, words: str | None) -> list[Any] | None:
+        try:
+            return None if words is None else [kind(word) for word in words.split(",")]
+        except ValueError:
+            name = parameter.opts[0]
+            raise click.BadParameter(f"{words!r} is no list such as {example}", param_hint=name) from None
+
+    return parse
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.argument("pictures", nargs=-1, type=A_FILE)
+@click.option(
+    "--method",
+    type=click.Choice([*get_args(Method), "poisson", "mosaic"]),
+    required=True,
+    help="poisson sets the second picture, a cut-out with alpha, into the first; mosaic lays many out.",
+)
+@click.option(
+    "--out", type=A_FILE, required=True, help="The picture to write; with groups, a folder of them."
+)
+@click.option("--alpha", type=click.FloatRange(0, 1), help="average of two: the first one's weight.")
+@click.option(
+    "--weights", callback=numbers(float, "0.2,0.3,0.5"), help="average: 0.2,0.3,0.5; their sum is 1."
+)
+@click.option("--levels", type=click.IntRange(1), help="laplacian, wavelet: how often pictures are halved.")
+@click.option("--classifier", type=A_FILE, help="features: the model whose first layers say what counts.")
+@click.option("--at", callback=numbers(int, "40,25"), help="poisson: x,y of the cut-out's upper left corner.")
+@click.option(
+    "--target", type=A_FILE, help="mosaic: the picture whose colours it takes; a plain grid without."
+)
+@click.option("--columns", type=click.IntRange(1), help="mosaic: pictures side by side.")
+@click.option(
+    "--registration",
+    type=click.Choice(get_args(Registration)),
+    default="check",
+    show_default=True,
+    help="check: refuse pictures that seem moved; ecc, features: align them; none: take them as they are.",
+)
+@click.option("--manifest", type=A_FILE, help="A CSV table with columns group, picture and perhaps truth.")
+@click.option("--pattern", help="Names of one group's files below the folder given: '(.+)_[ab].png'.")
+@click.option("--figures", type=A_FILE, help="With groups: a CSV table to write, with every figure of each.")
+def command(pictures: tuple[Path, ...], manifest: Path | None, pattern: str | None, **chosen: Any) -> None:
+    """Fuse PICTURES of one scene into one, or groups of them that a manifest or a pattern names."""
+    if manifest is None and pattern is None:
+        fuse_files(pictures, **chosen)
+        return
+    if manifest is not None and pattern is not None:
+        raise ParamsError("--manifest and --pattern: give one of them")
+    if chosen["method"] in ("poisson", "mosaic"):
+        raise ParamsError(f"--method {chosen['method']}: works on pictures, not on groups")
+    if manifest is not None:
+        fuse_groups(groups_by_manifest(manifest), **chosen)
+        return
+    if len(pictures) != 1 or not pictures[0].is_dir():
+        raise ParamsError("--pattern: asks for the folder that it looks in, and nothing else")
+    fuse_groups(groups_by_pattern(pictures[0], str(pattern)), **chosen)
+
+
+def fuse_files(files: Sequence[Path], *, out: Path, **chosen: Any) -> None:
+    """One picture of all files, written to `out`."""
+    if chosen["figures"]:
+        raise ParamsError("--figures: asks for groups (--manifest or --pattern)")
+    if len(files) < 2:
+        raise ParamsError(f"{len(files)} pictures: give two or more")
+    if chosen["method"] == "poisson":
+        write_picture(out, set_in(files, chosen["at"]))
+    elif chosen["method"] == "mosaic":
+        write_picture(out, lay_out(files, chosen["target"], chosen["columns"]))
+    else:
+        sources = read_group(files, chosen["registration"])
+        check_ending(out, sources)
+        write_picture(out, fused(sources, chosen))
+    print(out)
+
+
+def fuse_groups(groups: Sequence[Group], *, out: Path, figures: Path | None, **chosen: Any) -> None:
+    """A PNG file of each group in the folder `out`; every figure of each in the table `figures`."""
+    import pandas as pd
+
+    from stages.fusion.metrics import figures as measure
+    from stages.fusion.sets import own_set
+    from stages.tables import write_table
+
+    if not groups:
+        raise DataError("the manifest names no group")
+    rows = []
+    for group in groups:
+        one = own_set(group, chosen["registration"])
+        picture = fused(one.sources[0], chosen)
+        write_picture(out / f"{group.name.replace('/', '_')}.png", picture)
+        if figures is not None:
+            rows.append(
+                {"group": group.name}
+                | {k: v[0] for k, v in measure(one.sources, picture[None], one.truth).items()}
+            )
+    if figures is not None:
+        write_table(figures, pd.DataFrame(rows))
+    print(f"{out}: {len(groups)} pictures")
+
+
+def fused(sources: Pictures, chosen: dict[str, Any]) -> Pictures:
+    """What the chosen method makes of sources [S, H, W, C].
+
+    Raises:
+        ParamsError: weights or levels that do not fit them, or no classifier where one is needed.
+
+    """
+    weights = chosen["weights"]
+    if chosen["alpha"] is not None:
+        if weights is not None or len(sources) != 2:
+            raise ParamsError("--alpha: is for two pictures and without --weights; of more give --weights")
+        weights = [chosen["alpha"], 1 - chosen["alpha"]]
+    activity = activity_by(chosen["classifier"]) if chosen["method"] == "features" else None
+    try:
+        return fuse(
+            sources, chosen["method"], Settings(weights=weights, levels=chosen["levels"], activity=activity)
+        )
+    except ValueError as error:
+        raise ParamsError(f"--method {chosen['method']}: {error}") from None
+
+
+def activity_by(classifier: Path | None) -> Callable[[Pictures], Floats]:
+    """How active the classifier's first stage is.
+
+    Raises:
+        ParamsError: none given.
+        ModelError: no such file, or no classifier in it.
+
+    """
+    import torch
+
+    from stages.compute import Compute
+    from stages.fusion.networks import activity_of
+    from stages.models.classifier import load_classifier
+
+    if classifier is None:
+        raise ParamsError("--method features: asks for a --classifier, as train-classifier writes one")
+    compute = Compute(device=torch.device("cpu"), dtype=torch.float32)
+    return activity_of(load_classifier(classifier), 1, compute)
+
+
+def set_in(files: Sequence[Path], at: list[int] | None) -> Pictures:
+    """The cut-out of the second file in the scene of the first.
+
+    Raises:
+        ParamsError: no place given, or not two files.
+        DataError: no alpha in the second, more than 8 bits, or a place outside of the scene.
+
+    """
+    if len(files) != 2 or at is None or len(at) != 2:
+        raise ParamsError("--method poisson: asks for a scene, a cut-out with alpha, and --at x,y")
+    scene, item = read_opaque(files[0]), read_picture(files[1])
+    if item.shape[2] != 4:
+        raise DataError(f"{files[1]}: has no alpha channel that says what is cut out; save it with one")
+    if not scene.dtype == item.dtype == np.uint8:
+        raise DataError(f"{files[0]}, {files[1]}: poisson computes with 8 bits a channel; save them so")
+    colour = item[..., :3] if scene.shape[2] == 3 else item[..., :3].mean(axis=2, keepdims=True)
+    try:
+        return poisson(scene.astype(np.uint8), colour.astype(np.uint8), item[..., 3] > 127, (at[0], at[1]))
+    except ValueError as error:
+        raise DataError(f"{files[1]}: {error}") from None
+
+
+def lay_out(files: Sequence[Path], target: Path | None, columns: int | None) -> Pictures:
+    """The files side by side, as a grid or after a target."""
+    if columns is None:
+        raise ParamsError("--method mosaic: asks for --columns")
+    pictures = [read_opaque(file) for file in files]
+    check_sizes(files, pictures)
+    if target is None:
+        return grid(np.stack(in_one_form(pictures)), columns)
+    *tiles, aim = in_one_form([*pictures, read_opaque(target)])
+    return mosaic(np.stack(tiles), aim, columns)
+
+
+def main(words: Sequence[str]) -> int:
+    """Do what the words say and return the exit code; what is wrong is one line on stderr."""
+    try:
+        command.main(words, "darkroom fuse", standalone_mode=False)
+    except click.ClickException as error:
+        print(f"error: {' '.join(error.format_message().split())}", file=sys.stderr)
+        return EXIT_USER_ERROR
+    except StageError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return EXIT_USER_ERROR
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,137 @@
+"""Whether the pictures of a group lie on each other, and laying them so."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from stages.errors import DataError
+from stages.fusion.pixels import Floats, Pictures, grey
+
+Registration = Literal["check", "none", "ecc", "features"]
+"""check: refuse pictures that seem moved; none: take them as they are; ecc: move and turn them by how alike
+they are, for small motions; features: move, turn and scale them by points found in both, for large ones."""
+
+SHIFT = 1.0
+"""Pixels: what is moved by less fuses as if it were not."""
+ALIKE = 0.8
+"""Correlation, at least, of pictures of one scene that lie on each other, in other light or other focus."""
+
+STEPS, PRECISION = 200, 1e-5
+"""ECC ends after so many steps, or when one makes the pictures no more alike than that."""
+POINTS = 2000
+MATCHES = 10
+"""So many points must agree: four numbers are estimated from them."""
+REPROJECTION = 2.0
+"""Pixels by which points that agree may miss each other."""
+
+
+def align(sources: Pictures, names: Sequence[str], registration: Registration) -> Pictures:
+    """Sources [S, H, W, C], all but the first moved onto the first; `names` are theirs in errors.
+
+    What lies beyond a moved picture's border is its border, drawn out.
+
+    Raises:
+        DataError: check: one seems to be moved; ecc, features: none was found that lays one on the first.
+
+    """
+    if registration == "none":
+        return sources
+    reference, *others = grey(sources)
+    if registration == "check":
+        for name, other in zip(names[1:], others, strict=True):
+            _refuse_moved(reference, other, names[0], name)
+        return sources
+    find = _by_ecc if registration == "ecc" else _by_features
+    motions = []
+    for name, other in zip(names[1:], others, strict=True):
+        if (motion := find(reference, other)) is None:
+            raise DataError(
+                f"{name}: cannot be aligned with {names[0]} by {registration}; do they show one scene?"
+            )
+        motions.append(motion)
+    return np.stack([sources[0], *(_move(*pair) for pair in zip(sources[1:], motions, strict=True))])
+
+
+def shift_between(first: npt.NDArray[np.uint8], second: npt.NDArray[np.uint8]) -> tuple[float, float]:
+    """By how many pixels (across, down) the grey picture [H, W] `second` is moved; (0, 0) if in doubt.
+
+    Found by phase correlation and believed where the pictures are alike then, and more so than before.
+    """
+    a, b = first.astype(np.float32), second.astype(np.float32)
+    window = cv2.createHanningWindow(a.shape[::-1], cv2.CV_32F)
+    (across, down), _ = cv2.phaseCorrelate(a - a.mean(), b - b.mean(), window)
+    dx, dy = round(across), round(down)
+    height, width = a.shape
+    if max(2 * abs(dx) - width, 2 * abs(dy) - height) >= 0:  # hardly anything in common
+        return 0.0, 0.0
+    here = a[max(0, -dy) : height - max(0, dy), max(0, -dx) : width - max(0, dx)]
+    there = b[max(0, dy) : height + min(0, dy), max(0, dx) : width + min(0, dx)]
+    return (across, down) if _correlation(here, there) > max(ALIKE, _correlation(a, b)) else (0.0, 0.0)
+
+
+def _refuse_moved(
+    reference: npt.NDArray[np.uint8], other: npt.NDArray[np.uint8], reference_name: str, name: str
+) -> None:
+    across, down = shift_between(reference, other)
+    if float(np.hypot(across, down)) >= SHIFT:
+        raise DataError(
+            f"{name}: seems moved against {reference_name} by {across:.1f} pixels across and {down:.1f} "
+            "down; register by ecc or features, or by none to take them as they are"
+        )
+
+
+def _correlation(first: Floats, second: Floats) -> float:
+    a, b = first - first.mean(), second - second.mean()
+    scale = float(np.sqrt((a * a).sum() * (b * b).sum()))
+    return float((a * b).sum()) / scale if scale else 0.0
+
+
+def _by_ecc(reference: npt.NDArray[np.uint8], other: npt.NDArray[np.uint8]) -> Floats | None:
+    """Motion [2, 3] from the reference's pixels to the other's: moved and turned.
+
+    Evangelidis and Psarakis, "Parametric image alignment using enhanced correlation coefficient
+    maximization" (2008); it starts from the shift that phase correlation finds.
+    """
+    start = np.eye(2, 3, dtype=np.float32)
+    start[:, 2] = shift_between(reference, other)
+    criteria = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, STEPS, PRECISION)
+    try:
+        alike, motion = cv2.findTransformECC(reference, other, start, cv2.MOTION_EUCLIDEAN, criteria)
+    except cv2.error:  # it does not converge
+        return None
+    return np.asarray(motion, dtype=np.float32) if alike > ALIKE else None
+
+
+def _by_features(reference: npt.NDArray[np.uint8], other: npt.NDArray[np.uint8]) -> Floats | None:
+    """Motion [2, 3] from the reference's pixels to the other's: moved, turned and scaled.
+
+    SIFT's points (Lowe 2004), each side's nearest of the other, the motion that most agree on.
+    """
+    sift = cv2.SIFT.create(POINTS)
+    (here, of_here), (there, of_there) = (sift.detectAndCompute(one, None) for one in (reference, other))
+    if not here or not there:
+        return None
+    matches = cv2.BFMatcher(cv2.NORM_L2, crossCheck=True).match(of_here, of_there)
+    if len(matches) < MATCHES:
+        return None
+    start = np.array([here[match.queryIdx].pt for match in matches], dtype=np.float32)
+    end = np.array([there[match.trainIdx].pt for match in matches], dtype=np.float32)
+    cv2.setRNGSeed(0)  # it draws samples
+    motion, agree = cv2.estimateAffinePartial2D(start, end, ransacReprojThreshold=REPROJECTION)
+    return None if motion is None or agree.sum() < MATCHES else np.asarray(motion, dtype=np.float32)
+
+
+def _move(picture: Pictures, motion: Floats) -> Pictures:
+    """A picture [H, W, C] as seen from the reference."""
+    height, width = picture.shape[:2]
+    moved = cv2.warpAffine(
+        picture,
+        motion,
+        (width, height),
+        flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP,
+        borderMode=cv2.BORDER_REPLICATE,
+    )
+    return moved.reshape(picture.shape).astype(picture.dtype, copy=False)

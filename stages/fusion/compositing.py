@@ -1,0 +1,107 @@
+"""Pictures put together from parts: cut-outs in scenes, mosaics of many pictures."""
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from scipy.optimize import linear_sum_assignment
+from scipy.spatial.distance import cdist
+
+from stages.fusion.pixels import Pictures, peak
+
+Bytes = npt.NDArray[np.uint8]
+Mask = npt.NDArray[np.bool_]
+
+ERODED = 4
+"""Pixels that OpenCV's cloning takes off a mask all around, and one for the step at the item's outline."""
+ROOM = ERODED + 1
+RANGE = (1.0, 99.0)
+"""Percentiles of the tiles' means that a mosaic's black and white are brought to."""
+
+
+def poisson(scene: Bytes, item: Bytes, mask: Mask, at: tuple[int, int]) -> Bytes:
+    """`item` [h, w, C] in `scene` [H, W, C], its upper left corner `at` (x, y), without a seam.
+
+    Where `mask` [h, w] holds, the scene takes the item's gradients, around it keeps its own values: Perez,
+    Gangnet and Blake, "Poisson image editing" (2003), as OpenCV has it. A cut-out has no ground of its own:
+    beyond the mask the scene's mean there stands for it.
+
+    Raises:
+        ValueError: the mask is empty, or does not lie inside of the scene, some pixels from its edge.
+
+    """
+    if not mask.any():
+        raise ValueError("the cut-out is empty")
+    hole = cv2.dilate(np.pad(mask, ROOM).astype(np.uint8), np.ones((3, 3)), iterations=ERODED)
+    left, top, width, height = cv2.boundingRect(hole)
+    x, y = at[0] - ROOM + left, at[1] - ROOM + top
+    if min(x, y) < 0 or x + width > scene.shape[1] or y + height > scene.shape[0]:
+        raise ValueError(
+            f"the cut-out at {at[0]},{at[1]} does not lie inside of the scene of {scene.shape[1]} x "
+            f"{scene.shape[0]} pixels, {ERODED} from its edge"
+        )
+    ground = scene[y : y + height, x : x + width].mean(axis=(0, 1)).round().astype(np.uint8)
+    part = np.pad(np.where(mask[..., None], item, ground), ((ROOM, ROOM), (ROOM, ROOM), (0, 0)), mode="edge")
+    middle = (x + width // 2, y + height // 2)
+    blended = cv2.seamlessClone(_colour(part), _colour(scene), 255 * hole, middle, cv2.NORMAL_CLONE)
+    return np.ascontiguousarray(blended[..., : scene.shape[2]])
+
+
+def paste(scene: Bytes, item: Bytes, mask: Mask, at: tuple[int, int]) -> Bytes:
+    """`item` [h, w, C] laid on `scene` [H, W, C] where `mask` [h, w] holds, its corner `at` (x, y)."""
+    pasted = scene.copy()
+    window = pasted[at[1] : at[1] + item.shape[0], at[0] : at[0] + item.shape[1]]
+    window[mask] = item[mask]
+    return pasted
+
+
+def cut_out(picture: Bytes, threshold: int) -> Mask:
+    """Where the item of a picture [H, W, C] on black ground is: the largest part above `threshold`."""
+    above = (picture.max(axis=-1) > threshold).astype(np.uint8)
+    count, parts, measures, _ = cv2.connectedComponentsWithStats(above)
+    if count == 1:
+        return np.zeros(picture.shape[:2], dtype=np.bool_)
+    largest = 1 + int(measures[1:, cv2.CC_STAT_AREA].argmax())  # part 0 is the ground
+    mask: Mask = parts == largest
+    return mask
+
+
+def grid(pictures: Pictures, columns: int) -> Pictures:
+    """Pictures [N, h, w, C] in reading order: [R * h, columns * w, C]; black where they run out."""
+    number, height, width, channels = pictures.shape
+    rows = -(-number // columns)
+    cells = np.zeros((rows * columns, height, width, channels), dtype=pictures.dtype)
+    cells[:number] = pictures
+    side_by_side = cells.reshape(rows, columns, height, width, channels).transpose(0, 2, 1, 3, 4)
+    joined: Pictures = side_by_side.reshape(rows * height, columns * width, channels)
+    return joined
+
+
+def mosaic(tiles: Pictures, target: Pictures, columns: int) -> Pictures:
+    """The target [H, W, C] as a puzzle of tiles [N, h, w, C], `columns` of them side by side.
+
+    Each place gets the tile whose mean colour is near the target's there, no tile oftener than needed, so
+    that all differences together are the least. The target's values are brought to the range that the tiles'
+    means have: what is darker or brighter than every tile would all look the same.
+
+    Raises:
+        ValueError: tiles and target are grey and colour, or of 8 and 16 bits.
+
+    """
+    if (tiles.dtype, tiles.shape[3]) != (target.dtype, target.shape[2]):
+        raise ValueError("tiles and target are of different kinds")
+    _, height, width, channels = tiles.shape
+    rows = max(1, round(columns * target.shape[0] / target.shape[1] * width / height))
+    wanted = cv2.resize(target, (columns, rows), interpolation=cv2.INTER_AREA).reshape(
+        -1, channels
+    )  # [R * K, C]
+    means = tiles.mean(axis=(1, 2))  # [N, C]
+    low, high = np.percentile(means, RANGE)
+    stretched = low + (high - low) * wanted.astype(np.float64) / peak(target)
+    times = -(-len(wanted) // len(tiles))
+    far = cdist(stretched, np.tile(means, (times, 1)), "sqeuclidean")
+    _, chosen = linear_sum_assignment(far)
+    return grid(tiles[chosen % len(tiles)], columns)
+
+
+def _colour(picture: Bytes) -> Bytes:
+    return np.ascontiguousarray(np.broadcast_to(picture, (*picture.shape[:2], 3)))

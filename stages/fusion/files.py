@@ -1,0 +1,85 @@
+"""Picture files of 8 or 16 bits a channel, read and written without loss of either."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from stages.checkpoints import write_atomically
+from stages.errors import DataError
+from stages.fusion.pixels import Pictures
+
+SIXTEEN_BITS = (".png", ".tif", ".tiff")
+"""Kinds of file that hold them."""
+
+
+def read_picture(path: Path) -> Pictures:
+    """The upright picture in a file: [H, W, C], C 1 (grey), 3 (RGB) or 4 (RGBA), uint8 or uint16.
+
+    Raises:
+        DataError: no such file, no picture, one cut short, or one of neither 8 nor 16 bits a channel.
+
+    """
+    transparent = _look(path)
+    # With IMREAD_UNCHANGED alone there is alpha; without it EXIF's orientation is followed.
+    flags = cv2.IMREAD_UNCHANGED if transparent else cv2.IMREAD_ANYDEPTH | cv2.IMREAD_ANYCOLOR
+    pixels = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), flags)
+    if pixels is None or pixels.dtype not in (np.uint8, np.uint16):
+        raise DataError(f"{path}: no picture of 8 or 16 bits a channel; save it as PNG")
+    depth = np.uint8 if pixels.dtype == np.uint8 else np.uint16
+    return _swap_red_and_blue(pixels.reshape(*pixels.shape[:2], -1).astype(depth, copy=False))
+
+
+def read_opaque(path: Path) -> Pictures:
+    """The same of a picture that must have no alpha channel: [H, W, 1 or 3].
+
+    Raises:
+        DataError: see `read_picture`; or it has one.
+
+    """
+    picture = read_picture(path)
+    if picture.shape[2] == 4:
+        raise DataError(f"{path}: has an alpha channel, which only cut-outs may have; save it without")
+    return picture
+
+
+def write_picture(path: Path, picture: Pictures) -> None:
+    """Write [H, W, 1 or 3] in the format that the name ends in, atomically.
+
+    Raises:
+        DataError: an unknown ending, or one whose format has no 16 bits.
+
+    """
+    check_ending(path, picture)
+    encoded = cv2.imencode(path.suffix, _swap_red_and_blue(picture))[1]
+    write_atomically(path, encoded.tobytes())
+
+
+def check_ending(path: Path, picture: Pictures) -> None:
+    """Refuse a name whose format could not hold the picture (see `write_picture`)."""
+    if not path.suffix or not cv2.haveImageWriter(path.name):
+        raise DataError(f"{path}: no format that can be written; end the name in .png, .tif or .jpg")
+    if picture.dtype == np.uint16 and path.suffix.lower() not in SIXTEEN_BITS:
+        raise DataError(
+            f"{path}: {path.suffix} holds 8 bits a channel, the picture has 16; write .png or .tif"
+        )
+
+
+def _look(path: Path) -> bool:
+    """Whether the file's picture has an alpha channel. Pillow, unlike OpenCV, notices a file cut short."""
+    try:
+        with Image.open(path) as picture:
+            picture.load()
+            return picture.mode in ("RGBA", "LA", "PA")
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such file") from None
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        reason = " ".join(str(error).split())
+        raise DataError(f"{path}: no picture that can be read ({reason})") from None
+
+
+def _swap_red_and_blue(pixels: Pictures) -> Pictures:
+    """Between RGB(A) and OpenCV's order."""
+    order = {1: [0], 3: [2, 1, 0], 4: [2, 1, 0, 3]}[pixels.shape[2]]
+    return np.ascontiguousarray(pixels[..., order])
