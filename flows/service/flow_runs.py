@@ -72,11 +72,7 @@ def read(
 def lost(client: SyncPrefectClient, going: Iterable[FlowRun], pools: Sequence[str]) -> list[FlowRun]:
     """Those that a worker of this host has taken, and that no process executes."""
     ours = {name for name in pools if not _works_elsewhere(client, name)}
-    taken = [run for run in going if run.work_pool_name in ours and not _being_taken(run)]
-    if not taken:
-        return []
-    executed = {flow_run_of(process) for process in psutil.process_iter()}
-    return [run for run in taken if run.id not in executed]
+    return _not_executed(run for run in going if run.work_pool_name in ours and not _being_taken(run))
 
 
 def to_be_retried(pools: Sequence[str]) -> list[UUID]:
@@ -88,7 +84,7 @@ def to_be_retried(pools: Sequence[str]) -> list[UUID]:
             for run in read(client, (StateType.CRASHED,), ended_after=recently)
             if run.work_pool_name in pools and run.run_count < ATTEMPTS
         ]
-        return [run.id for run in (*lost(client, read(client, GOING), pools), *crashed)]
+        return [run.id for run in (*lost(client, read(client, GOING), pools), *_not_executed(crashed))]
 
 
 async def put_back(runs: Iterable[UUID], why: str) -> list[UUID]:
@@ -104,6 +100,13 @@ async def put_back(runs: Iterable[UUID], why: str) -> list[UUID]:
                 await client.set_flow_run_state(run, waiting, force=True)
                 again.append(run)
     return again
+
+
+def _not_executed(runs: Iterable[FlowRun]) -> list[FlowRun]:
+    """Of the runs those that no process of this host executes."""
+    runs = list(runs)
+    executed = {flow_run_of(process) for process in psutil.process_iter()} if runs else set()
+    return [run for run in runs if run.id not in executed]
 
 
 def _being_taken(run: FlowRun) -> bool:

@@ -7,10 +7,13 @@ string in their environment; what those start has not, so that no stage can prin
 
 from __future__ import annotations
 
+import base64
 import os
 import secrets
 import tomllib
 from pathlib import Path
+
+from flows.files import write_secret
 
 USER = "darkroom"
 PROFILE = "darkroom"
@@ -28,9 +31,17 @@ def profiles_file(folder: Path) -> Path:
 
 def auth_string(folder: Path) -> str:
     """`user:password`, made where there is none yet."""
-    path = auth_file(folder)
+    return _kept(auth_file(folder), f"{USER}:{secrets.token_urlsafe(32)}")
+
+
+def encryption_key(folder: Path) -> str:
+    """By which the server encrypts passwords in its database; Prefect's own key would stand in there too."""
+    return _kept(folder / "key", base64.urlsafe_b64encode(secrets.token_bytes(32)).decode())
+
+
+def _kept(path: Path, new: str) -> str:
     if not path.exists():
-        write_secret(path, f"{USER}:{secrets.token_urlsafe(32)}\n")
+        write_secret(path, f"{new}\n")
     path.chmod(0o600)  # whoever widened it
     return path.read_text(encoding="ascii").strip()
 
@@ -51,15 +62,6 @@ def known_url(folder: Path) -> str | None:
     except FileNotFoundError:
         return None
     return str(held["profiles"][PROFILE]["PREFECT_API_URL"])
-
-
-def write_secret(path: Path, text: str) -> None:
-    """Replace `path` in one step by a file that nobody else may read, at no moment."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    temporary.unlink(missing_ok=True)
-    with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write(text)
-    temporary.replace(path)
 
 
 def client_environment(folder: Path) -> dict[str, str]:

@@ -18,14 +18,20 @@ from flows.service.daemons import make_services_folder, registered
 
 NAME = "server"
 
+RETENTION_DAYS = 90
+"""Flow runs that ended before are removed, with their logs and artifacts."""
+
 
 def security(folder: Path) -> dict[str, str]:
-    """The settings that close the server, and those that let a restart lose nothing."""
+    """The settings that close the server, let a restart lose nothing, and keep the database small."""
     return {
         "PREFECT_SERVER_API_AUTH_STRING": login.auth_string(folder),
+        "PREFECT_SERVER_ENCRYPTION_KEY": login.encryption_key(folder),
         "PREFECT_SERVER_API_CSRF_PROTECTION_ENABLED": "true",
         # In memory, Prefect's default, a restart leaks what was held.
         "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
+        "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "events,flow_runs",
+        "PREFECT_SERVER_SERVICES_DB_VACUUM_RETENTION_PERIOD": str(RETENTION_DAYS * 86_400),
     }
 
 
@@ -38,6 +44,8 @@ def run(root: Path, port: int) -> None:
         given = {name: value for name, value in os.environ.items() if name.startswith("PREFECT_SERVER_")}
 
         def announce(url: str) -> None:
+            import flows.service.notices  # noqa: F401  (that the server knows this kind of notification)
+
             login.write_profile(folder, url)
             registration.ready(url)
 

@@ -58,18 +58,20 @@ def up(root: Path, port: int | None, remark: Remark) -> Up:
 
     Raises UsageError where Prefect is set to another server, ServiceError where something does not start.
     """
+    from flows.service import notices
+
     if url := server.configured_url():
         raise UsageError(
             f"PREFECT_API_URL: Prefect is set to the server at {url}; `darkroom up` is for the project's own:"
             " unset it, or deploy to that server by `prefect deploy --all`"
         )
-    pools = pools_of(root)
+    pools, addresses = pools_of(root), notices.addresses(root)
     services, folder = daemons.make_services_folder(root), server.server_folder(root)
     with daemons.alone(services):
         note = _server_up(root, services, port, remark)
         assert note.url is not None
         with server.client_set_to(note.url, login.client_environment(folder)):
-            prepare(pools)
+            prepare(pools, addresses)
             for pool in pools:
                 _worker_up(root, services, pool, note.url, remark)
             if pools:
@@ -108,7 +110,7 @@ def _worker_up(root: Path, services: Path, pool: str, url: str, remark: Remark) 
     daemons.start(services, name, daemons.command(worker_process.__name__, str(root), pool), root)
 
 
-def prepare(pools: Iterable[str]) -> None:
+def prepare(pools: Iterable[str], addresses: str) -> None:
     """Make the work pools that are missing, for processes, and register the automations."""
     from prefect import get_client
     from prefect.client.schemas.actions import WorkPoolCreate
@@ -118,7 +120,7 @@ def prepare(pools: Iterable[str]) -> None:
     from flows.service import automations
 
     with get_client(sync_client=True) as client:
-        automations.register(client)
+        automations.register(client, addresses)
         for name in pools:
             try:
                 client.read_work_pool(name)

@@ -27,6 +27,9 @@ from flows.service.worker_process import STOP_SECONDS
 LOST_SECONDS = 15.0
 """Between two looks for runs whose process was killed."""
 
+SURE_SECONDS = 5.0
+"""Later it must still be lost: its worker may be about to tell, or it is just being started."""
+
 _LOOK_SECONDS = 0.2
 
 
@@ -69,7 +72,12 @@ async def work(pool: str, ready: Callable[[], None]) -> None:
 
 async def put_back_lost(pool: str) -> None:
     """Schedule again the runs whose process was killed, alone or with its worker."""
-    runs = await asyncio.to_thread(flow_runs.to_be_retried, [pool])
+    seen = await asyncio.to_thread(flow_runs.to_be_retried, [pool])
+    if not seen:
+        return
+    await asyncio.sleep(SURE_SECONDS)
+    again = await asyncio.to_thread(flow_runs.to_be_retried, [pool])
+    runs = [run for run in again if run in seen]
     for run in await flow_runs.put_back(runs, "its process was gone"):
         print(f"flow run {run}: its process was gone; scheduled again", flush=True)
 
