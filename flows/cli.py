@@ -20,6 +20,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from flows.deployments.commands import gc as free_disk
+from flows.deployments.commands import rollback, sweep
 from flows.errors import DarkroomError, explain
 from flows.service import commands
 
@@ -84,7 +86,7 @@ in_repo = click.option(
 )
 
 
-for command in (commands.up, commands.down, commands.status):
+for command in (commands.up, commands.down, commands.status, sweep, rollback, free_disk):
     app.add_command(command)
 
 
