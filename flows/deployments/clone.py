@@ -7,17 +7,20 @@ that what was ever made there is taken from the cache; and what it makes it comm
 from __future__ import annotations
 
 import contextlib
+import functools
+import io
 import os
 import shutil
 import subprocess
 import sys
 import urllib.parse
 from collections.abc import Iterator, Mapping
+from configparser import ConfigParser
 from dataclasses import dataclass
 from pathlib import Path
 
 from flows.errors import DarkroomError, UsageError
-from flows.files import STATE_FOLDER
+from flows.files import STATE_FOLDER, write_secret
 from flows.lock_files import LockFile
 from flows.run import make_state_folder
 
@@ -70,6 +73,7 @@ def held_clone(root: Path, name: str, *, source: str, revision: str) -> Iterator
     with LockFile(parent / f"{name}.lock") as lock:
         if not lock.lock(0, 1):
             raise CloneError(f"{parent / name}: another run works in it; wait until that has ended")
+        (parent / f"{name}.lock").touch()  # when it was last worked in
         folder = parent / name / top.name  # Prefect's pages call a run as its folder
         commit = _bring_to_newest(folder, source or str(top), revision or "HEAD")
         inside = folder / git(root, "rev-parse", "--show-prefix")
@@ -83,6 +87,7 @@ def _bring_to_newest(folder: Path, source: str, revision: str) -> str:
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         git(folder, "init", "--quiet")
+    (folder / ".git" / "index.lock").unlink(missing_ok=True)  # of a git that was killed; nobody else is here
     git(folder, "fetch", "--quiet", "--no-tags", source, revision)
     commit = git(folder, "rev-parse", "FETCH_HEAD^{commit}")
     if commit != git(folder, "rev-parse", "--quiet", "--verify", "HEAD", fails=""):
@@ -93,16 +98,31 @@ def _bring_to_newest(folder: Path, source: str, revision: str) -> str:
 
 def _share_cache(root: Path, inside: Path) -> None:
     """The workspace's own DVC settings, passwords of remotes among them, and its cache."""
-    local = inside / ".dvc" / "config.local"
-    local.unlink(missing_ok=True)
-    if (root / ".dvc" / "config.local").exists():
-        shutil.copy(root / ".dvc" / "config.local", local)  # with its mode
-    cache = _call([sys.executable, "-m", "dvc", "cache", "dir"], root)
-    _call([sys.executable, "-m", "dvc", "cache", "dir", "--local", cache], inside)
+    settings = ConfigParser(interpolation=None)
+    settings.read(root / ".dvc" / "config.local", encoding="utf-8")
+    settings.read_dict({"cache": {"dir": _cache_of(root)}})
+    text = io.StringIO()
+    settings.write(text)
+    write_secret(inside / ".dvc" / "config.local", text.getvalue())
 
 
-def commit_results(clone: Clone, branch: str, message: str) -> str | None:
-    """Commit what a run has made to `branch` of the source; the commit, None where nothing is new.
+@functools.cache
+def _cache_of(root: Path) -> str:
+    """Asked once: DVC takes a second to answer."""
+    return _call([sys.executable, "-P", "-m", "dvc", "cache", "dir"], root)
+
+
+@dataclass(frozen=True, slots=True)
+class Results:
+    """What a run has made, as a commit."""
+
+    commit: str
+    new: bool
+    """Whether the commit was made for it; else there was one already that holds the same."""
+
+
+def commit_results(clone: Clone, branch: str, message: str) -> Results:
+    """Commit what a run has made to `branch` of the source.
 
     A commit's parents are the branch's last one and the code that it was made from: the branch is the history
     of results, and nobody's work is on it. Raises CloneError.
@@ -110,18 +130,16 @@ def commit_results(clone: Clone, branch: str, message: str) -> str | None:
     before = _last_of(clone, branch)
     git(clone.folder, "add", "--all")
     tree = git(clone.folder, "write-tree")
-    known = [
-        git(clone.folder, "rev-parse", f"{commit}^{{tree}}") for commit in (before, clone.commit) if commit
-    ]
-    if tree in known:
-        return None
+    for known in filter(None, (before, clone.commit)):
+        if tree == git(clone.folder, "rev-parse", f"{known}^{{tree}}"):
+            return Results(known, new=False)
     parents = [
         word for commit in dict.fromkeys([before or clone.commit, clone.commit]) for word in ("-p", commit)
     ]
     commit = git(clone.folder, "commit-tree", tree, *parents, "-m", message, env=AUTHOR)
     expected = f"--force-with-lease=refs/heads/{branch}:{before or ''}"  # nobody else's commits are lost
     git(clone.folder, "push", "--quiet", expected, clone.source, f"{commit}:refs/heads/{branch}")
-    return commit
+    return Results(commit, new=True)
 
 
 def _last_of(clone: Clone, branch: str) -> str | None:

@@ -27,7 +27,7 @@ def retrain(
     pull: bool = False,
     push: bool = False,
 ) -> str:
-    """Bring everything up to date with the newest code and data.
+    """Bring everything up to date with the newest code and data, and release what is better.
 
     Works in a clone of its own, under .darkroom/clones/retrain, that shares DVC's cache with the project:
     neither the workspace nor what is not committed there is touched. What was ever computed is taken from the

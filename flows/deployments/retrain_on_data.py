@@ -13,6 +13,7 @@ from pydantic import Field
 from flows import dvc_repo
 from flows.deployments import inbox
 from flows.deployments.clone import held_clone
+from flows.deployments.promotion import GateFailedError
 from flows.deployments.steps import StepFailedError, Steps, bring_up_to_date
 from flows.wording import duration
 
@@ -78,7 +79,7 @@ def _train(
     trained_on = inbox.fingerprint(steps.clone.root / name for name in imports)
     try:
         said = bring_up_to_date(steps, branch=branch, targets=targets, fetch=False, pull=pull, push=push)
-    except StepFailedError:
+    except (StepFailedError, GateFailedError):
         _note_done(path, trained_on)  # the same data would fail again; a run that was stopped goes on instead
         raise
     _note_done(path, trained_on)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from flows.deployments import child
 from flows.deployments.clone import AUTHOR, Clone, commit_results
+from flows.deployments.promotion import promote_if_better
 from flows.errors import DarkroomError
 from flows.stage_process import no_line
 
@@ -56,7 +57,10 @@ class Steps:
 def bring_up_to_date(
     steps: Steps, *, branch: str, targets: Sequence[str], fetch: bool, pull: bool, push: bool
 ) -> str:
-    """Run what is out of date and commit what comes of it; in words, what that is. Raises StepFailedError."""
+    """Run what is out of date, commit what comes of it, release it if it is better; in words, what that is.
+
+    Raises StepFailedError, GateFailedError.
+    """
     clone = steps.clone
     steps.say(f"{clone.commit[:12]} of {clone.source}")
     if fetch:
@@ -65,6 +69,8 @@ def bring_up_to_date(
     if push:
         steps.dvc("push")
     made = commit_results(clone, branch, f"Retrain {clone.commit[:12]}")
-    said = f"{made[:12]} on {branch}" if made else "nothing is new"
+    said = f"{made.commit[:12]} on {branch}" if made.new else "nothing is new"
     steps.say(f"results: {said}")
-    return said
+    judged = promote_if_better(clone, made.commit)
+    steps.say(judged)
+    return f"{said}; {judged}"

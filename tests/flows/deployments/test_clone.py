@@ -6,7 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from flows.deployments.clone import Clone, CloneError, commit_results, held_clone, require_no_password
+from flows.deployments.clone import (
+    Clone,
+    CloneError,
+    Results,
+    commit_results,
+    held_clone,
+    require_no_password,
+)
 from flows.errors import UsageError
 from tests.flows.repositories import contents, git, make
 from tests.flows.shapes import Shape
@@ -84,7 +91,8 @@ def test_two_runs_do_not_share_a_clone(root: Path) -> None:
 def results(root: Path, text: str) -> str | None:
     clone = newest(root)
     (clone.folder / "result.txt").write_text(text)
-    return commit_results(clone, "results", "Results")
+    made = commit_results(clone, "results", "Results")
+    return made.commit if made.new else None
 
 
 def test_results_are_a_history_of_their_own(root: Path) -> None:
@@ -99,9 +107,14 @@ def test_results_are_a_history_of_their_own(root: Path) -> None:
 
 
 def test_nothing_new_is_no_commit(root: Path) -> None:
-    assert commit_results(newest(root), "results", "Results") is None
-    assert results(root, "1")
+    code = git(root, "rev-parse", "HEAD").strip()
+    assert commit_results(newest(root), "results", "Results") == Results(code, new=False)
+    first = results(root, "1")
+    assert first
     assert results(root, "1") is None
+    clone = newest(root)
+    (clone.folder / "result.txt").write_text("1")
+    assert commit_results(clone, "results", "Results") == Results(first, new=False)
 
 
 def test_a_branch_that_is_checked_out_is_not_pushed_to(root: Path) -> None:
