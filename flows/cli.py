@@ -20,7 +20,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from flows.deployments.commands import gc as free_disk
+from flows.deployments.commands import rollback, sweep
 from flows.errors import DarkroomError, explain
+from flows.service import commands
 
 if TYPE_CHECKING:
     from flows.plan import Plan
@@ -81,6 +84,10 @@ in_repo = click.option(
     metavar="FOLDER",
     help="A folder of the DVC repository; this one if not given.",
 )
+
+
+for command in (commands.up, commands.down, commands.status, sweep, rollback, free_disk):
+    app.add_command(command)
 
 
 def flag(*names: str, help: str) -> Callable[[Function], Function]:  # noqa: A002  (click's own name)

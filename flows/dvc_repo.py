@@ -930,6 +930,23 @@ def _products(stage: Any) -> Iterator[Product]:
             yield Product(Path(out.fs_path), bool(out.metric), bool(out.plot))
 
 
+def metrics_at(folder: Path, revisions: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """What the metrics files hold at each revision, by their paths from the root."""
+    with _mended(""), Repo(folder) as repo, contextlib.chdir(repo.root_dir):
+        held = repo.metrics.show(revs=list(revisions), hide_workspace=True)
+    return {rev: _readable(held.get(rev, {}).get("data", {})) for rev in revisions}
+
+
+def set_params(root: Path, settings: Sequence[str]) -> None:
+    """Write parameters as `dvc exp run -S` does. Raises UsageError for a key that is not there."""
+    from dvc.utils.cli_parse import to_path_overrides
+    from dvc.utils.hydra import apply_overrides
+
+    with _mended("", UsageError):
+        for file, overrides in to_path_overrides(settings).items():
+            apply_overrides(root / file, overrides)
+
+
 def root_of(folder: Path) -> Path:
     """The root of the repository that `folder` is in. Raises UsageError where there is none."""
     with _mended("", UsageError):

@@ -27,3 +27,12 @@ def write_text(path: Path, text: str, scratch: Path | None = None) -> None:
         raise OSError(error.errno, error.strerror, str(path)) from error  # `write` does not say where
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def write_secret(path: Path, text: str) -> None:
+    """Replace `path` in one step by a file that nobody else may read, at no moment."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    temporary.unlink(missing_ok=True)
+    with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(text)
+    temporary.replace(path)

@@ -18,9 +18,10 @@ import threading
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import IO
 
 from flows.errors import DarkroomError
@@ -67,6 +68,11 @@ def prefect_api(root: Path) -> Iterator[Api]:
     if url := configured_url():
         require_answer(url)
         yield Api(url, url.rstrip("/").removesuffix("/api"))
+    elif url := kept_up(root):
+        from flows.service.login import client_environment
+
+        with client_set_to(url, client_environment(server_folder(root))):
+            yield Api(url, pages(url))
     elif url := shared_url(server_folder(root)):
         with kept_served(server_folder(root), url), client_set_to(url):
             yield Api(url, pages(url))
@@ -97,19 +103,20 @@ def require_answer(url: str) -> None:
 
 
 @contextlib.contextmanager
-def client_set_to(url: str) -> Iterator[None]:
-    """Point this process's Prefect client, all its threads, at `url`."""
+def client_set_to(url: str, settings: Mapping[str, str] = MappingProxyType({})) -> Iterator[None]:
+    """Point this process's Prefect client, all its threads, at `url`; `settings` are more of Prefect's."""
     from prefect.context import refresh_global_settings_context
 
-    before = os.environ.get("PREFECT_API_URL")
-    os.environ["PREFECT_API_URL"] = url
+    meanwhile = {"PREFECT_API_URL": url, **settings}
+    before = {name: os.environ[name] for name in meanwhile if name in os.environ}
+    os.environ.update(meanwhile)
     refresh_global_settings_context()
     try:
         yield
     finally:
-        del os.environ["PREFECT_API_URL"]
-        if before is not None:
-            os.environ["PREFECT_API_URL"] = before
+        for name in meanwhile:
+            del os.environ[name]
+        os.environ.update(before)
         refresh_global_settings_context()
 
 
@@ -238,6 +245,14 @@ class _Child:
             server.wait()
 
 
+def kept_up(root: Path) -> str | None:
+    """The URL of the server that `darkroom up` has started for the project at `root`, or None."""
+    from flows.service import daemons
+
+    seen = daemons.see(daemons.services_folder(root), "server")
+    return seen.note.url if seen.running and seen.note else None
+
+
 def shared_url(folder: Path) -> str | None:
     """The URL of the server that `darkroom ui` runs on `folder`, or None."""
     try:
@@ -250,9 +265,12 @@ def shared_url(folder: Path) -> str | None:
 def serve_pages(root: Path, announce: Callable[[str], None], port: int = UI_PORT) -> None:
     """Serve Prefect's pages on the project's database until Ctrl-C; `announce` gets their address.
 
-    Later runs of the project record in this server, so that the pages are live.
-    Raises DarkroomError where the project's pages are served already.
+    Later runs of the project record in this server, so that the pages are live. Where `darkroom up` serves
+    them already, that is all. Raises DarkroomError where another `darkroom ui` does.
     """
+    if url := kept_up(root):
+        announce(pages(url))
+        return
     make_state_folder(root / STATE_FOLDER)
     folder = server_folder(root)
     folder.mkdir(exist_ok=True)
@@ -269,7 +287,7 @@ def serve_pages(root: Path, announce: Callable[[str], None], port: int = UI_PORT
             file.flush()
             announce(pages(url))
 
-        serve(folder, _listen_near(port), announce_and_share)
+        serve(folder, listen_near(port), announce_and_share)
 
 
 def pages(url: str) -> str:
@@ -277,10 +295,20 @@ def pages(url: str) -> str:
     return f"{url.removesuffix('/api')}/v2/runs?hide-subflows=true"  # Prefect's older pages draw no graphs
 
 
-def serve(folder: Path, listening: socket.socket, announce: Callable[[str], None]) -> None:
-    """Run Prefect's web server on the database in `folder`; `announce` gets the API's URL when it answers."""
+def serve(
+    folder: Path,
+    listening: socket.socket,
+    announce: Callable[[str], None],
+    settings: Mapping[str, str] = MappingProxyType({}),
+    *,
+    webserver_only: bool = True,
+) -> None:
+    """Run Prefect's web server on the database in `folder`; `announce` gets the API's URL when it answers.
+
+    `settings` are more of Prefect's, and go before ours.
+    """
     url = f"http://{LOOPBACK}:{listening.getsockname()[1]}/api"
-    os.environ.update(server_environment(folder, url))
+    os.environ.update({**server_environment(folder, url), **settings})
     import uvicorn
     from prefect.server.api.server import create_app
 
@@ -290,7 +318,9 @@ def serve(folder: Path, listening: socket.socket, announce: Callable[[str], None
             if not self.should_exit:
                 announce(url)
 
-    config = uvicorn.Config(create_app(webserver_only=True), log_level="warning", timeout_graceful_shutdown=2)
+    config = uvicorn.Config(
+        create_app(webserver_only=webserver_only), log_level="warning", timeout_graceful_shutdown=2
+    )
     server = AnnouncingServer(config)
     with contextlib.suppress(KeyboardInterrupt):
         server.run(sockets=[listening])
@@ -309,7 +339,7 @@ def server_environment(folder: Path, url: str) -> dict[str, str]:
     }
 
 
-def _listen_near(port: int) -> socket.socket:
+def listen_near(port: int) -> socket.socket:
     """A listening socket on loopback: on `port`, or on a free one where that is taken."""
     try:
         return _listen(port)

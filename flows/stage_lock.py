@@ -129,6 +129,15 @@ def end_left_overs(folder: Path) -> None:
                 holder.end()
 
 
+def busy(folder: Path) -> str | None:
+    """Who runs a stage of those that are noted in `folder`; None: nobody."""
+    with contextlib.suppress(FileNotFoundError):
+        for path in folder.iterdir():
+            if (holder := _read(path)) and (holder.owned or holder.left()):
+                return f"{holder.stage}: {holder.describe()}"
+    return None
+
+
 def _read(path: Path) -> Holder | None:
     try:
         return Holder(**json.loads(path.read_bytes()))

@@ -1,0 +1,75 @@
+"""What becomes of new results: they are held against the released model, and released where better."""
+
+from __future__ import annotations
+
+from prefect.artifacts import create_markdown_artifact
+
+from flows import dvc_repo
+from flows.artifacts import slug, table
+from flows.deployments import gate, releases
+from flows.deployments.clone import Clone, git
+from flows.deployments.gate import Gate, Judged, Judgement
+from flows.deployments.releases import Release
+from flows.errors import DarkroomError
+from flows.wording import figure
+
+
+class GateFailedError(DarkroomError):
+    """The new model is worse than the released one, which stays."""
+
+
+def promote_if_better(clone: Clone, commit: str) -> str:
+    """Release a commit of results if the project's gate lets it; in words, what was done.
+
+    Its tags are made in the clone's source. Raises GateFailedError, which says by how much.
+    """
+    asked = gate.read(clone.root)
+    if asked is None:
+        return "there is no gate in params.yaml: nothing is released"
+    pattern = f"refs/tags/{asked.release}*"
+    git(clone.folder, "fetch", "--quiet", "--force", "--prune", clone.source, f"{pattern}:{pattern}")
+    current = releases.released(clone.folder, asked.release, asked.stage)
+    judgement = _judged(clone, commit, asked, current)
+    said = _outcome(judgement, asked, current)
+    create_markdown_artifact(
+        _page(judgement, said, commit),
+        key=slug(f"{clone.root.name}-gate"),
+        description=f"{commit[:12]} against {current.version if current else 'nothing'}",
+    )
+    if judgement.failed:
+        raise GateFailedError(said)
+    if judgement.promotes:
+        message = f"Release {asked.release}: {said}"
+        made, tags = releases.release(clone.folder, asked.release, asked.stage, commit, message)
+        git(clone.folder, "push", "--quiet", "--atomic", clone.source, *(f"refs/tags/{tag}" for tag in tags))
+        said = f"{asked.release} {made.version} is released: {said}"
+    return said
+
+
+def _judged(clone: Clone, commit: str, asked: Gate, current: Release | None) -> Judgement:
+    revisions = [commit, *([current.commit] if current else [])]
+    metrics = dvc_repo.metrics_at(clone.root, revisions)
+    return gate.judge(asked, metrics[commit], metrics[current.commit] if current else None)
+
+
+def _outcome(judgement: Judgement, asked: Gate, current: Release | None) -> str:
+    if judgement.failed:
+        stays = f"{current.version} stays released" if current else "nothing is released"
+        return f"gate: {'; '.join(map(_line, judgement.failed))}; {stays}"
+    if judgement.promotes:
+        return "; ".join(map(_line, judgement.metrics))
+    return f"as good as {asked.release} {current.version if current else ''}, which stays"
+
+
+def _line(one: Judged) -> str:
+    return f"{one.metric} {one.verdict} {one.why}".rstrip()
+
+
+def _page(judgement: Judgement, said: str, commit: str) -> str:
+    rows = [
+        (one.metric, figure(one.then), figure(one.now), one.verdict.value, one.why)
+        for one in judgement.metrics
+    ]
+    return "\n\n".join(
+        (f"# {said}", f"Commit `{commit}`.", table(("Metric", "Released", "New", "Verdict", "Why"), rows))
+    )

@@ -1,0 +1,76 @@
+"""What the flows of deployments do in a clone, each step a process that ends with the flow run."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from flows.deployments import child
+from flows.deployments.clone import AUTHOR, Clone, commit_results
+from flows.deployments.promotion import promote_if_better
+from flows.errors import DarkroomError
+from flows.stage_process import no_line
+
+PACKAGES = Path(__file__).parent.parent.parent
+WELL, WORK_TO_DO = 0, 3
+
+
+class StepFailedError(DarkroomError):
+    """A step ended with another exit code than 0."""
+
+
+@dataclass(frozen=True, slots=True)
+class Steps:
+    """The commands that are executed in a clone."""
+
+    clone: Clone
+    say: Callable[[str], None] = no_line
+    """Called for each line of their output."""
+    stop: threading.Event = field(default_factory=threading.Event)
+    """Set: end what is being executed, politely, by Stopped."""
+
+    def darkroom(self, *words: str, fine: Sequence[int] = (WELL,)) -> int:
+        """The darkroom that the flow is part of, whatever packages the clone has; its exit code.
+
+        Raises StepFailedError where that is none of the `fine` ones.
+        """
+        script = f"import sys; sys.path.insert(0, {str(PACKAGES)!r}); from flows.cli import main; main()"
+        return self._execute(f"darkroom {words[0]}", [sys.executable, "-P", "-c", script, *words], fine)
+
+    def dvc(self, *words: str) -> None:
+        """The environment's own DVC. Raises StepFailedError."""
+        self._execute(f"dvc {words[0]}", [sys.executable, "-P", "-m", "dvc", *words], (WELL,))
+
+    def _execute(self, name: str, command: Sequence[str], fine: Sequence[int]) -> int:
+        env = {**child.environment(os.environ), **AUTHOR}
+        env["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), env.get("PATH", os.defpath)])
+        code, last = child.run(command, self.clone.root, env, self.say, self.stop)
+        if code not in fine:
+            raise StepFailedError("\n".join((f"{name}: exit code {code}", *last)))
+        return code
+
+
+def bring_up_to_date(
+    steps: Steps, *, branch: str, targets: Sequence[str], fetch: bool, pull: bool, push: bool
+) -> str:
+    """Run what is out of date, commit what comes of it, release it if it is better; in words, what that is.
+
+    Raises StepFailedError, GateFailedError.
+    """
+    clone = steps.clone
+    steps.say(f"{clone.commit[:12]} of {clone.source}")
+    if fetch:
+        steps.darkroom("fetch")
+    steps.darkroom("run", *(["--pull"] if pull else []), "--", *targets)
+    if push:
+        steps.dvc("push")
+    made = commit_results(clone, branch, f"Retrain {clone.commit[:12]}")
+    said = f"{made.commit[:12]} on {branch}" if made.new else "nothing is new"
+    steps.say(f"results: {said}")
+    judged = promote_if_better(clone, made.commit)
+    steps.say(judged)
+    return f"{said}; {judged}"

@@ -1,0 +1,128 @@
+"""What may go: old logs, checkpoints and clones, and results in the cache that nobody refers to."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from flows import stage_lock
+from flows.errors import DarkroomError
+from flows.files import STATE_FOLDER
+from flows.lock_files import LockFile
+
+DAY_SECONDS = 86_400
+KEPT = ("--workspace", "--all-branches", "--all-tags", "--all-experiments")
+"""The cached results that DVC leaves alone: those of the released models are behind tags."""
+
+_CHECKPOINT = re.compile(r"--checkpoint[ =]([^\s'\"]+)")
+_DRY = "Removing "
+
+
+class GarbageError(DarkroomError):
+    """DVC cannot say what of the cache is used."""
+
+
+@dataclass(frozen=True, slots=True)
+class Garbage:
+    """What would be removed, by its kind, and why the cache is left alone, if it is."""
+
+    logs: tuple[Path, ...]
+    checkpoints: tuple[Path, ...]
+    clones: tuple[Path, ...]
+    cache: tuple[Path, ...]
+    busy: str | None
+    kept_clones: tuple[Path, ...]
+
+    def kinds(self) -> dict[str, tuple[Path, ...]]:
+        """What there is some of."""
+        kinds = {
+            "logs": self.logs,
+            "checkpoints": self.checkpoints,
+            "clones of scheduled runs and trials": self.clones,
+            "results in the cache": self.cache,
+        }
+        return {kind: paths for kind, paths in kinds.items() if paths}
+
+
+@contextlib.contextmanager
+def found(root: Path, days: float) -> Iterator[Garbage]:
+    """What was last touched so many `days` ago, and what of the cache nobody refers to.
+
+    Until the block ends no run can start in the clones. Raises GarbageError.
+    """
+    state, before = root / STATE_FOLDER, time.time() - days * DAY_SECONDS
+    with contextlib.ExitStack() as stack:
+        held = {path: stack.enter_context(LockFile(path)).lock(0, 1) for path in state.glob("clones/*.lock")}
+        working = next(
+            (f"a run works in {path.with_suffix('')}" for path, ours in held.items() if not ours), None
+        )
+        free = {path.with_suffix(""): path for path, ours in held.items() if ours}
+        clones = tuple(clone for clone, lock in free.items() if clone.exists() and _touched(lock) < before)
+        kept = tuple(repo for clone in free if clone not in clones for repo in _repositories(clone))
+        busy = working or stage_lock.busy(state / "locks")
+        logs = (*state.glob("logs/*"), *state.glob("services/*.log.1"))
+        yield Garbage(
+            logs=tuple(path for path in logs if _touched(path) < before),
+            checkpoints=tuple(path for path in _checkpoints(root) if _touched(path) < before),
+            clones=clones,
+            cache=() if busy else tuple(_unreferenced(root, kept)),
+            busy=busy,
+            kept_clones=kept,
+        )
+
+
+def remove(root: Path, garbage: Garbage) -> None:
+    """Remove it. Raises GarbageError."""
+    for path in (*garbage.logs, *garbage.checkpoints, *garbage.clones):
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+    if garbage.cache:
+        _dvc_gc(root, garbage.kept_clones, "--force")
+
+
+def size(paths: Iterable[Path]) -> int:
+    """In bytes, with what is in folders."""
+    return sum(one.lstat().st_size for path in paths for one in (path, *path.rglob("*")) if not one.is_dir())
+
+
+def _touched(path: Path) -> float:
+    """When something was last written directly in it."""
+    held = path.iterdir() if path.is_dir() else iter(())
+    return max(one.lstat().st_mtime for one in (path, *held))
+
+
+def _repositories(clone: Path) -> Iterator[Path]:
+    return (found.parent for found in clone.glob("**/.dvc") if found.is_dir())
+
+
+def _checkpoints(root: Path) -> Iterator[Path]:
+    """Those that stages are told to keep; a stage removes its own when it is done."""
+    pipeline = root / "dvc.yaml"
+    for name in _CHECKPOINT.findall(pipeline.read_text(encoding="utf-8")) if pipeline.exists() else ():
+        if (path := root / name).is_relative_to(root) and path.exists():
+            yield path
+
+
+def _unreferenced(root: Path, clones: Iterable[Path]) -> Iterator[Path]:
+    for line in _dvc_gc(root, clones, "--dry").splitlines():
+        if line.startswith(_DRY):
+            yield Path(line.removeprefix(_DRY))
+
+
+def _dvc_gc(root: Path, clones: Iterable[Path], how: str) -> str:
+    projects = [str(clone) for clone in clones]
+    command = [sys.executable, "-P", "-m", "dvc", "gc", *KEPT, how]
+    command += ["--projects", *projects] if projects else []
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise GarbageError(f"dvc gc: {' '.join((done.stderr or done.stdout).split())}")
+    return done.stdout

@@ -1,0 +1,213 @@
+"""`darkroom up` and `darkroom down`: the server, a worker for each work pool, the deployments."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import subprocess
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import psutil
+import yaml
+
+from flows import server
+from flows.errors import UsageError
+from flows.service import daemons, login, server_process, worker_process
+from flows.service.daemons import MARK, Note, Seen, ServiceError
+
+DEPLOYMENTS = "prefect.yaml"
+SERVER_STOP_SECONDS = 15.0
+_LOOK_SECONDS = 0.1
+
+Remark = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Up:
+    """What is up now."""
+
+    url: str
+    pages: str
+    auth_file: Path
+    pools: tuple[str, ...]
+
+
+def pools_of(root: Path) -> tuple[str, ...]:
+    """The work pools of the deployments in prefect.yaml, in its order. Raises UsageError."""
+    path = root / DEPLOYMENTS
+    if not path.exists():
+        return ()
+    try:
+        deployments = yaml.safe_load(path.read_text(encoding="utf-8"))["deployments"] or []
+        names = [deployment["work_pool"]["name"] for deployment in deployments]
+    except (yaml.YAMLError, KeyError, TypeError) as error:
+        said = " ".join(str(error).split())
+        raise UsageError(
+            f"{DEPLOYMENTS}: a list of deployments, each with work_pool.name, is needed: {said}"
+        ) from error
+    return tuple(dict.fromkeys(names))
+
+
+def up(root: Path, port: int | None, remark: Remark) -> Up:
+    """Start what does not run, and register the deployments.
+
+    Raises UsageError where Prefect is set to another server, ServiceError where something does not start.
+    """
+    from flows.service import notices
+
+    if url := server.configured_url():
+        raise UsageError(
+            f"PREFECT_API_URL: Prefect is set to the server at {url}; `darkroom up` is for the project's own:"
+            " unset it, or deploy to that server by `prefect deploy --all`"
+        )
+    pools, addresses = pools_of(root), notices.addresses(root)
+    services, folder = daemons.make_services_folder(root), server.server_folder(root)
+    with daemons.alone(services):
+        note = _server_up(root, services, port, remark)
+        assert note.url is not None
+        with server.client_set_to(note.url, login.client_environment(folder)):
+            prepare(pools, addresses)
+            for pool in pools:
+                _worker_up(root, services, pool, note.url, remark)
+            if pools:
+                register(root, services)
+    return Up(note.url, server.pages(note.url), login.auth_file(folder), pools)
+
+
+def _server_up(root: Path, services: Path, port: int | None, remark: Remark) -> Note:
+    seen = daemons.see(services, server_process.NAME)
+    if seen.running and seen.note and seen.note.url:
+        remark("the server runs already")
+        return seen.note
+    if served := server.shared_url(server.server_folder(root)):
+        raise UsageError(
+            f"`darkroom ui` serves {server.pages(served)}; stop it first: `darkroom up` serves the same"
+        )
+    # Where it was before: flow runs that live on, and bookmarks, look for it there.
+    before = login.known_url(server.server_folder(root))
+    wanted = port or (server.port_of(before) if before else server.UI_PORT)
+    remark("starting the server" + (", which was killed" if seen.killed else ""))
+    command = daemons.command(server_process.__name__, str(root), str(wanted))
+    return daemons.start(services, server_process.NAME, command, root)
+
+
+def _worker_up(root: Path, services: Path, pool: str, url: str, remark: Remark) -> None:
+    name = worker_process.name_of(pool)
+    seen = daemons.see(services, name)
+    if seen.running and seen.note and seen.note.url not in (None, url):
+        remark(f"{name} works for {seen.note.url}: starting another")
+        daemons.stop(services, name, worker_process.STOP_SECONDS + SERVER_STOP_SECONDS)
+        seen = daemons.see(services, name)
+    if seen.running:
+        remark(f"{name} runs already")
+        return
+    remark(f"starting {name}" + (", which was killed" if seen.killed else ""))
+    daemons.start(services, name, daemons.command(worker_process.__name__, str(root), pool), root)
+
+
+def prepare(pools: Iterable[str], addresses: str) -> None:
+    """Make the work pools that are missing, for processes, and register the automations."""
+    from prefect import get_client
+    from prefect.client.schemas.actions import WorkPoolCreate
+    from prefect.exceptions import ObjectNotFound
+    from prefect.workers.process import ProcessWorker
+
+    from flows.service import automations
+
+    with get_client(sync_client=True) as client:
+        automations.register(client, addresses)
+        for name in pools:
+            try:
+                client.read_work_pool(name)
+            except ObjectNotFound:
+                template = ProcessWorker.get_default_base_job_template()
+                client.create_work_pool(WorkPoolCreate(name=name, type="process", base_job_template=template))
+
+
+def register(root: Path, services: Path) -> None:
+    """Register what prefect.yaml holds. Raises ServiceError with what Prefect says of it."""
+    command = daemons.command("prefect", "--no-prompt", "deploy", "--all")
+    env = daemons.environment()
+    done = subprocess.run(command, cwd=root, env=env, capture_output=True, text=True, check=False)
+    if done.returncode:
+        log = daemons.log_file(services, "deploy")
+        log.write_text(done.stdout + done.stderr)
+        lines = [line.strip() for line in (done.stdout + done.stderr).splitlines() if line.strip()]
+        raise ServiceError(f"{DEPLOYMENTS}: {lines[-1] if lines else 'could not be deployed'} ({log})")
+
+
+def down(root: Path, remark: Remark) -> bool:
+    """Stop what `up` started, workers first, so that runs end in order. False: nothing of it ran.
+
+    What a supervisor started is the supervisor's to stop.
+    """
+    services = daemons.services_folder(root)
+    if not services.exists():
+        return False
+    with daemons.alone(services):
+        known = {seen.name: seen for seen in daemons.see_all(services)}
+        last = known.pop(server_process.NAME, None)
+        stopped = [_stop(services, seen, remark) for seen in known.values()]
+        # The server is needed until the last run has reported.
+        stopped.append(_end_orphans(root, services, last))
+        if last is not None:
+            stopped.append(_stop(services, last, remark))
+    return any(stopped)
+
+
+def _stop(services: Path, seen: Seen, remark: Remark) -> bool:
+    if seen.running and seen.note and seen.note.supervised:
+        remark(f"{seen.name} was started by a supervisor, which stops it (systemctl stop ...)")
+        return False
+    if seen.running:
+        remark(f"stopping {seen.name}")
+    own = worker_process.STOP_SECONDS if seen.name.startswith(worker_process.PREFIX) else 0.0
+    return daemons.stop(services, seen.name, own + SERVER_STOP_SECONDS)
+
+
+def _end_orphans(root: Path, services: Path, last: Seen | None) -> bool:
+    """End what killed workers have left, and schedule again what that was. False: there was nothing."""
+    keep = last.note.pid if last and last.running and last.note else 0
+    found = list(left_overs(services, keep))
+    if not found:
+        return False
+    from flows.service import flow_runs
+
+    runs = {run for process in found if (run := flow_runs.flow_run_of(process))}
+    _end(found, lambda: list(left_overs(services, keep)))
+    if runs and (url := server.kept_up(root)):
+        with (
+            contextlib.suppress(httpx.HTTPError),  # then the next worker finds them without a process
+            server.client_set_to(url, login.client_environment(server.server_folder(root))),
+        ):
+            asyncio.run(flow_runs.put_back(runs, "stopped after its worker"))
+    return True
+
+
+def left_overs(services: Path, keep: int) -> Iterator[psutil.Process]:
+    """The processes that came of what `up` started, but for the one with the pid `keep`."""
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error, OSError):
+            ours = process.environ().get(MARK) == str(services)
+            if ours and process.pid not in (keep, os.getpid()) and process.status() != psutil.STATUS_ZOMBIE:
+                yield process
+
+
+def _end(found: Iterable[psutil.Process], living: Callable[[], list[psutil.Process]]) -> None:
+    """Politely first: a flow run's own process passes the signal on to what it has started."""
+    pids = {process.pid for process in found}
+    for process in found:
+        with contextlib.suppress(psutil.Error):
+            if process.ppid() not in pids:
+                process.terminate()
+    give_up = time.monotonic() + worker_process.STOP_SECONDS
+    while (left := living()) and time.monotonic() < give_up:
+        time.sleep(_LOOK_SECONDS)
+    for process in left:
+        with contextlib.suppress(psutil.Error):
+            process.kill()

@@ -1,0 +1,70 @@
+"""`python -m flows.service.worker_process ROOT POOL`: a worker of the project's Prefect server."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+
+import httpx
+
+from flows.errors import DarkroomError
+from flows.server import server_folder
+from flows.service import login
+from flows.service.daemons import ServiceError, make_services_folder, registered
+from flows.stage_process import GRACE_SECONDS
+
+PREFIX = "worker-"
+STOP_SECONDS = GRACE_SECONDS + 12.0
+"""For flow runs after the signal: their stages' grace, and what the runs themselves still have to do."""
+
+HEARTBEAT_SECONDS = 30
+"""Between two of a flow run: the most often that Prefect can."""
+
+SETTINGS = {
+    "DO_NOT_TRACK": "1",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(HEARTBEAT_SECONDS),
+    "PREFECT_LOGGING_HANDLERS_CONSOLE_CLASS": "flows.service.run_output.LastingConsoleHandler",
+}
+
+
+def name_of(pool: str) -> str:
+    """What the service of a work pool is called."""
+    return f"{PREFIX}{pool}"
+
+
+def run(root: Path, pool: str) -> None:
+    """Work until SIGTERM. Raises ServiceError where the pool has a worker, or there is no server."""
+    services, folder = make_services_folder(root), server_folder(root)
+    with registered(services, name_of(pool)) as registration:
+        if not login.profiles_file(folder).exists():
+            raise ServiceError("the project has no Prefect server yet; `darkroom up` starts one")
+        os.environ.pop("PREFECT_PROFILE", None)  # of another file of profiles
+        os.environ.update({**SETTINGS, "PREFECT_HOME": str(folder), **login.client_environment(folder)})
+        from prefect.settings import get_current_settings
+
+        from flows.service.worker import put_back_lost, work
+
+        url = get_current_settings().api.url
+        assert url is not None
+        try:
+            asyncio.run(put_back_lost(pool))
+        except httpx.HTTPError as error:
+            raise ServiceError(f"the server at {url} does not answer: {error}") from error
+        asyncio.run(work(pool, lambda: registration.ready(url)))
+
+
+def main() -> int:
+    """The entry point of the process."""
+    try:
+        run(Path(sys.argv[1]), sys.argv[2])
+    except DarkroomError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,105 @@
+"""Nights that make better, equal and worse models, on a real repository."""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from prefect import get_client
+
+from flows import server
+from flows.cli import run_command
+from flows.deployments.promotion import GateFailedError
+from flows.deployments.releases import ReleaseError, released, roll_back
+from flows.deployments.retrain import retrain
+from tests.flows.repositories import git, make
+from tests.flows.shapes import Shape
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+
+FILES = {
+    "params.yaml": "gate: {release: model, metrics: {'m.json:accuracy': {equal_within: 0.01}}}\n",
+    "dvc.yaml": """\
+stages:
+  train:
+    cmd: cp quality.txt model.txt && echo "{\\"accuracy\\":$(cat quality.txt)}" > m.json
+    deps: [quality.txt]
+    outs: [model.txt]
+    metrics: [m.json: {cache: false}]
+artifacts:
+  model: {path: model.txt}
+""",
+    "quality.txt": "0.8",
+}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """For all runs of the file."""
+    with server.temporary_server(tmp_path_factory.mktemp("server")) as url, server.client_set_to(url):
+        yield
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return make(tmp_path / "project", Shape("gate", FILES), tmp_path)
+
+
+def night(root: Path, quality: float) -> str:
+    """A commit with another quality, and a run of `retrain` on it."""
+    (root / "quality.txt").write_text(str(quality))
+    if git(root, "status", "--porcelain"):
+        git(root, "commit", "-qam", "code")
+    with contextlib.chdir(root):
+        return str(retrain())
+
+
+def use(root: Path) -> tuple[str, str]:
+    """The released version, and its model's source."""
+    now = released(root, "model", "prod")
+    assert now is not None
+    return now.version, git(root, "show", f"{now.commit}:quality.txt")
+
+
+def got(root: Path, folder: Path) -> str:
+    """The released model as another clone gets it, by DVC's own command."""
+    out = folder / "got.txt"
+    tool("dvc", "artifacts", "get", str(root), "model", "--stage", "prod", "-f", "-o", str(out), cwd=folder)
+    return out.read_text()
+
+
+def tool(name: str, *words: str, cwd: Path) -> str:
+    command = [str(Path(sys.executable).parent / name), *words]
+    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_promotion_refusal_and_roll_back(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert "model v0.1.0 is released" in night(root, 0.8)
+    assert "as good as model v0.1.0" in night(root, 0.805)
+    assert "model v0.2.0 is released: m.json:accuracy better by 0.1" in night(root, 0.9)
+    with pytest.raises(GateFailedError, match=r"accuracy worse by 0\.2; 0\.01 is noise; v0\.2\.0 stays"):
+        night(root, 0.7)
+    assert use(root) == ("v0.2.0", "0.9")
+    assert "v0.2.0" in tool("gto", "show", "model", cwd=root)
+    git(tmp_path, "clone", "-q", str(root), "other")
+    assert got(root, tmp_path / "other") == "0.9"
+
+    assert run_command(["rollback", "--repo", str(root)]) == 0
+    assert "model v0.1.0 is released" in capsys.readouterr().out
+    assert use(root) == ("v0.1.0", "0.8")
+    with pytest.raises(ReleaseError, match=r"no earlier version was in prod"):
+        roll_back(root, "model", "prod")
+    assert got(root, tmp_path / "other") == "0.8"
+
+    with get_client(sync_client=True) as client:
+        pages = [str(one.data) for one in client.read_artifacts() if one.key == "project-gate"]
+    assert len(pages) == 4
+    assert any("| m.json:accuracy | 0.9 | 0.7 | worse |" in page for page in pages)
