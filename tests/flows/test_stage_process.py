@@ -80,9 +80,10 @@ def test_a_stage_that_closes_its_output_is_waited_for(tmp_path: Path) -> None:
 
 
 OWNER = """
-import os, sys
+import os, signal, sys
 from pathlib import Path
 from flows.stage_process import StageJob, execute
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under nohup it would be ignored
 script = "echo $$ > leader; (sleep 100 & echo $! > child.tmp; mv child.tmp child; wait)"
 folder = Path(sys.argv[1])
 execute(StageJob(name="s", commands=(("/bin/sh", "-c", script),), cwd=folder, env=dict(os.environ)))
