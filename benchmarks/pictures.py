@@ -123,7 +123,7 @@ def memory(folder: Path, count: int) -> list[str]:
     write_idx(raw, "t10k", count // 10, seed=1)
     write_idx(raw, "train", count - count // 10, seed=0)
     params = yaml.safe_load((ROOT / "params.yaml").read_text())
-    params["preprocess"]["detection"] |= {"count": {"train": 8, "val": 8, "test": 8}, "size": 2 * SIDE}
+    params["preprocess"]["detection"] |= {"count": {"train": 8, "val": 8, "test": 8}, "side": 2 * SIDE}
     (folder / "params.yaml").write_text(yaml.safe_dump(params))
     start = time.perf_counter()
     peak = peak_of(stage_command(folder, raw))

@@ -321,7 +321,7 @@ class Kept:
 def cost(trainer: Trainer, folder: Path) -> dict[str, Any]:
     """What a checkpoint costs with the network and the pictures of params.yaml; a row of the table."""
     document = yaml.safe_load((ROOT / "params.yaml").read_text())
-    side = document["preprocess"]["detection"]["size"] if trainer is DETECTOR else 28
+    side = document["preprocess"]["detection"]["side"] if trainer is DETECTOR else 28
     full = replace(
         trainer,
         settings=document[trainer.stage],

@@ -270,7 +270,7 @@ def form_of(params: IdxParams | PictureParams, around: Surroundings) -> Form:
     policy = around.policy
     own: dict[str, Any]
     if isinstance(params, PictureParams):
-        height, width = params.size
+        height, width = params.shape
         own = {"channels": params.channels, "fit": params.fit, "ground": params.ground}
     else:
         height, width = picture_size(around.raw)

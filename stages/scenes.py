@@ -29,7 +29,7 @@ class SceneParams(StageParams):
 
     count: SceneCounts
 
-    size: int = Field(ge=16)
+    side: int = Field(ge=16)
     """Side of the square scenes, in pixels."""
 
     items_min: int = Field(ge=0)
@@ -103,19 +103,19 @@ def compose_scenes(
 
     """
     largest = round(max(images.shape[1:3]) * params.scale_max)
-    if largest > params.size:
+    if largest > params.side:
         raise ParamsError(
-            f"preprocess.detection.size: {params.size} px cannot hold items of {largest} px "
+            f"preprocess.detection.side: {params.side} px cannot hold items of {largest} px "
             f"({max(images.shape[1:3])} px pictures times scale_max {params.scale_max}): "
-            "raise size or lower scale_max"
+            "raise side or lower scale_max"
         )
     rng = np.random.default_rng(seed)
     order = _endless_permutations(rng, len(images))
-    scenes = np.empty((count, params.size, params.size, images.shape[3]), dtype=np.uint8)
+    scenes = np.empty((count, params.side, params.side, images.shape[3]), dtype=np.uint8)
     boxes, scene_labels = [], []
     for scene in scenes:
         chosen = [next(order) for _ in range(rng.integers(params.items_min, params.items_max + 1))]
-        canvas = _background(rng, params.size, images.shape[3])
+        canvas = _background(rng, params.side, images.shape[3])
         placed = _place_items(rng, canvas, images, chosen, params)
         scene[:] = np.rint(canvas)
         boxes.append(np.array([box for _, box in placed], dtype=np.float32).reshape(-1, 4))

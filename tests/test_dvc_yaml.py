@@ -129,3 +129,16 @@ def test_package_files_hold_no_code_that_a_stage_would_depend_on():
     for path in (ROOT / "stages").rglob("__init__.py"):
         body = ast.parse(path.read_text()).body
         assert all(isinstance(node, ast.Expr) for node in body), f"{path} holds code"
+
+
+def test_no_parameter_is_named_as_one_that_dvcs_run_cache_overlooks():
+    """A stage of which such a one alone has changed would be restored with its old result by `dvc repro`."""
+    fields = {
+        f"{path.name}: {cls.name}.{field.target.id}"
+        for path in (ROOT / "stages").rglob("*.py")
+        for cls in ast.walk(ast.parse(path.read_text()))
+        if isinstance(cls, ast.ClassDef) and cls.name.endswith("Params")
+        for field in cls.body
+        if isinstance(field, ast.AnnAssign) and field.target.id in ("size", "nfiles")
+    }
+    assert not fields

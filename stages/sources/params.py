@@ -44,7 +44,7 @@ class PictureParams(StageParams):
     classes: Annotated[list[str], Field(min_length=1)] | None
     """Names by label; null: all that the data names, in alphabetical order."""
 
-    size: Annotated[list[Side], Field(min_length=2, max_length=2)]
+    shape: Annotated[list[Side], Field(min_length=2, max_length=2)]
     """Height and width in pixels, to which every picture is brought."""
 
     channels: Literal[1, 3]

@@ -20,12 +20,12 @@ from tests.stages.param_files import POLICY, write_params
 ROOT = Path(__file__).parents[2]
 BCCD = ROOT.parent / "shared/data/bccd"
 SPLIT = {"val": 0.2, "test": 0.2, "group_pattern": None, "near_duplicates": None}
-FORM = {"classes": None, "size": [16, 20], "channels": 3, "fit": "stretch", "ground": 0, "split": SPLIT}
+FORM = {"classes": None, "shape": [16, 20], "channels": 3, "fit": "stretch", "ground": 0, "split": SPLIT}
 FOLDER = {"format": "image-folder", "folder": "pictures", **FORM}
 SCENES = {
     "format": "composed",
     "count": {"train": 4, "val": 2, "test": 2},
-    "size": 40,
+    "side": 40,
     "items_min": 1,
     "items_max": 2,
     "scale_min": 1.0,
@@ -291,8 +291,8 @@ def test_crops_and_composed_scenes_cannot_both_be_asked_for(own):
 @pytest.mark.skipif(not BCCD.is_dir(), reason=f"the BCCD pictures are not in {BCCD}")
 def test_bccd_names_its_two_invalid_boxes(tmp_path):
     (tmp_path / "raw").symlink_to(BCCD)
-    form = FORM | {"size": [96, 128]}
-    crops = {**form, "format": "crops", "margin": 0.1, "size": [32, 32]}
+    form = FORM | {"shape": [96, 128]}
+    crops = {**form, "format": "crops", "margin": 0.1, "shape": [32, 32]}
     voc = {**form, "format": "pascal-voc", "folder": "BCCD", "first_pixel": 0}
     write_own(tmp_path / "params.yaml", crops, voc)
     out = run(tmp_path)
@@ -361,12 +361,12 @@ def write_yolo(raw):
     return {"format": "yolo", "file": "data.yaml"}
 
 
-CROPS = {**FORM, "format": "crops", "margin": 0.0, "size": [8, 8]}
+CROPS = {**FORM, "format": "crops", "margin": 0.0, "shape": [8, 8]}
 
 
 @pytest.mark.parametrize("write", [write_coco, write_voc, write_yolo])
 def test_boxes_of_every_format_lie_on_what_they_name(tmp_path, write):
-    form = FORM | {"size": [40, 80]}
+    form = FORM | {"shape": [40, 80]}
     write_own(tmp_path / "params.yaml", CROPS, {**form, **write(tmp_path / "raw")})
     out = run(tmp_path)
     seen = 0
@@ -442,11 +442,11 @@ def test_entities_in_xml_are_not_unfolded(tmp_path):
 
 def test_large_splits_are_packed_in_shards_that_read_as_one(tmp_path):
     write_pictures(tmp_path / "raw/pictures", each=20)
-    big = FOLDER | {"size": [200, 200]}
-    write_own(tmp_path / "params.yaml", big, SCENES | {"size": 200})
+    big = FOLDER | {"shape": [200, 200]}
+    write_own(tmp_path / "params.yaml", big, SCENES | {"side": 200})
     shards = load_classification(run(tmp_path) / "classification", "train")
     assert len(list((tmp_path / "out/classification/train").glob("images-*.npy"))) > 2
-    write_own(tmp_path / "params.yaml", big, SCENES | {"size": 200}, shard_megabytes=100)
+    write_own(tmp_path / "params.yaml", big, SCENES | {"side": 200}, shard_megabytes=100)
     whole = load_classification(run(tmp_path, "whole") / "classification", "train")
     assert shards.images.shape == whole.images.shape
     assert (np.stack(list(shards.images)) == whole.images).all()

@@ -16,7 +16,7 @@ CLASSES = ["dark", "middle", "bright"]
 SCENES = {
     "format": "composed",
     "count": {"train": 12, "val": 5, "test": 7},
-    "size": 24,
+    "side": 24,
     "items_min": 1,
     "items_max": 3,
     "scale_min": 0.8,

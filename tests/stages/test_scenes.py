@@ -11,7 +11,7 @@ from stages.scenes import SceneCounts, SceneParams, Scenes, compose_scenes
 def make_params(**changed):
     values = {
         "count": SceneCounts(train=1, val=1, test=1),
-        "size": 64,
+        "side": 64,
         "items_min": 1,
         "items_max": 5,
         "scale_min": 0.6,
@@ -126,7 +126,7 @@ def test_a_picture_without_an_item_leaves_a_ground_without_boxes():
 
 
 def test_items_larger_than_the_scene_are_refused():
-    with pytest.raises(ParamsError, match=r"preprocess\.detection\.size: 64 px cannot hold items of 84 px"):
+    with pytest.raises(ParamsError, match=r"preprocess\.detection\.side: 64 px cannot hold items of 84 px"):
         compose([picture_of_a_bar()], scale_max=3.0)
 
 
