@@ -170,11 +170,12 @@ def _say_experiment(options: "RunOptions", report: "RunReport") -> None:
 
 def _run_recorded(options: "RunOptions") -> int:
     """Run under Prefect and say how it went."""
-    from flows import dvc_repo, server, terminal
+    from flows import server, terminal
+    from flows.dvc.repository import root_of
     from flows.wording import how_to_go_on
 
     console = terminal.make_console()
-    root = dvc_repo.root_of(options.repo)
+    root = root_of(options.repo)
     with ExitStack() as stack:
         with console.status("starting Prefect ..."):  # on a terminal: it takes seconds
             api = stack.enter_context(server.prefect_api(root))
@@ -222,10 +223,10 @@ def plan(as_json: bool, **chosen: Any) -> int:
 )
 def fetch(repo: Path, folder: Path | None) -> int:
     """Obtain the raw data, checked against the pinned hashes."""
-    from flows import dvc_repo
+    from flows.dvc.repository import root_of
     from flows.raw_data import fetch_all
 
-    for fetched in fetch_all(dvc_repo.root_of(repo), folder=folder, remark=print):
+    for fetched in fetch_all(root_of(repo), folder=folder, remark=print):
         print(f"{os.path.relpath(fetched.path)}: {fetched.origin}")
     return Exit.WELL
 
@@ -235,12 +236,13 @@ def fetch(repo: Path, folder: Path | None) -> int:
 @click.option("--port", default=4200, show_default=True, help="A free one is taken if it is in use.")
 def ui(repo: Path, port: int) -> int:
     """Serve Prefect's pages with all runs of the project so far, until Ctrl-C."""
-    from flows import dvc_repo, server
+    from flows import server
+    from flows.dvc.repository import root_of
 
     def announce(address: str) -> None:
         print(f"all runs of this project: {address}  (Ctrl-C ends it)", flush=True)
 
-    server.serve_pages(dvc_repo.root_of(repo), announce, port)
+    server.serve_pages(root_of(repo), announce, port)
     return Exit.WELL
 
 

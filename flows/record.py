@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from flows import dvc_repo
-from flows.dvc_repo import Product, Shown
+from flows.dvc import results
+from flows.dvc.results import Product, Shown
 from flows.errors import RepoError
 from flows.files import STATE_FOLDER
 from flows.run import RunReport, collector_paused
@@ -76,7 +76,7 @@ def record_run(root: Path, report: RunReport, last_lines: Mapping[str, tuple[str
     shown, unread = Shown({}, {}, {}), ""
     try:
         with collector_paused():
-            shown = dvc_repo.shown(root)
+            shown = results.shown(root)
     except RepoError as error:  # a stage has left dvc.yaml broken: what was run is recorded all the same
         unread = str(error)
     products = {stage.name: shown.products.get(stage.name, ()) for stage in report.plan.stages}

@@ -15,7 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from flows import stage_process
-from flows.dvc_repo import Selection, Workspace
+from flows.dvc.graph import Selection
+from flows.dvc.workspace import Workspace
 from flows.errors import RepoError, StageError, explain
 from flows.estimate import critical_path, expected_seconds, remaining_seconds
 from flows.events import (

@@ -35,9 +35,10 @@ def sweep(repo: Path, **chosen: Any) -> int:
 
     Exit code 1 if a trial fails.
     """
-    from flows import dvc_repo, server
+    from flows import server
+    from flows.dvc.repository import root_of
 
-    root = dvc_repo.root_of(repo)
+    root = root_of(repo)
     with server.prefect_api(root), contextlib.chdir(root):
         from flows.deployments.steps import StepFailedError
         from flows.deployments.sweep import on_line, sweep
@@ -61,9 +62,10 @@ def gc(repo: Path, days: float, yes: bool) -> int:
     Of the cache, what the workspace, a branch, a tag or an experiment needs is kept, and what released models
     are made of with it. Prefect's server removes old runs by itself.
     """
-    from flows import dvc_repo, garbage
+    from flows import garbage
+    from flows.dvc.repository import root_of
 
-    root = dvc_repo.root_of(repo)
+    root = root_of(repo)
     with garbage.found(root, days) as found:
         for kind, paths in found.kinds().items():
             print(f"{garbage.size(paths) / 1e6:10.1f} MB  {kind} ({len(paths)})")
@@ -86,11 +88,11 @@ def rollback(repo: Path) -> int:
 
     That is a tag of git's; `git push --tags` tells others.
     """
-    from flows import dvc_repo
     from flows.deployments import gate, releases
+    from flows.dvc.repository import root_of
     from flows.errors import UsageError
 
-    root = dvc_repo.root_of(repo)
+    root = root_of(repo)
     asked = gate.read(root)
     if asked is None:
         raise UsageError(f"{gate.PARAMS_FILE}: {gate.KEY}: there is none, and so nothing was released")

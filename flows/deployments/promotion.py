@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from prefect.artifacts import create_markdown_artifact
 
-from flows import dvc_repo
 from flows.artifacts import slug, table
 from flows.deployments import gate, releases
 from flows.deployments.clone import Clone, git
 from flows.deployments.gate import Gate, Judged, Judgement
 from flows.deployments.releases import Release
+from flows.dvc.results import metrics_at
 from flows.errors import DarkroomError
 from flows.wording import figure
 
@@ -48,7 +48,7 @@ def promote_if_better(clone: Clone, commit: str) -> str:
 
 def _judged(clone: Clone, commit: str, asked: Gate, current: Release | None) -> Judgement:
     revisions = [commit, *([current.commit] if current else [])]
-    metrics = dvc_repo.metrics_at(clone.root, revisions)
+    metrics = metrics_at(clone.root, revisions)
     return gate.judge(asked, metrics[commit], metrics[current.commit] if current else None)
 
 

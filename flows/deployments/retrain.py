@@ -9,9 +9,9 @@ from prefect import flow
 from prefect.logging import get_run_logger
 from pydantic import Field
 
-from flows import dvc_repo
 from flows.deployments.clone import held_clone
 from flows.deployments.steps import Steps, bring_up_to_date
+from flows.dvc.repository import root_of
 
 CLONE = "retrain"
 
@@ -44,7 +44,7 @@ def retrain(
         push: Push data and results to the DVC remote, by `dvc push`.
 
     """
-    root = dvc_repo.root_of(Path())
+    root = root_of(Path())
     with held_clone(root, CLONE, source=source, revision=revision) as clone:
         steps = Steps(clone, get_run_logger().info)
         if imports:

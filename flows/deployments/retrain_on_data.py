@@ -10,11 +10,11 @@ from prefect import flow
 from prefect.logging import get_run_logger
 from pydantic import Field
 
-from flows import dvc_repo
 from flows.deployments import inbox
 from flows.deployments.clone import held_clone
 from flows.deployments.promotion import GateFailedError
 from flows.deployments.steps import StepFailedError, Steps, bring_up_to_date
+from flows.dvc.repository import root_of
 from flows.wording import duration
 
 CLONE = "retrain-on-data"
@@ -47,7 +47,7 @@ def retrain_on_data(
         push: Push data and results to the DVC remote, by `dvc push`.
 
     """
-    root = dvc_repo.root_of(Path())
+    root = root_of(Path())
     with held_clone(root, CLONE, source=source, revision=revision) as clone:
         path = clone.folder.parent.with_suffix(".json")
         now = time.time()

@@ -18,12 +18,13 @@ from prefect.artifacts import create_table_artifact
 from prefect.logging import get_run_logger
 from pydantic import Field
 
-from flows import dvc_repo
 from flows.artifacts import slug
 from flows.deployments.clone import Clone, git, held_clone
 from flows.deployments.leaderboard import Line, Metric, aligned, ranked, rows
 from flows.deployments.search_space import Trial, trials
 from flows.deployments.steps import WELL, WORK_TO_DO, StepFailedError, Steps
+from flows.dvc.repository import root_of, set_params
+from flows.dvc.results import metrics_at
 from flows.stage_process import no_line
 
 on_line: ContextVar[Callable[[str], None]] = ContextVar("on_line", default=no_line)
@@ -57,9 +58,7 @@ def sweep(
         targets: Stages or dvc.yaml files, with what they need; none: all.
 
     """
-    plan = Sweep.of(
-        dvc_repo.root_of(Path()), trials(name, params, draws, seed), Metric.named(metric, lowest), targets
-    )
+    plan = Sweep.of(root_of(Path()), trials(name, params, draws, seed), Metric.named(metric, lowest), targets)
     logger, tell = get_run_logger(), on_line.get()
 
     def say(text: str) -> None:
@@ -130,7 +129,7 @@ class Sweep:
     def leaderboard(self) -> list[Line]:
         """The trials, the best first. Raises UsageError where the metric is none of theirs."""
         refs = {trial.name: self._ref(trial) for trial in self.trials if self.done(trial)}
-        held = dvc_repo.metrics_at(self.root, list(refs.values())) if refs else {}
+        held = metrics_at(self.root, list(refs.values())) if refs else {}
         return ranked(self.trials, {name: held[ref] for name, ref in refs.items()}, self.metric)
 
     def _ref(self, trial: Trial) -> str:
@@ -159,7 +158,7 @@ class Sweep:
 
     def _make(self, trial: Trial, steps: Steps, jobs: int) -> None:
         steps.dvc("checkout", "--allow-missing", "--quiet")
-        dvc_repo.set_params(steps.clone.root, trial.settings)
+        set_params(steps.clone.root, trial.settings)
         steps.darkroom("run", "--jobs", str(jobs), "--experiment", trial.name, "--", *self.targets)
 
     def _clone(self, name: str) -> AbstractContextManager[Clone]:

@@ -34,10 +34,10 @@ def up(repo: Path, port: int | None) -> int:
 
     They go on when the terminal is closed, until `darkroom down`. Again: starts what was killed.
     """
-    from flows import dvc_repo
+    from flows.dvc.repository import root_of
     from flows.service import upkeep
 
-    done = upkeep.up(dvc_repo.root_of(repo), port, remark)
+    done = upkeep.up(root_of(repo), port, remark)
     print(f"pages: {done.pages}")
     print(f"api: {done.url}")
     print(f"the string that the pages ask for is in {done.auth_file}")
@@ -50,10 +50,10 @@ def up(repo: Path, port: int | None) -> int:
 @in_repo
 def down(repo: Path) -> int:
     """Stop what `darkroom up` has started. Stages that run write their checkpoints first."""
-    from flows import dvc_repo
+    from flows.dvc.repository import root_of
     from flows.service import upkeep
 
-    print("down" if upkeep.down(dvc_repo.root_of(repo), remark) else "nothing was up")
+    print("down" if upkeep.down(root_of(repo), remark) else "nothing was up")
     return WELL
 
 
@@ -65,11 +65,11 @@ def status(repo: Path, as_json: bool) -> int:
 
     Exit code 1 if it is not up or something is stuck.
     """
-    from flows import dvc_repo
+    from flows.dvc.repository import root_of
     from flows.service import upkeep
     from flows.service.status import page, status
 
-    root = dvc_repo.root_of(repo)
+    root = root_of(repo)
     found = status(root, upkeep.pools_of(root))
     if as_json:
         print(json.dumps(found.to_json(), ensure_ascii=False, indent=2))

@@ -1,8 +1,8 @@
-"""Every piece of DVC that is not public and that flows/dvc_repo.py leans on.
+"""Every piece of DVC that is not public and that flows/dvc leans on.
 
 A new version of DVC fails here first, with the name of what changed. Where DVC's own code is followed step by
 step (it is cut in two at a stage's command), the text of that code is pinned: read what changed, change
-dvc_repo to match, renew the pin.
+flows/dvc to match, renew the pin.
 """
 
 from __future__ import annotations
@@ -34,11 +34,12 @@ from dvc.stage.utils import _get_stage_files
 from dvc.utils.serialize import _common, _yaml
 from scmrepo.git import Git
 
-from flows.dvc_repo import Selection, Workspace
+from flows.dvc.graph import Selection
+from flows.dvc.workspace import Workspace
 from tests.flows.repositories import make
 from tests.flows.shapes import CHAIN, Shape
 
-# Pieces that dvc_repo follows step by step, in its own words.
+# Pieces that flows/dvc follows step by step, in its own words.
 FOLLOWED = {
     Stage.reproduce: "4822d4ea3a1c",
     Stage.run: "636bf3458611",
@@ -142,7 +143,7 @@ def test_objects_have_the_attributes_that_are_read(tmp_path: Path) -> None:
 
 
 def test_what_is_replaced_is_what_is_called(tmp_path: Path) -> None:
-    """The replacements in dvc_repo only save work: each takes what the original takes, and is looked up."""
+    """The replacements in flows/dvc only save work: each takes what the original takes, and is looked up."""
     root = make(tmp_path / "r", Shape("chain", {"dvc.yaml": CHAIN, "in.txt": "1\n"}), tmp_path)
     with contextlib.closing(Workspace(root, Selection())):
         assert IgnoreFilter([b"/out"]).patterns[0] is IgnoreFilter([b"/out"]).patterns[0]

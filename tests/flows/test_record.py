@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 from dvc.repo import Repo
 
-from flows.dvc_repo import Product
+from flows.dvc.results import Product
 from flows.events import Outcome
 from flows.record import MetricChange, figures, metric_changes, pictures, record_run
 from flows.run import RunOptions, run_pipeline

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from flows.dvc_repo import Selection, Workspace
+from flows.dvc.graph import Selection
+from flows.dvc.workspace import Workspace
 from flows.events import Event, StageWaits
 from flows.process_group import living
 from flows.run import RunOptions, run_pipeline

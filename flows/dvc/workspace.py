@@ -14,10 +14,8 @@ import contextlib
 import copy
 import logging
 import os
-import re
-import sqlite3
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cache, partial, wraps
 from pathlib import Path
@@ -25,10 +23,8 @@ from typing import Any
 
 import dulwich.ignore
 import dvc.rwlock
-import networkx
-from dvc.dependency import DatasetDependency, DbDependency, RepoDependency
+from dvc.dependency import RepoDependency
 from dvc.dependency.db import AbstractDependency
-from dvc.dirs import site_cache_dir
 from dvc.exceptions import CheckoutError, DvcException
 from dvc.lock import LockError, make_lock
 from dvc.repo import Repo
@@ -40,20 +36,22 @@ from dvc.stage.cache import RunCacheNotFoundError, RunCacheNotSupported
 from dvc.stage.loader import StageLoader
 from dvc.stage.run import _enforce_cmd_list, _make_cmd, _pull_missing_deps, get_executable, prepare_kwargs
 from dvc.stage.serialize import to_lockfile, to_single_stage_file
-from dvc.utils.serialize import dumps_yaml, load_path, parse_yaml_for_update
-from dvc.utils.strictyaml import YAMLSyntaxError
+from dvc.utils.serialize import dumps_yaml, parse_yaml_for_update
 from dvc_data.hashfile.hash_info import HashInfo
 from dvc_data.hashfile.meta import Meta
-from dvc_data.hashfile.tree import Tree
 from pathspec.patterns.gitwildmatch import GitWildMatchPattern
 
 from flows import stage_lock
-from flows.errors import RepoError, StageError, UsageError, explain
+from flows.dvc.errors import mended, one_line
+from flows.dvc.experiments import new_experiment, paths_of_experiment
+from flows.dvc.graph import PROJECT_FILE, Selection, graph_of, key_of, lock_file, name_of, serial_order
+from flows.dvc.judging import Seen, edited, only_missing, own_reasons, state_of_dep, why
+from flows.errors import StageError, UsageError, explain
 from flows.events import Outcome
-from flows.experiment import Experiment, require_author, save
+from flows.experiment import Experiment, save
 from flows.files import STATE_FOLDER
 from flows.paths_in_use import PathsInUse
-from flows.plan import Made, Node, State
+from flows.plan import Node, State
 from flows.process_group import open_anywhere
 from flows.records import Entry, Records
 from flows.resources import parse_meta
@@ -61,27 +59,9 @@ from flows.scheduler import Busy, Settled
 from flows.stage_lock import StageLock
 from flows.unkept import Facts, Unkept
 
-PROJECT_FILE = "dvc.yaml"
 LOCKS_FOLDER = "locks"
 FULL_BYTES = 1 << 16
 """A disk with less free counts as full: some is freed again by what fails on it."""
-
-_COLOUR = re.compile(r"\x1b\[[\d;]*m")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Selection:
-    """Which stages, as `dvc repro` selects them, and how they are judged."""
-
-    targets: tuple[str, ...] = ()
-    single_item: bool = False
-    downstream: bool = False
-    all_pipelines: bool = False
-    force: bool = False
-    pull: bool = False
-    no_commit: bool = False
-    experiment: str | None = None
-    """Keep the result of a run that ends well as a DVC experiment of this name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,16 +75,6 @@ class Prepared:
     lock: StageLock
 
 
-@dataclass(frozen=True, slots=True)
-class _Seen:
-    """A dep as it was when the stage's command was started."""
-
-    recorded: Mapping[str, Any]
-    """Its attributes as dvc.lock has them."""
-    hash_info: Any
-    obj: Any
-
-
 class Workspace:
     """The stages of one run, by name, and what DVC does to them."""
 
@@ -112,7 +82,7 @@ class Workspace:
         # DVC's prints and bars would break into whatever shows the run; its errors come as exceptions.
         for name in ("dvc", "dvc_data", "dvc_objects"):
             logging.getLogger(name).setLevel(logging.CRITICAL)
-        with _mended(f"{folder}: "):
+        with mended(f"{folder}: "):
             self._repo = Repo(folder)
         # DVC opens and closes this database for each out, which costs more than the rest of a small one.
         with contextlib.suppress(AttributeError):  # a repository without it
@@ -123,7 +93,7 @@ class Workspace:
         self._stop = stop or threading.Event()
         self._stages: dict[str, Any] = {}
         self._upstream: dict[str, list[Any]] = {}
-        self._seen: dict[str, list[_Seen]] = {}
+        self._seen: dict[str, list[Seen]] = {}
         scratch = Path(self._repo.tmp_dir)
         self._records = Records(self.root, scratch, dumps_yaml, lambda text: parse_yaml_for_update(text, ""))
         self._recorded: dict[str, set[str]] = {}
@@ -163,7 +133,7 @@ class Workspace:
         DVC's own `lock_repo` also closes the database of file hashes each time, which costs more than the
         rest of a small stage; here it stays open. What git ignores is read anew: commands may change it.
         """
-        with _mended(""):
+        with mended(""):
             self._take_lock()
             self._repo._lock_depth += 1
             try:
@@ -203,21 +173,21 @@ class Workspace:
         Raises UsageError for a target that does not exist or an experiment that could not be kept, RepoError
         where DVC cannot read the repository.
         """
-        self._experiment = _new_experiment(self._repo, self._selection)
-        with contextlib.chdir(self._folder), _mended(""):
-            graph = _graph(self._repo)
-            with _mended("", UsageError):
-                chosen = [_key(stage) for stage in self._chosen(graph)]
-        stages = {_key(stage): stage for stage in graph}
+        self._experiment = new_experiment(self._repo, self._selection)
+        with contextlib.chdir(self._folder), mended(""):
+            graph = graph_of(self._repo)
+            with mended("", UsageError):
+                chosen = [key_of(stage) for stage in self._chosen(graph)]
+        stages = {key_of(stage): stage for stage in graph}
         nodes = [stages[key] for key in chosen]
         active = get_active_graph(graph)
         steps = (
-            nodes if self._selection.single_item else _serial_order(active, nodes, self._selection.downstream)
+            nodes if self._selection.single_item else serial_order(active, nodes, self._selection.downstream)
         )
-        names = {stage: _name(stage) for stage in graph}
+        names = {stage: name_of(stage) for stage in graph}
         self._stages = {names[stage]: stage for stage in steps}
         self._records.begin(list(self._stages))
-        self._lock_files = {path: _version(path) for path in {_lock_file(stage) for stage in steps}}
+        self._lock_files = {path: _version(path) for path in {lock_file(stage) for stage in steps}}
         return tuple(self._nodes(graph, active, names))
 
     def _chosen(self, graph: Any) -> list[Any]:
@@ -260,9 +230,9 @@ class Workspace:
 
     def _state(self, name: str, stage: Any, outs: Any, earlier: set[Any]) -> State:
         known, force = self._known(stage), self._selection.force
-        deps = tuple(_state_of_dep(dep, outs, earlier) for dep in ([] if stage.frozen else stage.deps))
+        deps = tuple(state_of_dep(dep, outs, earlier) for dep in ([] if stage.frozen else stage.deps))
         made = tuple(dep for dep in deps if dep.makers)
-        own = _own_reasons(stage, known) + tuple(r for dep in deps if not dep.makers for r in dep.reasons)
+        own = own_reasons(stage, known) + tuple(r for dep in deps if not dep.makers for r in dep.reasons)
         return State(
             name=name,
             own=own if known else ("never run",),
@@ -282,7 +252,7 @@ class Workspace:
         stage = copy.copy(self._stages[name])
         if not stage.cmd and not stage.frozen and stage.is_import:
             return None  # what will be imported is not known before
-        if self._selection.pull and _only_missing(stage, products) and self._is_there(stage):
+        if self._selection.pull and only_missing(stage, products) and self._is_there(stage):
             return {out.fs_path: out.hash_info.value for out in stage.outs}
         unchanged = not stage.changed_stage() and all(out.hash_info for out in stage.outs)
         recorded = [dep.hash_info for dep in stage.deps]
@@ -332,7 +302,7 @@ class Workspace:
 
     def _peek(self, name: str) -> Settled | None:
         stage = self._stages[name]
-        self._read_anew(_lock_file(stage))
+        self._read_anew(lock_file(stage))
         if self._selection.force or stage.changed(False, self._upstream[name]):
             return None
         return Settled(Outcome.FROZEN if stage.frozen else Outcome.SKIPPED)
@@ -344,7 +314,7 @@ class Workspace:
         self._lock_files[file] = version
         recorded = parse_yaml_for_update(file.read_text(encoding="utf-8"), str(file)) if version else {}
         for name, stage in self._stages.items():
-            if _lock_file(stage) == file and isinstance(stage, PipelineStage) and name not in self._locks:
+            if lock_file(stage) == file and isinstance(stage, PipelineStage) and name not in self._locks:
                 entry = (recorded.get("stages") or {}).get(stage.name)
                 StageLoader.fill_from_lock(stage, entry)
                 stage.cmd_changed = entry is not None and entry.get("cmd") != stage.cmd
@@ -390,7 +360,7 @@ class Workspace:
             self._save(name)
             return Settled(Outcome.RESTORED, reasons)
         pairs = zip(recorded, stage.deps, strict=True)
-        self._seen[name] = [_Seen(then, dep.hash_info, dep.obj) for then, dep in pairs]
+        self._seen[name] = [Seen(then, dep.hash_info, dep.obj) for then, dep in pairs]
         return _prepared(stage, reasons, self._experiment, self._locks[name])
 
     def _require_cache(self) -> None:
@@ -449,7 +419,7 @@ class Workspace:
             with self._stage_errors(name):
                 stage.save_deps()
                 pairs = zip(before, stage.deps, strict=True)
-                changed = [str(dep) for seen, dep in pairs if _changed(seen, dep)]
+                changed = [str(dep) for seen, dep in pairs if edited(seen, dep)]
                 if changed:
                     raise StageError(f"{', '.join(changed)} changed while it ran: not recorded, run again")
                 self._save(name)
@@ -530,7 +500,7 @@ class Workspace:
             return f"{path}: a link to what is gone (in DVC's cache?); bring that back, or remove the link"
         makers = self._repo.index.outs_trie.prefixes(self._repo.fs.parts(str(Path(path).absolute())))
         for step in makers:
-            return f"{path}: no such file; run the stage that makes it first: {_name(step.value.stage)}"
+            return f"{path}: no such file; run the stage that makes it first: {name_of(step.value.stage)}"
         return f"{path}: no such file, and no stage makes it; put it there, or mend the deps in dvc.yaml"
 
     def told_of_full_disks(self) -> str:
@@ -552,7 +522,7 @@ class Workspace:
     def _add_record(self, name: str) -> None:
         stage = self._stages[name]
         if isinstance(stage, PipelineStage):
-            entry = Entry(name, _lock_file(stage), stage.name, to_lockfile(stage)[stage.name])
+            entry = Entry(name, lock_file(stage), stage.name, to_lockfile(stage)[stage.name])
         else:
             entry = Entry(name, Path(stage.path), None, to_single_stage_file(stage))
         self._records.add(entry)
@@ -571,7 +541,7 @@ class Workspace:
 
     def record(self) -> None:
         """Write what finished since the last time into dvc.lock and .dvc files, in DVC's order."""
-        with _mended(""):
+        with mended(""):
             for path in self._records.write():
                 self._lock_files[path] = _version(path)
                 self._repo.scm_context.track_file(os.path.relpath(path))
@@ -589,13 +559,13 @@ class Workspace:
     def save_experiment(self) -> None:
         """Keep the workspace as it is now as the experiment, if the run is one. Raises RepoError."""
         if self._experiment:
-            with _mended(""):
-                save(self.root, self._experiment, _paths_of_experiment(self._repo, self._stages.values()))
+            with mended(""):
+                save(self.root, self._experiment, paths_of_experiment(self._repo, self._stages.values()))
 
     def pull_run_cache(self) -> None:
         """With --pull: the remote's run-cache, where there is one."""
         if self._selection.pull:
-            with _mended("--pull: "), contextlib.suppress(RunCacheNotSupported):
+            with mended("--pull: "), contextlib.suppress(RunCacheNotSupported):
                 self._repo.stage_cache.pull(None)
 
 
@@ -635,110 +605,11 @@ def _paths(items: Iterable[Any]) -> list[str]:
     return [item.fs_path for item in items if not isinstance(item, (RepoDependency, AbstractDependency))]
 
 
-def why(stage: Any, known: bool, force: bool) -> tuple[str, ...]:
-    """In words, what makes DVC run the stage."""
-    if not known:
-        return ("never run",)
-    deps = () if stage.frozen else tuple(line for dep in stage.deps for line in _dep_reasons(dep))
-    return (*_own_reasons(stage, known), *deps) or (("forced",) if force else ())
-
-
-def _own_reasons(stage: Any, known: bool) -> tuple[str, ...]:
-    if not known:
-        return ("never run",)
-    reasons = ["command changed"] if stage.cmd and stage.changed_stage() else []
-    if stage.is_callback or stage.always_changed:
-        reasons.append("always runs")
-    return (*reasons, *(f"out {path}: {state}" for out in stage.outs for path, state in _status(out)))
-
-
-def _state_of_dep(dep: Any, outs: Any, earlier: set[Any]) -> Made:
-    """A dep's difference from what is recorded, and who of the stages before may yet change it."""
-    makers: list[Any] = []
-    if not isinstance(dep, (DatasetDependency, DbDependency)):
-        parts = dep.fs.parts(dep.fs_path)
-        makers = [step.value for step in outs.prefixes(parts)]
-        if outs.has_subtrie(parts):
-            makers += outs.values(prefix=parts)
-    names = dict.fromkeys(_name(out.stage) for out in makers if out.stage in earlier)
-    recorded = dep.hash_info.value if dep.hash_info and isinstance(dep.hash_info.value, str) else None
-    return Made(dep.fs_path, recorded, tuple(_dep_reasons(dep)), tuple(names))
-
-
-def _only_missing(stage: Any, products: Mapping[str, str]) -> bool:
-    """Whether nothing of a stage has changed but that data of it is not there, or comes from `products`."""
-    if stage.is_callback or stage.always_changed or (stage.cmd and stage.changed_stage()):
-        return False
-    deps = [dep for dep in stage.deps if products.get(dep.fs_path) != dep.hash_info.value]
-    return all(out.hash_info for out in stage.outs) and all(
-        state in ("deleted", "not in cache")
-        for item in (*deps, *stage.outs)
-        for state in item.status().values()
-    )
-
-
 def _save_deps_there(stage: Any) -> None:
     """Hash the deps before a forced command, which DVC starts even where one is missing."""
     for dep in stage.deps:
         with contextlib.suppress(DvcException):
             dep.save()
-
-
-def _changed(before: _Seen, dep: Any) -> bool:
-    """Whether a dep is no longer what it was when the command was started.
-
-    In a folder DVC's .gitignore lines, what git ignores and what Python compiles do not count.
-    """
-    if not before.hash_info or dep.hash_info == before.hash_info:
-        return False
-    if not isinstance(before.obj, Tree) or not isinstance(dep.obj, Tree):
-        return True
-    files = (Path(dep.fs_path, *parts) for parts in _different(before.obj, dep.obj))
-    return not all(_harmless(file, dep.repo.scm) for file in files)
-
-
-def _different(one: Any, other: Any) -> set[tuple[str, ...]]:
-    entries = [{(parts, hash_info) for parts, _, hash_info in tree} for tree in (one, other)]
-    return {parts for parts, _ in entries[0] ^ entries[1]}
-
-
-def _harmless(file: Path, scm: Any) -> bool:
-    return file.name == ".gitignore" or "__pycache__" in file.parts or bool(scm.is_ignored(str(file)))
-
-
-def _dep_reasons(dep: Any) -> Iterator[str]:
-    for path, state in _status(dep):
-        if isinstance(state, str):
-            yield f"dep {path}: {state}"
-            continue
-        then, now = dep.hash_info.value or {}, dep.read_params()
-        for key, change in state.items():
-            if change == "modified":
-                yield from (f"param {path}: {line}" for line in _param_changes(key, then[key], now[key]))
-            else:
-                yield f"param {path}: {key}: {change}"
-
-
-def _status(item: Any) -> Iterable[tuple[str, Any]]:
-    """How a dep or an out differs from what is recorded; DVC's own breaks off at a link to what is gone."""
-    try:
-        return item.status().items()  # type: ignore[no-any-return]
-    except FileNotFoundError:
-        return [(str(item), "a link to what is gone")]
-
-
-def _param_changes(key: str, then: Any, now: Any) -> Iterator[str]:
-    """What changed at `key`, down to the values that differ: a section is not told whole."""
-    if not isinstance(then, dict) or not isinstance(now, dict):
-        yield f"{key}: {then} -> {now}"
-        return
-    for name in dict.fromkeys((*then, *now)):
-        if name not in now:
-            yield f"{key}.{name}: {then[name]} -> gone"
-        elif name not in then:
-            yield f"{key}.{name}: new -> {now[name]}"
-        elif then[name] != now[name]:
-            yield from _param_changes(f"{key}.{name}", then[name], now[name])
 
 
 def _prepared(
@@ -748,23 +619,6 @@ def _prepared(
     shell = get_executable()
     commands = tuple(tuple(_make_cmd(shell, line)) for line in _enforce_cmd_list(stage.cmd))
     return Prepared(reasons, commands, Path(settings["cwd"]), settings["env"], lock)
-
-
-def _serial_order(active: Any, nodes: Sequence[Any], downstream: bool) -> list[Any]:
-    """DVC's `plan_repro`, with the graph's own order where DVC leaves it to a set's."""
-    if not nodes:
-        return list(networkx.dfs_postorder_nodes(active))
-    walk = active.reverse(copy=False) if downstream else active
-    reached = {stage for node in nodes for stage in networkx.dfs_postorder_nodes(walk, node)}
-    part = networkx.DiGraph()
-    part.add_nodes_from(stage for stage in active if stage in reached)
-    part.add_edges_from((a, b) for a in part for b in active.successors(a) if b in reached)
-    return list(networkx.dfs_postorder_nodes(part))
-
-
-def _lock_file(stage: Any) -> Path:
-    """Where the stage is recorded: dvc.lock beside dvc.yaml; the .dvc file itself."""
-    return Path(stage.path).with_suffix(".lock") if isinstance(stage, PipelineStage) else Path(stage.path)
 
 
 def _version(path: Path) -> tuple[int, ...] | None:
@@ -781,173 +635,3 @@ def _full(path: Path) -> bool:
     there = next(folder for folder in (path, *path.parents) if folder.exists())
     disk = os.statvfs(there)
     return disk.f_bavail * disk.f_frsize < FULL_BYTES
-
-
-def _graph(repo: Any) -> Any:
-    try:
-        return repo.index.graph
-    except YAMLSyntaxError as error:
-        if not error.hint:
-            raise
-        mend = "mend it; of dvc.lock either side will do, what does not fit is run again"
-        raise RepoError(f"{error.relpath}: there are merge conflicts in it; {mend}") from error
-    except (TypeError, ValueError) as error:  # DVC's parser at what it cannot take: a date in params.yaml
-        raise RepoError(one_line(error)) from error
-
-
-def _key(stage: Any) -> tuple[str, str | None]:
-    return stage.path_in_repo, getattr(stage, "name", None)
-
-
-def _name(stage: Any) -> str:
-    """As DVC prints it from the repository's root."""
-    path, name = _key(stage)
-    if name is None:
-        return path
-    return name if path == PROJECT_FILE else f"{path}:{name}"
-
-
-def _new_experiment(repo: Any, selection: Selection) -> Experiment | None:
-    """Raises UsageError where the run could not be kept as an experiment: before anything runs."""
-    name = selection.experiment
-    if name is None:
-        return None
-    from dvc.repo.experiments.refs import ExpRefInfo
-    from dvc.repo.experiments.utils import check_ref_format
-
-    if isinstance(repo.scm, NoSCM):
-        raise UsageError("--experiment: experiments are kept in git, and this repository has none; git init")
-    if repo.scm.no_commits:
-        raise UsageError("--experiment: an experiment starts from a commit, and there is none; git commit")
-    if selection.no_commit:
-        raise UsageError("--experiment: its results must be in DVC's cache; leave out --no-commit")
-    place = ExpRefInfo(repo.scm.get_rev(), name)
-    with _mended("--experiment: ", UsageError):
-        check_ref_format(repo.scm, place)
-        replaces = repo.scm.get_ref(str(place))
-    if not name:
-        raise UsageError("--experiment: a name is needed")
-    if replaces and not selection.force:
-        mend = f"another name, dvc exp remove {name}, or --force, which runs everything and replaces it"
-        raise UsageError(f"--experiment: {name} exists already on this commit; take {mend}")
-    require_author(Path(repo.root_dir))
-    return Experiment(name=name, baseline=place.baseline_sha, ref=str(place), replaces=replaces)
-
-
-def _paths_of_experiment(repo: Any, stages: Iterable[Any]) -> list[str]:
-    """What `dvc exp run` puts into git beside what is tracked, and the .gitignore files of outs."""
-    from dvc.repo.experiments.executor.base import BaseExecutor
-    from dvc.stage.utils import _get_stage_files
-
-    paths = set(BaseExecutor._get_top_level_paths(repo))
-    for stage in stages:
-        paths.update(_get_stage_files(stage))
-        paths.update(str(Path(out.fs_path).with_name(".gitignore")) for out in stage.outs if out.is_in_repo)
-    there = {str(Path(path).absolute()) for path in paths if Path(path).exists()}
-    return sorted(path for path in there if not repo.scm.is_ignored(path))
-
-
-@contextlib.contextmanager
-def _mended(prefix: str, kind: Callable[[str], Exception] = RepoError) -> Iterator[None]:
-    """DVC's errors as ours: one line."""
-    try:
-        yield
-    except DvcException as error:
-        raise kind(prefix + one_line(error)) from error
-    except OSError as error:
-        raise kind(prefix + explain(error)) from error
-    except sqlite3.Error as error:  # of the file hashes that DVC remembers
-        raise kind(f"{prefix}DVC's database in {site_cache_dir()}: {error}") from error
-
-
-def one_line(error: BaseException) -> str:
-    """The error and what caused it, without line ends and colours."""
-    texts = [str(error)]
-    while (cause := error.__cause__) is not None:
-        error = cause
-        if str(error) not in texts[-1]:
-            texts.append(str(error))
-    return " ".join(_COLOUR.sub("", ": ".join(filter(None, texts))).split())
-
-
-@dataclass(frozen=True, slots=True)
-class Product:
-    """One out of a stage: where it lies, and what dvc.yaml says it is."""
-
-    path: Path
-    is_metric: bool
-    is_plot: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Shown:
-    """What stages make, and what the metrics files hold."""
-
-    products: dict[str, tuple[Product, ...]]
-    """The outs on this host of each stage of the repository, by the stage's name."""
-    metrics: dict[Path, Any]
-    """Now."""
-    before: dict[Path, Any]
-    """Those of the same files in the last commit; a file that cannot be read there is left out."""
-
-
-def shown(folder: Path) -> Shown:
-    """What the repository shows. Needs no lock, and reads dvc.yaml once where git holds the metrics."""
-    with _mended(""), Repo(folder) as repo, contextlib.chdir(repo.root_dir):
-        products = {_name(stage): tuple(_products(stage)) for stage in repo.index.stages}
-        (result,) = repo.metrics.show(hide_workspace=False).values()
-        files = result.get("data", {})
-        before: dict[str, Any] = {}
-        if files and not isinstance(repo.scm, NoSCM) and not repo.scm.no_commits:
-            before = _metrics_in_head(repo, files)
-        root = Path(repo.root_dir)
-        now = {path: held["data"] for path, held in files.items() if "data" in held}
-        return Shown(
-            products, *({root / path: held for path, held in some.items()} for some in (now, before))
-        )
-
-
-def _metrics_in_head(repo: Any, files: Iterable[str]) -> dict[str, Any]:
-    """From git, or by DVC, which loads the whole repository at that commit, where its cache holds some."""
-    if any(out.use_cache for out in repo.index.metrics):
-        return _readable(repo.metrics.show(revs=["HEAD"]).get("HEAD", {}).get("data", {}))
-    head = repo.scm.get_fs("HEAD")
-    below = Path(repo.root_dir).relative_to(repo.scm.root_dir)
-    found = {}
-    for path in files:
-        with contextlib.suppress(Exception):  # not there, or no YAML, JSON or TOML then
-            found[path] = load_path(os.path.normpath(below / path), head)
-    return found
-
-
-def _readable(files: Mapping[str, Any]) -> dict[str, Any]:
-    return {path: held["data"] for path, held in files.items() if "data" in held}
-
-
-def _products(stage: Any) -> Iterator[Product]:
-    for out in stage.outs:
-        if out.protocol == "local":
-            yield Product(Path(out.fs_path), bool(out.metric), bool(out.plot))
-
-
-def metrics_at(folder: Path, revisions: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """What the metrics files hold at each revision, by their paths from the root."""
-    with _mended(""), Repo(folder) as repo, contextlib.chdir(repo.root_dir):
-        held = repo.metrics.show(revs=list(revisions), hide_workspace=True)
-    return {rev: _readable(held.get(rev, {}).get("data", {})) for rev in revisions}
-
-
-def set_params(root: Path, settings: Sequence[str]) -> None:
-    """Write parameters as `dvc exp run -S` does. Raises UsageError for a key that is not there."""
-    from dvc.utils.cli_parse import to_path_overrides
-    from dvc.utils.hydra import apply_overrides
-
-    with _mended("", UsageError):
-        for file, overrides in to_path_overrides(settings).items():
-            apply_overrides(root / file, overrides)
-
-
-def root_of(folder: Path) -> Path:
-    """The root of the repository that `folder` is in. Raises UsageError where there is none."""
-    with _mended("", UsageError):
-        return Path(Repo.find_root(folder))

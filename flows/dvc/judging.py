@@ -1,0 +1,124 @@
+"""What makes DVC run a stage, in words; and what of a dep has changed while its stage ran."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dvc.dependency import DatasetDependency, DbDependency
+from dvc_data.hashfile.tree import Tree
+
+from flows.dvc.graph import name_of
+from flows.plan import Made
+
+
+def why(stage: Any, known: bool, force: bool) -> tuple[str, ...]:
+    """In words, what makes DVC run the stage."""
+    if not known:
+        return ("never run",)
+    deps = () if stage.frozen else tuple(line for dep in stage.deps for line in _dep_reasons(dep))
+    return (*own_reasons(stage, known), *deps) or (("forced",) if force else ())
+
+
+def own_reasons(stage: Any, known: bool) -> tuple[str, ...]:
+    """Those that no dep has a part in."""
+    if not known:
+        return ("never run",)
+    reasons = ["command changed"] if stage.cmd and stage.changed_stage() else []
+    if stage.is_callback or stage.always_changed:
+        reasons.append("always runs")
+    return (*reasons, *(f"out {path}: {state}" for out in stage.outs for path, state in _status(out)))
+
+
+def state_of_dep(dep: Any, outs: Any, earlier: set[Any]) -> Made:
+    """A dep's difference from what is recorded, and who of the stages before may yet change it."""
+    makers: list[Any] = []
+    if not isinstance(dep, (DatasetDependency, DbDependency)):
+        parts = dep.fs.parts(dep.fs_path)
+        makers = [step.value for step in outs.prefixes(parts)]
+        if outs.has_subtrie(parts):
+            makers += outs.values(prefix=parts)
+    names = dict.fromkeys(name_of(out.stage) for out in makers if out.stage in earlier)
+    recorded = dep.hash_info.value if dep.hash_info and isinstance(dep.hash_info.value, str) else None
+    return Made(dep.fs_path, recorded, tuple(_dep_reasons(dep)), tuple(names))
+
+
+def only_missing(stage: Any, products: Mapping[str, str]) -> bool:
+    """Whether nothing of a stage has changed but that data of it is not there, or comes from `products`."""
+    if stage.is_callback or stage.always_changed or (stage.cmd and stage.changed_stage()):
+        return False
+    deps = [dep for dep in stage.deps if products.get(dep.fs_path) != dep.hash_info.value]
+    return all(out.hash_info for out in stage.outs) and all(
+        state in ("deleted", "not in cache")
+        for item in (*deps, *stage.outs)
+        for state in item.status().values()
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A dep as it was when the stage's command was started."""
+
+    recorded: Mapping[str, Any]
+    """Its attributes as dvc.lock has them."""
+    hash_info: Any
+    obj: Any
+
+
+def edited(before: Seen, dep: Any) -> bool:
+    """Whether a dep is no longer what it was when the command was started.
+
+    In a folder DVC's .gitignore lines, what git ignores and what Python compiles do not count.
+    """
+    if not before.hash_info or dep.hash_info == before.hash_info:
+        return False
+    if not isinstance(before.obj, Tree) or not isinstance(dep.obj, Tree):
+        return True
+    files = (Path(dep.fs_path, *parts) for parts in _different(before.obj, dep.obj))
+    return not all(_harmless(file, dep.repo.scm) for file in files)
+
+
+def _different(one: Any, other: Any) -> set[tuple[str, ...]]:
+    entries = [{(parts, hash_info) for parts, _, hash_info in tree} for tree in (one, other)]
+    return {parts for parts, _ in entries[0] ^ entries[1]}
+
+
+def _harmless(file: Path, scm: Any) -> bool:
+    return file.name == ".gitignore" or "__pycache__" in file.parts or bool(scm.is_ignored(str(file)))
+
+
+def _dep_reasons(dep: Any) -> Iterator[str]:
+    for path, state in _status(dep):
+        if isinstance(state, str):
+            yield f"dep {path}: {state}"
+            continue
+        then, now = dep.hash_info.value or {}, dep.read_params()
+        for key, change in state.items():
+            if change == "modified":
+                yield from (f"param {path}: {line}" for line in _param_changes(key, then[key], now[key]))
+            else:
+                yield f"param {path}: {key}: {change}"
+
+
+def _status(item: Any) -> Iterable[tuple[str, Any]]:
+    """How a dep or an out differs from what is recorded; DVC's own breaks off at a link to what is gone."""
+    try:
+        return item.status().items()  # type: ignore[no-any-return]
+    except FileNotFoundError:
+        return [(str(item), "a link to what is gone")]
+
+
+def _param_changes(key: str, then: Any, now: Any) -> Iterator[str]:
+    """What changed at `key`, down to the values that differ: a section is not told whole."""
+    if not isinstance(then, dict) or not isinstance(now, dict):
+        yield f"{key}: {then} -> {now}"
+        return
+    for name in dict.fromkeys((*then, *now)):
+        if name not in now:
+            yield f"{key}.{name}: {then[name]} -> gone"
+        elif name not in then:
+            yield f"{key}.{name}: new -> {now[name]}"
+        elif then[name] != now[name]:
+            yield from _param_changes(f"{key}.{name}", then[name], now[name])
