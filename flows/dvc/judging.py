@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from dvc.dependency import DatasetDependency, DbDependency
+from dvc.exceptions import DvcException
 from dvc_data.hashfile.tree import Tree
 
 from flows.dvc.graph import name_of
@@ -122,3 +124,10 @@ def _param_changes(key: str, then: Any, now: Any) -> Iterator[str]:
             yield f"{key}.{name}: new -> {now[name]}"
         elif then[name] != now[name]:
             yield from _param_changes(f"{key}.{name}", then[name], now[name])
+
+
+def save_deps_there(stage: Any) -> None:
+    """Hash the deps before a forced command, which DVC starts even where one is missing."""
+    for dep in stage.deps:
+        with contextlib.suppress(DvcException):
+            dep.save()

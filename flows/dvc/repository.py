@@ -1,14 +1,86 @@
-"""A repository of DVC's: where it is, and its parameters."""
+"""A DVC repository, opened; its lock, and its parameters."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+import logging
+import os
+import threading
+from collections.abc import Iterator, Sequence
+from functools import cache
 from pathlib import Path
 
+import dulwich.ignore
+from dvc.lock import LockError
 from dvc.repo import Repo
 
 from flows.dvc.errors import mended
 from flows.errors import UsageError
+from flows.process_group import open_anywhere
+
+# A .gitignore is read anew whenever it may have changed, and holds a line an out: each is compiled once.
+dulwich.ignore.Pattern = cache(dulwich.ignore.Pattern)  # type: ignore[assignment,misc]
+
+
+@contextlib.contextmanager
+def opened(folder: Path) -> Iterator[Repo]:
+    """DVC's repository that `folder` is in. Raises RepoError."""
+    # DVC's prints and bars would break into whatever shows the run; its errors come as exceptions.
+    for name in ("dvc", "dvc_data", "dvc_objects"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    with mended(f"{folder}: "):
+        repo = Repo(folder)
+    # DVC opens and closes this database for each out, which costs more than the rest of a small one.
+    with contextlib.suppress(AttributeError):  # a repository without it
+        repo.state.links.close = lambda: None
+    try:
+        yield repo
+    finally:
+        with contextlib.suppress(AttributeError):
+            del repo.state.links.close
+        repo.close()
+
+
+@contextlib.contextmanager
+def locked(repo: Repo, stop: threading.Event) -> Iterator[None]:
+    """DVC's repository lock, waited for; nothing of DVC's state is changed without it.
+
+    Raises KeyboardInterrupt where the run is told to stop while another process holds it.
+
+    DVC's own `lock_repo` also closes the database of file hashes each time, which costs more than the
+    rest of a small stage; here it stays open. What git ignores is read anew: commands may change it.
+    """
+    _take_lock(repo, stop)
+    repo._lock_depth += 1
+    try:
+        repo.scm._reset()
+        yield
+    finally:
+        repo._lock_depth -= 1
+        repo.lock.unlock()
+
+
+def _take_lock(repo: Repo, stop: threading.Event) -> None:
+    while True:
+        try:
+            repo.lock.lock()
+            return
+        except LockError:  # it has waited a few seconds
+            if stop.is_set():
+                raise KeyboardInterrupt from None
+
+
+def sweep_cache(repo: Repo) -> None:
+    """Remove what a killed process left half-written in the cache inside this repository.
+
+    Whoever writes there holds the repository's lock, unless it is another repository that shares the cache.
+    """
+    folder = Path(repo.cache.local.path)
+    found = list(folder.glob("??/*.tmp")) if folder.is_relative_to(repo.dvc_dir) else []
+    in_use = open_anywhere() if found else set()
+    for left in found:
+        if os.path.realpath(left) not in in_use:
+            left.unlink(missing_ok=True)
 
 
 def root_of(folder: Path) -> Path:
