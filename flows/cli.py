@@ -14,12 +14,12 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from enum import IntEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from flows.command import Exit, in_repo
 from flows.deployments.commands import gc as free_disk
 from flows.deployments.commands import rollback, sweep
 from flows.errors import DarkroomError, explain
@@ -32,16 +32,6 @@ if TYPE_CHECKING:
 # DVC, Prefect and rich are imported where they are used: what does not need them stays quick.
 
 Function = TypeVar("Function", bound=Callable[..., Any])
-
-
-class Exit(IntEnum):
-    """What the command's exit codes mean."""
-
-    WELL = 0
-    FAILED = 1
-    WRONG_INPUT = 2
-    WORK_TO_DO = 3
-    INTERRUPTED = 130
 
 
 def main() -> None:
@@ -75,15 +65,6 @@ def run_command(words: Sequence[str]) -> int:
 @click.version_option(package_name="darkroom")
 def app() -> None:
     """Run DVC pipelines in parallel, recorded by Prefect, equal to `dvc repro` byte for byte."""
-
-
-in_repo = click.option(
-    "--repo",
-    type=click.Path(path_type=Path),
-    default=Path(),
-    metavar="FOLDER",
-    help="A folder of the DVC repository; this one if not given.",
-)
 
 
 for command in (commands.up, commands.down, commands.status, sweep, rollback, free_disk):

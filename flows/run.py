@@ -101,7 +101,7 @@ Observe = Callable[[Event], None]
 
 @contextlib.contextmanager
 def collector_paused() -> Iterator[None]:
-    """Without Python's search for cycles, a fifth of the time where many objects are made and all stay."""
+    """Without Python's search for cycles, which is in vain where many objects are made and all stay."""
     was_on = gc.isenabled()
     gc.disable()
     try:

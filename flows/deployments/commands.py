@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from flows.service.commands import WELL, WRONG, in_repo
+from flows.command import Exit, in_repo
 
 
 @click.command()
@@ -48,8 +48,8 @@ def sweep(repo: Path, **chosen: Any) -> int:
             print(sweep(**{**chosen, "params": list(chosen["params"]), "targets": list(chosen["targets"])}))
         except StepFailedError as error:
             print(f"error: {error}")
-            return WRONG
-    return WELL
+            return Exit.FAILED
+    return Exit.WELL
 
 
 @click.command()
@@ -78,7 +78,7 @@ def gc(repo: Path, days: float, yes: bool) -> int:
             print("removed")
         else:
             print("nothing was removed; `darkroom gc --yes` does")
-    return WELL
+    return Exit.WELL
 
 
 @click.command()
@@ -98,4 +98,4 @@ def rollback(repo: Path) -> int:
         raise UsageError(f"{gate.PARAMS_FILE}: {gate.KEY}: there is none, and so nothing was released")
     now = releases.roll_back(root, asked.release, asked.stage)
     print(f"{asked.release} {now.version} is released ({now.commit[:12]})")
-    return WELL
+    return Exit.WELL

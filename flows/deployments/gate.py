@@ -1,10 +1,6 @@
 """Whether a new model may take the released one's place: metric by metric, by bounds that params.yaml holds.
 
-gate:
-release: pictures      # the artifact, in dvc.yaml's `artifacts`, and its releases in git's tags
-metrics:
-data/metrics/evaluate.json:classifier.accuracy: {at_least: 0.9, equal_within: 0.002}
-data/metrics/evaluate.json:generator.frechet_distance: {best: lowest, equal_within: 2}
+docs/operations.md has an example, under Releases.
 """
 
 from __future__ import annotations

@@ -6,15 +6,7 @@ from pathlib import Path
 
 import click
 
-WELL, WRONG = 0, 1
-
-in_repo = click.option(
-    "--repo",
-    type=click.Path(path_type=Path),
-    default=Path(),
-    metavar="FOLDER",
-    help="A folder of the DVC repository; this one if not given.",
-)
+from flows.command import Exit, in_repo
 
 
 def remark(text: str) -> None:
@@ -43,7 +35,7 @@ def up(repo: Path, port: int | None) -> int:
     print(f"the string that the pages ask for is in {done.auth_file}")
     if not done.pools:
         print(f"no {upkeep.DEPLOYMENTS}: nothing is scheduled, runs by hand are recorded in this server")
-    return WELL
+    return Exit.WELL
 
 
 @click.command()
@@ -54,7 +46,7 @@ def down(repo: Path) -> int:
     from flows.service import upkeep
 
     print("down" if upkeep.down(root_of(repo), remark) else "nothing was up")
-    return WELL
+    return Exit.WELL
 
 
 @click.command()
@@ -77,4 +69,4 @@ def status(repo: Path, as_json: bool) -> int:
         print(*page(found), sep="\n")
         for line in found.stuck:
             print(f"stuck: {line}")
-    return WELL if found.well else WRONG
+    return Exit.WELL if found.well else Exit.FAILED

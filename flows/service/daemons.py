@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from flows.command import Exit
 from flows.errors import DarkroomError
 from flows.files import STATE_FOLDER
 from flows.lock_files import LockFile
@@ -179,6 +180,16 @@ def environment() -> dict[str, str]:
     """What this process has, and that others find this package too."""
     path = os.pathsep.join(filter(None, [str(PACKAGES), os.environ.get("PYTHONPATH")]))
     return {**os.environ, "PYTHONPATH": path}
+
+
+def exit_code(serve: Callable[[], None]) -> int:
+    """Be a service until it is told to end; what the user can mend is said in one line."""
+    try:
+        serve()
+    except DarkroomError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return Exit.WRONG_INPUT
+    return Exit.WELL
 
 
 def _wait_until_ready(folder: Path, name: str, ended: Callable[[], bool]) -> Note:

@@ -11,10 +11,9 @@ import signal
 import sys
 from pathlib import Path
 
-from flows.errors import DarkroomError
 from flows.server import listen_near, serve, server_folder
 from flows.service import login
-from flows.service.daemons import make_services_folder, registered
+from flows.service.daemons import exit_code, make_services_folder, registered
 
 NAME = "server"
 
@@ -52,16 +51,6 @@ def run(root: Path, port: int) -> None:
         serve(folder, listen_near(port), announce, {**security(folder), **given}, webserver_only=False)
 
 
-def main() -> int:
-    """The entry point of the process."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # uvicorn sends itself the signal again at its end
-    try:
-        run(Path(sys.argv[1]), int(sys.argv[2]))
-    except DarkroomError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # uvicorn sends itself the signal again at its end
+    sys.exit(exit_code(lambda: run(Path(sys.argv[1]), int(sys.argv[2]))))

@@ -9,10 +9,9 @@ from pathlib import Path
 
 import httpx
 
-from flows.errors import DarkroomError
 from flows.server import server_folder
 from flows.service import login
-from flows.service.daemons import ServiceError, make_services_folder, registered
+from flows.service.daemons import ServiceError, exit_code, make_services_folder, registered
 from flows.stage_process import GRACE_SECONDS
 
 PREFIX = "worker-"
@@ -56,15 +55,5 @@ def run(root: Path, pool: str) -> None:
         asyncio.run(work(pool, lambda: registration.ready(url)))
 
 
-def main() -> int:
-    """The entry point of the process."""
-    try:
-        run(Path(sys.argv[1]), sys.argv[2])
-    except DarkroomError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(exit_code(lambda: run(Path(sys.argv[1]), sys.argv[2])))

@@ -5,13 +5,11 @@ from __future__ import annotations
 import contextlib
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from prefect import get_client
 
-from flows import server
 from flows.cli import run_command
 from flows.deployments.promotion import GateFailedError
 from flows.deployments.releases import ReleaseError, released, roll_back
@@ -19,7 +17,7 @@ from flows.deployments.retrain import retrain
 from tests.flows.repositories import git, make
 from tests.flows.shapes import Shape
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900), pytest.mark.usefixtures("one_server")]
 
 FILES = {
     "params.yaml": "gate: {release: model, metrics: {'m.json:accuracy': {equal_within: 0.01}}}\n",
@@ -35,13 +33,6 @@ artifacts:
 """,
     "quality.txt": "0.8",
 }
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """For all runs of the file."""
-    with server.temporary_server(tmp_path_factory.mktemp("server")) as url, server.client_set_to(url):
-        yield
 
 
 @pytest.fixture

@@ -5,20 +5,18 @@ from __future__ import annotations
 import contextlib
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from prefect.logging import disable_run_logger
 
-from flows import server
 from flows.deployments.retrain_on_data import retrain_on_data
 from flows.deployments.steps import StepFailedError
 from flows.errors import UsageError
 from tests.flows.repositories import contents, git, make
 from tests.flows.shapes import Shape
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_server")]
 
 PIPELINE = """\
 stages:
@@ -27,13 +25,6 @@ stages:
     deps: [data]
     outs: [names.txt: {cache: false}]
 """
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """For all runs of the file."""
-    with server.temporary_server(tmp_path_factory.mktemp("server")) as url, server.client_set_to(url):
-        yield
 
 
 @pytest.fixture
