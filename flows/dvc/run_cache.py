@@ -2,17 +2,88 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
-from collections.abc import Mapping
+import json
+from collections.abc import Iterator, Mapping
 from functools import partial
+from pathlib import Path
 from typing import Any
 
+from dvc.dependency import ParamsDependency
 from dvc.exceptions import DvcException
+from dvc.stage.cache import StageCache, _can_hash, _get_stage_hash
 from dvc.stage.serialize import to_lockfile
+from dvc.utils import dict_filter, dict_sha256
+from dvc.utils.serialize import dumps_yaml, parse_yaml
 from dvc_data.hashfile.hash_info import HashInfo
 from dvc_data.hashfile.meta import Meta
 
 from flows.dvc.judging import only_missing
+
+OVERLOOKED = (Meta.PARAM_SIZE, Meta.PARAM_NFILES)
+"""What DVC leaves out of its keys: it means the sizes of files, and drops parameters of these names too."""
+
+
+class RunCache(StageCache):  # type: ignore[misc]
+    """DVC's run-cache, where a result counts only for the very parameters that it was made with.
+
+    A stage that has parameters which DVC's key leaves out gets a key of our own, with all of them. DVC never
+    asks for it: under its own key it would take the result for that of any other size.
+    """
+
+    _own_key: str | None = None
+
+    def save(self, stage: Any) -> None:
+        """Keep what the stage has made."""
+        with self._under(_own_key(stage)):
+            super().save(stage)
+
+    def _load(self, stage: Any) -> Any:
+        key = _own_key(stage)
+        with self._under(key):
+            found = super()._load(stage)
+        return found or (self._made_by_dvc(stage) if key else None)
+
+    def _made_by_dvc(self, stage: Any) -> Any:
+        """The newest entry of `dvc repro` whose parameters are the stage's."""
+        key, params = _get_stage_hash(stage), _text(parse_yaml(dumps_yaml(_params(stage)), ""))
+        entries = [path for path in Path(self._get_cache_dir(key)).glob("*") if len(path.name) == len(key)]
+        for path in sorted(entries, key=lambda path: path.stat().st_mtime, reverse=True):
+            entry = self._load_cache(key, path.name)
+            if entry and _text(entry.get("params")) == params:
+                return entry
+        return None
+
+    @contextlib.contextmanager
+    def _under(self, key: str | None) -> Iterator[None]:
+        """Have `key` stand in place of DVC's."""
+        self._own_key = key
+        try:
+            yield
+        finally:
+            self._own_key = None
+
+    def _get_cache_dir(self, key: str) -> Any:
+        return super()._get_cache_dir(self._own_key or key)
+
+
+def _own_key(stage: Any) -> str | None:
+    """A key with every parameter; None where DVC's has them all, or where the stage has no key."""
+    params = _params(stage)
+    if dict_filter(params, OVERLOOKED) == params or not _can_hash(stage):
+        return None
+    return str(dict_sha256({"key": _get_stage_hash(stage), "params": params}))
+
+
+def _params(stage: Any) -> dict[str, Any]:
+    """The values of the stage's parameters, by file."""
+    deps = (dep for dep in stage.deps if isinstance(dep, ParamsDependency))
+    return {dep.def_path: dep.hash_info.value or {} for dep in deps}
+
+
+def _text(params: Any) -> str:
+    return json.dumps(params, sort_keys=True)
 
 
 def restorable(repo: Any, stage: Any, products: Mapping[str, str], *, pull: bool) -> Mapping[str, str] | None:

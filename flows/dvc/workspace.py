@@ -62,6 +62,7 @@ class Workspace:
     def __init__(self, folder: Path, selection: Selection, stop: threading.Event | None = None) -> None:
         self._open = contextlib.ExitStack()
         self._repo = self._open.enter_context(opened(folder))
+        self._repo.stage_cache = run_cache.RunCache(self._repo)
         self.root = Path(self._repo.root_dir)
         self._folder = Path(folder).absolute()
         self._selection = selection

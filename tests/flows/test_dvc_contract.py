@@ -29,9 +29,10 @@ from dvc.repo.experiments.refs import ExpRefInfo
 from dvc.repo.experiments.utils import check_ref_format
 from dvc.repo.scm_context import SCMContext
 from dvc.stage import PipelineStage, Stage, decorators, run
-from dvc.stage.cache import StageCache
+from dvc.stage.cache import StageCache, _can_hash, _get_cache_hash, _get_stage_hash
 from dvc.stage.utils import _get_stage_files
-from dvc.utils.serialize import _common, _yaml
+from dvc.utils import dict_filter, dict_sha256
+from dvc.utils.serialize import _common, _yaml, parse_yaml
 from scmrepo.git import Git
 
 from flows.dvc.graph import Selection
@@ -60,6 +61,10 @@ FOLLOWED = {
     reproduce.get_active_graph: "26e22bd06cd2",
     StageCache.restore: "b9a47176be70",
     StageCache._load: "8ef5fd6c3898",
+    StageCache.save: "83378abcf32a",
+    _get_cache_hash: "05616842cdac",
+    _get_stage_hash: "8c04bc527927",
+    _can_hash: "85a4d4f4d158",
     SCMContext.ignore: "8691894582fb",
     SCMContext.track_changed_files: "5baecb956c1f",
     Git.ignore: "4a6166fffb67",
@@ -84,6 +89,8 @@ FOLLOWED = {
 CALLED: dict[Any, str] = {
     reproduce.collect_stages: "repo targets recursive glob",
     StageCache._create_stage: "self cache wdir",
+    StageCache._load_cache: "self key value",
+    StageCache._get_cache_dir: "self key",
     StageCache.pull: "self remote odb",
     run._enforce_cmd_list: "cmd",
     run._pull_missing_deps: "stage",
@@ -96,6 +103,9 @@ CALLED: dict[Any, str] = {
     ExpRefInfo.__init__: "self baseline_sha name",
     check_ref_format: "scm ref",
     _get_stage_files: "stage",
+    dict_filter: "d exclude",
+    dict_sha256: "d kwargs",
+    parse_yaml: "text path typ",
 }
 
 
