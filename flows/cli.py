@@ -2,7 +2,8 @@
 
 Exit codes: 0 all is well (`plan`: nothing to do); 1 a stage failed (`doctor`: something is wrong); 2 what
 the user gave is wrong, said in one line; 3 there is work to do (`plan`); 130 interrupted by Ctrl-C, SIGTERM
-or a cancel on Prefect's pages: what runs is ended, what has finished stays.
+or a cancel on Prefect's pages: what runs is ended, what has finished stays; 141 nobody reads the output any
+more (a run goes on without).
 """
 
 import atexit
@@ -61,7 +62,31 @@ def run_command(words: Sequence[str]) -> int:
         return Exit.INTERRUPTED
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class _Commands(click.Group):
+    """At a broken pipe click itself would exit by 1, without a word."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            code = super().invoke(ctx)
+            sys.stdout.flush()
+        except BrokenPipeError as error:
+            if _nobody_reads():  # `darkroom plan | head`
+                return Exit.UNREAD
+            raise DarkroomError(explain(error)) from error
+        return code
+
+
+def _nobody_reads() -> bool:
+    """Whether whoever read the output has left: nothing more is written there then."""
+    from flows import terminal
+
+    if not terminal.is_unread(sys.stdout):
+        return False
+    terminal.silence(sys.stdout)
+    return True
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="darkroom")
 def app() -> None:
     """Run DVC pipelines in parallel, recorded by Prefect, equal to `dvc repro` byte for byte."""
@@ -155,7 +180,7 @@ def _run_recorded(options: "RunOptions") -> int:
     from flows.dvc.repository import root_of
     from flows.wording import how_to_go_on
 
-    console = terminal.make_console()
+    console = terminal.console_of_run()
     root = root_of(options.repo)
     with ExitStack() as stack:
         with console.status("starting Prefect ..."):  # on a terminal: it takes seconds

@@ -14,6 +14,7 @@ class Exit(IntEnum):
     WRONG_INPUT = 2
     WORK_TO_DO = 3
     INTERRUPTED = 130
+    UNREAD = 141
 
 
 in_repo = click.option(

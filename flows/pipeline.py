@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,8 @@ STOPPED_SECONDS = 1.5
 
 def say(text: str) -> None:
     """A remark beside a run's output."""
-    print(f"darkroom: {text}", file=sys.stderr, flush=True)
+    with suppress(OSError):  # nobody may read it any more
+        print(f"darkroom: {text}", file=sys.stderr, flush=True)
 
 
 def run_recorded(

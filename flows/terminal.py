@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
+import select
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import IO, Any, cast
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -59,9 +62,73 @@ OUTCOME_COLOURS = {
 TREND_COLOURS = {Trend.BETTER: "green", Trend.WORSE: "red"}
 
 
-def make_console() -> Console:
+class PlainConsole(Console):
+    """Rich's, but that a reader who leaves is an error as any other: rich ends the thread that writes."""
+
+    def on_broken_pipe(self) -> None:
+        """Called where it would be handled."""
+        raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
+
+
+def make_console(file: IO[str] | None = None) -> Console:
     """Standard output: a terminal's own width, a wide one for pipes and files."""
-    return Console(highlight=False, width=None if sys.stdout.isatty() else PIPE_WIDTH)
+    return PlainConsole(file=file, highlight=False, width=None if sys.stdout.isatty() else PIPE_WIDTH)
+
+
+def console_of_run() -> Console:
+    """The same for a run, which does not end where it cannot be written."""
+    return make_console(cast(IO[str], OutputOfRun()))
+
+
+class OutputOfRun:
+    """Standard output that may go: a reader that leaves, a full disk. That is said once.
+
+    No more is written then, by whomever.
+    """
+
+    def write(self, text: str) -> int:
+        """Write, if that can be done."""
+        with self._going_on_without():
+            sys.stdout.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Have it appear, if that can be done."""
+        with self._going_on_without():
+            sys.stdout.flush()
+
+    def __getattr__(self, name: str) -> Any:
+        """All else is standard output's own."""
+        return getattr(sys.stdout, name)
+
+    @contextlib.contextmanager
+    def _going_on_without(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            silence(sys.stdout)
+            try:
+                said = f"the run goes on, its output does not: {explain(error)}; its logs have the whole"
+                print(f"darkroom: {said}", file=sys.stderr)
+            except OSError:
+                silence(sys.stderr)
+
+
+def is_unread(stream: IO[str]) -> bool:
+    """Whether it is a pipe that nobody reads any more."""
+    with contextlib.suppress(OSError, ValueError):
+        look = select.poll()
+        look.register(stream, 0)
+        return any(event & select.POLLERR for _, event in look.poll(0))
+    return False
+
+
+def silence(stream: IO[str]) -> None:
+    """Let what is written there from now on, what is still in its buffer too, go nowhere."""
+    with contextlib.suppress(OSError, ValueError):  # it may be no file
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
 
 
 @contextlib.contextmanager
@@ -69,27 +136,10 @@ def watching(console: Console) -> Iterator[Callable[[Event], None]]:
     """An observer of a run that writes to `console`; the live display ends with the context."""
     watch = Watch(console)
     if not console.is_terminal:
-        yield unfailing(watch)
+        yield watch
         return
     with Live(get_renderable=watch.render, console=console, refresh_per_second=4, transient=True):
-        yield unfailing(watch)
-
-
-def unfailing(observe: Callable[[Event], None]) -> Callable[[Event], None]:
-    """An observer whose output may go (a closed pipe, a full disk): no run ends of that; it is said once."""
-    gone = threading.Event()
-
-    def tell(event: Event) -> None:
-        if gone.is_set():
-            return
-        try:
-            observe(event)
-        except OSError as error:
-            gone.set()
-            with contextlib.suppress(OSError):
-                print(f"darkroom: the run goes on, its output does not: {explain(error)}", file=sys.stderr)
-
-    return tell
+        yield watch
 
 
 @dataclass(slots=True)

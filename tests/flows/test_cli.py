@@ -153,6 +153,43 @@ def test_a_signal_ends_the_running_stage_and_keeps_what_has_finished(
     assert "copy" in (root / "dvc.lock").read_text()
 
 
+GOES_ON = "the run goes on, its output does not"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("both", [False, True], ids=["run | head", "run 2>&1 | head"])
+def test_a_run_goes_on_where_nobody_reads_its_output_any_more(root: Path, api: str, both: bool) -> None:
+    waits = "while [ ! -e ../left ]; do sleep .05; done"
+    (root / "check.sh").write_text(f"echo 1; {waits}; echo 2; sleep .2; echo 3; cp out.txt checked.txt\n")
+    with subprocess.Popen(
+        [Path(sys.executable).with_name("darkroom"), "run"],
+        cwd=root,
+        env=environment(api, root.parent),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT if both else subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline()
+        process.stdout.close()
+        (root.parent / "left").touch()
+        said = "" if both else process.stderr.read()  # type: ignore[union-attr]
+    assert process.returncode == 0
+    assert (root / "checked.txt").read_text() == "good\n"
+    if not both:
+        assert said == f"darkroom: {GOES_ON}: Broken pipe; its logs have the whole\n"
+
+
+@pytest.mark.parametrize("words", ["plan", "plan --json", "doctor"])
+def test_who_leaves_early_hears_no_more(root: Path, words: str) -> None:
+    command = f"{Path(sys.executable).with_name('darkroom')} {words}"
+    environ = environment(None, root.parent)
+    # `true` is gone when something is written
+    piped = ["bash", "-c", f"(sleep .2; {command}) | true; echo ${{PIPESTATUS[0]}}"]
+    done = subprocess.run(piped, cwd=root, env=environ, capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("141\n", "")
+
+
 def test_a_configured_server_that_does_not_answer_is_one_line(root: Path) -> None:
     done = darkroom(root, "run", api="http://127.0.0.1:9/api")
     assert (done.returncode, done.stdout) == (2, "")
