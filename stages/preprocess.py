@@ -15,12 +15,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import Annotated, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
-from pydantic import Field, model_validator
 
 from stages.checkpoints import write_folder_atomically, write_json
 from stages.command import run_stage
@@ -34,65 +32,27 @@ from stages.datasets import (
     load_classification,
     load_detection,
 )
-from stages.decoding import ODDITIES, Form
 from stages.errors import DataError
 from stages.gathering import Gathered, Gathering, gather, sift
 from stages.libraries import check_libraries
 from stages.packing import coco, pack_annotations, pack_images
-from stages.params import ComputeParams, StageParams, load_params
+from stages.params import ComputeParams, load_params
 from stages.policy import Findings, Policy, refuse_too_many
-from stages.scenes import SceneParams, compose_scenes
+from stages.preparation import ComposedParams, PreprocessParams, form_of
+from stages.scenes import compose_scenes
 from stages.sheets import Picture, draw_boxes, image_grid, save_png
 from stages.side_by_side import cores
-from stages.sources.coco import CocoParams
 from stages.sources.crops import CropsParams, crop_rows
 from stages.sources.idx import IdxParams, picture_size
-from stages.sources.image_folder import ImageFolderParams
-from stages.sources.manifest import ManifestParams
 from stages.sources.params import PictureParams
-from stages.sources.pascal_voc import PascalVocParams
 from stages.sources.readers import read
 from stages.sources.rows import Found
-from stages.sources.yolo import YoloParams
 from stages.splitting import split_rows, strata_of_boxes
 
 SHEET_COLUMNS = 16
 SHEET_SCENES = 8
 SHEET_PICTURE = 56  # pixels that a small picture is enlarged to, about
 SHEET_SCENE = 288
-
-
-class ComposedParams(SceneParams):
-    """`format: composed`: scenes of the classified pictures."""
-
-    format: Literal["composed"]
-
-
-class PreprocessParams(StageParams):
-    """Section `preprocess`."""
-
-    classification: Annotated[
-        IdxParams | ImageFolderParams | ManifestParams | CropsParams, Field(discriminator="format")
-    ]
-    """Pictures of one thing each."""
-
-    detection: Annotated[
-        ComposedParams | CocoParams | PascalVocParams | YoloParams, Field(discriminator="format")
-    ]
-    """Pictures with boxes."""
-
-    policy: Policy
-
-    shard_megabytes: int = Field(ge=1)
-    """A split with more pixels is packed into several files."""
-
-    @model_validator(mode="after")
-    def _boxes_come_from_somewhere(self) -> "PreprocessParams":
-        if isinstance(self.classification, CropsParams) and isinstance(self.detection, ComposedParams):
-            raise ValueError(
-                "crops are made of boxes and composed scenes of classified pictures: name a source"
-            )
-        return self
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -231,7 +191,7 @@ def sort_pictures(
     """
     idx = isinstance(params, IdxParams)
     how = Gathering(
-        form=form_of(params, around),
+        form=form_of(params, around.policy, (*picture_size(around.raw), 1) if idx else None),
         classes=params.classes,
         group_pattern=params.split.group_pattern,
         near_duplicates=params.split.near_duplicates,
@@ -263,26 +223,6 @@ def sort_pictures(
 def labels_of(gathered: Gathered, row: int, numbers: dict[str, int]) -> npt.NDArray[np.int64]:
     """Labels of one picture as numbers."""
     return np.array([numbers[name] for name in gathered.labels[row]], dtype=np.int64)
-
-
-def form_of(params: IdxParams | PictureParams, around: Surroundings) -> Form:
-    """The form that the task's pictures are brought to; IDX pictures stay as they are."""
-    policy = around.policy
-    own: dict[str, Any]
-    if isinstance(params, PictureParams):
-        height, width = params.shape
-        own = {"channels": params.channels, "fit": params.fit, "ground": params.ground}
-    else:
-        height, width = picture_size(around.raw)
-        own = {"channels": 1, "fit": "stretch", "ground": 0}
-    return Form(
-        height=height,
-        width=width,
-        max_pixels=policy.max_pixels,
-        refused=policy.kinds("refuse", "stop") & ODDITIES,
-        kept=policy.kinds("keep") & ODDITIES,
-        **own,
-    )
 
 
 def refuse_empty_classes(labels: npt.NDArray[np.int64], classes: list[str], where: str) -> None:

@@ -1,0 +1,81 @@
+"""How pictures are prepared for the networks: section `preprocess`, and the form it brings pictures to.
+
+What is trained on and what the trained networks are shown later must be treated alike: both read it here.
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from stages.decoding import ODDITIES, Form
+from stages.params import StageParams
+from stages.policy import Policy
+from stages.scenes import SceneParams
+from stages.sources.coco import CocoParams
+from stages.sources.crops import CropsParams
+from stages.sources.idx import IdxParams
+from stages.sources.image_folder import ImageFolderParams
+from stages.sources.manifest import ManifestParams
+from stages.sources.params import PictureParams
+from stages.sources.pascal_voc import PascalVocParams
+from stages.sources.yolo import YoloParams
+
+
+class ComposedParams(SceneParams):
+    """`format: composed`: scenes of the classified pictures."""
+
+    format: Literal["composed"]
+
+
+class PreprocessParams(StageParams):
+    """Section `preprocess`."""
+
+    classification: Annotated[
+        IdxParams | ImageFolderParams | ManifestParams | CropsParams, Field(discriminator="format")
+    ]
+    """Pictures of one thing each."""
+
+    detection: Annotated[
+        ComposedParams | CocoParams | PascalVocParams | YoloParams, Field(discriminator="format")
+    ]
+    """Pictures with boxes."""
+
+    policy: Policy
+
+    shard_megabytes: int = Field(ge=1)
+    """A split with more pixels is packed into several files."""
+
+    @model_validator(mode="after")
+    def _boxes_come_from_somewhere(self) -> "PreprocessParams":
+        if isinstance(self.classification, CropsParams) and isinstance(self.detection, ComposedParams):
+            raise ValueError(
+                "crops are made of boxes and composed scenes of classified pictures: name a source"
+            )
+        return self
+
+
+def form_of(
+    params: IdxParams | ComposedParams | PictureParams, policy: Policy, stored: tuple[int, int, int] | None
+) -> Form:
+    """The form that a task's pictures are brought to.
+
+    `stored`: height, width and channels of pictures that stay as they are, which IDX and composed ones do;
+    a file's picture is stretched to IDX's, and padded to a scene's, whose items keep their proportions.
+    """
+    own: dict[str, Any]
+    if isinstance(params, PictureParams):
+        height, width = params.shape
+        own = {"channels": params.channels, "fit": params.fit, "ground": params.ground}
+    else:
+        assert stored is not None
+        height, width, channels = stored
+        fit = "pad" if isinstance(params, ComposedParams) else "stretch"
+        own = {"channels": channels, "fit": fit, "ground": 0}
+    return Form(
+        height=height,
+        width=width,
+        max_pixels=policy.max_pixels,
+        refused=policy.kinds("refuse", "stop") & ODDITIES,
+        kept=policy.kinds("keep") & ODDITIES,
+        **own,
+    )
