@@ -62,3 +62,13 @@ def fit_boxes(
     scale = np.array([placed.width / size[0], placed.height / size[1]] * 2)
     moved = boxes * scale + np.array([placed.x, placed.y] * 2)
     return np.asarray(moved.clip(0, np.array(frame * 2)), dtype=np.float32)
+
+
+def unfit_boxes(
+    boxes: npt.NDArray[np.float32], size: tuple[int, int], frame: tuple[int, int], fit: Fit
+) -> npt.NDArray[np.float32]:
+    """The other way round: boxes [K, 4] in the frame as they lie in the picture of this size, cut to it."""
+    placed = place(size, frame, fit)
+    scale = np.array([placed.width / size[0], placed.height / size[1]] * 2)
+    moved = (boxes - np.array([placed.x, placed.y] * 2)) / scale
+    return np.asarray(moved.clip(0, np.array(size * 2)), dtype=np.float32)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from stages.geometry import Placement, fit_boxes, fit_picture, place
+from stages.geometry import Placement, fit_boxes, fit_picture, place, unfit_boxes
 
 
 def test_places_worked_out_by_hand():
@@ -18,6 +18,21 @@ def test_places_worked_out_by_hand():
 def test_boxes_worked_out_by_hand(fit, wanted):
     boxes = fit_boxes(np.array([[8, 10, 20, 20]], np.float32), (40, 20), (10, 10), fit)
     assert boxes.tolist() == [wanted]
+
+
+@pytest.mark.parametrize("fit", ["stretch", "pad", "crop"])
+@pytest.mark.parametrize("size", [(80, 40), (33, 57), (16, 16)])
+def test_boxes_come_back_to_where_they_were(fit, size):
+    width, height = size
+    middle = np.array([[0.4 * width, 0.4 * height, 0.6 * width, 0.55 * height]], np.float32)
+    back = unfit_boxes(fit_boxes(middle, size, (32, 24), fit), size, (32, 24), fit)
+    np.testing.assert_allclose(back, middle, atol=1e-4)
+
+
+def test_a_box_beside_a_padded_picture_comes_back_empty():
+    # 40 x 20 lies in rows 2 to 6 of 10 x 10
+    back = unfit_boxes(np.array([[0, 0, 10, 1], [0, 0, 10, 10]], np.float32), (40, 20), (10, 10), "pad")
+    assert back.tolist() == [[0, 0, 40, 0], [0, 0, 40, 20]]
 
 
 @pytest.mark.parametrize("fit", ["stretch", "pad", "crop"])

@@ -1,0 +1,74 @@
+"""Models with random weights, saved as the stages save them, and params.yaml that fits them."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from stages.checkpoints import save_model
+from stages.models.classifier import build_classifier
+from stages.models.detector import build_detector
+from tests.stages.param_files import COMPUTE, POLICY
+
+SPLIT = {"val": 0.2, "test": 0.2, "group_pattern": None, "near_duplicates": None}
+LABELS = ["berry", "leaf", "sky"]
+BOX_LABELS = ["cat", "dog"]
+CLASSIFIER: dict[str, Any] = {
+    "classes": LABELS,
+    "mean": [0.3, 0.4, 0.5],
+    "std": [0.2, 0.2, 0.2],
+    "size": [16, 20],
+    "network": {"model": "compact", "widths": [[8], [8]], "grid": 2, "features": 8},
+    "views": 2,
+}
+DETECTOR: dict[str, Any] = {
+    "classes": BOX_LABELS,
+    "channels": 3,
+    "network": {
+        "widths": [8, 8, 8],
+        "features": 8,
+        "anchor_sizes": [12.0, 24.0],
+        "anchor_ratios": [1.0],
+        "proposals_train": 20,
+        "proposals_test": 20,
+        "rpn_batch": 32,
+        "roi_batch": 16,
+        "roi_positive": 0.5,
+        "roi_size": 3,
+        "roi_width": 8,
+        "roi_hidden": 8,
+        "score_min": 0.0,
+        "overlap_max": 0.5,
+        "detections_max": 5,
+    },
+}
+
+
+def params_for_models() -> dict[str, Any]:
+    """params.yaml of pictures that are stretched for the classifier and padded for the detector."""
+    pictures = {"channels": 3, "ground": 7, "split": SPLIT}
+    classification = {"format": "image-folder", "folder": "pictures", "classes": LABELS, "size": [16, 20]}
+    annotations = {"train": "a.json", "val": None, "test": None, "all": None}
+    detection = {"format": "coco", "annotations": annotations, "pictures": ".", "classes": BOX_LABELS}
+    return {
+        "compute": COMPUTE,
+        "libraries": {},
+        "preprocess": {
+            "classification": classification | pictures | {"fit": "stretch"},
+            "detection": detection | pictures | {"fit": "pad", "size": [48, 64]},
+            "policy": POLICY,
+            "shard_megabytes": 1,
+        },
+        "score": {"batch": 3, "max_megabytes": 1, "drawn_score_min": 0.3, "drawn_side": 200},
+    }
+
+
+def save_models(folder: Path) -> tuple[Path, Path]:
+    """A classifier and a detector of pictures as those params say."""
+    torch.manual_seed(3)
+    files = folder / "classifier.safetensors", folder / "detector.safetensors"
+    classifier = build_classifier(CLASSIFIER)
+    classifier(torch.rand(32, 3, 16, 20))  # moves the normalisations' statistics off their start
+    save_model(files[0], classifier, kind="classifier", config=CLASSIFIER)
+    save_model(files[1], build_detector(DETECTOR), kind="detector", config=DETECTOR)
+    return files
