@@ -207,8 +207,8 @@ def _classifier(path: Path, how: PreprocessParams, compute: Compute) -> Model:
 def _detector(path: Path, how: PreprocessParams, compute: Compute) -> Model:
     network, config = _load(path, "detector", build_detector, compute)
     params = how.detection
-    size = (params.size, params.size) if isinstance(params, ComposedParams) else tuple(params.size)
-    trained = (size[0], size[1], config["channels"])
+    height, width = [params.side] * 2 if isinstance(params, ComposedParams) else params.shape
+    trained = (height, width, config["channels"])
     form = form_of(params, how.policy, trained)
     _require_form(path, form, trained)
     return Model(network=network, config=config, form=form)

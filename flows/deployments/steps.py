@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 
 from flows.deployments import child
 from flows.deployments.clone import AUTHOR, Clone, commit_results
@@ -45,8 +46,18 @@ class Steps:
         """The environment's own DVC. Raises StepFailedError."""
         self._execute(f"dvc {words[0]}", [sys.executable, "-P", "-m", "dvc", *words], (WELL,))
 
-    def _execute(self, name: str, command: Sequence[str], fine: Sequence[int]) -> int:
-        env = {**child.environment(os.environ), **AUTHOR}
+    def module(self, name: str, *words: str, env: Mapping[str, str]) -> None:
+        """A module that the clone has, or else the environment. Raises StepFailedError."""
+        self._execute(name, [sys.executable, "-m", name, *words], (WELL,), env)
+
+    def _execute(
+        self,
+        name: str,
+        command: Sequence[str],
+        fine: Sequence[int],
+        more: Mapping[str, str] = MappingProxyType({}),
+    ) -> int:
+        env = {**child.environment(os.environ), **AUTHOR, **more}
         env["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), env.get("PATH", os.defpath)])
         code, last = child.run(command, self.clone.root, env, self.say, self.stop)
         if code not in fine:

@@ -61,6 +61,16 @@ def metrics_at(folder: Path, revisions: Sequence[str]) -> dict[str, dict[str, An
     return {rev: _readable(held.get(rev, {}).get("data", {})) for rev in revisions}
 
 
+def artifacts_of(folder: Path) -> dict[str, str]:
+    """The artifacts that dvc.yaml names and where they lie, from the root; the first of each name."""
+    with mended(""), Repo(folder) as repo:
+        found: dict[str, str] = {}
+        for file, held in repo.artifacts.read().items():
+            for name, artifact in held.items():
+                found.setdefault(name, os.path.normpath(Path(file).parent / artifact.path))
+        return found
+
+
 def _metrics_in_head(repo: Any, files: Iterable[str]) -> dict[str, Any]:
     """From git, or by DVC, which loads the whole repository at that commit, where its cache holds some."""
     if any(out.use_cache for out in repo.index.metrics):

@@ -47,7 +47,7 @@ DETECTOR: dict[str, Any] = {
 def params_for_models() -> dict[str, Any]:
     """params.yaml of pictures that are stretched for the classifier and padded for the detector."""
     pictures = {"channels": 3, "ground": 7, "split": SPLIT}
-    classification = {"format": "image-folder", "folder": "pictures", "classes": LABELS, "size": [16, 20]}
+    classification = {"format": "image-folder", "folder": "pictures", "classes": LABELS, "shape": [16, 20]}
     annotations = {"train": "a.json", "val": None, "test": None, "all": None}
     detection = {"format": "coco", "annotations": annotations, "pictures": ".", "classes": BOX_LABELS}
     return {
@@ -55,7 +55,7 @@ def params_for_models() -> dict[str, Any]:
         "libraries": {},
         "preprocess": {
             "classification": classification | pictures | {"fit": "stretch"},
-            "detection": detection | pictures | {"fit": "pad", "size": [48, 64]},
+            "detection": detection | pictures | {"fit": "pad", "shape": [48, 64]},
             "policy": POLICY,
             "shard_megabytes": 1,
         },

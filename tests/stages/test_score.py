@@ -31,7 +31,7 @@ from tests.stages.small_models import BOX_LABELS, LABELS, params_for_models, sav
 SCENES = {
     "format": "composed",
     "count": {"train": 2, "val": 1, "test": 1},
-    "size": 40,
+    "side": 40,
     "items_min": 1,
     "items_max": 1,
     "scale_min": 1.0,
@@ -359,7 +359,7 @@ def test_bad_input_is_one_line(scoring: Scoring, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"holds a detector, a classifier was asked for"):
         scoring.run(classifier=scoring.models[1])
     values = yaml.safe_load(scoring.params.read_text())
-    values["preprocess"]["classification"]["size"] = [20, 20]
+    values["preprocess"]["classification"]["shape"] = [20, 20]
     scoring.params.write_text(yaml.safe_dump(values))
     with pytest.raises(ModelError, match=r"trained on pictures of 16 x 20 x 3, section preprocess says 20"):
         scoring.run()

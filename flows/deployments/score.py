@@ -1,0 +1,133 @@
+"""The flow `score`: new pictures of an inbox through the released models."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+from prefect import flow
+from prefect.artifacts import create_markdown_artifact
+from prefect.logging import get_run_logger
+from pydantic import Field
+
+from flows.artifacts import PICTURES_A_FOLDER, data_uri, slug, table
+from flows.deployments import gate, releases
+from flows.deployments.clone import Clone, held_clone
+from flows.deployments.releases import Release
+from flows.deployments.steps import Steps
+from flows.dvc.repository import root_of
+from flows.dvc.results import artifacts_of
+from flows.errors import UsageError
+from flows.wording import counted
+
+CLONE = "score"
+PROGRAM = "stages.score"
+STAGE = "prod"
+ON_THE_CPU = {"CUDA_VISIBLE_DEVICES": ""}  # trainings lease the GPUs; few pictures do not need one
+
+
+@flow(name="score")
+def score(
+    inbox: Annotated[str, Field(min_length=1)],
+    out: Annotated[str, Field(min_length=1)],
+    release: str = "",
+    stage: str = "",
+    classifier: str = "classifier",
+    detector: str = "detector",
+    quiet_minutes: Annotated[float, Field(ge=0)] = 1.0,
+    pull: bool = False,
+) -> str:
+    """Bring the pictures of a folder that are new through the released models.
+
+    Each gets one row, in `out`/predictions, whatever is killed meanwhile; it is drawn with what was found in
+    it. One that cannot be read is set aside, with the reason. The inbox itself is only read.
+
+    Args:
+        inbox: Folder that others put pictures into; from the project's root, or absolute.
+        out: Folder of the predictions, beside the inbox and not in it.
+        release: Name whose tags say which commit is released; empty: that of the gate in params.yaml.
+        stage: GTO's word for where models are used; empty: that of the gate, else prod.
+        classifier: Name of the classifier under `artifacts` in dvc.yaml; empty: pictures get no label.
+        detector: Name of the detector under `artifacts` in dvc.yaml; empty: pictures get no boxes.
+        quiet_minutes: How long a file must have been as it is: before, it may still be written.
+        pull: Fetch models that are missing from the DVC remote.
+
+    """
+    root = root_of(Path())
+    asked = gate.read(root)
+    name = release or (asked.release if asked else "")
+    if not name:
+        raise UsageError("release: params.yaml has no gate that names it; say whose releases to use")
+    word = stage or (asked.stage if asked else STAGE)
+    current = releases.released(root, name, word)
+    if current is None:
+        said = f"nothing is released as {name} for {word} yet; the pictures wait"
+        get_run_logger().info("%s", said)
+        return said
+    with held_clone(root, CLONE, source="", revision=current.commit) as clone:
+        models = _models(clone, current, {"classifier": classifier, "detector": detector})
+        steps = Steps(clone, get_run_logger().info)
+        steps.dvc("pull" if pull else "checkout", *models.values())
+        figures = clone.folder.parent.with_suffix(".json")
+        steps.module(
+            PROGRAM,
+            *(f"--{kind}={path}" for kind, path in models.items()),
+            f"--inbox={root / inbox}",
+            f"--out={root / out}",
+            "--params=params.yaml",
+            f"--release={name}@{current.version}",
+            f"--quiet-seconds={60 * quiet_minutes}",
+            f"--figures={figures}",
+            env=ON_THE_CPU,
+        )
+    return _tell(root, json.loads(figures.read_text(encoding="utf-8")))
+
+
+def _models(clone: Clone, current: Release, names: Mapping[str, str]) -> dict[str, str]:
+    """Paths of the released models, from the repository's root, by kind. Raises UsageError."""
+    if (clone.root / "stages").is_dir() and not (clone.root / "stages" / "score.py").exists():
+        raise UsageError(f"{current.version}: was released by code without {PROGRAM}; release a newer commit")
+    known = artifacts_of(clone.root)
+    chosen = {kind: name for kind, name in names.items() if name}
+    if not chosen:
+        raise UsageError("classifier, detector: name at least one of them")
+    for kind, name in chosen.items():
+        if name not in known:
+            there = ", ".join(known) or "none"
+            raise UsageError(
+                f"{kind}: {name} is no artifact in dvc.yaml of {current.version} ({current.commit[:12]});"
+                f" there: {there}"
+            )
+    return {kind: known[name] for kind, name in chosen.items()}
+
+
+def _tell(root: Path, figures: dict[str, Any]) -> str:
+    """In words, what was done; where it was something, on a page too."""
+    done, aside = figures["scored"], figures["set_aside"]
+    waiting = f"; {counted(figures['waiting'], 'file')} not quiet yet" if figures["waiting"] else ""
+    if not done + aside:
+        return f"nothing is new{waiting}"
+    said = f"{counted(done, 'picture')} scored by {figures['release']}, {aside} set aside{waiting}"
+    create_markdown_artifact(
+        "\n\n".join(page(said, figures)), key=slug(f"{root.name}-score"), description=said
+    )
+    return said
+
+
+def page(said: str, figures: dict[str, Any]) -> Iterator[str]:
+    """What was found, why pictures were set aside, and some of the drawn ones."""
+    yield f"# {said}"
+    yield f"{counted(figures['all'], 'input')} have their rows in all."
+    for heading, counts in (("Label", figures["labels"]), ("Boxes", figures["boxes"])):
+        if counts:
+            yield table((heading, "Count"), [(name, str(count)) for name, count in counts.items()])
+    if figures["reasons"]:
+        yield "## Set aside"
+        yield table(("Picture", "Why"), [(one["name"], one["why"]) for one in figures["reasons"]])
+    if (more := figures["set_aside"] - len(figures["reasons"])) > 0:
+        yield f"And {more} more; all stand in the predictions, column `set_aside`."
+    for path in map(Path, figures["drawn"][:PICTURES_A_FOLDER]):
+        if path.exists() and (uri := data_uri(path)):
+            yield f"![{path.name}]({uri})"
