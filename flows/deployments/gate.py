@@ -5,7 +5,7 @@ docs/operations.md has an example, under Releases.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -15,6 +15,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from flows.deployments.leaderboard import Metric, value_of
+from flows.deployments.paired import Difference, Pictures
 from flows.errors import UsageError
 from flows.wording import figure
 
@@ -34,6 +35,8 @@ class Bound(BaseModel):
     """Differences up to this one are noise: neither better nor worse."""
     at_least: float | None = None
     at_most: float | None = None
+    pictures: Pictures | None = None
+    """With it the difference must be more than chance, too: by an interval over the test pictures."""
 
 
 class Gate(BaseModel):
@@ -46,6 +49,16 @@ class Gate(BaseModel):
     """GTO's word for where a model is used; the released one is the one that is assigned to it."""
     metrics: Annotated[dict[str, Bound], Field(min_length=1)]
     """By FILE:NAME."""
+    confidence: Annotated[float, Field(gt=0, lt=1)] = 0.95
+    """Of the intervals."""
+    resamples: Annotated[int, Field(ge=100)] = 2000
+    """Of the test pictures, for each interval."""
+
+    def by_pictures(self) -> Iterator[tuple[str, Pictures]]:
+        """The metrics that name their pictures."""
+        for name, bound in self.metrics.items():
+            if bound.pictures is not None:
+                yield name, bound.pictures
 
 
 class Verdict(StrEnum):
@@ -109,32 +122,64 @@ def read(root: Path) -> Gate | None:
     return gate
 
 
-def judge(gate: Gate, now: Mapping[str, Any], then: Mapping[str, Any] | None) -> Judgement:
-    """Compare metrics, by file; `then` is the released model's, None where there is none."""
+def judge(
+    gate: Gate,
+    now: Mapping[str, Any],
+    then: Mapping[str, Any] | None,
+    differences: Mapping[str, Difference | str] = {},
+) -> Judgement:
+    """Compare metrics, by file; `then` is the released model's, None where there is none.
+
+    `differences`: of the metrics that could be compared picture by picture, or why they could not.
+    """
     return Judgement(
         tuple(
-            _judge(name, bound, _value(now, name), None if then is None else _value(then, name))
+            _judge(
+                name,
+                bound,
+                value(now, name),
+                None if then is None else value(then, name),
+                differences.get(name),
+            )
             for name, bound in gate.metrics.items()
         )
     )
 
 
-def _value(metrics: Mapping[str, Any], name: str) -> float | None:
+def value(metrics: Mapping[str, Any], name: str) -> float | None:
+    """The metric's, by file; None: there is none."""
     return value_of(metrics, Metric.named(name, lowest=False))
 
 
-def _judge(name: str, bound: Bound, now: float | None, then: float | None) -> Judged:
+def _judge(
+    name: str, bound: Bound, now: float | None, then: float | None, difference: Difference | str | None
+) -> Judged:
     if now is None:
         return Judged(name, then, now, Verdict.MISSING, "the new model has no such metric")
     if out := _out_of_bounds(bound, now):
         return Judged(name, then, now, Verdict.OUT_OF_BOUNDS, out)
     if then is None:
         return Judged(name, then, now, Verdict.FIRST, "")
-    gain = (now - then) * (1 if bound.best == "highest" else -1)
-    if abs(gain) <= bound.equal_within:
-        return Judged(name, then, now, Verdict.EQUAL, f"within {figure(bound.equal_within)}")
-    verdict = Verdict.BETTER if gain > 0 else Verdict.WORSE
-    return Judged(name, then, now, verdict, f"by {figure(abs(gain))}; {figure(bound.equal_within)} is noise")
+    change = now - then
+    gain = change if bound.best == "highest" else -change
+    chance = isinstance(difference, Difference) and difference.low <= 0 <= difference.high
+    equal = chance or abs(gain) <= bound.equal_within
+    verdict = Verdict.EQUAL if equal else Verdict.BETTER if gain > 0 else Verdict.WORSE
+    return Judged(name, then, now, verdict, _why(change, equal, bound, difference))
+
+
+def _why(change: float, equal: bool, bound: Bound, difference: Difference | str | None) -> str:
+    """By how much, and what was allowed."""
+    noise = figure(bound.equal_within)
+    said = f"with a change of {change:+.3g}" if equal else f"by {figure(abs(change))}"
+    match difference:
+        case Difference():
+            within = [f"{noise} is allowed"] if bound.equal_within else []
+            return f"{said} ({'; '.join((str(difference), *within))})"
+        case str():
+            return f"{said}; {noise} is noise; not compared picture by picture: {difference}"
+        case None:
+            return f"within {noise}" if equal else f"{said}; {noise} is noise"
 
 
 def _out_of_bounds(bound: Bound, now: float) -> str:

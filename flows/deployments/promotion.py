@@ -5,9 +5,10 @@ from __future__ import annotations
 from prefect.artifacts import create_markdown_artifact
 
 from flows.artifacts import slug, table
-from flows.deployments import gate, releases
+from flows.deployments import gate, paired, releases
 from flows.deployments.clone import Clone, git
 from flows.deployments.gate import Gate, Judged, Judgement
+from flows.deployments.paired import Difference, NotPairedError, Pictures
 from flows.deployments.releases import Release
 from flows.dvc.results import metrics_at
 from flows.errors import DarkroomError
@@ -47,9 +48,33 @@ def promote_if_better(clone: Clone, commit: str) -> str:
 
 
 def _judged(clone: Clone, commit: str, asked: Gate, current: Release | None) -> Judgement:
-    revisions = [commit, *([current.commit] if current else [])]
-    metrics = metrics_at(clone.root, revisions)
-    return gate.judge(asked, metrics[commit], metrics[current.commit] if current else None)
+    if current is None:
+        return gate.judge(asked, metrics_at(clone.root, [commit])[commit], None)
+    metrics = metrics_at(clone.root, [commit, current.commit])
+    now, then = metrics[commit], metrics[current.commit]
+    found: dict[str, Difference | str] = {}
+    for name, pictures in asked.by_pictures():
+        figures = gate.value(then, name), gate.value(now, name)
+        try:
+            found[name] = _difference(clone, asked, pictures, (current.commit, commit), figures)
+        except NotPairedError as error:
+            found[name] = str(error)
+    return gate.judge(asked, now, then, found)
+
+
+def _difference(
+    clone: Clone,
+    asked: Gate,
+    pictures: Pictures,
+    commits: tuple[str, str],
+    metrics: tuple[float | None, float | None],
+) -> Difference:
+    """Between the released model, first, and the new one. Raises NotPairedError."""
+    then, now = (
+        paired.measured(clone.root, commit, pictures, metric)
+        for commit, metric in zip(commits, metrics, strict=True)
+    )
+    return paired.difference(then, now, confidence=asked.confidence, resamples=asked.resamples)
 
 
 def _outcome(judgement: Judgement, asked: Gate, current: Release | None) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -94,3 +95,56 @@ def test_promotion_refusal_and_roll_back(
         pages = [str(one.data) for one in client.read_artifacts() if one.key == "project-gate"]
     assert len(pages) == 4
     assert any("| m.json:accuracy | 0.9 | 0.7 | worse |" in page for page in pages)
+
+
+BY_PICTURES = {
+    "params.yaml": """\
+gate:
+  release: model
+  metrics:
+    m.json:accuracy: {pictures: {results: p.csv, mean: right, of: test.txt}}
+""",
+    "dvc.yaml": """\
+stages:
+  evaluate:
+    cmd: sh evaluate.sh
+    deps: [evaluate.sh, model.txt, test.txt]
+    outs: [p.csv]
+    metrics: [m.json: {cache: false}]
+artifacts:
+  model: {path: model.txt}
+""",
+    # Of 40 pictures the model has the first ones right.
+    "evaluate.sh": """\
+echo right > p.csv
+seq 40 | awk -v right=$(cat model.txt) '{print ($1 <= right)}' >> p.csv
+awk 'NR > 1 {n += $1} END {print "{\\"accuracy\\": " n / 40 "}"}' p.csv > m.json
+""",
+    "model.txt": "20",
+    "test.txt": "40 pictures",
+}
+
+
+def test_a_difference_by_chance_promotes_nothing_and_a_sure_one_does(tmp_path: Path) -> None:
+    root = make(tmp_path / "by-pictures", Shape("gate", BY_PICTURES), tmp_path)
+
+    def judged(right: int) -> str:
+        (root / "model.txt").write_text(str(right))
+        git(root, "commit", "-qam", "another model")
+        with contextlib.chdir(root):
+            return str(retrain())
+
+    with contextlib.chdir(root):
+        assert "model v0.1.0 is released" in retrain()
+    assert "as good as model v0.1.0" in judged(21)
+    said = judged(28)
+    assert "model v0.2.0 is released: m.json:accuracy better by 0.2 (95 % interval of the change 0.0" in said
+    with pytest.raises(GateFailedError) as refused:
+        judged(16)
+    numbers = re.search(
+        r"worse by 0\.3 \(95 % interval of the change (.+) to (.+), 40 pict", str(refused.value)
+    )
+    assert numbers, said
+    assert -0.5 < float(numbers[1]) < -0.3 < float(numbers[2]) < -0.1
+    (root / "test.txt").write_text("40 others")
+    assert "the test pictures are others than the released model's" in judged(32)

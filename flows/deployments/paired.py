@@ -1,0 +1,155 @@
+"""Two models on the same pictures: how far the difference of a figure can be believed.
+
+For figures that are the mean of something over the pictures: accuracy, top-5 accuracy, mean loss. What both
+models made of each picture is held against each other, so that hard pictures do not blur the difference.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import operator
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict, Field
+
+from flows.dvc.commits import at
+from flows.errors import RepoError
+from flows.wording import figure
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Floats = npt.NDArray[np.float64]
+
+SEED = 0
+SAME_FIGURE = 5e-3
+"""What a metric may be off the mean of its pictures, as a share of it: it may have been rounded."""
+
+_BLOCK = 5_000_000  # numbers that are drawn at once
+_MEAN = re.compile(r"(\w+)(?:\s*(==|!=|<=|>=|<|>)\s*(\w+|-?\d+(?:\.\d+)?))?")
+_COMPARED: dict[str, Callable[[Any, Any], Any]] = {
+    "==": operator.eq,
+    "!=": operator.ne,
+    "<=": operator.le,
+    ">=": operator.ge,
+    "<": operator.lt,
+    ">": operator.gt,
+}
+
+
+class Pictures(BaseModel):
+    """Where a metric's figure of each picture is to be found."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    results: Annotated[str, Field(min_length=1)]
+    """A CSV file with a row a picture, always in the same order."""
+    mean: Annotated[str, Field(pattern=f"^{_MEAN.pattern}$")]
+    """What the metric is the mean of: a column, or a comparison: `actual == predicted`, `rank <= 5`."""
+    of: Annotated[str, Field(min_length=1)]
+    """The test data, a file or folder: by pictures two models are compared where it is the same for both."""
+
+
+class NotPairedError(Exception):
+    """Why two models cannot be compared picture by picture."""
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """A model's figures of each picture."""
+
+    figures: Floats
+    """[N], in the order of the test data."""
+    tested: Mapping[str, str]
+    """The hashes of the files of the test data."""
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """Of a mean over pictures, the new one less the released one, with its interval."""
+
+    change: float
+    low: float
+    high: float
+    pictures: int
+    confidence: float
+
+    def __str__(self) -> str:
+        share, low, high = f"{100 * self.confidence:g} %", figure(self.low), figure(self.high)
+        return f"{share} interval of the change {low} to {high}, {self.pictures:,} pictures"
+
+
+def measured(root: Path, commit: str, wanted: Pictures, metric: float | None) -> Measured:
+    """What a commit holds of its model, whose metric must be the mean of it. Raises NotPairedError."""
+    try:
+        with at(root, commit) as held:
+            tested, content = held.hashes(wanted.of), held.read(wanted.results)
+    except RepoError as error:
+        raise NotPairedError(f"{commit[:12]}: {error}") from error
+    figures = figures_of(content, wanted)
+    mean = float(figures.mean()) if len(figures) else math.nan
+    if metric is None or not math.isclose(mean, metric, rel_tol=SAME_FIGURE, abs_tol=1e-9):
+        raise NotPairedError(
+            f"{commit[:12]}: the mean of {wanted.mean} is {figure(mean)}, the metric {figure(metric)}"
+        )
+    return Measured(figures, tested)
+
+
+def difference(then: Measured, now: Measured, *, confidence: float, resamples: int) -> Difference:
+    """The change from `then` to `now` on the same pictures.
+
+    The interval is the paired bootstrap's, by percentiles: pictures are resampled with replacement (Efron
+    1979). Raises NotPairedError.
+    """
+    from scipy import stats  # a second, which no other run need spend
+
+    if then.tested != now.tested:
+        raise NotPairedError("the test pictures are others than the released model's")
+    if len(then.figures) != len(now.figures) or len(now.figures) < 2:
+        raise NotPairedError(f"{len(now.figures)} results against {len(then.figures)}")
+    changes = now.figures - then.figures
+    interval = stats.bootstrap(
+        (changes,),
+        np.mean,
+        n_resamples=resamples,
+        batch=max(1, _BLOCK // len(changes)),
+        vectorized=True,
+        confidence_level=confidence,
+        method="percentile",
+        rng=np.random.default_rng(SEED),
+    ).confidence_interval
+    return Difference(
+        float(changes.mean()), float(interval.low), float(interval.high), len(changes), confidence
+    )
+
+
+def figures_of(content: bytes, wanted: Pictures) -> Floats:
+    """What the metric is the mean of, for each picture [N]. Raises NotPairedError."""
+    import pandas as pd
+
+    parts = _MEAN.fullmatch(wanted.mean)
+    assert parts is not None
+    column, sign, other = parts.groups()
+    try:
+        table = pd.read_csv(io.BytesIO(content), na_filter=False)
+        found = table[column] if sign is None else _COMPARED[sign](table[column], _operand(table, other))
+        figures: Floats = found.to_numpy(dtype=np.float64)
+    except (KeyError, ValueError, TypeError) as error:
+        said = " ".join(str(error).split())
+        missing = isinstance(error, KeyError)
+        raise NotPairedError(f"{wanted.results}: {f'no column {said}' if missing else said}") from error
+    if not np.isfinite(figures).all():
+        raise NotPairedError(f"{wanted.results}: {wanted.mean} is no number in every row")
+    return figures
+
+
+def _operand(table: pd.DataFrame, text: str) -> Any:
+    """A number, or a column."""
+    return float(text) if text[0].isdigit() or text[0] == "-" else table[text]
