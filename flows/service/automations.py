@@ -18,17 +18,16 @@ from pydantic import SecretStr
 from flows.service.notices import BLOCK, Notices
 from flows.service.worker_process import HEARTBEAT_SECONDS
 
-MISSED = 5
-"""Heartbeats in a row. Below three, runs were ended that were well and on a busy machine."""
+SILENCE = datetime.timedelta(seconds=5 * HEARTBEAT_SECONDS)
+"""Five heartbeats in a row. Below three, runs were ended that were well and on a busy machine."""
 
 _RUNS = "prefect.flow-run.*"
 _BAD_ENDS = ("Failed", "Crashed", "TimedOut", "Late")
 _NOTICES = "darkroom: notices of runs that need a look"
 
 
-def silent_runs() -> AutomationCore:
+def silent_runs(silence: datetime.timedelta = SILENCE) -> AutomationCore:
     """Any event of a run is a sign of life, its end too."""
-    silence = datetime.timedelta(seconds=MISSED * HEARTBEAT_SECONDS)
     return AutomationCore(
         name="darkroom: runs without a sign of life",
         description=f"Says that a flow run has crashed that was silent for {silence.total_seconds():.0f} s.",

@@ -6,6 +6,7 @@ One project for the whole file: what is killed in a test is up again at its end.
 from __future__ import annotations
 
 import base64
+import datetime
 import itertools
 import json
 import os
@@ -17,13 +18,17 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from typing import Any
+from uuid import uuid4
 
 import pytest
 from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.client.schemas.objects import FlowRun, StateType
+from prefect.states import Running
 
 from flows import server
-from flows.service import login
+from flows.service import automations, login
 from tests.flows.processes import alive, wait_for
 from tests.flows.repositories import contents, git
 from tests.flows.service.project import Project, make_project
@@ -57,6 +62,10 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
 @pytest.fixture
 def training(project: Project) -> FlowRun:
     """A run of `retrain` whose training is under way, and ends from its checkpoint alone."""
+    return start_training(project)
+
+
+def start_training(project: Project) -> FlowRun:
     outside = project.root.parent
     for name in ("go", "checkpoint", "pids"):
         (outside / name).unlink(missing_ok=True)
@@ -252,6 +261,52 @@ def test_a_run_that_fails_is_told_by_webhook_and_by_mail(project: Project) -> No
     assert all("retrain" in text and "Failed" in text for text in (posted[0], mails[0]))
     assert "the address holds a password" in posted[0]
     addresses.unlink()
+
+
+def test_late_silent_and_crashed_runs_are_told(project: Project) -> None:
+    addresses = project.root / ".darkroom" / "notify"
+    with hook_receiver() as (hook, posted), project.client() as client:
+
+        def told(deployment: str, state: str) -> bool:
+            return any(f"darkroom: {deployment} (" in text and f"): {state}" in text for text in posted)
+
+        addresses.write_text(f"{hook}\n")
+        addresses.chmod(0o600)
+        project.up()
+        # No worker is at its pool: one run is never started, another says that it runs, and no more.
+        client.create_work_pool(WorkPoolCreate(name="nobody", type="process"))
+        tick = client.read_deployment_by_name("tick/tick")
+        alone = client.create_deployment(tick.flow_id, "alone", work_pool_name="nobody")
+        client.create_flow_run_from_deployment(alone)
+        (known,) = client.read_automations_by_name(automations.silent_runs().name)
+        client.update_automation(known.id, automations.silent_runs(datetime.timedelta(seconds=10)))
+        silent = client.create_flow_run_from_deployment(alone, state=Running())
+        client._client.post("/events", json=[heartbeat(silent)]).raise_for_status()
+        assert eventually(lambda: told("alone", "Late")), posted
+        assert eventually(lambda: told("alone", "Crashed")), posted
+        assert client.read_flow_run(silent.id).state_name == "Crashed"
+        client.delete_work_pool("nobody")
+
+        project.up()  # the automation as it was
+        training = start_training(project)
+        (engine,) = project.engines()
+        kill(engine)
+        assert eventually(lambda: told("retrain", "Crashed")), posted
+    assert under_way(project, times=2), project.logs()
+    (project.root.parent / "go").touch()
+    addresses.unlink()
+    assert_done(project, training, attempts=2)
+
+
+def heartbeat(run: FlowRun) -> dict[str, Any]:
+    """As the process of a flow run sends it."""
+    resource = {"prefect.resource.id": f"prefect.flow-run.{run.id}", "prefect.resource.name": run.name}
+    return {
+        "occurred": datetime.datetime.now(datetime.UTC).isoformat(),
+        "event": "prefect.flow-run.heartbeat",
+        "resource": resource,
+        "id": str(uuid4()),
+    }
 
 
 def test_a_killed_run_is_retried_and_down_ends_even_what_a_killed_worker_has_left(
