@@ -51,6 +51,11 @@ def metrics_key(project: str, stage: str) -> str:
     return slug(f"{project}-{stage}-metrics")
 
 
+def progress_key(project: str, stage: str) -> str:
+    """The key of how far a stage is."""
+    return slug(f"{project}-{stage}-progress")
+
+
 def metrics_table(changes: Iterable[MetricChange]) -> list[dict[str, str]]:
     """The rows of a stage's table of metrics."""
     return [

@@ -52,7 +52,7 @@ def run_recorded(
     Returns the record, and what Prefect was not told and why, if anything. A failing stage does not raise: it
     is in the record. Raises DarkroomError where nothing could be started.
     """
-    stages = StageFlowRuns(run_name(options, root), shown_parameters(options), [root.name], options.stop)
+    stages = StageFlowRuns(run_name(options, root), shown_parameters(options), root.name, options.stop)
     try:
         with _crash_told(stages):
             record = _run_stages(options, root, observe, stages)

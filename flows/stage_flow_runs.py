@@ -12,26 +12,78 @@ import itertools
 import json
 import logging
 import threading
+import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import UUID, uuid4
 
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.actions import ArtifactCreate, FlowRunCreate, TaskRunCreate
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId, ArtifactFilterKey
-from prefect.client.schemas.objects import FlowRunResult, State, StateType
+from prefect.client.schemas.objects import Artifact, FlowRunResult, State, StateType
 from prefect.states import AwaitingRetry, Cancelled, Completed, Crashed, Failed, Running, to_state_create
 
 from flows import artifacts, stage_process
 from flows.events import Event, Outcome, StageAgain, StageFinished
 from flows.outbox import Outbox, Recorded, Request
+from flows.progress import Course
 from flows.record import RunRecord
 from flows.stage_process import Ending, StageJob, StageResult
 from flows.wording import again, duration
 
 RUN_FLOW, STAGE_FLOW = "darkroom", "darkroom-stage"
 LATE_SECONDS = 2.0  # Prefect's times are those of its server's clock when it is told
+PROGRESS = "How far the stage is"
+PROGRESS_SECONDS = 5.0
+"""Between two tellings of how far a stage is."""
+
+
+@dataclass(slots=True)
+class Told:
+    """How far a stage is, and what of that Prefect knows: an artifact, brought up to date in its place."""
+
+    run: Recorded
+    key: str
+    course: Course = field(default_factory=Course)
+    news: bool = False
+    waiting: bool = False
+    """Whether a request is in the outbox already: while the server is away they do not pile up."""
+    due: float = 0.0
+    artifact: UUID | None = None
+    page: str = ""
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def take(self, line: str) -> None:
+        """Note a line of the stage's output."""
+        with self.lock:
+            self.news |= self.course.take(line)
+
+    def is_due(self) -> bool:
+        """Whether it is time to tell."""
+        return self.news and not self.waiting and time.monotonic() >= self.due
+
+    def tell(self, to: SyncPrefectClient) -> None:
+        """Publish the newest state."""
+        with self.lock:
+            self.page = self.course.page(now())
+            self.news = self.waiting = False
+        self.due = time.monotonic() + PROGRESS_SECONDS
+        if self.artifact is None:
+            artifact = ArtifactCreate(
+                key=self.key, type="markdown", data=self.page, description=PROGRESS, flow_run_id=self.run.id
+            )
+            self.artifact = made(to, "/artifacts/", artifact)
+        else:
+            body = {"data": self.page}
+            to.request("PATCH", "/artifacts/{id}", path_params={"id": self.artifact}, json=body)
+
+    def arrived(self, to: SyncPrefectClient) -> bool:
+        """Whether the server has what was told last."""
+        for artifact in artifacts_of(to, self.run, self.key):
+            self.artifact = artifact.id
+            return artifact.data == self.page
+        return False
 
 
 class StageFlowRuns:
@@ -40,10 +92,11 @@ class StageFlowRuns:
     Stages never wait for Prefect: see `Outbox`. `stop` is set when someone cancels the run on the pages.
     """
 
-    def __init__(self, name: str, parameters: dict[str, Any], tags: list[str], stop: threading.Event) -> None:
+    def __init__(self, name: str, parameters: dict[str, Any], project: str, stop: threading.Event) -> None:
         self.last_lines: dict[str, tuple[str, ...]] = {}
+        self._told: dict[str, Told] = {}
         self.outbox = Outbox(look=Request("a look at the run's state", self._look))
-        self._stop, self._tags = stop, tags
+        self._stop, self._project = stop, project
         self._key = str(uuid4())
         self._keys = itertools.count()
         self._flows: dict[str, UUID] = {}
@@ -62,7 +115,11 @@ class StageFlowRuns:
         """`stage_process.execute`, its start and its output told to Prefect; `follow` tells its end."""
         run = self._start(job) if job.attempt == 1 else self._start_again(job)
 
+        key = artifacts.progress_key(self._project, job.name)
+        told = self._told[job.name] = self._told.get(job.name) or Told(run, key)
+
         def on_line(line: str) -> None:
+            told.take(line)
             job.on_line(line)
             self.outbox.put_line(run, line)
 
@@ -81,6 +138,7 @@ class StageFlowRuns:
                 self._set_state(self._runs[event.stage], f"the retry of {event.stage}", waiting)
             case StageFinished() if event.stage in self._going:
                 self._going.remove(event.stage)
+                self._tell_progress(event.stage, at_once=True)
                 state = final_state(event, self._results.get(event.stage))
                 if event.error:  # a stage's page opens with its log; the state's message is further off
                     self.outbox.put_line(self._runs[event.stage], event.error, logging.ERROR)
@@ -149,11 +207,20 @@ class StageFlowRuns:
         if flow not in self._flows:
             self._flows[flow] = to.create_flow_from_name(flow)
         state = to_state_create(Running(message=said_late("", started or now()) or None))
-        create = FlowRunCreate(flow_id=self._flows[flow], tags=self._tags, state=state, **wanted)
+        create = FlowRunCreate(flow_id=self._flows[flow], tags=[self._project], state=state, **wanted)
         run.given = made(to, "/flow_runs/", create)
 
+    def _tell_progress(self, stage: str, *, at_once: bool = False) -> None:
+        told = self._told[stage]
+        if told.is_due() or (at_once and told.news and not told.waiting):
+            told.waiting = True
+            self._put(f"the progress of {stage}", told.tell, told.arrived)
+
     def _look(self, to: SyncPrefectClient) -> None:
-        """Stop the run if someone has cancelled its flow run."""
+        """Tell how far the stages are; stop the run if someone has cancelled its flow run."""
+        for stage in list(self._going):
+            if stage in self._told:
+                self._tell_progress(stage)
         if self._parent.given is None:
             return
         state = to.read_flow_run(self._parent.id).state_type
@@ -167,7 +234,7 @@ class StageFlowRuns:
             )
             made(to, "/artifacts/", artifact)  # the client's own way also opens a websocket for an event
 
-        self._put(f"the artifact {key}", publish, lambda to: has_artifact(to, run, key))
+        self._put(f"the artifact {key}", publish, lambda to: bool(artifacts_of(to, run, key)))
 
     def _set_state(self, run: Recorded, what: str, state: State[Any]) -> None:
         message, happened = state.message or "", now()
@@ -213,14 +280,11 @@ def made(to: SyncPrefectClient, path: Any, wanted: FlowRunCreate | TaskRunCreate
     return UUID(answer.json()["id"])
 
 
-def has_artifact(to: SyncPrefectClient, run: Recorded, key: str) -> bool:
-    """Whether the run has an artifact of that key."""
+def artifacts_of(to: SyncPrefectClient, run: Recorded, key: str) -> list[Artifact]:
+    """The run's artifacts of that key."""
     of_run = ArtifactFilterFlowRunId(any_=[run.id])
-    return bool(
-        to.read_artifacts(
-            artifact_filter=ArtifactFilter(flow_run_id=of_run, key=ArtifactFilterKey(any_=[key])), limit=1
-        )
-    )
+    wanted = ArtifactFilter(flow_run_id=of_run, key=ArtifactFilterKey(any_=[key]))
+    return to.read_artifacts(artifact_filter=wanted, limit=1)
 
 
 def final_state(event: StageFinished, result: StageResult | None) -> State[Any]:

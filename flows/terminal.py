@@ -32,6 +32,7 @@ from flows.events import (
     StageWaits,
 )
 from flows.plan import Plan
+from flows.progress import Course
 from flows.record import MetricChange, RunRecord
 from flows.wording import (
     Trend,
@@ -151,6 +152,7 @@ class Watch:
     _started: float = field(init=False)
     _plan: Plan = field(init=False, default=Plan((), None, ()))
     _running: dict[str, float] = field(init=False, default_factory=dict)
+    _courses: dict[str, Course] = field(init=False, default_factory=dict)
     _settled: int = field(init=False, default=0)
     _lock: threading.Lock = field(init=False, default_factory=threading.Lock)
 
@@ -165,8 +167,11 @@ class Watch:
                     self._plan = plan
                 case StageStarted(stage, reasons):
                     self._running[stage] = self.clock()
+                    self._courses[stage] = Course(self.clock)
                     self._say(stage, f"starts: {some(reasons)}", style="bold")
                 case StageLine(stage, line):
+                    if course := self._courses.get(stage):
+                        course.take(line)
                     self._say(stage, line)
                 case StageWaits(stage, reason):
                     self._say(stage, f"waits: {reason}", style="yellow")
@@ -187,6 +192,7 @@ class Watch:
         """The live display: each running stage with its time, and how far the whole is."""
         with self._lock:
             now, running = self.clock(), dict(self._running)
+            told = {stage: course.words() for stage, course in self._courses.items() if stage in running}
             whole = progress(self._plan, self._settled, now - self._started)
         expected = {stage.name: stage.seconds for stage in self._plan.stages}
         table = Table.grid(padding=(0, 1))
@@ -197,6 +203,7 @@ class Watch:
                 Text(stage),
                 duration(now - since),
                 f"of about {duration(usual)}" if usual else "",
+                Text(told.get(stage, ""), overflow="ellipsis", no_wrap=True),
             )
         return Group(table, Text(whole, style="dim"))
 

@@ -18,7 +18,7 @@ import pytest
 from prefect import get_client
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterTags, LogFilter, LogFilterFlowRunId
-from prefect.client.schemas.objects import FlowRun, StateType
+from prefect.client.schemas.objects import Artifact, FlowRun, StateType
 
 from flows import server
 from flows.events import Event, Outcome, RunFinished, StageLine
@@ -35,14 +35,14 @@ STAGES = ("first", "second", "third")
 DVC_YAML = """
 stages:
   first:
-    cmd: echo one; echo two; echo done > first.txt
+    cmd: echo epoch 1/2 loss 2; echo epoch 2/2 loss 1; echo done > first.txt
     outs: [first.txt]
   second:
-    cmd: echo one; echo two; cp first.txt second.txt
+    cmd: echo epoch 1/2 loss 2; echo epoch 2/2 loss 1; cp first.txt second.txt
     deps: [first.txt]
     outs: [second.txt]
   third:
-    cmd: echo one; echo two; cp second.txt third.txt
+    cmd: echo epoch 1/2 loss 2; echo epoch 2/2 loss 1; cp second.txt third.txt
     deps: [second.txt]
     outs: [third.txt]
 """
@@ -134,12 +134,16 @@ def check_complete(client: SyncPrefectClient, root: Path) -> None:
     assert {flow_run.state_type for flow_run in runs.values()} == {StateType.COMPLETED}
     assert {flow_run.run_count for flow_run in runs.values()} == {1}
     for name in STAGES:
-        assert sorted(lines(client, runs[name])) == ["one", "two"]
+        assert sorted(lines(client, runs[name])) == ["epoch 1/2 loss 2", "epoch 2/2 loss 1"]
+        (progress,) = artifacts(client, runs[name])
+        assert progress.key == f"{root.name}-{name}-progress"
+        assert "**epoch 2/2, loss 1** " in str(progress.data)
     assert len(lines(client, runs[root.name])) == 2 * len(STAGES) + 1
-    keys = [
-        artifact.key for artifact in client.read_artifacts() if artifact.flow_run_id == runs[root.name].id
-    ]
-    assert keys == [f"{root.name}-run"]
+    assert [artifact.key for artifact in artifacts(client, runs[root.name])] == [f"{root.name}-run"]
+
+
+def artifacts(client: SyncPrefectClient, flow_run: FlowRun) -> list[Artifact]:
+    return [artifact for artifact in client.read_artifacts() if artifact.flow_run_id == flow_run.id]
 
 
 def lines(client: SyncPrefectClient, flow_run: FlowRun) -> list[str]:

@@ -171,6 +171,37 @@ def test_metrics_are_a_table_of_the_stage_and_the_page_has_pictures(
     assert "```mermaid" in page.data
 
 
+def test_how_far_a_training_is_can_be_followed(
+    client: SyncPrefectClient, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One artifact, brought up to date in its place."""
+    monkeypatch.setattr("flows.stage_flow_runs.PROGRESS_SECONDS", 0.0)
+    waiting = "echo epoch 1/3 loss 5 left 9 s; while [ ! -e go ]; do sleep 0.1; done; echo epoch 3/3 loss 4"
+    (root / "dvc.yaml").write_text(
+        DVC_YAML.replace("cp dot.png sheet.png", f"{waiting}; cp dot.png sheet.png")
+    )
+    seen: list[str] = []
+
+    def progress() -> list[str]:
+        stages = children(client, latest(client, "Project X"))
+        found = artifacts(client, stages["train"]) if "train" in stages else {}
+        return [str(held.data) for key, held in found.items() if key == "project-x-train-progress"]
+
+    def watch(event: Event) -> None:
+        if isinstance(event, StageLine) and event.line.startswith("epoch 1/3"):
+            assert wait_for(lambda: bool(progress()))
+            seen.extend(progress())
+            (root / "go").touch()
+
+    _, lost = run_recorded(RunOptions(repo=root, jobs=2), root, watch)
+    assert lost is None
+    (before,) = seen
+    assert before.startswith("**epoch 1/3, loss 5, about ")
+    (after,) = progress()
+    assert after.startswith("**epoch 3/3, loss 4** (at ")
+    assert after.endswith("| 3 | 4 |\n| 1 | 5 |\n")
+
+
 def test_a_failing_stage_fails_the_run_with_its_exit_code_and_last_lines(
     client: SyncPrefectClient, root: Path
 ) -> None:

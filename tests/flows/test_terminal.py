@@ -49,10 +49,11 @@ def test_the_live_display_says_what_runs_how_long_and_how_much_longer() -> None:
     watch = terminal.Watch(to, clock=lambda: now)
     watch(RunStarted("r", PLAN))
     watch(StageStarted("make[it]", ()))
+    watch(StageLine("make[it]", "epoch 1/4 loss 0.5 left 12 s"))
     now += 5
     to.print(watch.render())
     text = "\n".join(written(to))
-    assert "make[it] 5.0 s of about 20 s" in text
+    assert "make[it] 5.0 s of about 20 s epoch 1/4, loss 0.5, about 7.0 s left" in text
     assert "0 of 2 stages, 5.0 s, about 15 s more" in text
 
 

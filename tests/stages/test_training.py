@@ -1,7 +1,8 @@
 import pytest
 import torch
 
-from stages.training import one_cycle
+from flows.progress import step_of
+from stages.training import Progress, one_cycle
 
 
 def rates(steps: int, warmup: float) -> list[float]:
@@ -28,3 +29,12 @@ def test_a_handful_of_steps_is_enough(steps: int) -> None:
     seen = rates(steps, warmup=0.2)
     assert seen[:2] == pytest.approx([0.1, 1.0][:steps])
     assert seen[1:] == sorted(seen[1:], reverse=True)
+
+
+def test_the_line_of_an_epoch_is_one_that_runs_show_as_progress(capsys: pytest.CaptureFixture[str]) -> None:
+    Progress(10, done=2).epoch_done(3, train_loss=0.5, accuracy=0.925)
+    step = step_of(capsys.readouterr().err.strip())
+    assert step is not None
+    assert (step.unit, step.number, step.total, step.done) == ("epoch", 3, 10, 3)
+    assert step.figures == (("train loss", "0.5000"), ("accuracy", "0.9250"))
+    assert step.left is not None
