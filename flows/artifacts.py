@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from flows.events import Outcome
 from flows.plan import PlannedStage
-from flows.record import MetricChange, Picture, RunRecord
+from flows.record import MetricChange, RunRecord, shown_first
 from flows.run import RunReport
 from flows.wording import OUTCOME_WORDS, counted, duration, figure, seconds, what_happened
 
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 PICTURE_BYTES = 300_000
 PAGE_PICTURE_BYTES = 3_000_000  # Prefect took an artifact of 5 MB; base64 adds a third
-PICTURES_A_FOLDER = 6
 GRAPH_STAGES = 60  # beyond that a drawn graph cannot be read
 ROWS = 200
 SHOWN_PIXELS = 1600
@@ -180,41 +179,50 @@ def node(stage: PlannedStage, report: RunReport, ids: dict[str, str]) -> Iterato
 
 
 def pictures_section(record: RunRecord) -> Iterator[str]:
-    """The stages' pictures, inside the page; those that no longer fit are named."""
+    """The stages' pictures, inside the page, and on their left what they were in the last commit.
+
+    Those that no longer fit are named.
+    """
     left_out, budget = [], PAGE_PICTURE_BYTES
     heading = "## Pictures"
-    for picture in first_of_each_folder(record.pictures):
+    for picture in shown_first(record.pictures):
         name = os.path.relpath(picture.path, record.root)
-        uri = data_uri(picture.path)
-        if uri is None or len(uri) > budget:
+        now = data_uri(picture.path)
+        if now is None or len(now) > budget:
             left_out.append(name)
             continue
-        budget -= len(uri)
-        yield from filter(None, (heading, f"### {name}", f"![{name}]({uri})"))
+        then = embedded(record.before.get(picture.path, b""), picture.path.suffix)
+        if then is not None and len(now) + len(then) > budget:
+            then = None
+        budget -= len(now) + len(then or "")
+        yield from filter(None, (heading, f"### {name}", side_by_side(name, then, now)))
         heading = ""
     if left_out:
         yield f"Not shown here, too large or not readable: {', '.join(f'`{name}`' for name in left_out)}."
 
 
-def first_of_each_folder(found: Iterable[Picture]) -> Iterator[Picture]:
-    """At most PICTURES_A_FOLDER of each stage's folder: some stages make thousands."""
-    seen: dict[tuple[str, Path], int] = {}
-    for picture in found:
-        place = (picture.stage, picture.path.parent)
-        seen[place] = seen.get(place, 0) + 1
-        if seen[place] <= PICTURES_A_FOLDER:
-            yield picture
+def side_by_side(name: str, then: str | None, now: str) -> str:
+    """A picture, and the one of the last commit on its left if there is one; data URIs both."""
+    if then is None:
+        return f"![{name}]({now})"
+    return table(("Last commit", "Now"), [(f"![{name}, last commit]({then})", f"![{name}]({now})")])
 
 
 def data_uri(path: Path) -> str | None:
     """The picture at `path` as text, scaled down to at most PICTURE_BYTES; None if it cannot be read."""
+    return embedded(path.read_bytes(), path.suffix)
+
+
+def embedded(content: bytes, suffix: str) -> str | None:
+    """The same of a file's content; None for none."""
     from PIL import Image  # a tenth of a second that `darkroom plan` need not spend
 
-    content = path.read_bytes()
-    mime = "image/png" if path.suffix.lower() == ".png" else "image/jpeg"
+    if not content:
+        return None
+    mime = "image/png" if suffix.lower() == ".png" else "image/jpeg"
     if len(content) > PICTURE_BYTES:
         try:
-            with Image.open(path) as image:
+            with Image.open(io.BytesIO(content)) as image:
                 content, mime = smaller(image.convert("RGB")), "image/jpeg"
         except OSError:
             return None

@@ -1,19 +1,24 @@
 """What is known of a run that has ended: its report, the metrics beside the last commit's, the pictures."""
 
+import contextlib
 import os
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from flows.dvc import results
+from flows.dvc.commits import at
 from flows.dvc.results import Product, Shown
 from flows.errors import RepoError
+from flows.events import Outcome
 from flows.files import STATE_FOLDER
 from flows.run import RunReport, collector_paused
 from flows.wording import Trend, difference, trend
 
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg")
+PICTURES_A_FOLDER = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +62,8 @@ class RunRecord:
     pictures: tuple[Picture, ...]
     last_lines: Mapping[str, tuple[str, ...]]
     """The end of the output of each stage that did not end well and said something."""
+    before: Mapping[Path, bytes] = field(default_factory=dict)
+    """What pictures were in the last commit, of those that are other ones now."""
     unread: str = ""
     """Why neither metrics nor pictures are told, where DVC cannot read the repository any more."""
 
@@ -80,11 +87,13 @@ def record_run(root: Path, report: RunReport, last_lines: Mapping[str, tuple[str
     except RepoError as error:  # a stage has left dvc.yaml broken: what was run is recorded all the same
         unread = str(error)
     products = {stage.name: shown.products.get(stage.name, ()) for stage in report.plan.stages}
+    found = tuple(pictures(products))
     return RunRecord(
         root=root,
         report=report,
         metrics=tuple(metric_changes(products, shown.metrics, shown.before, root)),
-        pictures=tuple(pictures(products)),
+        pictures=found,
+        before=earlier(root, [picture.path for picture in shown_first(found) if is_new(picture, report)]),
         last_lines={stage: lines for stage, lines in last_lines.items() if lines},
         unread=unread,
     )
@@ -130,3 +139,32 @@ def pictures(products: Mapping[str, tuple[Product, ...]]) -> Iterator[Picture]:
 def is_picture(path: Path) -> bool:
     """Whether `path` is a file that a page can show."""
     return path.suffix.lower() in PICTURE_SUFFIXES and path.is_file()
+
+
+def shown_first(found: Iterable[Picture]) -> Iterator[Picture]:
+    """At most PICTURES_A_FOLDER of each stage's folder: some stages make thousands."""
+    seen: Counter[tuple[str, Path]] = Counter()
+    for picture in found:
+        place = (picture.stage, picture.path.parent)
+        seen[place] += 1
+        if seen[place] <= PICTURES_A_FOLDER:
+            yield picture
+
+
+def is_new(picture: Picture, report: RunReport) -> bool:
+    """Whether the run has made it."""
+    return report.stages[picture.stage].outcome in (Outcome.RAN, Outcome.RESTORED)
+
+
+def earlier(root: Path, paths: Sequence[Path]) -> dict[Path, bytes]:
+    """What these files were in the last commit, where git or DVC's cache has it and it was something else."""
+    if not paths:
+        return {}
+    with contextlib.suppress(RepoError), at(root, "HEAD") as head:
+        then = {path: head.read_here(os.path.relpath(path, root)) for path in paths}
+        return {
+            path: content
+            for path, content in then.items()
+            if content is not None and content != path.read_bytes()
+        }
+    return {}

@@ -12,6 +12,7 @@ from typing import Any
 
 from dvc.repo import Repo
 from dvc.repo.brancher import switch
+from dvc.scm import NoSCM
 
 from flows.dvc.errors import mended
 from flows.errors import RepoError
@@ -57,5 +58,8 @@ class Commit:
 @contextlib.contextmanager
 def at(folder: Path, revision: str) -> Iterator[Commit]:
     """The repository as a revision has it. Raises RepoError."""
-    with mended(""), Repo(folder) as repo, contextlib.chdir(repo.root_dir), switch(repo, revision):
-        yield Commit(repo)
+    with mended(""), Repo(folder) as repo, contextlib.chdir(repo.root_dir):
+        if isinstance(repo.scm, NoSCM) or repo.scm.no_commits:
+            raise RepoError(f"{folder}: it has no commits")
+        with switch(repo, revision):
+            yield Commit(repo)

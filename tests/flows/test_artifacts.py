@@ -1,6 +1,7 @@
 import base64
 import io
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from PIL import Image
 from flows import artifacts
 from flows.events import Outcome, StageFinished
 from flows.plan import Action, Plan, PlannedStage
-from flows.record import MetricChange, Picture, RunRecord
+from flows.record import PICTURES_A_FOLDER, MetricChange, Picture, RunRecord
 from flows.run import RunReport
 
 
@@ -140,6 +141,23 @@ def test_what_is_no_picture_or_no_longer_fits_is_named(
 
 
 def test_of_a_folder_full_of_pictures_the_first_are_shown(tmp_path: Path) -> None:
-    many = [noise(tmp_path / f"{number:03}.png", 8) for number in range(artifacts.PICTURES_A_FOLDER + 3)]
+    many = [noise(tmp_path / f"{number:03}.png", 8) for number in range(PICTURES_A_FOLDER + 3)]
     page = artifacts.run_page(record(tmp_path, report({"draw": Outcome.RAN}), (), tuple(many)))
-    assert page.count("data:image/png") == artifacts.PICTURES_A_FOLDER
+    assert page.count("data:image/png") == PICTURES_A_FOLDER
+
+
+def test_a_picture_stands_beside_what_it_was_as_long_as_both_fit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = noise(tmp_path / "a.png", 8), noise(tmp_path / "b.png", 8)
+    then = noise(tmp_path / "then.png", 8).read_bytes()
+    drawn = record(tmp_path, report({"draw": Outcome.RAN}), (), (first, second))
+    both = replace(drawn, before={first: then, second: then})
+    uri = f"data:image/png;base64,{base64.b64encode(then).decode()}"
+    page = artifacts.run_page(both)
+    assert page.count("| Last commit | Now |") == 2
+    assert f"| ![a.png, last commit]({uri}) | ![a.png](data:" in page
+    monkeypatch.setattr(artifacts, "PAGE_PICTURE_BYTES", int(3.5 * len(uri)))
+    page = artifacts.run_page(both)
+    assert page.count("| Last commit | Now |") == 1
+    assert "\n![b.png](data:" in page

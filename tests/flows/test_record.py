@@ -74,3 +74,31 @@ def test_metrics_stand_beside_those_of_the_last_commit(tmp_path: Path, cached: s
         MetricChange("train", "loss", 3, 2),
         MetricChange("loose.json", "n", 1, 1),
     )
+
+
+@pytest.mark.parametrize("cached", ["", ": {cache: false}"], ids=["in the cache", "in git"])
+def test_pictures_stand_beside_those_of_the_last_commit(tmp_path: Path, cached: str) -> None:
+    """Those of stages that ran, and that became others; nothing is fetched from anywhere."""
+    pipeline = f"""\
+stages:
+  draw: {{cmd: mkdir s && cp in.png s/new.png && cp dvc.yaml s/same.png, deps: [in.png], outs: [s{cached}]}}
+  other: {{cmd: cp in2.png other.png, deps: [in2.png], outs: [other.png{cached}]}}
+"""
+    files = {"dvc.yaml": pipeline, "in.png": "one", "in2.png": "another"}
+    root = make(tmp_path / "r", Shape("draws", files), tmp_path)
+
+    def run(content: str) -> dict[Path, bytes]:
+        (root / "in.png").write_text(content)
+        return dict(record_run(root, run_pipeline(RunOptions(repo=root)), {}).before)
+
+    assert run("one") == {}
+    git(root, "add", "-A")
+    git(root, "commit", "-qm", "pictures")
+    (root / "other.png").unlink()
+    (root / "other.png").write_text("edited by hand")
+    assert run("two") == {root / "s/new.png": b"one"}
+    if not cached:
+        for kept in (root / ".dvc/cache/files").rglob("*"):
+            if kept.is_file():
+                kept.unlink()
+        assert run("three") == {}
