@@ -62,7 +62,7 @@ def step_of(line: str) -> Step | None:
     """What a line tells of the progress; None: nothing."""
     if ("/" not in line and " of " not in line) or len(line) > LINE_CHARACTERS:
         return None
-    if bar := _BAR.search(line):
+    if "%|" in line and (bar := _BAR.search(line)):
         return _of_bar(*bar.groups())
     if count := _COUNT.match(line):
         return _of_count(*count.groups())
