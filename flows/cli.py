@@ -185,9 +185,9 @@ def _run_recorded(options: "RunOptions") -> int:
     with ExitStack() as stack:
         with console.status("starting Prefect ..."):  # on a terminal: it takes seconds
             api = stack.enter_context(server.prefect_api(root))
-            from flows.pipeline import run_recorded
+            from flows.pipeline import patience_of, run_recorded
         with terminal.watching(console) as observe:
-            record, lost = run_recorded(options, root, observe)
+            record, lost = run_recorded(options, root, observe, patience=patience_of(os.environ))
     terminal.print_record(console, record, api.where_to_look)
     _say_experiment(options, record.report)
     if lost:

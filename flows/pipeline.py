@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from prefect.client.schemas.objects import State
 from prefect.states import Cancelled, Completed, Crashed, Failed
 
 from flows import artifacts
-from flows.errors import DarkroomError
+from flows.errors import DarkroomError, UsageError
 from flows.events import Event, Outcome, StageAgain, StageFinished, StageStarted, StageWaits, ignore
 from flows.record import RunRecord, record_run
 from flows.run import RunOptions, run_pipeline
@@ -28,6 +28,9 @@ from flows.wording import again, ending, some
 PATIENCE_SECONDS = 60.0
 """For a silent server, at the end of a run: as long as a start of it takes on a loaded machine."""
 
+PATIENCE = "DARKROOM_PATIENCE"
+"""Other seconds, in the environment: nobody sits before a run of a deployment."""
+
 STOPPED_SECONDS = 1.5
 """For Prefect after an interruption, which gives the stages 8 s: the whole ends within 10 s."""
 
@@ -36,6 +39,18 @@ def say(text: str) -> None:
     """A remark beside a run's output."""
     with suppress(OSError):  # nobody may read it any more
         print(f"darkroom: {text}", file=sys.stderr, flush=True)
+
+
+def patience_of(environ: Mapping[str, str]) -> float:
+    """How many seconds of the server's silence a run waits for at its end. Raises UsageError."""
+    given = environ.get(PATIENCE) or str(PATIENCE_SECONDS)
+    try:
+        seconds = float(given)
+    except ValueError:
+        seconds = -1.0
+    if not seconds >= 0:
+        raise UsageError(f"{PATIENCE}: {given}: a number of seconds is needed, such as 60")
+    return seconds
 
 
 def run_recorded(

@@ -14,10 +14,14 @@ from flows.deployments import child
 from flows.deployments.clone import AUTHOR, Clone, commit_results
 from flows.deployments.promotion import promote_if_better
 from flows.errors import DarkroomError
+from flows.pipeline import PATIENCE
 from flows.stage_process import no_line
 
 PACKAGES = Path(__file__).parent.parent.parent
 WELL, WORK_TO_DO = 0, 3
+
+PATIENCE_SECONDS = 1800.0
+"""That a `darkroom run` waits at its end for a server that is silent: until somebody has started it again."""
 
 
 class StepFailedError(DarkroomError):
@@ -57,7 +61,8 @@ class Steps:
         fine: Sequence[int],
         more: Mapping[str, str] = MappingProxyType({}),
     ) -> int:
-        env = {**child.environment(os.environ), **AUTHOR, **more}
+        waits = {PATIENCE: str(PATIENCE_SECONDS)}
+        env = {**waits, **child.environment(os.environ), **AUTHOR, **more}
         env["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), env.get("PATH", os.defpath)])
         code, last = child.run(command, self.clone.root, env, self.say, self.stop)
         if code not in fine:

@@ -23,7 +23,7 @@ from prefect.states import Cancelled, Cancelling
 from flows import server
 from flows.errors import UsageError
 from flows.events import Event, Outcome, StageLine
-from flows.pipeline import run_recorded
+from flows.pipeline import PATIENCE, PATIENCE_SECONDS, patience_of, run_recorded
 from flows.run import RunOptions
 from tests.flows.processes import wait_for
 from tests.flows.repositories import git
@@ -259,6 +259,14 @@ def test_a_stage_whose_results_are_not_taken_over_has_failed(client: SyncPrefect
     assert state is not None
     assert state.type is StateType.FAILED
     assert "sheet.png" in str(state.message)
+
+
+def test_how_long_the_server_is_waited_for_is_the_environments_choice() -> None:
+    assert patience_of({}) == PATIENCE_SECONDS
+    assert patience_of({PATIENCE: "0.5"}) == 0.5
+    for wrong in ("long", "-1", "nan"):
+        with pytest.raises(UsageError, match=f"DARKROOM_PATIENCE: {wrong}: a number of seconds is needed"):
+            patience_of({PATIENCE: wrong})
 
 
 def test_a_target_that_does_not_exist_is_the_users_error(client: SyncPrefectClient, root: Path) -> None:

@@ -326,6 +326,24 @@ def test_a_killed_run_is_retried_and_down_ends_even_what_a_killed_worker_has_lef
     assert_done(project, training, attempts=3)
 
 
+def test_a_run_goes_on_while_the_server_alone_is_gone(project: Project, training: FlowRun) -> None:
+    before = project.pids()
+    (engine,) = project.engines()
+    kill(before["server"])
+    (project.root.parent / "go").touch()
+    made = project.root / ".darkroom/clones/retrain/small/loss.json"
+    assert eventually(lambda: made.exists() and made.read_text() == (project.root / "in.txt").read_text())
+    assert alive(engine)  # it waits to tell Prefect
+    assert "starting the server, which was killed" in project.up()
+    assert_done(project, training, attempts=1)
+    with project.client() as client:
+        assert client.read_flow_run(training.id).run_count == 1
+        stages = {run.name: run for run in client.read_flow_runs() if run.created > training.created}
+    assert {stages[name].state_type for name in ("first", "training")} == {StateType.COMPLETED}
+    assert len((project.root.parent / "pids").read_text().split()) == 1  # trained once
+    assert project.pids()["worker-small"] == before["worker-small"]
+
+
 def test_a_worker_that_is_stopped_lets_stages_write_their_checkpoints(
     project: Project, training: FlowRun
 ) -> None:
