@@ -12,7 +12,7 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.logging import get_run_logger
 from pydantic import Field
 
-from flows.artifacts import PICTURES_A_FOLDER, data_uri, slug, table
+from flows.artifacts import data_uri, slug, table
 from flows.deployments import gate, releases
 from flows.deployments.clone import Clone, held_clone
 from flows.deployments.releases import Release
@@ -20,6 +20,7 @@ from flows.deployments.steps import Steps
 from flows.dvc.repository import root_of
 from flows.dvc.results import artifacts_of
 from flows.errors import UsageError
+from flows.record import PICTURES_A_FOLDER
 from flows.wording import counted
 
 CLONE = "score"

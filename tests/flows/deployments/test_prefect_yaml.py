@@ -1,5 +1,6 @@
 """The project's own deployments."""
 
+import json
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import yaml
 from prefect import Flow
 from prefect.client.schemas.schedules import construct_schedule
 
+from flows.deployments import gate
 from flows.service.upkeep import pools_of
 
 ROOT = Path(__file__).parent.parent.parent.parent
@@ -44,3 +46,17 @@ def test_a_slow_run_is_not_overtaken(deployment: dict[str, Any]) -> None:
 
 def test_one_worker_serves_them() -> None:
     assert pools_of(ROOT) == ("darkroom",)
+
+
+def test_its_gate_asks_for_metrics_and_outs_that_there_are() -> None:
+    asked = gate.read(ROOT)
+    assert asked is not None
+    pipeline = yaml.safe_load((ROOT / "dvc.yaml").read_text())
+    assert asked.release in pipeline["artifacts"]
+    for name in asked.metrics:
+        file = name.partition(":")[0]
+        assert gate.value({file: json.loads((ROOT / file).read_text())}, name) is not None
+    outs = [out for stage in pipeline["stages"].values() for out in stage.get("outs", [])]
+    for _, pictures in asked.by_pictures():
+        assert pictures.results in outs
+        assert any(Path(pictures.of).is_relative_to(out) for out in outs)
