@@ -37,9 +37,15 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 def main() -> None:
     """The entry point."""
-    gc.set_threshold(100_000)  # of what imports and graphs make nearly all stays: seldom look for cycles
+    gc.set_threshold(1_000_000)  # what imports and graphs make stays: no search for cycles in it
     atexit.register(gc.freeze)  # what the process holds goes with it: no last search for cycles in it
     sys.exit(run_command(sys.argv[1:]))
+
+
+def _look_for_cycles_in_what_comes() -> None:
+    """For what runs long: Python's collector as usual again, but not among what the imports have made."""
+    gc.freeze()
+    gc.set_threshold(100_000)
 
 
 def run_command(words: Sequence[str]) -> int:
@@ -186,6 +192,7 @@ def _run_recorded(options: "RunOptions") -> int:
         with console.status("starting Prefect ..."):  # on a terminal: it takes seconds
             api = stack.enter_context(server.prefect_api(root))
             from flows.pipeline import patience_of, run_recorded
+        _look_for_cycles_in_what_comes()
         with terminal.watching(console) as observe:
             record, lost = run_recorded(options, root, observe, patience=patience_of(os.environ))
     terminal.print_record(console, record, api.where_to_look)
@@ -248,6 +255,7 @@ def ui(repo: Path, port: int) -> int:
     def announce(address: str) -> None:
         print(f"all runs of this project: {address}  (Ctrl-C ends it)", flush=True)
 
+    _look_for_cycles_in_what_comes()
     server.serve_pages(root_of(repo), announce, port)
     return Exit.WELL
 

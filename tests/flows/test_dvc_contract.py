@@ -19,7 +19,7 @@ import dulwich.ignore
 import dvc
 import pytest
 from dulwich.ignore import IgnoreFilter
-from dvc import env, lock, rwlock
+from dvc import env, lock, rwlock, schema
 from dvc.dvcfile import Lockfile, ProjectFile, SingleStageFile
 from dvc.output import Output
 from dvc.repo import Repo, reproduce
@@ -34,6 +34,7 @@ from dvc.stage.utils import _get_stage_files
 from dvc.utils import dict_filter, dict_sha256
 from dvc.utils.serialize import _common, _yaml, parse_yaml
 from scmrepo.git import Git
+from voluptuous import Schema
 
 from flows.dvc.graph import Selection
 from flows.dvc.workspace import Workspace
@@ -79,6 +80,7 @@ FOLLOWED = {
     rwlock.rwlock: "e22c4e4771d5",
     decorators.rwlocked: "72eb20256fed",
     lock.Lock.lock: "5cc6d69a38e1",
+    schema.either_or: "89fbcc3d1c5a",
     BaseExecutor._repro_and_track: "ee02f57fb378",
     BaseExecutor.commit.__func__: "0b46f52e95e1",
     BaseExecutor.reproduce.__func__: "e29332a08c95",
@@ -158,6 +160,8 @@ def test_what_is_replaced_is_what_is_called(tmp_path: Path) -> None:
     with contextlib.closing(Workspace(root, Selection())):
         assert IgnoreFilter([b"/out"]).patterns[0] is IgnoreFilter([b"/out"]).patterns[0]
     assert parameters(dulwich.ignore.Pattern) == "pattern ignorecase"
+    held = {type(cell.cell_contents) for cell in schema.SINGLE_PIPELINE_STAGE_SCHEMA[str].__closure__}
+    assert held == {Schema, list}
     with contextlib.closing(Repo(str(root))) as repo:
         assert "self.close()" in inspect.getsource(type(repo.state.links).__exit__)
         assert "with self.links as ref" in inspect.getsource(repo.state.set_link)
