@@ -20,7 +20,7 @@ ROOT = Path(__file__).parent.parent
 
 
 def pytest_configure() -> None:
-    """Let SIGINT be tested where a shell without job control has started this in the background, ignoring it."""
+    """Let SIGINT be tested where a shell has started this in the background, ignoring it."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
