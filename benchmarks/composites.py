@@ -131,6 +131,7 @@ def trained_score(folder: Path, epochs: int, seed: int, test: DetectionSplit, co
     params["compute"]["seed"] = seed
     (folder / "params.yaml").write_text(yaml.safe_dump(params))
     names = {"params": "params.yaml", "model": "m.safetensors", "metrics": "m.json", "history": "h.csv"}
+    names |= {"sheet": "s.png"}
     paths = {"data": folder, "checkpoint": folder / "c.ckpt"} | {k: folder / v for k, v in names.items()}
     words = [word for name, path in paths.items() for word in (f"--{name}", str(path))]
     subprocess.run(

@@ -125,7 +125,7 @@ CLASSIFIER = Trainer(
 )
 DETECTOR = Trainer(
     stage="train-detector",
-    outs=("model", "metrics", "history"),
+    outs=("model", "metrics", "history", "sheet"),
     write_data=write_scenes,
     steps=6,
     settings={
@@ -137,11 +137,19 @@ DETECTOR = Trainer(
         "average_decay": 0.5,
         "gradient_max": 5.0,
         "validate_every": 1,
-        "flip": 0.5,
-        "brightness": 0.2,
+        "patience": 3,
+        "weights": None,
+        "frozen": 1,
+        "scales": [0.75, 1.0],
+        "augmentations": [{"HorizontalFlip": {"p": 0.5}}, {"RandomBrightnessContrast": {"p": 0.7}}],
+        "visible_min": 0.3,
+        "sheet_rows": 2,
         "network": {
-            "widths": [8, 16, 24],
+            "model": "faster-rcnn",
+            "backbone": {"model": "residual", "widths": [8, 16, 24]},
             "features": 16,
+            "rpn_stride": 8,
+            "roi_stride": 4,
             "anchor_sizes": [12.0, 20.0],
             "anchor_ratios": [0.5, 1.0, 2.0],
             "proposals_train": 20,

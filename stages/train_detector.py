@@ -1,18 +1,21 @@
-"""Train Faster R-CNN: its proposals and its heads together.
+"""Train a detector.
 
-In: the train and val splits. Out: the averaged weights of the epoch that was best on val, val metrics,
-the history; a checkpoint until they are there.
+in   data/prepared/detection (train, val)
+out  the model: the averaged weights of the best validation; its metrics on val; one row of history an epoch;
+     a sheet of pictures with their boxes as they are shown; a checkpoint until they are there
+run  python -m stages.train_detector --help
+
+What it reaches: data/metrics/train-detector.json on val, data/metrics/evaluate.json on test;
+`python -m benchmarks.detectors` compares models and seeds.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-import albumentations as A
-import numpy as np
 import torch
-from pydantic import Field
+from pydantic import Field, PositiveFloat
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
@@ -22,35 +25,76 @@ from stages.command import run_stage
 from stages.compute import Compute, prepare
 from stages.datasets import DetectionSplit, load_detection, to_unit
 from stages.detection_metrics import AveragePrecision, average_precision, precision
+from stages.detector_batches import (
+    Boxes,
+    DetectorBatches,
+    Shown,
+    boxes_sheet,
+    build_detector_batches,
+    with_boxes,
+)
 from stages.libraries import check_libraries
-from stages.models.detector import DetectorParams, build_detector, detect, to_targets
+from stages.models.detector import build_detector, detect, given_proposals, to_targets
+from stages.models.detector_params import DetectorParams
+from stages.models.detector_start import begin, detector_config, set_training
+from stages.models.trunks import WeightsParams
 from stages.params import ComputeParams, StageParams, load_params
 from stages.resume import Checkpoint, CheckpointParams, Course, Part, TransformGenerators, decisive
+from stages.sheets import save_png
 from stages.tables import write_table
-from stages.training import Progress, batch_count, decay_groups, finite, one_cycle, shuffled_batches
+from stages.training import Progress, batch_count, decay_groups, finite, one_cycle
+from stages.transforms import TransformSpec, check_on
 
 
 class TrainDetectorParams(StageParams):
     """Section `train-detector`."""
 
+    network: DetectorParams
+    """Which network, and how large."""
+
+    weights: WeightsParams | None
+    """What it begins with: those of the same network on perhaps other classes, or of torchvision's ResNet."""
+
+    frozen: int = Field(ge=0)
+    """So many first parts keep the weights they began with: of the backbone or, r-cnn, of the classifier."""
+
     epochs: int = Field(ge=1)
+    """Passes over the training pictures, at most."""
+
     batch_size: int = Field(ge=1)
+    """Pictures a step."""
+
     learning_rate: float = Field(gt=0)
     """Peak of the one-cycle schedule."""
+
     warmup: float = Field(gt=0, lt=1)
     """Share of the steps in which the learning rate rises."""
+
     weight_decay: float = Field(ge=0)
+
     average_decay: float = Field(ge=0, lt=1)
     """A step's part in the averaged weights, which are validated and saved, is one minus this."""
+
     gradient_max: float = Field(gt=0)
     """Gradients with a larger norm are scaled down to it."""
+
     validate_every: int = Field(ge=1)
     """Epochs between two validations; the last epoch is validated in any case."""
-    flip: float = Field(ge=0, le=1)
-    """Probability that a training picture is mirrored."""
-    brightness: float = Field(ge=0, lt=1)
-    """Brightness and contrast of a training picture vary by up to this share either way."""
-    network: DetectorParams
+
+    patience: int | None = Field(ge=1)
+    """Stop when so many validations were no better than the best before; null: never."""
+
+    scales: list[PositiveFloat] = Field(min_length=1)
+    """Each batch is shown at one of these sizes; the trained network sees pictures at their own."""
+
+    augmentations: list[TransformSpec]
+    """albumentations in their order, boxes with them: {Name: {argument: value}}."""
+
+    visible_min: float = Field(ge=0, le=1)
+    """A box of which augmentation leaves a smaller share in the picture is dropped."""
+
+    sheet_rows: int = Field(ge=1)
+    """Pictures on the sheet of augmented ones."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -68,18 +112,28 @@ class Learner:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Held:
+    """The val split, with its proposals where they are given."""
+
+    split: DetectionSplit
+    proposals: list[Boxes] | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Trained:
     """What training found."""
 
     network: nn.Module
-    """The averaged weights of the best epoch."""
+    """The averaged weights of the best validation."""
     scores: dict[str, Any]
     """Its `AveragePrecision` on val."""
     history: list[dict[str, float]]
-    """A row an epoch; `val_map50` is missing where the epoch was not validated."""
+    """A row an epoch; what begins with `val_` is missing where the epoch was not validated."""
 
 
-def main(*, data: Path, params: Path, model: Path, metrics: Path, history: Path, checkpoint: Path) -> None:
+def main(
+    *, data: Path, params: Path, model: Path, metrics: Path, history: Path, sheet: Path, checkpoint: Path
+) -> None:
     """Train on `data`/train, choose the epoch on `data`/val, write the model and how it came about."""
     libraries = check_libraries(params)
     settings = load_params(params, "train-detector", TrainDetectorParams)
@@ -87,54 +141,74 @@ def main(*, data: Path, params: Path, model: Path, metrics: Path, history: Path,
     seconds = load_params(params, "checkpoints", CheckpointParams).seconds
     compute = prepare(compute_params)
     train, val = load_detection(data, "train"), load_detection(data, "val")
-    config = {
-        "classes": train.classes,
-        "channels": train.images.shape[3],
-        "network": settings.network.model_dump(),
-    }
-    network = compute.network(build_detector(config))
+    check_on(
+        train.images[0],
+        settings.augmentations,
+        where="train-detector.augmentations",
+        bbox_params=with_boxes(settings.visible_min),
+    )
+    config = detector_config(settings.network, train)
+    network = build_detector(config)
+    begin(network, settings.network, settings.weights)
+    compute.network(network)
+    batches = batches_of(train, settings, config, seed=compute_params.seed)
+    held = Held(split=val, proposals=given_proposals(config, "val", len(val.images)))
+    again = batches_of(train, settings, config, seed=compute_params.seed)  # with generators of its own
+    save_png(sheet, boxes_sheet(again, columns=4, rows=settings.sheet_rows))
     key = decisive(data=data, params=[settings, compute_params], libraries=libraries, compute=compute)
     kept = Checkpoint(checkpoint, key=key, seconds=seconds)
-    trained = fit(network, train, val, settings, compute, seed=compute_params.seed, checkpoint=kept)
+    trained = fit(network, batches, held, settings, compute, checkpoint=kept)
     save_model(model, trained.network, kind="detector", config=config)
     write_json(metrics, {"val": trained.scores})
     write_table(history, trained.history)
     kept.remove()
 
 
+def batches_of(
+    train: DetectionSplit, settings: TrainDetectorParams, config: dict[str, Any], *, seed: int
+) -> DetectorBatches:
+    """The training pictures as the settings want them shown."""
+    return build_detector_batches(
+        train,
+        size=settings.batch_size,
+        seed=seed,
+        scales=settings.scales,
+        transforms=settings.augmentations,
+        visible_min=settings.visible_min,
+        proposals=given_proposals(config, "train", len(train.images)),
+    )
+
+
 def fit(
     network: nn.Module,
-    train: DetectionSplit,
-    val: DetectionSplit,
+    batches: DetectorBatches,
+    held: Held,
     params: TrainDetectorParams,
     compute: Compute,
     *,
-    seed: int,
     checkpoint: Checkpoint,
 ) -> Trained:
-    """Train the network on `train`; of the epochs validated, the one with the highest mAP at IoU .50.
+    """Train the network; of the epochs validated, the one with the highest mAP at IoU .50.
 
     Raises:
         TrainingError: a loss is not finite.
-        DataError: no picture of `val` has a box.
+        DataError: no picture of val has a box.
 
     """
-    steps = params.epochs * batch_count(len(train.images), params.batch_size)
-    learner = build_learner(network, params, steps=steps)
-    augment = _augmentation(params, seed)
+    total = batch_count(len(batches.split.images), params.batch_size)
+    learner = build_learner(network, params, steps=params.epochs * total)
     course = Course()
-    with checkpoint.keeping(course, augmentation=TransformGenerators(augment), **learner.parts()):
+    drawing = TransformGenerators(batches.pipeline)
+    with checkpoint.keeping(course, augmentation=drawing, **learner.parts()):
         progress = Progress(params.epochs, done=course.epoch - 1)
-        while (epoch := course.epoch) <= params.epochs:
-            batches = _shown_batches(train, params, progress, course, seed=seed)
-            row = train_one_epoch(learner, train, checkpoint.steps(batches), augment, params, compute, course)
+        while course.epoch <= params.epochs and not is_stopped(course.history, params.patience):
+            epoch = course.epoch
+            todo = batches.epoch(epoch, done=course.step)
+            shown = progress.batches(todo, total=total, epoch=epoch, done=course.step)
+            row = train_one_epoch(learner, checkpoint.steps(shown), params, compute, course)
             if epoch % params.validate_every == 0 or epoch == params.epochs:
                 with checkpoint.interruptible():
-                    scores = evaluate(learner.averaged.module, val, compute, params.batch_size)
-                row["val_map50"] = scores.map50
-                if not course.best or scores.map50 > course.best["scores"]["map50"]:
-                    weights = {name: w.clone() for name, w in learner.averaged.module.state_dict().items()}
-                    course.best = {"scores": asdict(scores), "weights": weights}
+                    row |= validate(learner.averaged.module, held, params, compute, course)
             course.end_epoch({"epoch": epoch, **row})
             progress.epoch_done(epoch, **row)
     best = learner.averaged.module
@@ -142,30 +216,37 @@ def fit(
     return Trained(network=best, scores=course.best["scores"], history=course.history)
 
 
-def _shown_batches(
-    split: DetectionSplit, params: TrainDetectorParams, progress: Progress, course: Course, *, seed: int
-) -> Iterable[Tensor]:
-    """What is left of the epoch: rows [B] a batch."""
-    count, epoch, done = len(split.images), course.epoch, course.step
-    batches = shuffled_batches(count, params.batch_size, seed=seed, epoch=epoch, done=done)
-    return progress.batches(batches, total=batch_count(count, params.batch_size), epoch=epoch, done=done)
+def is_stopped(history: Sequence[dict[str, float]], patience: int | None) -> bool:
+    """Whether the last `patience` validations were no better than the best before them."""
+    judged = [row["val_map50"] for row in history if "val_map50" in row]
+    if patience is None or len(judged) <= patience:
+        return False
+    return max(judged[-patience:]) <= max(judged[:-patience])
+
+
+def validate(
+    network: nn.Module, held: Held, params: TrainDetectorParams, compute: Compute, course: Course
+) -> dict[str, float]:
+    """Loss and average precision on val; `course` keeps weights and scores that are the best so far."""
+    loss = validation_loss(network, held, compute, params.batch_size)
+    scores = evaluate(network, held, compute, params.batch_size)
+    if not course.best or scores.map50 > course.best["scores"]["map50"]:
+        weights = {name: weight.clone() for name, weight in network.state_dict().items()}
+        course.best = {"scores": asdict(scores), "weights": weights}
+    return {"val_loss": loss, "val_map50": scores.map50, "val_map": scores.map}
 
 
 def train_one_epoch(
     learner: Learner,
-    split: DetectionSplit,
-    batches: Iterable[Tensor],
-    augment: A.Compose,
+    batches: Iterable[Shown],
     params: TrainDetectorParams,
     compute: Compute,
     course: Course,
 ) -> dict[str, float]:
     """One step a batch, noted in `course`; the means of the losses, and the last step's learning rate."""
-    learner.network.train()
-    for step, rows in enumerate(batches, start=course.step + 1):
-        images, targets = _batch(split, rows.tolist(), augment, compute)
-        with compute.autocast():
-            losses: dict[str, Tensor] = learner.network(images, targets)
+    set_training(learner.network, params.frozen)
+    for step, shown in enumerate(batches, start=course.step + 1):
+        losses = losses_of(learner.network, shown, compute)
         loss = torch.stack(list(losses.values())).sum()
         finite(loss, epoch=course.epoch, step=step)
         rate = float(learner.schedule.get_last_lr()[0])
@@ -177,11 +258,48 @@ def train_one_epoch(
     return means | {"learning_rate": last["learning_rate"]}
 
 
-def evaluate(
-    network: nn.Module, split: DetectionSplit, compute: Compute, batch_size: int
-) -> AveragePrecision:
-    """COCO's average precision of the network on the split."""
-    detections = detect(network, split.images, compute, batch_size)
+def losses_of(network: nn.Module, shown: Shown, compute: Compute) -> dict[str, Tensor]:
+    """The losses of a network in training mode, by name."""
+    targets = to_targets(shown.boxes, shown.labels, compute, shown.proposals)
+    with compute.autocast():
+        losses: dict[str, Tensor] = network(list(compute.images(shown.images)), targets)
+    return losses
+
+
+@torch.no_grad()
+def validation_loss(network: nn.Module, held: Held, compute: Compute, batch_size: int) -> float:
+    """The mean, over the pictures of val, of the sum of the losses.
+
+    The networks tell losses in training mode alone; normalisations are kept as they are in use. Which anchors
+    and proposals count is drawn at random: the same ones at every validation, so that no draw of training
+    depends on when it is validated.
+    """
+    network.train()
+    for layer in network.modules():
+        if not list(layer.children()):  # normalisation, dropout
+            layer.eval()
+    total = 0.0
+    split = held.split
+    devices = [compute.device] if compute.device.type == "cuda" else []
+    with torch.random.fork_rng(devices):
+        torch.manual_seed(0)
+        for start in range(0, len(split.images), batch_size):
+            rows = slice(start, start + batch_size)
+            shown = Shown(
+                images=to_unit(split.images[rows]),
+                boxes=split.boxes[rows],
+                labels=split.labels[rows],
+                proposals=None if held.proposals is None else held.proposals[rows],
+            )
+            losses = losses_of(network, shown, compute)
+            total += sum(loss.item() for loss in losses.values()) * len(shown.boxes)
+    return total / len(split.images)
+
+
+def evaluate(network: nn.Module, held: Held, compute: Compute, batch_size: int) -> AveragePrecision:
+    """COCO's average precision of the network on val."""
+    split = held.split
+    detections = detect(network, split.images, compute, batch_size, held.proposals)
     return average_precision(precision(detections, split.boxes, split.labels, split.classes))
 
 
@@ -205,31 +323,6 @@ def build_learner(network: nn.Module, params: TrainDetectorParams, *, steps: int
         optimizer=optimizer,
         schedule=one_cycle(optimizer, steps=steps, warmup=params.warmup, peaks=params.learning_rate),
     )
-
-
-def _augmentation(params: TrainDetectorParams, seed: int) -> A.Compose:
-    """One pipeline for all epochs, drawing from one generator: loader workers would all draw alike."""
-    return A.Compose(
-        [
-            A.HorizontalFlip(p=params.flip),
-            A.RandomBrightnessContrast(params.brightness, params.brightness, p=float(params.brightness > 0)),
-        ],
-        bbox_params=A.BboxParams(format="pascal_voc", label_fields=["labels"]),
-        seed=seed,
-    )
-
-
-def _batch(
-    split: DetectionSplit, rows: list[int], augment: A.Compose, compute: Compute
-) -> tuple[list[Tensor], list[dict[str, Tensor]]]:
-    """The rows' pictures and boxes, each augmented, as the network takes them."""
-    images, boxes, labels = [], [], []
-    for row in rows:
-        drawn = augment(image=split.images[row], bboxes=split.boxes[row], labels=split.labels[row])
-        images.append(drawn["image"])
-        boxes.append(np.asarray(drawn["bboxes"], dtype=np.float32).reshape(-1, 4))
-        labels.append(np.asarray(drawn["labels"], dtype=np.int64))
-    return list(compute.images(to_unit(np.stack(images)))), to_targets(boxes, labels, compute)
 
 
 if __name__ == "__main__":

@@ -68,11 +68,14 @@ def pipeline(specs: Sequence[Spec], *, seed: int, **options: Any) -> A.Compose:
 
     Draw in one process: several loader workers would all draw alike. stages/resume.py keeps the state.
     """
-    return A.Compose([transform(spec) for spec in specs], seed=seed, **options)
+    with warnings.catch_warnings():
+        # It warns where no transform of the list moves boxes: then they may stay where they are.
+        warnings.filterwarnings("ignore", "Got processor for bboxes", UserWarning)
+        return A.Compose([transform(spec) for spec in specs], seed=seed, **options)
 
 
-def check_on(picture: Picture, specs: Sequence[Spec], *, where: str) -> None:
-    """Apply each transform to `picture` [H, W, C].
+def check_on(picture: Picture, specs: Sequence[Spec], *, where: str, bbox_params: Any = None) -> None:
+    """Apply each transform to `picture` [H, W, C], and to a box in it where `bbox_params` are given.
 
     Raises:
         ParamsError: one fails, or gives no picture of the same size; `where` is the key of the list.
@@ -80,10 +83,10 @@ def check_on(picture: Picture, specs: Sequence[Spec], *, where: str) -> None:
     """
     for number, spec in enumerate(specs):
         said = f"{where}.{number}: {next(iter(spec))}"
-        always = A.Compose([transform(spec)], seed=0)
-        always.transforms[0].p = 1.0
         try:
-            drawn = always(image=np.ascontiguousarray(picture))["image"]
+            always = pipeline([spec], seed=0, bbox_params=bbox_params)
+            always.transforms[0].p = 1.0
+            drawn = always(image=np.ascontiguousarray(picture), **_box(picture, bbox_params))["image"]
         except Exception as error:  # what a transform may raise at its arguments is not told anywhere
             raise ParamsError(f"{said} fails on a training picture: {_reason(error)}") from error
         if drawn.shape != picture.shape or drawn.dtype != np.uint8:
@@ -91,6 +94,15 @@ def check_on(picture: Picture, specs: Sequence[Spec], *, where: str) -> None:
                 f"{said} gives {drawn.dtype} {list(drawn.shape)} of pictures uint8 {list(picture.shape)}: "
                 "take transforms that keep size and type"
             )
+
+
+def _box(picture: Picture, bbox_params: Any) -> dict[str, Any]:
+    """One in the picture's middle, if boxes go with it."""
+    if bbox_params is None:
+        return {}
+    height, width = picture.shape[:2]
+    middle = [[width / 4, height / 4, 3 * width / 4, 3 * height / 4]]
+    return {"bboxes": np.array(middle), "labels": np.array([0])}
 
 
 def _kind(name: str) -> type:

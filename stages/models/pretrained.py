@@ -39,7 +39,7 @@ def load_pretrained(network: Classifier, params: NetworkParams) -> None:
         raise ModelError(
             f"{path}: of another network: lacks {len(absent)} of its weights, such as {absent[0]}"
         )
-    fitting = {name: _fitting(found[name], weight) for name, weight in own.items()}
+    fitting = {name: fitting(found[name], weight) for name, weight in own.items()}
     if others := [name for name in own if fitting[name].shape != own[name].shape]:
         name = others[0]
         shapes = f"{list(found[name].shape)}, where this one has {list(own[name].shape)}"
@@ -54,12 +54,7 @@ def read_weights(params: WeightsParams) -> dict[str, Tensor]:
         ModelError: no such file, of another hash, or no tensors by name.
 
     """
-    try:
-        content = Path(params.file).read_bytes()
-    except OSError as error:
-        raise ModelError(f"{params.file}: {error.strerror}; it holds the pretrained weights") from None
-    if (digest := hashlib.sha256(content).hexdigest()) != params.sha256:
-        raise ModelError(f"{params.file}: its sha256 is {digest}, params.yaml asks for {params.sha256}")
+    content = read_file(params)
     try:
         if params.file.endswith(".safetensors"):
             return safetensors.torch.load(content)
@@ -79,6 +74,23 @@ def _place(name: str, params: ResNetParams | TimmParams) -> str:
     return f"{RESNET.get(layer, layer)}.{rest}"
 
 
-def _fitting(found: Tensor, own: Tensor) -> Tensor:
+def fitting(found: Tensor, own: Tensor) -> Tensor:
+    """`found`; of first kernels [W, 3, h, w] for colour, where `own` are for grey, the sum over colours."""
     grey = found.ndim == own.ndim == 4 and found.shape[1] == 3 and own.shape[1] == 1
     return found.sum(dim=1, keepdim=True) if grey else found
+
+
+def read_file(params: WeightsParams) -> bytes:
+    """The file's content, which is what params.yaml says it is.
+
+    Raises:
+        ModelError: no such file, or of another hash.
+
+    """
+    try:
+        content = Path(params.file).read_bytes()
+    except OSError as error:
+        raise ModelError(f"{params.file}: {error.strerror}; params.yaml names it with its hash") from None
+    if (digest := hashlib.sha256(content).hexdigest()) != params.sha256:
+        raise ModelError(f"{params.file}: its sha256 is {digest}, params.yaml asks for {params.sha256}")
+    return content

@@ -38,8 +38,11 @@ FUSE = {
     "own": {"manifest": "groups.csv", "pattern": None, "registration": "check"},
 }
 NETWORK = {
-    "widths": [4, 4, 8],
+    "model": "faster-rcnn",
+    "backbone": {"model": "residual", "widths": [4, 4, 8]},
     "features": 8,
+    "rpn_stride": 8,
+    "roi_stride": 4,
     "anchor_sizes": [12.0],
     "anchor_ratios": [1.0],
     "proposals_train": 4,

@@ -6,38 +6,33 @@ from torchvision.ops import roi_align
 from stages.checkpoints import save_model
 from stages.compute import prepare
 from stages.datasets import to_unit
-from stages.errors import ModelError
-from stages.models.detector import (
-    DetectorParams,
-    SeparableRoIAlign,
-    build_detector,
-    detect,
-    load_detector,
-    to_targets,
-)
+from stages.errors import ModelError, ParamsError
+from stages.models.detector import build_detector, detect, load_detector, to_targets
+from stages.models.roi_heads import SeparableRoIAlign
 from stages.params import ComputeParams
+from tests.stages.detector_networks import FASTER, NETWORKS
 
 CONFIG = {
     "classes": ["cat", "dog", "bird"],
     "channels": 1,
-    "network": {
-        "widths": [8, 12, 16, 16],
-        "features": 16,
-        "anchor_sizes": [12.0, 24.0],
-        "anchor_ratios": [1.0],
-        "proposals_train": 20,
-        "proposals_test": 20,
-        "rpn_batch": 32,
-        "roi_batch": 16,
-        "roi_positive": 0.5,
-        "roi_size": 5,
-        "roi_width": 16,
-        "roi_hidden": 32,
-        "score_min": 0.0,
-        "overlap_max": 0.5,
-        "detections_max": 10,
-    },
+    "network": FASTER | {"backbone": {"model": "residual", "widths": [8, 12, 16, 16]}, "rpn_stride": 16},
 }
+LOSSES = {
+    "faster-rcnn": {"loss_classifier", "loss_box_reg", "loss_objectness", "loss_rpn_box_reg"},
+    "fast-rcnn": {"loss_classifier", "loss_box_reg"},
+    "r-cnn": {"loss_classifier", "loss_box_reg"},
+    "ssd": {"classification", "bbox_regression"},
+}
+
+
+def config_of(model, channels=1):
+    """Every score is kept, so that an untrained network finds something."""
+    return CONFIG | {"channels": channels, "network": NETWORKS[model] | {"score_min": 0.0}}
+
+
+@pytest.fixture(params=NETWORKS)
+def model(request):
+    return request.param
 
 
 @pytest.fixture
@@ -46,8 +41,8 @@ def compute():
 
 
 @pytest.fixture
-def network(compute):
-    return compute.network(build_detector(CONFIG))
+def network(compute, model):
+    return compute.network(build_detector(config_of(model)))
 
 
 def pictures(number, size=64, channels=1):
@@ -65,14 +60,14 @@ def test_pooling_is_torchvisions(size):
     maps = torch.randn(2, 5, size[0] // 4, size[1] // 4).contiguous(memory_format=torch.channels_last)
     corners = [torch.rand(count, 2) * 30 for count in (7, 3)]
     boxes = [torch.cat([corner, corner + 5 + torch.rand_like(corner) * 29], dim=1) for corner in corners]
-    pooled = SeparableRoIAlign(5)({"fine": maps}, boxes, None)
+    pooled = SeparableRoIAlign(5)({"4": maps}, boxes, None)
     expected = roi_align(maps, boxes, 5, spatial_scale=1 / 4, sampling_ratio=2, aligned=False)
     torch.testing.assert_close(pooled, expected)
 
 
 def test_pooling_of_no_boxes():
     maps = torch.randn(2, 5, 16, 16)
-    assert SeparableRoIAlign(5)({"fine": maps}, [torch.zeros(0, 4)] * 2, None).shape == (0, 5, 5, 5)
+    assert SeparableRoIAlign(5)({"4": maps}, [torch.zeros(0, 4)] * 2, None).shape == (0, 5, 5, 5)
 
 
 def test_a_batch_of_two_equals_two_batches_of_one(network, compute):
@@ -98,17 +93,17 @@ def test_detections_are_well_formed(network, compute):
         assert np.all(np.diff(scores) <= 0)
 
 
-def test_empty_targets_train(network, compute):
+def test_empty_targets_train(network, compute, model):
     network.train()
     losses = network(list(compute.images(to_unit(pictures(2)))), empty_targets(2, compute))
-    assert set(losses) == {"loss_classifier", "loss_box_reg", "loss_objectness", "loss_rpn_box_reg"}
-    assert losses["loss_box_reg"] == losses["loss_rpn_box_reg"] == 0
+    assert set(losses) == LOSSES[model]
+    assert all(loss == 0 for name, loss in losses.items() if "reg" in name)
     torch.stack(list(losses.values())).sum().backward()
     assert all(torch.isfinite(w.grad).all() for w in network.parameters() if w.grad is not None)
 
 
-def test_color_pictures_of_odd_sizes(compute):
-    network = compute.network(build_detector(CONFIG | {"channels": 3}))
+def test_color_pictures_of_odd_sizes(compute, model):
+    network = compute.network(build_detector(config_of(model, channels=3)))
     found = detect(network, pictures(1, size=70, channels=3), compute, 1)
     assert np.all(found[0][0] <= 70)
 
@@ -118,7 +113,7 @@ def test_no_pictures(network, compute):
 
 
 def test_saved_and_loaded_it_finds_the_same(network, compute, tmp_path):
-    save_model(tmp_path / "detector.safetensors", network, kind="detector", config=CONFIG)
+    save_model(tmp_path / "detector.safetensors", network, kind="detector", config=network.config)
     loaded = compute.network(load_detector(tmp_path / "detector.safetensors"))
     for ours, theirs in zip(
         detect(network, pictures(2), compute, 2), detect(loaded, pictures(2), compute, 2), strict=True
@@ -134,6 +129,22 @@ def test_another_kind_of_model_is_refused(tmp_path):
 
 def test_three_widths_make_a_shallower_network():
     deep = build_detector(CONFIG)
-    shallow = build_detector(CONFIG | {"network": CONFIG["network"] | {"widths": [8, 12, 16]}})
+    widths = {"backbone": {"model": "residual", "widths": [8, 12, 16]}, "rpn_stride": 8}
+    shallow = build_detector(CONFIG | {"network": CONFIG["network"] | widths})
     assert sum(w.numel() for w in shallow.parameters()) < sum(w.numel() for w in deep.parameters())
-    assert DetectorParams.model_validate(CONFIG["network"]).widths == [8, 12, 16, 16]
+
+
+def test_a_stride_that_the_backbone_has_not_is_named():
+    with pytest.raises(ParamsError, match=r"no map of stride 32: the backbone's 3 stages have 4, 8, 16"):
+        build_detector(CONFIG | {"network": CONFIG["network"] | {"rpn_stride": 32}})
+
+
+def test_every_map_of_ssd_needs_an_anchor():
+    with pytest.raises(ParamsError, match=r"anchor_sizes: 1 sizes for 2 strides"):
+        build_detector(CONFIG | {"network": NETWORKS["ssd"] | {"anchor_sizes": [12.0]}})
+
+
+def test_torchvisions_resnet_as_a_backbone(compute):
+    network = NETWORKS["faster-rcnn"] | {"backbone": {"model": "resnet", "depth": 18, "stages": 2}}
+    built = compute.network(build_detector(CONFIG | {"network": network}))
+    assert len(detect(built, pictures(2), compute, 2)) == 2

@@ -1,0 +1,133 @@
+"""What names and mends proposals: torchvision's RoI heads on features pooled from a map, or on crops."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torchvision.models.detection.faster_rcnn import FastRCNNPredictor
+from torchvision.models.detection.roi_heads import RoIHeads
+from torchvision.ops import roi_align
+
+from stages.models.backbones import convolution
+from stages.models.classifier import build_classifier
+from stages.models.detector_params import HeadsParams, PooledParams
+
+
+class SeparableRoIAlign(nn.Module):
+    """RoIAlign (He et al., "Mask R-CNN", 2017) of one feature map, as matrix products.
+
+    Bilinear weights are a product of one along y and one along x, and so is their mean over the sampled
+    points of a cell. The values are torchvision's `roi_align(aligned=False)`, whose backward pass scatters
+    value by value: slow on a CPU, and not repeatable on a GPU.
+    """
+
+    def __init__(self, size: int, *, stride: int = 4, samples: int = 2) -> None:
+        super().__init__()
+        self.size = size
+        self.stride = stride
+        self.samples = samples
+
+    def forward(self, features: dict[str, Tensor], boxes: list[Tensor], _image_sizes: object) -> Tensor:
+        """Boxes [P, 4] (xyxy, pixels) of each picture to features [sum of P, F, size, size]."""
+        maps = features[str(self.stride)]  # [N, F, H, W]
+        pooled = []
+        for feature_map, picture_boxes in zip(maps, boxes, strict=True):
+            channels, height, width = feature_map.shape
+            x0, y0, x1, y1 = (picture_boxes / self.stride).unbind(1)
+            down = self._weights(y0, y1, height)  # [P, R, H]
+            across = self._weights(x0, x1, width)  # [P, R, W]
+            rows = down.flatten(0, 1) @ feature_map.permute(1, 2, 0).flatten(1)  # [P * R, W * F]
+            rows = rows.view(len(picture_boxes), self.size, width, channels)
+            pooled.append(across.unsqueeze(1) @ rows)  # [P, R, R, F]
+        return torch.cat(pooled).permute(0, 3, 1, 2)
+
+    def _weights(self, low: Tensor, high: Tensor, cells: int) -> Tensor:
+        """How much each of the map's `cells` counts in each of the grid's: [P, size, cells]."""
+        points = self.size * self.samples
+        steps = (torch.arange(points, device=low.device) + 0.5) / points
+        centres = low[:, None] + (high - low)[:, None] * steps  # [P, size * samples]
+        distance = centres.clamp(0, cells - 1)[..., None] - torch.arange(cells, device=low.device)
+        weights = F.relu(1 - distance.abs())  # [P, size * samples, cells]
+        return weights.view(len(low), self.size, self.samples, cells).mean(dim=2)
+
+
+class PooledHead(nn.Module):
+    """Pooled features [P, F, R, R] to [P, hidden]: a convolution that halves them, and a linear layer.
+
+    Pooling has brought items to one size: a convolution here learns their parts from fewer items than
+    a linear layer over all cells does.
+    """
+
+    def __init__(self, params: PooledParams) -> None:
+        super().__init__()
+        halved = (params.roi_size + 1) // 2
+        self.layers = nn.Sequential(
+            convolution(params.features, params.roi_width, 3, 2),
+            nn.ReLU(),
+            nn.Flatten(),
+            nn.Linear(params.roi_width * halved**2, params.roi_hidden),
+            nn.ReLU(),
+        )
+
+    def forward(self, pooled: Tensor) -> Tensor:
+        """What the predictors of class and box read."""
+        hidden: Tensor = self.layers(pooled)
+        return hidden
+
+
+class Crops(nn.Module):
+    """Proposals cropped from the picture itself and scaled to one size."""
+
+    def __init__(self, size: list[int]) -> None:
+        super().__init__()
+        self.size = size
+
+    def forward(self, features: dict[str, Tensor], boxes: list[Tensor], _image_sizes: object) -> Tensor:
+        """Boxes [P, 4] (xyxy, pixels) of each picture to pictures [sum of P, C, *size]."""
+        images = features["picture"]
+        cropped: Tensor = roi_align(images, boxes, self.size, sampling_ratio=2, aligned=True)
+        return cropped.contiguous(memory_format=torch.channels_last)
+
+
+class CropHead(nn.Module):
+    """The classifier without its head: crops [P, C, h, w] with values from -2 to 2 to features [P, F]."""
+
+    def __init__(self, config: dict[str, Any]) -> None:
+        """`config` is the classifier's."""
+        super().__init__()
+        self.classifier = build_classifier(config)
+        self.features = self.classifier.head.in_features
+        del self.classifier.head
+
+    def forward(self, crops: Tensor) -> Tensor:
+        """What the predictors of class and box read."""
+        return self.classifier.features(crops / 4 + 0.5)
+
+
+def pooled_heads(classes: int, params: PooledParams) -> RoIHeads:
+    """Heads on features that are pooled from the map of stride `roi_stride`."""
+    pool = SeparableRoIAlign(params.roi_size, stride=params.roi_stride)
+    return _heads(pool, PooledHead(params), params.roi_hidden, classes, params)
+
+
+def crop_heads(classes: int, params: HeadsParams, classifier: dict[str, Any]) -> RoIHeads:
+    """Heads on crops, by a classifier of this config."""
+    head = CropHead(classifier)
+    return _heads(Crops(classifier["size"]), head, head.features, classes, params)
+
+
+def _heads(pool: nn.Module, head: nn.Module, width: int, classes: int, params: HeadsParams) -> RoIHeads:
+    return RoIHeads(
+        pool,
+        head,
+        FastRCNNPredictor(width, classes + 1),
+        fg_iou_thresh=0.5,
+        bg_iou_thresh=0.5,
+        batch_size_per_image=params.roi_batch,
+        positive_fraction=params.roi_positive,
+        bbox_reg_weights=None,  # torchvision's own
+        score_thresh=params.score_min,
+        nms_thresh=params.overlap_max,
+        detections_per_img=params.detections_max,
+    )
