@@ -138,14 +138,14 @@ class PooledParams(HeadsParams):
     roi_stride: Stride
     """Of the map that the heads read, in pixels."""
 
-    roi_size: int = Field(ge=1)
+    roi_size: int = Field(ge=2, multiple_of=2)
     """Side of the grid that a proposal's features are pooled to."""
 
     roi_width: int = Field(ge=1)
-    """Channels of the heads' convolution."""
+    """Width of the heads' layer on patches of 2 x 2 of its cells."""
 
     roi_hidden: int = Field(ge=1)
-    """Width of the heads' linear layer."""
+    """Width of the heads' layer on all of them."""
 
 
 class FasterRcnnParams(PooledParams):

@@ -9,7 +9,6 @@ from torchvision.models.detection.faster_rcnn import FastRCNNPredictor
 from torchvision.models.detection.roi_heads import RoIHeads
 from torchvision.ops import roi_align
 
-from stages.models.backbones import convolution
 from stages.models.classifier import build_classifier
 from stages.models.detector_params import HeadsParams, PooledParams
 
@@ -31,16 +30,15 @@ class SeparableRoIAlign(nn.Module):
     def forward(self, features: dict[str, Tensor], boxes: list[Tensor], _image_sizes: object) -> Tensor:
         """Boxes [P, 4] (xyxy, pixels) of each picture to features [sum of P, F, size, size]."""
         maps = features[str(self.stride)]  # [N, F, H, W]
-        pooled = []
-        for feature_map, picture_boxes in zip(maps, boxes, strict=True):
-            channels, height, width = feature_map.shape
-            x0, y0, x1, y1 = (picture_boxes / self.stride).unbind(1)
-            down = self._weights(y0, y1, height)  # [P, R, H]
-            across = self._weights(x0, x1, width)  # [P, R, W]
-            rows = down.flatten(0, 1) @ feature_map.permute(1, 2, 0).flatten(1)  # [P * R, W * F]
-            rows = rows.view(len(picture_boxes), self.size, width, channels)
-            pooled.append(across.unsqueeze(1) @ rows)  # [P, R, R, F]
-        return torch.cat(pooled).permute(0, 3, 1, 2)
+        channels, height, width = maps.shape[1:]
+        x0, y0, x1, y1 = (torch.cat(boxes) / self.stride).unbind(1)
+        down = self._weights(y0, y1, height)  # [P, R, H]
+        across = self._weights(x0, x1, width)  # [P, R, W]
+        by_row = maps.permute(0, 2, 3, 1).flatten(2)  # [N, H, W * F]
+        of_picture = down.split([len(picture_boxes) for picture_boxes in boxes])
+        rows = [at.flatten(0, 1) @ one for at, one in zip(of_picture, by_row, strict=True)]  # [P * R, W * F]
+        cells = torch.cat(rows).view(-1, self.size, width, channels)  # [P, R, W, F]
+        return (across.unsqueeze(1) @ cells).permute(0, 3, 1, 2)  # [P, R, R, F] -> [P, F, R, R]
 
     def _weights(self, low: Tensor, high: Tensor, cells: int) -> Tensor:
         """How much each of the map's `cells` counts in each of the grid's: [P, size, cells]."""
@@ -53,26 +51,29 @@ class SeparableRoIAlign(nn.Module):
 
 
 class PooledHead(nn.Module):
-    """Pooled features [P, F, R, R] to [P, hidden]: a convolution that halves them, and a linear layer.
+    """Pooled features [P, F, R, R] to [P, hidden]: a layer on patches of 2 x 2 cells, and one on all of them.
 
-    Pooling has brought items to one size: a convolution here learns their parts from fewer items than
-    a linear layer over all cells does.
+    Pooling has brought items to one size: a layer that is the same for every patch learns their parts from
+    fewer items than one over all cells does. It is a convolution with stride 2, written as the matrix product
+    that it is: several times quicker on a CPU.
     """
 
     def __init__(self, params: PooledParams) -> None:
         super().__init__()
-        halved = (params.roi_size + 1) // 2
-        self.layers = nn.Sequential(
-            convolution(params.features, params.roi_width, 3, 2),
-            nn.ReLU(),
-            nn.Flatten(),
-            nn.Linear(params.roi_width * halved**2, params.roi_hidden),
+        self.halved = params.roi_size // 2
+        self.patches = nn.Sequential(
+            nn.Linear(4 * params.features, params.roi_width, bias=False),
+            nn.BatchNorm1d(params.roi_width),
             nn.ReLU(),
         )
+        self.items = nn.Sequential(nn.Linear(params.roi_width * self.halved**2, params.roi_hidden), nn.ReLU())
 
     def forward(self, pooled: Tensor) -> Tensor:
         """What the predictors of class and box read."""
-        hidden: Tensor = self.layers(pooled)
+        count, features, halved = len(pooled), pooled.shape[1], self.halved
+        cells = pooled.permute(0, 2, 3, 1).reshape(count, halved, 2, halved, 2, features)
+        patches = cells.transpose(2, 3).reshape(-1, 4 * features)  # [P * halved * halved, 4 F]
+        hidden: Tensor = self.items(self.patches(patches).view(count, -1))
         return hidden
 
 

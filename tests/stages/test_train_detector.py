@@ -259,15 +259,18 @@ def test_r_cnn_by_the_trained_classifier(data, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("model", NETWORKS)
-def test_it_overfits_eight_scenes(data, tmp_path, model):
+@pytest.mark.parametrize(
+    ("model", "epochs", "least"),
+    [("faster-rcnn", 80, 0.95), ("ssd", 80, 0.95), ("fast-rcnn", 40, 0.7), ("r-cnn", 40, 0.7)],
+)
+def test_it_overfits_eight_scenes(data, tmp_path, model, epochs, least):
     out = train(
         data,
         tmp_path / "out",
-        epochs=80,
-        validate_every=80,
+        epochs=epochs,
+        validate_every=epochs,
         augmentations=[],
         average_decay=0.8,
         network=NETWORKS[model],
     )
-    assert json.loads((out / "metrics.json").read_text())["val"]["map50"] > 0.95
+    assert json.loads((out / "metrics.json").read_text())["val"]["map50"] > least

@@ -87,7 +87,7 @@ def test_weights_of_another_network_are_refused(tmp_path):
         load_weights(fresh(FASTER), network_params(FASTER), named(tmp_path / "m.safetensors"))
     wide = FASTER | {"roi_hidden": 8}
     save_model(tmp_path / "w.safetensors", fresh(wide), kind="detector", config={})
-    with pytest.raises(ModelError, match=r"box_head\.layers\.3\.weight is \[8, 144\], where this one has"):
+    with pytest.raises(ModelError, match=r"box_head\.items\.0\.weight is \[8, 144\], where this one has"):
         load_weights(fresh(FASTER), network_params(FASTER), named(tmp_path / "w.safetensors"))
 
 
