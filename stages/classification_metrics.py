@@ -97,12 +97,11 @@ def classification_figures(
     """Figures of outcomes whose labels are indices into the K `classes`."""
     counts = confusion(found.labels, found.predicted, len(classes))
     steps = reliability_table(found, bins=bins)
-    gaps = steps["pictures"] * (steps["confidence"] - steps["accuracy"]).abs()
     return ClassificationFigures(
         accuracy=float((found.rank == 1).mean()),
         top5_accuracy=float((found.rank <= TOP).mean()),
         macro_f1=macro_f1(counts),
-        calibration_error=float(gaps.sum() / len(found.labels)),
+        calibration_error=calibration_error(steps, steps["pictures"]),
         intervals=_intervals(found, len(classes), resamples=resamples, seed=seed),
         by_class={
             name: ClassFigures(precision=p, recall=r, f1=f, pictures=number)
@@ -132,11 +131,22 @@ def reliability_table(found: Outcomes, *, bins: int) -> pd.DataFrame:
     A step ends with its upper edge; steps without a picture are left out. A calibrated classifier's two
     columns agree.
     """
-    step = np.searchsorted(np.linspace(0, 1, bins + 1)[1:-1], found.confidence)
-    right = (found.rank == 1).astype(float)
-    rows = pd.DataFrame({"step": step, "confidence": found.confidence, "accuracy": right})
+    steps = reliability(found.confidence, found.rank == 1, bins=bins)
+    return steps.rename(columns={"count": "pictures"})
+
+
+def reliability(confidence: Floats, right: npt.NDArray[np.bool_], *, bins: int) -> pd.DataFrame:
+    """Mean `confidence` [N] and `accuracy`, and the `count`, in each of `bins` steps that is not empty."""
+    step = np.searchsorted(np.linspace(0, 1, bins + 1)[1:-1], confidence)
+    rows = pd.DataFrame({"step": step, "confidence": confidence, "accuracy": right.astype(float)})
     by_step = rows.groupby("step")
-    return by_step.mean().assign(pictures=by_step.size()).reset_index(drop=True)
+    return by_step.mean().assign(count=by_step.size()).reset_index(drop=True)
+
+
+def calibration_error(steps: pd.DataFrame, counts: "pd.Series[int]") -> float:
+    """The mean gap between confidence and accuracy; 0 where there is nothing."""
+    gaps = counts * (steps["confidence"] - steps["accuracy"]).abs()
+    return float(gaps.sum() / max(1, counts.sum()))
 
 
 def outcome_table(found: Outcomes, classes: list[str]) -> pd.DataFrame:

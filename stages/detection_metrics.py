@@ -7,6 +7,7 @@ import contextlib
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,9 +21,27 @@ Labels = npt.NDArray[np.int64]
 Scores = npt.NDArray[np.float32]
 
 
+AREAS = ("all", "small", "medium", "large")
+"""COCO's: of a box under 32^2 pixels, up to 96^2, and above."""
+MOST = (1, 10, 100)
+"""Detections a picture that count, the surest: COCO's."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ClassPrecision:
+    """Of one class."""
+
+    map: float
+    map50: float
+    recall: float
+    """The highest, a mean over the IoU thresholds."""
+    boxes: int
+    """In the truth."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AveragePrecision:
-    """Means over the classes that have boxes."""
+    """COCO's twelve figures: means over the classes that have boxes, -1 where no class has."""
 
     map: float
     """Mean over the IoU thresholds .50, .55, ... .95: COCO's mAP."""
@@ -30,20 +49,39 @@ class AveragePrecision:
     """At IoU .50."""
     map75: float
     """At IoU .75."""
-    map50_by_class: dict[str, float]
+    map_small: float
+    """Of boxes under 32^2 pixels."""
+    map_medium: float
+    """Of boxes from there to 96^2 pixels."""
+    map_large: float
+    recall_1: float
+    """The highest recall where one detection a picture counts, a mean over the IoU thresholds."""
+    recall_10: float
+    recall_100: float
+    recall_small: float
+    recall_medium: float
+    recall_large: float
+    by_class: dict[str, ClassPrecision]
     """Of each class that has boxes."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Precision:
-    """COCO's precision of detections, from which all figures are read."""
+    """COCO's precision of detections, from which all figures are read; -1 where there are no boxes."""
 
     values: npt.NDArray[np.float64]
-    """[10 IoU thresholds, 101 recalls, classes]; -1 of a class without boxes."""
-    present: list[int]
-    """The classes with boxes."""
+    """[10 IoU thresholds, 101 recalls, classes, areas, detections a picture]."""
+    recalls: npt.NDArray[np.float64]
+    """The highest ones: [10 IoU thresholds, classes, areas, detections a picture]."""
+    boxes: list[int]
+    """How many boxes each class has."""
     classes: Sequence[str]
     """Names of all classes."""
+
+    @property
+    def present(self) -> list[int]:
+        """The classes with boxes."""
+        return [label for label, count in enumerate(self.boxes) if count]
 
 
 def precision(
@@ -61,73 +99,103 @@ def precision(
         DataError: no picture has a box, so that no precision is defined.
 
     """
-    present = sorted({int(label) for picture in labels for label in picture})
-    if not present:
+    counts = np.bincount(np.concatenate([np.zeros(0, np.int64), *labels]), minlength=len(classes))
+    if not counts.any():
         raise DataError("no picture of the split has a box: average precision is undefined; add annotations")
-    if not any(len(found) for found, _, _ in detections):
-        return Precision(values=np.zeros((10, 101, len(classes))), present=present, classes=classes)
     with contextlib.redirect_stdout(io.StringIO()):  # pycocotools prints its progress
-        truth = _truth(boxes, labels, classes)
-        evaluation = COCOeval(truth, truth.loadRes(_results(detections)), "bbox")
+        evaluation = COCOeval(_truth(boxes, labels, classes), _found(detections, classes), "bbox")
         evaluation.evaluate()
         evaluation.accumulate()
-    # [IoU thresholds, recalls, classes, areas, detections a picture]: all areas, most detections
-    values = evaluation.eval["precision"][:, :, :, 0, -1]
-    return Precision(values=values, present=present, classes=classes)
+    return Precision(
+        values=evaluation.eval["precision"],
+        recalls=evaluation.eval["recall"],
+        boxes=counts.tolist(),
+        classes=classes,
+    )
 
 
 def average_precision(measured: Precision) -> AveragePrecision:
     """The means over recall, and of them over classes and thresholds."""
-    averages = measured.values.mean(axis=1)  # [10 IoU thresholds, classes]
-    present = measured.present
+    values, recalls, everything, most = measured.values, measured.recalls, 0, len(MOST) - 1
+    small, medium, large = range(1, len(AREAS))
     return AveragePrecision(
-        map=float(averages[:, present].mean()),
-        map50=float(averages[0, present].mean()),
-        map75=float(averages[5, present].mean()),
-        map50_by_class={measured.classes[label]: float(averages[0, label]) for label in present},
+        map=_mean(values[..., everything, most]),
+        map50=_mean(values[0, ..., everything, most]),
+        map75=_mean(values[5, ..., everything, most]),
+        map_small=_mean(values[..., small, most]),
+        map_medium=_mean(values[..., medium, most]),
+        map_large=_mean(values[..., large, most]),
+        recall_1=_mean(recalls[..., everything, 0]),
+        recall_10=_mean(recalls[..., everything, 1]),
+        recall_100=_mean(recalls[..., everything, 2]),
+        recall_small=_mean(recalls[..., small, most]),
+        recall_medium=_mean(recalls[..., medium, most]),
+        recall_large=_mean(recalls[..., large, most]),
+        by_class={
+            measured.classes[label]: ClassPrecision(
+                map=_mean(values[:, :, label, everything, most]),
+                map50=_mean(values[0, :, label, everything, most]),
+                recall=_mean(recalls[:, label, everything, most]),
+                boxes=measured.boxes[label],
+            )
+            for label in measured.present
+        },
     )
 
 
-def precision_by_recall(measured: Precision) -> npt.NDArray[np.float64]:
-    """Precision at IoU .50 where recall is 0, .01, ... 1: [101], means over the classes with boxes.
+def precision_by_recall(measured: Precision) -> dict[str, npt.NDArray[np.float64]]:
+    """Columns of a table: precision at IoU .50 where `recall` is 0, .01, ... 1, each [101].
 
-    Their own mean is `map50`.
+    Under `precision` is the mean over the classes with boxes, whose own mean is `map50`; under each class's
+    name its own.
     """
-    mean: npt.NDArray[np.float64] = measured.values[0][:, measured.present].mean(axis=1)
-    return mean
+    at50 = measured.values[0, :, :, 0, -1]  # [101, classes]
+    by_class = {f"precision of {measured.classes[label]}": at50[:, label] for label in measured.present}
+    mean = at50[:, measured.present].mean(axis=1)
+    return {"recall": np.linspace(0, 1, len(at50)), "precision": mean, **by_class}
+
+
+def _mean(values: npt.NDArray[np.float64]) -> float:
+    """Of what is defined; -1 where nothing is, as COCO has it."""
+    defined = values[values > -1]
+    return float(defined.mean()) if defined.size else -1.0
 
 
 def _truth(boxes: Sequence[Boxes], labels: Sequence[Labels], classes: Sequence[str]) -> COCO:
-    truth = COCO()
     annotations = [
-        {"image_id": image, "category_id": int(label), "bbox": _xywh(box), "area": _area(box), "iscrowd": 0}
+        {"image_id": image, "category_id": int(label), "bbox": _xywh(box)}
         for image, (picture_boxes, picture_labels) in enumerate(zip(boxes, labels, strict=True))
         for box, label in zip(picture_boxes, picture_labels, strict=True)
     ]
-    truth.dataset = {
-        "info": {},
-        "images": [{"id": image} for image in range(len(boxes))],
-        "categories": [{"id": label, "name": name} for label, name in enumerate(classes)],
-        # pycocotools takes id 0 for "not matched"
-        "annotations": [annotation | {"id": i} for i, annotation in enumerate(annotations, start=1)],
-    }
-    truth.createIndex()
-    return truth
+    return _coco(annotations, len(boxes), classes)
 
 
-def _results(detections: Sequence[tuple[Boxes, Labels, Scores]]) -> list[dict[str, object]]:
-    return [
+def _found(detections: Sequence[tuple[Boxes, Labels, Scores]], classes: Sequence[str]) -> COCO:
+    """Not by COCO.loadRes, which cannot take nothing."""
+    annotations = [
         {"image_id": image, "category_id": int(label), "bbox": _xywh(box), "score": float(score)}
         for image, found in enumerate(detections)
         for box, label, score in zip(*found, strict=True)
     ]
+    return _coco(annotations, len(detections), classes)
+
+
+def _coco(annotations: Sequence[dict[str, Any]], images: int, classes: Sequence[str]) -> COCO:
+    made = COCO()
+    made.dataset = {
+        "info": {},
+        "images": [{"id": image} for image in range(images)],
+        "categories": [{"id": label, "name": name} for label, name in enumerate(classes)],
+        "annotations": [
+            # pycocotools takes id 0 for "not matched"
+            annotation | {"id": number, "iscrowd": 0, "area": annotation["bbox"][2] * annotation["bbox"][3]}
+            for number, annotation in enumerate(annotations, start=1)
+        ],
+    }
+    made.createIndex()
+    return made
 
 
 def _xywh(box: Boxes) -> list[float]:
     x0, y0, x1, y1 = map(float, box)
     return [x0, y0, x1 - x0, y1 - y0]
-
-
-def _area(box: Boxes) -> float:
-    _, _, width, height = _xywh(box)
-    return width * height

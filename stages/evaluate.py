@@ -38,6 +38,8 @@ from stages.classification_sheets import (
 from stages.command import run_stage
 from stages.compute import Compute, prepare
 from stages.datasets import ClassificationSplit, load_classification, load_detection, to_unit
+from stages.detection_errors import detection_errors, score_calibration, score_reliability
+from stages.detection_errors import outcomes as outcomes_of_detections
 from stages.detection_metrics import average_precision, precision, precision_by_recall
 from stages.evaluation_sheets import detections_sheet, generated_sheet
 from stages.generation_metrics import (
@@ -49,11 +51,11 @@ from stages.generation_metrics import (
 from stages.grad_cam import grad_cam
 from stages.libraries import check_libraries
 from stages.models.classifier import Classifier, load_classifier, predict
-from stages.models.detector import detect, load_detector
+from stages.models.detector import detect, given_proposals, load_detector
 from stages.models.gan import generate, load_generator
-from stages.models.size import network_size
+from stages.models.size import detector_size, network_size
 from stages.params import ComputeParams, StageParams, load_params
-from stages.report_page import Section, read_curve, report_page
+from stages.report_page import Curve, Section, read_curve, report_page
 from stages.sheets import Picture, save_png
 from stages.tables import write_table
 
@@ -88,11 +90,14 @@ class EvaluateParams(StageParams):
     sheet_columns: int = Field(ge=2)
     """Pictures of each class on the sheets."""
 
+    score_min: float = Field(ge=0, le=1)
+    """Detections at least so sure are drawn, counted by kind of error, and compared with their scores."""
+
     sheet_scenes: int = Field(ge=1)
     """Scenes on the sheet of detections."""
 
-    sheet_score_min: float = Field(ge=0, le=1)
-    """Detections on that sheet are at least so sure."""
+    sheet_boxes: int = Field(ge=1)
+    """Detections on that sheet, at most."""
 
 
 def main(
@@ -107,6 +112,7 @@ def main(
     predictions: Path,
     reliability: Path,
     precision_recall: Path,
+    detection_reliability: Path,
     plots: Path,
     report: Path,
 ) -> None:
@@ -133,14 +139,32 @@ def main(
                 sheets=sheets,
             ),
             "detector": evaluate_detector(
-                detector, detection, values, compute, table=precision_recall, sheets=sheets
+                detector,
+                detection,
+                values,
+                compute,
+                curves=precision_recall,
+                table=detection_reliability,
+                sheets=sheets,
             ),
             "generator": evaluate_generator(
                 generator, network, classification, values, compute, seed=seed, sheets=sheets
             ),
         }
     write_json(metrics, figures)
-    write_report(report, figures, plots, reliability=reliability, precision_recall=precision_recall)
+    curves = {
+        "classifier": [read_curve("how often it is right", reliability, "confidence", "accuracy")],
+        "detector": [
+            read_curve("boxes", precision_recall, "recall", "precision"),
+            read_curve("how often boxes are right", detection_reliability, "confidence", "accuracy"),
+            *(
+                read_curve(name, precision_recall, "recall", f"precision of {name}")
+                for name in figures["detector"]["by_class"]
+            ),
+        ],
+        "generator": [],
+    }
+    write_report(report, figures, curves, plots)
 
 
 def evaluate_classifier(
@@ -190,19 +214,39 @@ def draw_classification(
 
 
 def evaluate_detector(
-    path: Path, data: Path, params: EvaluateParams, compute: Compute, *, table: Path, sheets: Path
+    path: Path,
+    data: Path,
+    params: EvaluateParams,
+    compute: Compute,
+    *,
+    curves: Path,
+    table: Path,
+    sheets: Path,
 ) -> dict[str, Any]:
-    """Average precision on the test split; precision by recall as a `table`; detections beside truth."""
+    """Figures on the test split; `curves` of precision by recall; reliability as a `table`; sheets."""
     test = load_detection(data, "test")
     network = compute.network(load_detector(path))
+    given = given_proposals(network.config, "test", len(test.images))
     with timed("searched for items", len(test.images)):
-        found = detect(network, test.images, compute, params.batch_size)
-    measured = precision(found, test.boxes, test.labels, test.classes)
-    curve = precision_by_recall(measured)
-    write_table(table, {"recall": np.linspace(0, 1, len(curve)), "precision": curve})
-    sheet = detections_sheet(test, found, scenes=params.sheet_scenes, score_min=params.sheet_score_min)
+        detections = detect(network, test.images, compute, params.batch_size, given)
+    measured = precision(detections, test.boxes, test.labels, test.classes)
+    write_table(curves, precision_by_recall(measured))
+    found = outcomes_of_detections(
+        detections, test.boxes, test.labels, classes=len(test.classes), score_min=params.score_min
+    )
+    steps = score_reliability(found, bins=params.calibration_bins)
+    write_table(table, steps)
+    sheet = detections_sheet(
+        test, detections, scenes=params.sheet_scenes, score_min=params.score_min, most=params.sheet_boxes
+    )
     save_png(sheets / "detections.png", sheet)
-    return asdict(average_precision(measured))
+    save_png(sheets / "boxes.png", confusion_sheet(found.confusion, [*test.classes, "(ground)"]))
+    return {
+        **asdict(average_precision(measured)),
+        "found": asdict(detection_errors(found)),
+        "calibration_error": score_calibration(steps),
+        "size": asdict(detector_size(network, test.images[0])),
+    }
 
 
 def evaluate_generator(
@@ -246,21 +290,21 @@ def evaluate_generator(
         return {**compare(made, test[1]), "floor": compare(*train)}
 
 
-def write_report(
-    path: Path, figures: dict[str, Any], sheets: Path, *, reliability: Path, precision_recall: Path
-) -> None:
+def write_report(path: Path, figures: dict[str, Any], curves: dict[str, list[Curve]], sheets: Path) -> None:
     """One page with all of it, from the files that were written."""
     told = {
-        "classifier": (
-            [read_curve("how often it is right", reliability, "confidence", "accuracy")],
-            ["confusion", "predictions", "grad-cam", "worst-losses"],
-        ),
-        "detector": ([read_curve("boxes", precision_recall, "recall", "precision")], ["detections"]),
-        "generator": ([], ["generated"]),
+        "classifier": ["confusion", "predictions", "grad-cam", "worst-losses"],
+        "detector": ["detections", "boxes"],
+        "generator": ["generated"],
     }
     sections = [
-        Section(title=name, figures=figures[name], curves=curves, sheets=[sheets / f"{s}.png" for s in names])
-        for name, (curves, names) in told.items()
+        Section(
+            title=name,
+            figures=figures[name],
+            curves=curves[name],
+            sheets=[sheets / f"{s}.png" for s in names],
+        )
+        for name, names in told.items()
     ]
     write_atomically(path, report_page("The models on the test split", sections).encode())
 

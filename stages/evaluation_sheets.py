@@ -12,16 +12,19 @@ from stages.sheets import PALETTE, Picture, draw_boxes, image_grid
 
 
 def detections_sheet(
-    test: DetectionSplit, found: Sequence[Detection], *, scenes: int, score_min: float
+    test: DetectionSplit, found: Sequence[Detection], *, scenes: int, score_min: float, most: int
 ) -> Image.Image:
-    """The first `scenes` scenes, each twice: with its true boxes, with those found above `score_min`."""
+    """The first `scenes` scenes, each twice: with its true boxes, with those found above `score_min`.
+
+    Of these at most so many are drawn, each scene's surest first.
+    """
     pictures: list[Picture] = []
     scale = _scale(test.images)
     colours = [PALETTE[label % len(PALETTE)] for label in range(len(test.classes))]
     for number in range(min(scenes, len(test.images))):
         boxes, labels, scores = found[number]
-        sure = scores >= score_min
-        boxes, labels = boxes[sure], labels[sure]
+        sure = np.argsort(-scores, kind="stable")[: min(most, int((scores >= score_min).sum()))]
+        boxes, labels, most = boxes[sure], labels[sure], most - len(sure)
         names = [f"{test.classes[k]} {score:.2f}" for k, score in zip(labels, scores[sure], strict=True)]
         truth = test.labels[number]
         for shown, of, captions in (

@@ -18,6 +18,7 @@ th, td { padding: .15rem .8rem; text-align: right; border-bottom: 1px solid #ddd
 td { font-variant-numeric: tabular-nums }
 th:first-child, td:first-child { text-align: left }
 figure { margin: 1.5rem 0; overflow-x: auto }
+figure.curve { display: inline-block; margin: 1.5rem 1rem 0 0; max-width: 15rem; vertical-align: bottom }
 figcaption { color: #555 }
 """
 
@@ -111,4 +112,4 @@ def _curve(curve: Curve) -> str:
     )
     svg = f'<svg width="{SIDE}" height="{SIDE}" role="img">{drawn}</svg>'
     axes = f"{curve.title}: {curve.y} (up) by {curve.x} (right), both from 0 to 1"
-    return f"<figure><figcaption>{escape(axes)}</figcaption>{svg}</figure>"
+    return f'<figure class="curve"><figcaption>{escape(axes)}</figcaption>{svg}</figure>'

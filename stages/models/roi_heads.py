@@ -35,7 +35,7 @@ class SeparableRoIAlign(nn.Module):
         down = self._weights(y0, y1, height)  # [P, R, H]
         across = self._weights(x0, x1, width)  # [P, R, W]
         by_row = maps.permute(0, 2, 3, 1).flatten(2)  # [N, H, W * F]
-        of_picture = down.split([len(picture_boxes) for picture_boxes in boxes])
+        of_picture = torch.split(down, [len(picture_boxes) for picture_boxes in boxes])
         rows = [at.flatten(0, 1) @ one for at, one in zip(of_picture, by_row, strict=True)]  # [P * R, W * F]
         cells = torch.cat(rows).view(-1, self.size, width, channels)  # [P, R, W, F]
         return (across.unsqueeze(1) @ cells).permute(0, 3, 1, 2)  # [P, R, R, F] -> [P, F, R, R]

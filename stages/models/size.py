@@ -3,9 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
 import torch
+from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from stages.datasets import to_unit
 from stages.models.classifier import Classifier
 
 
@@ -20,12 +24,22 @@ class Size:
     """Multiplications and additions for one view of one picture, in millions."""
 
 
-@torch.no_grad()
 def network_size(network: Classifier, sides: Sequence[int]) -> Size:
     """Of a classifier on pictures of so many pixels down and across; it is in evaluation mode."""
     picture = torch.zeros(1, *network.mean.shape[1:2], *sides, device=network.mean.device)
+    return _size(network, picture)
+
+
+def detector_size(network: nn.Module, picture: npt.NDArray[np.uint8]) -> Size:
+    """Of a detector on this picture [H, W, C], whose proposals decide how much is computed."""
+    device = next(network.parameters()).device
+    return _size(network.eval(), [to_unit(picture[np.newaxis])[0].to(device)])
+
+
+@torch.no_grad()
+def _size(network: nn.Module, pictures: Tensor | list[Tensor]) -> Size:
     with FlopCounterMode(display=False) as counter:
-        network(picture)
+        network(pictures)
     state = network.state_dict().values()
     return Size(
         parameters=sum(weight.numel() for weight in network.parameters()),

@@ -1,5 +1,10 @@
+import json
+from dataclasses import asdict
+
 import numpy as np
 import pytest
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
 
 from stages.detection_metrics import average_precision, precision, precision_by_recall
 from stages.errors import DataError
@@ -21,6 +26,10 @@ def detection(boxes, labels, scores):
     )
 
 
+def map50_of(scores):
+    return {name: of.map50 for name, of in scores.by_class.items()}
+
+
 NOTHING = detection([], [], [])
 PERFECT = [detection(BOXES[0], [0, 1], [0.9, 0.8]), detection(BOXES[1], [0], [0.7])]
 
@@ -28,13 +37,13 @@ PERFECT = [detection(BOXES[0], [0, 1], [0.9, 0.8]), detection(BOXES[1], [0], [0.
 def test_perfect_detections():
     scores = average_precision(precision(PERFECT, BOXES, LABELS, CLASSES))
     assert scores.map == scores.map50 == scores.map75 == pytest.approx(1.0)
-    assert scores.map50_by_class == pytest.approx({"cat": 1.0, "dog": 1.0})
+    assert map50_of(scores) == pytest.approx({"cat": 1.0, "dog": 1.0})
 
 
 def test_no_detections():
     scores = average_precision(precision([NOTHING, NOTHING], BOXES, LABELS, CLASSES))
     assert scores.map == scores.map50 == scores.map75 == 0.0
-    assert scores.map50_by_class == {"cat": 0.0, "dog": 0.0}
+    assert map50_of(scores) == {"cat": 0.0, "dog": 0.0}
 
 
 def test_half_of_the_cats():
@@ -42,27 +51,27 @@ def test_half_of_the_cats():
     scores = average_precision(
         precision([detection(BOXES[0][:1], [0], [0.9]), NOTHING], BOXES, LABELS, CLASSES)
     )
-    assert scores.map50_by_class == pytest.approx({"cat": 51 / 101, "dog": 0.0})
+    assert map50_of(scores) == pytest.approx({"cat": 51 / 101, "dog": 0.0})
 
 
 def test_a_false_alarm_above_the_truth_halves_precision():
     alarmed = detection([[60, 60, 70, 70], BOXES[0][1]], [1, 1], [0.9, 0.8])
     scores = average_precision(precision([alarmed, NOTHING], BOXES, LABELS, CLASSES))
-    assert scores.map50_by_class["dog"] == pytest.approx(0.5)
+    assert scores.by_class["dog"].map50 == pytest.approx(0.5)
 
 
 def test_the_overlap_decides_at_which_thresholds_a_box_counts():
     # 20 x 20 against its lower 20 x 13: IoU .65 counts at .50, .55, .60 and .65
     loose = detection([[20, 27, 40, 40]], [1], [0.9])
     scores = average_precision(precision([loose], BOXES[:1], [np.array([0, 1])], CLASSES))
-    assert scores.map50_by_class["dog"] == pytest.approx(1.0)
+    assert scores.by_class["dog"].map50 == pytest.approx(1.0)
     assert scores.map75 == 0.0
     assert scores.map == pytest.approx((4 / 10 + 0) / 2)
 
 
 def test_a_class_without_boxes_is_left_out_of_the_mean():
     scores = average_precision(precision(PERFECT[1:], BOXES[1:], LABELS[1:], CLASSES))
-    assert scores.map50_by_class == pytest.approx({"cat": 1.0})
+    assert map50_of(scores) == pytest.approx({"cat": 1.0})
     assert scores.map50 == pytest.approx(1.0)
 
 
@@ -87,10 +96,81 @@ def test_precision_by_recall_of_half_of_the_cats():
     curve = precision_by_recall(
         precision([detection(BOXES[0][:1], [0], [0.9]), NOTHING], BOXES, LABELS, CLASSES)
     )
-    assert curve == pytest.approx([0.5] * 51 + [0.0] * 50)
+    assert curve["recall"] == pytest.approx(np.arange(101) / 100)
+    assert curve["precision"] == pytest.approx([0.5] * 51 + [0.0] * 50)
+    assert curve["precision of cat"] == pytest.approx([1.0] * 51 + [0.0] * 50)
+    assert curve["precision of dog"] == pytest.approx([0.0] * 101)
 
 
 @pytest.mark.parametrize("found", [PERFECT, [NOTHING, NOTHING], [PERFECT[0], NOTHING]])
 def test_the_mean_of_precision_by_recall_is_map50(found):
     curve = precision_by_recall(precision(found, BOXES, LABELS, CLASSES))
-    assert curve.mean() == pytest.approx(average_precision(precision(found, BOXES, LABELS, CLASSES)).map50)
+    assert curve["precision"].mean() == pytest.approx(
+        average_precision(precision(found, BOXES, LABELS, CLASSES)).map50
+    )
+
+
+def drawn(seed, *, images=12, classes=4, absent=(), found=True):
+    """Random boxes of every size, and detections near them, beside them, doubled, of other classes."""
+    draw = np.random.default_rng(seed)
+    boxes, labels, detections = [], [], []
+    for _ in range(images):
+        count = int(draw.integers(0, 7))
+        corners, sides = draw.uniform(0, 150, (count, 2)), draw.choice([8, 20, 60, 140], (count, 2))
+        boxes.append(np.hstack([corners, corners + sides]).astype(np.float32))
+        labels.append(draw.choice([k for k in range(classes) if k not in absent], count).astype(np.int64))
+        copies = np.repeat(np.arange(count), draw.integers(0, 3, count))
+        moved = boxes[-1][copies] + draw.normal(0, 3, (len(copies), 4)).astype(np.float32)
+        moved[:, 2:] = np.maximum(moved[:, 2:], moved[:, :2] + 1)
+        others = draw.random(len(copies)) < 0.2
+        of = np.where(others, draw.integers(0, classes, len(copies)), labels[-1][copies])
+        detections.append(detection(moved, of, draw.random(len(copies))) if found else NOTHING)
+    return detections, boxes, labels, [f"class {k}" for k in range(classes)]
+
+
+def summarized(detections, boxes, labels, classes, folder):
+    """COCO's twelve figures by pycocotools alone, from files, as its users have them."""
+    annotations, results = [], []
+    for image, (picture_boxes, picture_labels, (found, of, scores)) in enumerate(
+        zip(boxes, labels, detections, strict=True)
+    ):
+        for (x0, y0, x1, y1), label in zip(picture_boxes.tolist(), picture_labels.tolist(), strict=True):
+            box = {"bbox": [x0, y0, x1 - x0, y1 - y0], "area": (x1 - x0) * (y1 - y0), "iscrowd": 0}
+            annotations.append(box | {"id": len(annotations) + 1, "image_id": image, "category_id": label})
+        for (x0, y0, x1, y1), label, score in zip(found.tolist(), of.tolist(), scores.tolist(), strict=True):
+            box = {"bbox": [x0, y0, x1 - x0, y1 - y0], "score": score}
+            results.append(box | {"image_id": image, "category_id": label})
+    dataset = {
+        "images": [{"id": image} for image in range(len(boxes))],
+        "annotations": annotations,
+        "categories": [{"id": label, "name": name} for label, name in enumerate(classes)],
+    }
+    (folder / "truth.json").write_text(json.dumps(dataset))
+    (folder / "results.json").write_text(json.dumps(results))
+    truth = COCO(str(folder / "truth.json"))
+    found = truth.loadRes(str(folder / "results.json")) if results else COCO()
+    if not results:
+        found.dataset = dataset | {"annotations": []}
+        found.createIndex()
+    evaluation = COCOeval(truth, found, "bbox")
+    evaluation.evaluate()
+    evaluation.accumulate()
+    evaluation.summarize()
+    return evaluation.stats
+
+
+@pytest.mark.parametrize(
+    "case",
+    [{"seed": 0}, {"seed": 1, "absent": (1, 3)}, {"seed": 2, "found": False}, {"seed": 3, "images": 1}],
+)
+def test_the_twelve_figures_are_cocos(case, tmp_path):
+    detections, boxes, labels, classes = drawn(**case)
+    scores = average_precision(precision(detections, boxes, labels, classes))
+    ours = [value for value in asdict(scores).values() if isinstance(value, float)]
+    assert ours == pytest.approx(list(summarized(detections, boxes, labels, classes, tmp_path)), abs=1e-6)
+
+
+def test_boxes_of_a_class_are_counted_and_there_are_none_of_an_absent_one():
+    scores = average_precision(precision(PERFECT[1:], BOXES[1:], LABELS[1:], CLASSES))
+    assert scores.by_class["cat"].boxes == 1
+    assert scores.map_large == scores.recall_large == -1  # COCO's word for no such box

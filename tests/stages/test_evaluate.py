@@ -1,4 +1,5 @@
 import json
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -29,9 +30,11 @@ EVALUATE = {
     "kernel_subset_share": 0.5,
     "sheet_columns": 4,
     "sheet_scenes": 2,
-    "sheet_score_min": 0.1,
+    "sheet_boxes": 200,
+    "score_min": 0.1,
 }
 SHEETS = [
+    "boxes.png",
     "confusion.png",
     "detections.png",
     "generated.png",
@@ -106,6 +109,7 @@ def run(project, out="out"):
         predictions=project / out / "predictions.csv",
         reliability=project / out / "reliability.csv",
         precision_recall=project / out / "precision-recall.csv",
+        detection_reliability=project / out / "detection-reliability.csv",
         plots=project / out / "plots",
         report=project / out / "report.html",
     )
@@ -117,7 +121,7 @@ def test_measures_all_three_models_and_draws_them(project):
     figures = json.loads((out / "evaluate.json").read_text())
     assert list(figures) == ["classifier", "detector", "generator"]
     assert set(figures["classifier"]["by_class"]) == {"dark", "bright"}
-    assert set(figures["detector"]["map50_by_class"]) == {"dark", "bright"}
+    assert set(figures["detector"]["by_class"]) == {"dark", "bright"}
     assert set(figures["generator"]) == {*figures["generator"]["floor"], "floor"}
     # Noise is nothing like the pictures; training pictures are.
     assert figures["generator"]["frechet_distance"] > figures["generator"]["floor"]["frechet_distance"]
@@ -141,8 +145,8 @@ def test_the_report_shows_every_figure_and_sheet(project):
     page = (run(project) / "report.html").read_text()
     figures = json.loads((project / "out/evaluate.json").read_text())
     assert page.count('src="data:image/png;base64,') == len(SHEETS)
-    assert page.count("<svg") == 2
-    for name, value in flat(figures["classifier"]):
+    assert page.count("<svg") == 3 + 2  # and one of each class with boxes
+    for name, value in chain(flat(figures["classifier"]), flat(figures["detector"])):
         shown = f"{value:,}" if isinstance(value, int) else f"{value:,.4f}"
         assert f"<tr><td>{name}</td><td>{shown}</td></tr>" in page
     assert "<tr><td>dark</td>" in page
@@ -151,7 +155,7 @@ def test_the_report_shows_every_figure_and_sheet(project):
 def test_the_same_bytes_twice(project):
     first, second = run(project, "first"), run(project, "second")
     files = sorted(path.relative_to(first) for path in first.rglob("*") if path.is_file())
-    assert len(files) == 5 + len(SHEETS)
+    assert len(files) == 6 + len(SHEETS)
     for file in files:
         assert (first / file).read_bytes() == (second / file).read_bytes()
 

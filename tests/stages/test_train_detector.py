@@ -93,7 +93,7 @@ class CrashError(Exception):
 def test_outs(data, tmp_path, capsys):
     out = train(data, tmp_path / "out")
     val = json.loads((out / "metrics.json").read_text())["val"]
-    assert {"map", "map50", "map75", "map50_by_class"} <= set(val)
+    assert {"map", "map50", "recall_100", "by_class"} <= set(val)
     rows = list(csv.DictReader((out / "history.csv").read_text().splitlines()))
     assert [row["epoch"] for row in rows] == ["1", "2"]
     assert all(float(row["loss_classifier"]) > 0 for row in rows)
