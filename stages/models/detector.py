@@ -121,7 +121,7 @@ def _classifier_config(params: RCnnParams, channels: int, part: dict[str, Any]) 
         "classes": [""],  # its head is left out
         "mean": [0.5] * channels,
         "std": [0.25] * channels,
-        "size": params.classifier.size,
+        "size": params.classifier.crop,
         "network": params.classifier.network.model_dump(),
         "views": 1,
     }

@@ -89,7 +89,7 @@ class FreshClassifierParams(StageParams):
     network: NetworkParams
     """As in section `train-classifier`."""
 
-    size: list[PositiveInt] = Field(min_length=2, max_length=2)
+    crop: list[PositiveInt] = Field(min_length=2, max_length=2)
     """Height and width that a proposal is scaled to, in pixels."""
 
 

@@ -24,7 +24,7 @@ R_CNN: dict[str, Any] = {
     "model": "r-cnn",
     **HEADS,
     "proposals": REGIONS,
-    "classifier": {"source": "fresh", "network": COMPACT, "size": [16, 16]},
+    "classifier": {"source": "fresh", "network": COMPACT, "crop": [16, 16]},
 }
 SSD: dict[str, Any] = {"model": "ssd", **BODY, **ANCHORS, "strides": [4, 8], "candidates": 50, **FOUND}
 NETWORKS = {network["model"]: network for network in (FASTER, FAST, R_CNN, SSD)}
