@@ -1,0 +1,178 @@
+"""Compare the detectors: the models of benchmarks/bccd.yaml side by side, several seeds each.
+
+`python -m benchmarks.detectors --bccd FOLDER` packs BCCD (FOLDER holds Annotations, JPEGImages, ImageSets),
+trains every model with three seeds, one after the other, and judges each on the test split. `--scenes` takes
+params.yaml as it stands and the scenes that `darkroom run preprocess` made. `--models`, `--seeds`, `--epochs`
+narrow it down, and the report says so; `--out FILE` writes what it prints.
+"""
+
+import argparse
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from benchmarks.machine import describe
+from stages.compute import prepare
+from stages.datasets import load_detection
+from stages.detection_metrics import AveragePrecision, average_precision, precision
+from stages.models.detector import detect, load_detector
+from stages.models.size import Size, detector_size
+from stages.params import ComputeParams
+
+ROOT = Path(__file__).parent.parent
+PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text())
+BCCD = yaml.safe_load((ROOT / "benchmarks/bccd.yaml").read_text())
+BATCH = 8
+LATENCIES = 30
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judged:
+    """One training."""
+
+    scores: AveragePrecision
+    seconds: float
+    """Of the training command, wall."""
+    cpu_seconds: float
+    epochs: int
+    size: Size
+    milliseconds: float
+    """For one picture alone, the median."""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    data = parser.add_mutually_exclusive_group(required=True)
+    data.add_argument("--bccd", type=Path)
+    data.add_argument("--scenes", action="store_true")
+    parser.add_argument("--models", nargs="+", choices=BCCD["models"], default=list(BCCD["models"]))
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--epochs", type=int)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--out", type=Path)
+    asked = parser.parse_args()
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        if asked.scenes:
+            prepared, settings = ROOT / "data/prepared/detection", {"params.yaml": {}}
+        else:
+            prepared, settings = packed(asked.bccd, folder), bccd_settings(asked.models)
+        judged = {}
+        for name, changed in settings.items():
+            changed = changed | ({"epochs": asked.epochs} if asked.epochs else {})
+            judged[name] = [
+                judge(prepared, folder / f"{name}-{seed}", changed, seed=seed, threads=asked.threads)
+                for seed in range(asked.seeds)
+            ]
+            print(f"{name}: mAP@50 {spread([j.scores.map50 for j in judged[name]], '.3f')}", flush=True)
+    report = "\n".join(
+        [
+            f"# Detectors on {'the composed scenes' if asked.scenes else 'BCCD'}\n",
+            f"{describe()}; {asked.threads} thread(s), {asked.seeds} seed(s); from scratch, test split.\n",
+            *table(judged),
+        ]
+    )
+    print(report)
+    if asked.out:
+        asked.out.write_text(report + "\n")
+
+
+def bccd_settings(models: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """What each changes in section train-detector."""
+    return {name: BCCD["train-detector"] | {"network": BCCD["models"][name]} for name in models}
+
+
+def packed(raw: Path, folder: Path) -> Path:
+    """The detection folder that preprocess makes of BCCD."""
+    document = PARAMS | {"preprocess": PARAMS["preprocess"] | BCCD["preprocess"]}
+    (folder / "params.yaml").write_text(yaml.safe_dump(document))
+    outs = ("classification", "detection", "metrics", "sheet", "report", "cache")
+    options = [f"--{name}={folder / name}" for name in outs]
+    command = [
+        sys.executable,
+        "-m",
+        "stages.preprocess",
+        f"--raw={raw}",
+        f"--params={folder / 'params.yaml'}",
+    ]
+    subprocess.run([*command, *options], cwd=ROOT, check=True)
+    return folder / "detection"
+
+
+def judge(data: Path, folder: Path, changed: dict[str, Any], *, seed: int, threads: int) -> Judged:
+    """Train with params.yaml, what is `changed` in it, and the seed; look at the test split."""
+    document = PARAMS | {
+        "train-detector": PARAMS["train-detector"] | changed,
+        "compute": PARAMS["compute"] | {"seed": PARAMS["compute"]["seed"] + seed, "threads": threads},
+    }
+    folder.mkdir()
+    (folder / "params.yaml").write_text(yaml.safe_dump(document))
+    before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+    outs = ("model", "metrics", "history", "sheet", "checkpoint")
+    options = [f"--{name}={folder / name}" for name in outs]
+    command = [sys.executable, "-m", "stages.train_detector", f"--params={folder / 'params.yaml'}"]
+    subprocess.run([*command, f"--data={data}", *options], cwd=ROOT, check=True)
+    seconds, after = time.perf_counter() - started, resource.getrusage(resource.RUSAGE_CHILDREN)
+    compute = prepare(ComputeParams(**document["compute"]))
+    network = compute.network(load_detector(folder / "model"))
+    test = load_detection(data, "test")
+    found = detect(network, test.images, compute, BATCH)
+    moments = []
+    for row in range(LATENCIES + 1):
+        start = time.perf_counter()
+        detect(network, test.images[row % len(test.images)][None], compute, 1)
+        moments.append(time.perf_counter() - start)
+    return Judged(
+        scores=average_precision(precision(found, test.boxes, test.labels, test.classes)),
+        seconds=seconds,
+        cpu_seconds=after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime,
+        epochs=len((folder / "history").read_text().splitlines()) - 1,
+        size=detector_size(network, test.images[0]),
+        milliseconds=1000 * statistics.median(moments[1:]),
+    )
+
+
+def table(judged: dict[str, list[Judged]]) -> list[str]:
+    """A row for each model."""
+    columns: dict[str, tuple[Callable[[Judged], float], str]] = {
+        "mAP@50": (lambda j: j.scores.map50, ".3f"),
+        "mAP": (lambda j: j.scores.map, ".3f"),
+        "epochs": (lambda j: j.epochs, ".0f"),
+        "seconds to train": (lambda j: j.seconds, ".0f"),
+        "CPU seconds": (lambda j: j.cpu_seconds, ".0f"),
+        "ms a picture": (lambda j: j.milliseconds, ".1f"),
+        "parameters": (lambda j: j.size.parameters, ",.0f"),
+        "MFLOPs a picture": (lambda j: j.size.megaflops, ",.0f"),
+    }
+    lines = [f"| model | {' | '.join(columns)} |", "|---" * (len(columns) + 1) + "|"]
+    for name, each in judged.items():
+        cells = [spread([of(j) for j in each], form) for of, form in columns.values()]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    classes = list(next(iter(judged.values()))[0].scores.by_class)
+    lines += ["", f"| mAP@50 of | {' | '.join(classes)} |", "|---" * (len(classes) + 1) + "|"]
+    for name, each in judged.items():
+        cells = [spread([j.scores.by_class[label].map50 for j in each], ".3f") for label in classes]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return lines
+
+
+def spread(figures: Sequence[float], form: str) -> str:
+    """Mean and range; the figure alone where all are the same."""
+    low, high = min(figures), max(figures)
+    mean = format(statistics.mean(figures), form)
+    return mean if low == high else f"{mean} ({low:{form}} to {high:{form}})"
+
+
+if __name__ == "__main__":
+    main()
