@@ -24,11 +24,13 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import IO
 
+from flows import blank_database
 from flows.errors import DarkroomError
 from flows.files import STATE_FOLDER
 from flows.run import make_state_folder
 
 LOOPBACK = "127.0.0.1"
+DATABASE = "prefect.db"
 UI_PORT = 4200  # Prefect's own
 START_SECONDS = 120  # a cold start on a loaded machine has taken 40
 STOP_SECONDS = 10
@@ -309,6 +311,8 @@ def serve(
     """
     url = f"http://{LOOPBACK}:{listening.getsockname()[1]}/api"
     os.environ.update({**server_environment(folder, url), **settings})
+    database = folder / DATABASE
+    fresh = not blank_database.take(database) and not database.exists()
     import uvicorn
     from prefect.server.api.server import create_app
 
@@ -316,6 +320,8 @@ def serve(
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
             await super().startup(sockets=sockets)
             if not self.should_exit:
+                if fresh and database.exists():  # it may be PostgreSQL
+                    blank_database.keep(database)
                 announce(url)
 
     config = uvicorn.Config(
@@ -331,7 +337,7 @@ def server_environment(folder: Path, url: str) -> dict[str, str]:
     return {
         "DO_NOT_TRACK": "1",
         "PREFECT_HOME": str(folder),
-        "PREFECT_SERVER_DATABASE_CONNECTION_URL": f"sqlite+aiosqlite:///{folder / 'prefect.db'}",
+        "PREFECT_SERVER_DATABASE_CONNECTION_URL": f"sqlite+aiosqlite:///{folder / DATABASE}",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_SERVER_UI_API_URL": url,
         "PREFECT_SERVER_LOGGING_LEVEL": "WARNING",

@@ -25,6 +25,16 @@ def pytest_configure() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _caches(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """No cache of the user's is read or written; all workers share one."""
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(shared / "cache"))
+        yield
+
+
 def run(folder: Path, *command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
     """`command` in `folder`, with this environment's programs and without a Prefect server of anyone's."""
     env = {k: v for k, v in os.environ.items() if not k.startswith("PREFECT_")}

@@ -1,0 +1,59 @@
+"""Prefect's database as its first start leaves it, kept for the next project.
+
+Making its tables, by all migrations since Prefect's beginnings, takes longer than the rest of a start.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import sqlite3
+from collections.abc import Iterator
+from importlib.metadata import version
+from pathlib import Path
+
+
+def kept_at() -> Path:
+    """Where the user's one is, of the version of Prefect that is installed."""
+    caches = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
+    return caches / "darkroom" / f"prefect-{version('prefect')}.db"
+
+
+def take(database: Path) -> bool:
+    """Put a copy at `database`, where nothing is yet. False: something is, or none is kept."""
+    if database.exists():
+        return False
+    with contextlib.suppress(OSError), _beside(database) as partial:
+        shutil.copyfile(kept_at(), partial)
+        partial.replace(database)
+        return True
+    return False
+
+
+def keep(database: Path) -> None:
+    """Keep a copy of `database`, which has just been made; if that fails, the next start is slow, too."""
+    target = kept_at()
+    with contextlib.suppress(OSError, sqlite3.Error):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with _beside(target) as partial:
+            _copy(database, partial)
+            partial.replace(target)
+
+
+def _copy(database: Path, to: Path) -> None:
+    """What has been committed, also where another connection writes."""
+    with (
+        contextlib.closing(sqlite3.connect(database)) as made,
+        contextlib.closing(sqlite3.connect(to)) as copy,
+    ):
+        made.backup(copy)
+
+
+@contextlib.contextmanager
+def _beside(path: Path) -> Iterator[Path]:
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        yield partial
+    finally:
+        partial.unlink(missing_ok=True)

@@ -1,0 +1,58 @@
+"""A new project's server starts on a copy of the database that an earlier first start has made."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from flows import blank_database, server
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+def make(database: Path) -> Path:
+    with closing(sqlite3.connect(database)) as made, made:
+        made.execute("create table run (name text)")
+    return database
+
+
+def tables(database: Path) -> set[str]:
+    with closing(sqlite3.connect(database)) as held:
+        return {name for (name,) in held.execute("select name from sqlite_master where type = 'table'")}
+
+
+def test_what_was_kept_is_taken_where_nothing_is(tmp_path: Path) -> None:
+    assert not blank_database.take(tmp_path / "new.db")  # nothing is kept yet
+    assert not (tmp_path / "new.db").exists()
+    blank_database.keep(make(tmp_path / "first.db"))
+    assert blank_database.take(tmp_path / "new.db")
+    assert tables(tmp_path / "new.db") == {"run"}
+    (tmp_path / "own.db").write_bytes(b"the user's")
+    assert not blank_database.take(tmp_path / "own.db")
+    assert (tmp_path / "own.db").read_bytes() == b"the user's"
+    assert not list(tmp_path.rglob("*.partial"))
+
+
+def test_a_cache_that_cannot_be_written_is_done_without(tmp_path: Path) -> None:
+    (tmp_path / "cache").write_text("no folder")
+    blank_database.keep(make(tmp_path / "first.db"))
+    assert not blank_database.take(tmp_path / "new.db")
+
+
+@pytest.mark.slow
+def test_what_a_first_server_has_made_is_whole_and_holds_no_run(tmp_path: Path) -> None:
+    for name in ("first", "second"):
+        with server.temporary_server(tmp_path / name):
+            assert blank_database.kept_at().exists()
+    made = tables(tmp_path / "first/prefect.db")
+    assert {"flow_run", "log", "artifact"} < made
+    assert tables(tmp_path / "second/prefect.db") == made
+    with closing(sqlite3.connect(blank_database.kept_at())) as kept:
+        filled = {name for name in made if kept.execute(f'select 1 from "{name}" limit 1').fetchall()}
+    assert filled == {"alembic_version"}
