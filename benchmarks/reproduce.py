@@ -37,8 +37,8 @@ QUICK: dict[str, dict[str, Any]] = {
     },
     "train-classifier": {"epochs": 1},
     "train-detector": {"epochs": 1},
-    "train-gan": {"epochs": 1},
-    "evaluate": {"samples_per_class": 10},
+    "train-gan": {"epochs": 1, "failure": {"recall_min": 0.0}},
+    "evaluate": {"generation": {"samples_per_class": 10, "score": {"pictures": 100}}},
     "fuse": {"pictures": 6, "scenes": 6},
 }
 ORPHAN_SECONDS = 20

@@ -168,14 +168,36 @@ DETECTOR = Trainer(
 )
 GAN = Trainer(
     stage="train-gan",
-    outs=("model", "metrics", "history", "sheet"),
+    outs=("model", "metrics", "history", "sheets"),
     write_data=write_pictures,
     steps=12,
     settings={
         "epochs": 3,
         "batch_size": 4,
+        "loss": {"name": "hinge"},
+        "discriminator_steps": 1,
+        "spectral_norm": True,
+        "augment": [],
+        "text": {
+            "encoder": "words",
+            "share": 0.5,
+            "noise": 0.1,
+            "templates": ["{name}", "two {plural}"],
+            "names": None,
+        },
+        "attributes": ["brightness"],
+        "failure": {
+            "discriminator_accuracy_max": 1.0,
+            "window": 4,
+            "recall_min": 0.0,
+            "grace": 1,
+            "patience": 2,
+        },
+        "sheet_every": 2,
+        "film_frames": 5,
+        "film_milliseconds": 100,
         "latent": 4,
-        "embedding": 4,
+        "condition": 4,
         "generator_width": 4,
         "discriminator_width": 4,
         "discriminator_hidden": 8,
@@ -274,7 +296,9 @@ class Run:
 
     def outs(self) -> dict[str, bytes]:
         """All that it wrote."""
-        return {name: (self.folder / name).read_bytes() for name in self.trainer.outs}
+        paths = [self.folder / name for name in self.trainer.outs]
+        files = [file for path in paths for file in ([path] if path.is_file() else sorted(path.iterdir()))]
+        return {str(file.relative_to(self.folder)): file.read_bytes() for file in files}
 
 
 def _environment() -> dict[str, str]:

@@ -270,6 +270,15 @@ def fuse(words: tuple[str, ...]) -> int:
     return _run_module("stages.fuse_pictures", words)
 
 
+@app.command(
+    add_help_option=False, context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False}
+)
+@click.argument("words", nargs=-1, type=click.UNPROCESSED)
+def generate(words: tuple[str, ...]) -> int:
+    """Draw pictures of what is asked for: `darkroom generate --help`."""
+    return _run_module("stages.generate_pictures", words)
+
+
 def _run_module(module: str, words: Sequence[str]) -> int:
     """Run a module of the stages in a process of its own, with this one's terminal; its exit code is ours."""
     # -P: a folder `stages` of the user's own, where this is called, is not meant.

@@ -3,6 +3,8 @@
 classification/classes.json              ["T-shirt/top", ...]: a label is an index into it
 classification/{train,val,test}/images.npy   uint8 [N, H, W, C]
 classification/{train,val,test}/labels.npy   int64 [N]
+classification/{train,val,test}/captions.json    [text, ...], where the data has captions; "" for none
+classification/{train,val,test}/attributes.json  {name: [number or null, ...]}, where it has such columns
 detection/classes.json                   the same for boxes
 detection/{train,val,test}/images.npy        uint8 [N, H, W, C]
 detection/{train,val,test}/annotations.json  COCO: bbox is x, y, width, height in pixels; image_id is the
@@ -40,6 +42,10 @@ class ClassificationSplit:
     labels: npt.NDArray[np.int64]
     """[N], indices into `classes`."""
     classes: list[str]
+    captions: list[str] | None = None
+    """Of each picture, empty where it has none; None: the data has no captions."""
+    attributes: dict[str, npt.NDArray[np.float64]] | None = None
+    """Numbers [N] by name, NaN where a picture has none; None: the data has no such columns."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -66,7 +72,32 @@ def load_classification(folder: Path, split: Split) -> ClassificationSplit:
     labels = np.load(_existing(folder / split / "labels.npy"))
     if len(labels) != len(images):
         raise DataError(f"{folder / split}: {len(images)} images but {len(labels)} labels; rerun preprocess")
-    return ClassificationSplit(images=images, labels=labels, classes=classes)
+    return ClassificationSplit(
+        images=images,
+        labels=labels,
+        classes=classes,
+        captions=_load_captions(folder / split / "captions.json", len(images)),
+        attributes=_load_attributes(folder / split / "attributes.json", len(images)),
+    )
+
+
+def _load_captions(path: Path, pictures: int) -> list[str] | None:
+    if not path.is_file():
+        return None
+    captions: list[str] = json.loads(path.read_text(encoding="utf-8"))
+    if len(captions) != pictures:
+        raise DataError(f"{path}: {len(captions)} captions of {pictures} images; rerun preprocess")
+    return captions
+
+
+def _load_attributes(path: Path, pictures: int) -> dict[str, npt.NDArray[np.float64]] | None:
+    if not path.is_file():
+        return None
+    columns = json.loads(path.read_text(encoding="utf-8"))
+    for name, numbers in columns.items():
+        if len(numbers) != pictures:
+            raise DataError(f"{path}: {len(numbers)} of '{name}' for {pictures} images; rerun preprocess")
+    return {name: np.array(numbers, dtype=np.float64) for name, numbers in columns.items()}
 
 
 def load_detection(folder: Path, split: Split) -> DetectionSplit:

@@ -15,9 +15,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from pydantic import Field
-from torch import Tensor
 
 from stages.checkpoints import write_atomically, write_folder_atomically, write_json
 from stages.classification_metrics import (
@@ -37,26 +35,21 @@ from stages.classification_sheets import (
 )
 from stages.command import run_stage
 from stages.compute import Compute, prepare
-from stages.datasets import ClassificationSplit, load_classification, load_detection, to_unit
+from stages.datasets import ClassificationSplit, load_classification, load_detection
 from stages.detection_errors import detection_errors, score_calibration, score_reliability
 from stages.detection_errors import outcomes as outcomes_of_detections
 from stages.detection_metrics import average_precision, precision, precision_by_recall
-from stages.evaluation_sheets import detections_sheet, generated_sheet
-from stages.generation_metrics import (
-    conditional_accuracy,
-    frechet_distance,
-    kernel_distance,
-    manifold_overlap,
-)
+from stages.evaluation_sheets import detections_sheet
+from stages.generator_evaluation import GenerationParams, Measuring, evaluate_generated, measuring
 from stages.grad_cam import grad_cam
 from stages.libraries import check_libraries
 from stages.models.classifier import Classifier, load_classifier, predict
 from stages.models.detector import detect, given_proposals, load_detector
-from stages.models.gan import generate, load_generator
+from stages.models.gan import load_generator
 from stages.models.size import detector_size, network_size
 from stages.params import ComputeParams, StageParams, load_params
 from stages.report_page import Curve, Section, read_curve, report_page
-from stages.sheets import Picture, save_png
+from stages.sheets import save_png
 from stages.tables import write_table
 
 Labels = npt.NDArray[np.int64]
@@ -74,18 +67,7 @@ class EvaluateParams(StageParams):
     resamples: int = Field(ge=100)
     """Of the test pictures, with replacement, for the 95 % intervals of the classifier's figures."""
 
-    samples_per_class: int = Field(ge=1)
-    """Generated, test and training pictures that the generator's figures compare; where a class has fewer,
-    all of them."""
-
-    neighbours: int = Field(ge=1)
-    """k of precision, recall, density and coverage."""
-
-    kernel_subsets: int = Field(ge=1)
-    """Random subsets that the kernel distance is the mean of."""
-
-    kernel_subset_share: float = Field(gt=0, le=1)
-    """Size of each of them, as a share of the pictures compared."""
+    generation: GenerationParams
 
     sheet_columns: int = Field(ge=2)
     """Pictures of each class on the sheets."""
@@ -126,6 +108,7 @@ def main(
     compute = prepare(compute_params)
     network = load_classifier(classifier)
     compute.network(network)
+    how = measuring(classifier, network, values.generation, compute, batch_size=values.batch_size, seed=seed)
     with write_folder_atomically(plots) as sheets:
         figures = {
             "classifier": evaluate_classifier(
@@ -148,7 +131,7 @@ def main(
                 sheets=sheets,
             ),
             "generator": evaluate_generator(
-                generator, network, classification, values, compute, seed=seed, sheets=sheets
+                generator, classification, how, sheets=sheets, columns=values.sheet_columns
             ),
         }
     write_json(metrics, figures)
@@ -250,44 +233,11 @@ def evaluate_detector(
 
 
 def evaluate_generator(
-    path: Path,
-    network: Classifier,
-    data: Path,
-    params: EvaluateParams,
-    compute: Compute,
-    *,
-    seed: int,
-    sheets: Path,
+    path: Path, data: Path, how: Measuring, *, sheets: Path, columns: int
 ) -> dict[str, Any]:
-    """Figures of generated pictures against the test split, and under `floor` those of training pictures."""
-    draw = np.random.default_rng(seed)
-    test, train = (
-        sample(load_classification(data, split), params.samples_per_class, draw)
-        for split in ("test", "train")
-    )
-    with timed("generated", len(test[1])):
-        made = generate(
-            load_generator(path), test[1], seed=seed, compute=compute, batch_size=params.batch_size
-        )
-    classes = network.config["classes"]
-    save_png(sheets / "generated.png", generated_sheet(made, test[1], classes, params.sheet_columns))
-    real = features_of(network, test[0], params, compute)
-
-    def compare(images: Picture, labels: Labels) -> dict[str, Any]:
-        predicted = predict(network, images, compute=compute, batch_size=params.batch_size).argmax(dim=1)
-        features = features_of(network, images, params, compute)
-        size = max(2, round(min(len(real), len(features)) * params.kernel_subset_share))
-        return {
-            "conditional_accuracy": conditional_accuracy(predicted.numpy(), labels),
-            "frechet_distance": frechet_distance(real, features),
-            "kernel_distance": kernel_distance(
-                real, features, subsets=params.kernel_subsets, subset_size=size, seed=seed
-            ),
-            **asdict(manifold_overlap(real, features, neighbours=params.neighbours)),
-        }
-
-    with timed("compared", len(made) + len(train[1])):
-        return {**compare(made, test[1]), "floor": compare(*train)}
+    """Figures of generated pictures, and of real ones under `floor`; sheets."""
+    with timed("generators measured", 1):
+        return evaluate_generated(load_generator(path), data, how, sheets=sheets, columns=columns)
 
 
 def write_report(path: Path, figures: dict[str, Any], curves: dict[str, list[Curve]], sheets: Path) -> None:
@@ -295,7 +245,7 @@ def write_report(path: Path, figures: dict[str, Any], curves: dict[str, list[Cur
     told = {
         "classifier": ["confusion", "predictions", "grad-cam", "worst-losses"],
         "detector": ["detections", "boxes"],
-        "generator": ["generated"],
+        "generator": ["generated", "generated-confusion", "generated-nearest"],
     }
     sections = [
         Section(
@@ -307,27 +257,6 @@ def write_report(path: Path, figures: dict[str, Any], curves: dict[str, list[Cur
         for name, names in told.items()
     ]
     write_atomically(path, report_page("The models on the test split", sections).encode())
-
-
-def sample(split: ClassificationSplit, per_class: int, draw: np.random.Generator) -> tuple[Picture, Labels]:
-    """Up to `per_class` pictures [N, H, W, C] of each class and their labels [N], in the split's order."""
-    shuffled = draw.permutation(len(split.labels))
-    of_class = [shuffled[split.labels[shuffled] == label][:per_class] for label in range(len(split.classes))]
-    rows = np.sort(np.concatenate(of_class))
-    return np.asarray(split.images[rows]), split.labels[rows]
-
-
-@torch.inference_mode()
-def features_of(
-    network: Classifier, images: Picture, params: EvaluateParams, compute: Compute
-) -> npt.NDArray[np.float32]:
-    """The classifier's layer before its head, [N, D], of pictures [N, H, W, C]."""
-    features: list[Tensor] = []
-    for batch in torch.split(to_unit(images), params.batch_size):
-        with compute.autocast():
-            features.append(network.features(compute.images(batch)).float().cpu())
-    stacked: npt.NDArray[np.float32] = torch.cat(features).numpy()
-    return stacked
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""What evaluation shows of detector and generator: detections beside truth, generated pictures."""
+"""What evaluation shows: detections beside truth, generated pictures, the real ones nearest to them."""
 
 from collections.abc import Sequence
 
@@ -45,6 +45,13 @@ def generated_sheet(
         chosen = images[labels == label][:columns]
         pictures += [*chosen, *[_blank(images)] * (columns - len(chosen))]
     return image_grid(pictures, columns, scale=_scale(images), rows=classes)
+
+
+def nearest_sheet(made: Picture, training: Picture, distances: npt.NDArray[np.floating]) -> Image.Image:
+    """Above generated pictures [N, H, W, C], below the nearest training picture and how far it is."""
+    titles = [""] * len(made) + [f"{distance:.0f}" for distance in distances]
+    pictures = [*made, *training]
+    return image_grid(pictures, len(made), titles, scale=_scale(made), rows=["generated", "nearest"])
 
 
 def _scale(images: Picture) -> int:

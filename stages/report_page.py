@@ -73,7 +73,7 @@ def _section(section: Section) -> Iterator[str]:
         yield f"<figure><figcaption>{caption}</figcaption>{image}</figure>"
 
 
-def flat(figures: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, float]]:
+def flat(figures: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, float | str]]:
     """Numbers as `a.b.c`, without those of single classes."""
     for name, value in figures.items():
         if isinstance(value, Mapping):
@@ -98,7 +98,10 @@ def _table(head: Sequence[str], rows: Iterator[list[str]]) -> str:
     return "\n".join(["<table>", row(head, "th"), *(row(cells, "td") for cells in rows), "</table>"])
 
 
-def _number(value: float) -> str:
+def _number(value: float | str) -> str:
+    """A figure, or what is said in words, such as a hash."""
+    if isinstance(value, str):
+        return value
     return f"{value:,}" if isinstance(value, int) else f"{value:,.4f}"
 
 

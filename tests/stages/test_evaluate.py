@@ -9,9 +9,8 @@ import torch
 import yaml
 
 from stages.checkpoints import save_model
-from stages.datasets import ClassificationSplit
 from stages.errors import DataError
-from stages.evaluate import main, sample
+from stages.evaluate import main
 from stages.models.classifier import build_classifier
 from stages.models.detector import build_detector
 from stages.models.gan import build_generator
@@ -24,10 +23,15 @@ EVALUATE = {
     "batch_size": 4,
     "calibration_bins": 5,
     "resamples": 100,
-    "samples_per_class": 6,
-    "neighbours": 2,
-    "kernel_subsets": 3,
-    "kernel_subset_share": 0.5,
+    "generation": {
+        "samples_per_class": 6,
+        "neighbours": 2,
+        "kernel_subsets": 3,
+        "kernel_subset_share": 0.5,
+        "nearest_pictures": 4,
+        "score": {"pictures": 12, "epochs": 1, "batch_size": 4, "learning_rate": 0.01},
+        "inception": None,
+    },
     "sheet_columns": 4,
     "sheet_scenes": 2,
     "sheet_boxes": 200,
@@ -37,6 +41,8 @@ SHEETS = [
     "boxes.png",
     "confusion.png",
     "detections.png",
+    "generated-confusion.png",
+    "generated-nearest.png",
     "generated.png",
     "grad-cam.png",
     "predictions.png",
@@ -90,7 +96,16 @@ def write_models(folder, channels):
         "detector": (build_detector, {"classes": CLASSES, "channels": channels, "network": network}),
         "generator": (
             build_generator,
-            {"size": 16, "channels": channels, "classes": 3, "latent": 4, "embedding": 2, "width": 4},
+            {
+                "size": 16,
+                "channels": channels,
+                "classes": CLASSES,
+                "latent": 4,
+                "condition": 2,
+                "width": 4,
+                "text": None,
+                "attributes": None,
+            },
         ),
     }
     for kind, (build, config) in built.items():
@@ -122,7 +137,7 @@ def test_measures_all_three_models_and_draws_them(project):
     assert list(figures) == ["classifier", "detector", "generator"]
     assert set(figures["classifier"]["by_class"]) == {"dark", "bright"}
     assert set(figures["detector"]["by_class"]) == {"dark", "bright"}
-    assert set(figures["generator"]) == {*figures["generator"]["floor"], "floor"}
+    assert set(figures["generator"]) == {*figures["generator"]["floor"], "floor", "features", "by_class"}
     # Noise is nothing like the pictures; training pictures are.
     assert figures["generator"]["frechet_distance"] > figures["generator"]["floor"]["frechet_distance"]
     assert sorted(path.name for path in (out / "plots").iterdir()) == SHEETS
@@ -161,18 +176,8 @@ def test_the_same_bytes_twice(project):
 
 
 def test_too_few_samples_are_refused_and_leave_no_sheets(project):
-    own_params(project, samples_per_class=1)
+    own_params(project, generation=EVALUATE["generation"] | {"samples_per_class": 1})
     with pytest.raises(DataError, match="2 real pictures, the metric needs 3"):
         run(project)
     assert not (project / "out" / "plots").exists()
     assert not (project / "out" / "evaluate.json").exists()
-
-
-def test_sample_takes_as_many_of_each_class_or_all_there_are():
-    labels = np.array([0] * 10 + [1] * 2)
-    images = np.arange(12, dtype=np.uint8).reshape(12, 1, 1, 1)
-    split = ClassificationSplit(images=images, labels=labels, classes=CLASSES)
-    chosen, of = sample(split, 4, np.random.default_rng(0))
-    assert of.tolist() == [0] * 4 + [1] * 2
-    assert (labels[chosen.ravel()] == of).all()
-    assert len(set(chosen.ravel().tolist())) == 6

@@ -110,7 +110,16 @@ def write_classifier(folder, channels):
 
 
 def write_generator(folder, *, size, channels):
-    config = {"size": size, "channels": channels, "classes": 2, "latent": 4, "embedding": 2, "width": 4}
+    config = {
+        "size": size,
+        "channels": channels,
+        "classes": CLASSES,
+        "latent": 4,
+        "condition": 2,
+        "width": 4,
+        "text": None,
+        "attributes": None,
+    }
     save_model(folder / "generator.safetensors", build_generator(config), kind="generator", config=config)
 
 

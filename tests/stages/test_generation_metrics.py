@@ -10,6 +10,8 @@ from stages.generation_metrics import (
     frechet_distance,
     kernel_distance,
     manifold_overlap,
+    memory,
+    nearest,
 )
 
 
@@ -121,3 +123,17 @@ def test_too_few_pictures_are_refused_by_number(random: np.random.Generator) -> 
         manifold_overlap(many, few, neighbours=5)
     with pytest.raises(DataError, match="3 real pictures, the metric needs 10"):
         kernel_distance(few, many, subsets=1, subset_size=10, seed=0)
+
+
+def test_the_nearest_and_how_far_it_is_by_hand() -> None:
+    training = np.array([[0, 0], [3, 4], [10, 10]], dtype=np.float32)
+    distances, places = nearest(np.array([[3, 4], [0, 2], [9, 9]], dtype=np.float32), training)
+    assert places.tolist() == [1, 0, 2]
+    np.testing.assert_allclose(distances, [0, 2**0.5, 1], atol=1e-3)  # root of the mean over two numbers
+
+
+def test_copies_are_memorised_and_others_are_as_often_as_by_chance(random: np.random.Generator) -> None:
+    unseen = random.uniform(1, 2, 1000)
+    assert memory(unseen, unseen).memorised == pytest.approx(0.01)
+    copied = memory(np.concatenate([np.zeros(30), np.full(70, 1.5)]), unseen)
+    assert (copied.memorised, copied.distance) == (0.3, 1.5)

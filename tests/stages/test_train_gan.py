@@ -10,27 +10,43 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from PIL import Image
 
 from stages.compute import Compute, prepare
 from stages.datasets import ClassificationSplit
 from stages.errors import DataError, TrainingError
-from stages.models.gan import build_discriminator, build_generator, generate, load_generator
-from stages.params import ComputeParams
-from stages.resume import Checkpoint
-from stages.train_gan import (
-    TrainGanParams,
-    relative_spread,
-    train,
+from stages.gan.material import draw_batch, material_of
+from stages.gan.params import TrainGanParams
+from stages.gan.steps import (
+    build_adversaries,
+    make_fakes,
     train_discriminator_step,
     train_generator_step,
 )
+from stages.generate_pictures import ask, draw
+from stages.models.gan import generate, load_generator
+from stages.params import ComputeParams
+from stages.resume import Checkpoint
+from stages.train_gan import frame_steps, relative_spread, train
 from tests.stages.param_files import write_params
 
 SETTINGS = {
     "epochs": 2,
     "batch_size": 8,
+    "loss": {"name": "hinge"},
+    "discriminator_steps": 1,
+    "spectral_norm": True,
+    "augment": [],
+    "text": {
+        "encoder": "words",
+        "share": 0.5,
+        "noise": 0.1,
+        "templates": ["{name}", "two {plural}"],
+        "names": None,
+    },
+    "attributes": ["brightness"],
     "latent": 4,
-    "embedding": 4,
+    "condition": 4,
     "generator_width": 4,
     "discriminator_width": 4,
     "discriminator_hidden": 8,
@@ -40,8 +56,29 @@ SETTINGS = {
     "beta2": 0.99,
     "class_weight": 0.5,
     "average_decay": 0.5,
+    "failure": {
+        "discriminator_accuracy_max": 1.0,
+        "window": 2,
+        "recall_min": 0.0,
+        "grace": 1,
+        "patience": 2,
+    },
     "sheet_columns": 3,
+    "sheet_every": 1,
+    "film_frames": 3,
+    "film_milliseconds": 100,
 }
+
+
+SHEETS = [
+    "class-to-class.png",
+    "epoch-001.png",
+    "epoch-002.png",
+    "interpolation.png",
+    "samples.png",
+    "training.webp",
+    "truncation.png",
+]
 
 
 @pytest.fixture
@@ -68,72 +105,104 @@ def split() -> ClassificationSplit:
     return split_of(np.random.default_rng(0).integers(0, 256, (20, 8, 8, 1), dtype=np.uint8))
 
 
-def test_a_discriminator_step_changes_the_discriminator_alone(compute: Compute) -> None:
-    generator, discriminator = networks()
-    labels = torch.tensor([0, 1, 0, 1])
-    fakes = generator(torch.randn(4, 4), labels)
-    before = discriminator.classify.weight.clone()
-    optimizer = torch.optim.SGD(discriminator.parameters(), 0.1)
-    real = torch.randn(4, 1, 8, 8)
-    figures = train_discriminator_step(discriminator, optimizer, real, fakes, labels, class_weight=1.0)
-    assert not torch.equal(before, discriminator.classify.weight)
-    assert all(weight.grad is None for weight in generator.parameters())
+def started(split: ClassificationSplit, settings: TrainGanParams, compute: Compute) -> Any:
+    """Networks, a batch and fakes in its place."""
+    material, scale = material_of(split, settings)
+    networks = build_adversaries(split, settings, compute, material, scale)
+    batch = draw_batch(material, torch.arange(8), settings, compute)
+    return networks, batch, make_fakes(networks.generator, batch, compute)
+
+
+def copy_of(network: torch.nn.Module) -> dict[str, torch.Tensor]:
+    return {name: weight.clone() for name, weight in network.named_parameters()}
+
+
+def changed(network: torch.nn.Module, before: dict[str, torch.Tensor]) -> bool:
+    return any(not torch.equal(before[name], weight) for name, weight in network.named_parameters())
+
+
+LOSSES = [
+    {"name": "hinge"},
+    {"name": "non-saturating", "r1": 1.0, "r1_every": 2},
+    {"name": "wgan-gp", "penalty": 10.0},
+]
+
+
+@pytest.mark.parametrize("loss", LOSSES, ids=lambda loss: loss["name"])
+def test_each_step_changes_its_own_network_alone(
+    compute: Compute, split: ClassificationSplit, loss: dict[str, Any]
+) -> None:
+    settings = params(loss=loss, spectral_norm=loss["name"] == "hinge", augment=["translation"])
+    networks, batch, fakes = started(split, settings, compute)
+    generator, discriminator = copy_of(networks.generator), copy_of(networks.discriminator)
+    figures = train_discriminator_step(networks, batch, fakes, settings, compute, step=1)
     assert 0 <= figures["d_accuracy_real"] <= 1
-    assert figures["d_loss"] >= 0
+    assert changed(networks.discriminator, discriminator)
+    assert not changed(networks.generator, generator)
+    discriminator = copy_of(networks.discriminator)
+    train_generator_step(networks, batch, fakes, settings, compute)
+    assert changed(networks.generator, generator)
+    assert not changed(networks.discriminator, discriminator)
+    assert all(weight.requires_grad for weight in networks.discriminator.parameters())
 
 
-def test_a_generator_step_leaves_the_discriminator_as_it_is_and_trainable(compute: Compute) -> None:
-    generator, discriminator = networks()
-    labels = torch.tensor([0, 1, 0, 1])
-    optimizer = torch.optim.SGD(generator.parameters(), 0.1)
-    fakes = generator(torch.randn(4, 4), labels)
-    before = generator.embed.weight.clone()
-    train_generator_step(discriminator, optimizer, fakes, labels, class_weight=1.0)
-    assert not torch.equal(before, generator.embed.weight)
-    assert all(weight.grad is None and weight.requires_grad for weight in discriminator.parameters())
-
-
-def test_the_discriminator_learns_to_tell_fixed_fakes_from_real_pictures(compute: Compute) -> None:
-    _, discriminator = networks()
-    optimizer = torch.optim.Adam(discriminator.parameters(), 0.01)
-    labels = torch.arange(16) % 2
-    real, fakes = torch.ones(16, 1, 8, 8), -torch.ones(16, 1, 8, 8)
+@pytest.mark.parametrize("loss", LOSSES, ids=lambda loss: loss["name"])
+def test_the_discriminator_learns_to_tell_fixed_fakes_from_real_pictures(
+    compute: Compute, loss: dict[str, Any]
+) -> None:
+    settings = params(loss=loss, class_weight=0, attributes=[], discriminator_learning_rate=0.01)
+    networks, batch, _ = started(split_of(np.full((8, 8, 8, 1), 255, np.uint8)), settings, compute)
+    fakes = -torch.ones_like(batch.real)
     losses = [
-        float(
-            train_discriminator_step(discriminator, optimizer, real, fakes, labels, class_weight=0)["d_loss"]
-        )
-        for _ in range(60)
+        float(train_discriminator_step(networks, batch, fakes, settings, compute, step=step)["d_loss"])
+        for step in range(1, 61)
     ]
-    assert losses[-1] < 0.5 < losses[0]
+    assert losses[-1] < losses[0] - 0.3
 
 
-def networks() -> tuple[Any, Any]:
-    pictures = {"size": 8, "channels": 1, "classes": 2}
-    return (
-        build_generator(pictures | {"latent": 4, "embedding": 4, "width": 4}),
-        build_discriminator(pictures | {"width": 4, "hidden": 8}),
-    )
+def test_equal_pictures_have_no_spread(split: ClassificationSplit) -> None:
+    assert relative_spread(split.images, split.images, split.labels) == 1
+    assert relative_spread(split.images, np.zeros_like(split.images), split.labels) == 0
 
 
-def test_a_generator_of_equal_pictures_has_no_spread(compute: Compute, split: ClassificationSplit) -> None:
-    generator, _ = networks()
-    lively = relative_spread(generator, split, compute, seed=0)
-    with torch.no_grad():
-        generator.layers[0].weight[:, :4] = 0  # deaf to the latent vector
-    assert relative_spread(generator, split, compute, seed=0) == 0 < lively
+def test_of_many_steps_frames_are_drawn_evenly_and_of_the_last() -> None:
+    assert frame_steps(100, 4) == {25, 50, 75, 100}
+    assert frame_steps(3, 10) == {1, 2, 3}
+
+
+def test_a_generator_that_collapsed_is_not_given_out(
+    compute: Compute, split: ClassificationSplit, checkpoint: Checkpoint, capsys: Any
+) -> None:
+    failing = SETTINGS["failure"] | {"recall_min": 0.9, "patience": 1}
+    with pytest.raises(TrainingError, match=r"epoch 2, step 2: collapse, only 0\.\d+ of .*; no generator"):
+        train(split, params(failure=failing, epochs=5), compute, seed=0, checkpoint=checkpoint)
+    assert "epoch 2, step 2: collapse" in capsys.readouterr().err  # said at once, the first epoch forgiven
 
 
 @pytest.mark.slow
 def test_the_generator_learns_the_classes(compute: Compute, checkpoint: Checkpoint) -> None:
     images = np.zeros((64, 8, 8, 1), dtype=np.uint8)
     images[0::2, :4], images[1::2, 4:] = 255, 255  # class 0 bright above, class 1 bright below
-    generator, history = train(
-        split_of(images), params(epochs=60, batch_size=16), compute, seed=0, checkpoint=checkpoint
+    trained = train(
+        split_of(images),
+        params(
+            epochs=60,
+            batch_size=16,
+            attributes=[],
+            generator_learning_rate=0.005,
+            discriminator_learning_rate=0.002,
+        ),
+        compute,
+        seed=0,
+        checkpoint=checkpoint,
     )
-    made = generate(generator, np.array([0, 1] * 8), seed=1, compute=compute, batch_size=16)
+    made = generate(trained.generator, np.array([0, 1] * 8), seed=1, compute=compute, batch_size=16)
     above, below = made[:, :4].mean(axis=(1, 2, 3)), made[:, 4:].mean(axis=(1, 2, 3))
     np.testing.assert_array_equal(above > below, [True, False] * 8)
-    assert [row["epoch"] for row in history] == list(range(1, 61))
+    assert [row["epoch"] for row in trained.history] == list(range(1, 61))
+    for prompt, is_above in (("two squares", True), ("bar", False)):
+        drawn = draw(trained.generator, ask(trained.generator, prompt, {}), 8, seed=2)
+        assert ((drawn[:, :4].mean(axis=(1, 2, 3)) > drawn[:, 4:].mean(axis=(1, 2, 3))) == is_above).all()
 
 
 def test_training_that_diverges_says_where(
@@ -151,8 +220,8 @@ def test_training_that_diverges_says_where(
 
 def test_trains_in_bfloat16(split: ClassificationSplit, checkpoint: Checkpoint) -> None:
     low = prepare(ComputeParams(seed=0, threads=1, precision="bfloat16", deterministic=True))
-    _, history = train(split, params(), low, seed=0, checkpoint=checkpoint)
-    assert [row["epoch"] for row in history] == [1, 2]
+    trained = train(split, params(), low, seed=0, checkpoint=checkpoint)
+    assert [row["epoch"] for row in trained.history] == [1, 2]
 
 
 def test_oblong_pictures_are_refused(compute: Compute, checkpoint: Checkpoint) -> None:
@@ -172,7 +241,7 @@ def run_stage(folder: Path, out: Path) -> subprocess.CompletedProcess[str]:
         "model": "model.safetensors",
         "metrics": "metrics.json",
         "history": "history.csv",
-        "sheet": "sheet.png",
+        "sheets": "sheets",
         "checkpoint": "checkpoint",
     }
     arguments = [f"--data={folder / 'data'}", f"--params={folder / 'params.yaml'}"]
@@ -197,8 +266,13 @@ def test_the_stage_writes_the_same_bytes_twice(project: Path) -> None:
     for out in (project / "first", project / "second"):
         done = run_stage(project, out)
         assert done.returncode == 0, done.stderr
-    for path in sorted((project / "first").iterdir()):
-        assert path.read_bytes() == (project / "second" / path.name).read_bytes(), path.name
+    files = [path for path in sorted((project / "first").rglob("*")) if path.is_file()]
+    for path in files:
+        other = project / "second" / path.relative_to(project / "first")
+        assert path.read_bytes() == other.read_bytes(), path.name
+    assert [path.name for path in files if path.parent.name == "sheets"] == SHEETS
+    with Image.open(project / "first/sheets/training.webp") as film:
+        assert film.n_frames == 3
     metrics = json.loads((project / "first/metrics.json").read_text())
     assert metrics["pictures_seen"] == 2 * 16  # two epochs of two whole batches of 8 out of 20
     assert list(pd.read_csv(project / "first/history.csv")["epoch"]) == [1, 2]

@@ -1,0 +1,86 @@
+"""What training draws its batches from: pictures, their classes, captions and numbers."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from stages.compute import Compute
+from stages.datasets import ClassificationSplit
+from stages.gan.attributes import attributes_of, encode, scale_of
+from stages.gan.captions import Captions, captions_of
+from stages.gan.params import TrainGanParams
+
+TOLD = 0.5  # of the pictures whose numbers the two networks are told
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Material:
+    """The training pictures and what is known of them, in memory."""
+
+    images: Tensor
+    """uint8 [N, C, H, W]."""
+    labels: Tensor
+    """int64 [N]."""
+    captions: Captions | None
+    numbers: Tensor
+    """[N, 2 A], as `attributes.encode` has them."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Batch:
+    """Real pictures and what is asked of the generator in their place."""
+
+    real: Tensor
+    """[B, C, H, W] in -1..1."""
+    labels: Tensor
+    """int64 [B]."""
+    texts: Tensor | None
+    """Vectors [B, D] of captions."""
+    by_text: Tensor
+    """bool [B, 1]: whether the caption is what is asked for, or else the class."""
+    numbers: Tensor
+    """[B, 2 A], noughts where they are not told."""
+    given: Tensor
+    """[B, G]: what the discriminator knows of a picture beside its class."""
+
+
+def material_of(split: ClassificationSplit, params: TrainGanParams) -> tuple[Material, dict[str, Any] | None]:
+    """The split in memory, and the scale of its numbers, which the generator keeps."""
+    numbers = attributes_of(split, params.attributes)
+    scale = scale_of(numbers, params.attributes)
+    material = Material(
+        images=torch.tensor(split.images[:]).permute(
+            0, 3, 1, 2
+        ),  # [N, H, W, C] -> [N, C, H, W], channels last
+        labels=torch.from_numpy(split.labels),
+        captions=None if params.text is None else captions_of(split, params.text),
+        numbers=encode(numbers, scale),
+    )
+    return material, scale
+
+
+def draw_batch(material: Material, rows: Tensor, params: TrainGanParams, compute: Compute) -> Batch:
+    """The pictures `rows` [B], and at random how they are asked for."""
+    labels, captions = material.labels[rows], material.captions
+    numbers = material.numbers[rows]
+    if numbers.shape[1]:
+        numbers = numbers * (torch.rand(len(rows), 1) < TOLD)
+    given = [numbers]
+    texts, by_text = None, torch.zeros(len(rows), 1, dtype=torch.bool)
+    if captions is not None and params.text is not None:
+        texts = captions.draw(rows, labels)
+        by_text = torch.rand(len(rows), 1) < params.text.share
+        if captions.own is not None:  # else a caption tells no more than the class does
+            given.append(texts * by_text)
+        if params.text.noise:
+            texts = texts + params.text.noise * torch.randn_like(texts)
+    return Batch(
+        real=compute.images(material.images[rows].float().div_(127.5).sub_(1)),  # 0..255 -> -1..1
+        labels=labels.to(compute.device),
+        texts=None if texts is None else texts.to(compute.device),
+        by_text=by_text.to(compute.device),
+        numbers=numbers.to(compute.device),
+        given=torch.cat(given, dim=1).to(compute.device),
+    )

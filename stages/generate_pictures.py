@@ -1,0 +1,175 @@
+"""`darkroom generate`: pictures of what is asked for, from a trained generator.
+
+    darkroom generate "a pair of sneakers" --n 16 --seed 7
+    darkroom generate coat --attribute brightness=0.3 --truncation 0.7 --out coats
+
+A prompt that is the number or the name of a class asks for that class, any other is understood by the text
+encoder that the generator was trained with. Exit codes: 0; 2 with one line where what the user gave is wrong.
+"""
+
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import click
+import numpy as np
+import torch
+from torch import Tensor
+
+from stages.compute import Compute
+from stages.errors import DataError, StageError
+from stages.gan.attributes import asked_numbers, encode
+from stages.gan.captions import names_of
+from stages.gan.sheets import scale_of
+from stages.gan.text_encoders import load_encoder
+from stages.models.gan import Generator, draw_latents, load_generator, render
+from stages.sheets import Picture, enlarge, image_grid, save_png
+
+EXIT_USER_ERROR = 2
+MODEL = Path("data/models/generator.safetensors")
+BATCH = 250
+SEEDS = 2**63 - 1
+
+
+def pairs(_context: object, parameter: click.Parameter, words: Sequence[str]) -> dict[str, float]:
+    """Click's check of NAME=NUMBER."""
+    found = {}
+    for word in words:
+        name, _, number = word.partition("=")
+        try:
+            found[name.strip()] = float(number)
+        except ValueError:
+            message = f"{word!r} is not NAME=NUMBER, such as brightness=0.5"
+            raise click.BadParameter(message, param_hint=parameter.opts[0]) from None
+    return found
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.argument("prompt")
+@click.option("--n", "number", type=click.IntRange(1), default=16, show_default=True, help="Pictures.")
+@click.option(
+    "--seed", type=click.IntRange(0, SEEDS), default=0, show_default=True, help="The same, the same pictures."
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("generated"),
+    show_default=True,
+    help="The folder for sheet.png and every picture by itself.",
+)
+@click.option(
+    "--model",
+    type=click.Path(path_type=Path),
+    default=MODEL,
+    show_default=True,
+    help="As train-gan writes it.",
+)
+@click.option(
+    "--truncation",
+    type=click.FloatRange(0, min_open=True),
+    help="Latents within +-this: more typical pictures, fewer kinds.",
+)
+@click.option(
+    "--attribute",
+    "attributes",
+    multiple=True,
+    callback=pairs,
+    metavar="NAME=NUMBER",
+    help="One of the numbers that the generator was trained with; again for more.",
+)
+def command(
+    prompt: str,
+    number: int,
+    seed: int,
+    out: Path,
+    model: Path,
+    truncation: float | None,
+    attributes: Mapping[str, float],
+) -> None:
+    """Draw pictures of PROMPT: a text, or the name or number of a class."""
+    if not prompt.strip():
+        raise DataError("the prompt is empty: say what is to be seen, such as 'a pair of sneakers'")
+    network = load_generator(model)
+    asked = ask(network, prompt.strip(), attributes)
+    pictures = draw(network, asked, number, seed=seed, truncation=truncation)
+    write_pictures(out, pictures)
+    print(f"{out / 'sheet.png'}: {number} pictures")
+
+
+@torch.no_grad()
+def ask(network: Generator, prompt: str, attributes: Mapping[str, float]) -> Tensor:
+    """What the generator is told, [1, E + 2 A].
+
+    Raises:
+        DataError: no such class, a word or an attribute that it does not know, or no text at all.
+        ParamsError, ModelError: its text encoder is not installed, or another one.
+
+    """
+    label = class_of(prompt, network.config["classes"])
+    if label is not None:
+        kind = network.by_class(torch.tensor([label]))
+    elif network.config["text"] is None:
+        known = ", ".join(network.config["classes"])
+        raise DataError(f"prompt {prompt!r}: the generator was trained without text; it has classes: {known}")
+    else:
+        kind = network.by_text(load_encoder(network.config["text"]).encode([prompt]))
+    scale = network.config["attributes"]
+    return network.ask(kind, encode(asked_numbers(attributes, scale), scale))
+
+
+def class_of(prompt: str, classes: Sequence[str]) -> int | None:
+    """The class that the prompt is the number or the whole name of, if any.
+
+    Raises:
+        DataError: a number that is no class's.
+
+    """
+    if prompt.lstrip("+-").isdigit():
+        if int(prompt) in range(len(classes)):
+            return int(prompt)
+        named = ", ".join(f"{label} {name}" for label, name in enumerate(classes))
+        raise DataError(f"class {prompt}: there are {named}")
+    small = [[name.lower(), *names_of(name)] for name in classes]
+    found = [label for label, names in enumerate(small) if prompt.lower() in names]
+    return found[0] if len(found) == 1 else None
+
+
+def draw(
+    network: Generator, asked: Tensor, number: int, *, seed: int, truncation: float | None = None
+) -> Picture:
+    """So many pictures uint8 [N, H, W, C] of one thing that is asked for [1, E + 2 A]."""
+    compute = Compute(device=torch.device("cpu"), dtype=torch.float32)
+    latents = draw_latents(number, network.latent, seed=seed, truncation=truncation)
+    parts = [
+        render(network, some, asked.expand(len(some), -1), compute) for some in torch.split(latents, BATCH)
+    ]
+    return np.concatenate(parts)
+
+
+def write_pictures(folder: Path, pictures: Picture) -> None:
+    """Every picture [N, H, W, C] as PNG, and one sheet of all, about as wide as high."""
+    digits = len(str(len(pictures)))
+    for number, picture in enumerate(pictures, start=1):
+        save_png(folder / f"{number:0{digits}d}.png", enlarge(picture, 1))
+    columns = max(1, round(len(pictures) ** 0.5))
+    save_png(folder / "sheet.png", image_grid(pictures, columns, scale=scale_of(pictures)))
+
+
+def main(words: Sequence[str]) -> int:
+    """Do what the words say and return the exit code; what is wrong is one line on stderr."""
+    try:
+        command.main(words, "darkroom generate", standalone_mode=False)
+    except click.ClickException as error:
+        print(f"error: {' '.join(error.format_message().split())}", file=sys.stderr)
+        return EXIT_USER_ERROR
+    except StageError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return EXIT_USER_ERROR
+    except OSError as error:
+        print(f"error: {error.filename}: {error.strerror}", file=sys.stderr)
+        return EXIT_USER_ERROR
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

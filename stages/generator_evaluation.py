@@ -1,0 +1,256 @@
+"""What a generator's pictures are worth against real ones; beside each figure that of real pictures.
+
+Features are those of the frozen classifier, named by its file's hash: figures of two generators compare under
+the same classifier alone. Where a weights file is given there are Inception's too.
+"""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor
+
+from stages.classification_metrics import confusion
+from stages.classification_sheets import confusion_sheet
+from stages.compute import Compute
+from stages.datasets import ClassificationSplit, load_classification, to_unit
+from stages.evaluation_sheets import generated_sheet, nearest_sheet
+from stages.generation_metrics import (
+    Features,
+    Memory,
+    conditional_accuracy,
+    frechet_distance,
+    kernel_distance,
+    manifold_overlap,
+    memory,
+    nearest,
+)
+from stages.inception import inception_features, load_inception
+from stages.models.classifier import Classifier, predict
+from stages.models.gan import Generator, generate
+from stages.models.trunks import WeightsParams
+from stages.params import StageParams
+from stages.sheets import Picture, save_png
+from stages.trained_on_generated import ScoreParams, accuracy, train_anew
+
+Labels = npt.NDArray[np.int64]
+
+SIDE = 32  # pixels that are compared with the training's; larger pictures are reduced
+
+
+class GenerationParams(StageParams):
+    """`evaluate.generation`: how generated pictures are measured."""
+
+    samples_per_class: int = Field(ge=1)
+    """Generated, test and training pictures that are compared; where a class has fewer, all of them."""
+
+    neighbours: int = Field(ge=1)
+    """k of precision, recall, density and coverage."""
+
+    kernel_subsets: int = Field(ge=1)
+    """Random subsets that the kernel distance is the mean of."""
+
+    kernel_subset_share: float = Field(gt=0, le=1)
+    """Size of each of them, as a share of the pictures compared."""
+
+    nearest_pictures: int = Field(ge=1)
+    """Generated ones, and ones of the test, whose nearest training picture is looked for among all."""
+
+    score: ScoreParams
+
+    inception: WeightsParams | None
+    """torchvision's weights of inception_v3; null: the classifier's features alone."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Measuring:
+    """What pictures are measured with."""
+
+    classifier: Classifier
+    sha256: str
+    """Of the classifier's file."""
+    params: GenerationParams
+    batch_size: int
+    compute: Compute
+    seed: int
+
+    def features(self, images: Picture) -> Features:
+        """The classifier's layer before its head, [N, D], of pictures [N, H, W, C]."""
+        return features_of(self.classifier, images, self.compute, self.batch_size)
+
+    def taken_for(self, images: Picture) -> Labels:
+        """What the classifier takes pictures [N, H, W, C] for: [N]."""
+        found = predict(self.classifier, images, compute=self.compute, batch_size=self.batch_size)
+        return found.argmax(dim=1).numpy()
+
+    def make(self, generator: Generator, labels: Labels) -> Picture:
+        """Pictures [N, H, W, C] of these classes."""
+        return generate(generator, labels, seed=self.seed, compute=self.compute, batch_size=self.batch_size)
+
+
+def measuring(
+    path: Path,
+    classifier: Classifier,
+    params: GenerationParams,
+    compute: Compute,
+    *,
+    batch_size: int,
+    seed: int,
+) -> Measuring:
+    """What measures with the classifier, which was loaded from `path`."""
+    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    return Measuring(
+        classifier=classifier, sha256=sha256, params=params, batch_size=batch_size, compute=compute, seed=seed
+    )
+
+
+def evaluate_generated(
+    generator: Generator, data: Path, how: Measuring, *, sheets: Path, columns: int
+) -> dict[str, Any]:
+    """Figures of generated pictures against the test split, and under `floor` those of training pictures.
+
+    Sheets of `columns` pictures a row go to the folder `sheets`.
+    """
+    draw = np.random.default_rng(how.seed)
+    test, train = load_classification(data, "test"), load_classification(data, "train")
+    (real, labels), (seen, seen_labels) = (
+        sample(s, how.params.samples_per_class, draw) for s in (test, train)
+    )
+    made = how.make(generator, labels)
+    taken = how.taken_for(made)
+    save_png(sheets / "generated.png", generated_sheet(made, labels, test.classes, columns))
+    counts = confusion(labels, taken, len(test.classes))
+    save_png(sheets / "generated-confusion.png", confusion_sheet(counts, test.classes))
+    own, floor = compare(how, real, [(made, labels), (seen, seen_labels)])
+    for figures, found in zip((own, floor), pupils(generator, test, train, how, draw), strict=True):
+        figures["accuracy_trained_on_it"] = found
+    for figures, near in zip((own, floor), copies(made, real, train, how, sheets, columns), strict=True):
+        figures |= {"nearest_distance": near.distance, "memorised": near.memorised}
+    return {
+        **own,
+        "floor": floor,
+        "features": {"network": "classifier", "sha256": how.sha256},
+        "by_class": by_class(counts, how.taken_for(real), test.classes),
+    }
+
+
+def compare(how: Measuring, real: Picture, sets: Sequence[tuple[Picture, Labels]]) -> list[dict[str, Any]]:
+    """Figures of each of the sets of pictures and labels against real pictures [N, H, W, C]."""
+    described = [how.features]
+    if how.params.inception is not None:
+        network = load_inception(how.params.inception)
+        described.append(lambda images: inception_features(network, images, how.compute, how.batch_size))
+    figures: list[dict[str, Any]] = [
+        {"conditional_accuracy": conditional_accuracy(how.taken_for(images), labels)}
+        for images, labels in sets
+    ]
+    for number, describe in enumerate(described):
+        aim = describe(real)
+        for one, (images, _) in zip(figures, sets, strict=True):
+            found = distances(aim, describe(images), how)
+            one |= found if number == 0 else {"inception": found}
+    return figures
+
+
+def distances(real: Features, features: Features, how: Measuring) -> dict[str, float]:
+    """Every figure of features [M, D] against those of real pictures [N, D]."""
+    size = max(2, round(min(len(real), len(features)) * how.params.kernel_subset_share))
+    subsets = how.params.kernel_subsets
+    return {
+        "frechet_distance": frechet_distance(real, features),
+        "kernel_distance": kernel_distance(real, features, subsets=subsets, subset_size=size, seed=how.seed),
+        **asdict(manifold_overlap(real, features, neighbours=how.params.neighbours)),
+    }
+
+
+def pupils(
+    generator: Generator,
+    test: ClassificationSplit,
+    train: ClassificationSplit,
+    how: Measuring,
+    draw: np.random.Generator,
+) -> Iterator[float]:
+    """Accuracy on the test split of a classifier trained on generated pictures, and of one on real ones."""
+    score = how.params.score
+    rows = np.sort(draw.permutation(len(train.labels))[: score.pictures])
+    labels = train.labels[rows]
+    for images in (how.make(generator, labels), np.asarray(train.images[rows])):
+        pupil = train_anew(how.classifier, images, labels, score, how.compute, seed=how.seed)
+        yield accuracy(pupil, np.asarray(test.images[:]), test.labels, how.compute, how.batch_size)
+
+
+def copies(
+    made: Picture, real: Picture, train: ClassificationSplit, how: Measuring, sheets: Path, columns: int
+) -> Iterator[Memory]:
+    """How near to training pictures lie generated ones, and ones of the test; a sheet of the nearest."""
+    each = max(1, len(made) // how.params.nearest_pictures)  # evenly from all, which are sorted by nothing
+    training = small(np.asarray(train.images[:]))
+    shown = made[::each]
+    of_made, places = nearest(small(shown), training)
+    of_real, _ = nearest(small(real[::each]), training)
+    closest = np.argsort(of_made, kind="stable")[:columns]
+    sheet = nearest_sheet(shown[closest], train.images[places[closest]], of_made[closest])
+    save_png(sheets / "generated-nearest.png", sheet)
+    yield memory(of_made, of_real)
+    yield memory(of_real, of_real)
+
+
+def small(images: Picture) -> Features:
+    """Pictures [N, H, W, C] in a row each, float32 [N, h * w * C] in grey levels, reduced where large."""
+    if max(images.shape[1:3]) <= SIDE:
+        return images.reshape(len(images), -1).astype(np.float32)
+    parts = [
+        F.interpolate(batch, size=(SIDE, SIDE), mode="area").flatten(1) * 255
+        for batch in map(to_unit, np.array_split(images, -(-len(images) // 1000)))
+    ]
+    rows: Features = torch.cat(parts).numpy()
+    return rows
+
+
+def by_class(
+    counts: npt.NDArray[np.int64], real_taken: Labels, classes: Sequence[str]
+) -> dict[str, dict[str, float]]:
+    """Of each class that was asked for: how many, the share recognised, how many of all were taken for it.
+
+    `counts` [K, K]: asked for, taken for. `real_taken` [N]: what as many test pictures were taken for.
+    """
+    asked, taken = counts.sum(axis=1), counts.sum(axis=0)
+    of_real = np.bincount(real_taken, minlength=len(classes))
+    return {
+        name: {
+            "asked": int(asked[label]),
+            "recognised": float(counts[label, label] / asked[label]),
+            "taken_for_it": int(taken[label]),
+            "real_taken_for_it": int(of_real[label]),
+        }
+        for label, name in enumerate(classes)
+        if asked[label]
+    }
+
+
+def sample(split: ClassificationSplit, per_class: int, draw: np.random.Generator) -> tuple[Picture, Labels]:
+    """Up to `per_class` pictures [N, H, W, C] of each class and their labels [N], in the split's order."""
+    shuffled = draw.permutation(len(split.labels))
+    of_class = [shuffled[split.labels[shuffled] == label][:per_class] for label in range(len(split.classes))]
+    rows = np.sort(np.concatenate(of_class))
+    return np.asarray(split.images[rows]), split.labels[rows]
+
+
+@torch.inference_mode()
+def features_of(
+    network: Classifier, images: Picture, compute: Compute, batch_size: int
+) -> npt.NDArray[np.float32]:
+    """The classifier's layer before its head, [N, D], of pictures [N, H, W, C]."""
+    features: list[Tensor] = []
+    for batch in torch.split(to_unit(images), batch_size):
+        with compute.autocast():
+            features.append(network.features(compute.images(batch)).float().cpu())
+    stacked: npt.NDArray[np.float32] = torch.cat(features).numpy()
+    return stacked

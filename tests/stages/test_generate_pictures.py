@@ -1,0 +1,116 @@
+"""`darkroom generate`, as a user would try it."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from stages.checkpoints import save_model
+from stages.generate_pictures import main
+from stages.models.gan import build_generator
+
+CONFIG = {
+    "size": 8,
+    "channels": 1,
+    "classes": ["T-shirt/top", "Bag"],
+    "latent": 4,
+    "condition": 4,
+    "width": 4,
+    "text": {"encoder": "words", "vocabulary": ["a", "bag", "pair", "t-shirt"], "dimensions": 4},
+    "attributes": {"names": ["brightness"], "mean": [0.5], "std": [0.1]},
+}
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An untrained generator where train-gan leaves one, and one that knows no text."""
+    monkeypatch.chdir(tmp_path)
+    torch.manual_seed(0)
+    for name, config in (("generator", CONFIG), ("mute", CONFIG | {"text": None, "attributes": None})):
+        path = tmp_path / f"data/models/{name}.safetensors"
+        save_model(path, build_generator(config), kind="generator", config=config)
+    return tmp_path
+
+
+def generate(words: list[str], capsys: Any) -> tuple[int, str]:
+    """The exit code and what was said."""
+    code = main(words)
+    said = capsys.readouterr()
+    return code, said.out + said.err
+
+
+def pictures(folder: Path) -> list[bytes]:
+    return [path.read_bytes() for path in sorted(folder.glob("*.png"))]
+
+
+def test_draws_a_sheet_and_single_pictures_the_same_for_the_same_seed(folder: Path, capsys: Any) -> None:
+    said = generate(["a pair", "--n", "12", "--seed", "7", "--out", "one"], capsys)
+    assert said == (0, "one/sheet.png: 12 pictures\n")
+    names = sorted(path.name for path in (folder / "one").iterdir())
+    assert names == [*(f"{number:02d}.png" for number in range(1, 13)), "sheet.png"]
+    assert np.asarray(Image.open(folder / "one/01.png").convert("L")).shape == (8, 8)
+    generate(["a pair", "--n", "12", "--seed", "7", "--out", "again"], capsys)
+    generate(["a pair", "--n", "12", "--seed", "8", "--out", "other"], capsys)
+    assert pictures(folder / "one") == pictures(folder / "again") != pictures(folder / "other")
+
+
+def test_a_class_by_number_or_by_any_of_its_names_is_the_same(folder: Path, capsys: Any) -> None:
+    for prompt in ("0", "T-shirt/top", "top", " t-shirt "):
+        assert (
+            generate([prompt, "--n", "2", "--out", f"of {prompt.strip('/').replace('/', '')}"], capsys)[0]
+            == 0
+        )
+    drawn = [pictures(path) for path in sorted(folder.glob("of *"))]
+    assert len(drawn) == 4
+    assert all(one == drawn[0] for one in drawn)
+    generate(["1", "--n", "2", "--out", "bag"], capsys)
+    assert pictures(folder / "bag") != drawn[0]
+
+
+def test_numbers_and_truncation_change_the_pictures(folder: Path, capsys: Any) -> None:
+    plain = ["bag", "--n", "3"]
+    for out, more in (
+        ("plain", []),
+        ("bright", ["--attribute", "brightness=0.9"]),
+        ("typical", ["--truncation", "0.1"]),
+    ):
+        assert generate([*plain, *more, "--out", out], capsys)[0] == 0
+    drawn = [pictures(folder / out) for out in ("plain", "bright", "typical")]
+    assert drawn[0] != drawn[1] != drawn[2] != drawn[0]
+
+
+MUTE = ["--model", "data/models/mute.safetensors"]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ([""], "the prompt is empty: say what is to be seen"),
+        (["  "], "the prompt is empty: say what is to be seen"),
+        (
+            ["a warm jumper"],
+            "the generator was trained without the word 'warm'; it knows a, bag, pair, t-shirt",
+        ),
+        (["7"], "class 7: there are 0 T-shirt/top, 1 Bag"),
+        (["bag", "--n", "0"], "0 is not in the range x>=1"),
+        (["bag", "--truncation", "0"], "0.0 is not in the range x>0"),
+        (["bag", "--model", "none"], "none: no such model"),
+        (["bag", "--attribute", "size=2"], "'size': the generator was trained without it; it has brightness"),
+        (["bag", "--attribute", "bright"], "'bright' is not NAME=NUMBER"),
+        (["a pair", *MUTE], "the generator was trained without text; it has classes: T-shirt/top, Bag"),
+        (["bag", "--out", "data/models/mute.safetensors"], "is a file"),
+        ([], "Missing argument 'PROMPT'"),
+    ],
+)
+def test_what_is_wrong_is_one_line_and_leaves_nothing(
+    folder: Path, capsys: Any, words: list[str], said: str
+) -> None:
+    code, line = generate(words, capsys)
+    assert code == 2
+    assert said in line
+    assert line.startswith("error: ")
+    assert line.count("\n") == 1
+    assert not (folder / "generated").exists()
