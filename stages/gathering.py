@@ -3,7 +3,7 @@
 import re
 from array import array
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -58,6 +58,8 @@ class Gathered:
     """In the frame."""
     splits: list[Split | None] = field(default_factory=list)
     groups: list[str | None] = field(default_factory=list)
+    captions: list[str | None] = field(default_factory=list)
+    attributes: list[Mapping[str, float]] = field(default_factory=list)
     file_rows: "array[int]" = field(default_factory=lambda: array("q"))
     sizes: "array[int]" = field(default_factory=lambda: array("I"))
     """Width and height of the originals, by turns."""
@@ -92,6 +94,8 @@ class Gathered:
         self.boxes.append(boxes)
         self.splits.append(row.split)
         self.groups.append(group)
+        self.captions.append(row.caption)
+        self.attributes.append(row.attributes)
         self.file_rows.append(file_row)
         self.sizes.extend((facts.width, facts.height))
         self.digests.extend(facts.digest)

@@ -146,7 +146,19 @@ def prepare_classification(values: PreprocessParams, around: Surroundings, folde
         if split != "val":
             refuse_empty_classes(labels, chosen.classes, f"preprocess.classification, {split}")
         np.save(folder / split / "labels.npy", labels)
+        pack_descriptions(folder / split, chosen.gathered, chosen.rows[split])
     return tell("classification", params.format, chosen, findings)
+
+
+def pack_descriptions(folder: Path, gathered: Gathered, rows: npt.NDArray[np.int64]) -> None:
+    """Write captions and numbers of these rows, where the data has such columns."""
+    captions = [gathered.captions[row] for row in rows]
+    if any(caption is not None for caption in captions):
+        write_json(folder / "captions.json", [caption or "" for caption in captions])
+    numbers = [gathered.attributes[row] for row in rows]
+    if names := list(numbers[0]) if numbers else []:
+        columns = {name: [None if one[name] != one[name] else one[name] for one in numbers] for name in names}
+        write_json(folder / "attributes.json", columns)
 
 
 def read_classified(values: PreprocessParams, raw: Path) -> Found:

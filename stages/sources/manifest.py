@@ -30,6 +30,10 @@ class Columns(StageParams):
     """train, val, test, or empty: to be decided."""
     group: str | None
     """What must stay in one split."""
+    caption: str | None
+    """What is to be seen, in words: train-gan learns to draw by it."""
+    attributes: list[str]
+    """Numbers that train-gan may learn to draw by; an empty cell is unknown."""
 
 
 class ManifestParams(PictureParams):
@@ -60,12 +64,13 @@ def read_manifest(raw: Path, params: ManifestParams) -> Found:
 
 
 def _row(where: str, folder: Path, record: Mapping[str, Any], columns: Columns) -> Row | Finding:
-    wanted = [name for name in columns.model_dump().values() if name is not None]
+    texts = columns.model_dump(exclude={"attributes"})
+    wanted = [*(name for name in texts.values() if name is not None), *columns.attributes]
     missing = [name for name in wanted if name not in record]
     if missing:
         table = where.rpartition(": row")[0]
         raise DataError(f"{table}: no column '{missing[0]}' among {', '.join(map(str, record))}")
-    values = {key: _text(record[name]) for key, name in columns.model_dump().items() if name is not None}
+    values = {key: _text(record[name]) for key, name in texts.items() if name is not None}
     name, label, split = values["picture"], values["label"], values.get("split")
     if not name or not label:
         empty = columns.picture if not name else columns.label
@@ -75,8 +80,19 @@ def _row(where: str, folder: Path, record: Mapping[str, Any], columns: Columns) 
     if split and split not in SPLITS:
         return Finding(kind="bad_row", where=where, what=f"split {split!r} is none of {', '.join(SPLITS)}")
     given = next((known for known in SPLITS if known == split), None)
-    group = values.get("group") or None
-    return Row(where=f"{where}: {name}", picture=folder / name, labels=(label,), split=given, group=group)
+    try:
+        attributes = {column: float(_text(record[column]) or "nan") for column in columns.attributes}
+    except ValueError as error:
+        return Finding(kind="bad_row", where=where, what=f"an attribute is no number: {error}")
+    return Row(
+        where=f"{where}: {name}",
+        picture=folder / name,
+        labels=(label,),
+        split=given,
+        group=values.get("group") or None,
+        caption=values.get("caption"),
+        attributes=attributes,
+    )
 
 
 def _text(value: Any) -> str:

@@ -1,7 +1,7 @@
 """The one form that every source gives: a row for each picture, a finding for each line that is none."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Literal
@@ -57,6 +57,10 @@ class Row:
     """As the data gives it; None is for `preprocess` to decide."""
     group: str | None = None
     """Pictures of one group never stand in two splits."""
+    caption: str | None = None
+    """What is to be seen, in words; empty: not said; None: the data has no captions."""
+    attributes: Mapping[str, float] = field(default_factory=dict)
+    """Numbers by the name of their column; NaN: not known."""
     size: tuple[int, int] | None = None
     """Width and height as the annotation has them, to be held against the picture's."""
     crop: tuple[int, int, int, int] | None = None

@@ -174,7 +174,14 @@ MANIFEST = {
     "format": "csv",
     "file": "labels.csv",
     "pictures": "pictures",
-    "columns": {"picture": "file", "label": "class", "split": "part", "group": "patient"},
+    "columns": {
+        "picture": "file",
+        "label": "class",
+        "split": "part",
+        "group": "patient",
+        "caption": None,
+        "attributes": [],
+    },
 }
 
 
@@ -193,6 +200,30 @@ def test_manifest_groups_are_never_divided(own):
     labels = [load_classification(out / "classification", split).labels for split in SPLITS]
     assert sum(map(len, labels)) == 36
     assert all(count % 2 == 0 for part in labels for count in np.bincount(part))  # a patient has two pictures
+
+
+def test_captions_and_numbers_go_with_their_pictures(own):
+    rows = [["file", "class", "said", "weight"]]
+    rows += [[row[0], row[1], f"a {row[1]}", "" if "000" in row[0] else "2.5"] for row in manifest_rows()]
+    with (own / "raw/labels.csv").open("w", newline="") as table:
+        csv.writer(table).writerows(rows)
+    columns = {"split": None, "group": None, "caption": "said", "attributes": ["weight"]}
+    told = MANIFEST | {"columns": MANIFEST["columns"] | columns}
+    write_own(own / "params.yaml", told)
+    out = run(own)
+    splits = [load_classification(out / "classification", split) for split in SPLITS]
+    for split in splits:
+        assert split.captions == [f"a {split.classes[label]}" for label in split.labels]
+    weights = np.concatenate([split.attributes["weight"] for split in splits])
+    assert np.isnan(weights).sum() == 3
+    assert set(weights[~np.isnan(weights)]) == {2.5}
+    rows[1][3] = "heavy"
+    with (own / "raw/labels.csv").open("w", newline="") as table:
+        csv.writer(table).writerows(rows)
+    write_own(own / "params.yaml", told, max_refused=0.1)
+    assert ("bad_row", "an attribute is no number") in [
+        (k, w.split(":")[0]) for k, _, w in findings(run(own))
+    ]
 
 
 def test_wrong_rows_of_a_manifest_are_named_by_row(own):
