@@ -239,7 +239,7 @@ def understood(judged: Mapping[str, Sequence[Judged]]) -> list[str]:
     count = sum(map(len, PHRASINGS.values()))
     lines = [
         f"\n## {count} held-out phrasings\n",
-        f"Right: of {DRAWN} pictures the classifier takes most for what was meant. Refused: a word unknown.\n",
+        f"Right: of {DRAWN} pictures most are taken for what was meant. Refused: an unknown word.\n",
         "| settings, seed | right | wrong | refused |",
         "|---|---|---|---|",
     ]
