@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import re
 import threading
 from collections.abc import Iterator, Sequence
 from functools import cache
@@ -18,6 +19,8 @@ from dvc.repo import Repo
 from flows.dvc.errors import mended
 from flows.errors import UsageError
 from flows.process_group import open_anywhere
+
+_TEMPORARY = re.compile(r"\.[\w-]{22}\.tmp")  # as DVC names its own files
 
 # DVC compiles the schema of a stage anew for each stage: a quarter of the time to read a large dvc.yaml.
 for _form in dvc.schema.SINGLE_PIPELINE_STAGE_SCHEMA[str].__closure__:
@@ -76,17 +79,32 @@ def _take_lock(repo: Repo, stop: threading.Event) -> None:
                 raise KeyboardInterrupt from None
 
 
-def sweep_cache(repo: Repo) -> None:
-    """Remove what a killed process left half-written in the cache inside this repository.
+def sweep(repo: Repo) -> None:
+    """Remove what a killed process left half-written in the cache inside this repository and beside outs.
 
     Whoever writes there holds the repository's lock, unless it is another repository that shares the cache.
     """
-    folder = Path(repo.cache.local.path)
-    found = list(folder.glob("??/*.tmp")) if folder.is_relative_to(repo.dvc_dir) else []
+    found = [*_left_in_cache(repo), *_left_beside_outs(repo)]
     in_use = open_anywhere() if found else set()
     for left in found:
         if os.path.realpath(left) not in in_use:
             left.unlink(missing_ok=True)
+    for entries in Path(repo.stage_cache.cache_dir).glob("??/*"):
+        with contextlib.suppress(OSError):  # not empty, as nearly all are
+            entries.rmdir()
+
+
+def _left_in_cache(repo: Repo) -> Iterator[Path]:
+    cache, runs = Path(repo.cache.local.path), Path(repo.stage_cache.cache_dir)
+    if cache.is_relative_to(repo.dvc_dir):
+        for folder, names in ((cache, "*.tmp"), (cache, "??/*.tmp"), (runs, "??/*/*.tmp")):
+            yield from folder.glob(names)
+
+
+def _left_beside_outs(repo: Repo) -> Iterator[Path]:
+    """DVC tries its types of links there, and copies to such a name first."""
+    for folder in {Path(out.fs_path).parent for out in repo.index.outs if out.is_in_repo}:
+        yield from (path for path in folder.glob(".*.tmp") if _TEMPORARY.fullmatch(path.name))
 
 
 def root_of(folder: Path) -> Path:

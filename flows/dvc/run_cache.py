@@ -40,20 +40,25 @@ class RunCache(StageCache):  # type: ignore[misc]
             super().save(stage)
 
     def _load(self, stage: Any) -> Any:
+        """The newest entry; DVC's own stumbles over what a killed process has left among them."""
         key = _own_key(stage)
         with self._under(key):
-            found = super()._load(stage)
+            found = next(self._entries(stage), None)
         return found or (self._made_by_dvc(stage) if key else None)
 
     def _made_by_dvc(self, stage: Any) -> Any:
         """The newest entry of `dvc repro` whose parameters are the stage's."""
-        key, params = _get_stage_hash(stage), _text(parse_yaml(dumps_yaml(_params(stage)), ""))
-        entries = [path for path in Path(self._get_cache_dir(key)).glob("*") if len(path.name) == len(key)]
-        for path in sorted(entries, key=lambda path: path.stat().st_mtime, reverse=True):
-            entry = self._load_cache(key, path.name)
-            if entry and _text(entry.get("params")) == params:
-                return entry
-        return None
+        params = _text(parse_yaml(dumps_yaml(_params(stage)), ""))
+        alike = (entry for entry in self._entries(stage) if _text(entry.get("params")) == params)
+        return next(alike, None)
+
+    def _entries(self, stage: Any) -> Iterator[Any]:
+        """Those under the stage's key, the newest first."""
+        key = _get_stage_hash(stage)
+        paths = [path for path in Path(self._get_cache_dir(key)).glob("*") if len(path.name) == len(key)]
+        for path in sorted(paths, key=lambda path: path.stat().st_mtime, reverse=True):
+            if entry := self._load_cache(key, path.name):
+                yield entry
 
     @contextlib.contextmanager
     def _under(self, key: str | None) -> Iterator[None]:

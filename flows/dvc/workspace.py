@@ -30,7 +30,7 @@ from flows.dvc.graph import PROJECT_FILE, Selection, graph_of, key_of, lock_file
 from flows.dvc.holding import Holding
 from flows.dvc.judging import Seen, edited, own_reasons, save_deps_there, state_of_dep, why
 from flows.dvc.recording import Recording
-from flows.dvc.repository import locked, opened, sweep_cache
+from flows.dvc.repository import locked, opened, sweep
 from flows.dvc.stage_errors import stage_errors, told_of_full_disks
 from flows.errors import StageError, UsageError
 from flows.events import Outcome
@@ -95,7 +95,7 @@ class Workspace:
         """
         with mended(""), locked(self._repo, self._stop):
             if self._holding.heal():
-                sweep_cache(self._repo)
+                sweep(self._repo)
             yield
             self._holding.flush()
 

@@ -107,3 +107,12 @@ def test_other_stages_lie_where_dvc_looks(root: Path) -> None:
     put(root, {"dvc.lock": None, "after.txt": None}, root)
     assert serial_repro(root)
     assert executed(root) == ["s", "after", "s"]
+
+
+def test_an_entry_that_a_kill_kept_from_being_written_is_none(root: Path) -> None:
+    assert run(root) == ("run", Outcome.RAN)
+    (root / "dvc.lock").unlink()
+    for entry in (root / ".dvc/cache/runs").glob("??/*/*"):
+        entry.rename(entry.with_name(".fYBvFTF7sB5HlX6rWxb4VQ.tmp"))
+    assert run(root) == ("run", Outcome.RAN)
+    assert executed(root) == ["s", "after"] * 2
