@@ -3,8 +3,9 @@
 In: the train split, with captions and numbers where the data has them. Out: the averaged generator, its
 metrics and history, a folder of sheets; a checkpoint until they are there.
 By default hinge loss, spectral normalisation, class projection and an auxiliary classifier (Odena et al.
-2017); one step each per batch, on the same fakes. Of each batch a part is asked for by caption, the rest by
-class; numbers are told for half of them, so that they may be left open. What is kept is a moving average of
+2017); one step each per batch, on the same fakes. Pictures with captions of their own are asked for by them
+or by class, the others by class alone, and captions made of class names are learned to mean the class;
+numbers are told for half of the pictures, so that they may be left open. What is kept is a moving average of
 the generator's weights (Yazici et al. 2019): sharper and steadier than the last ones.
 
 How good its pictures are is for `evaluate` to say (data/metrics/evaluate.json): the figures of training only

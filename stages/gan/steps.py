@@ -85,11 +85,27 @@ def train_generator_step(
         realness, logits = networks.discriminator(change(fakes, params.augment), batch.labels, batch.given)
     adversarial = generator_loss(params.loss, realness)
     classification = F.cross_entropy(logits, batch.labels)
+    loss = adversarial + params.class_weight * classification
+    figures = {"g_loss": adversarial.detach(), "g_class_loss": classification.detach()}
+    if batch.texts is not None:
+        reading = reading_loss(networks.generator, batch)
+        loss, figures["g_text_loss"] = loss + reading, reading.detach()
     networks.generator_optimizer.zero_grad()
-    torch.autograd.backward(adversarial + params.class_weight * classification)
+    torch.autograd.backward(loss)
     networks.generator_optimizer.step()
     networks.averaged.update_parameters(networks.generator)
-    return {"g_loss": adversarial.detach(), "g_class_loss": classification.detach()}
+    return figures
+
+
+def reading_loss(generator: Generator, batch: Batch) -> Tensor:
+    """How far what is read from captions made of class names is from the class: they tell no more than it.
+
+    Were pictures asked for by them, the many ways to name a class would take the place of the latents'.
+    """
+    assert batch.texts is not None
+    aim = generator.by_class(batch.labels).detach()  # [B, E]
+    distance = (generator.by_text(batch.texts) - aim).square().mean(dim=1)
+    return torch.where(batch.own, 0.0, distance).mean()
 
 
 def make_fakes(generator: Generator, batch: Batch, compute: Compute) -> Tensor:
@@ -97,7 +113,7 @@ def make_fakes(generator: Generator, batch: Batch, compute: Compute) -> Tensor:
     latents = torch.randn(len(batch.real), generator.latent).to(compute.device)
     with compute.autocast():
         kinds = generator.by_class(batch.labels)
-        if batch.texts is not None:
+        if batch.texts is not None and batch.by_text.any():
             kinds = torch.where(batch.by_text, generator.by_text(batch.texts), kinds)
         fakes: Tensor = generator(latents, generator.ask(kinds, batch.numbers))
     return fakes

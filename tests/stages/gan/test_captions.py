@@ -53,7 +53,8 @@ def test_a_template_without_a_name_is_refused(template: str) -> None:
 def test_captions_are_drawn_of_the_pictures_class() -> None:
     captions = captions_of(split(), params())
     labels = torch.tensor([0, 1] * 50)
-    drawn = captions.draw(torch.zeros(100, dtype=torch.int64), labels)
+    drawn, own = captions.draw(torch.zeros(100, dtype=torch.int64), labels)
+    assert not own.any()
     of_shirts = captions.encoder.encode(["t-shirt", "two t-shirts", "top", "two tops"])
     of_bags = captions.encoder.encode(["bag", "two bags"])
     assert sorted(drawn[0::2].unique(dim=0).tolist()) == sorted(of_shirts.tolist())
@@ -63,6 +64,7 @@ def test_captions_are_drawn_of_the_pictures_class() -> None:
 def test_a_picture_with_a_caption_of_its_own_keeps_to_it() -> None:
     captions = captions_of(split(["red shirt", "", "", "old bag"]), params())
     rows, labels = torch.arange(4), torch.tensor([0, 1, 0, 1])
-    drawn = captions.draw(rows, labels)
+    drawn, own = captions.draw(rows, labels)
+    assert own.tolist() == [True, False, False, True]
     assert torch.equal(drawn[[0, 3]], captions.encoder.encode(["red shirt", "old bag"]))
     assert drawn[1].tolist() in captions.encoder.encode(["bag", "two bags"]).tolist()
