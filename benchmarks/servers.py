@@ -24,7 +24,7 @@ from pathlib import Path
 from flows.service.login import write_profile
 
 LOOPBACK = "127.0.0.1"
-START_SECONDS = 120
+START_SECONDS = 300  # where much else goes on
 STOP_SECONDS = 15
 _ERROR = re.compile(r"[\d:. ]*\| (?:ERROR|CRITICAL) *\| (.*)")
 _NUMBER = re.compile(r"[0-9a-f]{8}-[0-9a-f-]{27}|\d+")

@@ -10,37 +10,29 @@ classifier, or where it was trained on crops of boxes, pictures get no label; wi
 """
 
 import datetime
-import io
-import sys
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 from pydantic import Field
-from torch import nn
 
-from stages.checkpoints import load_model, write_atomically, write_json
+from stages.checkpoints import write_atomically, write_json
 from stages.command import run_stage
-from stages.compute import Compute, prepare
-from stages.decoding import Decoded, Form, decode
-from stages.errors import DataError, LibraryError, ModelError, ParamsError
+from stages.decoding import Decoded, decode
+from stages.drawn_predictions import drawn, jpeg
+from stages.errors import DataError, ParamsError
 from stages.geometry import Pixels, unfit_boxes
 from stages.inbox import Input, Look, look, taken
-from stages.libraries import check_libraries
-from stages.models.classifier import Classifier, build_classifier, predict
-from stages.models.detector import build_detector, detect
-from stages.params import ComputeParams, StageParams, load_params
+from stages.models.classifier import Classifier, predict
+from stages.models.detector import detect
+from stages.params import StageParams, load_params
 from stages.predictions import Predictions, Row, opened
-from stages.preparation import ComposedParams, PreprocessParams, form_of
-from stages.sheets import PALETTE, draw_boxes, image_grid
-from stages.sources.crops import CropsParams
+from stages.trained_models import Models, load_models
 
-DRAWN_LEAST = 256  # px: smaller pictures are enlarged until their captions can be read
 DEATHS = 3  # at one picture: no chance any more, and others wait behind it
 TOLD = 50  # set aside or drawn pictures that the figures name
 
@@ -59,31 +51,6 @@ class ScoreParams(StageParams):
 
     drawn_side: int = Field(ge=64)
     """The longer side that larger pictures are brought to before they are drawn on, in pixels."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Model:
-    """A trained network and the form of the pictures that it was trained on."""
-
-    network: nn.Module
-    config: dict[str, Any]
-    form: Form
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Models:
-    """What pictures are shown to."""
-
-    classifier: Model | None
-    detector: Model | None
-    compute: Compute
-    release: str
-
-    @property
-    def about(self) -> dict[str, Any]:
-        """What is told of the models beside their predictions."""
-        labels = [model.config["classes"] if model else [] for model in (self.classifier, self.detector)]
-        return {"release": self.release, "labels": labels[0], "box_labels": labels[1]}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -165,78 +132,6 @@ def require_apart(inbox: Path, out: Path) -> None:
         raise ParamsError(f"{inbox}, {out}: one lies in the other; keep inbox and predictions apart")
 
 
-def load_models(params: Path, classifier: Path | None, detector: Path | None, release: str) -> Models:
-    """The models, and how their pictures are prepared.
-
-    Raises:
-        ParamsError: neither is given, or params.yaml does not fit.
-        ModelError: a file that is no such model, or was trained on pictures of another form.
-
-    """
-    if classifier is None and detector is None:
-        raise ParamsError("--classifier, --detector: give at least one of them")
-    how = load_params(params, "preprocess", PreprocessParams)
-    compute = prepare(load_params(params, "compute", ComputeParams))
-    try:
-        check_libraries(params)
-    except LibraryError as error:  # no reason to let pictures wait
-        print(f"warning: predictions may differ in their last digits: {error}", file=sys.stderr)
-    classified = how.classification
-    by_whole = classifier is not None and not isinstance(classified, CropsParams)
-    if detector is None and not by_whole:
-        raise ParamsError(
-            "--classifier: it was trained on crops of boxes; give a --detector, which finds them"
-        )
-    return Models(
-        classifier=_classifier(classifier, how, compute) if classifier and by_whole else None,
-        detector=_detector(detector, how, compute) if detector else None,
-        compute=compute,
-        release=release,
-    )
-
-
-def _classifier(path: Path, how: PreprocessParams, compute: Compute) -> Model:
-    network, config = _load(path, "classifier", build_classifier, compute)
-    trained = (*config["size"], len(config["mean"]))
-    assert not isinstance(how.classification, CropsParams)
-    form = form_of(how.classification, how.policy, trained)
-    _require_form(path, form, trained)
-    return Model(network=network, config=config, form=form)
-
-
-def _detector(path: Path, how: PreprocessParams, compute: Compute) -> Model:
-    network, config = _load(path, "detector", build_detector, compute)
-    params = how.detection
-    height, width = [params.side] * 2 if isinstance(params, ComposedParams) else params.shape
-    trained = (height, width, config["channels"])
-    form = form_of(params, how.policy, trained)
-    _require_form(path, form, trained)
-    return Model(network=network, config=config, form=form)
-
-
-def _load(
-    path: Path, kind: str, build: Callable[[dict[str, Any]], nn.Module], compute: Compute
-) -> tuple[nn.Module, dict[str, Any]]:
-    """The network on its device, and the config that it was built from."""
-    held: dict[str, Any] = {}
-
-    def build_and_keep(config: dict[str, Any]) -> nn.Module:
-        held.update(config)
-        return build(config)
-
-    network = load_model(path, kind=kind, build=build_and_keep)
-    return compute.network(network), held
-
-
-def _require_form(path: Path, form: Form, trained: tuple[int, int, int]) -> None:
-    asked = (form.height, form.width, form.channels)
-    if asked != trained:
-        raise ModelError(
-            f"{path}: was trained on pictures of {' x '.join(map(str, trained))}, section preprocess says"
-            f" {' x '.join(map(str, asked))}; run the pipeline and release again"
-        )
-
-
 def score_new(seen: Look, models: Models, predictions: Predictions, params: ScoreParams, told: Told) -> None:
     """Score what is new, some pictures at a time; only what becomes of a picture is kept in memory."""
     new = (
@@ -266,7 +161,8 @@ def score(
         )
         if one.reason is None:
             place = place.with_name(f"{place.name}.jpg")
-            write_atomically(place, jpeg(drawn(row, one, models, params)))
+            view, classes = _pixels(one.view), models.about["box_labels"]
+            write_atomically(place, jpeg(drawn(view, row, classes, params.drawn_score_min)))
             told.drawn = [*told.drawn, str(place)][:TOLD]
         else:
             _set_aside(place, one)
@@ -363,29 +259,6 @@ def _pixels(decoded: Decoded | None) -> Pixels:
     assert decoded is not None
     assert decoded.pixels is not None
     return decoded.pixels
-
-
-def drawn(row: Row, one: Ready, models: Models, params: ScoreParams) -> Image.Image:
-    """The picture with the boxes that are sure enough, its label under it."""
-    view = _pixels(one.view)
-    sure = [n for n, sureness in enumerate(row["box_scores"]) if sureness >= params.drawn_score_min]
-    scale = np.array([view.shape[1] / row["width"], view.shape[0] / row["height"]] * 2)
-    boxes = np.array([row["boxes"][n] for n in sure]).reshape(-1, 4) * scale
-    captions = [f"{row['box_labels'][n]} {row['box_scores'][n]:.2f}" for n in sure]
-    known = models.about["box_labels"]
-    colours = [PALETTE[known.index(row["box_labels"][n]) % len(PALETTE)] for n in sure]
-    enlarged = max(1, DRAWN_LEAST // max(view.shape[:2]))
-    picture = draw_boxes(view, boxes, captions, enlarged, colours)
-    if row["label"] is None:
-        return picture
-    return image_grid([np.asarray(picture)], 1, titles=[f"{row['label']} {row['probability']:.2f}"])
-
-
-def jpeg(image: Image.Image) -> bytes:
-    """The picture as the content of a file."""
-    buffer = io.BytesIO()
-    image.save(buffer, "JPEG", quality=85)
-    return buffer.getvalue()
 
 
 def _set_aside(place: Path, one: Ready) -> None:
