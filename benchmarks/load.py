@@ -113,17 +113,6 @@ class Outcome:
     complaints: Counter[str]
     """Errors in the servers' own logs."""
 
-    @property
-    def well(self) -> bool:
-        """No run failed, nothing is lost, no server complained."""
-        return not (
-            any(one.code or one.warnings for one in self.ended)
-            or self.recorded.lost
-            or self.recorded.twice
-            or set(self.recorded.stages) - {"Completed"}
-            or self.complaints
-        )
-
 
 def measure(runs: int, stages: int) -> dict[str, Outcome]:
     """Each case after the other, in fresh repositories."""
@@ -222,13 +211,15 @@ def report(found: dict[str, Outcome], runs: int, stages: int) -> str:
         "stage runs recorded": lambda one: counted(one.recorded.stages),
         "lost": lambda one: str(one.recorded.lost),
         "recorded twice": lambda one: str(one.recorded.twice),
-        "runs that warn of a lost record": lambda one: str(sum(bool(run.warnings) for run in one.ended)),
+        "runs that say so": lambda one: str(sum(bool(run.warnings) for run in one.ended)),
         "errors in the servers' logs": lambda one: str(one.complaints.total()),
     }
     lines += [f"| {name} | {' | '.join(map(cell, found.values()))} |" for name, cell in rows.items()]
     for case, one in found.items():
-        lines += ["", f"In the logs of {case}:", ""] if one.complaints else []
-        lines += [f"- {number} times `{said}`" for said, number in one.complaints.most_common(10)]
+        warned = [f"{run.root.name}: {warning}" for run in one.ended for warning in run.warnings]
+        said = [f"{number} times {text}" for text, number in one.complaints.most_common(10)]
+        for what, texts in (("What the runs say", warned), ("Errors in the servers' logs", said)):
+            lines += ["", f"{what} ({case}):", "", *(f"- `{text}`" for text in texts)] if texts else []
     return "\n".join(lines) + "\n"
 
 
