@@ -28,7 +28,7 @@ from flows.wording import counted, some
 REQUEST_SECONDS = 20.0  # a stopped server accepts connections and never answers
 PROBE_SECONDS = 5.0
 FIRST_PAUSE, LONGEST_PAUSE = 0.25, 4.0
-TRIES = 5  # of one request at a server that says it is well
+TRIES = 5  # of one request that fails at a server that says it is well
 LOOK_SECONDS = 2.0
 SAY_SECONDS = 2.0
 LINES_SECONDS = 1.0  # lines go in batches: the pages ask for new ones every few seconds
@@ -36,7 +36,7 @@ BATCH_BYTES = 500_000
 LINE_BYTES = 20_000  # of one line; the whole one is in the stage's log file
 BUFFER_BYTES = 16_000_000  # of lines that wait
 LINE_OVERHEAD = 200
-_AWAY_CODES = {408, 425, 429}
+_BUSY_CODES = {408, 425, 429, 503}
 
 
 @dataclass(slots=True)
@@ -235,18 +235,18 @@ class Outbox:
             except Exception as error:  # a recorder's fault must not end the stages
                 tries += 1
                 self._problem = f"{type(error).__name__}: {error}".splitlines()[0]
-                if not is_away(error) or tries >= TRIES:
+                if not is_busy(error) and (not is_away(error) or tries >= TRIES):
                     self._refused.append(request.what)
                     return True
-                self._wait_for_server(client)
+                self._wait_for_server(client, tries)
             else:
                 self._answered = time.monotonic()
                 return True
         return False
 
-    def _wait_for_server(self, client: SyncPrefectClient) -> None:
-        """Return when the server says that it is well, or nobody waits any more."""
-        pause = FIRST_PAUSE
+    def _wait_for_server(self, client: SyncPrefectClient, tries: int) -> None:
+        """Return when the server says that it is well, or nobody waits any more; later after more tries."""
+        pause = min(FIRST_PAUSE * 2.0 ** min(tries - 1, 10), LONGEST_PAUSE)
         while not self._given_up.wait(pause):
             pause = min(2 * pause, LONGEST_PAUSE)
             try:
@@ -271,8 +271,15 @@ def without_retries() -> SettingsContext:
 def is_away(error: Exception) -> bool:
     """Whether the same request may well be answered later."""
     if isinstance(error, httpx.HTTPStatusError):
-        return error.response.status_code >= 500 or error.response.status_code in _AWAY_CODES
+        return error.response.status_code >= 500 or is_busy(error)
     return isinstance(error, httpx.TransportError)
+
+
+def is_busy(error: Exception) -> bool:
+    """Whether the server has too much to do, as on SQLite with many writers; its health does not show it."""
+    if isinstance(error, httpx.HTTPStatusError):
+        return error.response.status_code in _BUSY_CODES
+    return isinstance(error, httpx.TimeoutException)
 
 
 def has_line(client: SyncPrefectClient, line: Line) -> bool:

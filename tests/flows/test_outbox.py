@@ -20,7 +20,7 @@ from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterTags, LogFilter, LogFilterFlowRunId
 from prefect.client.schemas.objects import Artifact, FlowRun, StateType
 
-from flows import server
+from flows import outbox, server
 from flows.events import Event, Outcome, RunFinished, StageLine
 from flows.outbox import BUFFER_BYTES, Outbox, Recorded
 from flows.pipeline import run_recorded
@@ -190,7 +190,17 @@ def test_a_temporary_server_that_is_killed_is_replaced(tmp_path: Path, root: Pat
 
 
 def test_what_arrived_although_its_answer_did_not_is_not_told_twice(away: Server, root: Path) -> None:
-    with losing_answers(away.url) as url, server.client_set_to(url):
+    with before(away.url, _Losing) as url, server.client_set_to(url):
+        assert run(root, lambda: None) is None
+    with get_client(sync_client=True) as client:
+        check_complete(client, root)
+
+
+def test_a_busy_server_is_asked_again_for_as_long_as_it_takes(
+    away: Server, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outbox, "LONGEST_PAUSE", 0.1)
+    with before(away.url, _Busy) as url, server.client_set_to(url):
         assert run(root, lambda: None) is None
     with get_client(sync_client=True) as client:
         check_complete(client, root)
@@ -231,11 +241,25 @@ class _Losing(BaseHTTPRequestHandler):
         """Say nothing."""
 
 
-class losing_answers:  # noqa: N801  (a context)
+class _Busy(_Losing):
+    """Answers the first few requests that it has too much to do, and passes the others on."""
+
+    def _pass_on(self, body: bytes | None) -> None:
+        self.seen["all"] += body is not None
+        if body is None or self.seen["all"] > outbox.TRIES + 1:
+            self.seen[self.path] += 1  # nothing is lost
+            super()._pass_on(body)
+            return
+        self.send_response(503)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+
+class before:  # noqa: N801  (a context)
     """A proxy before the server at `url`; yields its own address."""
 
-    def __init__(self, url: str) -> None:
-        handler = type("Losing", (_Losing,), {"target": urlsplit(url).netloc, "seen": Counter()})
+    def __init__(self, url: str, kind: type[_Losing]) -> None:
+        handler = type("Proxy", (kind,), {"target": urlsplit(url).netloc, "seen": Counter()})
         self._proxy = ThreadingHTTPServer(("127.0.0.1", 0), handler)
         self._proxy.daemon_threads = True
 
@@ -249,12 +273,12 @@ class losing_answers:  # noqa: N801  (a context)
 
 
 def test_lines_without_room_are_counted(away: Server) -> None:
-    outbox, nothing = Outbox(), Recorded()
+    box, nothing = Outbox(), Recorded()
     long = "x" * 10_000
     for _ in range(BUFFER_BYTES // len(long) + 100):
-        outbox.put_line(nothing, long)
-    outbox.close(1, 5, lambda _: None)
-    assert wait_for(lambda: "lines of the logs" in str(outbox.loss()))
+        box.put_line(nothing, long)
+    box.close(1, 5, lambda _: None)
+    assert wait_for(lambda: "lines of the logs" in str(box.loss()))
 
 
 def test_a_server_that_never_comes_back_is_said_in_a_line(away: Server, root: Path) -> None:
