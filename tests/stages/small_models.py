@@ -8,6 +8,7 @@ import torch
 from stages.checkpoints import save_model
 from stages.models.classifier import build_classifier
 from stages.models.detector import build_detector
+from tests.stages.detector_networks import FASTER
 from tests.stages.param_files import COMPUTE, POLICY
 
 SPLIT = {"val": 0.2, "test": 0.2, "group_pattern": None, "near_duplicates": None}
@@ -24,26 +25,7 @@ CLASSIFIER: dict[str, Any] = {
 DETECTOR: dict[str, Any] = {
     "classes": BOX_LABELS,
     "channels": 3,
-    "network": {
-        "model": "faster-rcnn",
-        "backbone": {"model": "residual", "widths": [8, 8, 8]},
-        "features": 8,
-        "rpn_stride": 8,
-        "roi_stride": 4,
-        "anchor_sizes": [12.0, 24.0],
-        "anchor_ratios": [1.0],
-        "proposals_train": 20,
-        "proposals_test": 20,
-        "rpn_batch": 32,
-        "roi_batch": 16,
-        "roi_positive": 0.5,
-        "roi_size": 4,
-        "roi_width": 8,
-        "roi_hidden": 8,
-        "score_min": 0.0,
-        "overlap_max": 0.5,
-        "detections_max": 5,
-    },
+    "network": FASTER | {"score_min": 0.0, "detections_max": 5},
 }
 
 
