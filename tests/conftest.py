@@ -25,6 +25,33 @@ def pytest_configure() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+TOGETHER = {
+    "tests/test_end_to_end.py",
+    "tests/faults/test_checks.py",
+    "tests/flows/deployments/test_promotion.py",
+    "tests/flows/deployments/test_retrain_on_data.py",
+    "tests/flows/deployments/test_score_flow.py",
+    "tests/flows/service/test_upkeep.py",
+    "tests/flows/test_outbox.py",
+    "tests/flows/test_pipeline.py",
+}
+"""Files whose tests share what takes long to make: a server, a run of the pipeline."""
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Each file of TOGETHER on one worker, these files first; all other tests wherever there is room."""
+    # xdist's own groups (by marks) are not heeded with pytest 9.2
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Together(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.partition("::")[0]
+            return file if file in TOGETHER else nodeid
+
+    return Together(config, log)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _caches(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """No cache of the user's is read or written; all workers share one."""
