@@ -78,6 +78,12 @@ def contents(folder):
     return {p.relative_to(folder): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
 
 
+@pytest.fixture(autouse=True)
+def _in_this_process(monkeypatch):
+    """Pictures are decoded here: to start processes for them takes longer than the rest of a test."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+
+
 @pytest.fixture
 def own(tmp_path):
     write_pictures(tmp_path / "raw/pictures")
@@ -471,13 +477,14 @@ def test_entities_in_xml_are_not_unfolded(tmp_path):
     assert any("document type" in what for _, _, what in named)
 
 
+@pytest.mark.slow
 def test_large_splits_are_packed_in_shards_that_read_as_one(tmp_path):
     write_pictures(tmp_path / "raw/pictures", each=20)
-    big = FOLDER | {"shape": [200, 200]}
-    write_own(tmp_path / "params.yaml", big, SCENES | {"side": 200})
+    big = FOLDER | {"shape": [160, 160]}
+    write_own(tmp_path / "params.yaml", big, SCENES | {"side": 160})
     shards = load_classification(run(tmp_path) / "classification", "train")
     assert len(list((tmp_path / "out/classification/train").glob("images-*.npy"))) > 2
-    write_own(tmp_path / "params.yaml", big, SCENES | {"side": 200}, shard_megabytes=100)
+    write_own(tmp_path / "params.yaml", big, SCENES | {"side": 160}, shard_megabytes=100)
     whole = load_classification(run(tmp_path, "whole") / "classification", "train")
     assert shards.images.shape == whole.images.shape
     assert (np.stack(list(shards.images)) == whole.images).all()
