@@ -39,12 +39,12 @@ def load_pretrained(network: Classifier, params: NetworkParams) -> None:
         raise ModelError(
             f"{path}: of another network: lacks {len(absent)} of its weights, such as {absent[0]}"
         )
-    fitting = {name: fitting(found[name], weight) for name, weight in own.items()}
-    if others := [name for name in own if fitting[name].shape != own[name].shape]:
+    fit = {name: fitting(found[name], weight) for name, weight in own.items()}
+    if others := [name for name in own if fit[name].shape != own[name].shape]:
         name = others[0]
         shapes = f"{list(found[name].shape)}, where this one has {list(own[name].shape)}"
         raise ModelError(f"{path}: of another network: {name} is {shapes}")
-    network.load_state_dict(fitting, strict=False)
+    network.load_state_dict(fit, strict=False)
 
 
 def read_weights(params: WeightsParams) -> dict[str, Tensor]:
