@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -222,6 +223,24 @@ def test_trains_in_bfloat16(split: ClassificationSplit, checkpoint: Checkpoint) 
     low = prepare(ComputeParams(seed=0, threads=1, precision="bfloat16", deterministic=True))
     trained = train(split, params(), low, seed=0, checkpoint=checkpoint)
     assert [row["epoch"] for row in trained.history] == [1, 2]
+
+
+@pytest.mark.parametrize(("side", "channels"), [(32, 1), (64, 3)])
+def test_other_sizes_and_colour(compute: Compute, checkpoint: Checkpoint, side: int, channels: int) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (16, side, side, channels), dtype=np.uint8)
+    settings = params(epochs=1, augment=["brightness", "translation", "cutout"])
+    trained = train(split_of(images), settings, compute, seed=0, checkpoint=checkpoint)
+    made = generate(trained.generator, np.array([0, 1]), seed=1, compute=compute, batch_size=2)
+    assert made.shape == (2, side, side, channels)
+
+
+def test_a_caption_of_ones_own_is_asked_for(compute: Compute, checkpoint: Checkpoint) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (16, 8, 8, 1), dtype=np.uint8)
+    captions = ["striped" if number % 4 == 0 else "" for number in range(16)]
+    trained = train(
+        replace(split_of(images), captions=captions), params(), compute, seed=0, checkpoint=checkpoint
+    )
+    assert len(draw(trained.generator, ask(trained.generator, "two striped bars", {}), 3, seed=0)) == 3
 
 
 def test_oblong_pictures_are_refused(compute: Compute, checkpoint: Checkpoint) -> None:
