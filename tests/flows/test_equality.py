@@ -31,7 +31,7 @@ def assert_as_planned(report: RunReport) -> None:
         assert report.stages[stage.name].outcome in allowed, stage
 
 
-QUICK = ("chain", "frozen", "data")
+QUICK = ("chain", "data")
 
 
 @pytest.mark.parametrize(
