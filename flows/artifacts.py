@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from flows.events import Outcome
 from flows.plan import PlannedStage
-from flows.record import MetricChange, RunRecord, shown_first
+from flows.record import MetricChange, RunRecord, news, shown_first
 from flows.run import RunReport
 from flows.wording import OUTCOME_WORDS, counted, duration, figure, seconds, what_happened
 
@@ -76,10 +76,10 @@ def run_page(record: RunRecord) -> str:
         *failures(record),
         "## What happened, and why",
         stages_table(record.report),
-        *metrics_section(record.metrics),
-        *([f"No metrics are told: {cell(record.unread)}"] if record.unread else []),
         "## The graph",
         graph(record.report),
+        *metrics_section(record),
+        *([f"No metrics are told: {cell(record.unread)}"] if record.unread else []),
         *pictures_section(record),
     ]
     return "\n\n".join(parts) + "\n"
@@ -120,22 +120,21 @@ def stages_table(report: RunReport) -> str:
     return table(("Stage", "What happened", "Time", "Why"), [*rows[:ROWS], *more])
 
 
-def metrics_section(changes: Sequence[MetricChange]) -> Iterator[str]:
-    """The metrics beside those of the last commit, what changed first where there are many."""
-    if not changes:
+def metrics_section(record: RunRecord) -> Iterator[str]:
+    """The main metrics beside those of the last commit; an evaluation has hundreds, by class, with bounds."""
+    if not record.metrics:
         return
-    rows = (
-        changes
-        if len(changes) <= ROWS
-        else sorted(changes, key=lambda change: change.then == change.now)[:ROWS]
-    )
-    header = ("Stage", "Metric", "Last commit", "Now", "Change", "In words")
     yield "## Metrics against the last commit"
-    yield table(
-        header, [(c.stage, c.name, figure(c.then), figure(c.now), c.difference, c.trend.value) for c in rows]
-    )
-    if len(changes) > len(rows):
-        yield f"{len(changes) - len(rows)} more are the same or left out; `dvc metrics diff` shows all."
+    rows = list(news(record))[:ROWS]
+    header = ("Stage", "Metric", "Last commit", "Now", "Change", "In words")
+    if rows:
+        yield table(
+            header,
+            [(c.stage, c.name, figure(c.then), figure(c.now), c.difference, c.trend.value) for c in rows],
+        )
+    if len(record.metrics) > len(rows):
+        more = counted(len(record.metrics) - len(rows), "metric")
+        yield f"{more} more: in the stages' own tables and by `dvc metrics diff --all`."
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

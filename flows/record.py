@@ -15,10 +15,11 @@ from flows.errors import RepoError
 from flows.events import Outcome
 from flows.files import STATE_FOLDER
 from flows.run import RunReport, collector_paused
-from flows.wording import Trend, difference, trend
+from flows.wording import Trend, better_direction, difference, trend
 
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg")
 PICTURES_A_FOLDER = 6
+SHOWN_METRICS_A_GROUP = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +113,29 @@ def metric_changes(
         old, new = figures(then.get(path, {})), figures(now.get(path, {}))
         for name in {**new, **old}:
             yield MetricChange(owner, name, old.get(name), new.get(name))
+
+
+def news(record: RunRecord) -> Iterator[MetricChange]:
+    """The main metrics of what has run or has changed."""
+    idle = (Outcome.SKIPPED, Outcome.FROZEN)
+    told = {name for name, stage in record.report.stages.items() if stage.outcome not in idle}
+    told |= {change.stage for change in record.metrics if change.then != change.now}
+    return main_metrics(change for change in record.metrics if change.stage in told)
+
+
+def main_metrics(changes: Iterable[MetricChange]) -> Iterator[MetricChange]:
+    """Of each stage's groups of metrics the least nested ones, first those whose name says which way is up.
+
+    A group is what stands under one top key of a metrics file; it shows at most SHOWN_METRICS_A_GROUP.
+    """
+    groups: dict[tuple[str, str], list[MetricChange]] = {}
+    for change in changes:
+        head, dot, _ = change.name.partition(".")
+        groups.setdefault((change.stage, head if dot else ""), []).append(change)
+    for group in groups.values():
+        least = min(change.name.count(".") for change in group)
+        plain = [change for change in group if change.name.count(".") == least]
+        yield from sorted(plain, key=lambda c: better_direction(c.name) == 0)[:SHOWN_METRICS_A_GROUP]
 
 
 def figures(held: object, prefix: str = "") -> dict[str, object]:

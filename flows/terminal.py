@@ -33,11 +33,10 @@ from flows.events import (
 )
 from flows.plan import Plan
 from flows.progress import Course
-from flows.record import MetricChange, RunRecord
+from flows.record import MetricChange, RunRecord, news
 from flows.wording import (
     Trend,
     again,
-    better_direction,
     counted,
     duration,
     ending,
@@ -49,7 +48,6 @@ from flows.wording import (
 )
 
 PIPE_WIDTH = 160
-SHOWN_METRICS_A_GROUP = 6
 COLOURS = ("cyan", "magenta", "green", "yellow", "blue", "bright_cyan", "bright_magenta", "bright_green")
 OUTCOME_COLOURS = {
     Outcome.RAN: "green",
@@ -236,7 +234,7 @@ def print_record(console: Console, record: RunRecord, where: str) -> None:
         for stage in report.stages.values()
     ]
     console.print(table_of(("stage", "what happened", "time", "why"), rows))
-    print_metrics(console, record.metrics)
+    print_metrics(console, news(record))
     for stage, lines in record.last_lines.items():
         console.print(Text(f"the last lines of {stage}:", style="bold"))
         for line in lines:
@@ -250,28 +248,13 @@ def print_record(console: Console, record: RunRecord, where: str) -> None:
 
 
 def print_metrics(console: Console, changes: Iterable[MetricChange]) -> None:
-    """The main metrics and how they stand to the last commit."""
+    """How metrics stand to the last commit."""
     rows = [
         (c.stage, c.name, figure(c.now), c.difference, Text(c.trend.value, TREND_COLOURS.get(c.trend, "")))
-        for c in main_metrics(changes)
+        for c in changes
     ]
     if rows:
         console.print(table_of(("stage", "metric", "now", "change", "against the last commit"), rows))
-
-
-def main_metrics(changes: Iterable[MetricChange]) -> Iterator[MetricChange]:
-    """Of each stage's groups of metrics the least nested ones, first those whose name says which way is up.
-
-    A group is what stands under one top key of a metrics file; it shows at most SHOWN_METRICS_A_GROUP.
-    """
-    groups: dict[tuple[str, str], list[MetricChange]] = {}
-    for change in changes:
-        head, dot, _ = change.name.partition(".")
-        groups.setdefault((change.stage, head if dot else ""), []).append(change)
-    for group in groups.values():
-        least = min(change.name.count(".") for change in group)
-        plain = [change for change in group if change.name.count(".") == least]
-        yield from sorted(plain, key=lambda c: better_direction(c.name) == 0)[:SHOWN_METRICS_A_GROUP]
 
 
 def print_places(console: Console, record: RunRecord, where: str) -> None:

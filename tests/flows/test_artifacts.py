@@ -10,7 +10,7 @@ from PIL import Image
 from flows import artifacts
 from flows.events import Outcome, StageFinished
 from flows.plan import Action, Plan, PlannedStage
-from flows.record import PICTURES_A_FOLDER, MetricChange, Picture, RunRecord
+from flows.record import PICTURES_A_FOLDER, SHOWN_METRICS_A_GROUP, MetricChange, Picture, RunRecord
 from flows.run import RunReport
 
 
@@ -104,6 +104,15 @@ def test_the_page_says_what_ran_why_and_against_what(tmp_path: Path) -> None:
     assert "| train | ran | 2.0 s | dep in.txt: modified |" in page
     assert "| train | accuracy | 0.5 | 0.75 | +0.25 | better |" in page
     assert "## Pictures" not in page
+
+
+def test_of_many_metrics_the_page_has_the_main_ones_and_counts_the_others(tmp_path: Path) -> None:
+    changes = [MetricChange("train", "map", 0.5, 0.75)]
+    changes += [MetricChange("train", f"by_class.c{number}.map.low", 1, 2) for number in range(300)]
+    page = artifacts.run_page(record(tmp_path, report({"train": Outcome.RAN}), tuple(changes)))
+    assert "| train | map | 0.5 | 0.75 | +0.25 | better |" in page
+    assert page.count("| train | by_class") == SHOWN_METRICS_A_GROUP
+    assert "294 metrics more: in the stages' own tables" in page
 
 
 def test_small_pictures_are_embedded_as_they_are(tmp_path: Path) -> None:

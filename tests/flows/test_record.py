@@ -4,9 +4,20 @@ import pytest
 from dvc.repo import Repo
 
 from flows.dvc.results import Product
-from flows.events import Outcome
-from flows.record import MetricChange, figures, metric_changes, pictures, record_run
-from flows.run import RunOptions, run_pipeline
+from flows.events import Outcome, StageFinished
+from flows.plan import Plan
+from flows.record import (
+    SHOWN_METRICS_A_GROUP,
+    MetricChange,
+    RunRecord,
+    figures,
+    main_metrics,
+    metric_changes,
+    news,
+    pictures,
+    record_run,
+)
+from flows.run import RunOptions, RunReport, run_pipeline
 from tests.flows.repositories import git, make
 from tests.flows.shapes import Shape
 
@@ -102,3 +113,43 @@ stages:
             if kept.is_file():
                 kept.unlink()
         assert run("three") == {}
+
+
+def test_main_metrics_are_few_and_those_with_a_direction_first() -> None:
+    changes = [MetricChange("s", f"count_{number}", 1, 1) for number in range(10)]
+    changes.append(MetricChange("s", "accuracy", 1, 1))
+    shown = list(main_metrics(changes))
+    assert len(shown) == SHOWN_METRICS_A_GROUP
+    assert shown[0].name == "accuracy"
+
+
+def test_main_metrics_show_the_least_nested_of_each_group() -> None:
+    names = [
+        "box.map",
+        "box.by_class.cat",
+        "box.by_class.dog",
+        "made.floor.recall",
+        "made.recall",
+        "made.seen",
+    ]
+    shown = main_metrics(MetricChange("s", name, 1, 1) for name in names)
+    assert [change.name for change in shown] == ["box.map", "made.recall", "made.seen"]
+
+
+def test_told_are_metrics_of_stages_that_ran_and_those_that_changed() -> None:
+    ended = {"ran": Outcome.RAN, "idle": Outcome.SKIPPED, "edited": Outcome.SKIPPED}
+    report = RunReport(
+        run="r",
+        plan=Plan((), None, ()),
+        stages={name: StageFinished(name, outcome) for name, outcome in ended.items()},
+        seconds=1.0,
+        errors=(),
+    )
+    changes = (
+        MetricChange("ran", "loss", 1, 1),
+        MetricChange("idle", "loss", 1, 1),
+        MetricChange("edited", "loss", 1, 2),
+        MetricChange("loose.json", "loss", 1, 1),
+    )
+    record = RunRecord(root=Path(), report=report, metrics=changes, pictures=(), last_lines={})
+    assert [change.stage for change in news(record)] == ["ran", "edited"]

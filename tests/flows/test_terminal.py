@@ -93,24 +93,3 @@ def test_the_end_tells_outcomes_metrics_errors_and_where_to_look() -> None:
     assert "the last lines of make[it]:\nno such [thing]\nerror: make[it]: failed with exit code 3" in text
     assert "1 stage failed, 1 not started, in 2.5 s" in text
     assert "pages: http://pages\nlogs: .darkroom/logs/r1" in text
-
-
-def test_main_metrics_are_few_and_those_with_a_direction_first() -> None:
-    changes = [MetricChange("s", f"count_{number}", 1, 1) for number in range(10)]
-    changes.append(MetricChange("s", "accuracy", 1, 1))
-    shown = list(terminal.main_metrics(changes))
-    assert len(shown) == terminal.SHOWN_METRICS_A_GROUP
-    assert shown[0].name == "accuracy"
-
-
-def test_main_metrics_show_the_least_nested_of_each_group() -> None:
-    names = [
-        "box.map",
-        "box.by_class.cat",
-        "box.by_class.dog",
-        "made.floor.recall",
-        "made.recall",
-        "made.seen",
-    ]
-    shown = terminal.main_metrics(MetricChange("s", name, 1, 1) for name in names)
-    assert [change.name for change in shown] == ["box.map", "made.recall", "made.seen"]
