@@ -304,15 +304,17 @@ def serve(
     settings: Mapping[str, str] = MappingProxyType({}),
     *,
     webserver_only: bool = True,
+    before: Callable[[], object] = lambda: None,
 ) -> None:
     """Run Prefect's web server on the database in `folder`; `announce` gets the API's URL when it answers.
 
-    `settings` are more of Prefect's, and go before ours.
+    `settings` are more of Prefect's, and go before ours. `before` is called once they are set.
     """
     url = f"http://{LOOPBACK}:{listening.getsockname()[1]}/api"
     os.environ.update({**server_environment(folder, url), **settings})
     database = folder / DATABASE
     fresh = not blank_database.take(database) and not database.exists()
+    before()
     import uvicorn
     from prefect.server.api.server import create_app
 

@@ -6,9 +6,11 @@ and holds its deployment's place, for ever.
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 from uuid import UUID
 
+import sqlalchemy.exc
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.objects import StateType
 from prefect.events.actions import ChangeFlowRunState, SendNotification
@@ -21,6 +23,7 @@ from flows.service.worker_process import HEARTBEAT_SECONDS
 SILENCE = datetime.timedelta(seconds=5 * HEARTBEAT_SECONDS)
 """Five heartbeats in a row. Below three, runs were ended that were well and on a busy machine."""
 
+SILENT_RUNS = "darkroom: runs without a sign of life"
 _RUNS = "prefect.flow-run.*"
 _BAD_ENDS = ("Failed", "Crashed", "TimedOut", "Late")
 _NOTICES = "darkroom: notices of runs that need a look"
@@ -29,7 +32,7 @@ _NOTICES = "darkroom: notices of runs that need a look"
 def silent_runs(silence: datetime.timedelta = SILENCE) -> AutomationCore:
     """Any event of a run is a sign of life, its end too."""
     return AutomationCore(
-        name="darkroom: runs without a sign of life",
+        name=SILENT_RUNS,
         description=f"Says that a flow run has crashed that was silent for {silence.total_seconds():.0f} s.",
         trigger=EventTrigger(
             after={"prefect.flow-run.heartbeat"},
@@ -49,6 +52,24 @@ def silent_runs(silence: datetime.timedelta = SILENCE) -> AutomationCore:
             )
         ],
     )
+
+
+async def hear_anew() -> None:
+    """Give each run its time from now on, in a database whose server is about to start.
+
+    While that was away it heard of none; the first thing it would do is to end those that are well.
+    """
+    from prefect.server.database import provide_database_interface
+
+    db, until = provide_database_interface(), datetime.datetime.now(datetime.UTC) + SILENCE
+    silent = sqlalchemy.select(db.Automation.id).where(db.Automation.name == SILENT_RUNS)
+    bucket = db.AutomationBucket
+    with contextlib.suppress(sqlalchemy.exc.DBAPIError):  # the database is still empty
+        async with db.session_context(begin_transaction=True) as session:
+            await session.execute(
+                sqlalchemy.update(bucket).where(bucket.automation_id.in_(silent)).values(end=until)
+            )
+    await (await db.engine()).dispose()
 
 
 def notices(block: UUID) -> AutomationCore:

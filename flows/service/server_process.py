@@ -6,6 +6,7 @@ health check are open. What the environment says of PREFECT_SERVER_... (another 
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import sys
@@ -48,7 +49,14 @@ def run(root: Path, port: int) -> None:
             login.write_profile(folder, url)
             registration.ready(url)
 
-        serve(folder, listen_near(port), announce, {**security(folder), **given}, webserver_only=False)
+        settings = {**security(folder), **given}
+        serve(folder, listen_near(port), announce, settings, webserver_only=False, before=_hear_anew)
+
+
+def _hear_anew() -> None:
+    from flows.service.automations import hear_anew  # with Prefect, whose settings must be set before
+
+    asyncio.run(hear_anew())
 
 
 if __name__ == "__main__":

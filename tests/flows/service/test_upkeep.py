@@ -14,12 +14,13 @@ import re
 import shutil
 import signal
 import sqlite3
+import subprocess
+import sys
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
-from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from prefect.client.orchestration import SyncPrefectClient
@@ -28,10 +29,10 @@ from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.states import Running
 
 from flows import server
-from flows.service import automations, login
+from flows.service import automations, daemons, login, server_process
 from tests.flows.processes import alive, wait_for
 from tests.flows.repositories import contents, git
-from tests.flows.service.project import Project, make_project
+from tests.flows.service.project import HERE, Project, make_project
 from tests.flows.service.receivers import hook_receiver, mail_receiver
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
@@ -280,11 +281,18 @@ def test_late_silent_and_crashed_runs_are_told(project: Project) -> None:
         client.create_flow_run_from_deployment(alone)
         (known,) = client.read_automations_by_name(automations.silent_runs().name)
         client.update_automation(known.id, automations.silent_runs(datetime.timedelta(seconds=10)))
-        silent = client.create_flow_run_from_deployment(alone, state=Running())
-        client._client.post("/events", json=[heartbeat(silent)]).raise_for_status()
+        silent = living(client, alone)
         assert eventually(lambda: told("alone", "Late")), posted
         assert eventually(lambda: told("alone", "Crashed")), posted
-        assert client.read_flow_run(silent.id).state_name == "Crashed"
+        assert state(client, silent) == "Crashed"
+
+        # What the server could not hear while it was away is held against nobody.
+        unheard = living(client, alone)
+        start_server_again(project)
+        silent = living(client, alone)
+        assert eventually(lambda: state(client, silent) == "Crashed")
+        assert state(client, unheard) == "Running"
+        client.delete_flow_run(unheard.id)
         client.delete_work_pool("nobody")
 
         project.up()  # the automation as it was
@@ -298,15 +306,34 @@ def test_late_silent_and_crashed_runs_are_told(project: Project) -> None:
     assert_done(project, training, attempts=2)
 
 
-def heartbeat(run: FlowRun) -> dict[str, Any]:
-    """As the process of a flow run sends it."""
-    resource = {"prefect.resource.id": f"prefect.flow-run.{run.id}", "prefect.resource.name": run.name}
-    return {
+def living(client: SyncPrefectClient, deployment: UUID) -> FlowRun:
+    """A run that says that it lives as the process of a flow run does, once."""
+    run = client.create_flow_run_from_deployment(deployment, state=Running())
+    event = {
+        "id": str(uuid4()),
         "occurred": datetime.datetime.now(datetime.UTC).isoformat(),
         "event": "prefect.flow-run.heartbeat",
-        "resource": resource,
-        "id": str(uuid4()),
+        "resource": {"prefect.resource.id": f"prefect.flow-run.{run.id}", "prefect.resource.name": run.name},
     }
+    client._client.post("/events", json=[event]).raise_for_status()
+    return run
+
+
+def state(client: SyncPrefectClient, run: FlowRun) -> str | None:
+    return client.read_flow_run(run.id).state_name
+
+
+def start_server_again(project: Project) -> None:
+    """Later than runs may be silent, at the same address, without what `up` does besides."""
+    port = server.port_of(str(server.kept_up(project.root)))
+    time.sleep(5)  # until the heartbeat is taken up
+    kill(project.pids()["server"])
+    time.sleep(10)
+    folder, root = str(project.services), str(project.root)
+    command = daemons.command(server_process.__name__, root, str(port))
+    start = f"daemons.start(Path({folder!r}), 'server', {command!r}, Path({root!r}))"
+    script = f"from pathlib import Path; from flows.service import daemons; {start}"
+    subprocess.run([sys.executable, "-c", script], cwd=HERE, check=True)  # who starts it is gone then
 
 
 def test_a_killed_run_is_retried_and_down_ends_even_what_a_killed_worker_has_left(
