@@ -189,7 +189,7 @@ def test_how_far_a_training_is_can_be_followed(
 
     def watch(event: Event) -> None:
         if isinstance(event, StageLine) and event.line.startswith("epoch 1/3"):
-            assert wait_for(lambda: bool(progress()))
+            assert wait_for(lambda: bool(progress()), 60)
             seen.extend(progress())
             (root / "go").touch()
 
