@@ -236,8 +236,7 @@ def evaluate_generator(
     path: Path, data: Path, how: Measuring, *, sheets: Path, columns: int
 ) -> dict[str, Any]:
     """Figures of generated pictures, and of real ones under `floor`; sheets."""
-    with timed("generators measured", 1):
-        return evaluate_generated(load_generator(path), data, how, sheets=sheets, columns=columns)
+    return evaluate_generated(load_generator(path), data, how, sheets=sheets, columns=columns)
 
 
 def write_report(path: Path, figures: dict[str, Any], curves: dict[str, list[Curve]], sheets: Path) -> None:

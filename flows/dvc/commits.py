@@ -13,8 +13,9 @@ from typing import Any
 from dvc.repo import Repo
 from dvc.repo.brancher import switch
 from dvc.scm import NoSCM
+from dvc_data.index import DataIndexDirError
 
-from flows.dvc.errors import mended
+from flows.dvc.errors import mended, one_line
 from flows.errors import RepoError
 
 
@@ -30,21 +31,21 @@ class Commit:
         Raises RepoError.
         """
         fs = self._repo.dvcfs
-        with mended(f"{path}: "):
+        with _reading(path):
             if fs.info(path).get("md5") or fs.isfile(path):
                 return {"": self._hash(path)}
             return {os.path.relpath(name, path): self._hash(name) for name in fs.find(path)}
 
     def read(self, path: str) -> bytes:
         """A file's content, from the DVC remote where the cache has it not. Raises RepoError."""
-        with mended(f"{path}: "):
+        with _reading(path):
             content: bytes = self._repo.dvcfs.read_bytes(path)
             return content
 
     def read_here(self, path: str) -> bytes | None:
         """A file's content, of git or the cache; None where neither has it."""
         fs = self._repo.dvcfs
-        with contextlib.suppress(OSError, RepoError):
+        with contextlib.suppress(RepoError), _reading(path):
             known = fs.info(path).get("md5")
             return Path(self._repo.cache.local.oid_to_path(known)).read_bytes() if known else self.read(path)
         return None
@@ -53,6 +54,16 @@ class Commit:
         fs = self._repo.dvcfs
         known: str | None = fs.info(path).get("md5")
         return known or hashlib.md5(fs.read_bytes(path), usedforsecurity=False).hexdigest()
+
+
+@contextlib.contextmanager
+def _reading(path: str) -> Iterator[None]:
+    """Raise RepoError for what goes wrong with `path`, also where a folder's list of files cannot be had."""
+    try:
+        with mended(f"{path}: "):
+            yield
+    except DataIndexDirError as error:
+        raise RepoError(f"{path}: {one_line(error)}") from error
 
 
 @contextlib.contextmanager
