@@ -56,7 +56,11 @@ def flat(value: Any, key: str = "") -> dict[str, float]:
 
 
 def report(
-    took: dict[str, float], stages: dict[str, float], metrics: dict[str, Any], checks: dict[str, bool]
+    flags: str,
+    took: dict[str, float],
+    stages: dict[str, float],
+    metrics: dict[str, Any],
+    checks: dict[str, bool],
 ) -> str:
     """The page that is committed."""
     rows = [
@@ -64,7 +68,7 @@ def report(
         for name, file in metrics.items()
         for key, value in flat(file["data"]).items()
     ]
-    lines = ["# The main job, measured", "", f"`python -m benchmarks.main_job` on {describe()}.", ""]
+    lines = ["# The main job, measured", "", f"`python -m benchmarks.main_job{flags}` on {describe()}.", ""]
     lines += [
         "| step | seconds |",
         "|---|---|",
@@ -119,7 +123,7 @@ def main(serial: bool, out: Path | None) -> None:
             took["serial `dvc repro --force`"] = timed(other, "PATH=$PWD/.venv/bin:$PATH dvc repro --force")
             same = (other / "dvc.lock").read_bytes() == (folder / "dvc.lock").read_bytes()
             checks["serial `dvc repro --force` in another clone gives the same dvc.lock"] = same
-        text = report(took, stages, metrics, checks)
+        text = report("" if serial else " --no-serial", took, stages, metrics, checks)
     finally:
         shutil.rmtree(parent)
     print(text)
