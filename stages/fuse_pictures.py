@@ -14,7 +14,8 @@ from typing import Any, get_args
 import click
 import numpy as np
 
-from stages.errors import DataError, ParamsError, StageError
+from stages.by_hand import run_by_hand
+from stages.errors import DataError, ParamsError
 from stages.fusion.alignment import Registration
 from stages.fusion.compositing import grid, mosaic, poisson
 from stages.fusion.files import check_ending, read_opaque, read_picture, write_picture
@@ -22,7 +23,6 @@ from stages.fusion.groups import Group, check_sizes, groups_by_manifest, groups_
 from stages.fusion.methods import Method, Settings, fuse
 from stages.fusion.pixels import Floats, Pictures, in_one_form
 
-EXIT_USER_ERROR = 2
 A_FILE = click.Path(path_type=Path)
 
 
@@ -206,16 +206,8 @@ def lay_out(files: Sequence[Path], target: Path | None, columns: int | None) -> 
 
 
 def main(words: Sequence[str]) -> int:
-    """Do what the words say and return the exit code; what is wrong is one line on stderr."""
-    try:
-        command.main(words, "darkroom fuse", standalone_mode=False)
-    except click.ClickException as error:
-        print(f"error: {' '.join(error.format_message().split())}", file=sys.stderr)
-        return EXIT_USER_ERROR
-    except StageError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return EXIT_USER_ERROR
-    return 0
+    """Do what the words say and return the exit code."""
+    return run_by_hand(command, "darkroom fuse", words)
 
 
 if __name__ == "__main__":

@@ -16,8 +16,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from stages.by_hand import run_by_hand
 from stages.compute import Compute
-from stages.errors import DataError, StageError
+from stages.errors import DataError
 from stages.gan.attributes import asked_numbers, encode
 from stages.gan.captions import names_of
 from stages.gan.sheets import scale_of
@@ -25,7 +26,6 @@ from stages.gan.text_encoders import load_encoder
 from stages.models.gan import Generator, draw_latents, load_generator, render
 from stages.sheets import Picture, enlarge, image_grid, save_png
 
-EXIT_USER_ERROR = 2
 MODEL = Path("data/models/generator.safetensors")
 BATCH = 250
 SEEDS = 2**63 - 1
@@ -156,19 +156,8 @@ def write_pictures(folder: Path, pictures: Picture) -> None:
 
 
 def main(words: Sequence[str]) -> int:
-    """Do what the words say and return the exit code; what is wrong is one line on stderr."""
-    try:
-        command.main(words, "darkroom generate", standalone_mode=False)
-    except click.ClickException as error:
-        print(f"error: {' '.join(error.format_message().split())}", file=sys.stderr)
-        return EXIT_USER_ERROR
-    except StageError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return EXIT_USER_ERROR
-    except OSError as error:
-        print(f"error: {error.filename}: {error.strerror}", file=sys.stderr)
-        return EXIT_USER_ERROR
-    return 0
+    """Do what the words say and return the exit code."""
+    return run_by_hand(command, "darkroom generate", words)
 
 
 if __name__ == "__main__":
