@@ -91,9 +91,11 @@ def main() -> None:
         folder = Path(scratch)
         data = few_pictures(arguments.data, folder / "data") if arguments.quick else arguments.data
         how = measure_with(arguments.classifier, quick=arguments.quick)
+        chosen = ["--settings", *arguments.settings, "--seeds", str(arguments.seeds)]  # no paths
+        chosen += [f"--{name}" for name in ("phrasings", "calibration", "quick") if getattr(arguments, name)]
         report = [
             "# Generators side by side\n",
-            f"`python -m benchmarks.generator {' '.join(sys.argv[1:])}` on {describe()}.\n",
+            f"`python -m benchmarks.generator {' '.join(chosen)}` on {describe()}.\n",
             f"Features of the classifier with sha256 {how.sha256[:16]}...; one core.\n",
         ]
         if arguments.calibration:
