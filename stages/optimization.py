@@ -12,8 +12,9 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import AveragedModel
 
+from stages.averaging import averaged_model
 from stages.compute import Compute
 from stages.models.classifier import Classifier
 from stages.params import StageParams
@@ -129,10 +130,7 @@ def build_learner(
 ) -> Learner:
     """What trains `network` for so many steps; `average_decay` is that of the averaged weights, if any."""
     descending = build_optimizer(network, optimizer)
-    averaged = None
-    if average_decay is not None:
-        averaging = get_ema_multi_avg_fn(average_decay)  # type: ignore[no-untyped-call]
-        averaged = AveragedModel(network, multi_avg_fn=averaging, use_buffers=True)
+    averaged = None if average_decay is None else averaged_model(network, average_decay)
     return Learner(
         network=network,
         averaged=averaged,

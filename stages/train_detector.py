@@ -18,8 +18,9 @@ import torch
 from pydantic import Field, PositiveFloat
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import AveragedModel
 
+from stages.averaging import averaged_model
 from stages.checkpoints import save_model, write_json
 from stages.command import run_stage
 from stages.compute import Compute, prepare
@@ -316,10 +317,9 @@ def build_learner(network: nn.Module, params: TrainDetectorParams, *, steps: int
     """What trains `network` for so many steps."""
     groups = decay_groups(network, params.weight_decay)
     optimizer = torch.optim.AdamW(groups, lr=params.learning_rate, fused=True)
-    averaging = get_ema_multi_avg_fn(params.average_decay)  # type: ignore[no-untyped-call]
     return Learner(
         network=network,
-        averaged=AveragedModel(network, multi_avg_fn=averaging, use_buffers=True),
+        averaged=averaged_model(network, params.average_decay),
         optimizer=optimizer,
         schedule=one_cycle(optimizer, steps=steps, warmup=params.warmup, peaks=params.learning_rate),
     )

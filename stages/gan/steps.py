@@ -8,8 +8,9 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import AveragedModel
 
+from stages.averaging import averaged_model
 from stages.compute import Compute
 from stages.datasets import ClassificationSplit
 from stages.gan.losses import (
@@ -157,12 +158,11 @@ def build_adversaries(
     )
     for network in (generator, discriminator):
         compute.network(network)
-    averaging = get_ema_multi_avg_fn(params.average_decay)  # type: ignore[no-untyped-call]
     betas = (params.beta1, params.beta2)
     return Adversaries(
         generator=generator,
         discriminator=discriminator,
-        averaged=AveragedModel(generator, multi_avg_fn=averaging, use_buffers=True),
+        averaged=averaged_model(generator, params.average_decay),
         generator_optimizer=torch.optim.Adam(
             generator.parameters(), params.generator_learning_rate, betas, fused=True
         ),
