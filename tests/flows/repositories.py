@@ -45,8 +45,8 @@ def make(folder: Path, shape: Shape, outside: Path) -> Path:
 def _age(root: Path) -> None:
     """Let the files be an hour old, so that git sees an edit of equal size within the same second.
 
-    Git compares whole seconds, and leaves it to who writes the index to mark the doubtful entries: DVC's autostage
-    does not.
+    Git compares whole seconds, and leaves it to who writes the index to mark the doubtful entries: DVC's
+    autostage does not.
     """
     then = time.time() - 3600
     for path in root.rglob("*"):
