@@ -3,6 +3,8 @@
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+Weights = list[Tensor] | tuple[Tensor, ...]
+
 
 def averaged_model(network: nn.Module, decay: float) -> AveragedModel:
     """A copy of the network that follows it; a step's part in it is one minus `decay`, at first more.
@@ -11,7 +13,7 @@ def averaged_model(network: nn.Module, decay: float) -> AveragedModel:
     forgotten, however slow the average is (`num_updates` of TensorFlow's ExponentialMovingAverage).
     """
 
-    def average(averaged: list[Tensor], current: list[Tensor], steps: Tensor) -> None:
+    def average(averaged: Weights, current: Weights, steps: Tensor | int) -> None:
         done = int(steps)
         average_by = get_ema_multi_avg_fn(min(decay, (1 + done) / (10 + done)))  # type: ignore[no-untyped-call]
         average_by(averaged, current, steps)
