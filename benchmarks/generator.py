@@ -137,7 +137,9 @@ def judge(data: Path, folder: Path, name: str, how: Measuring, *, seed: int, qui
     (folder / "params.yaml").write_text(yaml.safe_dump(document))
     cpu_seconds = train(data, folder)
     generator = load_generator(folder / "model")
-    figures = evaluate_generated(generator, data, replace(how, seed=seed), sheets=folder, columns=10)
+    figures, _ = evaluate_generated(
+        generator, data, replace(how, seed=seed), resamples=1, sheets=folder, columns=10
+    )
     return Judged(figures=figures, cpu_seconds=cpu_seconds, understood=ask_all(generator, how))
 
 
@@ -203,7 +205,7 @@ def calibration(test: ClassificationSplit, train: ClassificationSplit, how: Meas
     ]
     lines = [f"| set | {' | '.join(shown)} |", "|---" * (len(shown) + 1) + "|"]
     for name, found in zip(cases, compare(how, real, list(cases.values())), strict=True):
-        lines.append(f"| {name} | {' | '.join(format(found[key], FIGURES[key]) for key in shown)} |")
+        lines.append(f"| {name} | {' | '.join(format(found.figures[key], FIGURES[key]) for key in shown)} |")
     return lines
 
 

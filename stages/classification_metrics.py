@@ -9,12 +9,13 @@ from sklearn.metrics import confusion_matrix
 from torch import Tensor
 
 from stages.errors import DataError
+from stages.resampling import Counts as Draws
+from stages.resampling import Resampled, mean_of
 
 Labels = npt.NDArray[np.int64]
 Counts = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 
-LEVEL = 0.95  # of the intervals
 TOP = 5
 
 
@@ -30,14 +31,6 @@ class Outcomes:
     """Of the right class among all by their probability: 1 where it was predicted."""
     loss: Floats
     """Minus the logarithm of the right class's probability."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Interval:
-    """Between these the figure lies in 95 % of the bootstrap's resamples."""
-
-    low: float
-    high: float
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -62,8 +55,6 @@ class ClassificationFigures:
     """Mean of the classes' F1, every class that is in the split alike."""
     calibration_error: float
     """Expected calibration error: the mean gap between confidence and accuracy (Guo et al. 2017)."""
-    intervals: dict[str, Interval]
-    """Of the first three, by name: pictures resampled with replacement (Efron 1979)."""
     by_class: dict[str, ClassFigures]
     """Of each class that is in the split."""
 
@@ -91,9 +82,7 @@ def outcomes(probabilities: Tensor, labels: Labels) -> Outcomes:
     )
 
 
-def classification_figures(
-    found: Outcomes, classes: list[str], *, bins: int, resamples: int, seed: int
-) -> ClassificationFigures:
+def classification_figures(found: Outcomes, classes: list[str], *, bins: int) -> ClassificationFigures:
     """Figures of outcomes whose labels are indices into the K `classes`."""
     counts = confusion(found.labels, found.predicted, len(classes))
     steps = reliability_table(found, bins=bins)
@@ -102,7 +91,6 @@ def classification_figures(
         top5_accuracy=float((found.rank <= TOP).mean()),
         macro_f1=macro_f1(counts),
         calibration_error=calibration_error(steps, steps["pictures"]),
-        intervals=_intervals(found, len(classes), resamples=resamples, seed=seed),
         by_class={
             name: ClassFigures(precision=p, recall=r, f1=f, pictures=number)
             for name, p, r, f, number in zip(
@@ -113,13 +101,28 @@ def classification_figures(
     )
 
 
+def resampled_figures(found: Outcomes, drawn: Draws, *, classes: int, bins: int) -> Resampled:
+    """The four figures of the N pictures in every draw [R, N]."""
+    right = found.rank == 1
+    cells = np.eye(classes**2)[found.labels * classes + found.predicted]  # [N, K * K]
+    counts = (drawn @ cells).reshape(-1, classes, classes)
+    steps = np.eye(bins)[_steps(found.confidence, bins)]  # [N, bins]
+    gaps = drawn @ (steps * (found.confidence - right)[:, None])  # [R, bins]
+    return {
+        "accuracy": mean_of(right, drawn),
+        "top5_accuracy": mean_of(found.rank <= TOP, drawn),
+        "macro_f1": np.array([macro_f1(one) for one in counts]),
+        "calibration_error": np.abs(gaps).sum(axis=1) / len(right),
+    }
+
+
 def confusion(labels: Labels, predicted: Labels, classes: int) -> Counts:
     """How often pictures of class r were taken for class c: [classes, classes], rows r."""
     counts: Counts = confusion_matrix(labels, predicted, labels=np.arange(classes))
     return counts
 
 
-def macro_f1(counts: Counts) -> float:
+def macro_f1(counts: npt.NDArray[np.number]) -> float:
     """Mean F1 of the classes that have pictures, from what was taken for what [K, K]."""
     _, _, f1 = _by_class(counts)
     return float(f1[counts.sum(axis=1) > 0].mean())
@@ -137,8 +140,9 @@ def reliability_table(found: Outcomes, *, bins: int) -> pd.DataFrame:
 
 def reliability(confidence: Floats, right: npt.NDArray[np.bool_], *, bins: int) -> pd.DataFrame:
     """Mean `confidence` [N] and `accuracy`, and the `count`, in each of `bins` steps that is not empty."""
-    step = np.searchsorted(np.linspace(0, 1, bins + 1)[1:-1], confidence)
-    rows = pd.DataFrame({"step": step, "confidence": confidence, "accuracy": right.astype(float)})
+    rows = pd.DataFrame(
+        {"step": _steps(confidence, bins), "confidence": confidence, "accuracy": right.astype(float)}
+    )
     by_step = rows.groupby("step")
     return by_step.mean().assign(count=by_step.size()).reset_index(drop=True)
 
@@ -164,7 +168,12 @@ def outcome_table(found: Outcomes, classes: list[str]) -> pd.DataFrame:
     )
 
 
-def _by_class(counts: Counts) -> tuple[Floats, Floats, Floats]:
+def _steps(confidence: Floats, bins: int) -> Labels:
+    """In which of `bins` equal steps each [N] lies."""
+    return np.searchsorted(np.linspace(0, 1, bins + 1)[1:-1], confidence)
+
+
+def _by_class(counts: npt.NDArray[np.number]) -> tuple[Floats, Floats, Floats]:
     """Precision, recall and F1 of each class [K]; 0 where there is nothing to divide by."""
     right, found, there = counts.diagonal(), counts.sum(axis=0), counts.sum(axis=1)
     return (
@@ -172,20 +181,3 @@ def _by_class(counts: Counts) -> tuple[Floats, Floats, Floats]:
         right / np.maximum(there, 1),
         2 * right / np.maximum(found + there, 1),
     )
-
-
-def _intervals(found: Outcomes, classes: int, *, resamples: int, seed: int) -> dict[str, Interval]:
-    draw = np.random.default_rng(seed)
-    number = len(found.labels)
-    cells = found.labels * classes + found.predicted
-    figures = np.empty((resamples, 3))
-    for row in figures:
-        drawn = draw.integers(number, size=number)
-        counts = np.bincount(cells[drawn], minlength=classes**2).reshape(classes, classes)
-        rank = found.rank[drawn]
-        row[:] = (rank == 1).mean(), (rank <= TOP).mean(), macro_f1(counts)
-    edges = np.quantile(figures, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)  # [2, 3]
-    names = ("accuracy", "top5_accuracy", "macro_f1")
-    return {
-        name: Interval(low=low, high=high) for name, (low, high) in zip(names, edges.T.tolist(), strict=True)
-    }

@@ -15,6 +15,7 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from stages.errors import DataError
+from stages.resampling import Counts, Floats, Resampled
 
 Boxes = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.int64]
@@ -25,6 +26,8 @@ AREAS = ("all", "small", "medium", "large")
 """COCO's: of a box under 32^2 pixels, up to 96^2, and above."""
 MOST = (1, 10, 100)
 """Detections a picture that count, the surest: COCO's."""
+RECALLS = np.linspace(0, 1, 101)
+"""Where precision is read: COCO's."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -66,6 +69,18 @@ class AveragePrecision:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Found:
+    """What became of a class's detections, the surest first."""
+
+    picture: npt.NDArray[np.int64]
+    """[D], which each is in."""
+    right: npt.NDArray[np.bool_]
+    """[10 IoU thresholds, D]."""
+    boxes: npt.NDArray[np.int64]
+    """How many the truth has in each picture: [N]."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Precision:
     """COCO's precision of detections, from which all figures are read; -1 where there are no boxes."""
 
@@ -77,6 +92,8 @@ class Precision:
     """How many boxes each class has."""
     classes: Sequence[str]
     """Names of all classes."""
+    found: list[Found]
+    """Of each class."""
 
     @property
     def present(self) -> list[int]:
@@ -111,6 +128,7 @@ def precision(
         recalls=evaluation.eval["recall"],
         boxes=counts.tolist(),
         classes=classes,
+        found=[_found_of(evaluation, label, labels) for label in range(len(classes))],
     )
 
 
@@ -140,6 +158,56 @@ def average_precision(measured: Precision) -> AveragePrecision:
             )
             for label in measured.present
         },
+    )
+
+
+def resampled_precision(measured: Precision, drawn: Counts) -> Resampled:
+    """COCO's `map`, `map50` and `map75` of the N pictures in every draw [R, N]; nan where it has no box."""
+    by_class = np.stack([_resampled(found, drawn) for found in measured.found])  # [classes, R, 10]
+    defined = np.isfinite(by_class)
+    means = np.where(defined, by_class, 0).sum(axis=0) / np.where(
+        defined.any(axis=0), defined.sum(axis=0), np.nan
+    )
+    return {"map": means.mean(axis=1), "map50": means[:, 0], "map75": means[:, 5]}
+
+
+def _resampled(found: Found, drawn: Counts) -> Floats:
+    """A class's average precision in every draw, at each threshold: [R, 10].
+
+    A picture drawn twice counts twice in the running sums: between the two the curve has no other corner that
+    precision, made to fall, or recall could be read from.
+    """
+    counts = drawn[:, found.picture].astype(np.float64)  # [R, D]
+    boxes = (drawn @ found.boxes).astype(np.float64)  # [R]
+    result = np.full((len(drawn), len(found.right)), np.nan)
+    result[boxes > 0] = 0.0
+    if not len(found.picture):
+        return result
+    so_far = counts.cumsum(axis=1)
+    for threshold, right in enumerate(found.right):
+        hits = (counts * right).cumsum(axis=1)
+        falling = np.maximum.accumulate((hits / np.maximum(so_far, 1))[:, ::-1], axis=1)[:, ::-1]
+        for row in np.flatnonzero(boxes):
+            at = np.searchsorted(hits[row] / boxes[row], RECALLS)
+            result[row, threshold] = falling[row, at[at < len(right)]].sum() / len(RECALLS)
+    return result
+
+
+def _found_of(evaluation: COCOeval, label: int, labels: Sequence[Labels]) -> Found:
+    """From pycocotools' matches of one class, boxes of all areas."""
+    pictures = len(labels)
+    start = label * len(AREAS) * pictures  # by class, area, picture; the first area is all
+    matches = evaluation.evalImgs[start : start + pictures]
+    scores = [np.array(one["dtScores"] if one else []) for one in matches]
+    right = [
+        one["dtMatches"] > 0 if one else np.zeros((len(evaluation.params.iouThrs), 0), bool)
+        for one in matches
+    ]
+    order = np.argsort(-np.concatenate(scores), kind="mergesort")  # pycocotools' own
+    return Found(
+        picture=np.repeat(np.arange(pictures), list(map(len, scores)))[order],
+        right=np.concatenate(right, axis=1)[:, order],
+        boxes=np.array([(of == label).sum() for of in labels], dtype=np.int64),
     )
 
 

@@ -25,6 +25,7 @@ from stages.classification_metrics import (
     outcome_table,
     outcomes,
     reliability_table,
+    resampled_figures,
 )
 from stages.classification_sheets import (
     cams_sheet,
@@ -38,9 +39,14 @@ from stages.compute import Compute, prepare
 from stages.datasets import ClassificationSplit, load_classification, load_detection
 from stages.detection_errors import detection_errors, score_calibration, score_reliability
 from stages.detection_errors import outcomes as outcomes_of_detections
-from stages.detection_metrics import average_precision, precision, precision_by_recall
+from stages.detection_metrics import (
+    average_precision,
+    precision,
+    precision_by_recall,
+    resampled_precision,
+)
 from stages.evaluation_sheets import detections_sheet
-from stages.generator_evaluation import GenerationParams, Measuring, evaluate_generated, measuring
+from stages.generator_evaluation import GenerationParams, evaluate_generated, measuring
 from stages.grad_cam import grad_cam
 from stages.libraries import check_libraries
 from stages.models.classifier import Classifier, load_classifier, predict
@@ -49,6 +55,7 @@ from stages.models.gan import load_generator
 from stages.models.size import detector_size, network_size
 from stages.params import ComputeParams, StageParams, load_params
 from stages.report_page import Curve, Section, read_curve, report_page
+from stages.resampling import Resampled, draws, intervals
 from stages.sheets import save_png
 from stages.tables import write_table
 
@@ -65,7 +72,7 @@ class EvaluateParams(StageParams):
     """Steps of confidence in the calibration error and in the reliability table."""
 
     resamples: int = Field(ge=100)
-    """Of the test pictures, with replacement, for the 95 % intervals of the classifier's figures."""
+    """Draws of the test pictures, with replacement, for the figures' 95 % intervals."""
 
     generation: GenerationParams
 
@@ -92,6 +99,7 @@ def main(
     generator: Path,
     metrics: Path,
     predictions: Path,
+    resampled: Path,
     reliability: Path,
     precision_recall: Path,
     detection_reliability: Path,
@@ -100,7 +108,8 @@ def main(
 ) -> None:
     """Evaluate all three models; write `metrics`, the tables, the folder `plots`, and all of it as a page.
 
-    `predictions`: what the classifier made of each test picture. `report`: the page.
+    `predictions`: what the classifier made of each test picture. `resampled`: figures of all three, named as
+    in `metrics`, in draws of the test pictures, a row each. `report`: the page.
     """
     check_libraries(params)
     values = load_params(params, "evaluate", EvaluateParams)
@@ -110,13 +119,12 @@ def main(
     compute.network(network)
     how = measuring(classifier, network, values.generation, compute, batch_size=values.batch_size, seed=seed)
     with write_folder_atomically(plots) as sheets:
-        figures = {
+        evaluated = {
             "classifier": evaluate_classifier(
                 network,
                 classification,
                 values,
                 compute,
-                seed=seed,
                 predictions=predictions,
                 table=reliability,
                 sheets=sheets,
@@ -130,11 +138,24 @@ def main(
                 table=detection_reliability,
                 sheets=sheets,
             ),
-            "generator": evaluate_generator(
-                generator, classification, how, sheets=sheets, columns=values.sheet_columns
+            "generator": evaluate_generated(
+                load_generator(generator),
+                classification,
+                how,
+                resamples=values.resamples,
+                sheets=sheets,
+                columns=values.sheet_columns,
             ),
         }
+    figures = {
+        part: {**found, "intervals": {name: asdict(one) for name, one in intervals(drawn).items()}}
+        for part, (found, drawn) in evaluated.items()
+    }
     write_json(metrics, figures)
+    write_table(
+        resampled,
+        {f"{part}.{name}": of for part, (_, drawn) in evaluated.items() for name, of in drawn.items()},
+    )
     curves = {
         "classifier": [read_curve("how often it is right", reliability, "confidence", "accuracy")],
         "detector": [
@@ -156,12 +177,11 @@ def evaluate_classifier(
     params: EvaluateParams,
     compute: Compute,
     *,
-    seed: int,
     predictions: Path,
     table: Path,
     sheets: Path,
-) -> dict[str, Any]:
-    """Figures on the test split; `predictions` a picture; reliability as a `table`; sheets."""
+) -> tuple[dict[str, Any], Resampled]:
+    """Figures on the test split, and in draws of it; `predictions` a picture; reliability as a `table`."""
     test = load_classification(data, "test")
     with timed("classified", len(test.images)):
         probabilities = predict(network, test.images, compute=compute, batch_size=params.batch_size)
@@ -169,10 +189,12 @@ def evaluate_classifier(
     write_table(predictions, outcome_table(found, test.classes))
     write_table(table, reliability_table(found, bins=params.calibration_bins))
     draw_classification(network, test, found, params, compute, sheets)
-    figures = classification_figures(
-        found, test.classes, bins=params.calibration_bins, resamples=params.resamples, seed=seed
+    figures = classification_figures(found, test.classes, bins=params.calibration_bins)
+    drawn = draws(len(test.images), params.resamples)
+    return (
+        {**asdict(figures), "size": asdict(network_size(network, test.images.shape[1:3]))},
+        resampled_figures(found, drawn, classes=len(test.classes), bins=params.calibration_bins),
     )
-    return asdict(figures) | {"size": asdict(network_size(network, test.images.shape[1:3]))}
 
 
 def draw_classification(
@@ -205,8 +227,8 @@ def evaluate_detector(
     curves: Path,
     table: Path,
     sheets: Path,
-) -> dict[str, Any]:
-    """Figures on the test split; `curves` of precision by recall; reliability as a `table`; sheets."""
+) -> tuple[dict[str, Any], Resampled]:
+    """Figures on the test split, and in draws of it; `curves` of precision by recall; reliability; sheets."""
     test = load_detection(data, "test")
     network = compute.network(load_detector(path))
     given = given_proposals(network.config, "test", len(test.images))
@@ -224,19 +246,13 @@ def evaluate_detector(
     )
     save_png(sheets / "detections.png", sheet)
     save_png(sheets / "boxes.png", confusion_sheet(found.confusion, [*test.classes, "(ground)"]))
-    return {
+    figures = {
         **asdict(average_precision(measured)),
         "found": asdict(detection_errors(found)),
         "calibration_error": score_calibration(steps),
         "size": asdict(detector_size(network, test.images[0])),
     }
-
-
-def evaluate_generator(
-    path: Path, data: Path, how: Measuring, *, sheets: Path, columns: int
-) -> dict[str, Any]:
-    """Figures of generated pictures, and of real ones under `floor`; sheets."""
-    return evaluate_generated(load_generator(path), data, how, sheets=sheets, columns=columns)
+    return figures, resampled_precision(measured, draws(len(test.images), params.resamples))
 
 
 def write_report(path: Path, figures: dict[str, Any], curves: dict[str, list[Curve]], sheets: Path) -> None:

@@ -6,7 +6,7 @@ No single figure suffices: a generator collapsed to a few good pictures scores w
 conditional accuracy, and only recall and coverage tell.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,7 @@ from torchmetrics.image.fid import FrechetInceptionDistance
 from torchmetrics.image.kid import poly_mmd
 
 from stages.errors import DataError
+from stages.resampling import Counts as Draws
 
 Features = npt.NDArray[np.floating]
 
@@ -34,6 +35,24 @@ class Manifold:
     """In how many real balls a generated picture lies, over k; may pass 1 (Naeem et al. 2020)."""
     coverage: float
     """Share of real balls that hold a generated picture (Naeem et al. 2020)."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Overlap:
+    """The same picture by picture: `Manifold`'s figures are the means of these."""
+
+    precision: npt.NDArray[np.bool_]
+    """[M]: does a generated picture lie among the real ones."""
+    recall: npt.NDArray[np.bool_]
+    """[N]: does a real picture lie among the generated ones."""
+    density: npt.NDArray[np.float64]
+    """[M]: in how many real balls does a generated picture lie, over k."""
+    coverage: npt.NDArray[np.bool_]
+    """[N]: does a real ball hold a generated picture."""
+
+    def figures(self) -> Manifold:
+        """Of all pictures."""
+        return Manifold(**{entry.name: float(getattr(self, entry.name).mean()) for entry in fields(self)})
 
 
 def frechet_distance(real: Features, generated: Features) -> float:
@@ -77,6 +96,16 @@ def manifold_overlap(real: Features, generated: Features, *, neighbours: int) ->
         DataError: a set without `neighbours` neighbours.
 
     """
+    return overlap(real, generated, neighbours=neighbours).figures()
+
+
+def overlap(real: Features, generated: Features, *, neighbours: int) -> Overlap:
+    """How features [N, D] overlap with [M, D], picture by picture.
+
+    Raises:
+        DataError: a set without `neighbours` neighbours.
+
+    """
     _at_least(neighbours + 1, real, generated)
     reals, fakes = _tensor(real), _tensor(generated)
     real_radii, fake_radii = _radii(reals, neighbours), _radii(fakes, neighbours)
@@ -89,11 +118,11 @@ def manifold_overlap(real: Features, generated: Features, *, neighbours: int) ->
         balls_around += inside.sum(dim=0)
         balls_filled.append(inside.any(dim=1))
         real_found.append((distances <= fake_radii).any(dim=1))
-    return Manifold(
-        precision=_share(balls_around > 0),
-        recall=_share(torch.cat(real_found)),
-        density=float(balls_around.mean() / neighbours),
-        coverage=_share(torch.cat(balls_filled)),
+    return Overlap(
+        precision=(balls_around > 0).numpy(),
+        recall=torch.cat(real_found).numpy(),
+        density=balls_around.double().numpy() / neighbours,
+        coverage=torch.cat(balls_filled).numpy(),
     )
 
 
@@ -136,6 +165,21 @@ def conditional_accuracy(predicted: npt.NDArray[np.int64], asked: npt.NDArray[np
     return float((predicted == asked).mean())
 
 
+def resampled_distances(
+    real: Features, generated: Features, real_drawn: Draws, generated_drawn: Draws
+) -> npt.NDArray[np.float64]:
+    """Frechet distance of the pictures in every draw [R, N] and [R, M]: [R].
+
+    All are a little greater than that of all pictures, as those of fewer pictures are.
+    """
+    return np.array(
+        [
+            frechet_distance(np.repeat(real, of_real, axis=0), np.repeat(generated, of_generated, axis=0))
+            for of_real, of_generated in zip(real_drawn, generated_drawn, strict=True)
+        ]
+    )
+
+
 class _Given(nn.Module):
     """torchmetrics asks for a network that makes features; ours are made already."""
 
@@ -162,10 +206,6 @@ def _tensor(features: Features) -> Tensor:
 
 def _subset(features: Features, size: int, draw: torch.Generator) -> Tensor:
     return _tensor(features)[torch.randperm(len(features), generator=draw)[:size]]
-
-
-def _share(found: Tensor) -> float:
-    return float(found.double().mean())
 
 
 def _at_least(pictures: int, real: Features, generated: Features) -> None:

@@ -25,22 +25,26 @@ from stages.evaluation_sheets import generated_sheet, nearest_sheet
 from stages.generation_metrics import (
     Features,
     Memory,
+    Overlap,
     conditional_accuracy,
     frechet_distance,
     kernel_distance,
-    manifold_overlap,
     memory,
     nearest,
+    overlap,
+    resampled_distances,
 )
 from stages.inception import inception_features, load_inception
 from stages.models.classifier import Classifier, predict
 from stages.models.gan import Generator, generate
 from stages.models.trunks import WeightsParams
 from stages.params import StageParams
+from stages.resampling import Resampled, draws, mean_of
 from stages.sheets import Picture, save_png
-from stages.trained_on_generated import ScoreParams, accuracy, train_anew
+from stages.trained_on_generated import ScoreParams, recognised, train_anew
 
 Labels = npt.NDArray[np.int64]
+Rights = npt.NDArray[np.bool_]
 
 SIDE = 32  # pixels that are compared with the training's; larger pictures are reduced
 
@@ -111,12 +115,23 @@ def measuring(
     )
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Compared:
+    """A set of pictures against real ones."""
+
+    figures: dict[str, Any]
+    features: Features
+    """The classifier's, [M, D]."""
+    overlap: Overlap
+    """By them."""
+
+
 def evaluate_generated(
-    generator: Generator, data: Path, how: Measuring, *, sheets: Path, columns: int
-) -> dict[str, Any]:
+    generator: Generator, data: Path, how: Measuring, *, resamples: int, sheets: Path, columns: int
+) -> tuple[dict[str, Any], Resampled]:
     """Figures of generated pictures against the test split, and under `floor` those of training pictures.
 
-    Sheets of `columns` pictures a row go to the folder `sheets`.
+    Then the first in draws of the pictures. Sheets of `columns` pictures a row go to the folder `sheets`.
     """
     draw = np.random.default_rng(how.seed)
     test, train = load_classification(data, "test"), load_classification(data, "train")
@@ -129,61 +144,87 @@ def evaluate_generated(
     counts = confusion(labels, taken, len(test.classes))
     save_png(sheets / "generated-confusion.png", confusion_sheet(counts, test.classes))
     own, floor = compare(how, real, [(made, labels), (seen, seen_labels)])
-    for figures, found in zip((own, floor), pupils(generator, test, train, how, draw), strict=True):
-        figures["accuracy_trained_on_it"] = found
-    for figures, near in zip((own, floor), copies(made, real, train, how, sheets, columns), strict=True):
-        figures |= {"nearest_distance": near.distance, "memorised": near.memorised}
-    return {
-        **own,
-        "floor": floor,
+    pupils = list(train_pupils(generator, test, train, how, draw))
+    for one, right in zip((own, floor), pupils, strict=True):
+        one.figures["accuracy_trained_on_it"] = float(right.mean())
+    for one, near in zip((own, floor), copies(made, real, train, how, sheets, columns), strict=True):
+        one.figures.update(nearest_distance=near.distance, memorised=near.memorised)
+    figures = {
+        **own.figures,
+        "floor": floor.figures,
         "features": {"network": "classifier", "sha256": how.sha256},
         "by_class": by_class(counts, how.taken_for(real), test.classes),
     }
+    return figures, resampled(own, how.features(real), taken == labels, pupils[0], resamples)
 
 
-def compare(how: Measuring, real: Picture, sets: Sequence[tuple[Picture, Labels]]) -> list[dict[str, Any]]:
+def resampled(own: Compared, real: Features, right: Rights, pupil: Rights, resamples: int) -> Resampled:
+    """Figures in draws of real pictures of features [N, D], of the generated, and of the test split.
+
+    `right` [M]: is a generated picture taken for its class; `pupil`: is one of the test, by the classifier
+    that was trained on generated ones. Precision and coverage are told under the balls of all pictures: a
+    picture that is drawn twice would have none of its own.
+    """
+    of_real, of_own = draws(len(real), resamples), draws(len(own.features), resamples)
+    return {
+        "conditional_accuracy": mean_of(right, of_own),
+        "frechet_distance": resampled_distances(real, own.features, of_real, of_own),
+        "precision": mean_of(own.overlap.precision, of_own),
+        "recall": mean_of(own.overlap.recall, of_real),
+        "density": mean_of(own.overlap.density, of_own),
+        "coverage": mean_of(own.overlap.coverage, of_real),
+        "accuracy_trained_on_it": mean_of(pupil, draws(len(pupil), resamples)),
+    }
+
+
+def compare(how: Measuring, real: Picture, sets: Sequence[tuple[Picture, Labels]]) -> list[Compared]:
     """Figures of each of the sets of pictures and labels against real pictures [N, H, W, C]."""
-    described = [how.features]
+    aim, made = how.features(real), []
+    for images, labels in sets:
+        features = how.features(images)
+        found = overlap(aim, features, neighbours=how.params.neighbours)
+        figures = {
+            "conditional_accuracy": conditional_accuracy(how.taken_for(images), labels),
+            **distances(aim, features, found, how),
+        }
+        made.append(Compared(figures=figures, features=features, overlap=found))
     if how.params.inception is not None:
         network = load_inception(how.params.inception)
-        described.append(lambda images: inception_features(network, images, how.compute, how.batch_size))
-    figures: list[dict[str, Any]] = [
-        {"conditional_accuracy": conditional_accuracy(how.taken_for(images), labels)}
-        for images, labels in sets
-    ]
-    for number, describe in enumerate(described):
-        aim = describe(real)
-        for one, (images, _) in zip(figures, sets, strict=True):
-            found = distances(aim, describe(images), how)
-            one |= found if number == 0 else {"inception": found}
-    return figures
+        by_inception = [
+            inception_features(network, images, how.compute, how.batch_size)
+            for images in (real, *(images for images, _ in sets))
+        ]
+        for one, features in zip(made, by_inception[1:], strict=True):
+            found = overlap(by_inception[0], features, neighbours=how.params.neighbours)
+            one.figures["inception"] = distances(by_inception[0], features, found, how)
+    return made
 
 
-def distances(real: Features, features: Features, how: Measuring) -> dict[str, float]:
+def distances(real: Features, features: Features, found: Overlap, how: Measuring) -> dict[str, float]:
     """Every figure of features [M, D] against those of real pictures [N, D]."""
     size = max(2, round(min(len(real), len(features)) * how.params.kernel_subset_share))
     subsets = how.params.kernel_subsets
     return {
         "frechet_distance": frechet_distance(real, features),
         "kernel_distance": kernel_distance(real, features, subsets=subsets, subset_size=size, seed=how.seed),
-        **asdict(manifold_overlap(real, features, neighbours=how.params.neighbours)),
+        **asdict(found.figures()),
     }
 
 
-def pupils(
+def train_pupils(
     generator: Generator,
     test: ClassificationSplit,
     train: ClassificationSplit,
     how: Measuring,
     draw: np.random.Generator,
-) -> Iterator[float]:
-    """Accuracy on the test split of a classifier trained on generated pictures, and of one on real ones."""
+) -> Iterator[Rights]:
+    """What of the test split classifiers recognise: one trained on generated pictures, one on real ones."""
     score = how.params.score
     rows = np.sort(draw.permutation(len(train.labels))[: score.pictures])
     labels = train.labels[rows]
     for images in (how.make(generator, labels), np.asarray(train.images[rows])):
         pupil = train_anew(how.classifier, images, labels, score, how.compute, seed=how.seed)
-        yield accuracy(pupil, np.asarray(test.images[:]), test.labels, how.compute, how.batch_size)
+        yield recognised(pupil, np.asarray(test.images[:]), test.labels, how.compute, how.batch_size)
 
 
 def copies(

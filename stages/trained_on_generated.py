@@ -58,9 +58,10 @@ def train_anew(
     return network.eval()
 
 
-def accuracy(
+def recognised(
     network: Classifier, images: Pictures, labels: Labels, compute: Compute, batch_size: int
-) -> float:
-    """Share of pictures [N, H, W, C] that are taken for what they are; one view of each."""
+) -> npt.NDArray[np.bool_]:
+    """Whether pictures [N, H, W, C] are taken for what they are, [N]; one view of each."""
     predicted = predict(network, images, compute=compute, batch_size=batch_size, views=1).argmax(dim=1)
-    return float((predicted.numpy() == labels).mean())
+    right: npt.NDArray[np.bool_] = predicted.numpy() == labels
+    return right

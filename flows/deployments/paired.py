@@ -1,7 +1,8 @@
 """Two models on the same pictures: how far the difference of a figure can be believed.
 
-For figures that are the mean of something over the pictures: accuracy, top-5 accuracy, mean loss. What both
-models made of each picture is held against each other, so that hard pictures do not blur the difference.
+Both are held against each other picture by picture, or draw by draw of the pictures, so that hard ones do not
+blur the difference. For a mean over the pictures (accuracy, loss) what it is the mean of suffices; any other
+figure (F1, average precision, a distance) must have been measured anew in draws of the pictures.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from flows.dvc.commits import at
 from flows.errors import RepoError
@@ -50,11 +51,19 @@ class Pictures(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     results: Annotated[str, Field(min_length=1)]
-    """A CSV file with a row a picture, always in the same order."""
-    mean: Annotated[str, Field(pattern=f"^{_MEAN.pattern}$")]
+    """A CSV file with a row a picture, always in the same order; or with a row a draw of the pictures."""
+    mean: Annotated[str, Field(pattern=f"^{_MEAN.pattern}$")] | None = None
     """What the metric is the mean of: a column, or a comparison: `actual == predicted`, `rank <= 5`."""
+    draws: Annotated[str, Field(min_length=1)] | None = None
+    """The column that holds the metric as it is in each draw with replacement, the same for both models."""
     of: Annotated[str, Field(min_length=1)]
     """The test data, a file or folder: by pictures two models are compared where it is the same for both."""
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> Pictures:
+        if (self.mean is None) == (self.draws is None):
+            raise ValueError("either `mean` or `draws` tells what of the results is compared")
+        return self
 
 
 class NotPairedError(Exception):
@@ -63,27 +72,30 @@ class NotPairedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """A model's figures of each picture."""
+    """A model's figures of each picture, or draw of the pictures."""
 
     figures: Floats
-    """[N], in the order of the test data."""
+    """[N], in the order of the test data; or [R]."""
     tested: Mapping[str, str]
     """The hashes of the files of the test data."""
+    metric: float
+    """Of all pictures."""
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """Of a mean over pictures, the new one less the released one, with its interval."""
+    """The new metric less the released one, with its interval."""
 
     change: float
     low: float
     high: float
-    pictures: int
+    by: str
+    """How many pictures, or draws of them, the interval is made from."""
     confidence: float
 
     def __str__(self) -> str:
         share, low, high = f"{100 * self.confidence:g} %", figure(self.low), figure(self.high)
-        return f"{share} interval of the change {low} to {high}, {self.pictures:,} pictures"
+        return f"{share} interval of the change {low} to {high}, {self.by}"
 
 
 def measured(root: Path, commit: str, wanted: Pictures, metric: float | None) -> Measured:
@@ -94,12 +106,14 @@ def measured(root: Path, commit: str, wanted: Pictures, metric: float | None) ->
     except RepoError as error:
         raise NotPairedError(f"{commit[:12]}: {error}") from error
     figures = figures_of(content, wanted)
+    if metric is None:
+        raise NotPairedError(f"{commit[:12]}: it has no such metric")
     mean = float(figures.mean()) if len(figures) else math.nan
-    if metric is None or not math.isclose(mean, metric, rel_tol=SAME_FIGURE, abs_tol=1e-9):
+    if wanted.draws is None and not math.isclose(mean, metric, rel_tol=SAME_FIGURE, abs_tol=1e-9):
         raise NotPairedError(
             f"{commit[:12]}: the mean of {wanted.mean} is {figure(mean)}, the metric {figure(metric)}"
         )
-    return Measured(figures, tested)
+    return Measured(figures, tested, metric)
 
 
 def difference(then: Measured, now: Measured, *, confidence: float, resamples: int) -> Difference:
@@ -125,27 +139,49 @@ def difference(then: Measured, now: Measured, *, confidence: float, resamples: i
         method="percentile",
         rng=np.random.default_rng(SEED),
     ).confidence_interval
-    return Difference(
-        float(changes.mean()), float(interval.low), float(interval.high), len(changes), confidence
-    )
+    by = f"{len(changes):,} pictures"
+    return Difference(float(changes.mean()), float(interval.low), float(interval.high), by, confidence)
+
+
+def difference_in_draws(then: Measured, now: Measured, *, confidence: float) -> Difference:
+    """The change of the metric, and between what it lies in draws of the pictures.
+
+    The interval is the paired bootstrap's, too, by percentiles. Raises NotPairedError.
+    """
+    if then.tested != now.tested:
+        raise NotPairedError("the test pictures are others than the released model's")
+    if len(then.figures) != len(now.figures):
+        raise NotPairedError(f"{len(now.figures)} draws against {len(then.figures)}")
+    changes = now.figures - then.figures
+    changes = changes[np.isfinite(changes)]
+    if len(changes) < (least := math.ceil(2 / (1 - confidence))):
+        raise NotPairedError(f"{len(changes)} draws are too few for such an interval: {least} at least")
+    low, high = np.quantile(changes, [(1 - confidence) / 2, (1 + confidence) / 2]).tolist()
+    by = f"{len(changes):,} draws of the pictures"
+    return Difference(now.metric - then.metric, low, high, by, confidence)
 
 
 def figures_of(content: bytes, wanted: Pictures) -> Floats:
-    """What the metric is the mean of, for each picture [N]. Raises NotPairedError."""
+    """What the metric is the mean of, for each picture [N]; or it in each draw [R], nan where undefined.
+
+    Raises NotPairedError.
+    """
     import pandas as pd
 
-    parts = _MEAN.fullmatch(wanted.mean)
-    assert parts is not None
-    column, sign, other = parts.groups()
+    column, sign, other = wanted.draws, None, None
+    if wanted.mean is not None:
+        parts = _MEAN.fullmatch(wanted.mean)
+        assert parts is not None
+        column, sign, other = parts.groups()
     try:
-        table = pd.read_csv(io.BytesIO(content), na_filter=False)
+        table = pd.read_csv(io.BytesIO(content), na_filter=wanted.mean is None)
         found = table[column] if sign is None else _COMPARED[sign](table[column], _operand(table, other))
         figures: Floats = found.to_numpy(dtype=np.float64)
     except (KeyError, ValueError, TypeError) as error:
         said = " ".join(str(error).split())
         missing = isinstance(error, KeyError)
         raise NotPairedError(f"{wanted.results}: {f'no column {said}' if missing else said}") from error
-    if not np.isfinite(figures).all():
+    if wanted.mean is not None and not np.isfinite(figures).all():
         raise NotPairedError(f"{wanted.results}: {wanted.mean} is no number in every row")
     return figures
 

@@ -74,6 +74,8 @@ def _difference(
         paired.measured(clone.root, commit, pictures, metric)
         for commit, metric in zip(commits, metrics, strict=True)
     )
+    if pictures.draws is not None:
+        return paired.difference_in_draws(then, now, confidence=asked.confidence)
     return paired.difference(then, now, confidence=asked.confidence, resamples=asked.resamples)
 
 

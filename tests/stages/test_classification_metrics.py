@@ -22,8 +22,10 @@ from stages.classification_metrics import (
     outcome_table,
     outcomes,
     reliability_table,
+    resampled_figures,
 )
 from stages.errors import DataError
+from stages.resampling import draws, intervals
 
 CLASSES = ["a", "b", "c"]
 # Sure of a, of a, of b, of b; true are a, b, b, b.
@@ -31,9 +33,8 @@ PROBABILITIES = torch.tensor([[0.8, 0.1, 0.1], [0.6, 0.3, 0.1], [0.2, 0.8, 0.0],
 LABELS = np.array([0, 1, 1, 1])
 
 
-def figures_of(probabilities, labels, classes, *, bins=10, resamples=2, seed=0):
-    found = outcomes(probabilities, labels)
-    return classification_figures(found, classes, bins=bins, resamples=resamples, seed=seed)
+def figures_of(probabilities, labels, classes, *, bins=10):
+    return classification_figures(outcomes(probabilities, labels), classes, bins=bins)
 
 
 def test_figures_by_hand():
@@ -134,10 +135,26 @@ def test_intervals_are_those_of_the_binomial():
     """800 of 1,000 right: the accuracy's standard error is .0126."""
     labels = np.zeros(1000, dtype=np.int64)
     probabilities = torch.tensor([[0.9, 0.1]] * 800 + [[0.2, 0.8]] * 200)
-    low, high = asdict(
-        figures_of(probabilities, labels, ["a", "b"], resamples=2000, seed=1).intervals["accuracy"]
-    ).values()
-    assert low == pytest.approx(0.8 - 1.96 * 0.0126, abs=0.003)
-    assert high == pytest.approx(0.8 + 1.96 * 0.0126, abs=0.003)
-    sure = figures_of(probabilities[:800], labels[:800], ["a", "b"])
-    assert asdict(sure.intervals["macro_f1"]) == {"low": 1.0, "high": 1.0}
+    found = resampled_figures(outcomes(probabilities, labels), draws(1000, 2000), classes=2, bins=10)
+    assert asdict(intervals(found)["accuracy"]) == {
+        "low": pytest.approx(0.8 - 1.96 * 0.0126, abs=0.003),
+        "high": pytest.approx(0.8 + 1.96 * 0.0126, abs=0.003),
+    }
+    sure = outcomes(probabilities[:800], labels[:800])
+    found = resampled_figures(sure, draws(800, 10), classes=2, bins=10)
+    assert asdict(intervals(found)["macro_f1"]) == {"low": 1.0, "high": 1.0}
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1), pictures=st.integers(1, 60), classes=st.integers(2, 12))
+def test_a_draw_s_figures_are_those_of_the_pictures_drawn(seed, pictures, classes):
+    random = np.random.default_rng(seed)
+    probabilities = torch.from_numpy(random.dirichlet(np.ones(classes), size=pictures))
+    labels, names = random.integers(0, classes, pictures), [str(label) for label in range(classes)]
+    drawn = draws(pictures, 3)
+    found = resampled_figures(outcomes(probabilities, labels), drawn, classes=classes, bins=7)
+    for number, counts in enumerate(drawn):
+        rows = np.repeat(np.arange(pictures), counts)
+        figures = asdict(figures_of(probabilities[rows], labels[rows], names, bins=7))
+        for name, values in found.items():
+            assert values[number] == pytest.approx(figures[name], abs=1e-9), name

@@ -6,8 +6,14 @@ import pytest
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from stages.detection_metrics import average_precision, precision, precision_by_recall
+from stages.detection_metrics import (
+    average_precision,
+    precision,
+    precision_by_recall,
+    resampled_precision,
+)
 from stages.errors import DataError
+from stages.resampling import draws
 
 CLASSES = ["cat", "dog"]
 # Two pictures: a cat and a dog in the first, a cat in the second.
@@ -174,3 +180,38 @@ def test_boxes_of_a_class_are_counted_and_there_are_none_of_an_absent_one():
     scores = average_precision(precision(PERFECT[1:], BOXES[1:], LABELS[1:], CLASSES))
     assert scores.by_class["cat"].boxes == 1
     assert scores.map_large == scores.recall_large == -1  # COCO's word for no such box
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        {"seed": 4},
+        {"seed": 5, "absent": (1, 3)},
+        {"seed": 6, "found": False},
+        {"seed": 7, "images": 2},
+        {"seed": 8, "images": 60},
+    ],
+)
+def test_a_draw_s_precision_is_cocos_of_the_pictures_drawn(case):
+    detections, boxes, labels, classes = drawn(**case)
+    taken = draws(len(boxes), 5)
+    found = resampled_precision(precision(detections, boxes, labels, classes), taken)
+    for number, counts in enumerate(taken):
+        rows = np.repeat(np.arange(len(boxes)), counts)
+        again = [[each[row] for row in rows] for each in (detections, boxes, labels)]
+        if any(len(of) for of in again[2]):
+            scores = average_precision(precision(*again, classes))
+            expected = {"map": scores.map, "map50": scores.map50, "map75": scores.map75}
+        else:
+            expected = dict.fromkeys(("map", "map50", "map75"), np.nan)
+        ours = {name: values[number] for name, values in found.items()}
+        assert ours == pytest.approx(expected, abs=1e-6, nan_ok=True)
+
+
+def test_pictures_that_are_all_found_leave_no_doubt():
+    found = resampled_precision(precision(PERFECT, BOXES, LABELS, CLASSES), draws(2, 20))
+    assert {name: set(np.round(values, 9)) for name, values in found.items()} == {
+        "map": {1.0},
+        "map50": {1.0},
+        "map75": {1.0},
+    }

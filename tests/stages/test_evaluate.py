@@ -122,6 +122,7 @@ def run(project, out="out"):
         generator=project / "generator.safetensors",
         metrics=project / out / "evaluate.json",
         predictions=project / out / "predictions.csv",
+        resampled=project / out / "resampled.csv",
         reliability=project / out / "reliability.csv",
         precision_recall=project / out / "precision-recall.csv",
         detection_reliability=project / out / "detection-reliability.csv",
@@ -137,7 +138,13 @@ def test_measures_all_three_models_and_draws_them(project):
     assert list(figures) == ["classifier", "detector", "generator"]
     assert set(figures["classifier"]["by_class"]) == {"dark", "bright"}
     assert set(figures["detector"]["by_class"]) == {"dark", "bright"}
-    assert set(figures["generator"]) == {*figures["generator"]["floor"], "floor", "features", "by_class"}
+    assert set(figures["generator"]) == {
+        *figures["generator"]["floor"],
+        "floor",
+        "features",
+        "by_class",
+        "intervals",
+    }
     # Noise is nothing like the pictures; training pictures are.
     assert figures["generator"]["frechet_distance"] > figures["generator"]["floor"]["frechet_distance"]
     assert sorted(path.name for path in (out / "plots").iterdir()) == SHEETS
@@ -156,6 +163,21 @@ def test_tables_agree_with_the_figures(project):
     assert curve["precision"].mean() == pytest.approx(figures["detector"]["map50"], abs=1e-4)
 
 
+def test_figures_in_draws_of_the_pictures_and_their_intervals(project):
+    out = run(project)
+    figures, drawn = json.loads((out / "evaluate.json").read_text()), pd.read_csv(out / "resampled.csv")
+    assert len(drawn) == 100
+    assert {"classifier.macro_f1", "detector.map", "generator.frechet_distance"} < set(drawn.columns)
+    for part in ("classifier", "detector", "generator"):
+        told = figures[part]["intervals"]
+        of_part = {column.removeprefix(f"{part}.") for column in drawn if column.startswith(part)}
+        assert set(told) == of_part - {"calibration_error", "frechet_distance"}
+        for name, interval in told.items():
+            assert name in figures[part]
+            edges = drawn[f"{part}.{name}"].quantile([0.025, 0.975]).tolist()
+            assert edges == pytest.approx([interval["low"], interval["high"]], rel=1e-4, abs=1e-6), name
+
+
 def test_the_report_shows_every_figure_and_sheet(project):
     page = (run(project) / "report.html").read_text()
     figures = json.loads((project / "out/evaluate.json").read_text())
@@ -170,7 +192,7 @@ def test_the_report_shows_every_figure_and_sheet(project):
 def test_the_same_bytes_twice(project):
     first, second = run(project, "first"), run(project, "second")
     files = sorted(path.relative_to(first) for path in first.rglob("*") if path.is_file())
-    assert len(files) == 6 + len(SHEETS)
+    assert len(files) == 7 + len(SHEETS)
     for file in files:
         assert (first / file).read_bytes() == (second / file).read_bytes()
 

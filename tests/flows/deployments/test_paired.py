@@ -13,6 +13,7 @@ from flows.deployments.paired import (
     NotPairedError,
     Pictures,
     difference,
+    difference_in_draws,
     figures_of,
     measured,
 )
@@ -27,8 +28,8 @@ def pictures(mean: str = "actual == predicted") -> Pictures:
     return Pictures(results="p.csv", mean=mean, of="test")
 
 
-def of(*figures: float, tested: str = "same") -> Measured:
-    return Measured(np.array(figures, dtype=float), {"": tested})
+def of(*figures: float, tested: str = "same", metric: float = 0.0) -> Measured:
+    return Measured(np.array(figures, dtype=float), {"": tested}, metric)
 
 
 def between(then: Measured, now: Measured, confidence: float = 0.95) -> Difference:
@@ -38,7 +39,7 @@ def between(then: Measured, now: Measured, confidence: float = 0.95) -> Differen
 def test_the_interval_worked_out_by_hand() -> None:
     """Four draws of (0, 0, 1, 0): no 1 with probability .316, at most two with .949, three with .996."""
     found = between(of(1, 1, 0, 0), of(1, 1, 1, 0))
-    assert (found.change, found.low, found.high, found.pictures) == (0.25, 0.0, 0.75, 4)
+    assert (found.change, found.low, found.high, found.by) == (0.25, 0.0, 0.75, "4 pictures")
     assert str(found) == "95 % interval of the change 0 to 0.75, 4 pictures"
     assert between(of(1, 1, 0, 0), of(1, 1, 1, 0), confidence=0.9).high == 0.75
     assert between(of(1, 1, 0, 0), of(1, 1, 1, 0), confidence=0.8).high == 0.5
@@ -52,13 +53,55 @@ def test_what_is_hard_for_both_does_not_blur_the_difference() -> None:
     found = between(of(*then), of(*now))
     assert found.change == pytest.approx(0.03)
     assert 0.01 < found.low < found.change < found.high < 0.06
-    assert between(of(*then), of(*then)) == Difference(0.0, 0.0, 0.0, 400, 0.95)
+    assert between(of(*then), of(*then)) == Difference(0.0, 0.0, 0.0, "400 pictures", 0.95)
 
 
 def test_the_same_results_give_the_same_interval() -> None:
     draw = np.random.default_rng(1)
     then, now = of(*draw.normal(size=50)), of(*draw.normal(size=50))
     assert between(then, now) == between(then, now)
+
+
+def in_draws(then: Measured, now: Measured) -> Difference:
+    return difference_in_draws(then, now, confidence=0.95)
+
+
+def test_the_interval_of_draws_worked_out_by_hand() -> None:
+    """Changes of 0, 1, ... 100 hundredths, draw by draw: 2.5 % of them lie below .025 and above .975."""
+    then, changes = np.random.default_rng(0).random(101), np.arange(101) / 100
+    found = in_draws(of(*then, metric=0.5), of(*(then + changes), metric=0.9))
+    assert (found.change, found.by) == (pytest.approx(0.4), "101 draws of the pictures")
+    assert (found.low, found.high) == pytest.approx((0.025, 0.975))
+    assert str(found) == "95 % interval of the change 0.025 to 0.975, 101 draws of the pictures"
+
+
+def test_what_a_draw_does_to_both_does_not_blur_the_difference() -> None:
+    draws = np.random.default_rng(1).normal(size=200)
+    found = in_draws(of(*draws), of(*(draws + 0.01)))
+    assert (found.low, found.high) == pytest.approx((0.01, 0.01))
+
+
+def test_draws_that_cannot_be_compared() -> None:
+    with pytest.raises(NotPairedError, match="the test pictures are others"):
+        in_draws(of(*range(50)), of(*range(50), tested="other"))
+    with pytest.raises(NotPairedError, match="60 draws against 50"):
+        in_draws(of(*range(50)), of(*range(60)))
+    with pytest.raises(NotPairedError, match="39 draws are too few for such an interval: 40 at least"):
+        in_draws(of(*range(40)), of(*[*range(39), float("nan")]))
+
+
+def test_a_column_of_draws() -> None:
+    table = b"detector.map,detector.map50\n0.5,0.75\n,1\n"
+    wanted = Pictures(results="r.csv", draws="detector.map", of="test")
+    assert figures_of(table, wanted).tolist() == pytest.approx([0.5, float("nan")], nan_ok=True)
+    with pytest.raises(NotPairedError, match=r"r\.csv: no column 'detector\.ap'"):
+        figures_of(table, wanted.model_copy(update={"draws": "detector.ap"}))
+
+
+@pytest.mark.parametrize("told", [{}, {"mean": "loss", "draws": "loss"}])
+def test_either_a_mean_or_draws(told: dict[str, str]) -> None:
+    with pytest.raises(ValidationError, match="either `mean` or `draws`"):
+        Pictures.model_validate({"results": "p.csv", "of": "test", **told})
 
 
 def test_other_pictures_are_not_compared() -> None:
@@ -112,7 +155,9 @@ def verdict(found: Difference | str, best: str = "highest", equal_within: float 
 
 
 def test_a_difference_is_one_only_where_it_is_no_chance() -> None:
-    sure, unsure = Difference(0.02, 0.01, 0.03, 400, 0.95), Difference(0.02, -0.01, 0.05, 400, 0.95)
+    sure, unsure = (
+        Difference(0.02, low, high, "400 pictures", 0.95) for low, high in ((0.01, 0.03), (-0.01, 0.05))
+    )
     assert verdict(sure) == (
         Verdict.BETTER,
         "by 0.02 (95 % interval of the change 0.01 to 0.03, 400 pictures)",

@@ -102,22 +102,24 @@ BY_PICTURES = {
 gate:
   release: model
   metrics:
-    m.json:accuracy: {pictures: {results: p.csv, mean: right, of: test.txt}}
+    m.json:accuracy: {pictures: {WHAT, of: test.txt}}
 """,
     "dvc.yaml": """\
 stages:
   evaluate:
     cmd: sh evaluate.sh
     deps: [evaluate.sh, model.txt, test.txt]
-    outs: [p.csv]
+    outs: [p.csv, draws.csv]
     metrics: [m.json: {cache: false}]
 artifacts:
   model: {path: model.txt}
 """,
-    # Of 40 pictures the model has the first ones right.
+    # Of 40 pictures the model has the first ones right; in draws of them it is off by up to .06.
     "evaluate.sh": """\
 echo right > p.csv
 seq 40 | awk -v right=$(cat model.txt) '{print ($1 <= right)}' >> p.csv
+seq 60 | awk -v right=$(cat model.txt) 'BEGIN {print "accuracy"}
+{print right / 40 + (($1 * right) % 13 - 6) / 100}' > draws.csv
 awk 'NR > 1 {n += $1} END {print "{\\"accuracy\\": " n / 40 "}"}' p.csv > m.json
 """,
     "model.txt": "20",
@@ -125,8 +127,18 @@ awk 'NR > 1 {n += $1} END {print "{\\"accuracy\\": " n / 40 "}"}' p.csv > m.json
 }
 
 
-def test_a_difference_by_chance_promotes_nothing_and_a_sure_one_does(tmp_path: Path) -> None:
-    root = make(tmp_path / "by-pictures", Shape("gate", BY_PICTURES), tmp_path)
+@pytest.mark.parametrize(
+    ("what", "by"),
+    [
+        ("results: p.csv, mean: right", "40 pict"),
+        ("results: draws.csv, draws: accuracy", "60 draws of the pict"),
+    ],
+)
+def test_a_difference_by_chance_promotes_nothing_and_a_sure_one_does(
+    what: str, by: str, tmp_path: Path
+) -> None:
+    files = {name: text.replace("WHAT", what) for name, text in BY_PICTURES.items()}
+    root = make(tmp_path / "by-pictures", Shape("gate", files), tmp_path)
 
     def judged(right: int) -> str:
         (root / "model.txt").write_text(str(right))
@@ -138,11 +150,11 @@ def test_a_difference_by_chance_promotes_nothing_and_a_sure_one_does(tmp_path: P
         assert "model v0.1.0 is released" in retrain()
     assert "as good as model v0.1.0" in judged(21)
     said = judged(28)
-    assert "model v0.2.0 is released: m.json:accuracy better by 0.2 (95 % interval of the change 0.0" in said
+    assert "model v0.2.0 is released: m.json:accuracy better by 0.2 (95 % interval of the change 0." in said
     with pytest.raises(GateFailedError) as refused:
         judged(16)
     numbers = re.search(
-        r"worse by 0\.3 \(95 % interval of the change (.+) to (.+), 40 pict", str(refused.value)
+        rf"worse by 0\.3 \(95 % interval of the change (.+) to (.+), {by}", str(refused.value)
     )
     assert numbers, said
     assert -0.5 < float(numbers[1]) < -0.3 < float(numbers[2]) < -0.1
