@@ -168,14 +168,10 @@ def figures_of(content: bytes, wanted: Pictures) -> Floats:
     """
     import pandas as pd
 
-    column, sign, other = wanted.draws, None, None
-    if wanted.mean is not None:
-        parts = _MEAN.fullmatch(wanted.mean)
-        assert parts is not None
-        column, sign, other = parts.groups()
+    column, sign, other = (wanted.draws, "", "") if wanted.mean is None else _parts(wanted.mean)
     try:
         table = pd.read_csv(io.BytesIO(content), na_filter=wanted.mean is None)
-        found = table[column] if sign is None else _COMPARED[sign](table[column], _operand(table, other))
+        found = table[column] if not sign else _COMPARED[sign](table[column], _operand(table, other))
         figures: Floats = found.to_numpy(dtype=np.float64)
     except (KeyError, ValueError, TypeError) as error:
         said = " ".join(str(error).split())
@@ -184,6 +180,14 @@ def figures_of(content: bytes, wanted: Pictures) -> Floats:
     if wanted.mean is not None and not np.isfinite(figures).all():
         raise NotPairedError(f"{wanted.results}: {wanted.mean} is no number in every row")
     return figures
+
+
+def _parts(mean: str) -> tuple[str, str, str]:
+    """Column, sign and other side, the last two empty where the mean is the column's."""
+    found = _MEAN.fullmatch(mean)
+    assert found is not None  # as `Pictures` has it
+    column, sign, other = found.groups(default="")
+    return column, sign, other
 
 
 def _operand(table: pd.DataFrame, text: str) -> Any:
