@@ -31,6 +31,7 @@ from flows.run import make_state_folder
 
 LOOPBACK = "127.0.0.1"
 DATABASE = "prefect.db"
+CONNECTION = "PREFECT_SERVER_DATABASE_CONNECTION_URL"
 UI_PORT = 4200  # Prefect's own
 START_SECONDS = 120  # a cold start on a loaded machine has taken 40
 STOP_SECONDS = 10
@@ -313,7 +314,8 @@ def serve(
     url = f"http://{LOOPBACK}:{listening.getsockname()[1]}/api"
     os.environ.update({**server_environment(folder, url), **settings})
     database = folder / DATABASE
-    fresh = not blank_database.take(database) and not database.exists()
+    own = os.environ[CONNECTION].endswith(str(database))  # else it is PostgreSQL, say
+    fresh = own and not blank_database.take(database) and not database.exists()
     before()
     import uvicorn
     from prefect.server.api.server import create_app
@@ -322,7 +324,7 @@ def serve(
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
             await super().startup(sockets=sockets)
             if not self.should_exit:
-                if fresh and database.exists():  # it may be PostgreSQL
+                if fresh:
                     blank_database.keep(database)
                 announce(url)
 
@@ -339,7 +341,7 @@ def server_environment(folder: Path, url: str) -> dict[str, str]:
     return {
         "DO_NOT_TRACK": "1",
         "PREFECT_HOME": str(folder),
-        "PREFECT_SERVER_DATABASE_CONNECTION_URL": f"sqlite+aiosqlite:///{folder / DATABASE}",
+        CONNECTION: f"sqlite+aiosqlite:///{folder / DATABASE}",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_SERVER_UI_API_URL": url,
         "PREFECT_SERVER_LOGGING_LEVEL": "WARNING",

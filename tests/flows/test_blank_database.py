@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
+import subprocess
+import sys
 from contextlib import closing
 from pathlib import Path
 
@@ -56,3 +58,25 @@ def test_what_a_first_server_has_made_is_whole_and_holds_no_run(tmp_path: Path) 
     with closing(sqlite3.connect(blank_database.kept_at())) as kept:
         filled = {name for name in made if kept.execute(f'select 1 from "{name}" limit 1').fetchall()}
     assert filled == {"alembic_version"}
+
+
+ELSEWHERE = """\
+import os, signal, sys
+from pathlib import Path
+from flows import server
+folder, database = map(Path, sys.argv[1:])
+folder.mkdir()
+stop = lambda url: os.kill(os.getpid(), signal.SIGTERM)
+server.serve(folder, server.listen_near(0), stop, {server.CONNECTION: f"sqlite+aiosqlite:///{database}"})
+"""
+
+
+@pytest.mark.slow
+def test_a_server_whose_database_is_elsewhere_leaves_none_in_the_project(tmp_path: Path) -> None:
+    blank_database.keep(make(tmp_path / "first.db"))
+    folder, database = tmp_path / "folder", tmp_path / "elsewhere.db"
+    command = [sys.executable, "-c", ELSEWHERE, str(folder), str(database)]
+    subprocess.run(command, cwd=Path(__file__).parent.parent.parent, capture_output=True, check=False)
+    assert "flow_run" in tables(database)
+    assert not (folder / "prefect.db").exists()
+    assert tables(blank_database.kept_at()) == {"run"}
