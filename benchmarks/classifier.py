@@ -7,31 +7,26 @@ it prints.
 """
 
 import argparse
-import resource
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import yaml
 
 from benchmarks.machine import describe
+from benchmarks.training import ROOT, few_pictures, params, spread, train
 from stages.classification_metrics import confusion, macro_f1, outcomes
 from stages.compute import Compute, prepare
-from stages.datasets import SPLITS, ClassificationSplit, load_classification
+from stages.datasets import ClassificationSplit, load_classification
 from stages.models.classifier import Classifier, load_classifier, predict
 from stages.models.size import Size, network_size
 from stages.params import ComputeParams
 
-ROOT = Path(__file__).parent.parent
 SETTINGS = yaml.safe_load((ROOT / "benchmarks/classifiers.yaml").read_text())
-QUICK = {"train": 2000, "val": 500, "test": 1000}
 SEED = 20260101
 BATCH = 250
 
@@ -83,26 +78,11 @@ def main() -> None:
         arguments.out.write_text(report + "\n")
 
 
-def few_pictures(data: Path, folder: Path) -> Path:
-    """The first pictures of every split."""
-    for name in SPLITS:
-        split = load_classification(data, name)
-        (folder / name).mkdir(parents=True)
-        np.save(folder / name / "images.npy", split.images[: QUICK[name]])
-        np.save(folder / name / "labels.npy", split.labels[: QUICK[name]])
-    (folder / "classes.json").write_bytes((data / "classes.json").read_bytes())
-    return folder
-
-
 def judge(data: Path, folder: Path, changed: dict[str, Any], *, seed: int) -> Judged:
     """Train with params.yaml, what is `changed` in it, and the seed; look at the test split."""
-    document = yaml.safe_load((ROOT / "params.yaml").read_text())
-    document["train-classifier"] |= changed
-    document["compute"]["seed"] = seed
-    folder.mkdir()
-    (folder / "params.yaml").write_text(yaml.safe_dump(document))
-    cpu_seconds = train(data, folder)
-    compute = prepare(ComputeParams(**document["compute"]))
+    section = params()["train-classifier"] | changed
+    cost = train("train-classifier", section, data, folder, seed=seed)
+    compute = prepare(ComputeParams(**params()["compute"] | {"seed": seed}))
     network = compute.network(load_classifier(folder / "model"))
     test = load_classification(data, "test")
     started = time.perf_counter()
@@ -111,22 +91,11 @@ def judge(data: Path, folder: Path, changed: dict[str, Any], *, seed: int) -> Ju
     return Judged(
         accuracy=float((found.rank == 1).mean()),
         macro_f1=macro_f1(confusion(found.labels, found.predicted, len(test.classes))),
-        cpu_seconds=cpu_seconds,
+        cpu_seconds=cost.cpu_seconds,
         size=network_size(network, test.images.shape[1:3]),
         milliseconds=latency(network, test, compute),
         pictures_a_second=len(test.images) / took,
     )
-
-
-def train(data: Path, folder: Path) -> float:
-    """Run the stage in `folder`, where its params lie; the CPU time of all of it, from the start on."""
-    outs = ("model", "metrics", "history", "rates", "sheet", "checkpoint")
-    options = [f"--{name}={folder / name}" for name in outs]
-    command = [sys.executable, "-m", "stages.train_classifier", f"--params={folder / 'params.yaml'}"]
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    subprocess.run([*command, f"--data={data}", *options], cwd=ROOT, check=True)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
 def latency(network: Classifier, test: ClassificationSplit, compute: Compute, *, times: int = 100) -> float:
@@ -161,13 +130,6 @@ def table(judged: dict[str, list[Judged]]) -> list[str]:
         row("ms a picture, one at a time", lambda j: j.milliseconds, ".2f"),
         row(f"pictures a second, {BATCH} at a time", lambda j: j.pictures_a_second, ",.0f"),
     ]
-
-
-def spread(figures: Sequence[float], form: str) -> str:
-    """Mean and range; the figure alone where all are the same."""
-    low, high = min(figures), max(figures)
-    mean = format(statistics.mean(figures), form)
-    return mean if low == high else f"{mean} ({low:{form}} to {high:{form}})"
 
 
 if __name__ == "__main__":

@@ -10,16 +10,15 @@ run      python -m benchmarks.composites --out benchmarks/results/composites.md 
 import argparse
 import json
 import statistics
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import yaml
 
 from benchmarks.machine import describe
+from benchmarks.training import PARAMS, ROOT, params, train
 from stages.compute import Compute, prepare
 from stages.datasets import DetectionSplit, load_detection
 from stages.detection_metrics import average_precision, precision
@@ -29,8 +28,6 @@ from stages.models.detector import detect, load_detector
 from stages.models.gan import generate, load_generator
 from stages.params import ComputeParams, load_params
 
-ROOT = Path(__file__).parent.parent
-PARAMS = ROOT / "params.yaml"
 SCENES = ROOT / "data/prepared/detection"
 GENERATOR = ROOT / "data/models/generator.safetensors"
 WAYS = {
@@ -52,14 +49,14 @@ def main() -> None:
     options.add_argument("--out", type=Path)
     asked = options.parse_args()
     compute = prepare(load_params(PARAMS, "compute", ComputeParams))
-    train, test = load_detection(SCENES, "train"), load_detection(SCENES, "test")
+    scenes, test = load_detection(SCENES, "train"), load_detection(SCENES, "test")
     scores: dict[str, list[float]] = {way: [] for way in WAYS}
     with tempfile.TemporaryDirectory() as folder:
         for seed in range(asked.seeds):
-            sets = training_sets(train, asked.scenes, seed, compute)
-            for way, scenes in sets.items():
+            sets = training_sets(scenes, asked.scenes, seed, compute)
+            for way, made in sets.items():
                 place = Path(folder) / f"{way}-{seed}"
-                write_split(place, scenes, train.classes)
+                write_split(place, made, scenes.classes)
                 epochs = asked.epochs if way == "none" else asked.epochs // 2
                 scores[way].append(trained_score(place, epochs, seed, test, compute))
                 print(way, seed, f"{scores[way][-1]:.3f}", file=sys.stderr, flush=True)
@@ -126,21 +123,9 @@ def write_split(folder: Path, scenes: Scenes, classes: list[str]) -> None:
 
 def trained_score(folder: Path, epochs: int, seed: int, test: DetectionSplit, compute: Compute) -> float:
     """mAP@50 on the test split of a detector trained on `folder` by the stage's own command."""
-    params = yaml.safe_load(PARAMS.read_text())
-    params["train-detector"] |= {"epochs": epochs, "validate_every": epochs}
-    params["compute"]["seed"] = seed
-    (folder / "params.yaml").write_text(yaml.safe_dump(params))
-    names = {"params": "params.yaml", "model": "m.safetensors", "metrics": "m.json", "history": "h.csv"}
-    names |= {"sheet": "s.png"}
-    paths = {"data": folder, "checkpoint": folder / "c.ckpt"} | {k: folder / v for k, v in names.items()}
-    words = [word for name, path in paths.items() for word in (f"--{name}", str(path))]
-    subprocess.run(
-        [sys.executable, "-m", "stages.train_detector", *words],
-        cwd=ROOT,
-        check=True,
-        stderr=subprocess.DEVNULL,
-    )
-    found = detect(load_detector(folder / "m.safetensors"), test.images, compute, 250)
+    section = params()["train-detector"] | {"epochs": epochs, "validate_every": epochs}
+    train("train-detector", section, folder, folder / "trained", seed=seed)
+    found = detect(load_detector(folder / "trained/model"), test.images, compute, 250)
     return average_precision(precision(found, test.boxes, test.labels, test.classes)).map50
 
 

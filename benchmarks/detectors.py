@@ -7,7 +7,6 @@ narrow it down, and the report says so; `--out FILE` writes what it prints.
 """
 
 import argparse
-import resource
 import statistics
 import subprocess
 import sys
@@ -21,6 +20,7 @@ from typing import Any
 import yaml
 
 from benchmarks.machine import describe
+from benchmarks.training import ROOT, Cost, params, spread, train
 from stages.compute import prepare
 from stages.datasets import load_detection
 from stages.detection_metrics import AveragePrecision, average_precision, precision
@@ -28,8 +28,6 @@ from stages.models.detector import detect, load_detector
 from stages.models.size import Size, detector_size
 from stages.params import ComputeParams
 
-ROOT = Path(__file__).parent.parent
-PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text())
 BCCD = yaml.safe_load((ROOT / "benchmarks/bccd.yaml").read_text())
 BATCH = 8
 LATENCIES = 30
@@ -40,9 +38,7 @@ class Judged:
     """One training."""
 
     scores: AveragePrecision
-    seconds: float
-    """Of the training command, wall."""
-    cpu_seconds: float
+    cost: Cost
     epochs: int
     size: Size
     milliseconds: float
@@ -95,7 +91,8 @@ def bccd_settings(models: Sequence[str]) -> dict[str, dict[str, Any]]:
 
 def packed(raw: Path, folder: Path) -> Path:
     """The detection folder that preprocess makes of BCCD."""
-    document = PARAMS | {"preprocess": PARAMS["preprocess"] | BCCD["preprocess"]}
+    document = params()
+    document["preprocess"] |= BCCD["preprocess"]
     (folder / "params.yaml").write_text(yaml.safe_dump(document))
     outs = ("classification", "detection", "metrics", "sheet", "report", "cache")
     options = [f"--{name}={folder / name}" for name in outs]
@@ -112,19 +109,11 @@ def packed(raw: Path, folder: Path) -> Path:
 
 def judge(data: Path, folder: Path, changed: dict[str, Any], *, seed: int, threads: int) -> Judged:
     """Train with params.yaml, what is `changed` in it, and the seed; look at the test split."""
-    document = PARAMS | {
-        "train-detector": PARAMS["train-detector"] | changed,
-        "compute": PARAMS["compute"] | {"seed": PARAMS["compute"]["seed"] + seed, "threads": threads},
-    }
-    folder.mkdir()
-    (folder / "params.yaml").write_text(yaml.safe_dump(document))
-    before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-    outs = ("model", "metrics", "history", "sheet", "checkpoint")
-    options = [f"--{name}={folder / name}" for name in outs]
-    command = [sys.executable, "-m", "stages.train_detector", f"--params={folder / 'params.yaml'}"]
-    subprocess.run([*command, f"--data={data}", *options], cwd=ROOT, check=True)
-    seconds, after = time.perf_counter() - started, resource.getrusage(resource.RUSAGE_CHILDREN)
-    compute = prepare(ComputeParams(**document["compute"]))
+    section = params()["train-detector"] | changed
+    compute_params = params()["compute"] | {"threads": threads}
+    compute_params["seed"] += seed
+    cost = train("train-detector", section, data, folder, seed=compute_params["seed"], threads=threads)
+    compute = prepare(ComputeParams(**compute_params))
     network = compute.network(load_detector(folder / "model"))
     test = load_detection(data, "test")
     found = detect(network, test.images, compute, BATCH)
@@ -135,8 +124,7 @@ def judge(data: Path, folder: Path, changed: dict[str, Any], *, seed: int, threa
         moments.append(time.perf_counter() - start)
     return Judged(
         scores=average_precision(precision(found, test.boxes, test.labels, test.classes)),
-        seconds=seconds,
-        cpu_seconds=after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime,
+        cost=cost,
         epochs=len((folder / "history").read_text().splitlines()) - 1,
         size=detector_size(network, test.images[0]),
         milliseconds=1000 * statistics.median(moments[1:]),
@@ -149,8 +137,8 @@ def table(judged: dict[str, list[Judged]]) -> list[str]:
         "mAP@50": (lambda j: j.scores.map50, ".3f"),
         "mAP": (lambda j: j.scores.map, ".3f"),
         "epochs": (lambda j: j.epochs, ".0f"),
-        "seconds to train": (lambda j: j.seconds, ".0f"),
-        "CPU seconds": (lambda j: j.cpu_seconds, ".0f"),
+        "seconds to train": (lambda j: j.cost.seconds, ".0f"),
+        "CPU seconds": (lambda j: j.cost.cpu_seconds, ".0f"),
         "ms a picture": (lambda j: j.milliseconds, ".1f"),
         "parameters": (lambda j: j.size.parameters, ",.0f"),
         "MFLOPs a picture": (lambda j: j.size.megaflops, ",.0f"),
@@ -165,13 +153,6 @@ def table(judged: dict[str, list[Judged]]) -> list[str]:
         cells = [spread([j.scores.by_class[label].map50 for j in each], ".3f") for label in classes]
         lines.append(f"| {name} | {' | '.join(cells)} |")
     return lines
-
-
-def spread(figures: Sequence[float], form: str) -> str:
-    """Mean and range; the figure alone where all are the same."""
-    low, high = min(figures), max(figures)
-    mean = format(statistics.mean(figures), form)
-    return mean if low == high else f"{mean} ({low:{form}} to {high:{form}})"
 
 
 if __name__ == "__main__":

@@ -8,9 +8,6 @@ leaves. `--settings default minilm --phrasings` asks each for 50 things in words
 """
 
 import argparse
-import resource
-import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -21,8 +18,8 @@ import cv2
 import numpy as np
 import yaml
 
-from benchmarks.classifier import few_pictures, spread
 from benchmarks.machine import describe
+from benchmarks.training import PARAMS, ROOT, few_pictures, params, spread, train
 from stages.compute import prepare
 from stages.datasets import ClassificationSplit, load_classification
 from stages.errors import StageError
@@ -33,8 +30,6 @@ from stages.models.classifier import load_classifier
 from stages.models.gan import Generator, load_generator
 from stages.params import ComputeParams, load_params
 
-ROOT = Path(__file__).parent.parent
-PARAMS = ROOT / "params.yaml"
 SETTINGS = yaml.safe_load((ROOT / "benchmarks/generators.yaml").read_text())
 PHRASINGS = yaml.safe_load((ROOT / "benchmarks/phrasings.yaml").read_text())
 SEED = 20260101
@@ -129,18 +124,14 @@ def measure_with(classifier: Path, *, quick: bool) -> Measuring:
 
 def judge(data: Path, folder: Path, name: str, how: Measuring, *, seed: int, quick: bool) -> Judged:
     """Train with params.yaml, what the settings change in it, and the seed; measure what was trained."""
-    document = yaml.safe_load(PARAMS.read_text())
     changed = SETTINGS[name] if not quick else merged(SETTINGS[name], QUICK)
-    document["train-gan"] = merged(document["train-gan"], changed)
-    document["compute"]["seed"] = seed
-    folder.mkdir()
-    (folder / "params.yaml").write_text(yaml.safe_dump(document))
-    cpu_seconds = train(data, folder)
+    section = merged(params()["train-gan"], changed)
+    cost = train("train-gan", section, data, folder, seed=seed)
     generator = load_generator(folder / "model")
     figures, _ = evaluate_generated(
         generator, data, replace(how, seed=seed), resamples=1, sheets=folder, columns=10
     )
-    return Judged(figures=figures, cpu_seconds=cpu_seconds, understood=ask_all(generator, how))
+    return Judged(figures=figures, cpu_seconds=cost.cpu_seconds, understood=ask_all(generator, how))
 
 
 def merged(values: Mapping[str, Any], changed: Mapping[str, Any]) -> dict[str, Any]:
@@ -151,17 +142,6 @@ def merged(values: Mapping[str, Any], changed: Mapping[str, Any]) -> dict[str, A
         nested = isinstance(old, Mapping) and isinstance(value, Mapping) and "name" not in value
         result[key] = merged(old, value) if nested else value
     return result
-
-
-def train(data: Path, folder: Path) -> float:
-    """Run the stage in `folder`, where its params lie; the CPU time of all of it, from the start on."""
-    outs = ("model", "metrics", "history", "sheets", "checkpoint")
-    options = [f"--{name}={folder / name}" for name in outs]
-    command = [sys.executable, "-m", "stages.train_gan", f"--params={folder / 'params.yaml'}"]
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    subprocess.run([*command, f"--data={data}", *options], cwd=ROOT, check=True)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
 def ask_all(generator: Generator, how: Measuring) -> Understood:
