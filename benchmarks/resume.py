@@ -146,7 +146,7 @@ DETECTOR = Trainer(
         "sheet_rows": 2,
         "network": {
             "model": "faster-rcnn",
-            "backbone": {"model": "residual", "widths": [8, 16, 24]},
+            "backbone": {"model": "residual", "widths": [8, 16, 24], "blocks": [1, 1]},
             "features": 16,
             "rpn_stride": 8,
             "roi_stride": 4,

@@ -42,7 +42,12 @@ class _Residual(nn.Module):
 
 def _residual(params: ResidualParams, channels: int) -> tuple[nn.Module, list[nn.Module], list[int]]:
     stem = nn.Sequential(convolution(channels, params.widths[0], 3, 2), nn.ReLU())
-    stages: list[nn.Module] = [_Residual(narrow, wide, stride=2) for narrow, wide in pairwise(params.widths)]
+    stages: list[nn.Module] = [
+        nn.Sequential(
+            _Residual(narrow, wide, stride=2), *(_Residual(wide, wide, stride=1) for _ in range(blocks - 1))
+        )
+        for (narrow, wide), blocks in zip(pairwise(params.widths), params.blocks, strict=True)
+    ]
     return stem, stages, params.widths[1:]
 
 

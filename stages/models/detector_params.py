@@ -8,7 +8,7 @@ ssd          classes and boxes of every anchor at once (Liu et al. 2016, arXiv:1
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, PositiveFloat, PositiveInt, TypeAdapter
+from pydantic import Field, PositiveFloat, PositiveInt, TypeAdapter, model_validator
 
 from stages.models.trunks import NetworkParams, WeightsParams
 from stages.params import StageParams
@@ -21,6 +21,18 @@ class ResidualParams(StageParams):
 
     widths: list[PositiveInt] = Field(min_length=3, max_length=5)
     """Channels after the stem (stride 2) and after each residual stage (strides 4, 8, ...)."""
+
+    blocks: list[PositiveInt]
+    """Residual blocks of each stage."""
+
+    @model_validator(mode="after")
+    def _one_for_each_stage(self) -> "ResidualParams":
+        if len(self.blocks) != len(self.widths) - 1:
+            raise ValueError(
+                f"{len(self.blocks)} numbers in `blocks` for {len(self.widths) - 1} stages: the first of "
+                "`widths` is the stem's"
+            )
+        return self
 
 
 class ResNetBackboneParams(StageParams):

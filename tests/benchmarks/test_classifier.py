@@ -6,10 +6,11 @@ from typing import Any
 import pytest
 import yaml
 
-from benchmarks.classifier import ROOT, SETTINGS, spread
+from benchmarks.classifier import SETTINGS
+from benchmarks.training import ROOT, params, spread
 from stages.train_classifier import TrainClassifierParams
 
-PARAMS: dict[str, Any] = yaml.safe_load((ROOT / "params.yaml").read_text())["train-classifier"]
+PARAMS: dict[str, Any] = params()["train-classifier"]
 BLOCKS = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs/classifier.md").read_text(), re.DOTALL)
 NETWORKS = [line for block in BLOCKS for line in block.splitlines() if line.startswith("network:")]
 

@@ -5,7 +5,8 @@ import re
 import pytest
 import yaml
 
-from benchmarks.detectors import BCCD, PARAMS, ROOT, bccd_settings
+from benchmarks.detectors import BCCD, bccd_settings
+from benchmarks.training import ROOT, params
 from stages.models.detector_params import FasterRcnnParams, FastRcnnParams, RCnnParams
 from stages.train_detector import TrainDetectorParams
 
@@ -22,7 +23,7 @@ OWNERS = {
 @pytest.mark.parametrize("model", BCCD["models"])
 def test_settings_that_are_compared(model):
     settings = bccd_settings([model])[model]
-    assert TrainDetectorParams.model_validate(PARAMS["train-detector"] | settings).network.model == model
+    assert TrainDetectorParams.model_validate(params()["train-detector"] | settings).network.model == model
 
 
 LINES = [line for block in SHOWN for line in block.splitlines()]

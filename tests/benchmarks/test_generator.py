@@ -1,15 +1,15 @@
 """What the comparison of generators rests on."""
 
 import numpy as np
-import yaml
 
-from benchmarks.generator import PARAMS, PHRASINGS, SETTINGS, by_components, merged
+from benchmarks.generator import PHRASINGS, SETTINGS, by_components, merged
+from benchmarks.training import params
 from stages.gan.params import TrainGanParams
 from stages.gan.text_encoders import words_of
 
 
 def test_all_settings_are_params():
-    given = yaml.safe_load(PARAMS.read_text())["train-gan"]
+    given = params()["train-gan"]
     for changed in SETTINGS.values():
         TrainGanParams(**merged(given, changed))
 

@@ -4,7 +4,10 @@ from typing import Any
 
 FOUND: dict[str, Any] = {"score_min": 0.02, "overlap_max": 0.5, "detections_max": 10}
 HEADS: dict[str, Any] = {"roi_batch": 16, "roi_positive": 0.5, **FOUND}
-BODY: dict[str, Any] = {"backbone": {"model": "residual", "widths": [8, 16, 24]}, "features": 16}
+BODY: dict[str, Any] = {
+    "backbone": {"model": "residual", "widths": [8, 16, 24], "blocks": [1, 1]},
+    "features": 16,
+}
 POOLED: dict[str, Any] = {**BODY, "roi_stride": 4, "roi_size": 6, "roi_width": 16, "roi_hidden": 32, **HEADS}
 ANCHORS: dict[str, Any] = {"anchor_sizes": [12.0, 20.0], "anchor_ratios": [0.5, 1.0, 2.0]}
 REGIONS: dict[str, Any] = {"source": "regions", "count": 30}

@@ -39,7 +39,7 @@ FUSE = {
 }
 NETWORK = {
     "model": "faster-rcnn",
-    "backbone": {"model": "residual", "widths": [4, 4, 8]},
+    "backbone": {"model": "residual", "widths": [4, 4, 8], "blocks": [1, 1]},
     "features": 8,
     "rpn_stride": 8,
     "roi_stride": 4,

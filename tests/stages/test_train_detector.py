@@ -202,7 +202,7 @@ def test_frozen_parts_keep_what_they_began_with(data, tmp_path):
         if name.startswith(kept):
             assert torch.equal(before[name], after[name])
     assert not torch.equal(
-        before["backbone.stages.1.first.0.weight"], after["backbone.stages.1.first.0.weight"]
+        before["backbone.stages.1.0.first.0.weight"], after["backbone.stages.1.0.first.0.weight"]
     )
 
 

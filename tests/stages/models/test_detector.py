@@ -15,7 +15,8 @@ from tests.stages.detector_networks import FASTER, NETWORKS
 CONFIG = {
     "classes": ["cat", "dog", "bird"],
     "channels": 1,
-    "network": FASTER | {"backbone": {"model": "residual", "widths": [8, 12, 16, 16]}, "rpn_stride": 16},
+    "network": FASTER
+    | {"backbone": {"model": "residual", "widths": [8, 12, 16, 16], "blocks": [1, 2, 1]}, "rpn_stride": 16},
 }
 LOSSES = {
     "faster-rcnn": {"loss_classifier", "loss_box_reg", "loss_objectness", "loss_rpn_box_reg"},
@@ -129,7 +130,7 @@ def test_another_kind_of_model_is_refused(tmp_path):
 
 def test_three_widths_make_a_shallower_network():
     deep = build_detector(CONFIG)
-    widths = {"backbone": {"model": "residual", "widths": [8, 12, 16]}, "rpn_stride": 8}
+    widths = {"backbone": {"model": "residual", "widths": [8, 12, 16], "blocks": [1, 1]}, "rpn_stride": 8}
     shallow = build_detector(CONFIG | {"network": CONFIG["network"] | widths})
     assert sum(w.numel() for w in shallow.parameters()) < sum(w.numel() for w in deep.parameters())
 
@@ -148,3 +149,15 @@ def test_torchvisions_resnet_as_a_backbone(compute):
     network = NETWORKS["faster-rcnn"] | {"backbone": {"model": "resnet", "depth": 18, "stages": 2}}
     built = compute.network(build_detector(CONFIG | {"network": network}))
     assert len(detect(built, pictures(2), compute, 2)) == 2
+
+
+def test_blocks_deepen_a_stage_and_are_as_many_as_stages():
+    def weights(blocks):
+        body = {"backbone": {"model": "residual", "widths": [8, 12, 16], "blocks": blocks}, "rpn_stride": 8}
+        network = build_detector(CONFIG | {"network": CONFIG["network"] | body})
+        return sum(weight.numel() for weight in network.parameters())
+
+    a_block = 2 * (12 * 12 * 9 + 2 * 12)  # two convolutions with their normalisations
+    assert weights([3, 1]) - weights([1, 1]) == 2 * a_block
+    with pytest.raises(ValueError, match="1 numbers in `blocks` for 2 stages"):
+        weights([1])
