@@ -12,12 +12,14 @@ import pandas as pd
 SIDE = 240  # pixels of a curve's square
 
 STYLE = """
-body { font: 15px/1.5 system-ui, sans-serif; color: #191919; margin: 2rem auto; max-width: 70rem }
+body { font: 15px/1.5 system-ui, sans-serif; color: #191919; margin: 2rem auto; max-width: 70rem;
+  padding: 0 1.5rem }
 table { border-collapse: collapse; margin: 1rem 0 }
 th, td { padding: .15rem .8rem; text-align: right; border-bottom: 1px solid #ddd }
 td { font-variant-numeric: tabular-nums }
 th:first-child, td:first-child { text-align: left }
-figure { margin: 1.5rem 0; overflow-x: auto }
+figure { margin: 1.5rem 0 }
+img { max-width: 100% }
 figure.curve { display: inline-block; margin: 1.5rem 1rem 0 0; max-width: 15rem; vertical-align: bottom }
 figcaption { color: #555 }
 """
@@ -39,7 +41,10 @@ class Section:
 
     title: str
     figures: Mapping[str, Any]
-    """Numbers by name, nested; under a name that ends in `by_class` a row of them for each class."""
+    """Numbers by name, nested; under a name that ends in `by_class` a row of them for each class.
+
+    Under `intervals` are `low` and `high` of some of the others by their names.
+    """
     curves: Sequence[Curve]
     sheets: Sequence[Path]
     """PNG files; their names are their captions."""
@@ -61,7 +66,7 @@ def report_page(title: str, sections: Sequence[Section]) -> str:
 
 def _section(section: Section) -> Iterator[str]:
     yield f"<h2>{escape(section.title)}</h2>"
-    yield _table(["", "value"], ([name, _number(value)] for name, value in flat(section.figures)))
+    yield _figures(section.figures)
     for name, rows in section.figures.items():
         if name.endswith("by_class"):
             yield _class_table(name, rows)
@@ -73,11 +78,19 @@ def _section(section: Section) -> Iterator[str]:
         yield f"<figure><figcaption>{caption}</figcaption>{image}</figure>"
 
 
+def _figures(figures: Mapping[str, Any]) -> str:
+    """A row a figure, with its interval where there is one."""
+    intervals = figures.get("intervals", {})
+    told = {name: f"{_number(edge['low'])} to {_number(edge['high'])}" for name, edge in intervals.items()}
+    rows = ([name, _number(value), told.get(name, "")] for name, value in flat(figures))
+    return _table(["", "value", "95 % interval" if told else ""], rows)
+
+
 def flat(figures: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, float | str]]:
-    """Numbers as `a.b.c`, without those of single classes."""
+    """Numbers as `a.b.c`, without those of single classes and the intervals."""
     for name, value in figures.items():
         if isinstance(value, Mapping):
-            if not name.endswith("by_class"):
+            if not name.endswith("by_class") and name != "intervals":
                 yield from flat(value, f"{before}{name}.")
         else:
             yield f"{before}{name}", value

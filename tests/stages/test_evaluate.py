@@ -185,8 +185,11 @@ def test_the_report_shows_every_figure_and_sheet(project):
     assert page.count("<svg") == 3 + 2  # and one of each class with boxes
     for name, value in chain(flat(figures["classifier"]), flat(figures["detector"])):
         shown = f"{value:,}" if isinstance(value, int) else f"{value:,.4f}"
-        assert f"<tr><td>{name}</td><td>{shown}</td></tr>" in page
+        assert f"<tr><td>{name}</td><td>{shown}</td>" in page
     assert "<tr><td>dark</td>" in page
+    edges = figures["detector"]["intervals"]["map"]
+    shown = f"{figures['detector']['map']:,.4f}</td><td>{edges['low']:,.4f} to {edges['high']:,.4f}</td>"
+    assert f"<tr><td>map</td><td>{shown}" in page
 
 
 def test_the_same_bytes_twice(project):
