@@ -58,6 +58,11 @@ class Step:
         return (self.unit, self.total) != (before.unit, before.total) or self.done < before.done
 
 
+def is_bar(line: str) -> bool:
+    """Whether it is one of tqdm's, of which the next one takes the place."""
+    return "%|" in line and _BAR.search(line) is not None
+
+
 def step_of(line: str) -> Step | None:
     """What a line tells of the progress; None: nothing."""
     if ("/" not in line and " of " not in line) or len(line) > LINE_CHARACTERS:

@@ -32,7 +32,7 @@ from flows.events import (
     StageWaits,
 )
 from flows.plan import Plan
-from flows.progress import Course
+from flows.progress import Course, is_bar
 from flows.record import MetricChange, RunRecord, news
 from flows.wording import (
     Trend,
@@ -170,7 +170,8 @@ class Watch:
                 case StageLine(stage, line):
                     if course := self._courses.get(stage):
                         course.take(line)
-                    self._say(stage, line)
+                    if not is_bar(line):
+                        self._say(stage, line)
                 case StageWaits(stage, reason):
                     self._say(stage, f"waits: {reason}", style="yellow")
                 case StageAgain(stage):

@@ -15,6 +15,8 @@ from stages.errors import TrainingError
 
 Batch = TypeVar("Batch")
 
+BAR_SECONDS = 10.0
+
 
 def epoch_generator(seed: int, epoch: int) -> torch.Generator:
     """A generator whose numbers depend on `seed` and `epoch` alone, not on what was drawn before."""
@@ -88,7 +90,10 @@ def finite(loss: Tensor, *, epoch: int, step: int) -> float:
 
 
 class Progress:
-    """Progress on stderr: a line an epoch, and on a terminal a bar within the epoch."""
+    """Progress on stderr: a line an epoch, and a bar within an epoch that takes long.
+
+    On a terminal the bar moves; elsewhere it is told every `BAR_SECONDS`.
+    """
 
     def __init__(self, epochs: int, *, done: int = 0) -> None:
         """`done` epochs of `epochs` are behind us."""
@@ -97,9 +102,18 @@ class Progress:
         self._started = time.monotonic()
 
     def batches(self, batches: Iterable[Batch], *, total: int, epoch: int, done: int = 0) -> Iterable[Batch]:
-        """The batches, counted on a terminal from `done` on."""
-        # disable=None: only on a terminal
-        return tqdm(batches, f"epoch {epoch}/{self._epochs}", total, leave=False, disable=None, initial=done)
+        """The batches, counted from `done` on."""
+        pace = 0.1 if sys.stderr.isatty() else BAR_SECONDS
+        return tqdm(
+            batches,
+            f"epoch {epoch}/{self._epochs}",
+            total,
+            leave=False,
+            initial=done,
+            mininterval=pace,
+            maxinterval=pace,
+            delay=pace,
+        )
 
     def epoch_done(self, epoch: int, **figures: float) -> None:
         """Say the epoch's figures and the time left, judged by the mean epoch so far."""

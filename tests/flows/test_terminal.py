@@ -43,6 +43,17 @@ def test_on_a_pipe_each_line_bears_its_stage_and_is_never_taken_for_markup() -> 
     ]
 
 
+def test_a_bar_moves_the_display_and_is_no_line_of_its_own() -> None:
+    to = console()
+    watch = terminal.Watch(to, clock=lambda: 100.0)
+    watch(RunStarted("r", PLAN))
+    watch(StageStarted("make[it]", ()))
+    watch(StageLine("make[it]", "epoch 2/4:  25%|##5       | 25/100 [00:20<01:00,  1.25it/s]"))
+    assert written(to) == ["make[it] │ starts:"]
+    to.print(watch.render())
+    assert "epoch 2/4" in "\n".join(written(to))
+
+
 def test_the_live_display_says_what_runs_how_long_and_how_much_longer() -> None:
     now = 100.0
     to = console()

@@ -1,7 +1,10 @@
+import time
+
 import pytest
 import torch
 
-from flows.progress import step_of
+from flows.progress import is_bar, step_of
+from stages import training
 from stages.training import Progress, one_cycle
 
 
@@ -38,3 +41,21 @@ def test_the_line_of_an_epoch_is_one_that_runs_show_as_progress(capsys: pytest.C
     assert (step.unit, step.number, step.total, step.done) == ("epoch", 3, 10, 3)
     assert step.figures == (("train loss", "0.5000"), ("accuracy", "0.9250"))
     assert step.left is not None
+
+
+def test_within_a_long_epoch_a_bar_is_told_that_runs_show_as_progress(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training, "BAR_SECONDS", 0.05)
+    for _ in Progress(4).batches(range(10), total=20, epoch=2, done=10):
+        time.sleep(0.02)
+    told = [line for line in capsys.readouterr().err.split("\r") if is_bar(line)]
+    step = step_of(told[-1])
+    assert step is not None
+    assert (step.unit, step.number, step.total) == ("epoch", 2, 4)
+    assert 1.5 < step.done < 2
+
+
+def test_a_short_epoch_tells_no_bar(capsys: pytest.CaptureFixture[str]) -> None:
+    assert list(Progress(4).batches(range(10), total=10, epoch=1)) == list(range(10))
+    assert "%" not in capsys.readouterr().err
