@@ -127,9 +127,10 @@ DETECTOR = Trainer(
     stage="train-detector",
     outs=("model", "metrics", "history", "sheet"),
     write_data=write_scenes,
-    steps=6,
+    steps=5,
     settings={
         "epochs": 4,
+        "epoch_pictures": 10,  # of 12: a pass ends within an epoch
         "batch_size": 2,
         "learning_rate": 0.005,
         "warmup": 0.3,

@@ -5,7 +5,7 @@ All but albumentations' own draws depend on seed and epoch alone and so have no 
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
+from itertools import count, islice
 from typing import Any
 
 import albumentations as A
@@ -18,7 +18,7 @@ from torch.nn import functional as F
 
 from stages.datasets import DetectionSplit, to_unit
 from stages.sheets import PALETTE, draw_boxes, image_grid
-from stages.training import shuffled_batches
+from stages.training import batch_count, shuffled_batches
 from stages.transforms import pipeline
 
 Boxes = npt.NDArray[np.float32]
@@ -58,14 +58,31 @@ class DetectorBatches:
     """albumentations'; may be empty."""
     proposals: list[Boxes] | None
     """Of every picture, where they are given."""
+    epoch_pictures: int | None
+    """That an epoch shows at most: the next one goes on from there. None: all."""
+
+    @property
+    def steps(self) -> int:
+        """Batches of an epoch."""
+        pictures = len(self.split.images)
+        return batch_count(min(pictures, self.epoch_pictures or pictures), self.size)
 
     def epoch(self, epoch: int, *, done: int = 0) -> Iterator[Shown]:
         """The batches of epoch `epoch`, from 1, but the first `done`."""
-        rows = shuffled_batches(len(self.split.images), self.size, seed=self.seed, epoch=epoch, done=done)
+        rows = islice(self._passes((epoch - 1) * self.steps + done), self.steps - done)
         for number, places in enumerate(rows, start=done):
             shown = self.show(places.tolist())
             draw = np.random.default_rng([self.seed, SCALES, epoch, number])
             yield scaled(shown, float(draw.choice(self.scales)))
+
+    def _passes(self, done: int) -> Iterator[Tensor]:
+        """Rows in batches, pass after pass over the pictures, each shuffled anew, but the first `done`."""
+        pictures = len(self.split.images)
+        first, done = divmod(done, batch_count(pictures, self.size))
+        for number in count(first):
+            yield from shuffled_batches(
+                pictures, self.size, seed=self.seed, epoch=number + 1, done=done if number == first else 0
+            )
 
     def show(self, rows: Sequence[int]) -> Shown:
         """The rows' pictures, each augmented by itself."""
@@ -105,6 +122,7 @@ def build_detector_batches(
     transforms: list[dict[str, Any]],
     visible_min: float,
     proposals: list[Boxes] | None = None,
+    epoch_pictures: int | None = None,
 ) -> DetectorBatches:
     """Batches with generators of their own: two of them draw the same."""
     return DetectorBatches(
@@ -114,6 +132,7 @@ def build_detector_batches(
         scales=scales,
         pipeline=pipeline(transforms, seed=seed, bbox_params=with_boxes(visible_min)),
         proposals=proposals,
+        epoch_pictures=epoch_pictures,
     )
 
 

@@ -43,7 +43,7 @@ from stages.params import ComputeParams, StageParams, load_params
 from stages.resume import Checkpoint, CheckpointParams, Course, Part, TransformGenerators, decisive
 from stages.sheets import save_png
 from stages.tables import write_table
-from stages.training import Progress, batch_count, decay_groups, finite, one_cycle
+from stages.training import Progress, decay_groups, finite, one_cycle
 from stages.transforms import TransformSpec, check_on
 
 
@@ -60,7 +60,13 @@ class TrainDetectorParams(StageParams):
     """So many first parts keep the weights they began with: of the backbone or, r-cnn, of the classifier."""
 
     epochs: int = Field(ge=1)
-    """Passes over the training pictures, at most."""
+    """At most."""
+
+    epoch_pictures: int | None = Field(ge=1)
+    """Training pictures that an epoch shows at most, the next one the following; null: all of them.
+
+    So many pictures are validated more often than once a pass.
+    """
 
     batch_size: int = Field(ge=1)
     """Pictures a step."""
@@ -177,6 +183,7 @@ def batches_of(
         transforms=settings.augmentations,
         visible_min=settings.visible_min,
         proposals=given_proposals(config, "train", len(train.images)),
+        epoch_pictures=settings.epoch_pictures,
     )
 
 
@@ -196,8 +203,7 @@ def fit(
         DataError: no picture of val has a box.
 
     """
-    total = batch_count(len(batches.split.images), params.batch_size)
-    learner = build_learner(network, params, steps=params.epochs * total)
+    learner = build_learner(network, params, steps=params.epochs * batches.steps)
     course = Course()
     drawing = TransformGenerators(batches.pipeline)
     with checkpoint.keeping(course, augmentation=drawing, **learner.parts()):
@@ -205,7 +211,7 @@ def fit(
         while course.epoch <= params.epochs and not is_stopped(course.history, params.patience):
             epoch = course.epoch
             todo = batches.epoch(epoch, done=course.step)
-            shown = progress.batches(todo, total=total, epoch=epoch, done=course.step)
+            shown = progress.batches(todo, total=batches.steps, epoch=epoch, done=course.step)
             row = train_one_epoch(learner, checkpoint.steps(shown), params, compute, course)
             if epoch % params.validate_every == 0 or epoch == params.epochs:
                 with checkpoint.interruptible():

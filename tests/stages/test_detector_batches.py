@@ -64,6 +64,22 @@ def test_scales_are_drawn_for_each_batch_and_do_not_depend_on_the_start(split):
     assert [shown.images.shape for shown in batches.epoch(3, done=2)] == whole[2:]
 
 
+def test_epochs_of_a_few_pictures_go_on_where_the_one_before_ended(split):
+    """Four pictures by one, three in an epoch: the same order as in epochs of all four, cut otherwise."""
+
+    def shown(epochs, **changed):
+        batches = batches_of(split, size=1, **changed)
+        return [batch.boxes[0].tolist() for epoch in range(1, epochs + 1) for batch in batches.epoch(epoch)]
+
+    whole, short = shown(3), shown(4, epoch_pictures=3)
+    assert short == whole
+    assert sorted(short[:4]) == sorted(short[4:8]) != short[4:8]
+    few = batches_of(split, size=1, epoch_pictures=3)
+    assert few.steps == 3
+    assert [batch.boxes[0].tolist() for batch in few.epoch(2, done=2)] == short[5:6]
+    assert batches_of(split, epoch_pictures=100).steps == batches_of(split).steps == 2
+
+
 def test_the_sheet_shows_pictures_as_they_are_and_as_they_are_shown(split):
     sheet = np.asarray(boxes_sheet(batches_of(split, transforms=FLIP), columns=3, rows=2))
     assert sheet.shape[0] > 2 * 32 * 5

@@ -25,6 +25,7 @@ from tests.stages.param_files import write_params
 
 SMALL: dict[str, Any] = {
     "epochs": 2,
+    "epoch_pictures": None,
     "batch_size": 4,
     "learning_rate": 0.005,
     "warmup": 0.3,
