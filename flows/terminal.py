@@ -170,7 +170,7 @@ class Watch:
                 case StageLine(stage, line):
                     if course := self._courses.get(stage):
                         course.take(line)
-                    if not is_bar(line):
+                    if line.strip() and not is_bar(line):  # blank: where a bar was wiped away
                         self._say(stage, line)
                 case StageWaits(stage, reason):
                     self._say(stage, f"waits: {reason}", style="yellow")

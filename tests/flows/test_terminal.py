@@ -49,6 +49,7 @@ def test_a_bar_moves_the_display_and_is_no_line_of_its_own() -> None:
     watch(RunStarted("r", PLAN))
     watch(StageStarted("make[it]", ()))
     watch(StageLine("make[it]", "epoch 2/4:  25%|##5       | 25/100 [00:20<01:00,  1.25it/s]"))
+    watch(StageLine("make[it]", "                                                          "))
     assert written(to) == ["make[it] │ starts:"]
     to.print(watch.render())
     assert "epoch 2/4" in "\n".join(written(to))
