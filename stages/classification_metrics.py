@@ -1,5 +1,6 @@
 """How good a classifier is, how far its confidence can be believed, and how far its figures can."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,8 +10,8 @@ from sklearn.metrics import confusion_matrix
 from torch import Tensor
 
 from stages.errors import DataError
-from stages.resampling import Counts as Draws
-from stages.resampling import Resampled, mean_of
+from stages.resampling import Counts as Draw
+from stages.resampling import Resampled
 
 Labels = npt.NDArray[np.int64]
 Counts = npt.NDArray[np.int64]
@@ -101,19 +102,22 @@ def classification_figures(found: Outcomes, classes: list[str], *, bins: int) ->
     )
 
 
-def resampled_figures(found: Outcomes, drawn: Draws, *, classes: int, bins: int) -> Resampled:
-    """The four figures of the N pictures in every draw [R, N]."""
-    right = found.rank == 1
-    cells = np.eye(classes**2)[found.labels * classes + found.predicted]  # [N, K * K]
-    counts = (drawn @ cells).reshape(-1, classes, classes)
-    steps = np.eye(bins)[_steps(found.confidence, bins)]  # [N, bins]
-    gaps = drawn @ (steps * (found.confidence - right)[:, None])  # [R, bins]
-    return {
-        "accuracy": mean_of(right, drawn),
-        "top5_accuracy": mean_of(found.rank <= TOP, drawn),
-        "macro_f1": np.array([macro_f1(one) for one in counts]),
-        "calibration_error": np.abs(gaps).sum(axis=1) / len(right),
-    }
+def resampled_figures(found: Outcomes, drawn: Iterable[Draw], *, classes: int, bins: int) -> Resampled:
+    """The four figures of the N pictures in every draw of them."""
+    right, among_five = found.rank == 1, found.rank <= TOP
+    cells, steps = found.labels * classes + found.predicted, _steps(found.confidence, bins)
+    gaps, number = found.confidence - right, len(right)
+    rows = [
+        (
+            counts @ right / number,
+            counts @ among_five / number,
+            macro_f1(np.bincount(cells, counts, minlength=classes**2).reshape(classes, classes)),
+            np.abs(np.bincount(steps, counts * gaps)).sum() / number,
+        )
+        for counts in drawn
+    ]
+    names = ("accuracy", "top5_accuracy", "macro_f1", "calibration_error")
+    return dict(zip(names, np.array(rows).T, strict=True))
 
 
 def confusion(labels: Labels, predicted: Labels, classes: int) -> Counts:

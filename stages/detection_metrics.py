@@ -5,7 +5,7 @@ Lin et al., "Microsoft COCO: Common Objects in Context", 2014; https://cocodatas
 
 import contextlib
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -161,35 +161,38 @@ def average_precision(measured: Precision) -> AveragePrecision:
     )
 
 
-def resampled_precision(measured: Precision, drawn: Counts) -> Resampled:
-    """COCO's `map`, `map50` and `map75` of the N pictures in every draw [R, N]; nan where it has no box."""
-    by_class = np.stack([_resampled(found, drawn) for found in measured.found])  # [classes, R, 10]
-    defined = np.isfinite(by_class)
-    means = np.where(defined, by_class, 0).sum(axis=0) / np.where(
-        defined.any(axis=0), defined.sum(axis=0), np.nan
-    )
+def resampled_precision(measured: Precision, drawn: Iterable[Counts]) -> Resampled:
+    """COCO's `map`, `map50` and `map75` of the N pictures in every draw; nan where it has no box."""
+    rows = [
+        _mean_precision(np.stack([_precision_in(found, counts) for found in measured.found]))
+        for counts in drawn
+    ]
+    means = np.stack(rows)  # [R, 10]
     return {"map": means.mean(axis=1), "map50": means[:, 0], "map75": means[:, 5]}
 
 
-def _resampled(found: Found, drawn: Counts) -> Floats:
-    """A class's average precision in every draw, at each threshold: [R, 10].
+def _mean_precision(by_class: Floats) -> Floats:
+    """Of the classes with boxes: [classes, 10] to [10]."""
+    defined = by_class[np.isfinite(by_class[:, 0])]
+    return defined.mean(axis=0) if len(defined) else np.full(by_class.shape[1], np.nan)
+
+
+def _precision_in(found: Found, counts: Counts) -> Floats:
+    """A class's average precision in a draw, at each threshold [10]; nan where it has no box.
 
     A picture drawn twice counts twice in the running sums: between the two the curve has no other corner that
     precision, made to fall, or recall could be read from.
     """
-    counts = drawn[:, found.picture].astype(np.float64)  # [R, D]
-    boxes = (drawn @ found.boxes).astype(np.float64)  # [R]
-    result = np.full((len(drawn), len(found.right)), np.nan)
-    result[boxes > 0] = 0.0
-    if not len(found.picture):
+    boxes, of_each = counts @ found.boxes, counts[found.picture]  # [D]
+    result = np.full(len(found.right), 0.0 if boxes else np.nan)
+    if not boxes or not len(of_each):
         return result
-    so_far = counts.cumsum(axis=1)
+    so_far = np.maximum(of_each.cumsum(), 1)
     for threshold, right in enumerate(found.right):
-        hits = (counts * right).cumsum(axis=1)
-        falling = np.maximum.accumulate((hits / np.maximum(so_far, 1))[:, ::-1], axis=1)[:, ::-1]
-        for row in np.flatnonzero(boxes):
-            at = np.searchsorted(hits[row] / boxes[row], RECALLS)
-            result[row, threshold] = falling[row, at[at < len(right)]].sum() / len(RECALLS)
+        hits = (of_each * right).cumsum()
+        falling = np.maximum.accumulate((hits / so_far)[::-1])[::-1]
+        at = np.searchsorted(hits / boxes, RECALLS)
+        result[threshold] = falling[at[at < len(right)]].sum() / len(RECALLS)
     return result
 
 

@@ -6,6 +6,7 @@ No single figure suffices: a generator collapsed to a few good pictures scores w
 conditional accuracy, and only recall and coverage tell.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -16,7 +17,7 @@ from torchmetrics.image.fid import FrechetInceptionDistance
 from torchmetrics.image.kid import poly_mmd
 
 from stages.errors import DataError
-from stages.resampling import Counts as Draws
+from stages.resampling import Counts as Draw
 
 Features = npt.NDArray[np.floating]
 
@@ -166,9 +167,9 @@ def conditional_accuracy(predicted: npt.NDArray[np.int64], asked: npt.NDArray[np
 
 
 def resampled_distances(
-    real: Features, generated: Features, real_drawn: Draws, generated_drawn: Draws
+    real: Features, generated: Features, real_drawn: Iterable[Draw], generated_drawn: Iterable[Draw]
 ) -> npt.NDArray[np.float64]:
-    """Frechet distance of the pictures in every draw [R, N] and [R, M]: [R].
+    """Frechet distance of the pictures in every draw of both: [R].
 
     All are a little greater than that of all pictures, as those of fewer pictures are.
     """

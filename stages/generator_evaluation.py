@@ -39,7 +39,7 @@ from stages.models.classifier import Classifier, predict
 from stages.models.gan import Generator, generate
 from stages.models.trunks import WeightsParams
 from stages.params import StageParams
-from stages.resampling import Resampled, draws, mean_of
+from stages.resampling import Counts, Resampled, draws, mean_of
 from stages.sheets import Picture, save_png
 from stages.trained_on_generated import ScoreParams, recognised, train_anew
 
@@ -165,14 +165,20 @@ def resampled(own: Compared, real: Features, right: Rights, pupil: Rights, resam
     that was trained on generated ones. Precision and coverage are told under the balls of all pictures: a
     picture that is drawn twice would have none of its own.
     """
-    of_real, of_own = draws(len(real), resamples), draws(len(own.features), resamples)
+
+    def of_real() -> Iterator[Counts]:
+        return draws(len(real), resamples)
+
+    def of_own() -> Iterator[Counts]:
+        return draws(len(own.features), resamples)
+
     return {
-        "conditional_accuracy": mean_of(right, of_own),
-        "frechet_distance": resampled_distances(real, own.features, of_real, of_own),
-        "precision": mean_of(own.overlap.precision, of_own),
-        "recall": mean_of(own.overlap.recall, of_real),
-        "density": mean_of(own.overlap.density, of_own),
-        "coverage": mean_of(own.overlap.coverage, of_real),
+        "conditional_accuracy": mean_of(right, of_own()),
+        "frechet_distance": resampled_distances(real, own.features, of_real(), of_own()),
+        "precision": mean_of(own.overlap.precision, of_own()),
+        "recall": mean_of(own.overlap.recall, of_real()),
+        "density": mean_of(own.overlap.density, of_own()),
+        "coverage": mean_of(own.overlap.coverage, of_real()),
         "accuracy_trained_on_it": mean_of(pupil, draws(len(pupil), resamples)),
     }
 

@@ -4,7 +4,7 @@ Draws of as many pictures are always the same ones. So two models that were meas
 be held against each other draw by draw, whatever the figure is.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,18 +29,17 @@ class Interval:
     high: float
 
 
-def draws(pictures: int, resamples: int) -> Counts:
-    """How often each of the pictures is in each draw of as many: [resamples, pictures]."""
+def draws(pictures: int, resamples: int) -> Iterator[Counts]:
+    """How often each of the pictures is in a draw of as many, [N]; one draw after the other."""
     random = np.random.default_rng(SEED)
-    return np.stack(
-        [np.bincount(random.integers(pictures, size=pictures), minlength=pictures) for _ in range(resamples)]
-    )
+    for _ in range(resamples):
+        yield np.bincount(random.integers(pictures, size=pictures), minlength=pictures)
 
 
-def mean_of(each: npt.ArrayLike, drawn: Counts) -> Floats:
-    """The mean of what is known of each picture [N], in every draw [R, N]: [R]."""
-    figures: Floats = drawn @ np.asarray(each, dtype=np.float64) / drawn.shape[1]
-    return figures
+def mean_of(each: npt.ArrayLike, drawn: Iterable[Counts]) -> Floats:
+    """The mean of what is known of each picture [N], in every draw: [R]."""
+    values = np.asarray(each, dtype=np.float64)
+    return np.array([counts @ values / len(values) for counts in drawn])
 
 
 def intervals(figures: Mapping[str, Floats]) -> dict[str, Interval]:

@@ -151,7 +151,7 @@ def test_a_draw_s_figures_are_those_of_the_pictures_drawn(seed, pictures, classe
     random = np.random.default_rng(seed)
     probabilities = torch.from_numpy(random.dirichlet(np.ones(classes), size=pictures))
     labels, names = random.integers(0, classes, pictures), [str(label) for label in range(classes)]
-    drawn = draws(pictures, 3)
+    drawn = list(draws(pictures, 3))
     found = resampled_figures(outcomes(probabilities, labels), drawn, classes=classes, bins=7)
     for number, counts in enumerate(drawn):
         rows = np.repeat(np.arange(pictures), counts)

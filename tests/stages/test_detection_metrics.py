@@ -194,7 +194,7 @@ def test_boxes_of_a_class_are_counted_and_there_are_none_of_an_absent_one():
 )
 def test_a_draw_s_precision_is_cocos_of_the_pictures_drawn(case):
     detections, boxes, labels, classes = drawn(**case)
-    taken = draws(len(boxes), 5)
+    taken = list(draws(len(boxes), 5))
     found = resampled_precision(precision(detections, boxes, labels, classes), taken)
     for number, counts in enumerate(taken):
         rows = np.repeat(np.arange(len(boxes)), counts)

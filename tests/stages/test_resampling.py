@@ -7,16 +7,16 @@ from stages.resampling import Interval, draws, intervals, mean_of
 
 
 def test_each_draw_is_of_as_many_pictures_and_always_the_same():
-    drawn = draws(7, 50)
+    drawn = np.stack(list(draws(7, 50)))
     assert drawn.shape == (50, 7)
     assert (drawn.sum(axis=1) == 7).all()
-    assert (drawn == draws(7, 50)).all()
-    assert (draws(7, 20) == drawn[:20]).all()  # more of them change none
+    assert (drawn == np.stack(list(draws(7, 50)))).all()
+    assert (np.stack(list(draws(7, 20))) == drawn[:20]).all()  # more of them change none
 
 
 def test_a_picture_is_left_out_of_a_third_of_the_draws():
     # (1 - 1/n)^n: .366 for n = 100
-    assert (draws(100, 400) == 0).mean() == pytest.approx(0.99**100, abs=0.01)
+    assert (np.stack(list(draws(100, 400))) == 0).mean() == pytest.approx(0.99**100, abs=0.01)
 
 
 def test_the_mean_of_a_draw_by_hand():
