@@ -69,17 +69,22 @@ class Seen:
     obj: Any
 
 
-def edited(before: Seen, dep: Any) -> bool:
-    """Whether a dep is no longer what it was when the command was started.
+def edits(before: Seen, dep: Any) -> list[str]:
+    """What of a dep is no longer what it was when the command was started: itself, or files of a folder.
 
-    In a folder DVC's .gitignore lines, what git ignores and what Python compiles do not count.
+    By-products do not count: what Python compiles, DVC's .gitignore lines, and what git ignores beside files
+    that it keeps. Data does, which git ignores too: what is in an out, or in a folder of nothing else.
     """
     if not before.hash_info or dep.hash_info == before.hash_info:
-        return False
+        return []
     if not isinstance(before.obj, Tree) or not isinstance(dep.obj, Tree):
-        return True
-    files = (Path(dep.fs_path, *parts) for parts in _different(before.obj, dep.obj))
-    return not all(_harmless(file, dep.repo.scm) for file in files)
+        return [str(dep)]
+    different = sorted(_different(before.obj, dep.obj))
+    changed = [parts for parts in different if not _is_no_content(dep, parts)]
+    ignored = {parts for parts in changed if not _in_an_out(dep, parts) and _git_ignores(dep, parts)}
+    if ignored and _git_keeps_some(dep, before.obj):
+        changed = [parts for parts in changed if parts not in ignored]
+    return [str(Path(str(dep), *parts)) for parts in changed]
 
 
 def _different(one: Any, other: Any) -> set[tuple[str, ...]]:
@@ -87,8 +92,25 @@ def _different(one: Any, other: Any) -> set[tuple[str, ...]]:
     return {parts for parts, _ in entries[0] ^ entries[1]}
 
 
-def _harmless(file: Path, scm: Any) -> bool:
-    return file.name == ".gitignore" or "__pycache__" in file.parts or bool(scm.is_ignored(str(file)))
+def _is_no_content(dep: Any, parts: tuple[str, ...]) -> bool:
+    return "__pycache__" in parts or (parts[-1] == ".gitignore" and not _in_an_out(dep, parts))
+
+
+def _in_an_out(dep: Any, parts: tuple[str, ...]) -> bool:
+    return bool(dep.repo.index.outs_trie.shortest_prefix((*dep.fs.parts(dep.fs_path), *parts)))
+
+
+def _git_keeps_some(dep: Any, tree: Any) -> bool:
+    """Whether git keeps files of the folder, but for hidden ones, which only hold its place."""
+    return any(
+        not any(part.startswith(".") or part == "__pycache__" for part in parts)
+        and not _git_ignores(dep, parts)
+        for parts, *_ in tree
+    )
+
+
+def _git_ignores(dep: Any, parts: tuple[str, ...]) -> bool:
+    return bool(dep.is_in_repo and dep.repo.scm.is_ignored(str(Path(dep.fs_path, *parts))))
 
 
 def _dep_reasons(dep: Any) -> Iterator[str]:

@@ -28,7 +28,7 @@ from flows.dvc.errors import mended
 from flows.dvc.experiments import new_experiment, paths_of_experiment
 from flows.dvc.graph import PROJECT_FILE, Selection, graph_of, key_of, lock_file, name_of, serial_order
 from flows.dvc.holding import Holding
-from flows.dvc.judging import Seen, edited, own_reasons, save_deps_there, state_of_dep, why
+from flows.dvc.judging import Seen, edits, own_reasons, save_deps_there, state_of_dep, why
 from flows.dvc.recording import Recording
 from flows.dvc.repository import locked, opened, sweep
 from flows.dvc.stage_errors import stage_errors, told_of_full_disks
@@ -41,6 +41,7 @@ from flows.resources import parse_meta
 from flows.scheduler import Settled
 from flows.stage_lock import StageLock
 from flows.unkept import Unkept
+from flows.wording import some
 
 LOCKS_FOLDER = "locks"
 
@@ -284,9 +285,8 @@ class Workspace:
             with stage_errors(self._repo, name):
                 stage.save_deps()
                 pairs = zip(before, stage.deps, strict=True)
-                changed = [str(dep) for seen, dep in pairs if edited(seen, dep)]
-                if changed:
-                    raise StageError(f"{', '.join(changed)} changed while it ran: not recorded, run again")
+                if changed := [path for seen, dep in pairs for path in edits(seen, dep)]:
+                    raise StageError(f"{some(changed)} changed while it ran: not recorded, run again")
                 self._committing.save(name, stage)
         finally:
             self._holding.let_go(name, stage)

@@ -147,6 +147,49 @@ stages:
     assert (root / "next.txt").read_text() == "edited\n"
 
 
+READS_A_FOLDER = """\
+stages:
+  make: {cmd: 'mkdir -p made; cat in.txt > made/x; echo made > made/y', deps: [in.txt], outs: [made]}
+  left: {cmd: 'mkdir -p work; cat in.txt > work/left.txt', deps: [in.txt], outs: [work/left.txt]}
+  right: {cmd: 'mkdir -p work; cat in.txt > work/right.txt', deps: [in.txt], outs: [work/right.txt]}
+  reads:
+    cmd: cat FOLDER/* > out.txt; echo go; while [ ! -e ../edited ]; do sleep .02; done
+    deps: [FOLDER]
+    outs: [out.txt]
+"""
+
+
+@pytest.mark.parametrize(
+    "edited",
+    [
+        pytest.param("data/added/a", id="of a .dvc file"),
+        pytest.param("made/x", id="made by a stage"),
+        pytest.param("raw/a", id="ignored by hand"),
+        pytest.param("kept/a", id="ignored but for its place"),
+        pytest.param("work/left.txt", id="parent of outs"),
+        pytest.param("work/new.txt", id="new beside outs"),
+    ],
+)
+def test_data_edited_in_a_folder_that_git_ignores_is_noticed(tmp_path: Path, edited: str) -> None:
+    folder = os.path.dirname(edited)  # noqa: PTH120  (as dvc.yaml has it)
+    files = {
+        "dvc.yaml": READS_A_FOLDER.replace("FOLDER", folder),
+        ".gitignore": "/raw\nkept/*\n!kept/.gitkeep\nwork/new.txt\n",
+        "kept/.gitkeep": "",
+        **dict.fromkeys(("in.txt", "data/added/a", "raw/a", "kept/a"), "1\n"),
+    }
+    root = make(tmp_path / "r", Shape("folder", files, add=("data/added",)), tmp_path)
+
+    def edit(event: Event) -> None:
+        if isinstance(event, StageLine):
+            put(root, {edited: "edited\n"}, tmp_path)
+            (tmp_path / "edited").touch()
+
+    report = run_pipeline(RunOptions(repo=root, targets=("reads",), jobs=2), observe=edit)
+    assert report.errors == (f"reads: {edited} changed while it ran: not recorded, run again",)
+    assert "reads" not in contents(root).get("dvc.lock", "")
+
+
 def test_what_a_command_compiles_or_git_ignores_in_a_folder_dep_is_no_edit(tmp_path: Path) -> None:
     pipeline = """\
 stages:
