@@ -34,6 +34,10 @@ class Made:
     reasons: tuple[str, ...]
     """How it differs from what is recorded, as it lies there now."""
     makers: tuple[str, ...]
+    new: tuple[str, ...] = ()
+    """What of it is not recorded at all: a reason, whatever its makers do."""
+    params: bool = False
+    """Values in it count, not the whole: its hash does not tell whether they are others."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -154,19 +158,26 @@ class _Decisions:
         doubts: list[str] = []
         hashes: dict[str, str] = {}
         for dep in state.made:
+            reasons += dep.new
             unknown = [maker for maker in dep.makers if maker in self._unknown]
             restored = [maker for maker in dep.makers if maker in self._products]
             if unknown:
                 doubts.append(f"depends on what {', '.join(unknown)} will produce")
-            elif len(restored) == len(dep.makers) == 1 and dep.path in self._products[restored[0]]:
-                hashes[dep.path] = self._products[restored[0]][dep.path]
-                if dep.recorded is not None and hashes[dep.path] != dep.recorded:
+            elif restored == list(dep.makers) and (product := self._product(dep)):
+                hashes[dep.path] = product
+                if dep.recorded is not None and product != dep.recorded:
                     reasons.append(f"{restored[0]} is restored to another state")
             elif restored:
                 doubts.append(f"depends on what {', '.join(restored)} will restore")
             else:
                 reasons += dep.reasons
         return tuple(reasons), list(dict.fromkeys(doubts)), hashes
+
+    def _product(self, dep: Made) -> str | None:
+        """The hash of what is restored there, if one stage makes all of it."""
+        if dep.params or len(dep.makers) != 1:
+            return None
+        return self._products[dep.makers[0]].get(dep.path)
 
 
 def decide(states: Iterable[State], restorable: Restorable) -> dict[str, tuple[Action, tuple[str, ...]]]:

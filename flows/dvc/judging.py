@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dvc.dependency import DatasetDependency, DbDependency
+from dvc.dependency import DatasetDependency, DbDependency, ParamsDependency
 from dvc.exceptions import DvcException
 from dvc_data.hashfile.tree import Tree
 
@@ -44,7 +44,17 @@ def state_of_dep(dep: Any, outs: Any, earlier: set[Any]) -> Made:
             makers += outs.values(prefix=parts)
     names = dict.fromkeys(name_of(out.stage) for out in makers if out.stage in earlier)
     recorded = dep.hash_info.value if dep.hash_info and isinstance(dep.hash_info.value, str) else None
-    return Made(dep.fs_path, recorded, tuple(_dep_reasons(dep)), tuple(names))
+    new = tuple(_new_in(dep)) if names else ()
+    reasons = tuple(line for line in _dep_reasons(dep) if line not in new)
+    return Made(dep.fs_path, recorded, reasons, tuple(names), new, isinstance(dep, ParamsDependency))
+
+
+def _new_in(dep: Any) -> Iterator[str]:
+    """What of a dep was never recorded."""
+    if dep.hash_info.value is None:
+        yield f"dep {dep}: new"
+    elif isinstance(dep, ParamsDependency):
+        yield from (f"param {dep}: {key}: new" for key in dep.params if key not in dep.hash_info.value)
 
 
 def only_missing(stage: Any, products: Mapping[str, str]) -> bool:
@@ -129,9 +139,11 @@ def _dep_reasons(dep: Any) -> Iterator[str]:
 def _status(item: Any) -> Iterable[tuple[str, Any]]:
     """How a dep or an out differs from what is recorded; DVC's own breaks off at a link to what is gone."""
     try:
-        return item.status().items()  # type: ignore[no-any-return]
+        found = item.status() or {}
     except FileNotFoundError:
         return [(str(item), "a link to what is gone")]
+    recorded = item.hash_info.value is not None
+    return [(path, state if recorded or state != "modified" else "new") for path, state in found.items()]
 
 
 def _param_changes(key: str, then: Any, now: Any) -> Iterator[str]:

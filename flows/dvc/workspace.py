@@ -168,7 +168,7 @@ class Workspace:
         return State(
             name=name,
             own=own if known else ("never run",),
-            made=made if known else tuple(replace(dep, reasons=()) for dep in made),
+            made=made if known else tuple(replace(dep, reasons=(), new=()) for dep in made),
             forced=force,
             repeats=bool(stage.is_callback or stage.always_changed),
             data=not stage.cmd and (stage.frozen or not stage.is_import),

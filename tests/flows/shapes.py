@@ -358,6 +358,35 @@ stages:
   list: {cmd: ls made > list.txt, deps: [made], outs: [list.txt]}
 """
 
+PARAMS_MADE = """\
+stages:
+  gen:
+    cmd: cat in.txt > gen.yaml
+    deps: [in.txt]
+    outs: [gen.yaml]
+  use:
+    cmd: cat gen.yaml > use.txt
+    params: [{gen.yaml: [x]}]
+    outs: [use.txt]
+  whole:
+    cmd: cat gen.yaml other.txt > whole.txt
+    deps: [other.txt]
+    params: [{gen.yaml: }]
+    outs: [whole.txt]
+"""
+
+ADDED = """\
+stages:
+  gen:
+    cmd: cat in.txt > gen.txt
+    deps: [in.txt]
+    outs: [gen.txt]
+  use:
+    cmd: cat other.txt > use.txt
+    deps: [other.txt]
+    outs: [use.txt]
+"""
+
 IN = {"in.txt": "1\n"}
 CHANGES: tuple[Files, ...] = ({"in.txt": "2\n"}, {}, {"in.txt": "1\n"})
 """Another input, nothing, and the first input again, which the run-cache knows."""
@@ -402,6 +431,26 @@ SHAPES = (
                 "p.py": "LR = 0.2\nTUPLE = (1, 2)\nclass Net:\n    depth = 3\n",
             },
             {"other.yaml": "k: w\nnew: 1\n"},
+        ),
+    ),
+    Shape(
+        "params-made",
+        {"dvc.yaml": PARAMS_MADE, "in.txt": "x: 1\ny: 1\n", "other.txt": "o\n"},
+        (
+            {"in.txt": "x: 2\ny: 1\n"},
+            {"in.txt": "x: 1\ny: 1\n"},
+            {"in.txt": "x: 2\ny: 1\n", "dvc.yaml": PARAMS_MADE.replace("[x]", "[x, y]")},
+            {"in.txt": "x: 1\ny: 1\n", "gen.yaml": None},
+        ),
+    ),
+    Shape(
+        "added-dep",
+        {"dvc.yaml": ADDED, "other.txt": "o\n", **IN},
+        (
+            {"in.txt": "2\n"},
+            {"in.txt": "1\n", "dvc.yaml": ADDED.replace("[other.txt]", "[other.txt, gen.txt]")},
+            {"in.txt": "3\n", "dvc.yaml": ADDED},
+            {"in.txt": "4\n", "dvc.yaml": ADDED.replace("[other.txt]", "[gen.txt, other.txt]")},
         ),
     ),
     Shape("directories", {"dvc.yaml": DIRECTORIES, **IN}, (*CHANGES, {"work/left.txt": None}, {"raw": None})),

@@ -16,7 +16,7 @@ from flows.events import Event, Outcome, StageLine
 from flows.plan import Action, Made, State, decide
 from flows.run import RunOptions, make_plan, run_pipeline
 from tests.flows.repositories import contents, make, put
-from tests.flows.shapes import CHAIN, FROZEN, SHAPES, Shape
+from tests.flows.shapes import CHAIN, FROZEN, PARAMS_MADE, SHAPES, Shape
 
 PIPELINE = """\
 stages:
@@ -204,6 +204,8 @@ def test_a_restored_upstream_decides_by_what_it_will_restore() -> None:
         State(name="down", own=(), made=(Made("/u", "old", (), ("up",)),)),
         State(name="same", own=(), made=(Made("/u", "new", (), ("up",)),)),
         State(name="folder", own=(), made=(Made("/", "h", (), ("up",)),)),
+        State(name="added", own=(), made=(Made("/u", None, (), ("up",), new=("dep u: new",)),)),
+        State(name="values", own=(), made=(Made("/u", None, (), ("up",), params=True),)),
     ]
     decided = decide(states, restorable)
     assert [action for action, _ in decided.values()] == [
@@ -211,5 +213,20 @@ def test_a_restored_upstream_decides_by_what_it_will_restore() -> None:
         Action.RESTORE,
         Action.SKIP,
         Action.MAY_RUN,
+        Action.RUN,
+        Action.MAY_RUN,
     ]
-    assert asked == [("up", {}), ("down", {"/u": "new"})]
+    assert asked == [("up", {}), ("down", {"/u": "new"}), ("added", {"/u": "new"})]
+
+
+def test_what_was_never_recorded_is_a_reason_whatever_the_upstream_does(tmp_path: Path) -> None:
+    files = {"dvc.yaml": PARAMS_MADE, "in.txt": "x: 1\n", "other.txt": "o\n"}
+    root = make(tmp_path / "r", Shape("new", files), tmp_path)
+    run_pipeline(RunOptions(repo=root))
+    pipeline = PARAMS_MADE.replace("[x]", "[x, y]").replace("[other.txt]", "[other.txt, in.txt]")
+    put(root, {"in.txt": "x: 2\ny: 1\n", "dvc.yaml": pipeline}, tmp_path)
+    assert said(root) == {
+        "gen": ("run", ("dep in.txt: modified",)),
+        "use": ("run", ("param gen.yaml: y: new",)),
+        "whole": ("run", ("dep in.txt: new",)),
+    }
