@@ -12,7 +12,9 @@ from dvc.dependency import DatasetDependency, DbDependency, ParamsDependency
 from dvc.exceptions import DvcException
 from dvc_data.hashfile.tree import Tree
 
+from flows.dvc.errors import one_line
 from flows.dvc.graph import name_of
+from flows.errors import explain
 from flows.plan import Made
 
 
@@ -137,11 +139,18 @@ def _dep_reasons(dep: Any) -> Iterator[str]:
 
 
 def _status(item: Any) -> Iterable[tuple[str, Any]]:
-    """How a dep or an out differs from what is recorded; DVC's own breaks off at a link to what is gone."""
+    """How a dep or an out differs from what is recorded, also where DVC's own gives up on it.
+
+    What cannot be read may be made anew before the stage's turn; if not, it fails then.
+    """
     try:
         found = item.status() or {}
     except FileNotFoundError:
         return [(str(item), "a link to what is gone")]
+    except Exception as error:  # whatever a broken file makes DVC's readers raise
+        said = explain(error) if isinstance(error, OSError) else one_line(error)
+        _, _, cause = said.rpartition(f"'{item}', ")
+        return [(str(item), f"cannot be read: {cause}")]
     recorded = item.hash_info.value is not None
     return [(path, state if recorded or state != "modified" else "new") for path, state in found.items()]
 

@@ -100,25 +100,30 @@ def restorable(repo: Any, stage: Any, products: Mapping[str, str], *, pull: bool
     stage = copy.copy(stage)
     if not stage.cmd and not stage.frozen and stage.is_import:
         return None  # what will be imported is not known before
-    if pull and only_missing(stage, products) and _is_there(repo, stage, pull):
-        return {out.fs_path: out.hash_info.value for out in stage.outs}
-    unchanged = not stage.changed_stage() and all(out.hash_info for out in stage.outs)
-    recorded = [dep.hash_info for dep in stage.deps]
-    stage.deps = [copy.copy(dep) for dep in stage.deps]
     try:
-        for dep in stage.deps:
-            if dep.fs_path in products:
-                dep.hash_info, dep.meta = HashInfo(dep.hash_name, products[dep.fs_path]), Meta()
-                # not of what lies there now, if anything
-                dep.get_hash = partial(getattr, dep, "hash_info")
-            else:
-                dep.save()
-        cache = _cached(repo, stage, unchanged and recorded == [dep.hash_info for dep in stage.deps])
-    except (DvcException, TypeError):  # a param that DVC cannot hash, such as a date: the run will say so
+        if pull and only_missing(stage, products) and _is_there(repo, stage, pull):
+            return {out.fs_path: out.hash_info.value for out in stage.outs}
+        cache = _former(repo, stage, products)
+    except Exception:  # a dep that cannot be read, a param that DVC cannot hash: the run will say so
         return None
     if cache is None or not _is_there(repo, cache, pull):
         return None
     return {out.fs_path: out.hash_info.value for out in cache.outs}
+
+
+def _former(repo: Any, stage: Any, products: Mapping[str, str]) -> Any:
+    """The stage as it ran once with the deps of now, some of them from `products`; None: it never did."""
+    unchanged = not stage.changed_stage() and all(out.hash_info for out in stage.outs)
+    recorded = [dep.hash_info for dep in stage.deps]
+    stage.deps = [copy.copy(dep) for dep in stage.deps]
+    for dep in stage.deps:
+        if dep.fs_path in products:
+            dep.hash_info, dep.meta = HashInfo(dep.hash_name, products[dep.fs_path]), Meta()
+            # not of what lies there now, if anything
+            dep.get_hash = partial(getattr, dep, "hash_info")
+        else:
+            dep.save()
+    return _cached(repo, stage, unchanged and recorded == [dep.hash_info for dep in stage.deps])
 
 
 def _is_there(repo: Any, stage: Any, pull: bool) -> bool:

@@ -19,7 +19,7 @@ from flows.errors import MetaError, RepoError, UsageError
 from flows.events import Event, Outcome, RunFinished, RunStarted, StageFinished, StageLine, StageStarted
 from flows.run import RunOptions, RunReport, make_plan, run_pipeline
 from tests.flows.repositories import contents, files, git, make, put, serial_repro
-from tests.flows.shapes import CHAIN, SHAPES, Shape
+from tests.flows.shapes import CHAIN, PARAMS_MADE, SHAPES, Shape
 from tests.flows.test_equality import assert_as_planned
 
 # Serial order: a, fails, b, c, after, z. `z` is done long before `a` when both start at once.
@@ -450,6 +450,32 @@ stages:
     assert report.outcomes() == {"dated": "failed", "plain": "ran"}
     assert report.errors == ("dated: TypeError: Object of type date is not JSON serializable",)
     assert contents(parallel) == contents(serial)
+
+
+def test_what_cannot_be_read_is_judged_again_at_its_stages_turn(tmp_path: Path) -> None:
+    """Params that a stage makes may be made anew by then; broken ones of the user fail their stage alone."""
+    own = "  own: {cmd: echo 1 > own.txt, params: [{own.yaml: [k]}], outs: [own.txt]}\n"
+    serial, parallel = two_copies(
+        tmp_path,
+        {"dvc.yaml": PARAMS_MADE + own, "in.txt": "x: 1\n", "other.txt": "o\n", "own.yaml": "k: 1\n"},
+    )
+    for changed in (
+        {},
+        {"gen.yaml": "x: [1\n", "own.yaml": "k: [1\n"},
+        {"in.txt": "x: 2\n", "gen.yaml": "x: [1"},
+    ):
+        for root in (serial, parallel):
+            put(root, changed, tmp_path)
+        well = serial_repro(serial, on_error="keep-going")
+        report = run(parallel, keep_going=True)
+        assert report.well == well
+        assert contents(parallel) == contents(serial)
+    reasons = {stage.name: stage.reasons for stage in report.plan.stages}
+    assert reasons["gen"] == ("out gen.yaml: modified", "dep in.txt: modified")
+    assert reasons["use"] == ("depends on what gen will produce",)
+    assert reasons["own"][0].startswith("dep own.yaml: cannot be read: YAML file structure is corrupted: ")
+    assert report.outcomes() == {"gen": "ran", "use": "ran", "whole": "ran", "own": "failed"}
+    assert report.errors[0].startswith("own: Unable to read parameters from 'own.yaml'")
 
 
 def with_remote(root: Path, remote: Path) -> None:
