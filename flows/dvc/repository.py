@@ -33,12 +33,15 @@ dulwich.ignore.Pattern = cache(dulwich.ignore.Pattern)  # type: ignore[assignmen
 
 @contextlib.contextmanager
 def opened(folder: Path) -> Iterator[Repo]:
-    """DVC's repository that `folder` is in. Raises RepoError."""
+    """DVC's repository that `folder` is in. Raises RepoError.
+
+    Behind links: DVC holds the paths of its stages against the current directory, which knows no links.
+    """
     # DVC's prints and bars would break into whatever shows the run; its errors come as exceptions.
     for name in ("dvc", "dvc_data", "dvc_objects"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     with mended(f"{folder}: "):
-        repo = Repo(folder)
+        repo = Repo(os.path.realpath(folder))
     # DVC opens and closes this database for each out, which costs more than the rest of a small one.
     with contextlib.suppress(AttributeError):  # a repository without it
         repo.state.links.close = lambda: None
@@ -108,9 +111,9 @@ def _left_beside_outs(repo: Repo) -> Iterator[Path]:
 
 
 def root_of(folder: Path) -> Path:
-    """The root of the repository that `folder` is in. Raises UsageError where there is none."""
+    """The root of the repository that `folder` is in, behind links. Raises UsageError where there is none."""
     with mended("", UsageError):
-        return Path(Repo.find_root(folder))
+        return Path(Repo.find_root(os.path.realpath(folder)))
 
 
 def set_params(root: Path, settings: Sequence[str]) -> None:

@@ -65,7 +65,7 @@ class Workspace:
         self._repo = self._open.enter_context(opened(folder))
         self._repo.stage_cache = run_cache.RunCache(self._repo)
         self.root = Path(self._repo.root_dir)
-        self._folder = Path(folder).absolute()
+        self._folder = Path(folder).resolve()
         self._selection = selection
         self._stop = stop or threading.Event()
         self._stages: dict[str, Any] = {}

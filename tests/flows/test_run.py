@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from dvc.repo import Repo
 
+from flows.dvc.repository import root_of
 from flows.errors import MetaError, RepoError, UsageError
 from flows.events import Event, Outcome, RunFinished, RunStarted, StageFinished, StageLine, StageStarted
 from flows.run import RunOptions, RunReport, make_plan, run_pipeline
@@ -362,6 +363,22 @@ def test_in_a_subfolder_its_own_dvc_yaml_is_meant(tmp_path: Path) -> None:
     serial, parallel = (make(tmp_path / name, shape, tmp_path) for name in ("serial", "parallel"))
     assert serial_repro(serial / "sub")
     assert run(parallel / "sub").outcomes() == {"sub/dvc.yaml:prep": "ran", "sub/dvc.yaml:alone": "ran"}
+    assert contents(parallel) == contents(serial)
+
+
+def test_behind_a_link_it_is_the_same_repository(tmp_path: Path) -> None:
+    shape = next(shape for shape in SHAPES if shape.name == "several")
+    serial, parallel = (make(tmp_path / name, shape, tmp_path) for name in ("serial", "parallel"))
+    link, inner = tmp_path / "link", tmp_path / "inner"
+    link.symlink_to(parallel)
+    inner.symlink_to(parallel / "sub")
+    assert serial_repro(serial / "sub")
+    assert run(inner).outcomes() == {"sub/dvc.yaml:prep": "ran", "sub/dvc.yaml:alone": "ran"}
+    assert serial_repro(serial)
+    assert planned(link)["sub/dvc.yaml:prep"] == "skip"
+    assert run(link).well
+    assert set(run(inner, targets=("alone",)).outcomes().values()) == {"skipped"}
+    assert root_of(inner) == parallel
     assert contents(parallel) == contents(serial)
 
 
