@@ -2,11 +2,32 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from pathlib import Path
 
 STATE_FOLDER = ".darkroom"
 """Logs, durations and notes, in the repository's root and out of git."""
+
+LONGEST_NAME = 200
+"""Bytes; file systems take 255, endings included."""
+
+
+def logs_folder(root: Path, run: str) -> Path:
+    """The folder of a run's log files, one a stage; `root` is the repository's."""
+    return root / STATE_FOLDER / "logs" / run
+
+
+def log_file(root: Path, run: str, stage: str) -> Path:
+    """A stage's log file, no other stage's: `a/b` is in `a%2Fb.log`.
+
+    A name too long for a file system is cut, and ends in a hash of the whole.
+    """
+    name = stage.replace("%", "%25").replace("/", "%2F")
+    if len(name.encode()) > LONGEST_NAME:
+        whole = hashlib.sha256(stage.encode()).hexdigest()[:12]
+        name = f"{name.encode()[:LONGEST_NAME].decode(errors='ignore')}%~{whole}"
+    return logs_folder(root, run) / f"{name}.log"
 
 
 def write_text(path: Path, text: str, scratch: Path | None = None) -> None:

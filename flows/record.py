@@ -13,7 +13,7 @@ from flows.dvc.commits import at
 from flows.dvc.results import Product, Shown
 from flows.errors import RepoError
 from flows.events import Outcome
-from flows.files import STATE_FOLDER
+from flows.files import logs_folder
 from flows.run import RunReport, collector_paused
 from flows.wording import Trend, better_direction, difference, trend
 
@@ -76,7 +76,7 @@ class RunRecord:
     @property
     def logs(self) -> Path:
         """The folder of the run's log files, one a stage."""
-        return self.root / STATE_FOLDER / "logs" / self.report.run
+        return logs_folder(self.root, self.report.run)
 
 
 def record_run(root: Path, report: RunReport, last_lines: Mapping[str, tuple[str, ...]]) -> RunRecord:

@@ -31,7 +31,7 @@ from flows.events import (
     StageWaits,
     ignore,
 )
-from flows.files import STATE_FOLDER, write_text
+from flows.files import STATE_FOLDER, log_file, write_text
 from flows.history import History
 from flows.host import Host
 from flows.plan import Action, Node, Plan, PlannedStage, decide
@@ -284,7 +284,7 @@ class _Run:
             attempt=self._attempts[name],
             needs=node.needs,
             meta=node.meta,
-            log=self._folder / "logs" / self.name / f"{name.replace('/', '_')}.log",
+            log=log_file(self._workspace.root, self.name, name),
             on_line=lambda line: self._observe(StageLine(name, line)),
             stop=self._options.stop,
             stop_now=self._stop_now,

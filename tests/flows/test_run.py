@@ -243,6 +243,27 @@ def test_events_tell_the_run_as_it_goes(tmp_path: Path) -> None:
     assert (root / ".darkroom/logs" / report.run / "b.log").read_text() == "said\n"
 
 
+def test_each_stage_has_a_log_of_its_own(tmp_path: Path) -> None:
+    """Also where names differ in a slash alone, hold what it is written as, or are long and begin alike."""
+    long = "x" * 180
+    names = ["a/b", "a_b", "a@b/c", "a@b%2Fc", f"m@{long}-{long}1", f"m@{long}-{long}2"]
+    stages = {
+        "a/b": {"cmd": "echo a/b; sleep 0.1; echo a/b"},
+        "a_b": {"cmd": "echo a_b; sleep 0.1; echo a_b"},
+        "a": {"foreach": ["b/c", "b%2Fc"], "do": {"cmd": "echo a@${item}; echo a@${item}"}},
+        "m": {
+            "matrix": {"a": [long], "b": [f"{long}1", f"{long}2"]},
+            "cmd": "echo m@${item.a}-${item.b}; echo m@${item.a}-${item.b}",
+        },
+    }
+    root = make(tmp_path / "r", Shape("names", {"dvc.yaml": json.dumps({"stages": stages})}), tmp_path)
+    report = run(root)
+    assert report.well
+    logs = {path.name: path.read_text() for path in (root / ".darkroom/logs" / report.run).iterdir()}
+    assert sorted(logs.values()) == sorted(f"{name}\n{name}\n" for name in names)
+    assert set(logs) > {"a%2Fb.log", "a_b.log", "a@b%2Fc.log", "a@b%252Fc.log"}
+
+
 def test_stopping_keeps_what_is_done_and_goes_on_from_there(tmp_path: Path) -> None:
     pipeline = CHAIN.replace("echo b", "echo now; sleep 60; echo b")
     serial, parallel = two_copies(tmp_path, {"dvc.yaml": pipeline, "in.txt": "1\n"})
