@@ -6,7 +6,9 @@
       timeout: 2h       # seconds, or a number with s, m, h or d
       retries: 2        # after a kill or an out-of-memory, never after the stage's own error
 
-Other keys of `meta:` belong to others and are left alone, unless they look like ours misspelt.
+Other keys of `meta:` belong to others and are left alone, unless they mean one of ours: misspelt, in another
+case, by another word (`retry`, `max_time`), or at another place (`gpu` beside `resources`). A `meta:` that is
+no mapping is left alone, too.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from __future__ import annotations
 import difflib
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
@@ -37,6 +39,24 @@ THREAD_VARIABLES = (
 _UNITS = {"": 1, "B": 1, **{f"{p}B": 1000**n for n, p in enumerate("KMGT", 1)}}
 _UNITS |= {f"{p}IB": 1024**n for n, p in enumerate("KMGT", 1)}
 _SECONDS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+
+_LIKENESS = 0.82
+"""Of two words by difflib: `prior` and `memo` are no slips of ours."""
+
+_OTHER_WORDS = {
+    word: key
+    for key, words in {
+        "priority": "prio",
+        "timeout": "time timelimit maxtime walltime",
+        "retries": "retry retrys maxretry maxretries",
+        "cpu": "cores numcpus ncpus",
+        "memory": "mem ram",
+        "gpu": "numgpus ngpus gpucount",
+        "gpu_memory": "vram",
+    }.items()
+    for word in words.split()
+}
+"""What other programs call our keys, in small letters alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,19 +94,19 @@ def parse_meta(meta: Any, where: str) -> StageMeta:
         return StageMeta()  # absent, or nobody's business here
     at = f"{where}.meta"
     for key in meta:
-        if key not in _META and (near := _nearest(str(key), _META)):
-            raise MetaError(f"{at}.{key}: unknown key; did you mean '{near}'?")
+        if key not in _META and (mend := _mend(key, _META, _RESOURCES, "meta.resources")):
+            raise MetaError(f"{at}.{key}: {mend}")
     return StageMeta(**{key: parse(meta[key], f"{at}.{key}") for key, parse in _META.items() if key in meta})
 
 
 def _resources(value: Any, at: str) -> Resources:
+    known = ", ".join(_RESOURCES)
     if not isinstance(value, Mapping):
-        raise MetaError(f"{at}: must be a mapping of {', '.join(_RESOURCES)}")
+        raise MetaError(f"{at}: must be a mapping of {known}")
     for key in value:
         if key not in _RESOURCES:
-            near = _nearest(str(key), _RESOURCES)
-            mend = f"did you mean '{near}'?" if near else f"known are {', '.join(_RESOURCES)}"
-            raise MetaError(f"{at}.{key}: unknown key; {mend}")
+            mend = _mend(key, _RESOURCES, _META, "meta") or f"unknown key; known are {known}"
+            raise MetaError(f"{at}.{key}: {mend}")
     resources = Resources(**{key: _RESOURCES[key](entry, f"{at}.{key}") for key, entry in value.items()})
     for key in ("gpu_memory", "gpu_required"):
         if getattr(resources, key) and not resources.gpu:
@@ -94,8 +114,27 @@ def _resources(value: Any, at: str) -> Resources:
     return resources
 
 
-def _nearest(key: str, known: Mapping[str, Any]) -> str | None:
-    return next(iter(difflib.get_close_matches(key, list(known), 1, 0.7)), None)
+def _mend(key: object, known: Iterable[str], elsewhere: Iterable[str], place: str) -> str | None:
+    """What to write instead of `key`; None where it means none of the keys known here, or at `place`."""
+    if near := _nearest(key, known):
+        return f"unknown key; did you mean '{near}'?"
+    if near := _nearest(key, elsewhere):
+        return f"belongs under {place}" + ("" if near == key else f", as '{near}'")
+    return None
+
+
+def _nearest(key: object, known: Iterable[str]) -> str | None:
+    """The key that `key` means. A slip of the pen leaves the first letter: `source` is not `resources`."""
+    plain = _plain(key)
+    names = {_plain(name): name for name in known}
+    if (word := _OTHER_WORDS.get(plain)) in names.values():
+        return word
+    like = [name for name in names if name[0] == plain[:1]]
+    return next((names[name] for name in difflib.get_close_matches(plain, like, 1, _LIKENESS)), None)
+
+
+def _plain(key: object) -> str:
+    return re.sub(r"[\W_]", "", str(key).lower())
 
 
 def _whole(least: int | None) -> Callable[[Any, str], int]:

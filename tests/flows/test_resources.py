@@ -20,9 +20,22 @@ def test_everything_that_a_stage_may_say() -> None:
     assert parse_meta(meta, "dvc.yaml: train") == expected
 
 
-@pytest.mark.parametrize("meta", [None, "text", ["list"], {}, {"name": 1}])
+@pytest.mark.parametrize("meta", [None, "text", ["list"], {}])
 def test_meta_of_others_says_nothing(meta: Any) -> None:
     assert parse_meta(meta, "x") == StageMeta()
+
+
+OF_OTHERS = """
+author category comment created dataset desc description doc experiment framework group image info labels link
+memo metrics model name note notes owner params prior project property purpose reason release report results
+review runtime seed series source sources state status summary tags target task team test ticket title type
+url version
+"""
+
+
+@pytest.mark.parametrize("key", OF_OTHERS.split())
+def test_keys_of_others_are_no_slips_of_ours(key: str) -> None:
+    assert parse_meta({key: 1}, "x") == StageMeta()
 
 
 @pytest.mark.parametrize(
@@ -34,6 +47,21 @@ def test_meta_of_others_says_nothing(meta: Any) -> None:
             "resources.disk: unknown key; known are cpu, memory, gpu, gpu_memory, gpu_required",
         ),
         ({"resource": {"cpu": 1}}, "resource: unknown key; did you mean 'resources'?"),
+        ({"RESOURCES": {"cpu": 1}}, "RESOURCES: unknown key; did you mean 'resources'?"),
+        ({"Timeout": 3}, "Timeout: unknown key; did you mean 'timeout'?"),
+        ({"time-out": 3}, "time-out: unknown key; did you mean 'timeout'?"),
+        ({"max_time": "1h"}, "max_time: unknown key; did you mean 'timeout'?"),
+        ({"retry": 2}, "retry: unknown key; did you mean 'retries'?"),
+        ({"prio": 3}, "prio: unknown key; did you mean 'priority'?"),
+        ({"priorty": 3}, "priorty: unknown key; did you mean 'priority'?"),
+        ({"gpu": 1}, "gpu: belongs under meta.resources"),
+        ({"cpu": 2}, "cpu: belongs under meta.resources"),
+        ({"memory": "4GB"}, "memory: belongs under meta.resources"),
+        ({"gpu_required": True}, "gpu_required: belongs under meta.resources"),
+        ({"GPUs": 1}, "GPUs: belongs under meta.resources, as 'gpu'"),
+        ({"gpu-memory": "8GB"}, "gpu-memory: belongs under meta.resources, as 'gpu_memory'"),
+        ({"resources": {"ram": "4GB"}}, "resources.ram: unknown key; did you mean 'memory'?"),
+        ({"resources": {"cpu": 1, "retries": 2}}, "resources.retries: belongs under meta"),
         ({"resources": [1]}, "resources: must be a mapping of cpu, memory, gpu, gpu_memory, gpu_required"),
         ({"resources": {"cpu": 0}}, "resources.cpu: 0 is not a whole number from 1 on"),
         ({"resources": {"cpu": True}}, "resources.cpu: True is not a whole number from 1 on"),
