@@ -110,6 +110,10 @@ def test_the_contract_and_the_times(tmp_path: Path) -> None:
         "seconds": None,
     }
     assert (first["seconds"], first["critical_path"]) == (None, ["a", "b", "c"])
+    run_pipeline(RunOptions(repo=root, targets=("a",)))
+    a, b, c = (rest := make_plan(RunOptions(repo=root))).stages
+    assert a.seconds is not None
+    assert (b.seconds, c.seconds, rest.seconds) == (None, None, 2 * a.seconds)
     run_pipeline(RunOptions(repo=root))
     again = make_plan(RunOptions(repo=root, force=True))
     assert again.seconds is not None
