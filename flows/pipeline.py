@@ -1,7 +1,8 @@
-"""A run of a DVC repository as a flow run of Prefect; the stages that execute are flow runs under it.
+"""A run of a DVC repository as a flow run of Prefect; its stages are flow runs under it.
 
-DVC alone decides what is up to date: Prefect caches and keeps no results here. A stage that is up to date
-costs no request; it stands on the run's page.
+DVC alone decides what is up to date: Prefect caches and keeps no results here. A stage that comes from the
+run-cache has a flow run in the state Cached; one that is up to date costs no request, and stands on the run's
+page alone.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A run and each of its stages that executes, as flow runs of Prefect's server.
+"""A run and each of its stages that executes or is restored, as flow runs of Prefect's server.
 
 They are created through Prefect's client and not by calling a @flow: Prefect's engine waits for the server
 before and after each run and fails with it, counts children in a dict that threads would race for, and makes
@@ -13,7 +13,7 @@ import json
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import UUID, uuid4
@@ -25,12 +25,12 @@ from prefect.client.schemas.objects import Artifact, FlowRunResult, State, State
 from prefect.states import AwaitingRetry, Cancelled, Completed, Crashed, Failed, Running, to_state_create
 
 from flows import artifacts, stage_process
-from flows.events import Event, Outcome, StageAgain, StageFinished
+from flows.events import Event, Outcome, RunStarted, StageAgain, StageFinished
 from flows.outbox import Outbox, Recorded, Request
 from flows.progress import Course
 from flows.record import RunRecord
 from flows.stage_process import Ending, StageJob, StageResult
-from flows.wording import again, duration
+from flows.wording import again, duration, what_happened
 
 RUN_FLOW, STAGE_FLOW = "darkroom", "darkroom-stage"
 LATE_SECONDS = 2.0  # Prefect's times are those of its server's clock when it is told
@@ -102,10 +102,17 @@ class StageFlowRuns:
         self._flows: dict[str, UUID] = {}
         self._parent = Recorded()
         self._runs: dict[str, Recorded] = {}
+        self._needs: dict[str, tuple[str, ...]] = {}
+        self._behind: dict[str, tuple[str, ...]] = {}
+        """Of each stage that is settled without a flow run: the nearest before it that have one."""
         self._going: set[str] = set()
         self._results: dict[str, StageResult] = {}
         wanted = {"name": name, "parameters": parameters, "idempotency_key": self._key}
-        self._put(f"the start of {name}", lambda to: self._create(to, RUN_FLOW, self._parent, wanted))
+        began = now()
+        self._put(
+            f"the start of {name}",
+            lambda to: self._create(to, RUN_FLOW, self._parent, wanted, Running(), began),
+        )
 
     def log(self, text: str, level: int) -> None:
         """A line of the run's own log."""
@@ -130,8 +137,10 @@ class StageFlowRuns:
         return result
 
     def follow(self, event: Event) -> None:
-        """Tell what became of a stage whose command was executed: its results may still not be taken over."""
+        """Tell what became of a stage: after its command its results may still not be taken over."""
         match event:
+            case RunStarted():
+                self._needs = {stage.name: stage.needs for stage in event.plan.stages}
             case StageAgain() if event.stage in self._going:
                 due = now() + datetime.timedelta(seconds=event.seconds)
                 waiting: State[Any] = AwaitingRetry(scheduled_time=due, message=again(event))
@@ -143,9 +152,13 @@ class StageFlowRuns:
                 if event.error:  # a stage's page opens with its log; the state's message is further off
                     self.outbox.put_line(self._runs[event.stage], event.error, logging.ERROR)
                 self._set_state(self._runs[event.stage], f"the end of {event.stage}", state)
+            case StageFinished(outcome=Outcome.RESTORED):
+                self._add(event.stage, self._needs[event.stage], event.reasons, final_state(event, None))
+            case StageFinished():
+                self._behind[event.stage] = self._with_runs(self._needs[event.stage])
 
     def publish(self, record: RunRecord) -> None:
-        """The run's page, and the metrics of each stage that was executed as a table of its flow run."""
+        """The run's page, and the metrics of each stage that has a flow run as a table of that."""
         page = artifacts.run_page(record)
         key = artifacts.page_key(record.project)
         self._publish(self._parent, key, "markdown", page, "What ran and why, metrics, graph, pictures")
@@ -168,31 +181,41 @@ class StageFlowRuns:
         return run
 
     def _start(self, job: StageJob) -> Recorded:
-        needs = [self._runs[name] for name in job.needs if name in self._runs]
-        run = self._runs[job.name] = Recorded()
+        run = self._add(job.name, job.needs, job.reasons, Running())
         self._going.add(job.name)
-        parameters = {"stage": job.name, "needs": list(job.needs), "why": list(job.reasons)}
+        return run
+
+    def _with_runs(self, needs: Iterable[str]) -> tuple[str, ...]:
+        """The stages of `needs` that have flow runs; for one that has none, the nearest before it."""
+        near = ((name,) if name in self._runs else self._behind.get(name, ()) for name in needs)
+        return tuple(dict.fromkeys(itertools.chain.from_iterable(near)))
+
+    def _add(self, stage: str, needs: tuple[str, ...], why: tuple[str, ...], state: State[Any]) -> Recorded:
+        """A flow run for a stage whose needs are settled."""
+        before = [self._runs[name] for name in self._with_runs(needs)]
+        run = self._runs[stage] = Recorded()
+        parameters = {"stage": stage, "needs": list(needs), "why": list(why)}
         key = str(next(self._keys))
-        started = now()
+        happened = now()
 
         def create(to: SyncPrefectClient) -> None:
             task = TaskRunCreate(
                 id=uuid4(),
-                name=job.name,
+                name=stage,
                 flow_run_id=self._parent.id,
                 task_key="stage",
                 dynamic_key=key,
-                task_inputs={"needs": [FlowRunResult(id=other.id) for other in needs if other.given]},
+                task_inputs={"needs": [FlowRunResult(id=other.id) for other in before if other.given]},
             )
             wanted = {
-                "name": job.name,
+                "name": stage,
                 "parameters": parameters,
                 "idempotency_key": f"{self._key}-{key}",
                 "parent_task_run_id": made(to, "/task_runs/", task),
             }
-            self._create(to, STAGE_FLOW, run, wanted, started)
+            self._create(to, STAGE_FLOW, run, wanted, state, happened)
 
-        self._put(f"the start of {job.name}", create)
+        self._put(f"the start of {stage}", create)
         return run
 
     def _create(
@@ -201,13 +224,16 @@ class StageFlowRuns:
         flow: str,
         run: Recorded,
         wanted: dict[str, Any],
-        started: datetime.datetime | None = None,
+        state: State[Any],
+        happened: datetime.datetime,
     ) -> None:
-        """Create a flow run that runs; the one with its idempotency key if that exists."""
+        """Create a flow run in that state; the one with its idempotency key if that exists."""
         if flow not in self._flows:
             self._flows[flow] = to.create_flow_from_name(flow)
-        state = to_state_create(Running(message=said_late("", started or now()) or None))
-        create = FlowRunCreate(flow_id=self._flows[flow], tags=[self._project], state=state, **wanted)
+        late = state.model_copy(update={"message": said_late(state.message or "", happened) or None})
+        create = FlowRunCreate(
+            flow_id=self._flows[flow], tags=[self._project], state=to_state_create(late), **wanted
+        )
         run.given = made(to, "/flow_runs/", create)
 
     def _tell_progress(self, stage: str, *, at_once: bool = False) -> None:
@@ -289,6 +315,8 @@ def artifacts_of(to: SyncPrefectClient, run: Recorded, key: str) -> list[Artifac
 
 def final_state(event: StageFinished, result: StageResult | None) -> State[Any]:
     """Prefect's state for what became of a stage; `result` is its command's, None where it never ran."""
+    if event.outcome is Outcome.RESTORED:
+        return Completed(name="Cached", message=what_happened(event))
     if event.outcome.well:
         return Completed(message=f"in {duration(event.seconds)}")
     if event.outcome is Outcome.CANCELLED:

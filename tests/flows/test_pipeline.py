@@ -133,13 +133,60 @@ def test_stages_are_flow_runs_under_the_pipelines(client: SyncPrefectClient, roo
     assert any(line.startswith("train ran in") for line in logs(client, parent, "train ran"))
 
 
-def test_the_graph_of_the_run_is_that_of_the_stages(client: SyncPrefectClient, root: Path) -> None:
-    run(root)
-    parent = latest(client, "Project X")
+def edges(client: SyncPrefectClient, parent: FlowRun) -> set[tuple[str, str]]:
+    """The dependencies that the page of a run shows."""
     nodes = client._client.get(f"/flow_runs/{parent.id}/graph-v2").json()["nodes"]
     names = {key: node["label"].split(" / ")[1] for key, node in nodes}
-    edges = {(names[key], names[child["id"]]) for key, node in nodes for child in node["children"]}
-    assert edges == {("prepare", "train"), ("prepare", "check"), ("train", "report"), ("check", "report")}
+    return {(names[key], names[child["id"]]) for key, node in nodes for child in node["children"]}
+
+
+def test_the_graph_of_the_run_is_that_of_the_stages(client: SyncPrefectClient, root: Path) -> None:
+    run(root)
+    assert edges(client, latest(client, "Project X")) == {
+        ("prepare", "train"),
+        ("prepare", "check"),
+        ("train", "report"),
+        ("check", "report"),
+    }
+
+
+FIRST_LETTER = """
+stages:
+  letter: {cmd: head -c 1 in.txt > letter.txt, deps: [in.txt], outs: [letter.txt]}
+  copy: {cmd: cp letter.txt copy.txt, deps: [letter.txt], outs: [copy.txt]}
+  join: {cmd: cat copy.txt rate.txt > joined.txt, deps: [copy.txt, rate.txt], outs: [joined.txt]}
+  show: {cmd: "echo 'n: 1' > n.yaml", deps: [joined.txt], metrics: [n.yaml]}
+"""
+
+
+def test_what_comes_from_the_cache_is_told_from_what_ran_and_the_graph_reaches_across_what_did_not(
+    client: SyncPrefectClient, root: Path
+) -> None:
+    (root / "dvc.yaml").write_text(FIRST_LETTER)
+    run(root)
+    ran = dict.fromkeys(("letter", "join", "show"), Outcome.RAN)
+    restored = dict.fromkeys(ran, Outcome.RESTORED)
+    for text, rate, outcomes, state in (
+        ("gx\n", "0.25", ran, "Completed"),
+        ("good\n", "0.5", restored, "Cached"),
+    ):
+        (root / "in.txt").write_text(text)
+        (root / "rate.txt").write_text(rate)
+        assert run(root) == {**outcomes, "copy": Outcome.SKIPPED}
+        parent = latest(client, "Project X")
+        stages = children(client, parent)
+        assert {name: (run.state_type, run.state_name) for name, run in stages.items()} == dict.fromkeys(
+            outcomes, (StateType.COMPLETED, state)
+        )
+        assert edges(client, parent) == {("letter", "join"), ("join", "show")}
+        assert set(artifacts(client, stages["show"])) == {"project-x-show-metrics"}
+    assert stages["join"].parameters == {
+        "stage": "join",
+        "needs": ["copy"],
+        "why": ["dep rate.txt: modified"],
+    }
+    assert stages["join"].state is not None
+    assert stages["join"].state.message == "restored from the cache"
 
 
 def test_metrics_are_a_table_of_the_stage_and_the_page_has_pictures(
