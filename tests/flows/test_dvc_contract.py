@@ -2,7 +2,7 @@
 
 A new version of DVC fails here first, with the name of what changed. Where DVC's own code is followed step by
 step (it is cut in two at a stage's command), the text of that code is pinned: read what changed, change
-flows/dvc to match, renew the pin.
+flows/dvc to match, renew the pin. That nothing is missing here is a test, too.
 """
 
 from __future__ import annotations
@@ -10,8 +10,10 @@ from __future__ import annotations
 import ast
 import contextlib
 import hashlib
+import importlib
 import inspect
 import textwrap
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,22 +22,34 @@ import dvc
 import pytest
 from dulwich.ignore import IgnoreFilter
 from dvc import env, lock, rwlock, schema
+from dvc.data_cloud import DataCloud
+from dvc.dependency import ParamsDependency
+from dvc.dirs import site_cache_dir
 from dvc.dvcfile import Lockfile, ProjectFile, SingleStageFile
 from dvc.output import Output
-from dvc.repo import Repo, reproduce
+from dvc.repo import Repo, brancher, reproduce
+from dvc.repo.artifacts import Artifacts
 from dvc.repo.experiments.executor.base import BaseExecutor
 from dvc.repo.experiments.queue.base import BaseStashQueue
 from dvc.repo.experiments.refs import ExpRefInfo
 from dvc.repo.experiments.utils import check_ref_format
+from dvc.repo.metrics import Metrics
 from dvc.repo.scm_context import SCMContext
 from dvc.stage import PipelineStage, Stage, decorators, run
 from dvc.stage.cache import StageCache, _can_hash, _get_cache_hash, _get_stage_hash
+from dvc.stage.loader import StageLoader
+from dvc.stage.serialize import to_lockfile, to_single_stage_file
 from dvc.stage.utils import _get_stage_files
 from dvc.utils import dict_filter, dict_sha256
-from dvc.utils.serialize import _common, _yaml, parse_yaml
+from dvc.utils.cli_parse import to_path_overrides
+from dvc.utils.hydra import apply_overrides
+from dvc.utils.serialize import _common, _yaml, dumps_yaml, load_path, parse_yaml, parse_yaml_for_update
+from pathspec.patterns.gitwildmatch import GitWildMatchPattern
 from scmrepo.git import Git
+from scmrepo.noscm import NoSCM
 from voluptuous import Schema
 
+import flows.dvc
 from flows.dvc.graph import Selection
 from flows.dvc.workspace import Workspace
 from tests.flows.repositories import make
@@ -85,6 +99,18 @@ FOLLOWED = {
     BaseExecutor.commit.__func__: "0b46f52e95e1",
     BaseExecutor.reproduce.__func__: "e29332a08c95",
     BaseStashQueue._stash_exp: "c9e0330609f8",
+    # What comes out of these is read, or written, as it is.
+    Output.status: "0b4e0efe9995",
+    Output.workspace_status: "cf57902554ca",
+    ParamsDependency.status: "107f022f1ec9",
+    ParamsDependency.workspace_status: "cd787f772cd1",
+    ParamsDependency.read_params: "2e2e02549cf1",
+    StageLoader.fill_from_lock: "adc39b4d161b",
+    to_lockfile: "d8e114bc1b98",
+    to_single_stage_file: "f83b2576f4a4",
+    brancher.switch: "cbbf246ece9c",
+    Git._reset: "a41b74ec3bf0",
+    NoSCM._reset: "4ea0754e2731",
 }
 
 # Pieces that are called: their names and what they take.
@@ -108,7 +134,32 @@ CALLED: dict[Any, str] = {
     dict_filter: "d exclude",
     dict_sha256: "d kwargs",
     parse_yaml: "text path typ",
+    parse_yaml_for_update: "text path",
+    dumps_yaml: "d",
+    load_path: "fs_path fs kwargs",
+    to_path_overrides: "path_params",
+    apply_overrides: "path overrides",
+    site_cache_dir: "config_site_cache_dir",
+    lock.make_lock: "lockfile tmp_dir friendly hardlink_lock wait",
+    lock.Lock.unlock: "self",
+    StageCache.__init__: "self repo",
+    Stage.outs_cached: "self",
+    Stage.get_used_objs: "self args kwargs",
+    Output.get_hash: "self",
+    Output.save: "self",
+    Repo.find_root: "root fs",
+    Repo.pull: "self targets jobs remote all_branches with_deps all_tags force recursive all_commits"
+    " run_cache glob allow_missing",
+    Metrics.show: "self args kwargs",
+    Artifacts.read: "self",
+    DataCloud.status: "self objs jobs remote odb",
+    SCMContext.track_file: "self paths",
+    Git.get_fs: "self rev",
+    GitWildMatchPattern.escape: "s",
 }
+
+ATTRIBUTES = {"_lock_depth"}
+"""That are private, and looked at in a test below."""
 
 
 def text_hash(piece: Any) -> str:
@@ -135,6 +186,35 @@ def test_called_pieces_take_what_they_took(piece: Any) -> None:
     assert parameters(piece) == CALLED[piece]
 
 
+def sources() -> Iterator[ast.AST]:
+    """Every piece of the code of flows/dvc."""
+    for path in Path(flows.dvc.__path__[0]).glob("*.py"):
+        yield from ast.walk(ast.parse(path.read_text()))
+
+
+def test_every_function_of_dvcs_that_is_imported_stands_here() -> None:
+    imported = {
+        f"{node.module}.{alias.name}": getattr(importlib.import_module(node.module), alias.name)
+        for node in sources()
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("dvc")
+        for alias in node.names
+    }
+    functions = {place: piece for place, piece in imported.items() if inspect.isfunction(piece)}
+    assert len(functions) > 10
+    assert [place for place, piece in functions.items() if piece not in {**FOLLOWED, **CALLED}] == []
+
+
+def test_every_private_piece_of_others_that_is_used_stands_here() -> None:
+    own = ("self", "cls")
+    used = {
+        node.attr
+        for node in sources()
+        if isinstance(node, ast.Attribute) and node.attr.startswith("_") and not node.attr.startswith("__")
+        if not (isinstance(node.value, ast.Name) and node.value.id in own)
+    }
+    assert used - {piece.__name__ for piece in (*FOLLOWED, *CALLED)} == ATTRIBUTES
+
+
 def test_objects_have_the_attributes_that_are_read(tmp_path: Path) -> None:
     root = make(tmp_path / "r", Shape("chain", {"dvc.yaml": CHAIN, "in.txt": "1\n"}), tmp_path)
     with contextlib.closing(Repo(str(root), _wait_for_lock=True)) as repo:
@@ -143,7 +223,7 @@ def test_objects_have_the_attributes_that_are_read(tmp_path: Path) -> None:
         assert repo.scm_context.ignored_paths == []
         assert repo.scm_context.files_to_track == set()
         assert repo.scm_context.autostage is False
-        stage = next(iter(repo.index.graph))
+        (stage,) = (stage for stage in repo.index.graph if stage.name == "a")
         assert stage.dvcfile.lockfile_contents == {}
         (out,), (dep,) = stage.outs, stage.deps
         assert (out.use_cache, out.persist, out.is_metric, out.is_plot, out.is_in_repo) == (
@@ -152,6 +232,15 @@ def test_objects_have_the_attributes_that_are_read(tmp_path: Path) -> None:
         assert repo.index.outs_trie.has_key(out.fs.parts(out.fs_path))
         assert (repo.scm.no_commits, len(repo.scm.get_rev()), repo.scm.get_ref("refs/x")) == (False, 40, None)
         assert (dep.hash_name, bool(dep.hash_info), dep.obj) == ("md5", False, None)
+        assert (dep.def_path, dep.protocol, out.use_scm_ignore) == ("in.txt", "local", True)
+        assert (out.status(), dep.status()) == ({"a.txt": "deleted"}, {"in.txt": "modified"})
+        assert (stage.frozen, stage.is_import, stage.is_callback, stage.always_changed) == (False,) * 4
+        assert (stage.cmd_changed, stage.path_in_repo) == (False, "dvc.yaml")
+        with contextlib.chdir(root):
+            assert stage.addressing == "a"
+        assert (repo.dvc_dir, repo.tmp_dir) == (str(root / ".dvc"), str(root / ".dvc/tmp"))
+        assert repo.cache.local.path == str(root / ".dvc/cache/files/md5")
+        assert repo.stage_cache.cache_dir == str(root / ".dvc/cache/runs")
 
 
 def test_what_is_replaced_is_what_is_called(tmp_path: Path) -> None:
