@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from dvc.repo import Repo
+from dvc.utils.serialize import parse_yaml
 
 from flows.dvc.repository import root_of
 from flows.errors import MetaError, RepoError, UsageError
@@ -206,21 +207,94 @@ stages:
     assert contents(parallel) == contents(serial)
 
 
-def test_a_stage_that_rewrites_dvc_yaml_does_no_harm(tmp_path: Path) -> None:
-    pipeline = """\
-stages:
-  w1:
-    cmd: echo 1 > 1.txt; echo '# w1' >> dvc.yaml
-    deps: [in.txt]
-    outs: [1.txt]
-  w2:
-    cmd: echo 2 > 2.txt; cp dvc.yaml copy.tmp; sleep 0.2; cp copy.tmp dvc.yaml; rm copy.tmp
-    deps: [in.txt]
-    outs: [2.txt]
+# What DVCLive does: reads dvc.yaml, adds its plots, writes it in place. Here both have read it before one
+# writes, and while the first has written half of it another stage ends and is recorded.
+LIVE = """
+import sys, time
+from pathlib import Path
+from ruamel.yaml import YAML
+
+def tell(name):
+    Path(".dvc/tmp", name).touch()
+
+def wait(there):
+    while not (there() or Path(".dvc/tmp/serial").exists()):
+        time.sleep(0.02)
+
+def told(name):
+    return lambda: Path(".dvc/tmp", name).exists()
+
+def recorded(name):
+    return lambda: Path("dvc.lock").exists() and name in Path("dvc.lock").read_text()
+
+name, other = sys.argv[1:]
+file = Path("dvc.yaml")
+held = YAML().load(file)
+tell(f"{name} has read")
+wait(told(f"{other} has read"))
+held.setdefault("plots", []).append({f"{name}.tsv": {"x": "step"}})
+if name == "second":
+    wait(told("first has written"))
+with file.open("w") as out:
+    YAML().dump(held, out)
+if name == "first":
+    text = file.read_text()
+    file.write_text(text[: len(text) // 2])
+    tell("half is written")
+    wait(recorded("quick"))
+    file.write_text(text)
+tell(f"{name} has written")
+Path(f"{name}.tsv").write_text(f"step\\tloss\\n0\\t{len(name)}\\n")
 """
-    root = make(tmp_path / "r", Shape("rewrites", {"dvc.yaml": pipeline, "in.txt": "1\n"}), tmp_path)
-    assert run(root).well
-    assert set(run(root).outcomes().values()) == {Outcome.SKIPPED}
+REWRITING = f"""\
+stages:
+  first:
+    cmd: {sys.executable} live.py first second
+    deps: [in.txt, live.py]
+    outs: [first.tsv]
+    meta: {{timeout: 60}}
+  second:
+    cmd: {sys.executable} live.py second first
+    deps: [in.txt, live.py]
+    outs: [second.tsv]
+    meta: {{timeout: 60}}
+  quick:
+    cmd: |
+      until [ -e '.dvc/tmp/half is written' ] || [ -e .dvc/tmp/serial ]; do sleep 0.02; done
+      echo quick > quick.txt
+    deps: [in.txt]
+    outs: [quick.txt]
+  join:
+    foreach: [first, second]
+    do:
+      cmd: cat ${{item}}.tsv quick.txt > ${{item}}.txt
+      deps: ["${{item}}.tsv", quick.txt]
+      outs: ["${{item}}.txt"]
+"""
+
+
+def test_stages_that_rewrite_dvc_yaml_as_dvclive_does_do_no_harm(tmp_path: Path) -> None:
+    serial, parallel = two_copies(tmp_path, {"dvc.yaml": REWRITING, "live.py": LIVE, "in.txt": "1\n"})
+    (serial / ".dvc/tmp/serial").touch()
+    assert serial_repro(serial)
+    report = run(parallel)
+    assert report.errors == ()
+    assert set(report.outcomes().values()) == {Outcome.RAN}
+
+    found = {}
+    for root in (serial, parallel):
+        with contextlib.closing(Repo(str(root))) as repo:
+            found[root] = {stage.addressing.rpartition(":")[2] for stage in repo.index.stages}
+    assert found[parallel] == found[serial] == set(report.outcomes())
+    plots = parse_yaml((parallel / "dvc.yaml").read_text(), "")["plots"]
+    assert plots == [{"second.tsv": {"x": "step"}}]  # the first one's are lost: that is DVCLive's own doing
+
+    ours, theirs = contents(parallel), contents(serial)
+    assert ours.pop("dvc.yaml") != theirs.pop("dvc.yaml")
+    assert ours == theirs
+    assert set(run(parallel).outcomes().values()) == {Outcome.SKIPPED}
+    assert serial_repro(parallel)
+    assert contents(parallel)["dvc.lock"] == theirs["dvc.lock"]
 
 
 def test_events_tell_the_run_as_it_goes(tmp_path: Path) -> None:
