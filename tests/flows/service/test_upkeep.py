@@ -20,6 +20,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from uuid import UUID, uuid4
 
 import pytest
@@ -240,7 +241,7 @@ def assert_no_secret(project: Project) -> None:
     texts = {"services": project.logs(), "git": git(project.root, "log", "-p", "--all")}
     for path in (*project.root.rglob("*.log"), *project.root.rglob("dvc.lock")):
         texts[str(path)] = path.read_text(errors="replace")
-    with sqlite3.connect(project.prefect / "prefect.db") as database:
+    with closing(sqlite3.connect(project.prefect / "prefect.db")) as database:
         texts["database"] = "\n".join(database.iterdump())  # logs, artifacts, parameters
     assert "PATH=" in texts["database"]
     for where, text in texts.items():
