@@ -178,8 +178,9 @@ def six(rounds: int, env: dict[str, str]) -> tuple[list[Measured], list[Bar]]:
     rows.append(measure(case, "darkroom run", dvc_repository(steps), recorded, rounds=rounds, env=env))
     served = f"{case}, server running"
     with scratch() as folder, server.temporary_server(folder / "server") as url:
-        on_it = env | {"PREFECT_API_URL": url}
-        rows.append(measure(served, "darkroom run", dvc_repository(steps), recorded, rounds=rounds, env=on_it))
+        there = env | {"PREFECT_API_URL": url}
+        row = measure(served, "darkroom run", dvc_repository(steps), recorded, rounds=rounds, env=there)
+    rows.append(row)
     idle = {"darkroom": ALONE, "darkroom run": ["darkroom", "run"]}
     rows += measure_idle(start_up, trivial(7), idle, rounds=rounds, env=env)
     return rows, [
@@ -316,8 +317,8 @@ def report(rows: list[Measured], bars: list[Bar], rounds: int) -> str:
         "",
         f"`python -m benchmarks.scheduler --rounds {rounds}` on {describe()}.",
         "Medians (least to most), a fresh process each, on a fresh folder but where there is nothing to do;",
-        "memory of the largest process. \"darkroom\" is the scheduler alone, \"darkroom run\" has Prefect with it:",
-        "a server of its own that it starts, where none is said to run. paraffin is left out of the 100 stages:",
+        "memory of the largest process. `darkroom` is the scheduler alone, `darkroom run` has Prefect with it:",
+        "a server of its own that it starts, where none is said to run. The 100 stages are without paraffin:",
         "its worker polls, and a round takes minutes.",
         "",
         "| case | tool | rounds | seconds | peak MB | what it lacks |",
