@@ -3,12 +3,8 @@
 Loading one never runs code: the header carries JSON, and the caller's own `build` reads it.
 """
 
-import glob
 import json
-import os
-import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,51 +13,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 from stages.errors import ModelError, StageError
+from stages.files import write_atomically
 
 Network = TypeVar("Network", bound=torch.nn.Module)
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write `content` to `path`: either all of it stands there afterwards, or what stood there before."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    remove_leftovers(path)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        with partial.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-@contextmanager
-def write_folder_atomically(path: Path) -> Iterator[Path]:
-    """An empty folder to fill, which becomes `path` when all went well, in place of what stood there."""
-    remove_leftovers(path)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    partial.mkdir(parents=True)
-    try:
-        yield partial
-        shutil.rmtree(path, ignore_errors=True)
-        partial.replace(path)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-
-
-def remove_leftovers(path: Path) -> None:
-    """Remove what killed writers of `path` left beside it; a path has one writer at a time."""
-    for partial in path.parent.glob(f".{glob.escape(path.name)}.*.partial"):
-        if partial.is_dir():
-            shutil.rmtree(partial, ignore_errors=True)
-        else:
-            partial.unlink(missing_ok=True)
-
-
-def write_json(path: Path, value: Any) -> None:
-    """`value` as indented JSON, keys in the order given; NaN is refused, since JSON has none."""
-    write_atomically(path, (json.dumps(value, indent=2, allow_nan=False) + "\n").encode())
 
 
 def save_model(path: Path, network: torch.nn.Module, *, kind: str, config: dict[str, Any]) -> None:

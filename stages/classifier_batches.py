@@ -15,8 +15,9 @@ from PIL import Image
 from torch import Tensor
 
 from stages.augment import mirror, shift
-from stages.datasets import ClassificationSplit, to_unit
+from stages.datasets import ClassificationSplit
 from stages.sheets import Picture, image_grid
+from stages.tensors import to_unit
 from stages.training import epoch_generator, shuffled_batches
 from stages.transforms import pipeline
 

@@ -2,17 +2,14 @@
 
 import os
 import platform
-import random
-import sys
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TypeVar
 
-import numpy as np
 import torch
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from stages.params import ComputeParams
+from stages.repeatable import pin_threads, seed_generators
 
 Network = TypeVar("Network", bound=torch.nn.Module)
 
@@ -50,22 +47,14 @@ def prepare(params: ComputeParams) -> Compute:
 
     The device is the first that can be seen: whoever shares them out sets CUDA_VISIBLE_DEVICES.
     """
-    random.seed(params.seed)
-    np.random.seed(params.seed)
+    seed_generators(params.seed)
     torch.manual_seed(params.seed)
-    _pin_threads(params.threads)
+    pin_threads(params.threads)
+    torch.set_num_threads(params.threads)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if device.type == "cuda":
         _repeat_on_cuda(params.deterministic)
     return Compute(device=device, dtype=_dtype(params.precision, device))
-
-
-def _pin_threads(threads: int) -> None:
-    """Of torch, of every BLAS and OpenMP that is loaded, of OpenCV: whatever OMP_NUM_THREADS says."""
-    torch.set_num_threads(threads)
-    threadpool_limits(threads)
-    if "cv2" in sys.modules:  # not every stage has it
-        sys.modules["cv2"].setNumThreads(threads)
 
 
 def _repeat_on_cuda(deterministic: bool) -> None:

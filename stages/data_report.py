@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from stages.checkpoints import write_atomically
 from stages.datasets import Split
+from stages.files import write_atomically
 from stages.policy import Findings
 
 EXAMPLES = 5  # findings of a kind that the page names; the table has all

@@ -23,7 +23,6 @@ from typing import Literal, cast
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from stages.errors import DataError
 
@@ -121,12 +120,6 @@ def load_detection(folder: Path, split: Split) -> DetectionSplit:
         labels=[np.array(b, dtype=np.int64) for b in labels],
         classes=classes,
     )
-
-
-def to_unit(images: npt.NDArray[np.uint8]) -> torch.Tensor:
-    """Pictures uint8 [N, H, W, C] as float32 [N, C, H, W] in 0..1."""
-    # A view of the same memory, so that channels stay last there: convolutions want it so.
-    return torch.tensor(images).permute(0, 3, 1, 2).float().div_(255)
 
 
 def _load_images(folder: Path, split: Split) -> npt.NDArray[np.uint8]:

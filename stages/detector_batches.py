@@ -16,8 +16,9 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
-from stages.datasets import DetectionSplit, to_unit
+from stages.datasets import DetectionSplit
 from stages.sheets import PALETTE, draw_boxes, image_grid
+from stages.tensors import to_unit
 from stages.training import batch_count, shuffled_batches
 from stages.transforms import pipeline
 

@@ -17,7 +17,6 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from stages.checkpoints import write_atomically, write_folder_atomically, write_json
 from stages.classification_metrics import (
     Outcomes,
     classification_figures,
@@ -46,6 +45,7 @@ from stages.detection_metrics import (
     resampled_precision,
 )
 from stages.evaluation_sheets import detections_sheet
+from stages.files import write_atomically, write_folder_atomically, write_json
 from stages.generator_evaluation import GenerationParams, evaluate_generated, measuring
 from stages.grad_cam import grad_cam
 from stages.libraries import check_libraries

@@ -18,11 +18,11 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from stages.checkpoints import write_folder_atomically, write_json
 from stages.command import run_stage
 from stages.compute import Compute, prepare
 from stages.datasets import DetectionSplit, load_classification, load_detection
 from stages.errors import DataError, ParamsError
+from stages.files import write_folder_atomically, write_json
 from stages.fusion.composites import Composites, compose, composites_sheet, mosaic_sheet
 from stages.fusion.files import write_picture
 from stages.fusion.kinds import Kind, fuse_set, made_kinds, own_kind

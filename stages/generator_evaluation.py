@@ -20,7 +20,7 @@ from torch import Tensor
 from stages.classification_metrics import confusion
 from stages.classification_sheets import confusion_sheet
 from stages.compute import Compute
-from stages.datasets import ClassificationSplit, load_classification, to_unit
+from stages.datasets import ClassificationSplit, load_classification
 from stages.evaluation_sheets import generated_sheet, nearest_sheet
 from stages.generation_metrics import (
     Features,
@@ -41,6 +41,7 @@ from stages.models.trunks import WeightsParams
 from stages.params import StageParams
 from stages.resampling import Counts, Resampled, draws, mean_of
 from stages.sheets import Picture, save_png
+from stages.tensors import to_unit
 from stages.trained_on_generated import ScoreParams, recognised, train_anew
 
 Labels = npt.NDArray[np.int64]

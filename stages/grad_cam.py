@@ -9,9 +9,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from stages.compute import Compute
-from stages.datasets import to_unit
 from stages.models.classifier import Classifier
 from stages.sheets import Colour, Picture
+from stages.tensors import to_unit
 
 CELLS = 7  # that maps should have each way, as those of a ResNet on 224 px: fewer tell little of where
 HEAT: Colour = (213, 94, 0)

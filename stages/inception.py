@@ -14,10 +14,10 @@ from torch import Tensor, nn
 from torchvision.models import inception_v3
 
 from stages.compute import Compute
-from stages.datasets import to_unit
 from stages.errors import ModelError
 from stages.models.pretrained import read_weights
 from stages.models.trunks import WeightsParams
+from stages.tensors import to_unit
 
 SIDE = 299  # pixels that the network was trained on
 MEAN = (0.485, 0.456, 0.406)

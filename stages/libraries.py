@@ -10,9 +10,9 @@ from pathlib import Path
 
 from pydantic import ConfigDict, Field
 
-from stages.checkpoints import write_atomically
 from stages.command import run_stage
 from stages.errors import LibraryError
+from stages.files import write_atomically
 from stages.params import StageParams, load_params
 
 IMPORTED_AS = {"opencv-python-headless": "cv2", "pillow": "PIL", "scikit-learn": "sklearn"}

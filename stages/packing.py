@@ -12,8 +12,8 @@ from typing import Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 
-from stages.checkpoints import write_atomically, write_json
 from stages.datasets import SHARD_INDEX
+from stages.files import write_atomically, write_json
 
 BLOCK = 4 << 20  # bytes copied at once
 

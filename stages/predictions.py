@@ -22,8 +22,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from stages.checkpoints import write_atomically
 from stages.errors import DataError
+from stages.files import write_atomically
 from stages.inbox import Version
 
 FULL = 4096  # rows of a file: replacing it stays cheap, and a million inputs are 250 files

@@ -20,9 +20,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from stages.checkpoints import write_folder_atomically, write_json
 from stages.command import run_stage
-from stages.compute import prepare
 from stages.data_report import TaskReport, write_report
 from stages.datasets import (
     SPLITS,
@@ -33,12 +31,14 @@ from stages.datasets import (
     load_detection,
 )
 from stages.errors import DataError
+from stages.files import write_folder_atomically, write_json
 from stages.gathering import Gathered, Gathering, gather, sift
 from stages.libraries import check_libraries
 from stages.packing import coco, pack_annotations, pack_images
 from stages.params import ComputeParams, load_params
 from stages.policy import Findings, Policy, refuse_too_many
 from stages.preparation import ComposedParams, PreprocessParams, form_of
+from stages.repeatable import pin_threads, seed_generators
 from stages.scenes import compose_scenes
 from stages.sheets import Picture, draw_boxes, image_grid, save_png
 from stages.side_by_side import cores
@@ -103,7 +103,8 @@ def main(
     check_libraries(params)
     values = load_params(params, "preprocess", PreprocessParams)
     compute = load_params(params, "compute", ComputeParams)
-    prepare(compute)
+    seed_generators(compute.seed)
+    pin_threads(compute.threads)
     with (
         _scratch(classification.parent) as scratch,
         write_folder_atomically(classification) as classification_partial,

@@ -29,8 +29,8 @@ import torch
 from pydantic import Field
 from tqdm import tqdm
 
-from stages.checkpoints import remove_leftovers, write_atomically
 from stages.compute import Compute
+from stages.files import remove_leftovers, write_atomically
 from stages.params import StageParams
 
 Batch = TypeVar("Batch")

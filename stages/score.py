@@ -20,11 +20,11 @@ from typing import Any
 import numpy as np
 from pydantic import Field
 
-from stages.checkpoints import write_atomically, write_json
 from stages.command import run_stage
 from stages.decoding import Decoded, decode
 from stages.drawn_predictions import drawn, jpeg
 from stages.errors import DataError, ParamsError
+from stages.files import write_atomically, write_json
 from stages.geometry import Pixels, unfit_boxes
 from stages.inbox import Input, Look, look, taken
 from stages.models.classifier import Classifier, predict

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
-from stages.checkpoints import write_atomically
+from stages.files import write_atomically
 
 Picture = npt.NDArray[np.uint8]
 Colour = tuple[int, int, int]

@@ -24,8 +24,8 @@ def cores() -> int:
 def in_order(function: Callable[[Item], Result], items: Iterable[Item], processes: int) -> Iterator[Result]:
     """`function` of each item, in the items' order; with one process in this one.
 
-    Loky's processes start afresh and load the function's module alone, not the stage's with torch in it; none
-    is forked from a process with threads.
+    Loky's processes start afresh and load the function's module alone, not the stage's; none is forked from a
+    process with threads.
     """
     if processes == 1:
         yield from map(function, items)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from stages.checkpoints import write_atomically
+from stages.files import write_atomically
 
 
 def write_table(path: Path, rows: pd.DataFrame | Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> None:

@@ -21,12 +21,13 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
-from stages.checkpoints import save_model, write_json
+from stages.checkpoints import save_model
 from stages.classifier_batches import Batches, augmentation_sheet, build_batches, channel_statistics
 from stages.command import run_stage
 from stages.compute import Compute, prepare
 from stages.datasets import ClassificationSplit, load_classification
 from stages.errors import ParamsError
+from stages.files import write_json
 from stages.learning_rates import RangeTestParams, range_test
 from stages.libraries import check_libraries
 from stages.models.classifier import Classifier, build_classifier, predict

@@ -21,10 +21,10 @@ from torch.optim.lr_scheduler import LRScheduler
 from torch.optim.swa_utils import AveragedModel
 
 from stages.averaging import averaged_model
-from stages.checkpoints import save_model, write_json
+from stages.checkpoints import save_model
 from stages.command import run_stage
 from stages.compute import Compute, prepare
-from stages.datasets import DetectionSplit, load_detection, to_unit
+from stages.datasets import DetectionSplit, load_detection
 from stages.detection_metrics import AveragePrecision, average_precision, precision
 from stages.detector_batches import (
     Boxes,
@@ -34,6 +34,7 @@ from stages.detector_batches import (
     build_detector_batches,
     with_boxes,
 )
+from stages.files import write_json
 from stages.libraries import check_libraries
 from stages.models.detector import build_detector, detect, given_proposals, to_targets
 from stages.models.detector_params import DetectorParams
@@ -43,6 +44,7 @@ from stages.params import ComputeParams, StageParams, load_params
 from stages.resume import Checkpoint, CheckpointParams, Course, Part, TransformGenerators, decisive
 from stages.sheets import save_png
 from stages.tables import write_table
+from stages.tensors import to_unit
 from stages.training import Progress, decay_groups, finite, one_cycle
 from stages.transforms import TransformSpec, check_on
 

@@ -24,11 +24,12 @@ import torch
 import torch.nn.functional as F
 from tqdm import tqdm
 
-from stages.checkpoints import save_model, write_folder_atomically, write_json
+from stages.checkpoints import save_model
 from stages.command import run_stage
 from stages.compute import Compute, prepare
 from stages.datasets import ClassificationSplit, load_classification
 from stages.errors import DataError
+from stages.files import write_folder_atomically, write_json
 from stages.gan.failures import fail, recall, troubles
 from stages.gan.losses import (
     WassersteinParams,

@@ -10,10 +10,10 @@ import torch
 from pydantic import Field
 
 from stages.compute import Compute
-from stages.datasets import to_unit
 from stages.models.classifier import Classifier, build_classifier, predict
 from stages.optimization import Loss, ScheduleParams, SgdParams, build_learner
 from stages.params import StageParams
+from stages.tensors import to_unit
 from stages.training import batch_count, shuffled_batches
 
 Pictures = npt.NDArray[np.uint8]

@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from stages.checkpoints import write_atomically
 from stages.errors import DataError
+from stages.files import write_atomically
 from stages.fusion.pixels import Pictures
 
 SIXTEEN_BITS = (".png", ".tif", ".tiff")

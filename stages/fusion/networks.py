@@ -9,11 +9,12 @@ from torch import nn
 from torchvision.ops import box_iou
 
 from stages.compute import Compute
-from stages.datasets import DetectionSplit, to_unit
+from stages.datasets import DetectionSplit
 from stages.detection_metrics import average_precision, precision
 from stages.fusion.pixels import Floats, Pictures, eight_bits, grey
 from stages.models.classifier import Classifier, predict
 from stages.models.detector import Detection, detect
+from stages.tensors import to_unit
 
 Labels = npt.NDArray[np.int64]
 Box = tuple[int, int, int, int]

@@ -13,8 +13,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from stages.checkpoints import write_atomically
 from stages.compute import Compute
+from stages.files import write_atomically
 from stages.models.gan import Generator, draw_latents, render
 from stages.sheets import Picture, image_grid, save_png
 

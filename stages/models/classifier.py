@@ -20,8 +20,8 @@ from torch import Tensor, nn
 
 from stages.checkpoints import load_model
 from stages.compute import Compute
-from stages.datasets import to_unit
 from stages.models.trunks import NetworkParams, build_trunk
+from stages.tensors import to_unit
 
 SHIFT = 1  # pixels of the shifted views: as much as the training's own shifts do not distort
 

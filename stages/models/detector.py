@@ -21,7 +21,7 @@ from torchvision.models.detection.ssd import SSD
 
 from stages.checkpoints import load_model
 from stages.compute import Compute
-from stages.datasets import Split, to_unit
+from stages.datasets import Split
 from stages.models.backbones import Backbone
 from stages.models.detector_params import (
     FasterRcnnParams,
@@ -45,6 +45,7 @@ from stages.models.proposals import (
 )
 from stages.models.roi_heads import crop_heads, pooled_heads
 from stages.models.ssd import build_ssd
+from stages.tensors import to_unit
 
 Detector: TypeAlias = "GeneralizedRCNN | SSD"
 """With its `config`."""

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from stages.datasets import to_unit
 from stages.models.classifier import Classifier
+from stages.tensors import to_unit
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from stages.datasets import load_classification, load_detection, to_unit
+from stages.datasets import load_classification, load_detection
 from stages.errors import DataError
 
 
@@ -53,14 +53,3 @@ def test_missing_file_is_named_with_the_mend(folder, missing):
     (folder / missing).unlink()
     with pytest.raises(DataError, match=f"{missing}: no such file; `dvc repro preprocess`"):
         load_detection(folder, "val")
-
-
-def test_to_unit_puts_channels_second_and_scales():
-    images = np.zeros((1, 2, 3, 2), np.uint8)
-    images[0, 1, 2, 1] = 255
-    images[0, 0, 0, 0] = 51
-    unit = to_unit(images)  # [1, 2, 2, 3]
-    assert unit.shape == (1, 2, 2, 3)
-    assert unit[0, 1, 1, 2] == 1
-    assert unit[0, 0, 0, 0] == pytest.approx(0.2)
-    assert unit.sum() == pytest.approx(1.2)

@@ -1,5 +1,7 @@
 import hashlib
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -235,3 +237,10 @@ def test_the_projects_own_params_are_valid(given):
         images, _ = pictures(200, seed)
         write_raw(given / "raw", name, images, np.arange(200, dtype=np.uint8) % 10)
     assert len(load_classification(run(given) / "classification", "test").classes) == 10
+
+
+def test_no_training_library_is_loaded_to_prepare_pictures():
+    """torch alone takes more than half of the gigabyte in which a million pictures go through."""
+    code = "import sys, stages.preprocess; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False"]

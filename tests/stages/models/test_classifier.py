@@ -9,11 +9,11 @@ import torch
 
 from stages.checkpoints import save_model
 from stages.compute import Compute, prepare
-from stages.datasets import to_unit
 from stages.errors import ModelError
 from stages.models.classifier import Classifier, build_classifier, load_classifier, predict
 from stages.models.trunks import GridMeans
 from stages.params import ComputeParams
+from stages.tensors import to_unit
 
 CONFIG: dict[str, Any] = {
     "classes": ["a", "b", "c"],

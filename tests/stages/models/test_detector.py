@@ -5,11 +5,11 @@ from torchvision.ops import roi_align
 
 from stages.checkpoints import save_model
 from stages.compute import prepare
-from stages.datasets import to_unit
 from stages.errors import ModelError, ParamsError
 from stages.models.detector import build_detector, detect, load_detector, to_targets
 from stages.models.roi_heads import SeparableRoIAlign
 from stages.params import ComputeParams
+from stages.tensors import to_unit
 from tests.stages.detector_networks import FASTER, NETWORKS
 
 CONFIG = {
