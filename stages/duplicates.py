@@ -30,7 +30,7 @@ def near_groups(looks: Hashes, bits: int) -> Groups:
     """
     unique, inverse = np.unique(looks, axis=0, return_inverse=True)
     pairs = [np.empty((0, 2), dtype=np.int64)]
-    for band in _bands(unique, bits + 1):
+    for band in _bands(unique, max(bits + 1, 2)):
         for candidates in _sharing(band):
             distance = np.bitwise_count(unique[candidates[:, 0]] ^ unique[candidates[:, 1]]).sum(axis=1)
             pairs.append(candidates[distance <= bits])
@@ -53,14 +53,12 @@ def union(first: Groups, second: Groups) -> Groups:
 
 
 def _bands(hashes: Hashes, count: int) -> Iterator[npt.NDArray[np.uint64]]:
-    """The 128 bits cut into `count` bands of nearly equal width: [N] each."""
-    bits = np.unpackbits(hashes.astype(">u8").view(np.uint8).reshape(-1, 16), axis=1)  # [N, 128]
-    for part in np.array_split(np.arange(128), count):
-        packed = np.packbits(bits[:, part], axis=1)  # [N, bytes]
-        wide = np.zeros((len(packed), 16), dtype=np.uint8)
-        wide[:, : packed.shape[1]] = packed
-        halves = wide.view(np.uint64)
-        yield np.unique(halves, axis=0, return_inverse=True)[1].reshape(-1).astype(np.uint64)
+    """The 128 bits cut into `count` bands of nearly equal width, at most 64: [N] each."""
+    for band in np.array_split(np.arange(128), count):
+        mask = ((1 << len(band)) - 1) << int(band[0])
+        high, low = np.uint64(mask >> 64), np.uint64(mask & (1 << 64) - 1)
+        # a band in both halves has the lowest bits of one and the highest of the other: they fit side by side
+        yield (hashes[:, 0] & high) | (hashes[:, 1] & low)
 
 
 def _sharing(band: npt.NDArray[np.uint64]) -> Iterator[npt.NDArray[np.int64]]:

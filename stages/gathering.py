@@ -3,10 +3,11 @@
 import re
 from array import array
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
+from typing import Generic, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -23,28 +24,55 @@ from stages.sources.rows import NO_BOXES, Boxes, Finding, Found, Kind, Row
 OVERHANG = 0.5  # pixels by which rounding may put a box outside
 
 Rows = npt.NDArray[np.int64]
+Value = TypeVar("Value", bound=Hashable)
 
 RANK: dict[Split | None, int] = {None: 0, "train": 0, "val": 1, "test": 2}
 """Of a picture that stands in two splits the one of the lower rank is refused."""
 
 
-class Names:
+class Texts:
     """Texts in a row, at a third of the memory that a list of them takes."""
 
     def __init__(self) -> None:
-        self._text = bytearray()
+        self._bytes = bytearray()
         self._ends = array("Q", [0])
 
-    def append(self, name: str) -> None:
+    def append(self, text: str) -> None:
         """Add one at the end."""
-        self._text += name.encode()
-        self._ends.append(len(self._text))
+        self._bytes += text.encode()
+        self._ends.append(len(self._bytes))
 
     def __len__(self) -> int:
         return len(self._ends) - 1
 
     def __getitem__(self, row: int) -> str:
-        return self._text[self._ends[row] : self._ends[row + 1]].decode()
+        return self._bytes[self._ends[row] : self._ends[row + 1]].decode()
+
+
+class Shared(Generic[Value]):
+    """Values in a row, of which equal ones are kept once."""
+
+    def __init__(self) -> None:
+        self._numbers = array("I")
+        self._number_of: dict[Value, int] = {}
+        self._values: list[Value] = []
+
+    def append(self, value: Value) -> None:
+        """Add one at the end."""
+        number = self._number_of.setdefault(value, len(self._values))
+        if number == len(self._values):
+            self._values.append(value)
+        self._numbers.append(number)
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+    def __getitem__(self, row: int) -> Value:
+        return self._values[self._numbers[row]]
+
+    def different(self) -> list[Value]:
+        """Each value once, in the order in which they came."""
+        return self._values
 
 
 @dataclass(slots=True)
@@ -52,14 +80,16 @@ class Gathered:
     """Pictures of one source whose pixels stand in a file; lists and arrays have an entry for each."""
 
     pixels: PixelFile
-    where: "Names" = field(default_factory=lambda: Names())
-    labels: list[tuple[str, ...]] = field(default_factory=list)
+    where: Texts = field(default_factory=Texts)
+    labels: Shared[tuple[str, ...]] = field(default_factory=Shared)
     boxes: list[Boxes] = field(default_factory=list)
     """In the frame."""
-    splits: list[Split | None] = field(default_factory=list)
-    groups: list[str | None] = field(default_factory=list)
-    captions: list[str | None] = field(default_factory=list)
-    attributes: list[Mapping[str, float]] = field(default_factory=list)
+    splits: Shared[Split | None] = field(default_factory=Shared)
+    groups: Shared[str | None] = field(default_factory=Shared)
+    captions: Texts = field(default_factory=Texts)
+    """Empty where the data has none."""
+    attributes: "dict[str, array[float]]" = field(default_factory=dict)
+    """Columns by name."""
     file_rows: "array[int]" = field(default_factory=lambda: array("q"))
     sizes: "array[int]" = field(default_factory=lambda: array("I"))
     """Width and height of the originals, by turns."""
@@ -94,8 +124,10 @@ class Gathered:
         self.boxes.append(boxes)
         self.splits.append(row.split)
         self.groups.append(group)
-        self.captions.append(row.caption)
-        self.attributes.append(row.attributes)
+        if row.caption is not None:
+            self.captions.append(row.caption)
+        for name, number in row.attributes.items():
+            self.attributes.setdefault(name, array("d")).append(number)
         self.file_rows.append(file_row)
         self.sizes.extend((facts.width, facts.height))
         self.digests.extend(facts.digest)
@@ -230,7 +262,7 @@ def sift(gathered: Gathered, how: Gathering, findings: Findings) -> tuple[Rows, 
     equal = equal_groups(digests)
     kept = _without_repeats(gathered, equal, findings)
     groups = equal[kept]
-    if any(gathered.groups):
+    if any(gathered.groups.different()):
         groups = union(groups, _named_groups(gathered, kept))
     if how.near_duplicates is not None:
         looks = np.frombuffer(gathered.looks, np.uint64).reshape(-1, 2)[kept]
@@ -282,7 +314,7 @@ def _named_groups(gathered: Gathered, rows: Rows) -> Groups:
 
 def _without_companions(gathered: Gathered, rows: Rows, groups: Groups, findings: Findings) -> Rows:
     """Positions in `rows` of pictures with no near duplicate and none of their group in a higher split."""
-    if not any(gathered.splits):
+    if not any(gathered.splits.different()):
         return np.arange(len(rows))
     ranks = np.array([RANK[gathered.splits[row]] for row in rows])
     order = np.lexsort((-ranks, groups))  # the first of each group has its highest rank

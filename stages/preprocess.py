@@ -153,13 +153,12 @@ def prepare_classification(values: PreprocessParams, around: Surroundings, folde
 
 def pack_descriptions(folder: Path, gathered: Gathered, rows: npt.NDArray[np.int64]) -> None:
     """Write captions and numbers of these rows, where the data has such columns."""
-    captions = [gathered.captions[row] for row in rows]
-    if any(caption is not None for caption in captions):
-        write_json(folder / "captions.json", [caption or "" for caption in captions])
-    numbers = [gathered.attributes[row] for row in rows]
-    if names := list(numbers[0]) if numbers else []:
-        columns = {name: [None if one[name] != one[name] else one[name] for one in numbers] for name in names}
-        write_json(folder / "attributes.json", columns)
+    if len(gathered.captions):
+        write_json(folder / "captions.json", [gathered.captions[row] for row in rows])
+    if gathered.attributes:
+        columns = {name: [column[row] for row in rows] for name, column in gathered.attributes.items()}
+        known = {name: [None if one != one else one for one in column] for name, column in columns.items()}
+        write_json(folder / "attributes.json", known)
 
 
 def read_classified(values: PreprocessParams, raw: Path) -> Found:

@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
+from types import MappingProxyType
 from typing import Literal
 
 import numpy as np
@@ -36,6 +37,7 @@ Kind = Literal[
 
 NO_BOXES: Boxes = np.empty((0, 4), dtype=np.float32)
 NO_BOXES.flags.writeable = False
+NO_ATTRIBUTES: Mapping[str, float] = MappingProxyType({})
 
 PICTURE_SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 
@@ -59,7 +61,7 @@ class Row:
     """Pictures of one group never stand in two splits."""
     caption: str | None = None
     """What is to be seen, in words; empty: not said; None: the data has no captions."""
-    attributes: Mapping[str, float] = field(default_factory=dict)
+    attributes: Mapping[str, float] = field(default_factory=lambda: NO_ATTRIBUTES)
     """Numbers by the name of their column; NaN: not known."""
     size: tuple[int, int] | None = None
     """Width and height as the annotation has them, to be held against the picture's."""
