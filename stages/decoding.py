@@ -127,14 +127,14 @@ def decode(content: bytes, form: Form, crop: tuple[int, int, int, int] | None = 
     )
 
 
-def upright_size(path: Path) -> tuple[int, int] | None:
-    """Width and height of the picture in a file, turned as its EXIF says; None where there is none."""
+def size_of(path: Path, *, upright: bool) -> tuple[int, int] | None:
+    """Width and height of the picture in a file, as stored or turned as its EXIF says; None: no picture."""
     try:
         header = _inspect(path.read_bytes())
     except (OSError, SyntaxError, ValueError, EOFError, OverflowError, Image.DecompressionBombError):
         return None
     width, height = header.picture.size
-    return (height, width) if header.orientation > 4 else (width, height)
+    return (height, width) if upright and header.orientation > 4 else (width, height)
 
 
 def _inspect(content: bytes) -> _Header:

@@ -46,7 +46,7 @@ class Policy(StageParams):
     alpha: MendOrRefuse
     """mend: laid on `ground`."""
     rotated: Literal["keep", "mend", "refuse", "stop"]
-    """By its EXIF orientation. mend: turned upright; keep: as it is stored."""
+    """By its EXIF orientation. mend: turned upright; keep: as it is stored, and its boxes are read so."""
     unlabelled_picture: Literal["keep", "stop"]
     """Of which nothing is said; it is never packed."""
     stray_file: Literal["keep", "stop"]
@@ -77,6 +77,11 @@ class Policy(StageParams):
         """What is done about this kind."""
         action: Action = getattr(self, kind)
         return action
+
+    @property
+    def upright(self) -> bool:
+        """Whether pictures are turned as their EXIF says."""
+        return self.rotated != "keep"
 
     def kinds(self, *actions: Action) -> frozenset[str]:
         """All kinds about which one of these is done."""

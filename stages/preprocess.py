@@ -164,9 +164,10 @@ def pack_descriptions(folder: Path, gathered: Gathered, rows: npt.NDArray[np.int
 def read_classified(values: PreprocessParams, raw: Path) -> Found:
     """The rows of the classification's source."""
     if not isinstance(values.classification, CropsParams):
-        return read(raw, values.classification)
+        return read(raw, values.classification, upright=values.policy.upright)
     assert not isinstance(values.detection, ComposedParams)  # refused with the params
-    return crop_rows(read(raw, values.detection), values.classification)
+    boxes = read(raw, values.detection, upright=values.policy.upright)
+    return crop_rows(boxes, values.classification)
 
 
 def prepare_detection(
@@ -181,7 +182,8 @@ def prepare_detection(
     params, findings = values.detection, Findings(values.policy)
     if isinstance(params, ComposedParams):
         return compose(params, around.seed, classification, folder, findings)
-    chosen = sort_pictures(read(around.raw, params), params, "detection", around, findings)
+    found = read(around.raw, params, upright=around.policy.upright)
+    chosen = sort_pictures(found, params, "detection", around, findings)
     refuse_empty_classes(chosen.all_labels("train"), chosen.classes, "preprocess.detection, train")
     pack(folder, chosen, values.shard_megabytes)
     height, width = chosen.gathered.pixels.shape[:2]

@@ -14,8 +14,10 @@ Classified = IdxParams | ImageFolderParams | ManifestParams
 Annotated = CocoParams | PascalVocParams | YoloParams
 
 
-def read(raw: Path, params: Classified | Annotated) -> Found:
+def read(raw: Path, params: Classified | Annotated, *, upright: bool) -> Found:
     """The rows of the source that `params` names, and what is wrong with its lines.
+
+    `upright`: pictures will be turned as their EXIF says; else their boxes are those of the stored pixels.
 
     Raises:
         DataError: a file or folder is missing, or cannot be understood as a whole.
@@ -33,4 +35,4 @@ def read(raw: Path, params: Classified | Annotated) -> Found:
         case PascalVocParams():
             return read_pascal_voc(raw, params)
         case YoloParams():
-            return read_yolo(raw, params)
+            return read_yolo(raw, params, upright=upright)

@@ -15,7 +15,7 @@ from stages.decoding import Oddity
 from stages.errors import DataError
 
 Boxes = npt.NDArray[np.float32]
-"""[K, 4]: xyxy, absolute pixels of the upright picture, from 0."""
+"""[K, 4]: xyxy, absolute pixels from 0, of the picture turned upright or as it is stored: as it is packed."""
 
 Kind = Literal[
     Oddity,

@@ -12,7 +12,7 @@ import numpy as np
 import yaml
 
 from stages.datasets import SPLITS, Split
-from stages.decoding import upright_size
+from stages.decoding import size_of
 from stages.errors import DataError
 from stages.sources.params import PictureParams
 from stages.sources.rows import (
@@ -36,8 +36,10 @@ class YoloParams(PictureParams):
     """data.yaml, below the raw folder; its `path` and folders are below its own folder."""
 
 
-def read_yolo(raw: Path, params: YoloParams) -> Found:
+def read_yolo(raw: Path, params: YoloParams, *, upright: bool) -> Found:
     """A row for each picture, in order of splits and paths; then the boxes that have no picture.
+
+    `upright`: the pictures will be turned as their EXIF says, and boxes are shares of what comes out.
 
     Raises:
         DataError: no such file, or no data.yaml.
@@ -50,7 +52,7 @@ def read_yolo(raw: Path, params: YoloParams) -> Found:
         below = document.get(split)
         if below is not None:
             pictures = existing_folder(_inside(file, split, document, below))
-            yield from _rows(pictures, _labels_folder(file, split, pictures), names, split)
+            yield from _rows(pictures, _labels_folder(file, split, pictures), names, split, upright)
 
 
 def _document(file: Path) -> dict[str, Any]:
@@ -88,7 +90,7 @@ def _labels_folder(file: Path, split: Split, pictures: Path) -> Path:
     return Path(*parts[:last], "labels", *parts[last + 1 :])
 
 
-def _rows(pictures: Path, labels: Path, names: dict[int, str], split: Split) -> Found:
+def _rows(pictures: Path, labels: Path, names: dict[int, str], split: Split, upright: bool) -> Found:
     stems = set()
     for name in files_below(pictures):
         if not is_picture(name):
@@ -96,7 +98,7 @@ def _rows(pictures: Path, labels: Path, names: dict[int, str], split: Split) -> 
             continue
         stems.add(PurePosixPath(name).with_suffix("").as_posix())
         file = labels / PurePosixPath(name).with_suffix(".txt")
-        yield from _row(pictures / name, file, names, split)
+        yield from _row(pictures / name, file, names, split, upright)
     for name in files_below(labels) if labels.is_dir() else ():
         stem = PurePosixPath(name).with_suffix("").as_posix()
         if stem not in stems:
@@ -104,8 +106,9 @@ def _rows(pictures: Path, labels: Path, names: dict[int, str], split: Split) -> 
             yield Finding(kind="missing_picture", where=where, what=f"no picture in {pictures}")
 
 
-def _row(picture: Path, file: Path, names: dict[int, str], split: Split) -> Found:
-    width, height = upright_size(picture) or (1, 1)  # one that cannot be read is refused when it is decoded
+def _row(picture: Path, file: Path, names: dict[int, str], split: Split, upright: bool) -> Found:
+    # one that cannot be read is refused when it is decoded
+    width, height = size_of(picture, upright=upright) or (1, 1)
     boxes, labels, places = [], [], []
     for number, line in enumerate(read_text(file).splitlines() if file.is_file() else [], start=1):
         if not line.strip():

@@ -420,6 +420,28 @@ def test_boxes_of_every_format_lie_on_what_they_name(tmp_path, write):
     assert seen == 20
 
 
+@pytest.mark.parametrize("write", [write_coco, write_voc, write_yolo])
+@pytest.mark.parametrize(("rotated", "turned"), [("keep", False), ("mend", True)])
+def test_boxes_lie_on_what_they_name_in_rotated_pictures(tmp_path, write, rotated, turned):
+    """Boxes are those of the picture as it is packed: of the stored pixels, or of the upright ones."""
+    params = write(tmp_path / "raw")
+    exif = Image.Exif()
+    exif[0x0112] = 8
+    for path in (tmp_path / "raw").rglob("*.png"):
+        image = Image.open(path)
+        stored = image.transpose(Image.Transpose.ROTATE_270) if turned else image
+        stored.save(path, exif=exif)
+    write_own(tmp_path / "params.yaml", CROPS, {**FORM, "shape": [40, 80], **params}, rotated=rotated)
+    out = run(tmp_path)
+    assert {kind for kind, _, _ in findings(out)} == {"rotated"}
+    part = load_detection(out / "detection", "train")
+    for image, boxes in zip(part.images, part.boxes, strict=True):
+        rows, columns = np.nonzero(image.max(axis=2) > 140)
+        found = [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
+        assert np.abs(boxes[0] - found).max() <= 1
+    assert load_classification(out / "classification", "train").images.min() > 200
+
+
 @pytest.mark.parametrize(
     ("box", "kind"),
     [
