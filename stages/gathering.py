@@ -231,6 +231,8 @@ def _boxes_in_frame(
         edges = " ".join(f"{edge:g}" for edge in row.boxes[number])
         what = f"{place}, {row.labels[number]}: box {edges} in a picture of {size[0]} x {size[1]}"
         wrong = _wrong_with(row.boxes[number], size, frame[number], findings.policy.min_box)
+        if number in row.marked:
+            wrong = [row.marked[number], *wrong]
         if _unknown((row.labels[number],), how.classes):
             wrong = ["unknown_class"]
         if "refuse" not in [findings.add(kind, row.where, what) for kind in wrong]:

@@ -57,6 +57,10 @@ class Policy(StageParams):
     """In part; mend: cut to the picture."""
     tiny_box: KeepOrRefuse
     """A side of less than `min_box` as packed; the box alone is refused."""
+    crowd_box: KeepOrRefuse
+    """COCO's `iscrowd`: a box round many things at once; keep: as one thing; the box alone is refused."""
+    difficult_box: KeepOrRefuse
+    """VOC's `difficult`: hard to tell even for people; keep: as any other; the box alone is refused."""
     in_another_split: KeepOrRefuse
     """An equal picture is in the test or val split; what is refused is the other."""
     companion_in_another_split: KeepOrRefuse

@@ -167,7 +167,7 @@ def read_classified(values: PreprocessParams, raw: Path) -> Found:
         return read(raw, values.classification, upright=values.policy.upright)
     assert not isinstance(values.detection, ComposedParams)  # refused with the params
     boxes = read(raw, values.detection, upright=values.policy.upright)
-    return crop_rows(boxes, values.classification)
+    return crop_rows(boxes, values.classification, values.policy.kinds("refuse", "stop"))
 
 
 def prepare_detection(

@@ -78,7 +78,7 @@ def _rows(file: Path, folder: Path, split: Split | None) -> Iterator[Row | Findi
         wrong = _wrong(annotation, pictures, categories)
         if wrong:
             yield Finding(kind="invalid_box", where=f"{file}: annotations[{number}]", what=wrong)
-        elif not annotation.get("iscrowd"):  # a crowd's box holds many things: nothing to learn from
+        else:
             boxes_of[annotation["image_id"]].append(annotation | {"place": f"annotations[{number}]"})
     for key in sorted(pictures):
         name, where = pictures[key]["file_name"], f"{file}: image {key}"
@@ -94,6 +94,7 @@ def _rows(file: Path, folder: Path, split: Split | None) -> Iterator[Row | Findi
             labels=tuple(categories[one["category_id"]]["name"] for one in found),
             boxes=np.concatenate([xywh[:, :2], xywh[:, :2] + xywh[:, 2:]], axis=1),
             places=tuple(one["place"] for one in found),
+            marked={number: "crowd_box" for number, one in enumerate(found) if one.get("iscrowd")},
             split=split,
             size=size if all(isinstance(side, int) for side in size) else None,  # type: ignore[arg-type]
         )

@@ -18,18 +18,18 @@ class CropsParams(PictureParams):
     """On each side, as a share of the box's longer one."""
 
 
-def crop_rows(found: Found, params: CropsParams) -> Iterator[Row]:
+def crop_rows(found: Found, params: CropsParams, refused: frozenset[str]) -> Iterator[Row]:
     """A row for each box; what is wrong with the annotations is named where they are read for detection.
 
-    The crops of one picture stay in one split.
+    Boxes that are marked as of a `refused` kind give none. The crops of one picture stay in one split.
     """
     for row in found:
         if not isinstance(row, Row):
             continue
-        for label, place, box in zip(row.labels, row.places, row.boxes.tolist(), strict=True):
-            x1, y1, x2, y2 = box
+        boxes = zip(row.labels, row.places, row.boxes.tolist(), strict=True)
+        for number, (label, place, (x1, y1, x2, y2)) in enumerate(boxes):
             beside = params.margin * max(x2 - x1, y2 - y1)
-            if x2 > x1 and y2 > y1:
+            if x2 > x1 and y2 > y1 and row.marked.get(number) not in refused:
                 yield Row(
                     where=f"{row.where}: {place}",
                     picture=row.picture,

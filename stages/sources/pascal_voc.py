@@ -108,6 +108,11 @@ def _row(file: Path, pictures: Path, split: Split | None, first_pixel: int) -> R
         labels=labels,
         boxes=np.array(boxes, dtype=np.float32).reshape(-1, 4),
         places=tuple(f"object {number}" for number in range(1, len(objects) + 1)),
+        marked={
+            number: "difficult_box"
+            for number, thing in enumerate(objects)
+            if thing.findtext("difficult", "").strip() == "1"
+        },
         split=split,
         size=size,
     )

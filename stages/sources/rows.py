@@ -28,6 +28,8 @@ Kind = Literal[
     "invalid_box",
     "box_out_of_frame",
     "tiny_box",
+    "crowd_box",
+    "difficult_box",
     "in_another_split",
     "companion_in_another_split",
     "under_several_labels",
@@ -38,6 +40,7 @@ Kind = Literal[
 NO_BOXES: Boxes = np.empty((0, 4), dtype=np.float32)
 NO_BOXES.flags.writeable = False
 NO_ATTRIBUTES: Mapping[str, float] = MappingProxyType({})
+NO_MARKS: Mapping[int, Kind] = MappingProxyType({})
 
 PICTURE_SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 
@@ -55,6 +58,8 @@ class Row:
     boxes: Boxes = field(default_factory=lambda: NO_BOXES)
     places: tuple[str, ...] = ()
     """Where each box stands in its file: "object 3", "line 7"."""
+    marked: Mapping[int, Kind] = field(default_factory=lambda: NO_MARKS)
+    """What the annotation itself says against boxes, by their number."""
     split: Split | None = None
     """As the data gives it; None is for `preprocess` to decide."""
     group: str | None = None

@@ -7,7 +7,7 @@ import yaml
 
 REFUSED = (
     "unreadable truncated bomb missing_picture bad_row unknown_class size_differs invalid_box tiny_box "
-    "in_another_split companion_in_another_split under_several_labels repeated"
+    "crowd_box in_another_split companion_in_another_split under_several_labels repeated"
 )
 MENDED = "animated cmyk sixteen_bit alpha rotated box_out_of_frame"
 POLICY = {
@@ -15,6 +15,7 @@ POLICY = {
     **dict.fromkeys(MENDED.split(), "mend"),
     "unlabelled_picture": "keep",
     "stray_file": "keep",
+    "difficult_box": "keep",
     "path_traversal": "stop",
     "max_refused": 0.01,
     "max_pixels": 1_000_000,

@@ -465,6 +465,36 @@ def test_wrong_boxes_are_named(tmp_path, box, kind):
     assert found == [kind]
 
 
+def mark_in_coco(raw):
+    """The first of the annotations is of a crowd."""
+    document = json.loads((raw / "all.json").read_text())
+    document["annotations"][0]["iscrowd"] = 1
+    (raw / "all.json").write_text(json.dumps(document))
+
+
+def mark_in_voc(raw):
+    file = raw / "Annotations/00.xml"
+    file.write_text(file.read_text().replace("<bndbox>", "<difficult>1</difficult><bndbox>"))
+
+
+@pytest.mark.parametrize(
+    ("write", "mark", "kind"),
+    [(write_coco, mark_in_coco, "crowd_box"), (write_voc, mark_in_voc, "difficult_box")],
+)
+@pytest.mark.parametrize(("action", "boxes"), [("keep", 20), ("refuse", 19)])
+def test_boxes_that_their_annotation_marks_are_named_and_treated_as_params_say(
+    tmp_path, write, mark, kind, action, boxes
+):
+    params = write(tmp_path / "raw")
+    mark(tmp_path / "raw")
+    write_own(tmp_path / "params.yaml", CROPS, FORM | params, **{kind: action})
+    out = run(tmp_path)
+    assert [found for found, _, _ in findings(out)] == [kind]
+    for folder, each in (("detection", load_detection), ("classification", load_classification)):
+        labels = [each(out / folder, split).labels for split in SPLITS]
+        assert sum(np.size(one) for part in labels for one in part) == boxes
+
+
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
