@@ -18,7 +18,7 @@ from stages.datasets import Split
 from stages.errors import DataError
 from stages.params import StageParams
 from stages.sources.params import SplitParams, differing
-from stages.sources.rows import Found, Row
+from stages.sources.rows import Finding, Found, Row
 
 UNSIGNED_BYTE = 0x08
 CHUNK = 256  # pictures read at once
@@ -47,7 +47,7 @@ def read_idx_files(raw: Path, params: IdxParams) -> Found:
     """A row for each picture: the training pictures, then those of the test.
 
     Raises:
-        DataError: a broken file, files that differ in number, or a label without a class.
+        DataError: a broken file, or files that differ in number.
 
     """
     for name, split in FILES.items():
@@ -56,11 +56,13 @@ def read_idx_files(raw: Path, params: IdxParams) -> Found:
         labels = read_idx(labels_path, dimensions=1)
         if len(labels) != count:
             raise DataError(f"{labels_path}: {len(labels)} labels for {count} images; fetch both anew")
-        _refuse_nameless(labels_path, labels, len(params.classes))
-        named = [(params.classes[label],) for label in range(len(params.classes))]
-        for row, (image, label) in enumerate(zip(_images(images_path), labels, strict=True)):
-            where = f"{images_path}: row {row}"
-            yield Row(where=where, picture=image, labels=named[label], split=split)
+        named = [(name,) for name in params.classes]
+        for row, (image, label) in enumerate(zip(_images(images_path), labels.tolist(), strict=True)):
+            if label < len(named):
+                yield Row(where=f"{images_path}: row {row}", picture=image, labels=named[label], split=split)
+            else:
+                what = f"label {label}, but preprocess.classification.classes names {len(named)}"
+                yield Finding(kind="unknown_class", where=f"{labels_path}: row {row}", what=what)
 
 
 def picture_size(raw: Path) -> tuple[int, int]:
@@ -126,13 +128,3 @@ def _images(path: Path) -> Iterator[npt.NDArray[np.uint8]]:
             rows = min(CHUNK, count - start)
             pixels = np.frombuffer(file.read(rows * height * width), dtype=np.uint8)
             yield from pixels.reshape(rows, height, width, 1)
-
-
-def _refuse_nameless(path: Path, labels: npt.NDArray[np.uint8], classes: int) -> None:
-    nameless = np.flatnonzero(labels >= classes)
-    if len(nameless):
-        row = nameless[0]
-        raise DataError(
-            f"{path}: row {row}: label {labels[row]}, but preprocess.classification.classes names {classes}: "
-            "name the missing classes, or fetch the file anew"
-        )

@@ -63,7 +63,9 @@ def read_manifest(raw: Path, params: ManifestParams) -> Found:
     return with_unlabelled(rows, folder, f"{file} does not name it")
 
 
-def _row(where: str, folder: Path, record: Mapping[str, Any], columns: Columns) -> Row | Finding:
+def _row(where: str, folder: Path, record: Mapping[str, Any] | None, columns: Columns) -> Row | Finding:
+    if record is None:
+        return Finding(kind="bad_row", where=where, what="not as many cells as columns")
     texts = columns.model_dump(exclude={"attributes"})
     wanted = [*(name for name in texts.values() if name is not None), *columns.attributes]
     missing = [name for name in wanted if name not in record]
@@ -100,20 +102,19 @@ def _text(value: Any) -> str:
     return "" if missing else str(value).strip()
 
 
-def _csv(file: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    """Rows with the number of their line; one with too many or too few cells ends the run."""
+def _csv(file: Path) -> Iterator[tuple[int, Mapping[str, Any] | None]]:
+    """Rows with the number of their line; None for one with too many or too few cells."""
     with file.open(encoding="utf-8-sig", newline="") as lines:
         table = csv.DictReader(lines, strict=True)
         try:
             for record in table:
-                if None in record or None in record.values():
-                    raise DataError(f"{file}: row {table.line_num}: not as many cells as columns; mend it")
-                yield table.line_num, record
+                whole = None not in record and None not in record.values()
+                yield table.line_num, record if whole else None
         except (csv.Error, UnicodeDecodeError) as error:
             raise DataError(f"{file}: row {table.line_num + 1}: no CSV in UTF-8 ({error})") from None
 
 
-def _parquet(file: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
+def _parquet(file: Path) -> Iterator[tuple[int, Mapping[str, Any] | None]]:
     import pandas as pd  # 35 MB, which the other formats do without
 
     try:

@@ -238,6 +238,8 @@ def test_wrong_rows_of_a_manifest_are_named_by_row(own):
         ["../../etc/passwd", "sky", "", ""],
         ["sky/000.png", "", "", ""],
         ["sky/000.png", "sky", "holdout", ""],
+        ["sky/000.png", "sky"],
+        ["sky/000.png", "sky", "", "", ""],
     ]
     write_manifest(own / "raw", [*manifest_rows()[:-1], *wrong])
     write_own(own / "params.yaml", MANIFEST, path_traversal="refuse", max_refused=0.2)
@@ -245,8 +247,7 @@ def test_wrong_rows_of_a_manifest_are_named_by_row(own):
     assert [kind for kind, _ in named] == [
         "missing_picture",
         "path_traversal",
-        "bad_row",
-        "bad_row",
+        *["bad_row"] * 4,
         "unlabelled_picture",
     ]
     write_own(own / "params.yaml", MANIFEST)

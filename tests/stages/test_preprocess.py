@@ -48,12 +48,12 @@ def pictures(count, seed):
     return (noise + 80 * labels[:, None, None]).clip(0, 255).astype(np.uint8), labels
 
 
-def own_params(path, *, scenes=SCENES, val=0.25, classes=CLASSES):
+def own_params(path, *, scenes=SCENES, val=0.25, classes=CLASSES, **policy):
     split = {"val": val, "test": None, "group_pattern": None, "near_duplicates": None}
     preprocess = {
         "classification": {"format": "idx", "classes": classes, "split": split},
         "detection": scenes,
-        "policy": POLICY | {"max_refused": 0.1},
+        "policy": POLICY | {"max_refused": 0.1} | policy,
         "shard_megabytes": 1,
     }
     write_params(path, "preprocess", preprocess, seed=7)
@@ -197,6 +197,7 @@ def test_annotations_are_coco_that_pycocotools_reads(given, capsys):
         ),
         (
             lambda raw: write_idx(raw / "train-labels-idx1-ubyte", np.array([0, 1, 9] * 20, np.uint8)),
+            "classification: 20 of 78 pictures refused.* 20 times unknown_class, first .*"
             r"train-labels-idx1-ubyte: row 2: label 9, but preprocess\.classification\.classes names 3",
         ),
         (lambda raw: (raw / "train-images-idx3-ubyte").unlink(), "train-images-idx3-ubyte: no such file"),
@@ -207,6 +208,20 @@ def test_bad_input_is_named_and_nothing_is_written(given, spoil, message):
     with pytest.raises(DataError, match=message):
         run(given)
     assert not list((given / "out").rglob("*"))
+
+
+def test_label_without_a_class_is_refused_or_stops_as_params_say(given):
+    images, labels = pictures(60, seed=1)
+    labels[2] = 9
+    write_raw(given / "raw", "train", images, labels)
+    out = run(given)
+    told = json.loads((out / "metrics.json").read_text())["classification"]
+    assert told["findings"] == {"unknown_class": 1}
+    assert told["seen"] == 78
+    assert told["train"]["images"] + told["val"]["images"] == 59
+    own_params(given / "params.yaml", unknown_class="stop")
+    with pytest.raises(DataError, match=r"row 2: unknown_class: label 9.*preprocess\.policy\.unknown_class"):
+        run(given)
 
 
 def test_val_fraction_that_leaves_a_class_without_pictures(given):
