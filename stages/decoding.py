@@ -84,10 +84,15 @@ class _Header:
     orientation: int
 
     @property
+    def kind(self) -> str | None:
+        """The file's format. MPO, as phones write it, is a JPEG with more behind it: the first one counts."""
+        return "JPEG" if self.picture.format == "MPO" else self.picture.format
+
+    @property
     def plain(self) -> bool:
         """Whether OpenCV reads it as it is meant: it is faster, but knows of no oddities."""
         odd = set(self.oddities) - {"rotated"}
-        return not odd and self.picture.format in ("JPEG", "PNG") and self.picture.mode in ("L", "RGB")
+        return not odd and self.kind in ("JPEG", "PNG") and self.picture.mode in ("L", "RGB")
 
 
 def decode(content: bytes, form: Form, crop: tuple[int, int, int, int] | None = None) -> Decoded:
@@ -143,7 +148,7 @@ def _inspect(content: bytes) -> _Header:
         orientation = picture.getexif().get(ORIENTATION, 1)
     sixteen = picture.mode.startswith("I;16") or (picture.format == "PNG" and content[PNG_DEPTH] == 16)
     seen: dict[Oddity, bool] = {
-        "animated": bool(getattr(picture, "is_animated", False)),
+        "animated": bool(getattr(picture, "is_animated", False)) and picture.format != "MPO",
         "cmyk": picture.mode == "CMYK",
         "sixteen_bit": sixteen,
         "alpha": picture.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in picture.info,
@@ -167,7 +172,7 @@ def _pixels(content: bytes, header: _Header, form: Form, *, whole: bool) -> Pixe
     """[H, W, C] as stored; smaller already where that is enough, since JPEG is faster so."""
     if "sixteen_bit" in header.oddities:
         return _to_channels(_sixteen_bit(content, form.ground), form.channels)
-    if header.plain and _complete(content, header.picture.format):
+    if header.plain and _complete(content, header.kind):
         factor = _reduction(header, form) if whole else 1
         colour = cv2.IMREAD_COLOR_RGB if form.channels == 3 else 0
         flags = REDUCED_GREY[factor] | colour | cv2.IMREAD_IGNORE_ORIENTATION
@@ -224,7 +229,7 @@ def _to_channels(pixels: Pixels, channels: int) -> Pixels:
 
 def _reduction(header: _Header, form: Form) -> int:
     """How many times smaller a JPEG may be decoded and still be no smaller than its frame."""
-    if header.picture.format != "JPEG":
+    if header.kind != "JPEG":
         return 1
     turned = header.orientation > 4 and "rotated" not in form.kept
     width, height = header.picture.size[::-1] if turned else header.picture.size

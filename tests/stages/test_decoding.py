@@ -84,6 +84,18 @@ def test_odd_pictures_are_named_and_made_plain(content, oddity, pixel):
     assert refused.oddities == (oddity,)
 
 
+@pytest.mark.parametrize("behind", [b"", b"\0" * 16])
+def test_jpeg_with_more_pictures_behind_it_is_its_first(behind):
+    """As phones write them, some with zeros at the end."""
+    frames = [Image.fromarray(noise()), Image.fromarray(255 - noise())]
+    several = encoded(frames[0], "MPO", save_all=True, append_images=frames[1:])
+    decoded = decode(several + behind, FORM)
+    assert decoded.oddities == ()
+    assert (decoded.pixels == decode(encoded(frames[0], "JPEG"), FORM).pixels).all()
+    only_first = form(height=10, width=15, channels=1)
+    assert decode(several, only_first).pixels.shape == (10, 15, 1)
+
+
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "BMP", "TIFF", "GIF", "WEBP"])
 @pytest.mark.parametrize("share", [0.3, 0.9])
 def test_file_that_ends_early_gives_no_pixels(kind, share):
