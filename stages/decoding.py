@@ -15,12 +15,14 @@ from typing import Literal, get_args
 import cv2
 import numpy as np
 from PIL import Image
+from simplejpeg import decode_jpeg  # type: ignore[import-untyped]
 
 from stages.geometry import Fit, Pixels, fit_picture, place
 
 Oddity = Literal[
     "unreadable",
     "truncated",
+    "damaged",
     "animated",
     "cmyk",
     "sixteen_bit",
@@ -33,13 +35,8 @@ ODDITIES: frozenset[str] = frozenset(get_args(Oddity))
 
 ORIENTATION = 0x0112  # EXIF's number for it
 PNG_DEPTH = 24  # the byte of a PNG file that tells the bits of a channel
-REDUCED_GREY = {
-    1: cv2.IMREAD_GRAYSCALE,
-    2: cv2.IMREAD_REDUCED_GRAYSCALE_2,
-    4: cv2.IMREAD_REDUCED_GRAYSCALE_4,
-    8: cv2.IMREAD_REDUCED_GRAYSCALE_8,
-}
-"""OpenCV's words for grey and so many times smaller; with IMREAD_COLOR_RGB they mean RGB."""
+REDUCTIONS = (1, 2, 4, 8)
+"""How many times smaller a JPEG can be decoded at once."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -55,7 +52,7 @@ class Form:
     refused: frozenset[str]
     """Oddities of which no pixels are wanted."""
     kept: frozenset[str]
-    """Oddities that are left as they are: only "rotated" can be."""
+    """Oddities that are left as they are: "rotated" and "damaged" can be."""
 
     @property
     def frame(self) -> tuple[int, int]:
@@ -90,7 +87,7 @@ class _Header:
 
     @property
     def plain(self) -> bool:
-        """Whether OpenCV reads it as it is meant: it is faster, but knows of no oddities."""
+        """Whether it is read as it is meant by what is faster than Pillow, but knows of no oddities."""
         odd = set(self.oddities) - {"rotated"}
         return not odd and self.kind in ("JPEG", "PNG") and self.picture.mode in ("L", "RGB")
 
@@ -112,10 +109,12 @@ def decode(content: bytes, form: Form, crop: tuple[int, int, int, int] | None = 
     if odd:
         return _refused(header.oddities, width, height, _describe(header))
     try:
-        pixels = _pixels(content, header, form, whole=crop is None)
+        pixels, damage = _pixels(content, header, form, whole=crop is None)
     except (OSError, SyntaxError, ValueError, EOFError, cv2.error) as error:
         kind: Oddity = "truncated" if "truncated" in str(error) else "unreadable"
         return _refused((kind,), width, height, _in_a_line(error))
+    if damage and "damaged" in form.refused:
+        return _refused((*header.oddities, "damaged"), width, height, damage)
     if "rotated" not in form.kept:
         pixels = _upright(pixels, header.orientation)
         width, height = (height, width) if header.orientation > 4 else (width, height)
@@ -127,9 +126,9 @@ def decode(content: bytes, form: Form, crop: tuple[int, int, int, int] | None = 
     part = (width, height) if crop is None else (pixels.shape[1], pixels.shape[0])
     placed = place(part, form.frame, form.fit)  # by the original's size: a JPEG may be decoded smaller
     fitted = fit_picture(np.ascontiguousarray(pixels), placed, form.frame, form.ground)
-    return Decoded(
-        pixels=fitted, width=width, height=height, oddities=header.oddities, what=_describe(header)
-    )
+    oddities: tuple[Oddity, ...] = (*header.oddities, "damaged") if damage else header.oddities
+    what = f"{_describe(header)}; {damage}" if damage else _describe(header)
+    return Decoded(pixels=fitted, width=width, height=height, oddities=oddities, what=what)
 
 
 def size_of(path: Path, *, upright: bool) -> tuple[int, int] | None:
@@ -168,20 +167,35 @@ def _own_bounds() -> Iterator[None]:
         yield
 
 
-def _pixels(content: bytes, header: _Header, form: Form, *, whole: bool) -> Pixels:
-    """[H, W, C] as stored; smaller already where that is enough, since JPEG is faster so."""
+def _pixels(content: bytes, header: _Header, form: Form, *, whole: bool) -> tuple[Pixels, str]:
+    """[H, W, C] as stored, or smaller already where that is enough; in words what is damaged, or nothing."""
     if "sixteen_bit" in header.oddities:
-        return _to_channels(_sixteen_bit(content, form.ground), form.channels)
+        return _to_channels(_sixteen_bit(content, form.ground), form.channels), ""
     if header.plain and _complete(content, header.kind):
-        factor = _reduction(header, form) if whole else 1
-        colour = cv2.IMREAD_COLOR_RGB if form.channels == 3 else 0
-        flags = REDUCED_GREY[factor] | colour | cv2.IMREAD_IGNORE_ORIENTATION
-        pixels = cv2.imdecode(np.frombuffer(content, np.uint8), flags)
-        if pixels is None:
-            raise ValueError("its pixels cannot be decoded")
-        return np.asarray(pixels, np.uint8).reshape(*pixels.shape[:2], form.channels)
+        if header.kind == "JPEG":
+            return _jpeg(content, header, form.channels, _reduction(header, form) if whole else 1)
+        return _png(content, form.channels), ""
     with _own_bounds():
-        return _by_pillow(header.picture, form)
+        return _by_pillow(header.picture, form), ""
+
+
+def _jpeg(content: bytes, header: _Header, channels: int, factor: int) -> tuple[Pixels, str]:
+    """`factor` times smaller, which is faster so; OpenCV, of the same library, says nothing of damage."""
+    width, height = (-(-side // factor) for side in header.picture.size)
+    colours = "RGB" if channels == 3 else "GRAY"
+    try:
+        return decode_jpeg(content, colours, min_height=height, min_width=width), ""
+    except ValueError as error:
+        mended = decode_jpeg(content, colours, min_height=height, min_width=width, strict=False)
+        return mended, _in_a_line(error)
+
+
+def _png(content: bytes, channels: int) -> Pixels:
+    colours = cv2.IMREAD_COLOR_RGB if channels == 3 else cv2.IMREAD_GRAYSCALE
+    pixels = cv2.imdecode(np.frombuffer(content, np.uint8), colours | cv2.IMREAD_IGNORE_ORIENTATION)
+    if pixels is None:
+        raise ValueError("its pixels cannot be decoded")
+    return np.asarray(pixels, np.uint8).reshape(*pixels.shape[:2], channels)
 
 
 def _by_pillow(picture: Image.Image, form: Form) -> Pixels:
@@ -229,13 +243,11 @@ def _to_channels(pixels: Pixels, channels: int) -> Pixels:
 
 def _reduction(header: _Header, form: Form) -> int:
     """How many times smaller a JPEG may be decoded and still be no smaller than its frame."""
-    if header.kind != "JPEG":
-        return 1
     turned = header.orientation > 4 and "rotated" not in form.kept
     width, height = header.picture.size[::-1] if turned else header.picture.size
     placed = place((width, height), form.frame, form.fit)
     ratio = min(width / placed.width, height / placed.height)
-    return max(factor for factor in REDUCED_GREY if factor == 1 or factor <= ratio)
+    return max(factor for factor in REDUCTIONS if factor == 1 or factor <= ratio)
 
 
 def _complete(content: bytes, kind: str | None) -> bool:

@@ -12,6 +12,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import PIL
+import simplejpeg  # type: ignore[import-untyped]
 
 from stages.decoding import Decoded, Form
 
@@ -22,6 +23,7 @@ def cache_key(content: bytes, form: Form, crop: tuple[int, int, int, int] | None
     """One for each outcome: file, form, part and the libraries that decode."""
     told = asdict(form) | {"refused": sorted(form.refused), "kept": sorted(form.kept), "crop": crop}
     told |= {"layout": LAYOUT, "cv2": cv2.__version__, "pillow": PIL.__version__}
+    told |= {"simplejpeg": simplejpeg.__version__}
     digest = hashlib.blake2b(json.dumps(told, sort_keys=True).encode(), digest_size=20)
     digest.update(content)
     return digest.hexdigest()

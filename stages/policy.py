@@ -25,6 +25,8 @@ class Policy(StageParams):
     """No picture, or of a format that is not known."""
     truncated: RefuseOrStop
     """A file that ends early."""
+    damaged: KeepOrRefuse
+    """Inside of a JPEG, as far as its decoder notices; keep: decoded as well as it can be."""
     bomb: RefuseOrStop
     """More than `max_pixels`."""
     missing_picture: RefuseOrStop

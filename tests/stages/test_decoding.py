@@ -1,5 +1,6 @@
 import io
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image, ImageOps
@@ -103,6 +104,43 @@ def test_file_that_ends_early_gives_no_pixels(kind, share):
     cut = decode(content[: int(len(content) * share)], FORM)
     assert cut.pixels is None
     assert cut.oddities in (("truncated",), ("unreadable",))
+
+
+def damaged():
+    """A JPEG with 40 bytes of its middle lost."""
+    content = encoded(Image.fromarray(noise(240, 320)), "JPEG", quality=90)
+    middle = len(content) // 2
+    return content[:middle] + bytes(40) + content[middle + 40 :]
+
+
+@pytest.mark.parametrize("side", [240, 60])  # as it is, and decoded smaller
+def test_jpeg_that_is_damaged_inside_is_named_and_kept_only_where_asked_for(side, capfd):
+    large = {"height": side, "width": side * 4 // 3, "max_pixels": 10**6}
+    refused = decode(damaged(), form(**large, refused=frozenset({"damaged"})))
+    assert refused.pixels is None
+    assert refused.oddities == ("damaged",)
+    assert "Corrupt JPEG data" in refused.what
+    kept = decode(damaged(), form(**large, kept=frozenset({"damaged"})))
+    assert kept.oddities == ("damaged",)
+    whole = decode(encoded(Image.fromarray(noise(240, 320)), "JPEG", quality=90), form(**large))
+    assert whole.oddities == ()
+    upper = side * 2 // 5
+    assert (kept.pixels[:upper] == whole.pixels[:upper]).all()
+    assert not capfd.readouterr().err
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize(
+    "options", [{}, {"subsampling": 0}, {"progressive": True}, {"keep_rgb": True}, {"quality": 30}]
+)
+@pytest.mark.parametrize("colours", [1, 3])
+def test_jpeg_is_decoded_as_opencv_does(channels, options, colours):
+    pixels = noise(channels=colours)
+    image = Image.fromarray(pixels if colours == 3 else pixels[..., 0])
+    content = encoded(image, "JPEG", **options)
+    flags = cv2.IMREAD_COLOR_RGB if channels == 3 else cv2.IMREAD_GRAYSCALE
+    wanted = cv2.imdecode(np.frombuffer(content, np.uint8), flags).reshape(20, 30, channels)
+    assert (decode(content, form(channels=channels)).pixels == wanted).all()
 
 
 @pytest.mark.parametrize("content", [b"", b"text", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff\xe0"])
