@@ -5,7 +5,8 @@ Everingham et al. 2010, "The Pascal Visual Object Classes (VOC) Challenge".
 
 import math
 import xml.etree.ElementTree as ET
-from pathlib import Path
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
 from typing import Literal
 
 import numpy as np
@@ -56,13 +57,15 @@ def read_pascal_voc(raw: Path, params: PascalVocParams) -> Found:
     folder = raw / params.folder
     annotations, pictures = (existing_folder(folder / name) for name in ("Annotations", "JPEGImages"))
     splits = _splits(folder / "ImageSets" / "Main")
+    named = [name for name in files_below(pictures) if is_picture(name)]
+    by_stem = {PurePosixPath(name).with_suffix("").as_posix(): name for name in named}
     annotated, stems = set(), set()
     for name in files_below(annotations):
         file = annotations / name
         if file.suffix != ".xml":
             yield Finding(kind="stray_file", where=file.as_posix(), what="no XML file")
             continue
-        row = _row(file, pictures, splits.get(file.stem), params.first_pixel)
+        row = _row(file, pictures, by_stem, splits.get(file.stem), params.first_pixel)
         stems.add(file.stem)
         if isinstance(row, Row) and isinstance(row.picture, Path):
             annotated.add(row.picture.relative_to(pictures).as_posix())
@@ -70,8 +73,8 @@ def read_pascal_voc(raw: Path, params: PascalVocParams) -> Found:
     for stem in sorted(set(splits) - stems):
         where = (folder / "ImageSets/Main" / f"{splits[stem]}.txt").as_posix()
         yield Finding(kind="bad_row", where=where, what=f"{stem} has no annotation")
-    for name in files_below(pictures):
-        if is_picture(name) and name not in annotated and Path(name).stem not in stems:
+    for name in named:
+        if name not in annotated and Path(name).stem not in stems:
             where = (pictures / name).as_posix()
             yield Finding(kind="unlabelled_picture", where=where, what="no annotation names it")
 
@@ -87,7 +90,9 @@ def _splits(folder: Path) -> dict[str, Split]:
     return splits
 
 
-def _row(file: Path, pictures: Path, split: Split | None, first_pixel: int) -> Row | Finding:
+def _row(
+    file: Path, pictures: Path, by_stem: Mapping[str, str], split: Split | None, first_pixel: int
+) -> Row | Finding:
     where = file.as_posix()
     try:
         root = ET.fromstring(file.read_bytes(), ET.XMLParser(target=_Builder()))
@@ -104,7 +109,7 @@ def _row(file: Path, pictures: Path, split: Split | None, first_pixel: int) -> R
         return Finding(kind="bad_row", where=where, what=str(error))
     return Row(
         where=where,
-        picture=pictures / name,
+        picture=pictures / by_stem.get(name, name),  # some programs leave the suffix out
         labels=labels,
         boxes=np.array(boxes, dtype=np.float32).reshape(-1, 4),
         places=tuple(f"object {number}" for number in range(1, len(objects) + 1)),

@@ -5,6 +5,7 @@ the picture. A picture without a text file shows nothing, as the format has it; 
 """
 
 import math
+import posixpath
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
@@ -19,7 +20,6 @@ from stages.sources.rows import (
     Finding,
     Found,
     Row,
-    existing_folder,
     files_below,
     is_picture,
     read_text,
@@ -33,7 +33,7 @@ class YoloParams(PictureParams):
     format: Literal["yolo"]
 
     file: str
-    """data.yaml, below the raw folder; its `path` and folders are below its own folder."""
+    """data.yaml, below the raw folder; its `path` and folders start from its own folder."""
 
 
 def read_yolo(raw: Path, params: YoloParams, *, upright: bool) -> Found:
@@ -49,9 +49,7 @@ def read_yolo(raw: Path, params: YoloParams, *, upright: bool) -> Found:
     document = _document(file)
     names = _names(file, document.get("names"))
     for split in SPLITS:
-        below = document.get(split)
-        if below is not None:
-            pictures = existing_folder(_inside(file, split, document, below))
+        for pictures in _folders(raw, file, split, document):
             yield from _rows(pictures, _labels_folder(file, split, pictures), names, split, upright)
 
 
@@ -74,11 +72,29 @@ def _names(file: Path, names: Any) -> dict[int, str]:
     return listed
 
 
-def _inside(file: Path, split: Split, document: dict[str, Any], below: Any) -> Path:
-    parts = [document.get("path") or ".", below]
-    if not all(isinstance(part, str) and not unsafe(part) for part in parts):
-        raise DataError(f"{file}: {split}: {below!r} leads out of {file.parent}; name a folder below it")
-    return file.parent.joinpath(*parts)
+def _folders(raw: Path, file: Path, split: Split, document: dict[str, Any]) -> list[Path]:
+    """What the split names: one folder of pictures, or a list of them."""
+    told = document.get(split) or []
+    base = document.get("path") or "."
+    return [_folder(raw, file, split, base, below) for below in (told if isinstance(told, list) else [told])]
+
+
+def _folder(raw: Path, file: Path, split: Split, base: Any, below: Any) -> Path:
+    """A folder within `raw`; names alone are judged: DVC may link pictures from its cache."""
+    if not isinstance(base, str) or not isinstance(below, str):
+        raise DataError(f"{file}: {split}: {below!r} is no name of a folder")
+    if below.endswith(".txt"):
+        raise DataError(f"{file}: {split}: {below!r}: lists of pictures are not read; name their folders")
+    start = PurePosixPath(file.parent.relative_to(raw), base)
+    # Roboflow writes ../train/images for what lies beside data.yaml
+    names = [posixpath.normpath(start / one) for one in (below, below.removeprefix("../"))]
+    within = [raw / name for name in names if not unsafe(name)]
+    if not within:
+        raise DataError(f"{file}: {split}: {below!r} leads out of {raw}; name a folder in it")
+    for folder in within:
+        if folder.is_dir():
+            return folder
+    raise DataError(f"{file}: {split}: no folder {within[0]}")
 
 
 def _labels_folder(file: Path, split: Split, pictures: Path) -> Path:

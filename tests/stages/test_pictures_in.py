@@ -466,6 +466,70 @@ def test_wrong_boxes_are_named(tmp_path, box, kind):
     assert found == [kind]
 
 
+def lay_out_as_roboflow_does(raw):
+    """Splits on the outside, named as if data.yaml lay in a folder of its own."""
+    (raw / "train").mkdir()
+    for name in ("images", "labels"):
+        (raw / name / "train").rename(raw / "train" / name)
+    return "train: ../train/images"
+
+
+def lay_out_in_two_folders(raw):
+    for name in ("images", "labels"):
+        (raw / name / "more").mkdir()
+        for file in sorted((raw / name / "train").iterdir())[:7]:
+            file.rename(raw / name / "more" / file.name)
+    return "train: [images/train, images/more]"
+
+
+def lay_out_beside_its_data_yaml(raw):
+    return "path: ../images\ntrain: [train]", "configs/data.yaml"
+
+
+@pytest.mark.parametrize(
+    "lay_out", [lay_out_as_roboflow_does, lay_out_in_two_folders, lay_out_beside_its_data_yaml]
+)
+def test_yolo_in_its_other_layouts(tmp_path, lay_out):
+    params = write_yolo(tmp_path / "raw")
+    told = lay_out(tmp_path / "raw")
+    document, file = told if isinstance(told, tuple) else (told, "data.yaml")
+    (tmp_path / "raw" / file).parent.mkdir(exist_ok=True)
+    (tmp_path / "raw" / file).write_text(f"names: [even, odd]\n{document}\n")
+    write_own(tmp_path / "params.yaml", CROPS, FORM | params | {"file": file})
+    out = run(tmp_path)
+    parts = [load_detection(out / "detection", split) for split in SPLITS]
+    assert sum(len(boxes) for part in parts for boxes in part.boxes) == 20
+    assert not findings(out)
+
+
+@pytest.mark.parametrize(
+    ("folder", "message"),
+    [
+        ("../../elsewhere/images", r"train: '\.\./\.\./elsewhere/images' leads out of .*raw; name a folder"),
+        ("/images/train", r"train: '/images/train' leads out of"),
+        ("images/trian", r"train: no folder .*raw/images/trian"),
+        ("train.txt", r"train: 'train\.txt': lists of pictures are not read"),
+        ("[1]", r"train: 1 is no name of a folder"),
+    ],
+)
+def test_folder_that_yolo_cannot_have_is_named(tmp_path, folder, message):
+    params = write_yolo(tmp_path / "raw")
+    (tmp_path / "raw/data.yaml").write_text(f"names: [even, odd]\ntrain: {folder}\n")
+    write_own(tmp_path / "params.yaml", CROPS, FORM | params)
+    with pytest.raises(DataError, match=rf"data\.yaml: {message}"):
+        run(tmp_path)
+
+
+def test_voc_names_pictures_without_their_suffix(tmp_path):
+    params = write_voc(tmp_path / "raw")
+    for file in (tmp_path / "raw/Annotations").iterdir():
+        file.write_text(file.read_text().replace(".png</filename>", "</filename>"))
+    write_own(tmp_path / "params.yaml", CROPS, FORM | params)
+    out = run(tmp_path)
+    assert not findings(out)
+    assert sum(len(load_detection(out / "detection", split).images) for split in SPLITS) == 20
+
+
 def mark_in_coco(raw):
     """The first of the annotations is of a crowd."""
     document = json.loads((raw / "all.json").read_text())
