@@ -29,6 +29,8 @@ from stages.classification_metrics import (
 from stages.classification_sheets import (
     cams_sheet,
     confusion_sheet,
+    most_confused,
+    pictures_in,
     predictions_sheet,
     right_and_wrong,
     worst_sheet,
@@ -56,7 +58,7 @@ from stages.models.size import detector_size, network_size
 from stages.params import ComputeParams, StageParams, load_params
 from stages.report_page import Curve, Section, read_curve, report_page
 from stages.resampling import Resampled, draws, intervals
-from stages.sheets import save_png
+from stages.sheets import CLASSES_MOST, save_png
 from stages.tables import write_table
 
 Labels = npt.NDArray[np.int64]
@@ -208,8 +210,9 @@ def draw_classification(
     """Confusion; right and wrong pictures of each class, what was looked at in these; worst losses."""
     counts = confusion(found.labels, found.predicted, len(test.classes))
     save_png(sheets / "confusion.png", confusion_sheet(counts, test.classes))
-    rows, columns = right_and_wrong(found, len(test.classes), params.sheet_columns), params.sheet_columns
-    shown = np.concatenate(rows).astype(np.int64)
+    columns = params.sheet_columns
+    rows = right_and_wrong(found, most_confused(counts, CLASSES_MOST), columns)
+    shown = np.array(pictures_in(rows), dtype=np.int64)
     heat = grad_cam(
         network, test.images[shown], found.predicted[shown], compute=compute, batch_size=params.batch_size
     )

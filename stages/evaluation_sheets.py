@@ -8,7 +8,7 @@ from PIL import Image
 
 from stages.datasets import DetectionSplit
 from stages.models.detector import Detection
-from stages.sheets import PALETTE, Picture, draw_boxes, image_grid
+from stages.sheets import CLASSES_MOST, PALETTE, Picture, draw_boxes, first_of, image_grid
 
 
 def detections_sheet(
@@ -39,12 +39,13 @@ def detections_sheet(
 def generated_sheet(
     images: Picture, labels: npt.NDArray[np.int64], classes: Sequence[str], columns: int
 ) -> Image.Image:
-    """A row a class: the first pictures generated of it."""
+    """A row a class: the first pictures generated of it; the first classes where they are many."""
     pictures: list[Picture] = []
-    for label in range(len(classes)):
+    rows = classes[:CLASSES_MOST]
+    for label in range(len(rows)):
         chosen = images[labels == label][:columns]
         pictures += [*chosen, *[_blank(images)] * (columns - len(chosen))]
-    return image_grid(pictures, columns, scale=_scale(images), rows=classes)
+    return image_grid(pictures, columns, scale=_scale(images), rows=rows, note=first_of(classes))
 
 
 def nearest_sheet(made: Picture, training: Picture, distances: npt.NDArray[np.floating]) -> Image.Image:

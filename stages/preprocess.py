@@ -40,7 +40,7 @@ from stages.policy import Findings, Policy, refuse_too_many
 from stages.preparation import ComposedParams, PreprocessParams, form_of
 from stages.repeatable import pin_threads, seed_generators
 from stages.scenes import compose_scenes
-from stages.sheets import Picture, draw_boxes, image_grid, save_png
+from stages.sheets import CLASSES_MOST, Picture, draw_boxes, first_of, image_grid, save_png
 from stages.side_by_side import cores
 from stages.sources.crops import CropsParams, crop_rows
 from stages.sources.idx import IdxParams, picture_size
@@ -314,14 +314,15 @@ def draw_sheet(classification: Path, detection: Path) -> Image.Image:
 
 
 def _draw_classes(split: ClassificationSplit) -> Image.Image:
-    rows = [np.flatnonzero(split.labels == label)[:SHEET_COLUMNS] for label in range(len(split.classes))]
+    classes = split.classes[:CLASSES_MOST]
+    rows = [np.flatnonzero(split.labels == label)[:SHEET_COLUMNS] for label in range(len(classes))]
     columns = max(len(row) for row in rows)
     blank = np.full(split.images.shape[1:], 255, dtype=np.uint8)
     shown: list[Picture] = []
     for row in rows:
         shown += [*split.images[row], *[blank] * (columns - len(row))]
     scale = max(1, SHEET_PICTURE // max(blank.shape[:2]))
-    return image_grid(shown, columns, scale=scale, rows=split.classes)
+    return image_grid(shown, columns, scale=scale, rows=classes, note=first_of(split.classes))
 
 
 def _draw_scenes(split: DetectionSplit) -> Image.Image:

@@ -27,6 +27,9 @@ PALETTE: tuple[Colour, ...] = (
 )
 """Okabe and Ito's colours, which colour-blind readers tell apart."""
 
+CLASSES_MOST = 50
+"""Classes with a row each on a sheet: with more of them nobody would look at it, and few could open it."""
+
 GAP = 4  # pixels between pictures
 FONT_SIZE = 12  # pixels; smaller ones are hard to read
 
@@ -37,12 +40,13 @@ def image_grid(
     titles: Sequence[str] | None = None,
     scale: int = 1,
     rows: Sequence[str] | None = None,
+    note: str = "",
 ) -> Image.Image:
     """Pictures in reading order on white paper, `columns` to a row.
 
     `images`: uint8 [N, H, W, C] or N arrays [H, W, C], C 1 (grey) or 3 (RGB), of any sizes; each is enlarged
     `scale` times without smoothing. `titles`: a caption under each picture, cut to the picture's width.
-    `rows`: a label at the left of each row.
+    `rows`: a label at the left of each row. `note`: a line above all.
 
     Raises:
         ValueError: no picture, a shape that is no picture, or titles or rows of another number.
@@ -56,16 +60,19 @@ def image_grid(
     cell_height = picture_height + GAP + (_line_height(font) if titles is not None else 0)
     margin = GAP + (max(_text_width(font, row) for row in rows) + GAP if rows else 0)
     row_count = -(-len(pictures) // columns)
-    size = (margin + min(columns, len(pictures)) * cell_width, GAP + row_count * cell_height)
+    top = GAP + (_line_height(font) if note else 0)
+    width = margin + min(columns, len(pictures)) * cell_width
+    size = (max(width, _text_width(font, note) + 2 * GAP if note else 0), top + row_count * cell_height)
     sheet = Image.new("RGB", size, PAPER)
     pen = ImageDraw.Draw(sheet)
+    pen.text((GAP, GAP), note, INK, font)
     for number, picture in enumerate(pictures):
-        x, y = margin + number % columns * cell_width, GAP + number // columns * cell_height
+        x, y = margin + number % columns * cell_width, top + number // columns * cell_height
         sheet.paste(picture, (x, y))
         if titles is not None:
             pen.text((x, y + picture_height), _cut(font, titles[number], cell_width - 2), INK, font)
     for number, row in enumerate(rows or []):
-        pen.text((GAP, GAP + number * cell_height + picture_height // 2), row, INK, font, anchor="lm")
+        pen.text((GAP, top + number * cell_height + picture_height // 2), row, INK, font, anchor="lm")
     return sheet
 
 
@@ -97,6 +104,11 @@ def draw_boxes(
             pen.rectangle((x, y, x + _text_width(font, label) + 1, y + _line_height(font) - 1), fill=colour)
             pen.text((x + 1, y), label, INK if sum(colour) > 380 else PAPER, font)
     return sheet
+
+
+def first_of(classes: Sequence[str]) -> str:
+    """A note for a sheet that shows the first `CLASSES_MOST` of them; empty where these are all."""
+    return f"The first {CLASSES_MOST} of {len(classes):,} classes" if len(classes) > CLASSES_MOST else ""
 
 
 def enlarge(image: Picture, scale: int) -> Image.Image:

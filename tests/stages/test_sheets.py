@@ -34,6 +34,14 @@ def test_titles_and_rows_add_paper_with_ink_beside_the_pictures():
     assert titled.width > bare.width
 
 
+def test_note_stands_above_all():
+    images = np.zeros((2, 20, 20, 1), np.uint8)
+    bare, noted = (np.asarray(image_grid(images, columns=1, note=note)) for note in ("", "what is left out"))
+    line = len(noted) - len(bare)
+    assert (noted[line + 4 :, : bare.shape[1]] == bare[4:]).all()  # the pictures stand 4 pixels from the edge
+    assert noted[:line].min() < 100
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
