@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from stages.datasets import DetectionSplit
-from stages.sheets import PALETTE, draw_boxes, image_grid
+from stages.sheets import draw_boxes, image_grid
 from stages.tensors import to_unit
 from stages.training import batch_count, shuffled_batches
 from stages.transforms import pipeline
@@ -175,7 +175,7 @@ def boxes_sheet(batches: DetectorBatches, *, columns: int, rows: int) -> Image.I
         for shown in (plain.show([row]), *(batches.show([row]) for _ in range(columns - 1))):
             pixels = (shown.images[0].permute(1, 2, 0) * 255).round().to(torch.uint8).numpy()
             names = [split.classes[label] for label in shown.labels[0]]
-            colours = [PALETTE[label % len(PALETTE)] for label in shown.labels[0]]
-            pictures.append(np.asarray(draw_boxes(pixels, shown.boxes[0], names, scale, colours)))
+            drawn = draw_boxes(pixels, shown.boxes[0], names, shown.labels[0], scale)
+            pictures.append(np.asarray(drawn))
     titles = ["as it is", *["as shown"] * (columns - 1)] * min(rows, len(split.images))
     return image_grid(pictures, columns, titles)

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from stages.geometry import Pixels
-from stages.sheets import PALETTE, draw_boxes, image_grid
+from stages.sheets import draw_boxes, image_grid
 
 LEAST = 256  # px: smaller pictures are enlarged until their captions can be read
 
@@ -22,8 +22,8 @@ def drawn(view: Pixels, row: Mapping[str, Any], classes: Sequence[str], score_mi
     scale = np.array([view.shape[1] / row["width"], view.shape[0] / row["height"]] * 2)
     boxes = np.array([row["boxes"][n] for n in sure]).reshape(-1, 4) * scale
     captions = [f"{row['box_labels'][n]} {row['box_scores'][n]:.2f}" for n in sure]
-    colours = [PALETTE[classes.index(row["box_labels"][n]) % len(PALETTE)] for n in sure]
-    picture = draw_boxes(view, boxes, captions, max(1, LEAST // max(view.shape[:2])), colours)
+    labels = [classes.index(row["box_labels"][n]) for n in sure]
+    picture = draw_boxes(view, boxes, captions, labels, max(1, LEAST // max(view.shape[:2])))
     if row["label"] is None:
         return picture
     return image_grid([np.asarray(picture)], 1, titles=[f"{row['label']} {row['probability']:.2f}"])

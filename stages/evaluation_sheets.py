@@ -8,7 +8,7 @@ from PIL import Image
 
 from stages.datasets import DetectionSplit
 from stages.models.detector import Detection
-from stages.sheets import CLASSES_MOST, PALETTE, Picture, draw_boxes, first_of, image_grid
+from stages.sheets import CLASSES_MOST, Picture, draw_boxes, first_of, image_grid
 
 
 def detections_sheet(
@@ -20,7 +20,6 @@ def detections_sheet(
     """
     pictures: list[Picture] = []
     scale = _scale(test.images)
-    colours = [PALETTE[label % len(PALETTE)] for label in range(len(test.classes))]
     for number in range(min(scenes, len(test.images))):
         boxes, labels, scores = found[number]
         sure = np.argsort(-scores, kind="stable")[: min(most, int((scores >= score_min).sum()))]
@@ -31,7 +30,7 @@ def detections_sheet(
             (test.boxes[number], truth, [test.classes[label] for label in truth]),
             (boxes, labels, names),
         ):
-            drawn = draw_boxes(test.images[number], shown, captions, scale, [colours[label] for label in of])
+            drawn = draw_boxes(test.images[number], shown, captions, of, scale)
             pictures.append(np.asarray(drawn))
     return image_grid(pictures, columns=4, titles=["true", "found"] * (len(pictures) // 2))
 

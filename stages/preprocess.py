@@ -329,7 +329,7 @@ def _draw_scenes(split: DetectionSplit) -> Image.Image:
     scale = max(1, SHEET_SCENE // max(split.images.shape[1:3]))
     first = zip(split.images[:SHEET_SCENES], split.boxes, split.labels, strict=False)
     drawn = [
-        np.asarray(draw_boxes(image, boxes, [split.classes[label] for label in labels], scale=scale))
+        np.asarray(draw_boxes(image, boxes, [split.classes[label] for label in labels], labels, scale))
         for image, boxes, labels in first
     ]
     return image_grid(drawn, columns=SHEET_SCENES // 2)

@@ -2,7 +2,6 @@
 
 import io
 from collections.abc import Sequence
-from itertools import cycle, islice
 from pathlib import Path
 
 import numpy as np
@@ -79,30 +78,31 @@ def image_grid(
 def draw_boxes(
     image: Picture,
     boxes: npt.NDArray[np.floating],
-    labels: Sequence[str],
+    captions: Sequence[str],
+    labels: Sequence[int] | npt.NDArray[np.integer],
     scale: int = 1,
-    colours: Sequence[Colour] = PALETTE,
 ) -> Image.Image:
-    """A picture uint8 [H, W, C] enlarged `scale` times, with boxes [K, 4] and a label above each.
+    """A picture uint8 [H, W, C] enlarged `scale` times, with boxes [K, 4] and a caption above each.
 
-    `boxes` are xyxy in the picture's own pixels. Box number k has colour k of `colours`, from the start
-    again where they run out; an empty label draws none.
+    `boxes` are xyxy in the picture's own pixels. Each class has a colour of its own, by the boxes' `labels`,
+    as far as they reach; an empty caption draws none.
 
     Raises:
-        ValueError: boxes and labels differ in number.
+        ValueError: boxes, captions and labels differ in number.
 
     """
     sheet, font = enlarge(image, scale), _font()
     pen = ImageDraw.Draw(sheet)
-    for box, label, colour in zip(boxes, labels, islice(cycle(colours), len(boxes)), strict=True):
+    for box, caption, label in zip(boxes, captions, labels, strict=True):
+        colour = PALETTE[label % len(PALETTE)]
         x1, y1, x2, y2 = (round(float(edge) * scale) for edge in box)
         pen.rectangle((x1, y1, max(x1, x2 - 1), max(y1, y2 - 1)), outline=colour, width=max(1, scale // 2))
-        if label:
+        if caption:
             # Above the box where there is room, else inside it; never off the right edge.
-            x = max(0, min(x1, sheet.width - _text_width(font, label) - 2))
+            x = max(0, min(x1, sheet.width - _text_width(font, caption) - 2))
             y = y1 - _line_height(font) if y1 >= _line_height(font) else y1
-            pen.rectangle((x, y, x + _text_width(font, label) + 1, y + _line_height(font) - 1), fill=colour)
-            pen.text((x + 1, y), label, INK if sum(colour) > 380 else PAPER, font)
+            pen.rectangle((x, y, x + _text_width(font, caption) + 1, y + _line_height(font) - 1), fill=colour)
+            pen.text((x + 1, y), caption, INK if sum(colour) > 380 else PAPER, font)
     return sheet
 
 

@@ -63,7 +63,7 @@ def test_grid_refuses_what_is_no_picture(shape):
 
 
 def test_box_is_drawn_along_its_edges_in_enlarged_pixels():
-    drawn = draw_boxes(np.zeros((10, 10, 1), np.uint8), np.array([[2.0, 3.0, 8.0, 9.0]]), [""], scale=4)
+    drawn = draw_boxes(np.zeros((10, 10, 1), np.uint8), np.array([[2.0, 3.0, 8.0, 9.0]]), [""], [0], scale=4)
     inked = np.argwhere(np.asarray(drawn).any(axis=2))
     assert inked.min(axis=0).tolist() == [3 * 4, 2 * 4]
     assert inked.max(axis=0).tolist() == [9 * 4 - 1, 8 * 4 - 1]
@@ -71,12 +71,19 @@ def test_box_is_drawn_along_its_edges_in_enlarged_pixels():
 
 def test_a_box_without_area_or_beyond_the_frame_is_drawn_too():
     boxes = np.array([[3.0, 3.0, 3.0, 3.0], [-5.0, -5.0, 50.0, 50.0]])
-    assert draw_boxes(np.zeros((9, 9, 3), np.uint8), boxes, ["point", "all"]).size == (9, 9)
+    assert draw_boxes(np.zeros((9, 9, 3), np.uint8), boxes, ["point", "all"], [0, 1]).size == (9, 9)
+
+
+def test_one_class_has_one_colour():
+    boxes = np.array([[0.0, 0.0, 4.0, 4.0], [5.0, 0.0, 9.0, 4.0], [0.0, 5.0, 4.0, 9.0]])
+    drawn = draw_boxes(np.zeros((9, 9, 3), np.uint8), boxes, ["", "", ""], np.array([2, 0, 2]))
+    first, second, third = (drawn.getpixel((int(x), int(y))) for x, y, _, _ in boxes)
+    assert first == third != second
 
 
 def test_boxes_and_labels_must_be_as_many():
     with pytest.raises(ValueError, match="shorter"):
-        draw_boxes(np.zeros((9, 9, 3), np.uint8), np.zeros((2, 4)), ["one"])
+        draw_boxes(np.zeros((9, 9, 3), np.uint8), np.zeros((2, 4)), ["one"], [0])
 
 
 def test_png_holds_the_picture_and_the_same_bytes_twice(tmp_path):
