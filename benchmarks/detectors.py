@@ -126,7 +126,7 @@ def judge(data: Path, folder: Path, changed: dict[str, Any], *, seed: int, threa
         scores=average_precision(precision(found, test.boxes, test.labels, test.classes)),
         cost=cost,
         epochs=len((folder / "history").read_text().splitlines()) - 1,
-        size=detector_size(network, test.images[0]),
+        size=detector_size(network, test.images[0], compute),
         milliseconds=1000 * statistics.median(moments[1:]),
     )
 

@@ -253,7 +253,7 @@ def evaluate_detector(
         **asdict(average_precision(measured)),
         "found": asdict(detection_errors(found)),
         "calibration_error": score_calibration(steps),
-        "size": asdict(detector_size(network, test.images[0])),
+        "size": asdict(detector_size(network, test.images[0], compute, None if given is None else given[0])),
     }
     return figures, resampled_precision(measured, draws(len(test.images), params.resamples))
 

@@ -192,14 +192,14 @@ def detect(
     for start in range(0, len(images), batch_size):
         rows = slice(start, start + batch_size)
         batch = compute.images(to_unit(images[rows]))
-        given = None if proposals is None else _only_proposals(proposals[rows], compute)
+        given = None if proposals is None else proposals_alone(proposals[rows], compute)
         with compute.autocast():
             results = network(list(batch), given)
         found += [_to_arrays(result) for result in results]
     return found
 
 
-def _only_proposals(proposals: list[Boxes], compute: Compute) -> Targets:
+def proposals_alone(proposals: list[Boxes], compute: Compute) -> Targets:
     """Targets of pictures whose boxes are not known."""
     count = len(proposals)
     boxes, labels = [np.zeros((0, 4), np.float32)] * count, [np.zeros(0, np.int64)] * count

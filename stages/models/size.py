@@ -9,7 +9,10 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from stages.compute import Compute
 from stages.models.classifier import Classifier
+from stages.models.detector import proposals_alone
+from stages.models.proposals import Boxes, Targets
 from stages.tensors import to_unit
 
 
@@ -30,16 +33,22 @@ def network_size(network: Classifier, sides: Sequence[int]) -> Size:
     return _size(network, picture)
 
 
-def detector_size(network: nn.Module, picture: npt.NDArray[np.uint8]) -> Size:
-    """Of a detector on this picture [H, W, C], whose proposals decide how much is computed."""
-    device = next(network.parameters()).device
-    return _size(network.eval(), [to_unit(picture[np.newaxis])[0].to(device)])
+def detector_size(
+    network: nn.Module, picture: npt.NDArray[np.uint8], compute: Compute, proposals: Boxes | None = None
+) -> Size:
+    """Of a detector on this picture [H, W, C], whose proposals decide how much is computed.
+
+    `proposals` [P, 4]: the picture's, for a detector that takes them from a file.
+    """
+    pictures = [to_unit(picture[np.newaxis])[0].to(compute.device)]
+    given = None if proposals is None else proposals_alone([proposals], compute)
+    return _size(network.eval(), pictures, given)
 
 
 @torch.no_grad()
-def _size(network: nn.Module, pictures: Tensor | list[Tensor]) -> Size:
+def _size(network: nn.Module, *inputs: Tensor | list[Tensor] | Targets | None) -> Size:
     with FlopCounterMode(display=False) as counter:
-        network(pictures)
+        network(*inputs)
     state = network.state_dict().values()
     return Size(
         parameters=sum(weight.numel() for weight in network.parameters()),

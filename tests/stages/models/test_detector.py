@@ -8,6 +8,7 @@ from stages.compute import prepare
 from stages.errors import ModelError, ParamsError
 from stages.models.detector import build_detector, detect, load_detector, to_targets
 from stages.models.roi_heads import SeparableRoIAlign
+from stages.models.size import detector_size
 from stages.params import ComputeParams
 from stages.tensors import to_unit
 from tests.stages.detector_networks import FASTER, NETWORKS
@@ -44,6 +45,15 @@ def compute():
 @pytest.fixture
 def network(compute, model):
     return compute.network(build_detector(config_of(model)))
+
+
+def test_cost_is_that_of_the_proposals_which_are_given(compute):
+    network = compute.network(build_detector(config_of("fast-rcnn")))
+    boxes = np.array([[4, 4, 20, 20]] * 5, dtype=np.float32)
+    one, three, five = (
+        detector_size(network, pictures(1)[0], compute, boxes[:count]).megaflops for count in (1, 3, 5)
+    )
+    assert 0 < three - one == pytest.approx(five - three)
 
 
 def pictures(number, size=64, channels=1):
