@@ -1,0 +1,44 @@
+from pathlib import Path
+
+import numpy as np
+import yaml
+
+from stages.datasets import DetectionSplit
+from stages.evaluation_sheets import detections_sheet
+
+ROOT = Path(__file__).parents[2]
+HEIGHT, WIDTH, SCALE, GAP = 100, 200, 2, 4
+
+
+def of_many(score, scenes=3, each=90):
+    """Black pictures, and boxes found on a lattice, with room for the captions between them."""
+    x, y = np.arange(each) % 10 * 20, np.arange(each) // 10 * 10 + 8
+    boxes = np.stack([x, y, x + 3, y + 2], axis=1).astype(np.float32)
+    labels = np.zeros(each, np.int64)
+    test = DetectionSplit(
+        images=np.zeros((scenes, HEIGHT, WIDTH, 1), np.uint8),
+        boxes=[boxes[:1]] * scenes,
+        labels=[labels[:1]] * scenes,
+        classes=[""],
+    )
+    return test, [(boxes, labels, np.full(each, score, np.float32))] * scenes
+
+
+def boxes_drawn(sheet, scenes=3, each=90):
+    """How many of the lattice's boxes have their lower left corner on the pictures beside the truth."""
+    pixels, count = np.asarray(sheet), 0
+    height = (sheet.height - GAP) // -(-2 * scenes // 4)
+    for scene in range(scenes):
+        x0, y0 = GAP + (2 * scene + 1) % 4 * (WIDTH * SCALE + GAP), GAP + (2 * scene + 1) // 4 * height
+        for box in range(each):
+            x, y = x0 + box % 10 * 20 * SCALE, y0 + (box // 10 * 10 + 10) * SCALE - 1
+            count += bool(pixels[y, x].any())
+    return count
+
+
+def test_drawn_by_default_are_at_most_200_boxes_with_a_score_over_030():
+    values = yaml.safe_load((ROOT / "params.yaml").read_text())["evaluate"]
+    how = {"scenes": 3, "score_min": values["score_min"], "most": values["sheet_boxes"]}
+    assert boxes_drawn(detections_sheet(*of_many(0.31), **how)) == 200
+    assert boxes_drawn(detections_sheet(*of_many(0.29), **how)) == 0
+    assert boxes_drawn(detections_sheet(*of_many(0.31, each=5), **how), each=5) == 15
