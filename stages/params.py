@@ -70,7 +70,9 @@ def _describe(path: Path, section: str, cls: type[StageParams], values: Any, err
     if error["type"] == "missing":
         return f"{path}: {where}: missing"
     wrong = error["msg"].removeprefix("Value error, ")  # pydantic's word for what our own validators raise
-    return f"{path}: {where}: {wrong[:1].lower()}{wrong[1:]}, got {error['input']!r}"
+    whole = error["type"] == "value_error" and isinstance(error["input"], dict)  # the message names its keys
+    got = "" if whole else f", got {error['input']!r}"
+    return f"{path}: {where}: {wrong[:1].lower()}{wrong[1:]}{got}"
 
 
 def _keys_in(values: Any, loc: tuple[Any, ...], kind: str) -> list[Any]:

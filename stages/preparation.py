@@ -53,6 +53,20 @@ class PreprocessParams(StageParams):
             )
         return self
 
+    @model_validator(mode="after")
+    def _items_fit_into_their_scenes(self) -> "PreprocessParams":
+        """Said before anything is read; only of IDX files the size is not known yet."""
+        pictures, scenes = self.classification, self.detection
+        if isinstance(pictures, PictureParams) and isinstance(scenes, ComposedParams):
+            largest = scenes.largest_item(pictures.shape)
+            if largest > scenes.side:
+                raise ValueError(
+                    f"detection.side: {scenes.side} px cannot hold items of {largest} px "
+                    f"(classification.shape {pictures.shape} times detection.scale_max {scenes.scale_max}): "
+                    f"raise side to {largest}, or lower shape or scale_max"
+                )
+        return self
+
 
 def form_of(
     params: IdxParams | ComposedParams | PictureParams, policy: Policy, stored: tuple[int, int, int] | None

@@ -1,6 +1,6 @@
 """Detection scenes composed of classified pictures: items on textured grounds, with exact boxes."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -49,6 +49,10 @@ class SceneParams(StageParams):
 
     mask_threshold: int = Field(ge=0, lt=255)
     """Brightness above which a picture's pixel belongs to the item."""
+
+    def largest_item(self, sides: Sequence[int]) -> int:
+        """Longer side in pixels of the largest item that is cut out of pictures of these sides."""
+        return round(max(sides) * self.scale_max)
 
     @model_validator(mode="after")
     def _ranges_are_ordered(self) -> Self:
@@ -102,7 +106,7 @@ def compose_scenes(
         ParamsError: the largest item would not fit into a scene.
 
     """
-    largest = round(max(images.shape[1:3]) * params.scale_max)
+    largest = params.largest_item(images.shape[1:3])
     if largest > params.side:
         raise ParamsError(
             f"preprocess.detection.side: {params.side} px cannot hold items of {largest} px "

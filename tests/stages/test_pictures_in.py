@@ -325,6 +325,16 @@ def test_crops_and_composed_scenes_cannot_both_be_asked_for(own):
         run(own)
 
 
+def test_items_too_large_for_their_scenes_are_said_before_anything_is_read(own):
+    write_own(own / "params.yaml", FOLDER | {"shape": [64, 48]}, SCENES | {"scale_max": 1.5, "side": 95})
+    with pytest.raises(
+        ParamsError,
+        match=r"preprocess: detection\.side: 95 px cannot hold items of 96 px \(classification\.shape "
+        r"\[64, 48\] times detection\.scale_max 1\.5\): raise side to 96, or lower shape or scale_max$",
+    ):
+        run(own)
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(not BCCD.is_dir(), reason=f"the BCCD pictures are not in {BCCD}")
 def test_bccd_names_its_two_invalid_boxes(tmp_path):
