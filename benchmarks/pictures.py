@@ -2,26 +2,30 @@
 
 speed    640 x 480 JPEGs decoded, checked and packed, against a bare loop of OpenCV's decode and resize on as
          many processes, by turns
-memory   a million generated pictures of 64 px, from first to last: the most memory of the process
+memory   generated pictures of 64 px, from first to last: the most memory of the process, and of it and those
+         that decode for it together. A million in IDX files; as many as disk and patience allow as PNG files
+         of a table with captions and groups
 
 run      python -m benchmarks.pictures --out benchmarks/results/pictures.md
 """
 
 import argparse
 import contextlib
+import csv
 import io
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
+import psutil
 import yaml
 from PIL import Image
 
@@ -34,6 +38,7 @@ ROOT = Path(__file__).parent.parent
 WIDTH, HEIGHT = 256, 192
 SIDE = 64
 MEBIBYTE = 1 << 20
+INTERVAL = 0.05  # seconds between two looks at the memory
 
 
 def main() -> None:
@@ -42,11 +47,13 @@ def main() -> None:
     )
     options.add_argument("--jpegs", type=int, default=2000)
     options.add_argument("--rounds", type=int, default=5)
-    options.add_argument("--pictures", type=int, default=1_000_000)
+    options.add_argument("--pictures", type=int, default=1_000_000, help="of IDX files")
+    options.add_argument("--files", type=int, default=100_000, help="PNG files of a table")
     options.add_argument("--out", type=Path)
     asked = options.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        lines = [*speed(Path(folder), asked.jpegs, asked.rounds), *memory(Path(folder), asked.pictures)]
+        lines = speed(Path(folder), asked.jpegs, asked.rounds)
+        lines += memory(Path(folder), asked.pictures, asked.files)
     page = "\n".join(["# Pictures in", "", f"{describe()}.", "", *lines, ""])
     print(page)
     if asked.out:
@@ -117,21 +124,39 @@ def write_jpegs(folder: Path, count: int) -> Iterator[Path]:
         yield path
 
 
-def memory(folder: Path, count: int) -> list[str]:
-    """The stage itself, in a process of its own, on an IDX file that is written picture by picture."""
-    raw = folder / "raw"
-    write_idx(raw, "t10k", count // 10, seed=1)
-    write_idx(raw, "train", count - count // 10, seed=0)
-    params = yaml.safe_load((ROOT / "params.yaml").read_text())
-    params["preprocess"]["detection"] |= {"count": {"train": 8, "val": 8, "test": 8}, "side": 2 * SIDE}
-    (folder / "params.yaml").write_text(yaml.safe_dump(params))
-    start = time.perf_counter()
-    peak = peak_of(stage_command(folder, raw))
-    minutes = (time.perf_counter() - start) / 60
-    return [
-        f"{count:,} pictures of {SIDE} px, checked, split and packed: at most {peak / MEBIBYTE:,.0f} MiB "
-        f"resident, {minutes:.1f} minutes.",
+def memory(folder: Path, pictures: int, files: int) -> list[str]:
+    """The stage itself, in a process of its own, on sources that are written picture by picture."""
+    lines = [
+        f"Pictures of {SIDE} px, checked, split and packed; resident memory, all processes looked at every "
+        f"{1000 * INTERVAL:.0f} ms:",
+        "",
+        "| source | pictures | stage, MiB | with its processes, MiB | minutes |",
+        "|---|---|---|---|---|",
     ]
+    sources: dict[str, tuple[Callable[[Path, int], dict[str, Any]], int]] = {
+        "IDX": (write_idx_pair, pictures),
+        "PNG, table with captions and groups": (write_table, files),
+    }
+    for name, (write, count) in sources.items():
+        with tempfile.TemporaryDirectory(dir=folder) as own:
+            raw = Path(own) / "raw"
+            raw.mkdir()
+            write_params(Path(own) / "params.yaml", write(raw, count))
+            start = time.perf_counter()
+            alone, together = peaks_of(stage_command(Path(own), raw))
+            minutes = (time.perf_counter() - start) / 60
+        lines.append(
+            f"| {name} | {count:,} | {alone / MEBIBYTE:,.0f} | {together / MEBIBYTE:,.0f} | {minutes:.1f} |"
+        )
+    return lines
+
+
+def write_params(path: Path, classification: dict[str, Any]) -> None:
+    """params.yaml with another source of classified pictures, and few scenes of them."""
+    params = yaml.safe_load((ROOT / "params.yaml").read_text())
+    params["preprocess"]["classification"] |= classification
+    params["preprocess"]["detection"] |= {"count": {"train": 8, "val": 8, "test": 8}, "side": 2 * SIDE}
+    path.write_text(yaml.safe_dump(params))
 
 
 def stage_command(folder: Path, raw: Path) -> list[str]:
@@ -140,23 +165,73 @@ def stage_command(folder: Path, raw: Path) -> list[str]:
     return [sys.executable, "-m", "stages.preprocess", *(w for k, v in outs.items() for w in (f"--{k}", v))]
 
 
-def peak_of(command: list[str]) -> int:
-    """The most resident memory of the command, in bytes; it must end well."""
-    timed = (
-        "import resource, subprocess, sys;"
-        "code = subprocess.call(sys.argv[1:]);"
-        "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024);"
-        "sys.exit(code)"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", timed, *command], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True
-    )
-    return int(done.stdout.split()[-1])
+def peaks_of(command: list[str]) -> tuple[int, int]:
+    """The most resident memory in bytes of the command's process, and of all its processes at one moment.
+
+    Pages that processes share count for each of them. The command must end well.
+    """
+    alone = together = 0
+    with psutil.Popen(command, cwd=ROOT) as process:
+        while process.poll() is None:
+            taken = [resident(one) for one in (process, *children_of(process))]
+            alone, together = max(alone, taken[0]), max(together, sum(taken))
+            time.sleep(INTERVAL)
+    if process.returncode:
+        raise SystemExit(f"{' '.join(command)}: exit code {process.returncode}")
+    return alone, together
+
+
+def children_of(process: psutil.Process) -> list[psutil.Process]:
+    try:
+        return process.children(recursive=True)
+    except psutil.NoSuchProcess:
+        return []
+
+
+def resident(process: psutil.Process) -> int:
+    """In bytes; 0 of one that has just ended."""
+    try:
+        return int(process.memory_info().rss)
+    except psutil.NoSuchProcess:
+        return 0
+
+
+def write_idx_pair(raw: Path, count: int) -> dict[str, Any]:
+    """A tenth of them as test pictures; what of section `preprocess.classification` says so."""
+    write_idx(raw, "t10k", count // 10, seed=1)
+    write_idx(raw, "train", count - count // 10, seed=0)
+    return {}
+
+
+def write_table(raw: Path, count: int) -> dict[str, Any]:
+    """Pictures of coarse noise, 1,000 to a folder, each with a caption, ten of them to a group."""
+    rng = np.random.default_rng(0)
+    with (raw / "pictures.csv").open("w", newline="") as file:
+        table = csv.writer(file)
+        table.writerow(["file", "class", "said", "group"])
+        for number in range(count):
+            name, label = f"{number // 1000:04d}/{number:07d}.png", f"class {number % 10}"
+            (raw / name).parent.mkdir(exist_ok=True)
+            coarse = rng.integers(0, 256, (8, 8), dtype=np.uint8)
+            cv2.imwrite(str(raw / name), np.kron(coarse, np.ones((SIDE // 8, SIDE // 8), np.uint8)))
+            table.writerow([name, label, f"picture {number} of noise, of {label}", f"group {number // 10}"])
+    columns = {"picture": "file", "label": "class", "caption": "said", "group": "group"}
+    return {
+        "format": "csv",
+        "file": "pictures.csv",
+        "pictures": ".",
+        "columns": columns | {"split": None, "attributes": []},
+        "classes": None,
+        "shape": [SIDE, SIDE],
+        "channels": 1,
+        "fit": "stretch",
+        "ground": 0,
+        "split": {"val": 0.1, "test": 0.1, "group_pattern": None, "near_duplicates": None},
+    }
 
 
 def write_idx(folder: Path, name: str, count: int, seed: int) -> None:
     """An IDX pair of noise in ten classes, written some at a time."""
-    folder.mkdir(exist_ok=True)
     rng = np.random.default_rng(seed)
     with contextlib.ExitStack() as files:
         images, labels = (
