@@ -20,7 +20,7 @@ from stages.by_hand import run_by_hand
 from stages.compute import Compute
 from stages.errors import DataError
 from stages.gan.attributes import asked_numbers, encode
-from stages.gan.captions import names_of
+from stages.gan.prompts import check_words, class_of
 from stages.gan.sheets import scale_of
 from stages.gan.text_encoders import load_encoder
 from stages.models.gan import Generator, draw_latents, load_generator, render
@@ -101,37 +101,23 @@ def ask(network: Generator, prompt: str, attributes: Mapping[str, float]) -> Ten
     """What the generator is told, [1, E + 2 A].
 
     Raises:
-        DataError: no such class, a word or an attribute that it does not know, or no text at all.
+        DataError: no such class, or several, a word or an attribute that it does not know, or no text at all.
         ParamsError, ModelError: its text encoder is not installed, or another one.
 
     """
-    label = class_of(prompt, network.config["classes"])
+    classes, text = network.config["classes"], network.config["text"]
+    label = class_of(prompt, classes, text)
     if label is not None:
         kind = network.by_class(torch.tensor([label]))
-    elif network.config["text"] is None:
-        known = ", ".join(network.config["classes"])
+    elif text is None:
+        known = ", ".join(classes)
         raise DataError(f"prompt {prompt!r}: the generator was trained without text; it has classes: {known}")
     else:
-        kind = network.by_text(load_encoder(network.config["text"]).encode([prompt]))
+        if text["encoder"] == "words":
+            check_words(prompt, classes, text)
+        kind = network.by_text(load_encoder(text).encode([prompt]))
     scale = network.config["attributes"]
     return network.ask(kind, encode(asked_numbers(attributes, scale), scale))
-
-
-def class_of(prompt: str, classes: Sequence[str]) -> int | None:
-    """The class that the prompt is the number or the whole name of, if any.
-
-    Raises:
-        DataError: a number that is no class's.
-
-    """
-    if prompt.lstrip("+-").isdigit():
-        if int(prompt) in range(len(classes)):
-            return int(prompt)
-        named = ", ".join(f"{label} {name}" for label, name in enumerate(classes))
-        raise DataError(f"class {prompt}: there are {named}")
-    small = [[name.lower(), *names_of(name)] for name in classes]
-    found = [label for label, names in enumerate(small) if prompt.lower() in names]
-    return found[0] if len(found) == 1 else None
 
 
 def draw(

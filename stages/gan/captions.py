@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -52,6 +53,8 @@ class Captions:
     """The captions of a split, as vectors."""
 
     encoder: TextEncoder
+    config: dict[str, Any]
+    """The encoder's, what params.yaml calls the classes, and the `dimensions` of the vectors."""
     vectors: Tensor
     """Float32 [T, D]: the captions of the classes in their order, then those of the data."""
     starts: Tensor
@@ -80,16 +83,17 @@ def captions_of(split: ClassificationSplit, params: TextParams) -> Captions:
     of_classes = class_captions(split.classes, params)
     texts = [text for of_class in of_classes for text in of_class]
     counts = torch.tensor([len(of_class) for of_class in of_classes])
-    own = None
+    own, given = None, list[str]()
     if split.captions is not None and any(split.captions):
         given = sorted(set(filter(None, split.captions)))
         numbers = {text: len(texts) + number for number, text in enumerate(given)}
         own = torch.from_numpy(np.array([numbers.get(text, -1) for text in split.captions], dtype=np.int64))
-        texts += given
-    encoder = build_encoder(params.encoder, texts)
+    encoder = build_encoder(params.encoder, texts, given)
+    names = {} if params.names is None else {"names": params.names}
     return Captions(
         encoder=encoder,
-        vectors=encoder.encode(texts),
+        config={**encoder.config, **names, "dimensions": encoder.dimensions},
+        vectors=encoder.encode([*texts, *given]),
         starts=counts.cumsum(0) - counts,
         counts=counts,
         own=own,

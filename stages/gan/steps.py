@@ -133,7 +133,7 @@ def build_adversaries(
     text = None
     given = material.numbers.shape[1]
     if captions is not None:
-        text = {**captions.encoder.config, "dimensions": captions.encoder.dimensions}
+        text = captions.config
         given += captions.encoder.dimensions if captions.own is not None else 0
     generator = build_generator(
         {

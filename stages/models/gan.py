@@ -34,7 +34,8 @@ class Generator(nn.Module):
         latent           dimensions of the random vector
         condition        dimensions that a class, or a text, is encoded into
         width            channels at half resolution; twice as many at each halving
-        text             null, or the text encoder's config with the `dimensions` of its vectors
+        text             null, or the text encoder's config with the `dimensions` of its vectors and, where
+                         params.yaml has some, `names` by class
         attributes       null, or `names`, `mean` and `std` of the numbers
     """
 

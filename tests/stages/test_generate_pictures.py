@@ -19,7 +19,7 @@ CONFIG = {
     "latent": 4,
     "condition": 4,
     "width": 4,
-    "text": {"encoder": "words", "vocabulary": ["a", "bag", "pair", "t-shirt"], "dimensions": 4},
+    "text": {"encoder": "words", "vocabulary": ["a", "bag", "pair", "t-shirt", "top"], "dimensions": 5},
     "attributes": {"names": ["brightness"], "mean": [0.5], "std": [0.1]},
 }
 
@@ -47,13 +47,13 @@ def pictures(folder: Path) -> list[bytes]:
 
 
 def test_draws_a_sheet_and_single_pictures_the_same_for_the_same_seed(folder: Path, capsys: Any) -> None:
-    said = generate(["a pair", "--n", "12", "--seed", "7", "--out", "one"], capsys)
+    said = generate(["a bag", "--n", "12", "--seed", "7", "--out", "one"], capsys)
     assert said == (0, "one/sheet.png: 12 pictures\n")
     names = sorted(path.name for path in (folder / "one").iterdir())
     assert names == [*(f"{number:02d}.png" for number in range(1, 13)), "sheet.png"]
     assert np.asarray(Image.open(folder / "one/01.png").convert("L")).shape == (8, 8)
-    generate(["a pair", "--n", "12", "--seed", "7", "--out", "again"], capsys)
-    generate(["a pair", "--n", "12", "--seed", "8", "--out", "other"], capsys)
+    generate(["a bag", "--n", "12", "--seed", "7", "--out", "again"], capsys)
+    generate(["a bag", "--n", "12", "--seed", "8", "--out", "other"], capsys)
     assert pictures(folder / "one") == pictures(folder / "again") != pictures(folder / "other")
 
 
@@ -91,9 +91,11 @@ MUTE = ["--model", "data/models/mute.safetensors"]
         ([""], "the prompt is empty: say what is to be seen"),
         (["  "], "the prompt is empty: say what is to be seen"),
         (
-            ["a warm jumper"],
-            "the generator was trained without the word 'warm'; it knows a, bag, pair, t-shirt",
+            ["a warm bag"],
+            "without the word 'warm'; it takes one of t-shirt, top, bag (train-gan.text.encoder",
         ),
+        (["a pair"], "prompt 'a pair': names nothing to be drawn; it takes one of t-shirt, top, bag"),
+        (["a top and a bag"], "names several classes (T-shirt/top, Bag); ask for one at a time"),
         (["7"], "class 7: there are 0 T-shirt/top, 1 Bag"),
         (["bag", "--n", "0"], "0 is not in the range x>=1"),
         (["bag", "--truncation", "0"], "0.0 is not in the range x>0"),

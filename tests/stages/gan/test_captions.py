@@ -61,6 +61,13 @@ def test_captions_are_drawn_of_the_pictures_class() -> None:
     assert sorted(drawn[1::2].unique(dim=0).tolist()) == sorted(of_bags.tolist())
 
 
+def test_what_a_generator_keeps_of_them() -> None:
+    words = {"encoder": "words", "vocabulary": ["bag", "t-shirt", "top", "two"], "dimensions": 4}
+    assert captions_of(split(), params()).config == words
+    named = captions_of(split(), params(names={"Bag": ["purse"]})).config
+    assert named["names"] == {"Bag": ["purse"]}
+
+
 def test_a_picture_with_a_caption_of_its_own_keeps_to_it() -> None:
     captions = captions_of(split(["red shirt", "", "", "old bag"]), params())
     rows, labels = torch.arange(4), torch.tensor([0, 1, 0, 1])
