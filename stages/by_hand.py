@@ -18,7 +18,8 @@ def run_by_hand(command: click.Command, name: str, words: Sequence[str]) -> int:
     except StageError as error:
         print(f"error: {error}", file=sys.stderr)
     except OSError as error:
-        print(f"error: {error.filename}: {error.strerror}", file=sys.stderr)
+        said = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+        print(f"error: {said}", file=sys.stderr)
     else:
         return 0
     return EXIT_USER_ERROR

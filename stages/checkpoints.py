@@ -34,7 +34,7 @@ def load_model(path: Path, *, kind: str, build: Callable[[dict[str, Any]], Netwo
     """The network that `save_model` wrote, in evaluation mode, on the CPU.
 
     Raises:
-        ModelError: no such file, not safetensors, of another kind, or made by other code.
+        ModelError: no such file, a folder, not safetensors, of another kind, or made by other code.
 
     """
     try:
@@ -45,6 +45,9 @@ def load_model(path: Path, *, kind: str, build: Callable[[dict[str, Any]], Netwo
         raise ModelError(f"{path}: no such model; `dvc repro` or `darkroom run` makes it") from None
     except SafetensorError as error:
         raise ModelError(f"{path}: not a safetensors file ({error})") from None
+    except OSError as error:  # of safetensors' own, which do not name the file
+        why = "it is a folder" if path.is_dir() else str(error)
+        raise ModelError(f"{path}: cannot be read as a model file: {why}") from None
     if header is None:
         raise ModelError(f"{path}: no darkroom model: its header lacks the key 'darkroom'")
     described = json.loads(header)

@@ -7,9 +7,11 @@ A prompt that is the number or the name of a class asks for that class, any othe
 encoder that the generator was trained with. Exit codes: 0; 2 with one line where what the user gave is wrong.
 """
 
+import math
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 import numpy as np
@@ -37,11 +39,35 @@ def pairs(_context: object, parameter: click.Parameter, words: Sequence[str]) ->
     for word in words:
         name, _, number = word.partition("=")
         try:
-            found[name.strip()] = float(number)
+            found[name.strip()] = finite_number(number)
         except ValueError:
             message = f"{word!r} is not NAME=NUMBER, such as brightness=0.5"
             raise click.BadParameter(message, param_hint=parameter.opts[0]) from None
     return found
+
+
+def finite_number(text: str) -> float:
+    """A number that can be reckoned with.
+
+    Raises:
+        ValueError: no number, NaN, or without an end.
+
+    """
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text} is not finite")
+    return number
+
+
+class Truncation(click.FloatRange):
+    """Click's range of floats, whose bounds let NaN pass."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The number, which lies in the range."""
+        number = super().convert(value, param, ctx)
+        if math.isnan(number):
+            self.fail(f"{value!r} is not a number.", param, ctx)
+        return number
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -66,7 +92,7 @@ def pairs(_context: object, parameter: click.Parameter, words: Sequence[str]) ->
 )
 @click.option(
     "--truncation",
-    type=click.FloatRange(0, min_open=True),
+    type=Truncation(0, min_open=True),
     help="Latents within +-this: more typical pictures, fewer kinds.",
 )
 @click.option(
