@@ -7,6 +7,7 @@ A prompt that is the number or the name of a class asks for that class, any othe
 encoder that the generator was trained with. Exit codes: 0; 2 with one line where what the user gave is wrong.
 """
 
+import hashlib
 import math
 import sys
 from collections.abc import Mapping, Sequence
@@ -20,13 +21,14 @@ from torch import Tensor
 
 from stages.by_hand import run_by_hand
 from stages.compute import Compute
+from stages.drawn_folder import replace_files
 from stages.errors import DataError
 from stages.gan.attributes import asked_numbers, encode
 from stages.gan.prompts import check_words, class_of
 from stages.gan.sheets import scale_of
 from stages.gan.text_encoders import load_encoder
 from stages.models.gan import Generator, draw_latents, load_generator, render
-from stages.sheets import Picture, enlarge, image_grid, save_png
+from stages.sheets import Picture, enlarge, image_grid, png
 
 MODEL = Path("data/models/generator.safetensors")
 BATCH = 250
@@ -81,7 +83,7 @@ class Truncation(click.FloatRange):
     type=click.Path(path_type=Path, file_okay=False),
     default=Path("generated"),
     show_default=True,
-    help="The folder for sheet.png and every picture by itself.",
+    help="The folder for sheet.png and every picture by itself; those of the call before are replaced.",
 )
 @click.option(
     "--model",
@@ -116,9 +118,16 @@ def command(
     if not prompt.strip():
         raise DataError("the prompt is empty: say what is to be seen, such as 'a pair of sneakers'")
     network = load_generator(model)
-    asked = ask(network, prompt.strip(), attributes)
-    pictures = draw(network, asked, number, seed=seed, truncation=truncation)
-    write_pictures(out, pictures)
+    kind = ask(network, prompt.strip(), attributes)
+    pictures = draw(network, kind, number, seed=seed, truncation=truncation)
+    asked = {
+        "prompt": prompt.strip(),
+        "seed": seed,
+        "truncation": None if truncation is None or math.isinf(truncation) else truncation,
+        "attributes": dict(attributes),
+        "model": hashlib.sha256(model.read_bytes()).hexdigest(),
+    }
+    replace_files(out, files_of(pictures), asked)
     print(f"{out / 'sheet.png'}: {number} pictures")
 
 
@@ -158,13 +167,15 @@ def draw(
     return np.concatenate(parts)
 
 
-def write_pictures(folder: Path, pictures: Picture) -> None:
-    """Every picture [N, H, W, C] as PNG, and one sheet of all, about as wide as high."""
+def files_of(pictures: Picture) -> dict[str, bytes]:
+    """Every picture [N, H, W, C] as PNG, and one sheet of all, about as wide as high, by file name."""
     digits = len(str(len(pictures)))
-    for number, picture in enumerate(pictures, start=1):
-        save_png(folder / f"{number:0{digits}d}.png", enlarge(picture, 1))
+    files = {
+        f"{number:0{digits}d}.png": png(enlarge(picture, 1))
+        for number, picture in enumerate(pictures, start=1)
+    }
     columns = max(1, round(len(pictures) ** 0.5))
-    save_png(folder / "sheet.png", image_grid(pictures, columns, scale=scale_of(pictures)))
+    return files | {"sheet.png": png(image_grid(pictures, columns, scale=scale_of(pictures)))}
 
 
 def main(words: Sequence[str]) -> int:

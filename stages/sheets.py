@@ -126,9 +126,14 @@ def enlarge(image: Picture, scale: int) -> Image.Image:
 
 def save_png(path: Path, image: Image.Image) -> None:
     """Write `image` as PNG, atomically; the same picture gives the same bytes (no date, no metadata)."""
+    write_atomically(path, png(image))
+
+
+def png(image: Image.Image) -> bytes:
+    """`image` as a PNG file's content, without a date or other metadata."""
     buffer = io.BytesIO()
     Image.frombytes(image.mode, image.size, image.tobytes()).save(buffer, format="PNG", optimize=True)
-    write_atomically(path, buffer.getvalue())
+    return buffer.getvalue()
 
 
 def _check_numbers(

@@ -1,5 +1,6 @@
 """`darkroom generate`, as a user would try it."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +51,7 @@ def test_draws_a_sheet_and_single_pictures_the_same_for_the_same_seed(folder: Pa
     said = generate(["a bag", "--n", "12", "--seed", "7", "--out", "one"], capsys)
     assert said == (0, "one/sheet.png: 12 pictures\n")
     names = sorted(path.name for path in (folder / "one").iterdir())
-    assert names == [*(f"{number:02d}.png" for number in range(1, 13)), "sheet.png"]
+    assert names == [*(f"{number:02d}.png" for number in range(1, 13)), "generated.json", "sheet.png"]
     assert np.asarray(Image.open(folder / "one/01.png").convert("L")).shape == (8, 8)
     generate(["a bag", "--n", "12", "--seed", "7", "--out", "again"], capsys)
     generate(["a bag", "--n", "12", "--seed", "8", "--out", "other"], capsys)
@@ -80,6 +81,29 @@ def test_numbers_and_truncation_change_the_pictures(folder: Path, capsys: Any) -
         assert generate([*plain, *more, "--out", out], capsys)[0] == 0
     drawn = [pictures(folder / out) for out in ("plain", "bright", "typical")]
     assert drawn[0] != drawn[1] != drawn[2] != drawn[0]
+
+
+def test_pictures_of_the_call_before_are_replaced_and_files_of_others_stay(folder: Path, capsys: Any) -> None:
+    generate(["bag", "--n", "12"], capsys)
+    drawn = folder / "generated"
+    (drawn / "notes.txt").write_text("mine")
+    (drawn / "05.png").write_bytes(b"painted over")  # ours no longer
+    assert generate(["top", "--n", "4"], capsys)[0] == 0
+    kept = ["05.png", "1.png", "2.png", "3.png", "4.png", "generated.json", "notes.txt", "sheet.png"]
+    assert sorted(path.name for path in drawn.iterdir()) == kept
+    listed = json.loads((drawn / "generated.json").read_text())
+    assert (listed["prompt"], listed["seed"], len(listed["files"])) == ("top", 0, 5)
+
+
+@pytest.mark.parametrize("name", ["3.png", "generated.json"])
+def test_a_file_of_the_users_is_not_written_over(folder: Path, capsys: Any, name: str) -> None:
+    generate(["bag", "--n", "2"], capsys)
+    drawn = folder / "generated"
+    (drawn / name).write_bytes(b"{}")
+    before = {path.name: path.read_bytes() for path in drawn.iterdir()}
+    said = f"generated/{name}: not as an earlier call wrote it; it stays. Move it away, or give another --out"
+    assert generate(["top", "--n", "4"], capsys) == (2, f"error: {said}\n")
+    assert {path.name: path.read_bytes() for path in drawn.iterdir()} == before
 
 
 MUTE = ["--model", "data/models/mute.safetensors"]
