@@ -203,7 +203,14 @@ def compare(how: Measuring, real: Picture, sets: Sequence[tuple[Picture, Labels]
         ]
         for one, features in zip(made, by_inception[1:], strict=True):
             found = overlap(by_inception[0], features, neighbours=how.params.neighbours)
-            one.figures["inception"] = distances(by_inception[0], features, found, how)
+            one.figures["inception"] = {
+                "features": {
+                    "network": "inception_v3",
+                    "file": Path(how.params.inception.file).name,
+                    "sha256": how.params.inception.sha256,
+                },
+                **distances(by_inception[0], features, found, how),
+            }
     return made
 
 
