@@ -47,11 +47,29 @@ def generated_sheet(
     return image_grid(pictures, columns, scale=_scale(images), rows=rows, note=first_of(classes))
 
 
-def nearest_sheet(made: Picture, training: Picture, distances: npt.NDArray[np.floating]) -> Image.Image:
-    """Above generated pictures [N, H, W, C], below the nearest training picture and how far it is."""
-    titles = [""] * len(made) + [f"{distance:.0f}" for distance in distances]
-    pictures = [*made, *training]
-    return image_grid(pictures, len(made), titles, scale=_scale(made), rows=["generated", "nearest"])
+def nearest_sheet(
+    made: Picture,
+    training: Picture,
+    distances: npt.NDArray[np.floating],
+    names: Sequence[str],
+    columns: int,
+) -> Image.Image:
+    """Generated pictures [N, H, W, C] of `names`; below each the nearest of the training, and how far it is.
+
+    As many pairs of rows as it takes.
+    """
+    columns = min(columns, len(made))
+    pictures: list[Picture] = []
+    titles: list[str] = []
+    for start in range(0, len(made), columns):
+        pairs = slice(start, start + columns)
+        absent = start + columns - min(start + columns, len(made))
+        far = [f"{distance:.0f}" for distance in distances[pairs]]
+        for row, captions in ((made[pairs], names[pairs]), (training[pairs], far)):
+            pictures += [*row, *[_blank(made)] * absent]
+            titles += [*captions, *[""] * absent]
+    rows = ["generated", "nearest"] * (len(pictures) // columns // 2)
+    return image_grid(pictures, columns, titles, scale=_scale(made), rows=rows)
 
 
 def _scale(images: Picture) -> int:

@@ -148,7 +148,7 @@ def evaluate_generated(
     pupils = list(train_pupils(generator, test, train, how, draw))
     for one, right in zip((own, floor), pupils, strict=True):
         one.figures["accuracy_trained_on_it"] = float(right.mean())
-    for one, near in zip((own, floor), copies(made, real, train, how, sheets, columns), strict=True):
+    for one, near in zip((own, floor), copies(made, labels, real, train, how, sheets, columns), strict=True):
         one.figures.update(nearest_distance=near.distance, memorised=near.memorised)
     figures = {
         **own.figures,
@@ -242,19 +242,35 @@ def train_pupils(
 
 
 def copies(
-    made: Picture, real: Picture, train: ClassificationSplit, how: Measuring, sheets: Path, columns: int
+    made: Picture,
+    labels: Labels,
+    real: Picture,
+    train: ClassificationSplit,
+    how: Measuring,
+    sheets: Path,
+    columns: int,
 ) -> Iterator[Memory]:
-    """How near to training pictures lie generated ones, and ones of the test; a sheet of the nearest."""
+    """How near to training pictures lie generated ones, and ones of the test; a sheet of the nearest.
+
+    It shows one pair of each class: of all, those of the class whose pictures differ least would be nearest.
+    """
     each = max(1, len(made) // how.params.nearest_pictures)  # evenly from all, which are sorted by nothing
     training = small(np.asarray(train.images[:]))
     shown = made[::each]
     of_made, places = nearest(small(shown), training)
     of_real, _ = nearest(small(real[::each]), training)
-    closest = np.argsort(of_made, kind="stable")[:columns]
-    sheet = nearest_sheet(shown[closest], train.images[places[closest]], of_made[closest])
+    closest = nearest_of_each(of_made, labels[::each])
+    names = [train.classes[label] for label in labels[::each][closest]]
+    sheet = nearest_sheet(shown[closest], train.images[places[closest]], of_made[closest], names, columns)
     save_png(sheets / "generated-nearest.png", sheet)
     yield memory(of_made, of_real)
     yield memory(of_real, of_real)
+
+
+def nearest_of_each(distances: Features, labels: Labels) -> npt.NDArray[np.int64]:
+    """The place in [N] of each class's least distance, by class; of equal ones the first."""
+    by_distance = np.argsort(distances, kind="stable")
+    return by_distance[np.unique(labels[by_distance], return_index=True)[1]]
 
 
 def small(images: Picture) -> Features:

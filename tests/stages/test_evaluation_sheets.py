@@ -1,10 +1,12 @@
+"""What evaluation draws of detections and of generated pictures."""
+
 from pathlib import Path
 
 import numpy as np
 import yaml
 
 from stages.datasets import DetectionSplit
-from stages.evaluation_sheets import detections_sheet
+from stages.evaluation_sheets import detections_sheet, nearest_sheet
 
 ROOT = Path(__file__).parents[2]
 HEIGHT, WIDTH, SCALE, GAP = 100, 200, 2, 4
@@ -42,3 +44,19 @@ def test_drawn_by_default_are_at_most_200_boxes_with_a_score_over_030():
     assert boxes_drawn(detections_sheet(*of_many(0.31), **how)) == 200
     assert boxes_drawn(detections_sheet(*of_many(0.29), **how)) == 0
     assert boxes_drawn(detections_sheet(*of_many(0.31, each=5), **how), each=5) == 15
+
+
+def test_below_each_generated_picture_stands_its_nearest() -> None:
+    made = np.zeros((3, 28, 28, 3), np.uint8)
+    made[..., 0] = np.array([50, 51, 52])[:, None, None]  # of red: the captions are grey
+    nearest = made + np.array([100, 0, 0], np.uint8)
+    distances, names = np.array([1.0, 2.0, 3.0]), ["coat", "bag", "top"]
+    sheet = np.asarray(nearest_sheet(made, nearest, distances, names, columns=2))
+    at = {
+        red: np.argwhere((sheet == [red, 0, 0]).all(axis=2)).min(axis=0)  # y, x
+        for red in (50, 51, 52, 150, 151, 152)
+    }
+    assert at[50][0] == at[51][0] < at[150][0] == at[151][0] < at[52][0] < at[152][0]
+    assert at[50][1] == at[150][1] == at[52][1] == at[152][1] < at[51][1] == at[151][1]
+    one = np.asarray(nearest_sheet(made[:1], made[:1], distances[:1], names[:1], columns=2))
+    assert one.shape[1] < sheet.shape[1]  # no empty columns

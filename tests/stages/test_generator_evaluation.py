@@ -1,5 +1,7 @@
 """Do the figures tell good pictures from bad ones: on failures that are made, in the order they should be."""
 
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -14,6 +16,7 @@ from stages.generator_evaluation import (
     Measuring,
     by_class,
     compare,
+    nearest_of_each,
     resampled,
     sample,
     small,
@@ -21,6 +24,7 @@ from stages.generator_evaluation import (
 from stages.models.classifier import build_classifier
 from stages.params import ComputeParams
 from stages.trained_on_generated import ScoreParams, recognised, train_anew
+from tests.stages.inception_weights import random_weights
 
 SIDE = 16
 KINDS = 5
@@ -163,6 +167,28 @@ def test_a_pupil_of_good_pictures_does_well_and_of_wrong_ones_does_not(
     }
     assert reached["good"] > 0.9
     assert reached["wrong"] < 0.1
+
+
+@pytest.mark.slow
+def test_figures_on_inceptions_features_say_of_which_weights(how: Measuring, tmp_path: Path) -> None:
+    real, labels = items(10, seed=2)
+    weights = random_weights(tmp_path)
+    params = how.params.model_copy(update={"inception": weights, "neighbours": 2})
+    (compared,) = compare(replace(how, params=params), real, [(real[:8], labels[:8])])
+    assert compared.figures["inception"].pop("features") == {
+        "network": "inception_v3",
+        "file": "inception_v3.safetensors",
+        "sha256": weights.sha256,
+    }
+    assert compared.figures["inception"].keys() == compared.figures.keys() - {
+        "conditional_accuracy",
+        "inception",
+    }
+
+
+def test_of_each_class_the_nearest_is_shown() -> None:
+    distances, labels = np.array([5.0, 2.0, 9.0, 2.0, 7.0]), np.array([0, 0, 2, 0, 2])
+    assert nearest_of_each(distances, labels).tolist() == [1, 4]  # of equal ones the first; none of class 1
 
 
 def test_by_class_by_hand() -> None:
