@@ -91,9 +91,15 @@ def fail(
     """End training if `said`, the last epoch's troubles, have lasted, or if it was the last epoch of all.
 
     Raises:
-        TrainingError: says epoch and step.
+        TrainingError: says all of them, with epoch and step, and since which epoch there were any.
 
     """
     lasting = len(history) >= params.patience and all(row["troubles"] for row in history[-params.patience :])
     if said and (lasting or len(history) == epochs):
-        raise TrainingError(f"epoch {len(history)}, {said[-1]}; no generator is written")
+        now = len(history)
+        since = 1 + max(
+            (epoch for epoch, row in enumerate(history, start=1) if not row["troubles"]), default=0
+        )
+        met = [f"epoch {now}, {trouble}" for trouble in said]
+        met += [f"in trouble since epoch {since}"] if since < now else []
+        raise TrainingError(f"{'; '.join(met)}; no generator is written")

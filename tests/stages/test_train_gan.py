@@ -175,9 +175,27 @@ def test_a_generator_that_collapsed_is_not_given_out(
     compute: Compute, split: ClassificationSplit, checkpoint: Checkpoint, capsys: Any
 ) -> None:
     failing = SETTINGS["failure"] | {"recall_min": 0.9, "patience": 1}
-    with pytest.raises(TrainingError, match=r"epoch 2, step 2: collapse, only 0\.\d+ of .*; no generator"):
+    with pytest.raises(TrainingError, match=r"^epoch 2, step 2: collapse, only 0\.\d+ of .*; no gen"):
         train(split, params(failure=failing, epochs=5), compute, seed=0, checkpoint=checkpoint)
     assert "epoch 2, step 2: collapse" in capsys.readouterr().err  # said at once, the first epoch forgiven
+
+
+def test_a_discriminator_that_wins_outright_ends_training(compute: Compute, checkpoint: Checkpoint) -> None:
+    failing = {"discriminator_accuracy_max": 0.95, "window": 3, "recall_min": 0.5, "grace": 1, "patience": 2}
+    easy = params(  # real pictures are all white, and the generator stands still
+        failure=failing,
+        epochs=9,
+        generator_learning_rate=1e-9,
+        discriminator_learning_rate=0.01,
+        class_weight=0,
+        attributes=[],
+    )
+    said = (
+        r"^epoch 3, step 1: the discriminator wins outright, .*; "
+        r"epoch 3, step 8: collapse, only 0\.0000 .*; in trouble since epoch 2; no generator is written$"
+    )
+    with pytest.raises(TrainingError, match=said):
+        train(split_of(np.full((64, 8, 8, 1), 255, np.uint8)), easy, compute, seed=0, checkpoint=checkpoint)
 
 
 @pytest.mark.slow

@@ -47,9 +47,11 @@ def test_training_fails_when_it_lasts_or_is_over() -> None:
     one, two = [{"troubles": 1.0}], [{"troubles": 1.0}, {"troubles": 1.0}]
     fail(one, ["step 4: collapse"], params(), epochs=9)
     fail(two, [], params(), epochs=2)  # mended in the last
-    for history, epochs in ((two, 9), (one, 1)):
-        with pytest.raises(TrainingError, match=rf"epoch {len(history)}, step 4: collapse; no generator is"):
-            fail(history, ["step 4: collapse"], params(), epochs=epochs)
+    with pytest.raises(TrainingError, match=r"^epoch 1, step 4: collapse; no generator is written$"):
+        fail(one, ["step 4: collapse"], params(), epochs=1)
+    all_met = "epoch 3, step 2: wins; epoch 3, step 4: collapse; in trouble since epoch 2; no generator is"
+    with pytest.raises(TrainingError, match=all_met):
+        fail([{"troubles": 0.0}, *two], ["step 2: wins", "step 4: collapse"], params(), epochs=9)
 
 
 def test_recall_of_the_same_of_copies_and_of_others() -> None:
