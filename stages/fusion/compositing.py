@@ -40,7 +40,8 @@ def poisson(scene: Bytes, item: Bytes, mask: Mask, at: tuple[int, int]) -> Bytes
             f"{scene.shape[0]} pixels, {ERODED} from its edge"
         )
     ground = scene[y : y + height, x : x + width].mean(axis=(0, 1)).round().astype(np.uint8)
-    part = np.pad(np.where(mask[..., None], item, ground), ((ROOM, ROOM), (ROOM, ROOM), (0, 0)), mode="edge")
+    room = (ROOM, ROOM)
+    part = np.where(np.pad(mask, ROOM)[..., None], np.pad(item, (room, room, (0, 0))), ground)
     middle = (x + width // 2, y + height // 2)
     blended = cv2.seamlessClone(_colour(part), _colour(scene), 255 * hole, middle, cv2.NORMAL_CLONE)
     return np.ascontiguousarray(blended[..., : scene.shape[2]])

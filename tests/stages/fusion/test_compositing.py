@@ -20,6 +20,16 @@ def test_poisson_sets_an_item_where_it_is_told_to(height, width, channels):
     assert (scene == 100).all()
 
 
+@pytest.mark.parametrize("shape", [(20, 12, 1), (11, 17, 3)])
+def test_a_cut_out_without_a_margin_keeps_its_contrast_and_leaves_no_streaks(shape):
+    scene, item = np.full((60, 60, shape[2]), 100, np.uint8), np.full(shape, 200, np.uint8)
+    bar = np.ones(shape[:2], bool)
+    bar[5, :4] = False  # a notch that opens at the border
+    composed = poisson(scene, item, bar, (20, 20)).astype(int)
+    expected = paste(scene, item, bar, (20, 20)).astype(int)  # on even ground both are the same
+    assert np.abs(composed - expected).max() <= 2
+
+
 def test_poisson_takes_the_scenes_light():
     scene = np.broadcast_to(np.linspace(40, 200, 80).astype(np.uint8)[None, :, None], (60, 80, 1)).copy()
     item = np.full((20, 40, 1), 120, np.uint8)
