@@ -12,6 +12,12 @@ from stages.fusion.pixels import Pictures
 
 SIXTEEN_BITS = (".png", ".tif", ".tiff")
 """Kinds of file that hold them."""
+ENDINGS = (*SIXTEEN_BITS, ".bmp", ".jpeg", ".jpg", ".webp")
+"""Kinds that hold a grey or colour picture of 8 bits. OpenCV writes others with fewer values (GIF) or as
+floats."""
+
+SIDES = {".jpeg": 65_500, ".jpg": 65_500, ".webp": 16_383}
+"""Pixels that a side has at most."""
 
 
 def read_picture(path: Path) -> Pictures:
@@ -21,25 +27,18 @@ def read_picture(path: Path) -> Pictures:
         DataError: no such file, no picture, one cut short, or one of neither 8 nor 16 bits a channel.
 
     """
-    transparent = _look(path)
-    # With IMREAD_UNCHANGED alone there is alpha; without it EXIF's orientation is followed.
-    flags = cv2.IMREAD_UNCHANGED if transparent else cv2.IMREAD_ANYDEPTH | cv2.IMREAD_ANYCOLOR
-    pixels = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), flags)
-    if pixels is None or pixels.dtype not in (np.uint8, np.uint16):
-        raise DataError(f"{path}: no picture of 8 or 16 bits a channel; save it as PNG")
-    depth = np.uint8 if pixels.dtype == np.uint8 else np.uint16
-    return _swap_red_and_blue(pixels.reshape(*pixels.shape[:2], -1).astype(depth, copy=False))
+    return _read(path)[0]
 
 
 def read_opaque(path: Path) -> Pictures:
-    """The same of a picture that must have no alpha channel: [H, W, 1 or 3].
+    """The same of a picture that is nowhere transparent: [H, W, 1 or 3].
 
     Raises:
-        DataError: see `read_picture`; or it has one.
+        DataError: see `read_picture`; or some of it may be transparent.
 
     """
-    picture = read_picture(path)
-    if picture.shape[2] == 4:
+    picture, transparent = _read(path)
+    if transparent:
         raise DataError(f"{path}: has an alpha channel, which only cut-outs may have; save it without")
     return picture
 
@@ -48,7 +47,7 @@ def write_picture(path: Path, picture: Pictures) -> None:
     """Write [H, W, 1 or 3] in the format that the name ends in, atomically.
 
     Raises:
-        DataError: an unknown ending, or one whose format has no 16 bits.
+        DataError: an unknown ending, or one whose format has no 16 bits or not so many pixels.
 
     """
     check_ending(path, picture)
@@ -58,20 +57,38 @@ def write_picture(path: Path, picture: Pictures) -> None:
 
 def check_ending(path: Path, picture: Pictures) -> None:
     """Refuse a name whose format could not hold the picture (see `write_picture`)."""
-    if not path.suffix or not cv2.haveImageWriter(path.name):
-        raise DataError(f"{path}: no format that can be written; end the name in .png, .tif or .jpg")
+    if path.suffix.lower() not in ENDINGS:
+        raise DataError(f"{path}: no format that holds every picture; end the name in .png, .tif or .jpg")
     if picture.dtype == np.uint16 and path.suffix.lower() not in SIXTEEN_BITS:
         raise DataError(
             f"{path}: {path.suffix} holds 8 bits a channel, the picture has 16; write .png or .tif"
         )
+    height, width = picture.shape[:2]
+    if max(height, width) > (most := SIDES.get(path.suffix.lower(), max(height, width))):
+        raise DataError(f"{path}: {width} x {height} pixels, {path.suffix} holds {most} a side; write .png")
+
+
+def _read(path: Path) -> tuple[Pictures, bool]:
+    """The picture, and whether some of it may be transparent."""
+    transparent = _look(path)
+    # With IMREAD_UNCHANGED alone there is alpha; without it EXIF's orientation is followed.
+    flags = cv2.IMREAD_UNCHANGED if transparent else cv2.IMREAD_ANYDEPTH | cv2.IMREAD_ANYCOLOR
+    pixels = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), flags)
+    if pixels is None or pixels.dtype not in (np.uint8, np.uint16):
+        raise DataError(f"{path}: no picture of 8 or 16 bits a channel; save it as PNG")
+    depth = np.uint8 if pixels.dtype == np.uint8 else np.uint16
+    return _swap_red_and_blue(pixels.reshape(*pixels.shape[:2], -1).astype(depth, copy=False)), transparent
 
 
 def _look(path: Path) -> bool:
-    """Whether the file's picture has an alpha channel. Pillow, unlike OpenCV, notices a file cut short."""
+    """Whether some of the file's picture may be transparent, by a channel or by one value of its palette.
+
+    Pillow, unlike OpenCV, notices a file cut short.
+    """
     try:
         with Image.open(path) as picture:
             picture.load()
-            return picture.mode in ("RGBA", "LA", "PA")
+            return picture.has_transparency_data
     except FileNotFoundError:
         raise DataError(f"{path}: no such file") from None
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:

@@ -10,10 +10,8 @@ import numpy as np
 
 from stages.errors import DataError
 from stages.fusion.alignment import Registration, align
-from stages.fusion.files import read_opaque
+from stages.fusion.files import ENDINGS, read_opaque
 from stages.fusion.pixels import Pictures, in_one_form
-
-ENDINGS = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -28,6 +28,24 @@ def test_colours_are_red_green_blue_and_alpha(tmp_path):
     assert Image.open(tmp_path / "b.png").getpixel((0, 0)) == (10, 20, 30)
 
 
+@pytest.mark.parametrize("mode", ["P", "RGB", "L"])
+def test_one_transparent_colour_is_refused_as_an_alpha_channel_is(tmp_path, mode):
+    noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (9, 9, 3), dtype=np.uint8))
+    noise.convert(mode).save(tmp_path / "a.png")
+    read_opaque(tmp_path / "a.png")
+    noise.convert(mode).save(tmp_path / "b.png", transparency=(1, 2, 3) if mode == "RGB" else 3)
+    with pytest.raises(DataError, match=r"b.png: has an alpha channel"):
+        read_opaque(tmp_path / "b.png")
+
+
+def test_a_side_that_the_format_cannot_hold_is_refused(tmp_path):
+    long = np.zeros((1, 70_000, 1), np.uint8)
+    with pytest.raises(DataError, match=r"a.jpg: 70000 x 1 pixels, .jpg holds 65500 a side; write .png"):
+        write_picture(tmp_path / "a.jpg", long)
+    write_picture(tmp_path / "a.png", long)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
+
+
 def test_a_picture_is_turned_upright(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6
@@ -55,7 +73,14 @@ def test_what_is_no_picture_is_refused_in_one_line(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "words"), [("a.jpg", ".jpg holds 8 bits"), ("a", "no format"), ("a.xyz", "no format")]
+    ("name", "words"),
+    [
+        ("a.jpg", ".jpg holds 8 bits"),
+        ("a", "no format"),
+        ("a.xyz", "no format"),
+        ("a.gif", "no format that holds every picture"),  # 256 colours
+        ("a.exr", "no format"),
+    ],
 )
 def test_a_name_that_cannot_hold_the_picture_is_refused(tmp_path, name, words):
     with pytest.raises(DataError, match=words):
