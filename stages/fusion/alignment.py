@@ -8,8 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from stages.errors import DataError
-from stages.fusion.pixels import Floats, Pictures, grey
+from stages.fusion.pixels import Floats, Pictures, eight_bits, grey
 
+Grey = npt.NDArray[np.uint8]
 Registration = Literal["check", "none", "ecc", "features"]
 """check: refuse pictures that seem moved; none: take them as they are; ecc: move and turn them by how alike
 they are, for small motions; features: move, turn and scale them by points found in both, for large ones."""
@@ -26,6 +27,15 @@ MATCHES = 10
 """So many points must agree: four numbers are estimated from them."""
 REPROJECTION = 2.0
 """Pixels by which points that agree may miss each other."""
+
+LOOKED_AT = 640
+"""Pixels of the longer side that points are looked for in, where pictures are only checked."""
+TURNED = 0.01
+"""Of the longer side: what no corner is moved by as far counts neither as turned nor as scaled."""
+SEEN = 0.25
+"""Of the picture, at least, that must be in both for its likeness to say anything."""
+SMALLEST = 8
+"""Pixels of a side that say something of a motion."""
 
 
 def align(sources: Pictures, names: Sequence[str], registration: Registration) -> Pictures:
@@ -55,11 +65,13 @@ def align(sources: Pictures, names: Sequence[str], registration: Registration) -
     return np.stack([sources[0], *(_move(*pair) for pair in zip(sources[1:], motions, strict=True))])
 
 
-def shift_between(first: npt.NDArray[np.uint8], second: npt.NDArray[np.uint8]) -> tuple[float, float]:
+def shift_between(first: Grey, second: Grey) -> tuple[float, float]:
     """By how many pixels (across, down) the grey picture [H, W] `second` is moved; (0, 0) if in doubt.
 
     Found by phase correlation and believed where the pictures are alike then, and more so than before.
     """
+    if min(first.shape) < SMALLEST:
+        return 0.0, 0.0
     a, b = first.astype(np.float32), second.astype(np.float32)
     window = cv2.createHanningWindow(a.shape[::-1], cv2.CV_32F)
     (across, down), _ = cv2.phaseCorrelate(a - a.mean(), b - b.mean(), window)
@@ -72,24 +84,56 @@ def shift_between(first: npt.NDArray[np.uint8], second: npt.NDArray[np.uint8]) -
     return (across, down) if _correlation(here, there) > max(ALIKE, _correlation(a, b)) else (0.0, 0.0)
 
 
-def _refuse_moved(
-    reference: npt.NDArray[np.uint8], other: npt.NDArray[np.uint8], reference_name: str, name: str
-) -> None:
+def turn_between(first: Grey, second: Grey) -> tuple[float, float] | None:
+    """By how many degrees the grey picture [H, W] `second` is turned, and its scale; None if in doubt.
+
+    Found by points that both have (see `_by_features`), and believed as `shift_between` believes.
+    """
+    a, b = (_at_most(LOOKED_AT, one) for one in (first, second))
+    if (motion := _by_features(a, b)) is None:
+        return None
+    height, width = a.shape
+    corners = np.array([(0, 0), (width, 0), (0, height), (width, height)], dtype=np.float32)
+    farthest = np.linalg.norm(corners @ motion[:, :2].T + motion[:, 2] - corners, axis=1).max()
+    seen = _move(np.ones((height, width, 1), np.uint8), motion, cv2.BORDER_CONSTANT)[..., 0] > 0
+    if farthest < TURNED * max(a.shape) or seen.mean() < SEEN:
+        return None
+    there = eight_bits(_move(b[..., np.newaxis], motion)[..., 0])
+    if _correlation(a[seen], there[seen]) <= max(ALIKE, _correlation(a, b)):
+        return None
+    cosine, sine = motion[:, 0]
+    return float(np.degrees(np.arctan2(sine, cosine))), float(np.hypot(cosine, sine))
+
+
+def _at_most(side: int, picture: Grey) -> Grey:
+    """A grey picture [H, W], shrunk where its longer side has more pixels."""
+    share = min(1.0, side / max(picture.shape))
+    width, height = (max(1, round(share * length)) for length in picture.shape[::-1])
+    return np.asarray(cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA), dtype=np.uint8)
+
+
+def _refuse_moved(reference: Grey, other: Grey, reference_name: str, name: str) -> None:
     across, down = shift_between(reference, other)
     if float(np.hypot(across, down)) >= SHIFT:
         raise DataError(
             f"{name}: seems moved against {reference_name} by {across:.1f} pixels across and {down:.1f} "
             "down; register by ecc or features, or by none to take them as they are"
         )
+    if (turn := turn_between(reference, other)) is not None:
+        degrees, scale = turn
+        raise DataError(
+            f"{name}: seems moved against {reference_name}, turned by {degrees:.1f} degrees and scaled "
+            f"{scale:.2f} times; register by features, or by none to take them as they are"
+        )
 
 
-def _correlation(first: Floats, second: Floats) -> float:
+def _correlation(first: Grey | Floats, second: Grey | Floats) -> float:
     a, b = first - first.mean(), second - second.mean()
     scale = float(np.sqrt((a * a).sum() * (b * b).sum()))
     return float((a * b).sum()) / scale if scale else 0.0
 
 
-def _by_ecc(reference: npt.NDArray[np.uint8], other: npt.NDArray[np.uint8]) -> Floats | None:
+def _by_ecc(reference: Grey, other: Grey) -> Floats | None:
     """Motion [2, 3] from the reference's pixels to the other's: moved and turned.
 
     Evangelidis and Psarakis, "Parametric image alignment using enhanced correlation coefficient
@@ -105,7 +149,7 @@ def _by_ecc(reference: npt.NDArray[np.uint8], other: npt.NDArray[np.uint8]) -> F
     return np.asarray(motion, dtype=np.float32) if alike > ALIKE else None
 
 
-def _by_features(reference: npt.NDArray[np.uint8], other: npt.NDArray[np.uint8]) -> Floats | None:
+def _by_features(reference: Grey, other: Grey) -> Floats | None:
     """Motion [2, 3] from the reference's pixels to the other's: moved, turned and scaled.
 
     SIFT's points (Lowe 2004), each side's nearest of the other, the motion that most agree on.
@@ -124,7 +168,7 @@ def _by_features(reference: npt.NDArray[np.uint8], other: npt.NDArray[np.uint8])
     return None if motion is None or agree.sum() < MATCHES else np.asarray(motion, dtype=np.float32)
 
 
-def _move(picture: Pictures, motion: Floats) -> Pictures:
+def _move(picture: Pictures, motion: Floats, border: int = cv2.BORDER_REPLICATE) -> Pictures:
     """A picture [H, W, C] as seen from the reference."""
     height, width = picture.shape[:2]
     moved = cv2.warpAffine(
@@ -132,6 +176,6 @@ def _move(picture: Pictures, motion: Floats) -> Pictures:
         motion,
         (width, height),
         flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP,
-        borderMode=cv2.BORDER_REPLICATE,
+        borderMode=border,
     )
     return moved.reshape(picture.shape).astype(picture.dtype, copy=False)

@@ -24,9 +24,9 @@ def scenery(height=120, width=160, channels=3, seed=0):
     return (scene.reshape(height, width, channels) * 255).astype(np.uint8)
 
 
-def moved(picture, degrees=0.0, across=0.0, down=0.0):
+def moved(picture, degrees=0.0, across=0.0, down=0.0, scale=1.0):
     height, width, channels = picture.shape
-    motion = cv2.getRotationMatrix2D((width / 2, height / 2), degrees, 1.0)
+    motion = cv2.getRotationMatrix2D((width / 2, height / 2), degrees, scale)
     motion[:, 2] += across, down
     turned = cv2.warpAffine(
         picture, motion, (width, height), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT

@@ -1,3 +1,6 @@
+import re
+
+import cv2
 import numpy as np
 import pytest
 
@@ -36,6 +39,47 @@ def test_a_moved_picture_is_refused_in_one_line_and_taken_with_none():
     assert message.startswith("b.png: seems moved against a.png by 6.0 pixels across and")
     assert "\n" not in message
     assert (aligned(*pair, "none") == np.stack(pair)).all()
+
+
+@pytest.mark.parametrize(
+    ("degrees", "scale"), [(2, 1.0), (-10, 1.0), (90, 1.0), (0, 1.05), (0, 1.25), (5, 0.9)]
+)
+@pytest.mark.parametrize("seed", range(3))
+def test_a_turned_or_scaled_picture_is_refused_whatever_its_focus(seed, degrees, scale):
+    sharp_left, sharp_right = half_blurred(scenery(240, 320, seed=seed), 1.5)
+    with pytest.raises(DataError) as refused:
+        aligned(sharp_left, moved(sharp_right, degrees, scale=scale), "check")
+    message = str(refused.value)
+    found = re.match(
+        r"b.png: seems moved against a.png, turned by (.+) degrees and scaled (.+) times;", message
+    )
+    assert found, message
+    # OpenCV turns to the left as it looks, and y goes down
+    assert float(found[1]) == pytest.approx(-degrees, abs=0.5)
+    assert float(found[2]) == pytest.approx(scale, abs=0.02)
+    assert "\n" not in message
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_pictures_of_other_kinds_pass_where_they_lie_on_each_other(seed):
+    scene = scenery(240, 320, seed=seed)
+    noise = np.random.default_rng(seed).normal(0, 25, scene.shape)
+    hole = scene.copy()
+    hole[60:180, 80:240] = scene.mean()
+    bright = (scene * 4.0).clip(0, 255).astype(np.uint8)
+    edges = np.broadcast_to(cv2.Canny(scene, 80, 160)[..., None], scene.shape)
+    others = {
+        "blurred": cv2.GaussianBlur(scene, (0, 0), 5),
+        "negative": 255 - scene,
+        "noisy": (scene + noise).clip(0, 255).astype(np.uint8),
+        "hole": hole,
+        "bright": bright,
+        "edges": edges,
+        "elsewhere": scenery(240, 320, seed=seed + 50),
+    }
+    for other in others.values():
+        aligned(scene, other, "check")
+    aligned(scene // 4, bright, "check")
 
 
 @pytest.mark.parametrize("depth", [np.uint8, np.uint16])
