@@ -25,6 +25,7 @@ from stages.errors import DataError, ParamsError
 from stages.files import write_folder_atomically, write_json
 from stages.fusion.composites import Composites, compose, composites_sheet, mosaic_sheet
 from stages.fusion.files import write_picture
+from stages.fusion.groups import file_name
 from stages.fusion.kinds import Kind, fuse_set, made_kinds, own_kind
 from stages.fusion.measuring import Networks, Summary, means, measure, seen
 from stages.fusion.methods import Settings
@@ -193,9 +194,7 @@ def write_fused(folder: Path, results: dict[str, list[FusedSet]], composites: Co
             if kind == "own":
                 for group in (group for one in sets for group in one.groups()):
                     for method, picture in group.fused.items():
-                        write_picture(
-                            partial / kind / group.name.replace("/", "_") / f"{method}.png", picture
-                        )
+                        write_picture(partial / kind / file_name(group.name) / f"{method}.png", picture)
                 continue
             (partial / kind).mkdir()
             (one,) = sets

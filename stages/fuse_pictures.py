@@ -7,6 +7,7 @@ Exit codes: 0; 2 with one line where what the user gave is wrong.
 """
 
 import sys
+import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, get_args
@@ -19,7 +20,14 @@ from stages.errors import DataError, ParamsError
 from stages.fusion.alignment import Registration
 from stages.fusion.compositing import grid, mosaic, poisson
 from stages.fusion.files import check_ending, read_opaque, read_picture, write_picture
-from stages.fusion.groups import Group, check_sizes, groups_by_manifest, groups_by_pattern, read_group
+from stages.fusion.groups import (
+    Group,
+    check_sizes,
+    file_name,
+    groups_by_manifest,
+    groups_by_pattern,
+    read_group,
+)
 from stages.fusion.methods import Method, Settings, fuse
 from stages.fusion.pixels import Floats, Pictures, in_one_form
 
@@ -88,25 +96,44 @@ def command(pictures: tuple[Path, ...], manifest: Path | None, pattern: str | No
     fuse_groups(groups_by_pattern(pictures[0], str(pattern)), **chosen)
 
 
+def refuse_overwriting(written: Sequence[Path], read: Sequence[Path | None]) -> None:
+    """Refuse to write what is read.
+
+    Raises:
+        ParamsError: a path of `written` leads to a file of `read`.
+
+    """
+    inputs = {path.resolve() for path in read if path is not None}
+    for path in written:
+        if path.resolve() in inputs:
+            raise ParamsError(f"{path}: is read and would be overwritten; write to another name")
+
+
 def fuse_files(files: Sequence[Path], *, out: Path, **chosen: Any) -> None:
     """One picture of all files, written to `out`."""
     if chosen["figures"]:
         raise ParamsError("--figures: asks for groups (--manifest or --pattern)")
     if len(files) < 2:
         raise ParamsError(f"{len(files)} pictures: give two or more")
+    refuse_overwriting([out], [*files, chosen["target"], chosen["classifier"]])
     if chosen["method"] == "poisson":
-        write_picture(out, set_in(files, chosen["at"]))
+        picture = set_in(files, chosen["at"])
     elif chosen["method"] == "mosaic":
-        write_picture(out, lay_out(files, chosen["target"], chosen["columns"]))
+        picture = lay_out(files, chosen["target"], chosen["columns"])
     else:
+        settings = settings_of(chosen)
         sources = read_group(files, chosen["registration"])
-        check_ending(out, sources)
-        write_picture(out, fused(sources, chosen))
+        check_ending(out, sources[0])
+        picture = fused(sources, chosen["method"], settings)
+    write_picture(out, picture)
     print(out)
 
 
 def fuse_groups(groups: Sequence[Group], *, out: Path, figures: Path | None, **chosen: Any) -> None:
-    """A PNG file of each group in the folder `out`; every figure of each in the table `figures`."""
+    """A PNG file of each group in the folder `out`; every figure of each in the table `figures`.
+
+    They are written when all of them are fused.
+    """
     import pandas as pd
 
     from stages.fusion.metrics import figures as measure
@@ -115,40 +142,56 @@ def fuse_groups(groups: Sequence[Group], *, out: Path, figures: Path | None, **c
 
     if not groups:
         raise DataError("the manifest names no group")
+    places = [out / f"{file_name(group.name)}.png" for group in groups]
+    read = [path for group in groups for path in (*group.files, group.truth)]
+    refuse_overwriting(places, [*read, chosen["classifier"]])
+    if figures is not None:
+        refuse_overwriting([figures], [*read, *places, chosen["classifier"]])
+    settings = settings_of(chosen)
     rows = []
-    for group in groups:
-        one = own_set(group, chosen["registration"])
-        picture = fused(one.sources[0], chosen)
-        write_picture(out / f"{group.name.replace('/', '_')}.png", picture)
-        if figures is not None:
-            rows.append(
-                {"group": group.name}
-                | {k: v[0] for k, v in measure(one.sources, picture[None], one.truth).items()}
-            )
+    with tempfile.TemporaryDirectory() as folder:
+        for number, group in enumerate(groups):
+            one = own_set(group, chosen["registration"])
+            picture = fused(one.sources[0], chosen["method"], settings)
+            np.save(Path(folder) / f"{number}.npy", picture)
+            if figures is not None:
+                measured = measure(one.sources, picture[None], one.truth)
+                rows.append({"group": group.name} | {name: values[0] for name, values in measured.items()})
+        for number, place in enumerate(places):
+            write_picture(place, np.load(Path(folder) / f"{number}.npy"))
     if figures is not None:
         write_table(figures, pd.DataFrame(rows))
     print(f"{out}: {len(groups)} pictures")
 
 
-def fused(sources: Pictures, chosen: dict[str, Any]) -> Pictures:
-    """What the chosen method makes of sources [S, H, W, C].
+def settings_of(chosen: dict[str, Any]) -> Settings:
+    """What the options say to the method.
 
     Raises:
-        ParamsError: weights or levels that do not fit them, or no classifier where one is needed.
+        ParamsError: both alpha and weights, or no classifier where one is needed.
+        ModelError: see `activity_by`.
 
     """
     weights = chosen["weights"]
     if chosen["alpha"] is not None:
-        if weights is not None or len(sources) != 2:
+        if weights is not None:
             raise ParamsError("--alpha: is for two pictures and without --weights; of more give --weights")
         weights = [chosen["alpha"], 1 - chosen["alpha"]]
     activity = activity_by(chosen["classifier"]) if chosen["method"] == "features" else None
+    return Settings(weights=weights, levels=chosen["levels"], activity=activity)
+
+
+def fused(sources: Pictures, method: Method, settings: Settings) -> Pictures:
+    """What the method makes of sources [S, H, W, C].
+
+    Raises:
+        ParamsError: weights or levels that do not fit them.
+
+    """
     try:
-        return fuse(
-            sources, chosen["method"], Settings(weights=weights, levels=chosen["levels"], activity=activity)
-        )
+        return fuse(sources, method, settings)
     except ValueError as error:
-        raise ParamsError(f"--method {chosen['method']}: {error}") from None
+        raise ParamsError(f"--method {method}: {error}") from None
 
 
 def activity_by(classifier: Path | None) -> Callable[[Pictures], Floats]:
@@ -194,7 +237,13 @@ def set_in(files: Sequence[Path], at: list[int] | None) -> Pictures:
 
 
 def lay_out(files: Sequence[Path], target: Path | None, columns: int | None) -> Pictures:
-    """The files side by side, as a grid or after a target."""
+    """The files side by side, as a grid or after a target.
+
+    Raises:
+        ParamsError: no columns given, or too many.
+        DataError: see `read_opaque`; sizes that differ.
+
+    """
     if columns is None:
         raise ParamsError("--method mosaic: asks for --columns")
     pictures = [read_opaque(file) for file in files]

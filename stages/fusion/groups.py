@@ -33,7 +33,7 @@ def groups_by_manifest(manifest: Path) -> list[Group]:
 
     Raises:
         DataError: no such file, a column missing, a row without group or picture, a path that leaves the
-            folder, or a group of one picture.
+            folder, a group of one picture, or names that are no files' or the same one's.
 
     """
     try:
@@ -70,7 +70,8 @@ def groups_by_pattern(folder: Path, pattern: str) -> list[Group]:
     hat_b.png are the group hat. Groups and the pictures in them come in alphabetical order.
 
     Raises:
-        DataError: no regular expression, one without parenthesis, no match, or a group of one picture.
+        DataError: no regular expression, one without parenthesis, no match, a group of one picture, or names
+            that are no files' or the same one's.
 
     """
     try:
@@ -88,6 +89,11 @@ def groups_by_pattern(folder: Path, pattern: str) -> list[Group]:
     if not pictures:
         raise DataError(f"{folder}: no picture's name matches {pattern!r}")
     return _checked((name, files, None) for name, files in sorted(pictures.items()))
+
+
+def file_name(group: str) -> str:
+    """A group's name as that of a file or a folder; `groups_by_...` see to it that no two have the same."""
+    return group.replace("/", "_")
 
 
 def read_group(files: Sequence[Path], registration: Registration) -> Pictures:
@@ -127,6 +133,7 @@ def _below(folder: Path, name: str, where: str) -> Path:
 
 def _checked(found: Iterable[tuple[str, list[Path], Path | None]]) -> list[Group]:
     groups = [Group(name=name, files=tuple(files), truth=truth) for name, files, truth in found]
+    names: dict[str, str] = {}
     for group in groups:
         if not group.name:
             raise DataError(
@@ -134,4 +141,10 @@ def _checked(found: Iterable[tuple[str, list[Path], Path | None]]) -> list[Group
             )
         if len(group.files) < 2:
             raise DataError(f"group {group.name}: only {group.files[0]}; a group is two pictures or more")
+        if (written := file_name(group.name)) in (".", ".."):
+            raise DataError(f"group {group.name}: no file can be named so; give it another name")
+        if (other := names.setdefault(written, group.name)) != group.name:
+            raise DataError(
+                f"groups {other} and {group.name}: both would be written as {written}; rename one"
+            )
     return groups

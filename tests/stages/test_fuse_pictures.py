@@ -96,6 +96,64 @@ def test_groups_by_manifest_and_by_pattern_with_their_figures(folder, capsys):
     assert (read_picture(folder / "by_name/hill.png") == read_picture(folder / "fused/hill.png")).all()
 
 
+@pytest.mark.parametrize("out", ["a.png", "../{}/a.png", "link.png", "t.png", "m.png"])
+def test_what_is_read_is_not_overwritten(folder, capsys, out):
+    (folder / "link.png").symlink_to("a.png")
+    (folder / "t.png").write_bytes((folder / "b.png").read_bytes())
+    (folder / "m.png").write_bytes(b"a model")
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    words = {
+        "t.png": "a.png b.png --method mosaic --columns 2 --target t.png",
+        "m.png": "a.png b.png --method features --classifier m.png",
+    }.get(out, "a.png b.png --method laplacian")
+    name = out.format(folder.name)
+    code, said = fuse(f"{words} --out {name}", capsys)
+    assert (code, said) == (2, f"error: {name}: is read and would be overwritten; write to another name\n")
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+@pytest.mark.parametrize(
+    ("rows", "words", "message"),
+    [
+        (["x/y", "x_y"], "", "groups x/y and x_y: both would be written as x_y; rename one"),
+        (["..", "x"], "", "group ..: no file can be named so"),
+        (["a", "x"], "--out .", "a.png: is read and would be overwritten"),
+        (["x", "y"], "--figures b.png", "b.png: is read and would be overwritten"),
+        (["x", "y"], "--figures c/y.png", "c/y.png: is read and would be overwritten"),
+        (["x", "y:small"], "", "small.png: 160 x 40 pixels, but"),
+        (["x", "y:moved"], "", "moved.png: seems moved against"),
+    ],
+)
+def test_of_several_groups_all_are_right_or_nothing_is_written(folder, capsys, rows, words, message):
+    named = [row.partition(":") for row in rows]
+    lines = [f"{name},a.png\n{name},{other or 'b'}.png" for name, _, other in named]
+    (folder / "groups.csv").write_text("\n".join(["group,picture", *lines]))
+    before = {path: path.read_bytes() for path in folder.rglob("*")}
+    code, said = fuse(f"--manifest groups.csv --method average --out c {words}", capsys)
+    assert code == 2
+    assert message in said
+    assert said.count("\n") == 1
+    assert {path: path.read_bytes() for path in folder.rglob("*")} == before
+
+
+@pytest.mark.parametrize("method", ["average", "maximum", "laplacian", "wavelet", "exposure", "guided"])
+@pytest.mark.parametrize("registration", ["check", "none"])
+def test_the_smallest_pictures_are_fused(folder, capsys, method, registration):
+    for name, shape in {"dot": (1, 1, 3), "line": (1, 5, 1), "spot": (3, 2, 3)}.items():
+        write_picture(folder / f"{name}.png", np.full(shape, 7, np.uint8))
+        words = f"{name}.png {name}.png --method {method} --registration {registration} --out c.png"
+        assert fuse(words, capsys) == (0, "c.png\n")
+        assert (read_picture(folder / "c.png") == 7).all()
+
+
+@pytest.mark.parametrize("registration", ["ecc", "features"])
+def test_the_smallest_pictures_say_nothing_of_motion(folder, capsys, registration):
+    write_picture(folder / "dot.png", np.full((1, 1, 3), 7, np.uint8))
+    code, said = fuse(f"dot.png dot.png --method average --registration {registration} --out c.png", capsys)
+    assert (code, said.count("\n")) == (2, 1)
+    assert "dot.png: cannot be aligned with dot.png" in said
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -125,6 +183,7 @@ def test_groups_by_manifest_and_by_pattern_with_their_figures(folder, capsys):
         ("a16.png item.png --method poisson --at 9,9", "poisson computes with 8 bits"),
         ("a.png item.png --method poisson --at 150,9", "item.png: the cut-out at 150,9 does not lie inside"),
         ("a.png b.png --method mosaic", "--method mosaic: asks for --columns"),
+        ("a.png b.png truth.png --method average --alpha .5", "--method average: 2 weights for 3 pictures"),
         ("--manifest g.csv --method laplacian", "g.csv: no such file"),
         ("--manifest g.csv --pattern (.) --method laplacian", "--manifest and --pattern: give one of them"),
         ("--manifest g.csv --method mosaic", "--method mosaic: works on pictures, not on groups"),

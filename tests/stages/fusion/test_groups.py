@@ -70,6 +70,7 @@ def test_a_manifest_names_groups_in_any_order_and_their_truth(folder):
             "groups.csv: row 3: ../a.png leaves the manifest's folder",
         ),
         (["group,picture", "x,hat_a.png"], "group x: only"),
+        (["group,picture", "..,hat_a.png", "..,hat_b.png"], "group ..: no file can be named so"),
     ],
 )
 def test_a_manifest_that_is_wrong_is_refused_with_its_row(folder, lines, words):
