@@ -248,10 +248,13 @@ def lay_out(files: Sequence[Path], target: Path | None, columns: int | None) -> 
         raise ParamsError("--method mosaic: asks for --columns")
     pictures = [read_opaque(file) for file in files]
     check_sizes(files, pictures)
-    if target is None:
-        return grid(np.stack(in_one_form(pictures)), columns)
-    *tiles, aim = in_one_form([*pictures, read_opaque(target)])
-    return mosaic(np.stack(tiles), aim, columns)
+    try:
+        if target is None:
+            return grid(np.stack(in_one_form(pictures)), columns)
+        *tiles, aim = in_one_form([*pictures, read_opaque(target)])
+        return mosaic(np.stack(tiles), aim, columns)
+    except ValueError as error:
+        raise ParamsError(f"--columns: {error}") from None
 
 
 def main(words: Sequence[str]) -> int:

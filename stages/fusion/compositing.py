@@ -16,6 +16,10 @@ ERODED = 4
 ROOM = ERODED + 1
 RANGE = (1.0, 99.0)
 """Percentiles of the tiles' means that a mosaic's black and white are brought to."""
+PLACES = 10_000
+"""Of a mosaic, at most: which tile goes where is decided for all together, by a matrix of places by tiles."""
+PIXELS = 2**28
+"""Of a grid or mosaic, at most."""
 
 
 def poisson(scene: Bytes, item: Bytes, mask: Mask, at: tuple[int, int]) -> Bytes:
@@ -67,9 +71,18 @@ def cut_out(picture: Bytes, threshold: int) -> Mask:
 
 
 def grid(pictures: Pictures, columns: int) -> Pictures:
-    """Pictures [N, h, w, C] in reading order: [R * h, columns * w, C]; black where they run out."""
+    """Pictures [N, h, w, C] in reading order: [R * h, columns * w, C]; black where they run out.
+
+    Raises:
+        ValueError: the grid would be too large.
+
+    """
     number, height, width, channels = pictures.shape
     rows = -(-number // columns)
+    if rows * columns * height * width > PIXELS:
+        raise ValueError(
+            f"{columns} columns and {rows} rows of {width} x {height} pixels are more than {PIXELS:,} pixels"
+        )
     cells = np.zeros((rows * columns, height, width, channels), dtype=pictures.dtype)
     cells[:number] = pictures
     side_by_side = cells.reshape(rows, columns, height, width, channels).transpose(0, 2, 1, 3, 4)
@@ -85,13 +98,15 @@ def mosaic(tiles: Pictures, target: Pictures, columns: int) -> Pictures:
     means have: what is darker or brighter than every tile would all look the same.
 
     Raises:
-        ValueError: tiles and target are grey and colour, or of 8 and 16 bits.
+        ValueError: tiles and target are grey and colour, or of 8 and 16 bits; or the mosaic too large.
 
     """
     if (tiles.dtype, tiles.shape[3]) != (target.dtype, target.shape[2]):
         raise ValueError("tiles and target are of different kinds")
     _, height, width, channels = tiles.shape
     rows = max(1, round(columns * target.shape[0] / target.shape[1] * width / height))
+    if rows * columns > PLACES:
+        raise ValueError(f"{columns} columns and {rows} rows are more than {PLACES:,} places")
     wanted = cv2.resize(target, (columns, rows), interpolation=cv2.INTER_AREA).reshape(
         -1, channels
     )  # [R * K, C]

@@ -67,8 +67,8 @@ class FuseParams(StageParams):
     score_min: float = Field(ge=0, le=1)
     """... and is at least so sure."""
 
-    mosaic_columns: int = Field(ge=1)
-    """Pictures side by side in the mosaic."""
+    mosaic_columns: int = Field(ge=1, le=100)
+    """Pictures side by side in the mosaic, and as many in a column."""
 
     batch_size: int = Field(ge=1)
     """Pictures that the networks see at once."""

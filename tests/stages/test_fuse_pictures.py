@@ -183,6 +183,8 @@ def test_the_smallest_pictures_say_nothing_of_motion(folder, capsys, registratio
         ("a16.png item.png --method poisson --at 9,9", "poisson computes with 8 bits"),
         ("a.png item.png --method poisson --at 150,9", "item.png: the cut-out at 150,9 does not lie inside"),
         ("a.png b.png --method mosaic", "--method mosaic: asks for --columns"),
+        ("a.png b.png --method mosaic --columns 100000", "--columns: 100000 columns and 1 rows of 160 x"),
+        ("a.png b.png --method mosaic --columns 200 --target a.png", "--columns: 200 columns and 200 rows"),
         ("a.png b.png truth.png --method average --alpha .5", "--method average: 2 weights for 3 pictures"),
         ("--manifest g.csv --method laplacian", "g.csv: no such file"),
         ("--manifest g.csv --pattern (.) --method laplacian", "--manifest and --pattern: give one of them"),
