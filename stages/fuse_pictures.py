@@ -14,6 +14,7 @@ from typing import Any, get_args
 
 import click
 import numpy as np
+from click.core import ParameterSource
 
 from stages.by_hand import run_by_hand
 from stages.errors import DataError, ParamsError
@@ -30,6 +31,18 @@ from stages.fusion.groups import (
 )
 from stages.fusion.methods import Method, Settings, fuse
 from stages.fusion.pixels import Floats, Pictures, in_one_form
+
+TAKEN_BY = {
+    "alpha": ("average",),
+    "weights": ("average",),
+    "levels": ("laplacian", "wavelet"),
+    "classifier": ("features",),
+    "at": ("poisson",),
+    "target": ("mosaic",),
+    "columns": ("mosaic",),
+    "registration": get_args(Method),
+}
+"""Which methods an option is for, where it is not for all of them."""
 
 A_FILE = click.Path(path_type=Path)
 
@@ -81,6 +94,7 @@ def numbers(kind: Callable[[str], Any], example: str) -> Callable[..., list[Any]
 @click.option("--figures", type=A_FILE, help="With groups: a CSV table to write, with every figure of each.")
 def command(pictures: tuple[Path, ...], manifest: Path | None, pattern: str | None, **chosen: Any) -> None:
     """Fuse PICTURES of one scene into one, or groups of them that a manifest or a pattern names."""
+    refuse_unused(chosen["method"])
     if manifest is None and pattern is None:
         fuse_files(pictures, **chosen)
         return
@@ -89,11 +103,29 @@ def command(pictures: tuple[Path, ...], manifest: Path | None, pattern: str | No
     if chosen["method"] in ("poisson", "mosaic"):
         raise ParamsError(f"--method {chosen['method']}: works on pictures, not on groups")
     if manifest is not None:
+        if pictures:
+            raise ParamsError(f"{pictures[0]}: --manifest names the pictures; leave this one out")
         fuse_groups(groups_by_manifest(manifest), **chosen)
         return
     if len(pictures) != 1 or not pictures[0].is_dir():
         raise ParamsError("--pattern: asks for the folder that it looks in, and nothing else")
     fuse_groups(groups_by_pattern(pictures[0], str(pattern)), **chosen)
+
+
+def refuse_unused(method: str) -> None:
+    """Refuse an option on the command line that `method` has no use for.
+
+    Raises:
+        ParamsError: there is one.
+
+    """
+    context = click.get_current_context()
+    for option, methods in TAKEN_BY.items():
+        given = context.get_parameter_source(option) is ParameterSource.COMMANDLINE
+        if given and method not in methods:
+            raise ParamsError(
+                f"--{option}: is of no use to --method {method}, only to {', '.join(methods)}; leave it out"
+            )
 
 
 def refuse_overwriting(written: Sequence[Path], read: Sequence[Path | None]) -> None:
