@@ -101,15 +101,16 @@ class Plan:
 
     @property
     def work(self) -> tuple[PlannedStage, ...]:
-        """The stages for which there is, or may be, something to do."""
-        return tuple(
-            stage for stage in self.stages if stage.action in (Action.RUN, Action.MAY_RUN, Action.RESTORE)
-        )
+        """The stages for which there is, or may be, something to do; of frozen ones those with reasons.
 
-    @property
-    def up_to_date(self) -> bool:
-        """Whether there is nothing at all to do; a frozen stage with reasons is recorded again."""
-        return not self.work and not any(stage.reasons for stage in self.stages)
+        These are recorded as they lie there.
+        """
+        return tuple(
+            stage
+            for stage in self.stages
+            if stage.action in (Action.RUN, Action.MAY_RUN, Action.RESTORE)
+            or (stage.action is Action.FROZEN and stage.reasons)
+        )
 
     def to_json(self) -> dict[str, Any]:
         """The stable contract: `{"stages": [...], "seconds": ..., "critical_path": [...]}`."""
@@ -133,7 +134,7 @@ class _Decisions:
         reasons, doubts, hashes = self._look_at_deps(state)
         reasons = state.own + reasons
         if state.frozen:
-            return Action.FROZEN, reasons
+            return Action.FROZEN, reasons or (("forced",) if state.forced else ())
         if state.forced:
             if not state.data:
                 self._unknown.add(state.name)

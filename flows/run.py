@@ -200,7 +200,7 @@ class _Run:
         self._observe(RunStarted(self.name, self.plan))
         if self._options.dry:
             return
-        if self.plan.up_to_date:  # judged under the lock a moment ago
+        if not self.plan.work:  # judged under the lock a moment ago
             for stage in self.plan.stages:
                 frozen = stage.action is Action.FROZEN
                 self._settled(stage.name, Settled(Outcome.FROZEN if frozen else Outcome.SKIPPED))

@@ -46,7 +46,12 @@ LOWER_IS_BETTER = frozenset(
         "rmse",
     ]
 )
-WORK_WORDS = {Action.RUN: "to run", Action.MAY_RUN: "may run", Action.RESTORE: "to restore"}
+WORK_WORDS = {
+    Action.RUN: "to run",
+    Action.MAY_RUN: "may run",
+    Action.RESTORE: "to restore",
+    Action.FROZEN: "to record as it lies there",
+}
 SIGNIFICANT = 4
 SHOWN_REASONS = 3
 SHOWN_STAGES = 40
@@ -136,8 +141,7 @@ def in_seconds(event: StageFinished) -> str:
 def nothing_to_run(plan: Plan) -> Iterator[str]:
     """Why a run runs nothing: a line a stage, or for many stages their number."""
     for stage in plan.stages[:SHOWN_STAGES]:
-        plainly = "frozen" if stage.action is Action.FROZEN else "up to date"
-        yield f"{stage.name}: {some(stage.reasons) or plainly}"
+        yield f"{stage.name}: {'frozen' if stage.action is Action.FROZEN else 'up to date'}"
     if len(plan.stages) > SHOWN_STAGES:
         yield f"and {len(plan.stages) - SHOWN_STAGES} more up to date"
     yield f"nothing to run: {counted(len(plan.stages), 'stage')} up to date"

@@ -21,17 +21,17 @@ from flows.plan import Made
 def why(stage: Any, known: bool, force: bool) -> tuple[str, ...]:
     """In words, what makes DVC run the stage."""
     if not known:
-        return ("never run",)
+        return own_reasons(stage, known)
     deps = () if stage.frozen else tuple(line for dep in stage.deps for line in _dep_reasons(dep))
     return (*own_reasons(stage, known), *deps) or (("forced",) if force else ())
 
 
 def own_reasons(stage: Any, known: bool) -> tuple[str, ...]:
-    """Those that no dep has a part in."""
+    """Those that no dep has a part in; of a frozen stage only the outs and the command are looked at."""
     if not known:
-        return ("never run",)
+        return ("never run",) if stage.outs or not stage.frozen else ()
     reasons = ["command changed"] if stage.cmd and stage.changed_stage() else []
-    if stage.is_callback or stage.always_changed:
+    if (stage.is_callback or stage.always_changed) and not stage.frozen:
         reasons.append("always runs")
     return (*reasons, *(f"out {path}: {state}" for out in stage.outs for path, state in _status(out)))
 

@@ -164,10 +164,10 @@ class Workspace:
         known, force = self._recording.known(stage), self._selection.force
         deps = tuple(state_of_dep(dep, outs, earlier) for dep in ([] if stage.frozen else stage.deps))
         made = tuple(dep for dep in deps if dep.makers)
-        own = own_reasons(stage, known) + tuple(r for dep in deps if not dep.makers for r in dep.reasons)
+        given = tuple(reason for dep in deps if known and not dep.makers for reason in dep.reasons)
         return State(
             name=name,
-            own=own if known else ("never run",),
+            own=own_reasons(stage, known) + given,
             made=made if known else tuple(replace(dep, reasons=(), new=()) for dep in made),
             forced=force,
             repeats=bool(stage.is_callback or stage.always_changed),

@@ -14,7 +14,7 @@ import pytest
 
 from flows import cli, server
 from tests.flows.processes import alive
-from tests.flows.repositories import git, make
+from tests.flows.repositories import contents, git, make, put, serial_repro
 from tests.flows.shapes import Shape
 
 OneLine = Callable[[list[str], str], None]
@@ -119,6 +119,29 @@ def test_a_failing_stage_is_exit_code_1_with_its_last_lines(root: Path, api: str
     (folder,) = [line.removeprefix("logs: ") for line in said if line.startswith("logs: ")]
     assert (root / folder / "check.log").read_text().endswith("no such thing\n")
     assert (root / "out.txt").read_text() == "good\n"
+
+
+@pytest.mark.slow
+def test_an_edited_out_of_a_frozen_stage_alone_is_recorded_as_by_dvc(tmp_path: Path, api: str) -> None:
+    pipeline = "stages:\n  ice: {cmd: cp in.txt ice.txt, deps: [in.txt], outs: [ice.txt], frozen: false}\n"
+    shape = Shape("frozen", {"dvc.yaml": pipeline, "in.txt": "1\n"})
+    serial, parallel = (make(tmp_path / name, shape, tmp_path) for name in ("serial", "parallel"))
+    for copy in (serial, parallel):
+        serial_repro(copy)
+        put(copy, {"dvc.yaml": pipeline.replace("false", "true"), "ice.txt": "by hand\n"}, tmp_path)
+    assert rows(darkroom(parallel, "run", "--dry").stdout)[-1].startswith(
+        "1 stage to record as it lies there"
+    )
+    for out, code, said in (("by hand\n", 0, "1 stage frozen"), (None, 1, "missing data 'source': ice.txt")):
+        for copy in (serial, parallel):
+            put(copy, {"ice.txt": out}, tmp_path)
+        assert cli.run_command(["plan", "--repo", str(parallel)]) == 3
+        assert serial_repro(serial) == (code == 0)
+        done = darkroom(parallel, "run", api=api)
+        assert done.returncode == code
+        assert said in done.stdout
+        assert contents(parallel) == contents(serial)
+        assert cli.run_command(["plan", "--repo", str(parallel)]) == (0 if code == 0 else 3)
 
 
 @pytest.mark.slow

@@ -110,6 +110,8 @@ def test_what_is_to_be_done_is_counted_by_how_sure_it_is() -> None:
     stages = [PlannedStage(f"s{n}", action, (), (), None) for n, action in enumerate(actions)]
     assert to_do(Plan(tuple(stages), None, ())) == "2 stages to run, 1 may run, 1 to restore"
     assert to_do(Plan(tuple(stages[1:2]), None, ())) == "1 stage may run"
+    frozen = [PlannedStage("f", Action.FROZEN, reasons, (), None) for reasons in ((), ("out f: modified",))]
+    assert to_do(Plan(tuple(frozen), None, ())) == "1 stage to record as it lies there"
 
 
 def test_some_reasons_and_the_number_of_others() -> None:
