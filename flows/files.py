@@ -31,7 +31,12 @@ def log_file(root: Path, run: str, stage: str) -> Path:
 
 
 def write_text(path: Path, text: str, scratch: Path | None = None) -> None:
-    """Replace `path` by `text` in one step; a symbolic link keeps pointing where it did.
+    """`write_bytes` of the text as UTF-8, its line ends as they are."""
+    write_bytes(path, text.encode(), scratch)
+
+
+def write_bytes(path: Path, content: bytes, scratch: Path | None = None) -> None:
+    """Replace `path` by `content` in one step; a symbolic link keeps pointing where it did.
 
     The half-written file lies in `scratch` where that is given (on the same file system), so that nobody who
     lists the folder meanwhile sees it. Raises OSError that names `path`.
@@ -39,8 +44,7 @@ def write_text(path: Path, text: str, scratch: Path | None = None) -> None:
     target = Path(os.path.realpath(path))
     temporary = (scratch or target.parent) / f".{target.name}.{os.getpid()}.partial"
     try:
-        with temporary.open("w", encoding="utf-8", newline="") as file:
-            file.write(text)
+        temporary.write_bytes(content)
         if target.exists():
             temporary.chmod(target.stat().st_mode & 0o7777)
         temporary.replace(target)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from io import BytesIO
 from pathlib import Path
 
-from flows.files import write_text
+from flows.files import write_bytes
 
 
 class IgnoreLines:
@@ -36,14 +37,18 @@ class IgnoreLines:
         """Rewrite the files whose lines stand in another order than the serial one."""
         for file in self._unordered:
             if file.exists():
-                text = file.read_text(encoding="utf-8")
-                if (mended := in_order(text, self._places[file])) != text:
-                    write_text(file, mended)
+                content = file.read_bytes()
+                if (mended := in_order(content, self._places[file])) != content:
+                    write_bytes(file, mended)
         self._unordered.clear()
 
 
-def in_order(text: str, places: dict[str, int]) -> str:
-    """Lines not of this run where they were, then those of this run by their stages' places."""
-    lines = [line if line.endswith("\n") else f"{line}\n" for line in text.splitlines(keepends=True)]
-    ours = sorted((line for line in lines if line.strip() in places), key=lambda line: places[line.strip()])
-    return "".join([line for line in lines if line.strip() not in places] + ours)
+def in_order(content: bytes, places: Mapping[str, int]) -> bytes:
+    """Lines not of this run where they were, then those of this run by their stages' places.
+
+    Line ends and encoding are the user's: other lines keep every byte.
+    """
+    ours = {line.encode(): place for line, place in places.items()}
+    lines = [line.removesuffix(b"\n") + b"\n" for line in BytesIO(content)]
+    ordered = sorted(lines, key=lambda line: ours.get(line.rstrip(b"\r\n"), -1))
+    return b"".join(ordered)

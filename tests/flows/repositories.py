@@ -96,6 +96,6 @@ def files(root: Path) -> dict[str, str]:
             continue
         readable = path.name in (".gitignore", "dvc.lock") or path.suffix == ".dvc"
         data = path.read_bytes()
-        text = data.decode() if readable else hashlib.md5(data).hexdigest()
+        text = data.decode(errors="surrogateescape") if readable else hashlib.md5(data).hexdigest()
         kept["/".join(parts)] = f"{path.stat().st_mode:o} {path.is_symlink()} {text}"
     return kept

@@ -7,7 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 Files = Mapping[str, str | None]
-"""Contents by path in the repository; None: delete it (a folder with all that is in it)."""
+"""Contents by path in the repository; None: delete it (a folder with all that is in it).
+
+A byte that is no UTF-8 is written as "\\udce9".
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +70,12 @@ WIDE = "stages:\n" + "".join(
     f"  s{n}:\n    outs: [o{n}.txt]\n    cmd: sleep .{7 * n % 5}; cat in.txt > o{n}.txt\n    deps: [in.txt]\n"
     for n in range(8)
 )
+
+BACKWARDS = "stages:\n" + "".join(
+    f"  s{n}: {{cmd: sleep .{3 - n}; cat in.txt > o{n}.txt, deps: [in.txt], outs: [o{n}.txt]}}\n"
+    for n in range(3)
+)
+"""Whose stages end in another order than the serial one."""
 
 FOREACH = """\
 stages:
@@ -545,6 +554,11 @@ SHAPES = (
     ),
     Shape("autostage", {"dvc.yaml": DIAMOND, ".dvc/config": "[core]\n    autostage = true\n", **IN}, CHANGES),
     Shape("below-git", {"dvc.yaml": DIRECTORIES, **IN}, CHANGES, root="deep/er"),
+    Shape(
+        "foreign-ignores",
+        {"dvc.yaml": BACKWARDS, ".gitignore": "# caf\udce9\r\n*.log\r\na\x0cb\u2028c", **IN},
+        ({".gitignore": "*.tmp\r\n", "in.txt": "2\n"},),
+    ),
     Shape("windows-line-ends", {"dvc.yaml": CHAIN.replace("\n", "\r\n"), **IN}, CHANGES),
 )
 
@@ -558,7 +572,7 @@ def write(folder: Path, files: Files) -> None:
         if text is not None:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.unlink(missing_ok=True)  # it may be a link into the cache
-            path.write_text(text, encoding="utf-8", newline="")
+            path.write_text(text, encoding="utf-8", errors="surrogateescape", newline="")
         elif path.is_dir():
             shutil.rmtree(path)
         else:
