@@ -92,7 +92,7 @@ class Records:
                 locks.setdefault(entry.file, {})[entry.key] = entry
         texts |= {path: self._lock_text(path, entries) for path, entries in locks.items()}
         self._ahead.flush()
-        changed = [path for path, text in texts.items() if _read(path) != text]
+        changed = [path for path, text in texts.items() if not _holds(path, text)]
         for path in changed:
             write_text(path, texts[path], self._scratch)
         self._pending.clear()
@@ -116,6 +116,11 @@ class Records:
     def _note_ahead(self, stage: str, file: Path, item: str) -> None:
         if self._places[stage] >= self._turn:
             self._ahead.put(stage, [(str(file.relative_to(self._root)), item)])
+
+
+def _holds(path: Path, text: str) -> bool:
+    """Whether the file is that to the byte, line ends too, which reading it as text makes alike."""
+    return path.exists() and path.read_bytes() == text.encode()
 
 
 def _read(path: Path) -> str | None:

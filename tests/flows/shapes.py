@@ -71,6 +71,13 @@ WIDE = "stages:\n" + "".join(
     for n in range(8)
 )
 
+ONE = "stages:\n  one: {cmd: cat in.txt > o.txt, deps: [in.txt], outs: [o.txt]}\n"
+FILE = "    - path: %s\n      hash: md5\n      md5: b026324c6904b2a9cb4b88d6d61c81d1\n      size: 2\n"
+ONE_LOCK = (
+    "schema: '2.0'\nstages:\n  one:\n    cmd: cat in.txt > o.txt\n"
+    f"    deps:\n{FILE % 'in.txt'}    outs:\n{FILE % 'o.txt'}"
+).replace("\n", "\r\n")
+
 BACKWARDS = "stages:\n" + "".join(
     f"  s{n}: {{cmd: sleep .{3 - n}; cat in.txt > o{n}.txt, deps: [in.txt], outs: [o{n}.txt]}}\n"
     for n in range(3)
@@ -558,6 +565,11 @@ SHAPES = (
         "foreign-ignores",
         {"dvc.yaml": BACKWARDS, ".gitignore": "# caf\udce9\r\n*.log\r\na\x0cb\u2028c", **IN},
         ({".gitignore": "*.tmp\r\n", "in.txt": "2\n"},),
+    ),
+    Shape(
+        "windows-lock",
+        {"dvc.yaml": ONE, **IN},
+        ({"dvc.lock": ONE_LOCK}, {"o.txt": None}, {"dvc.lock": ONE_LOCK, "in.txt": "2\n"}),
     ),
     Shape("windows-line-ends", {"dvc.yaml": CHAIN.replace("\n", "\r\n"), **IN}, CHANGES),
 )
