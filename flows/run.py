@@ -49,12 +49,12 @@ NOT_ITS_FAULT = (Ending.KILLED, Ending.OUT_OF_MEMORY)
 
 
 def make_state_folder(folder: Path) -> None:
-    """The folder for logs and history; it keeps itself out of git. Raises RepoError."""
-    ignore_file = folder / ".gitignore"
+    """The folder for logs and history; it keeps itself out of git and of DVC's hashes. Raises RepoError."""
     try:
         folder.mkdir(exist_ok=True)
-        if not ignore_file.exists():
-            write_text(ignore_file, "*\n")
+        for name in (".gitignore", ".dvcignore"):
+            if not (folder / name).exists():
+                write_text(folder / name, "*\n")
     except OSError as error:
         raise RepoError(explain(error, folder)) from error
 

@@ -571,6 +571,12 @@ SHAPES = (
         {"dvc.yaml": ONE, **IN},
         ({"dvc.lock": ONE_LOCK}, {"o.txt": None}, {"dvc.lock": ONE_LOCK, "in.txt": "2\n"}),
     ),
+    # DVC takes such a dep only where the root has no .dvcignore.
+    Shape(
+        "whole-repository",
+        {"dvc.yaml": "stages:\n  all: {cmd: ls, deps: [.]}\n", ".dvcignore": None, **IN},
+        ({"in.txt": "2\n"},),
+    ),
     Shape("windows-line-ends", {"dvc.yaml": CHAIN.replace("\n", "\r\n"), **IN}, CHANGES),
 )
 

@@ -200,7 +200,8 @@ def test_a_full_disk_for_logs_stops_no_stage_and_is_said_once(tmp_path: Path, di
     folder = root / ".darkroom"
     if at == ".":
         folder.symlink_to(disk.path)
-        (folder / ".gitignore").write_text("*\n")
+        for ignores in (".gitignore", ".dvcignore"):
+            (folder / ignores).write_text("*\n")
     else:
         folder.mkdir()
         (folder / "logs").symlink_to(disk.path)
