@@ -317,7 +317,7 @@ def report(rows: list[Measured], bars: list[Bar], rounds: int) -> str:
         "",
         f"`python -m benchmarks.scheduler --rounds {rounds}` on {describe()}.",
         "Medians (least to most), a fresh process each, on a fresh folder but where there is nothing to do;",
-        "memory of the largest process. `darkroom` is the scheduler alone, `darkroom run` has Prefect with it:",
+        "memory of the largest process. `darkroom` is the scheduler alone, `darkroom run` has Prefect, too:",
         "a server of its own that it starts, where none is said to run. The 100 stages are without paraffin:",
         "its worker polls, and a round takes minutes.",
         "",
