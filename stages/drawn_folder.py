@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from stages.checkpoints import write_atomically, write_json
 from stages.errors import DataError
+from stages.files import write_atomically, write_json
 
 LISTING = "generated.json"
 
