@@ -25,6 +25,7 @@ from stages.gan.steps import (
     train_generator_step,
 )
 from stages.generate_pictures import ask, draw
+from stages.generate_pictures import main as generate_pictures
 from stages.models.gan import generate, load_generator
 from stages.params import ComputeParams
 from stages.resume import Checkpoint
@@ -287,14 +288,21 @@ def run_stage(folder: Path, out: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
+def write_project(folder: Path, split: ClassificationSplit, settings: dict[str, Any]) -> None:
+    """The split as preprocess packs it, and params.yaml."""
+    train = folder / "data" / "train"
+    train.mkdir(parents=True)
+    np.save(train / "images.npy", split.images)
+    np.save(train / "labels.npy", split.labels)
+    if split.captions is not None:
+        (train / "captions.json").write_text(json.dumps(split.captions))
+    (folder / "data" / "classes.json").write_text(json.dumps(split.classes))
+    write_params(folder / "params.yaml", "train-gan", settings)
+
+
 @pytest.fixture
 def project(tmp_path: Path, split: ClassificationSplit) -> Path:
-    folder = tmp_path / "data" / "train"
-    folder.mkdir(parents=True)
-    np.save(folder / "images.npy", split.images)
-    np.save(folder / "labels.npy", split.labels)
-    (tmp_path / "data" / "classes.json").write_text(json.dumps(split.classes))
-    write_params(tmp_path / "params.yaml", "train-gan", SETTINGS)
+    write_project(tmp_path, split, SETTINGS)
     return tmp_path
 
 
@@ -323,3 +331,37 @@ def test_an_unknown_key_ends_the_stage_with_one_line(project: Path) -> None:
     assert done.returncode == 2
     assert done.stderr.splitlines()[-1].endswith("train-gan.latant: unknown key; did you mean 'latent'?")
     assert not (project / "out").exists()
+
+
+@pytest.mark.slow
+def test_numbers_and_captions_decide_what_is_drawn(tmp_path: Path) -> None:
+    """Bars at the left or right, as their captions say, of any brightness: asked for as a user does."""
+    bright = np.random.default_rng(0).uniform(50, 230, 128).astype(np.uint8)
+    images = np.zeros((128, 8, 8, 1), dtype=np.uint8)
+    images[0::2, 2:6, :4] = bright[0::2, None, None, None]
+    images[1::2, 2:6, 4:] = bright[1::2, None, None, None]
+    bars = ClassificationSplit(
+        images=images, labels=np.zeros(128, np.int64), classes=["bar"], captions=["left", "right"] * 64
+    )
+    changes = {"epochs": 40, "batch_size": 16, "average_decay": 0.9, "sheet_every": 40, "film_frames": 1}
+    sizes = {"generator_width": 8, "discriminator_width": 8, "discriminator_hidden": 16}
+    rates = {"generator_learning_rate": 0.005, "discriminator_learning_rate": 0.003}
+    write_project(tmp_path, bars, SETTINGS | changes | sizes | rates)
+    done = run_stage(tmp_path, tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+
+    def drawn(*asked: str) -> np.ndarray[Any, Any]:
+        folder = tmp_path / "drawn"
+        model = str(tmp_path / "out/model.safetensors")
+        assert generate_pictures([*asked, "--n", "32", "--out", str(folder), "--model", model]) == 0
+        pictures = [Image.open(folder / f"{number:02d}.png").convert("L") for number in range(1, 33)]
+        return np.stack([np.asarray(picture, dtype=np.float64) for picture in pictures])  # [32, 8, 8]
+
+    dark, light = (
+        drawn("bar", "--attribute", f"brightness={asked}").max(axis=(1, 2)) for asked in (0.3, 0.8)
+    )
+    assert dark.mean() + 50 < light.mean()  # asked for: 128 more
+    for side, is_left in (("left", True), ("right", False)):
+        pictures = drawn(side)
+        at_left = pictures[:, :, :4].mean(axis=(1, 2)) > pictures[:, :, 4:].mean(axis=(1, 2))
+        assert (at_left == is_left).mean() > 0.8, side
