@@ -87,10 +87,12 @@ def main() -> None:
         folder = Path(scratch)
         data = few_pictures(arguments.data, folder / "data") if arguments.quick else arguments.data
         how = measure_with(arguments.classifier, quick=arguments.quick)
-        chosen = ["--settings", *arguments.settings, "--seeds", str(arguments.seeds)]  # no paths
-        chosen += [f"--{name}" for name in ("phrasings", "calibration", "quick") if getattr(arguments, name)]
+        trained = ["--settings", *arguments.settings, "--seeds", str(arguments.seeds)]  # no paths
+        chosen = ["--calibration"] if arguments.calibration else trained
+        chosen += [f"--{name}" for name in ("phrasings", "quick") if getattr(arguments, name)]
+        title = "What the figures make of failures" if arguments.calibration else "Generators side by side"
         report = [
-            "# Generators side by side\n",
+            f"# {title}\n",
             f"`python -m benchmarks.generator {' '.join(chosen)}` on {describe()}.\n",
             f"Features of the classifier with sha256 {how.sha256[:16]}...; one core.\n",
         ]
