@@ -185,6 +185,7 @@ GAN = Trainer(
             "noise": 0.1,
             "templates": ["{name}", "two {plural}"],
             "names": None,
+            "descriptions": None,
         },
         "attributes": ["brightness"],
         "failure": {

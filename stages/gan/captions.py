@@ -33,6 +33,9 @@ class TextParams(StageParams):
     names: dict[str, list[str]] | None
     """What a class is called, by class; null, or a class left out: as in the data, "/" between two names."""
 
+    descriptions: dict[str, list[str]] | None
+    """What a class is, by class: captions for `minilm`, which learns its meaning by more than its name."""
+
     @field_validator("templates")
     @classmethod
     def _have_a_name(cls, templates: list[str]) -> list[str]:
@@ -77,7 +80,7 @@ def captions_of(split: ClassificationSplit, params: TextParams) -> Captions:
     """Every caption that training may use, encoded once.
 
     Raises:
-        ParamsError: names for a class that there is not, or an encoder that is not installed.
+        ParamsError: names or descriptions for a class that there is not, or an encoder that is not installed.
 
     """
     of_classes = class_captions(split.classes, params)
@@ -101,20 +104,26 @@ def captions_of(split: ClassificationSplit, params: TextParams) -> Captions:
 
 
 def class_captions(classes: Sequence[str], params: TextParams) -> list[list[str]]:
-    """Captions of each class: every template with each of its names, without repeats.
+    """Captions of each class, without repeats: every template with each of its names, and its descriptions.
+
+    The built-in encoder is spared these: their words would only be more that mean nothing to it.
 
     Raises:
-        ParamsError: names for a class that there is not.
+        ParamsError: names or descriptions for a class that there is not.
 
     """
     given = params.names or {}
-    if unknown := sorted(set(given) - set(classes)):
-        raise ParamsError(f"train-gan.text.names: {unknown[0]!r} is no class; there are {', '.join(classes)}")
+    described = (params.descriptions or {}) if params.encoder == "minilm" else {}
+    for key, of_classes in (("names", given), ("descriptions", described)):
+        if unknown := sorted(set(of_classes) - set(classes)):
+            raise ParamsError(
+                f"train-gan.text.{key}: {unknown[0]!r} is no class; there are {', '.join(classes)}"
+            )
     captions = []
     for label in classes:
         names = given.get(label) or names_of(label)
         filled = [form.format(name=name, plural=plural(name)) for name in names for form in params.templates]
-        captions.append(list(dict.fromkeys(filled)))
+        captions.append(list(dict.fromkeys([*filled, *described.get(label, [])])))
     return captions
 
 

@@ -38,6 +38,20 @@ def test_no_phrasing_is_in_both_lists():
     assert not first & second
 
 
+def test_no_description_holds_a_word_of_the_phrasings():
+    """But for those that say nothing of what it is."""
+    plain = {"a", "for", "of", "the", "with"}
+    asked = {
+        word
+        for of in PHRASINGS.values()
+        for texts in of.values()
+        for text in texts
+        for word in words_of(text)
+    }
+    for descriptions in params()["train-gan"]["text"]["descriptions"].values():
+        assert not (asked - plain) & {word for text in descriptions for word in words_of(text)}
+
+
 def test_as_many_components_as_pictures_give_them_back():
     images = np.random.default_rng(0).integers(0, 256, (6, 4, 4, 1), dtype=np.uint8)
     assert np.array_equal(by_components(images, 6), images)

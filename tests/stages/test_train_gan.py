@@ -45,6 +45,7 @@ SETTINGS = {
         "noise": 0.1,
         "templates": ["{name}", "two {plural}"],
         "names": None,
+        "descriptions": None,
     },
     "attributes": ["brightness"],
     "latent": 4,

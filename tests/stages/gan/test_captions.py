@@ -19,6 +19,7 @@ def params(**changes: Any) -> TextParams:
         "noise": 0.0,
         "templates": ["{name}", "two {plural}"],
         "names": None,
+        "descriptions": None,
     }
     return TextParams(**(own | changes))
 
@@ -42,6 +43,16 @@ def test_names_of_ones_own() -> None:
     assert class_captions(["Coat", "Bag"], named) == [["a coat"], ["a purse", "a tote"]]
     with pytest.raises(ParamsError, match="'Bags' is no class; there are Coat"):
         class_captions(["Coat"], params(names={"Bags": ["purse"]}))
+
+
+def test_descriptions_are_captions_for_what_knows_meanings() -> None:
+    described = params(encoder="minilm", templates=["{name}"], descriptions={"Bag": ["to carry things in"]})
+    assert class_captions(["Coat", "Bag"], described) == [["coat"], ["bag", "to carry things in"]]
+    assert class_captions(["Bag"], described.model_copy(update={"encoder": "words"})) == [["bag"]]
+    with pytest.raises(
+        ParamsError, match=r"train-gan\.text\.descriptions: 'Bag' is no class; there are Coat"
+    ):
+        class_captions(["Coat"], described)
 
 
 @pytest.mark.parametrize("template", ["a picture", "a {thing}", "{", "{}"])
