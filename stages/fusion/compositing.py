@@ -79,10 +79,7 @@ def grid(pictures: Pictures, columns: int) -> Pictures:
     """
     number, height, width, channels = pictures.shape
     rows = -(-number // columns)
-    if rows * columns * height * width > PIXELS:
-        raise ValueError(
-            f"{columns} columns and {rows} rows of {width} x {height} pixels are more than {PIXELS:,} pixels"
-        )
+    _check_size(rows, columns, height, width)
     cells = np.zeros((rows * columns, height, width, channels), dtype=pictures.dtype)
     cells[:number] = pictures
     side_by_side = cells.reshape(rows, columns, height, width, channels).transpose(0, 2, 1, 3, 4)
@@ -107,6 +104,7 @@ def mosaic(tiles: Pictures, target: Pictures, columns: int) -> Pictures:
     rows = max(1, round(columns * target.shape[0] / target.shape[1] * width / height))
     if rows * columns > PLACES:
         raise ValueError(f"{columns} columns and {rows} rows are more than {PLACES:,} places")
+    _check_size(rows, columns, height, width)
     wanted = cv2.resize(target, (columns, rows), interpolation=cv2.INTER_AREA).reshape(
         -1, channels
     )  # [R * K, C]
@@ -117,6 +115,13 @@ def mosaic(tiles: Pictures, target: Pictures, columns: int) -> Pictures:
     far = cdist(stretched, np.tile(means, (times, 1)), "sqeuclidean")
     _, chosen = linear_sum_assignment(far)
     return grid(tiles[chosen % len(tiles)], columns)
+
+
+def _check_size(rows: int, columns: int, height: int, width: int) -> None:
+    if rows * columns * height * width > PIXELS:
+        raise ValueError(
+            f"{columns} columns and {rows} rows of {width} x {height} pixels are more than {PIXELS:,} pixels"
+        )
 
 
 def _colour(picture: Bytes) -> Bytes:

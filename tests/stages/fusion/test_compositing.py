@@ -81,6 +81,16 @@ def test_a_mosaic_takes_the_targets_colours():
     assert len(used) == 16  # of 40 tiles none is needed twice
 
 
+def test_a_mosaic_too_large_is_refused_before_it_is_computed():
+    tiles, target = np.broadcast_to(np.uint8(0), (2, 400, 400, 1)), np.zeros((4, 4, 1), np.uint8)
+    with pytest.raises(
+        ValueError, match="50 columns and 50 rows of 400 x 400 pixels are more than 268,435,456"
+    ):
+        mosaic(tiles, target, 50)
+    with pytest.raises(ValueError, match="200 columns and 200 rows are more than 10,000 places"):
+        mosaic(tiles, target, 200)
+
+
 def test_a_mosaic_of_few_tiles_uses_each_as_often():
     tiles = np.array([0, 90, 160, 255], np.uint8)[:, None, None, None] + np.zeros((4, 2, 2, 1), np.uint8)
     ramp = np.arange(16, dtype=np.uint8).reshape(4, 4, 1) * 17
