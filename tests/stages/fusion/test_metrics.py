@@ -148,6 +148,20 @@ def test_vif_by_hand():
     assert vif(np.full_like(picture, 7), picture) == [1.0]
 
 
+def test_vif_of_stripes_by_hand():
+    # In the windows of the finest scale stripes of one pixel have the variance v = 10 ** 2, in the next they
+    # are gone; the eye's noise is 2. So each pixel's share is log(1 + g ** 2 v / (d + 2)) of log(1 + v / 2),
+    # g the gain of the stripes and d the variance of what is not theirs.
+    down, across = np.indices((64, 64))[:, None, ..., None]
+    stripes = (100 + 10 * (-1) ** across).astype(np.uint8)
+    pale = (60 + 5 * (-1) ** across).astype(np.uint8)
+    crossed = (stripes + 7 * (-1) ** down).astype(np.uint8)  # which tells nothing of the stripes
+    assert vif(stripes, pale) == pytest.approx([np.log(1 + 100 / 4 / 2) / np.log(1 + 100 / 2)], abs=0.01)
+    assert vif(stripes, crossed) == pytest.approx(
+        [np.log(1 + 100 / (49 + 2)) / np.log(1 + 100 / 2)], abs=0.01
+    )
+
+
 @pytest.mark.parametrize("shape", [(3, 28, 28, 1), (2, 20, 70, 3)])
 @pytest.mark.parametrize("depth", [np.uint8, np.uint16])
 def test_a_picture_fused_with_itself_reaches_every_bound(shape, depth):
