@@ -87,7 +87,8 @@ def numbers(kind: Callable[[str], Any], example: str) -> Callable[..., list[Any]
     type=click.Choice(get_args(Registration)),
     default="check",
     show_default=True,
-    help="check: refuse pictures that seem moved; ecc, features: align them; none: take them as they are.",
+    help="check: refuse pictures that seem moved, turned or scaled (in doubt they pass); ecc, features: "
+    "align them; none: take them as they are.",
 )
 @click.option("--manifest", type=A_FILE, help="A CSV table with columns group, picture and perhaps truth.")
 @click.option("--pattern", help="Names of one group's files below the folder given: '(.+)_[ab].png'.")

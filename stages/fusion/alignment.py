@@ -12,8 +12,9 @@ from stages.fusion.pixels import Floats, Pictures, eight_bits, grey
 
 Grey = npt.NDArray[np.uint8]
 Registration = Literal["check", "none", "ecc", "features"]
-"""check: refuse pictures that seem moved; none: take them as they are; ecc: move and turn them by how alike
-they are, for small motions; features: move, turn and scale them by points found in both, for large ones."""
+"""check: refuse pictures that seem moved, turned or scaled, in doubt take them; none: take them as they are;
+ecc: move and turn them by how alike they are, for small motions; features: move, turn and scale them by
+points found in both, for large ones."""
 
 SHIFT = 1.0
 """Pixels: what is moved by less fuses as if it were not."""

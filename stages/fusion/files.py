@@ -39,7 +39,7 @@ def read_opaque(path: Path) -> Pictures:
     """
     picture, transparent = _read(path)
     if transparent:
-        raise DataError(f"{path}: has an alpha channel, which only cut-outs may have; save it without")
+        raise DataError(f"{path}: has transparency, which only cut-outs may have; save it without")
     return picture
 
 

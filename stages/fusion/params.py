@@ -23,7 +23,8 @@ class OwnParams(StageParams):
     manifest."""
 
     registration: Registration
-    """check: refuse pictures that seem moved; none: take them as they are; ecc, features: align them."""
+    """check: refuse pictures that seem moved, turned or scaled; none: take them as they are; ecc, features:
+    align them."""
 
     @model_validator(mode="after")
     def _one_of_both(self) -> "OwnParams":

@@ -165,7 +165,7 @@ def test_the_smallest_pictures_say_nothing_of_motion(folder, capsys, registratio
         ("a.png b.png", "Missing option '--method'"),
         ("a.png none.png --method laplacian", "none.png: no such file"),
         ("a.png text.png --method laplacian", "text.png: no picture that can be read"),
-        ("a.png item.png --method laplacian", "item.png: has an alpha channel"),
+        ("a.png item.png --method laplacian", "item.png: has transparency"),
         ("a.png moved.png --method laplacian", "moved.png: seems moved against a.png by"),
         ("a.png --method laplacian", "1 pictures: give two or more"),
         ("a.png b.png --method features", "--method features: asks for a --classifier"),
