@@ -67,10 +67,11 @@ def main() -> None:
 
 
 def lines_of(scores: dict[str, list[float]], asked: argparse.Namespace) -> list[str]:
+    flags = f"--scenes {asked.scenes} --epochs {asked.epochs} --seeds {asked.seeds}"
     return [
         "# Generated items in training scenes",
         "",
-        f"{describe()}.",
+        f"`python -m benchmarks.composites {flags}` on {describe()}.",
         "",
         f"The detector of params.yaml on {asked.scenes:,} training scenes, {asked.epochs} epochs of them "
         f"alone or {asked.epochs // 2} of them and their composites: as many steps. mAP@50, test split, "

@@ -4,6 +4,7 @@ speed    1,000 pairs: the Laplacian pyramid against the bare OpenCV calls for th
          method by itself. One thread, pictures in memory
 quality  two photographs in colour, sharp in one half and in several lights: every method's figures, the truth
          being known, and a sheet
+check    of pairs that lie on each other and of moved, turned and scaled ones: how many are refused
 
 run      python -m benchmarks.fuse --out benchmarks/results/fuse.md --sheet docs/fusion.jpg
 """
@@ -13,7 +14,7 @@ import statistics
 import time
 from collections.abc import Callable, Iterable, Sequence
 from importlib.metadata import version
-from itertools import cycle, islice
+from itertools import cycle, islice, pairwise
 from pathlib import Path
 from typing import get_args
 
@@ -24,6 +25,8 @@ import torch
 from sklearn.datasets import load_sample_images
 
 from benchmarks.machine import describe
+from stages.errors import DataError
+from stages.fusion.alignment import align
 from stages.fusion.methods import Method, Settings, fuse, laplacian, most_levels
 from stages.fusion.metrics import figures, mean_figure
 from stages.fusion.sets import FusedSet, FusionSet, exposed, half_sharp
@@ -35,6 +38,16 @@ WIDTH, HEIGHT = 640, 480
 DIFFERENT = 20  # pairs that differ; more would only fill memory
 SIGMA = 3.0  # px
 STOPS = (-1.5, 1.5)
+MOTIONS = {
+    "not moved": (0.0, 0.0, 1.0),
+    "6 px across": (6.0, 0.0, 1.0),
+    "turned by 1 degree": (0.0, 1.0, 1.0),
+    "2": (0.0, 2.0, 1.0),
+    "10": (0.0, 10.0, 1.0),
+    "90": (0.0, 90.0, 1.0),
+    "1.05 times as large": (0.0, 0.0, 1.05),
+    "1.2": (0.0, 0.0, 1.2),
+}
 METHODS: tuple[Method, ...] = tuple(m for m in get_args(Method) if m != "features")  # that needs a network
 
 
@@ -43,6 +56,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     options.add_argument("--pairs", type=int, default=1000)
+    options.add_argument("--checked", type=int, default=10, help="scenes for the check of alignment")
     options.add_argument("--out", type=Path)
     options.add_argument("--sheet", type=Path)
     asked = options.parse_args()
@@ -50,8 +64,10 @@ def main() -> None:
     torch.set_num_threads(1)
     photographs = [cv2.resize(picture, (WIDTH, HEIGHT)) for picture in load_sample_images().images]
     sets = made_sets(np.stack(photographs))
-    lines = [*speed(asked.pairs, photographs), *quality(sets)]
-    machine = f"{describe()}; opencv {cv2.__version__}, pywavelets {version('pywavelets')}, one thread."
+    lines = [*speed(asked.pairs, photographs), *quality(sets), *check(photographs, asked.checked)]
+    command = f"`python -m benchmarks.fuse --pairs {asked.pairs} --checked {asked.checked}`"
+    libraries = f"opencv {cv2.__version__}, pywavelets {version('pywavelets')}"
+    machine = f"{command} on {describe()}; {libraries}, one thread."
     page = "\n".join(["# Fusion", "", machine, "", *lines, ""])
     print(page)
     if asked.out:
@@ -135,7 +151,52 @@ def quality(sets: dict[str, FusionSet]) -> list[str]:
     return [
         *lines,
         "Photographs: china.jpg and flower.jpg of scikit-learn (CC BY 2.0, danielbuechele, vultilion).",
+        "",
     ]
+
+
+def check(photographs: Sequence[Bytes], count: int) -> list[str]:
+    """How many of `count` pairs of each kind the default registration refuses."""
+    rows: dict[str, list[int]] = {}
+    scenes = different_scenes(photographs, count)
+    for scene, other in pairwise([*scenes, scenes[0]]):
+        for kind, (first, second) in kinds_of_pairs(scene, other).items():
+            refused = [is_refused(first, moved(second, *motion)) for motion in MOTIONS.values()]
+            rows[kind] = [sum(pair) for pair in zip(rows.get(kind, [0] * len(MOTIONS)), refused, strict=True)]
+    return [
+        f"## Refused as moved by `--registration check`, of {count} pairs of {WIDTH} x {HEIGHT}",
+        "",
+        f"| | {' | '.join(MOTIONS)} |",
+        "|---" * (len(MOTIONS) + 1) + "|",
+        *(f"| {kind} | {' | '.join(map(str, refused))} |" for kind, refused in rows.items()),
+    ]
+
+
+def kinds_of_pairs(scene: Bytes, other: Bytes) -> dict[str, Bytes]:
+    """Pairs [2, H, W, C] that lie on each other, and one of two scenes."""
+    edges = np.repeat(cv2.Canny(scene, 80, 160)[..., np.newaxis], 3, axis=2)
+    return {
+        "twice the same": np.stack([scene, scene]),
+        "sharp in one half": half_sharp(scene[np.newaxis], SIGMA)[0],
+        "in two lights": exposed(scene[np.newaxis], STOPS)[0],
+        "and its negative": np.stack([scene, 255 - scene]),
+        "and its edges": np.stack([scene, edges]),
+        "and another scene": np.stack([scene, other]),
+    }
+
+
+def moved(picture: Bytes, across: float, degrees: float, scale: float) -> Bytes:
+    motion = cv2.getRotationMatrix2D((WIDTH / 2, HEIGHT / 2), degrees, scale)
+    motion[0, 2] += across
+    return np.asarray(cv2.warpAffine(picture, motion, (WIDTH, HEIGHT), borderMode=cv2.BORDER_REFLECT))
+
+
+def is_refused(first: Bytes, second: Bytes) -> bool:
+    try:
+        align(np.stack([first, second]), ["first", "second"], "check")
+    except DataError:
+        return True
+    return False
 
 
 def made_sets(photographs: Bytes) -> dict[str, FusionSet]:
@@ -163,11 +224,14 @@ def method(name: Method) -> Callable[[Bytes], Bytes]:
 
 
 def different_pairs(photographs: Sequence[Bytes]) -> list[Bytes]:
-    """Photographs moved round by some pixels, each sharp in one half of either source: [2, H, W, C]."""
-    rng = np.random.default_rng(0)
-    shifts = rng.integers(0, HEIGHT, (DIFFERENT, 2)).tolist()
-    rolled = [np.roll(photographs[n % 2], shift, (0, 1)) for n, shift in enumerate(shifts)]
-    return list(half_sharp(np.stack(rolled), SIGMA))
+    """Scenes, each sharp in one half of either source: [2, H, W, C]."""
+    return list(half_sharp(np.stack(different_scenes(photographs, DIFFERENT)), SIGMA))
+
+
+def different_scenes(photographs: Sequence[Bytes], count: int) -> list[Bytes]:
+    """Photographs moved round by some pixels."""
+    shifts = np.random.default_rng(0).integers(0, HEIGHT, (count, 2)).tolist()
+    return [np.roll(photographs[n % 2], shift, (0, 1)) for n, shift in enumerate(shifts)]
 
 
 def timed(call: Callable[[Bytes], Bytes], pairs: Iterable[Bytes]) -> float:
