@@ -16,7 +16,7 @@ from torch import Tensor
 
 from stages.augment import mirror, shift
 from stages.datasets import ClassificationSplit
-from stages.sheets import Picture, image_grid
+from stages.sheets import CLASSES_MOST, Picture, first_of, image_grid
 from stages.tensors import to_unit
 from stages.training import epoch_generator, shuffled_batches
 from stages.transforms import pipeline
@@ -132,9 +132,10 @@ def balanced_rows(labels: npt.NDArray[np.int64], *, seed: int, epoch: int) -> np
 
 
 def augmentation_sheet(batches: Batches, columns: int) -> Image.Image:
-    """A row a class: a picture as it is, and as it is shown in `columns` - 1 epochs."""
+    """A row a class, of many the first: a picture as it is, and as it is shown in `columns` - 1 epochs."""
     split = batches.split
-    rows = [int(np.argmax(split.labels == label)) for label in np.unique(split.labels)]
+    present = np.unique(split.labels)[:CLASSES_MOST]
+    rows = [int(np.argmax(split.labels == label)) for label in present]
     one = ClassificationSplit(
         images=np.asarray(split.images[np.array(rows)]), labels=split.labels[rows], classes=split.classes
     )
@@ -143,7 +144,7 @@ def augmentation_sheet(batches: Batches, columns: int) -> Image.Image:
     pictures = [epoch[row] for row in range(len(rows)) for epoch in epochs]
     scale = max(1, SHEET_SIDE // one.images.shape[2])
     names = [split.classes[label] for label in one.labels]
-    return image_grid(pictures, columns, scale=scale, rows=names)
+    return image_grid(pictures, columns, scale=scale, rows=names, note=first_of(split.classes))
 
 
 def _in_order(batches: Batches, epoch: int) -> Picture:

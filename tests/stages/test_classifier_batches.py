@@ -6,6 +6,7 @@ import torch
 
 from stages.augment import mirror, shift
 from stages.classifier_batches import (
+    augmentation_sheet,
     balanced_rows,
     build_batches,
     channel_statistics,
@@ -13,6 +14,7 @@ from stages.classifier_batches import (
     shifts_in,
 )
 from stages.datasets import ClassificationSplit
+from stages.sheets import CLASSES_MOST
 from stages.training import shuffled_batches
 
 
@@ -82,3 +84,16 @@ def test_labels_go_with_their_pictures_and_what_is_left_out_changes_nothing() ->
         assert torch.equal(((pictures[:, 0, 0, 0] * 255 - 40) / 80).round(), of.float())
         assert not torch.equal(pictures[:, 0, 0, 0] * 255, of * 80 + 40)
     assert [of.tolist() for _, of in batches.epoch(2, done=1)] == [of.tolist() for _, of in seen[1:]]
+
+
+def test_sheet_has_a_row_a_class_up_to_as_many_as_anyone_looks_at() -> None:
+    def height(classes: int) -> int:
+        images = np.zeros((classes, 8, 8, 1), np.uint8)
+        names = [str(number) for number in range(classes)]
+        split = ClassificationSplit(images=images, labels=np.arange(classes), classes=names)
+        how = {"mirror": True, "shift": 1, "balanced": False, "transforms": []}
+        return augmentation_sheet(build_batches(split, size=4, seed=1, **how), columns=2).height
+
+    row = height(3) - height(2)
+    assert height(CLASSES_MOST) - height(2) == (CLASSES_MOST - 2) * row
+    assert height(300) - height(CLASSES_MOST) < row  # a line that says so
