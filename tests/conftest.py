@@ -13,10 +13,15 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from hypothesis import settings
 
 from stages.libraries import installed
 
 ROOT = Path(__file__).parent.parent
+
+
+settings.register_profile("unhurried", deadline=None)  # no seconds: other work may share the cores
+settings.load_profile("unhurried")
 
 
 def pytest_configure() -> None:

@@ -55,7 +55,7 @@ def by_dvc(text: str, stages: dict[str, Any]) -> str:
     return text
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(locks, locks)
 def test_blocks_laid_end_to_end_are_dvcs_bytes(first: dict[str, Any], second: dict[str, Any]) -> None:
     text = by_dvc("", first)

@@ -133,9 +133,9 @@ def change(pipeline: Pipeline, dice: random.Random) -> Files:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)  # two minutes, and many times that where all cores are busy
 @settings(
     max_examples=12,
-    deadline=None,
     database=None,
     phases=[Phase.explicit, Phase.generate],
     suppress_health_check=list(HealthCheck),

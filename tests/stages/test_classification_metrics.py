@@ -86,7 +86,7 @@ def test_outcomes_by_hand():
     assert np.isfinite(impossible.loss).all()  # JSON and CSV hold no infinity
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     seed=st.integers(0, 2**32 - 1),
     pictures=st.integers(1, 60),
@@ -145,7 +145,7 @@ def test_intervals_are_those_of_the_binomial():
     assert asdict(intervals(found)["macro_f1"]) == {"low": 1.0, "high": 1.0}
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(seed=st.integers(0, 2**32 - 1), pictures=st.integers(1, 60), classes=st.integers(2, 12))
 def test_a_draw_s_figures_are_those_of_the_pictures_drawn(seed, pictures, classes):
     random = np.random.default_rng(seed)

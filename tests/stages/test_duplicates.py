@@ -24,7 +24,7 @@ def joined_by_hand(looks, bits):
     return {frozenset(one) for one in sets}
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     st.integers(0, 2**32 - 1),
     st.integers(0, 9),

@@ -85,7 +85,7 @@ def test_the_seed_decides_every_pixel():
     assert not np.array_equal(first.images, other.images)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(seed=st.integers(0, 2**32), min_visible=st.sampled_from([0.4, 0.7, 1.0]))
 def test_every_item_stays_visible_and_inside(seed, min_visible):
     scenes = compose(solid_squares(8), count=4, seed=seed, min_visible=min_visible, items_min=5, items_max=8)
