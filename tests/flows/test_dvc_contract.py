@@ -229,7 +229,14 @@ def test_objects_have_the_attributes_that_are_read(tmp_path: Path) -> None:
         assert (out.use_cache, out.persist, out.is_metric, out.is_plot, out.is_in_repo) == (
             (True, False, False, False, True)
         )
-        assert repo.index.outs_trie.has_key(out.fs.parts(out.fs_path))
+        outs = repo.index.outs_trie
+        assert outs.has_key(out.fs.parts(out.fs_path))
+        assert outs.shortest_prefix((*out.fs.parts(out.fs_path), "in it")).value is out
+        assert not outs.shortest_prefix(dep.fs.parts(dep.fs_path))
+        params = ParamsDependency(stage, "p.yaml", ["x"])
+        assert (params.params, params.hash_info.value) == (["x"], None)
+        params.fill_values({"x": 1, "y": 2})
+        assert params.hash_info.value == {"x": 1}
         assert (repo.scm.no_commits, len(repo.scm.get_rev()), repo.scm.get_ref("refs/x")) == (False, 40, None)
         assert (dep.hash_name, bool(dep.hash_info), dep.obj) == ("md5", False, None)
         assert (dep.def_path, dep.protocol, out.use_scm_ignore) == ("in.txt", "local", True)
