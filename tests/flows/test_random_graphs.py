@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,12 +19,12 @@ from tests.flows.test_equality import assert_as_planned
 
 INPUTS = ("in0.txt", "in1.txt", "d/in2.txt")
 FLAGS = [(), (), (), ("cache: false",), ("persist: true",), ("push: false",)]
-KINDS = ("input", "input", "back", "word", "param", "delete", "edit", "fail", "freeze", "nothing")
+KINDS = ("input", "input", "back", "word", "param", "dep", "delete", "edit", "fail", "nothing")
 
 
 @dataclass
 class Stage:
-    """A stage whose out is made of its deps, its word and the params that it reads."""
+    """A stage whose out is made of its deps, its word, the params and the values of others that it reads."""
 
     number: int
     deps: list[str]
@@ -31,6 +32,10 @@ class Stage:
     word: str = "w"
     flags: tuple[str, ...] = ()
     param: bool = False
+    reads: list[str] = field(default_factory=list)
+    """Outs of which the value x is a param."""
+    values: bool = False
+    """Its out holds a value x, of which there are few: another input may make the same."""
     frozen: bool = False
     always: bool = False
     fails: bool = False
@@ -38,18 +43,20 @@ class Stage:
 
     @property
     def out(self) -> str:
-        return f"{self.folder}o{self.number}.txt"
+        return f"{self.folder}o{self.number}.{'yaml' if self.values else 'txt'}"
 
     def text(self) -> str:
         ending = "; exit 1" if self.fails else ""
         read = "cat params.yaml; " if self.param else ""
+        read += "".join(f"grep x {name}; " for name in self.reads)
         deps = "".join(f"cat {dep}; " if not dep.endswith("/") else f"ls {dep}; " for dep in self.deps)
-        command = (
-            f"sleep {self.delay}; mkdir -p ./{self.folder}; ( {read}{deps}echo {self.word} ) > {self.out}"
-        )
+        made = f"( {read}{deps}echo {self.word} )"
+        made += " | cksum | cut -c1 | sed 's/^/x: /'" if self.values else ""
+        command = f"sleep {self.delay}; mkdir -p ./{self.folder}; {made} > {self.out}"
         lines = [f"  s{self.number}:", f'    cmd: "{command}{ending}"']
         lines += [f"    deps: [{', '.join(dep.rstrip('/') for dep in self.deps)}]"] if self.deps else []
-        lines += ["    params: [p]"] if self.param else []
+        params = [*(["p"] if self.param else []), *(f"{{{name}: [x]}}" for name in self.reads)]
+        lines += [f"    params: [{', '.join(params)}]"] if params else []
         flags = ", ".join(f"{flag}" for flag in self.flags)
         lines += [f"    outs: [{{{self.out}: {{{flags}}}}}]" if flags else f"    outs: [{self.out}]"]
         lines += ["    frozen: true"] if self.frozen else []
@@ -81,6 +88,7 @@ def pipelines(draw: st.DrawFn) -> Pipeline:
         if whole := sorted(folders - {folder}):
             deps += draw(st.lists(st.sampled_from(whole), unique=True, max_size=1))
         deps = [dep for dep in deps if not any(dep != other and dep.startswith(other) for other in deps)]
+        read = [stage.out for stage in stages if stage.values and stage.out not in deps]
         stages.append(
             Stage(
                 number,
@@ -88,6 +96,8 @@ def pipelines(draw: st.DrawFn) -> Pipeline:
                 folder,
                 flags=draw(st.sampled_from(FLAGS)),
                 param=draw(st.booleans()) if number % 3 == 0 else False,
+                reads=draw(st.lists(st.sampled_from(read), unique=True, max_size=2)) if read else [],
+                values=draw(st.booleans()),
                 always=draw(st.integers(0, 9)) == 0,
                 delay=draw(st.sampled_from([0, 0, 0.02, 0.1])),
             )
@@ -105,13 +115,14 @@ def _acyclic(stages: list[Stage]) -> list[Stage]:
     known = {stage.out for stage in stages} | {stage.folder for stage in stages} | set(INPUTS)
     for stage in stages:
         stage.deps = [dep for dep in stage.deps if dep in known]
+        stage.reads = [name for name in stage.reads if name in known]
     return stages
 
 
-def change(pipeline: Pipeline, dice: random.Random) -> Files:
+def change(pipeline: Pipeline, dice: random.Random, kinds: Sequence[str]) -> Files:
     """Change the pipeline in one way; returns what is to be written or deleted."""
     stage = dice.choice(pipeline.stages)
-    kind = dice.choice(KINDS)
+    kind = dice.choice(kinds)
     extra: dict[str, str | None] = {}
     if kind == "input":
         pipeline.texts[dice.choice(INPUTS)] = f"{dice.random()}\n"
@@ -121,6 +132,8 @@ def change(pipeline: Pipeline, dice: random.Random) -> Files:
         stage.word = dice.choice(["w", "v"])
     elif kind == "param":
         pipeline.param = dice.choice([1, 2])
+    elif kind == "dep":
+        _add_or_drop(stage, dice.choice([*INPUTS, *(other.out for other in pipeline.stages[: stage.number])]))
     elif kind == "delete":
         extra[stage.out] = None
     elif kind == "edit":
@@ -132,6 +145,20 @@ def change(pipeline: Pipeline, dice: random.Random) -> Files:
     return {**pipeline.files(), **extra}
 
 
+def _add_or_drop(stage: Stage, dep: str) -> None:
+    if dep in stage.deps:
+        stage.deps.remove(dep)
+    elif not any(dep.startswith(other) for other in stage.deps):
+        stage.deps.append(dep)
+
+
+def mend(pipeline: Pipeline) -> Files:
+    """Let no stage fail any more."""
+    for stage in pipeline.stages:
+        stage.fails = False
+    return pipeline.files()
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(1800)  # two minutes, and many times that where all cores are busy
 @settings(
@@ -140,8 +167,8 @@ def change(pipeline: Pipeline, dice: random.Random) -> Files:
     phases=[Phase.explicit, Phase.generate],
     suppress_health_check=list(HealthCheck),
 )
-@given(pipelines(), st.integers(0, 2**32), st.booleans())
-def test_random_pipelines(pipeline: Pipeline, seed: int, with_targets: bool) -> None:
+@given(pipelines(), st.integers(0, 2**32), st.booleans(), st.booleans())
+def test_random_pipelines(pipeline: Pipeline, seed: int, with_targets: bool, keep_going: bool) -> None:
     dice = random.Random(seed)
     with tempfile.TemporaryDirectory() as name:
         shape = Shape("random", pipeline.files())
@@ -155,11 +182,17 @@ def test_random_pipelines(pipeline: Pipeline, seed: int, with_targets: bool) -> 
                 put(root, there, root)
             # More than half of the graph, so that DVC's own order does not vary.
             targets = [f"s{n}" for n in range(len(pipeline.stages))][1:] if with_targets and number else []
-            well = serial_repro(serial, targets=targets, on_error="keep-going")
-            report = run_pipeline(RunOptions(repo=parallel, targets=tuple(targets), jobs=3, keep_going=True))
+            well = serial_repro(serial, targets=targets, on_error="keep-going" if keep_going else "fail")
+            options = RunOptions(repo=parallel, targets=tuple(targets), jobs=3, keep_going=keep_going)
+            report = run_pipeline(options)
             told = f"step {number} of {pipeline.files()['dvc.yaml']}\n{step}"
             assert report.well == well, told
-            assert contents(parallel) == contents(serial), told
-            if well:
-                assert_as_planned(report)
-            step = change(pipeline, dice)
+            assert_as_planned(report)
+            if keep_going:
+                assert contents(parallel) == contents(serial), told
+                step = change(pipeline, dice, [*KINDS, "freeze"])
+            elif well:
+                assert contents(parallel) == contents(serial), told
+                step = {**change(pipeline, dice, KINDS), **change(pipeline, dice, ["fail", "nothing"])}
+            else:  # what ran beside what failed is recorded before its turn, until the next run
+                step = mend(pipeline)
