@@ -19,7 +19,9 @@ from tests.flows.test_equality import assert_as_planned
 
 INPUTS = ("in0.txt", "in1.txt", "d/in2.txt")
 FLAGS = [(), (), (), ("cache: false",), ("persist: true",), ("push: false",)]
-KINDS = ("input", "input", "back", "word", "param", "dep", "delete", "edit", "fail", "nothing")
+CHANGES = ("input", "inputs", "inputs", "word", "param", "dep", "delete", "edit", "fail", "nothing")
+KINDS = (*CHANGES, *["back"] * 5)
+"""Every third change goes back to what the run-cache knows."""
 
 
 @dataclass
@@ -126,8 +128,12 @@ def change(pipeline: Pipeline, dice: random.Random, kinds: Sequence[str]) -> Fil
     extra: dict[str, str | None] = {}
     if kind == "input":
         pipeline.texts[dice.choice(INPUTS)] = f"{dice.random()}\n"
+    elif kind == "inputs":
+        pipeline.texts = {name: f"{dice.random()}\n" for name in INPUTS}
     elif kind == "back":
-        pipeline.texts = {name: f"{name}\n" for name in INPUTS}
+        pipeline.texts, pipeline.param = {name: f"{name}\n" for name in INPUTS}, 1
+        for each in pipeline.stages:
+            each.word = "w"
     elif kind == "word":
         stage.word = dice.choice(["w", "v"])
     elif kind == "param":
