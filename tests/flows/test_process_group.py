@@ -32,7 +32,15 @@ def pid_in(path: Path) -> int:
 
 
 def guards(group: int) -> list[int]:
-    return [one.pid for one in living(group) if b"read -r" in Path(f"/proc/{one.pid}/cmdline").read_bytes()]
+    return [one.pid for one in living(group) if b"read -r" in command_of(one.pid)]
+
+
+def command_of(pid: int) -> bytes:
+    """Nothing of a process that has just ended."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return b""
 
 
 @pytest.mark.slow
