@@ -72,10 +72,13 @@ def main() -> None:
                 for seed in range(asked.seeds)
             ]
             print(f"{name}: mAP@50 {spread([j.scores.map50 for j in judged[name]], '.3f')}", flush=True)
+    chosen = "--scenes" if asked.scenes else f"--bccd FOLDER --models {' '.join(asked.models)}"
+    chosen += f" --seeds {asked.seeds}" + (f" --epochs {asked.epochs}" if asked.epochs else "")
     report = "\n".join(
         [
             f"# Detectors on {'the composed scenes' if asked.scenes else 'BCCD'}\n",
-            f"{describe()}; {asked.threads} thread(s), {asked.seeds} seed(s); from scratch, test split.\n",
+            f"`python -m benchmarks.detectors {chosen} --threads {asked.threads}` on {describe()}.\n",
+            "From scratch, test split.\n",
             *table(judged),
         ]
     )

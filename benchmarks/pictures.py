@@ -54,7 +54,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         lines = speed(Path(folder), asked.jpegs, asked.rounds)
         lines += memory(Path(folder), asked.pictures, asked.files)
-    page = "\n".join(["# Pictures in", "", f"{describe()}.", "", *lines, ""])
+    command = (
+        f"python -m benchmarks.pictures --jpegs {asked.jpegs} --rounds {asked.rounds}"
+        f" --pictures {asked.pictures} --files {asked.files}"
+    )
+    page = "\n".join(["# Pictures in", "", f"`{command}` on {describe()}.", "", *lines, ""])
     print(page)
     if asked.out:
         asked.out.write_text(page)
