@@ -153,6 +153,8 @@ DETECTOR = Trainer(
             "roi_stride": 4,
             "anchor_sizes": [12.0, 20.0],
             "anchor_ratios": [0.5, 1.0, 2.0],
+            "proposal_candidates": 40,
+            "proposal_overlap_max": 0.7,
             "proposals_train": 20,
             "proposals_test": 10,
             "rpn_batch": 32,

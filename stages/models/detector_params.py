@@ -174,8 +174,14 @@ class FasterRcnnParams(PooledParams):
     anchor_ratios: list[PositiveFloat] | FittedParams
     """Height over width."""
 
+    proposal_candidates: int = Field(ge=1)
+    """The likeliest boxes of a picture, many an item's, that go into non-maximum suppression."""
+
+    proposal_overlap_max: float = Field(gt=0, le=1)
+    """Of two of them that overlap more than this (IoU) the less likely is dropped."""
+
     proposals_train: int = Field(ge=1)
-    """Proposals kept a picture after non-maximum suppression; twice as many go into it."""
+    """Proposals kept a picture of what is left."""
 
     proposals_test: int = Field(ge=1)
 

@@ -34,9 +34,9 @@ class LearntProposals(RegionProposalNetwork):  # type: ignore[misc]  # torchvisi
             bg_iou_thresh=0.3,
             batch_size_per_image=params.rpn_batch,
             positive_fraction=0.5,
-            pre_nms_top_n={"training": 2 * params.proposals_train, "testing": 2 * params.proposals_test},
+            pre_nms_top_n={"training": params.proposal_candidates, "testing": params.proposal_candidates},
             post_nms_top_n={"training": params.proposals_train, "testing": params.proposals_test},
-            nms_thresh=0.7,
+            nms_thresh=params.proposal_overlap_max,
         )
         self.stride = str(params.rpn_stride)
 

@@ -18,6 +18,8 @@ FASTER: dict[str, Any] = {
     **POOLED,
     **ANCHORS,
     "rpn_stride": 8,
+    "proposal_candidates": 80,
+    "proposal_overlap_max": 0.7,
     "proposals_train": 40,
     "proposals_test": 20,
     "rpn_batch": 32,

@@ -45,6 +45,8 @@ NETWORK = {
     "roi_stride": 4,
     "anchor_sizes": [12.0],
     "anchor_ratios": [1.0],
+    "proposal_candidates": 8,
+    "proposal_overlap_max": 0.7,
     "proposals_train": 4,
     "proposals_test": 4,
     "rpn_batch": 4,
