@@ -67,8 +67,9 @@ def main(
     compute = prepare(compute_params)
     test, scenes = load_classification(data, "test"), load_detection(detection, "test")
     network = compute.network(load_classifier(classifier))
-    check_fit(params, values, test, scenes, network)
-    chosen = np.sort(np.random.default_rng(seed).choice(len(test.images), values.pictures, replace=False))
+    check_fit(params, values, test, network)
+    number = min(values.pictures, len(test.images))
+    chosen = np.sort(np.random.default_rng(seed).choice(len(test.images), number, replace=False))
     images, labels = np.asarray(test.images[chosen]), test.labels[chosen]
     names = [f"{test.classes[label]} {number}" for label, number in zip(labels, chosen, strict=True)]
     items = generate_like(images, labels, generator, seed=seed, compute=compute, batch_size=values.batch_size)
@@ -85,15 +86,16 @@ def main(
         batch_size=values.batch_size,
     )
     by_picture = measure(results)
-    found = find_items(composites, networks, values)
+    found = find_items(composites, scenes.classes, networks, values)
     write_fused(fused, results, composites)
     write_table(table, by_picture)
-    write_json(metrics, summarise(by_picture, kinds, results, networks) | found_share(composites, found))
+    named = [test.classes[label] for label in composites.labels]
+    write_json(metrics, summarise(by_picture, kinds, results, networks) | found_share(named, found))
     with write_folder_atomically(sheets) as folder:
         draw_kinds(folder, results, by_picture, values.sheet_rows)
-        save_png(
-            folder / "composites.png", composites_sheet(composites, found, test.classes, values.sheet_rows)
-        )
+        if named:
+            sheet = composites_sheet(composites, found, test.classes, values.sheet_rows)
+            save_png(folder / "composites.png", sheet)
         save_png(
             folder / "mosaic.png",
             mosaic_sheet(test.images, images[labels.argmax()], values.mosaic_columns),
@@ -136,23 +138,25 @@ def compose_into(
     scenes: DetectionSplit, items: Bytes, labels: Labels, params: FuseParams, *, seed: int
 ) -> Composites:
     """A generated item in each of the first scenes."""
-    number = min(params.scenes, len(items))
-    try:
-        return compose(
-            np.asarray(scenes.images[:number]),
-            scenes.boxes[:number],
-            items[:number],
-            labels[:number],
-            threshold=params.cut_out_threshold,
-            seed=seed,
-        )
-    except ValueError as error:
-        raise DataError(f"a generated item cannot be set into a scene: {error}") from None
+    number = min(params.scenes, len(scenes.images), len(items))
+    made = compose(
+        np.asarray(scenes.images[:number]),
+        scenes.boxes[:number],
+        items[:number],
+        labels[:number],
+        threshold=params.cut_out_threshold,
+        seed=seed,
+    )
+    if left := number - len(made.labels):
+        print(f"{left} of {number} generated items are too dark or too large to be set into a scene")
+    return made
 
 
-def find_items(composites: Composites, networks: Networks, params: FuseParams) -> dict[str, Labels]:
-    """By way of composing, the class that the detector finds in each item's place; -1: none."""
-    return {
+def find_items(
+    composites: Composites, classes: list[str], networks: Networks, params: FuseParams
+) -> dict[str, list[str]]:
+    """By way of composing, which of its `classes` the detector finds in each item's place; "": none."""
+    found = {
         way: found_at(
             detect(networks.detector, composed, networks.compute, networks.batch_size),
             composites.boxes,
@@ -161,13 +165,20 @@ def find_items(composites: Composites, networks: Networks, params: FuseParams) -
         )
         for way, composed in composites.ways.items()
     }
+    return {way: [classes[label] if label >= 0 else "" for label in labels] for way, labels in found.items()}
 
 
-def found_share(composites: Composites, found: dict[str, Labels]) -> Summary:
-    """The share of the items that the detector finds and names right, by way of composing."""
+def found_share(named: list[str], found: dict[str, list[str]]) -> Summary:
+    """The share of the items that the detector finds and names right, by way of composing; where any are.
+
+    By name: the detector's classes may be others than the classifier's.
+    """
+    if not named:
+        return {}
     return {
         "composites": {
-            way: {"found": float((labels == composites.labels).mean())} for way, labels in found.items()
+            way: {"found": float(np.mean([a == b for a, b in zip(names, named, strict=True)]))}
+            for way, names in found.items()
         }
     }
 

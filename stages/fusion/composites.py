@@ -9,7 +9,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from stages.fusion.compositing import ROOM, cut_out, mosaic, paste, poisson
-from stages.fusion.pixels import eight_bits
+from stages.fusion.pixels import eight_bits, in_channels
 from stages.fusion.sheets import on_sheet
 from stages.sheets import image_grid
 
@@ -45,12 +45,10 @@ def compose(
     """Each item in the scene of its number, where it covers least of the scene's own items.
 
     `boxes` [K, 4] are those of the scene's items, xyxy in pixels; `seed` decides which places are tried. An
-    item without a pixel above `threshold` is left out.
-
-    Raises:
-        ValueError: an item has no room in its scene.
-
+    item without a pixel above `threshold` is left out, and one that has no room in its scene; perhaps none
+    is left. Items become grey or coloured as the scenes are.
     """
+    items = in_channels(items, scenes.shape[-1])
     rng = np.random.default_rng(seed)
     kept, places = [], []
     ways: dict[str, list[Bytes]] = {"paste": [], "poisson": []}
@@ -60,6 +58,8 @@ def compose(
         x, y, width, height = cv2.boundingRect(mask.astype(np.uint8))
         part, hole = item[y : y + height, x : x + width], mask[y : y + height, x : x + width]
         place = _find_place(rng, (width, height), (scene.shape[1], scene.shape[0]), boxes[number])
+        if place is None:
+            continue
         kept.append(number)
         places.append((*place, place[0] + width, place[1] + height))
         ways["paste"].append(paste(scene, part, hole, place))
@@ -69,17 +69,20 @@ def compose(
         items=items[kept],
         labels=labels[kept],
         boxes=places,
-        ways={way: np.stack(composed) for way, composed in ways.items()},
+        ways={way: np.stack(composed) if composed else scenes[:0] for way, composed in ways.items()},
     )
 
 
 def _find_place(
     rng: np.random.Generator, size: tuple[int, int], scene: tuple[int, int], boxes: Boxes
-) -> tuple[int, int]:
-    """The corner (x, y), of some drawn ones, where a box of `size` covers least of the `boxes` [K, 4]."""
+) -> tuple[int, int] | None:
+    """The corner (x, y), of some drawn ones, where a box of `size` covers least of the `boxes` [K, 4].
+
+    None where it does not fit at all.
+    """
     most = np.array([room - side - ROOM for room, side in zip(scene, size, strict=True)])
     if (most < ROOM).any():
-        raise ValueError(f"an item of {size[0]} x {size[1]} pixels has no room in {scene[0]} x {scene[1]}")
+        return None
     corners = rng.integers(ROOM, most + 1, (TRIES, 2))
     ends = np.minimum(corners[:, None] + size, boxes[None, :, 2:])  # [TRIES, K, 2]
     covered = (ends - np.maximum(corners[:, None], boxes[None, :, :2])).clip(0).prod(axis=2).sum(axis=1)
@@ -88,9 +91,9 @@ def _find_place(
 
 
 def composites_sheet(
-    made: Composites, found: dict[str, Labels], classes: Sequence[str], rows: int
+    made: Composites, found: dict[str, list[str]], classes: Sequence[str], rows: int
 ) -> Image.Image:
-    """A row a scene: before, the item, and each way with the class found there."""
+    """A row a scene: before, the item, and each way with the name of the class found there, "" for none."""
     pictures: list[Bytes] = []
     titles: list[str] = []
     for row in range(min(rows, len(made.labels))):
@@ -98,7 +101,7 @@ def composites_sheet(
         pictures += [on_sheet(composed[row], SIDE) for composed in made.ways.values()]
         seen = [(way, found[way][row]) for way in made.ways]
         titles += ["scene", classes[made.labels[row]]]
-        titles += [f"{way}: {classes[label] if label >= 0 else 'not found'}" for way, label in seen]
+        titles += [f"{way}: {name or 'not found'}" for way, name in seen]
     return image_grid(pictures, 2 + len(made.ways), titles)
 
 

@@ -11,7 +11,7 @@ from torchvision.ops import box_iou
 from stages.compute import Compute
 from stages.datasets import DetectionSplit
 from stages.detection_metrics import average_precision, precision
-from stages.fusion.pixels import Floats, Pictures, eight_bits, grey
+from stages.fusion.pixels import Floats, Pictures, in_channels
 from stages.models.classifier import Classifier, predict
 from stages.models.detector import Detection, detect
 from stages.tensors import to_unit
@@ -38,9 +38,7 @@ def activity_of(network: Classifier, stages: int, compute: Compute) -> Callable[
 
 def as_trained_on(network: Classifier, pictures: Pictures) -> npt.NDArray[np.uint8]:
     """Pictures [N, H, W, C] in 8 bits and in the network's channels."""
-    if pictures.shape[-1] == len(network.config["mean"]):
-        return eight_bits(pictures)
-    return np.repeat(grey(pictures)[..., np.newaxis], len(network.config["mean"]), axis=-1)
+    return in_channels(pictures, len(network.config["mean"]))
 
 
 def accuracy(

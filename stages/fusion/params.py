@@ -4,7 +4,7 @@ from pathlib import Path
 
 from pydantic import Field, field_validator, model_validator
 
-from stages.datasets import ClassificationSplit, DetectionSplit
+from stages.datasets import ClassificationSplit
 from stages.errors import ParamsError
 from stages.fusion.alignment import Registration
 from stages.fusion.methods import Method, check_weights, most_levels
@@ -37,10 +37,10 @@ class FuseParams(StageParams):
     """Section `fuse`."""
 
     pictures: int = Field(ge=1)
-    """Of the test split, in each of the kinds that are made of them."""
+    """Of the test split, in each of the kinds that are made of them; where there are fewer, all."""
 
     scenes: int = Field(ge=1)
-    """Of the detection test split."""
+    """Of the detection test split; where there are fewer, all."""
 
     methods: list[Method] = Field(min_length=1)
     """What fuses; every one of them fuses every group."""
@@ -87,20 +87,15 @@ class FuseParams(StageParams):
         return weights
 
 
-def check_fit(
-    path: Path, params: FuseParams, test: ClassificationSplit, scenes: DetectionSplit, network: Classifier
-) -> None:
+def check_fit(path: Path, params: FuseParams, test: ClassificationSplit, network: Classifier) -> None:
     """Refuse params that ask for more than pictures and classifier have.
 
     Raises:
-        ParamsError: more pictures or scenes than there are, more levels than the pictures can be halved, or
-            more stages than the classifier has.
+        ParamsError: more levels than the pictures can be halved, or more stages than the classifier has.
 
     """
-    number, height, width, _ = test.images.shape
+    height, width = test.images.shape[1:3]
     limits = {
-        "pictures": (params.pictures, number, f"the test split has {number} pictures"),
-        "scenes": (params.scenes, len(scenes.images), f"the test split has {len(scenes.images)} scenes"),
         "levels": (
             params.levels or 0,
             most := most_levels(height, width),

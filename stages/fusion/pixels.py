@@ -52,3 +52,10 @@ def grey(pictures: Pictures) -> npt.NDArray[np.uint8]:
     """The mean of the channels, 8 bits: [..., H, W, C] -> [..., H, W]."""
     mean: npt.NDArray[np.uint8] = eight_bits(pictures).mean(axis=-1).round().astype(np.uint8)
     return mean
+
+
+def in_channels(pictures: Pictures, channels: int) -> npt.NDArray[np.uint8]:
+    """Pictures [N, H, W, C] in 8 bits and in so many channels: 1 is grey, 3 is colour."""
+    if pictures.shape[-1] == channels:
+        return eight_bits(pictures)
+    return np.repeat(grey(pictures)[..., np.newaxis], channels, axis=-1)

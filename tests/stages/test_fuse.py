@@ -80,8 +80,7 @@ def project(tmp_path, request):
     torch.manual_seed(0)
     write_classifier(tmp_path, channels)
     write_generator(tmp_path, size=20, channels=channels)
-    config = {"classes": CLASSES, "channels": channels, "network": NETWORK}
-    save_model(tmp_path / "detector.safetensors", build_detector(config), kind="detector", config=config)
+    write_detector(tmp_path, CLASSES, channels)
     return tmp_path
 
 
@@ -109,6 +108,11 @@ def write_classifier(folder, channels):
         "views": 1,
     }
     save_model(folder / "classifier.safetensors", build_classifier(config), kind="classifier", config=config)
+
+
+def write_detector(folder, classes, channels, **changed):
+    config = {"classes": classes, "channels": channels, "network": {**NETWORK, **changed}}
+    save_model(folder / "detector.safetensors", build_detector(config), kind="detector", config=config)
 
 
 def write_generator(folder, *, size, channels):
@@ -191,13 +195,51 @@ def test_the_same_bytes_twice(project):
         assert (first / file).read_bytes() == (second / file).read_bytes()
 
 
+@pytest.mark.parametrize("project", [1], indirect=True)
+def test_of_fewer_pictures_and_scenes_than_asked_for_it_takes_all(project):
+    own_params(project, pictures=200, scenes=40, methods=["average"])
+    out = run(project)
+    assert len(np.load(out / "fused/focus/average.npy")) == 8
+    assert len(np.load(out / "fused/scenes/average.npy")) == 4
+    assert len(np.load(out / "fused/composites/paste.npy")) == 4
+
+
+def found_by_a_detector_of(classes, project):
+    """The share of items that are named right by an untrained detector, which sees something everywhere."""
+    (project / "detection/classes.json").write_text(json.dumps(classes))
+    torch.manual_seed(0)
+    write_detector(project, classes, channels=3, proposals_test=300, detections_max=300)
+    return json.loads((run(project) / "fuse.json").read_text())["composites"]["paste"]["found"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("project", [3], indirect=True)
+def test_what_the_detector_finds_is_compared_by_name(project):
+    own_params(project, methods=["average"], overlap_min=0.01, score_min=0.0)
+    as_they_are, reversed_ = (found_by_a_detector_of(order, project) for order in (CLASSES, CLASSES[::-1]))
+    assert as_they_are + reversed_ == pytest.approx(1.0)
+    assert as_they_are > 0
+    assert found_by_a_detector_of(["cat", "cow", "dog", "fly"], project) == 0
+
+
+@pytest.mark.parametrize("project", [1], indirect=True)
+def test_scenes_without_room_for_an_item_have_no_composites(project, capsys):
+    np.save(project / "detection/test/images.npy", np.zeros((4, 28, 28, 3), dtype=np.uint8))
+    write_detector(project, CLASSES, channels=3)
+    own_params(project, methods=["average"])
+    out = run(project)
+    assert "composites" not in json.loads((out / "fuse.json").read_text())
+    assert not (out / "sheets/composites.png").exists()
+    assert (
+        "3 of 3 generated items are too dark or too large to be set into a scene" in capsys.readouterr().out
+    )
+
+
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
         ({"weights": [0.5, 0.4]}, "fuse.weights: weights must sum to 1, these sum to 0.9, got [0.5, 0.4]"),
         ({"weights": [0.5, 0.2, 0.3]}, "fuse: of kind focus: 3 weights for 2 pictures"),
-        ({"pictures": 9}, "fuse.pictures: 9, but the test split has 8 pictures"),
-        ({"scenes": 5}, "fuse.scenes: 5, but the test split has 4 scenes"),
         ({"levels": 4}, "fuse.levels: 4, but pictures of 20 x 20 pixels allow at most 3"),
         ({"feature_stages": 3}, "fuse.feature_stages: 3, but the classifier has 2 stages"),
         ({"methods": ["median"]}, "fuse.methods.0: input should be 'average', 'maximum',"),
