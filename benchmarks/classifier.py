@@ -7,7 +7,6 @@ it prints.
 """
 
 import argparse
-import statistics
 import tempfile
 import time
 from collections.abc import Callable
@@ -20,11 +19,12 @@ import yaml
 from benchmarks.machine import describe
 from benchmarks.training import ROOT, few_pictures, params, spread, train
 from stages.classification_metrics import confusion, macro_f1, outcomes
-from stages.compute import Compute, prepare
-from stages.datasets import ClassificationSplit, load_classification
-from stages.models.classifier import Classifier, load_classifier, predict
+from stages.compute import prepare
+from stages.datasets import load_classification
+from stages.models.classifier import load_classifier, predict
 from stages.models.size import Size, network_size
 from stages.params import ComputeParams
+from stages.timing import latency
 
 SETTINGS = yaml.safe_load((ROOT / "benchmarks/classifiers.yaml").read_text())
 SEED = 20260101
@@ -93,19 +93,11 @@ def judge(data: Path, folder: Path, changed: dict[str, Any], *, seed: int) -> Ju
         macro_f1=macro_f1(confusion(found.labels, found.predicted, len(test.classes))),
         cpu_seconds=cost.cpu_seconds,
         size=network_size(network, test.images.shape[1:3]),
-        milliseconds=latency(network, test, compute),
+        milliseconds=latency(
+            lambda row: predict(network, test.images[row], compute=compute), len(test.images), times=100
+        ),
         pictures_a_second=len(test.images) / took,
     )
-
-
-def latency(network: Classifier, test: ClassificationSplit, compute: Compute, *, times: int = 100) -> float:
-    """Milliseconds from a picture in memory to its probabilities, the median of so many after a first."""
-    moments = []
-    for row in range(times + 1):
-        started = time.perf_counter()
-        predict(network, test.images[row : row + 1], compute=compute)
-        moments.append(time.perf_counter() - started)
-    return 1000 * statistics.median(moments[1:])
 
 
 def table(judged: dict[str, list[Judged]]) -> list[str]:

@@ -7,11 +7,9 @@ narrow it down, and the report says so; `--out FILE` writes what it prints.
 """
 
 import argparse
-import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,10 +25,10 @@ from stages.detection_metrics import AveragePrecision, average_precision, precis
 from stages.models.detector import detect, load_detector
 from stages.models.size import Size, detector_size
 from stages.params import ComputeParams
+from stages.timing import latency
 
 BCCD = yaml.safe_load((ROOT / "benchmarks/bccd.yaml").read_text())
 BATCH = 8
-LATENCIES = 30
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,17 +118,12 @@ def judge(data: Path, folder: Path, changed: dict[str, Any], *, seed: int, threa
     network = compute.network(load_detector(folder / "model"))
     test = load_detection(data, "test")
     found = detect(network, test.images, compute, BATCH)
-    moments = []
-    for row in range(LATENCIES + 1):
-        start = time.perf_counter()
-        detect(network, test.images[row % len(test.images)][None], compute, 1)
-        moments.append(time.perf_counter() - start)
     return Judged(
         scores=average_precision(precision(found, test.boxes, test.labels, test.classes)),
         cost=cost,
         epochs=len((folder / "history").read_text().splitlines()) - 1,
         size=detector_size(network, test.images[0], compute),
-        milliseconds=1000 * statistics.median(moments[1:]),
+        milliseconds=latency(lambda row: detect(network, test.images[row], compute, 1), len(test.images)),
     )
 
 

@@ -6,9 +6,6 @@ of real training pictures: no generator can be expected to pass those. Tables fo
 sheets to look at; one page with all of it.
 """
 
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -60,6 +57,7 @@ from stages.report_page import Curve, Section, read_curve, report_page
 from stages.resampling import Resampled, draws, intervals
 from stages.sheets import CLASSES_MOST, save_png
 from stages.tables import write_table
+from stages.timing import latency, timed
 
 Labels = npt.NDArray[np.int64]
 
@@ -187,6 +185,8 @@ def evaluate_classifier(
     test = load_classification(data, "test")
     with timed("classified", len(test.images)):
         probabilities = predict(network, test.images, compute=compute, batch_size=params.batch_size)
+    alone = latency(lambda row: predict(network, test.images[row], compute=compute), len(test.images))
+    print(f"one picture alone classified in {alone:.1f} ms (median)")
     found = outcomes(probabilities, test.labels)
     write_table(predictions, outcome_table(found, test.classes))
     write_table(table, reliability_table(found, bins=params.calibration_bins))
@@ -237,6 +237,10 @@ def evaluate_detector(
     given = given_proposals(network.config, "test", len(test.images))
     with timed("searched for items", len(test.images)):
         detections = detect(network, test.images, compute, params.batch_size, given)
+    alone = latency(
+        lambda row: detect(network, test.images[row], compute, 1, given and given[row]), len(test.images)
+    )
+    print(f"one picture alone searched in {alone:.1f} ms (median)")
     measured = precision(detections, test.boxes, test.labels, test.classes)
     write_table(curves, precision_by_recall(measured))
     found = outcomes_of_detections(
@@ -275,14 +279,6 @@ def write_report(path: Path, figures: dict[str, Any], curves: dict[str, list[Cur
         for name, names in told.items()
     ]
     write_atomically(path, report_page("The models on the test split", sections).encode())
-
-
-@contextmanager
-def timed(done: str, pictures: int) -> Iterator[None]:
-    """Print how many pictures were `done` in a second; never written to a file, which must repeat."""
-    started = time.perf_counter()
-    yield
-    print(f"{pictures} pictures {done}: {pictures / (time.perf_counter() - started):.0f} a second")
 
 
 if __name__ == "__main__":

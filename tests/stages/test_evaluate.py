@@ -1,4 +1,5 @@
 import json
+import re
 from itertools import chain
 from pathlib import Path
 
@@ -132,8 +133,13 @@ def run(project, out="out"):
     return project / out
 
 
-def test_measures_all_three_models_and_draws_them(project):
+def test_measures_all_three_models_and_draws_them(project, capsys):
     out = run(project)
+    printed = capsys.readouterr().out
+    assert re.search(
+        r"16 pictures classified: \d+ a second\none picture alone classified in [\d.]+ ms", printed
+    )
+    assert re.search(r"one picture alone searched in [\d.]+ ms", printed)
     figures = json.loads((out / "evaluate.json").read_text())
     assert list(figures) == ["classifier", "detector", "generator"]
     assert set(figures["classifier"]["by_class"]) == {"dark", "bright"}
