@@ -31,7 +31,7 @@ class Shown:
     """What stages make, and what the metrics files hold."""
 
     products: dict[str, tuple[Product, ...]]
-    """The outs on this host of each stage of the repository, by the stage's name."""
+    """What each stage of the repository makes on this host, by its name; of a .dvc file's data nothing."""
     metrics: dict[Path, Any]
     """Now."""
     before: dict[Path, Any]
@@ -89,6 +89,6 @@ def _readable(files: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _products(stage: Any) -> Iterator[Product]:
-    for out in stage.outs:
+    for out in stage.outs if stage.cmd else ():  # raw data may be a million pictures, and none is a result
         if out.protocol == "local":
             yield Product(Path(out.fs_path), bool(out.metric), bool(out.plot))

@@ -88,6 +88,17 @@ def test_metrics_stand_beside_those_of_the_last_commit(tmp_path: Path, cached: s
     )
 
 
+def test_pictures_that_were_added_as_data_are_no_results(tmp_path: Path) -> None:
+    files = {
+        "dvc.yaml": "stages:\n  draw: {cmd: cp raw/in.png out.png, deps: [raw], outs: [out.png]}\n",
+        "raw/in.png": "one",
+    }
+    root = make(tmp_path / "r", Shape("added", files, add=("raw",)), tmp_path)
+    report = run_pipeline(RunOptions(repo=root))
+    assert set(report.outcomes()) == {"raw.dvc", "draw"}
+    assert [picture.path.name for picture in record_run(root, report, {}).pictures] == ["out.png"]
+
+
 @pytest.mark.parametrize("cached", ["", ": {cache: false}"], ids=["in the cache", "in git"])
 def test_pictures_stand_beside_those_of_the_last_commit(tmp_path: Path, cached: str) -> None:
     """Those of stages that ran, and that became others; nothing is fetched from anywhere."""
