@@ -119,12 +119,14 @@ def _number(value: float | str) -> str:
 
 
 def _curve(curve: Curve) -> str:
-    """The points joined, over the diagonal, on a square whose sides are 0 to 1."""
-    points = " ".join(f"{x * SIDE:.1f},{(1 - y) * SIDE:.1f}" for x, y in curve.points)
+    """The points joined, over the diagonal, on a square whose sides are 0 to 1; a single one as a dot."""
+    places = [(f"{x * SIDE:.1f}", f"{(1 - y) * SIDE:.1f}") for x, y in curve.points]
+    points = " ".join(f"{x},{y}" for x, y in places)
+    dots = [f'<circle cx="{x}" cy="{y}" r="3" fill="#0072b2"/>' for x, y in places if len(places) == 1]
     drawn = (
         f'<rect width="{SIDE}" height="{SIDE}" fill="none" stroke="#999"/>'
         f'<line x1="0" y1="{SIDE}" x2="{SIDE}" y2="0" stroke="#ccc"/>'
-        f'<polyline points="{points}" fill="none" stroke="#0072b2" stroke-width="2"/>'
+        f'<polyline points="{points}" fill="none" stroke="#0072b2" stroke-width="2"/>' + "".join(dots)
     )
     svg = f'<svg width="{SIDE}" height="{SIDE}" role="img">{drawn}</svg>'
     axes = f"{curve.title}: {curve.y} (up) by {curve.x} (right), both from 0 to 1"

@@ -2,13 +2,10 @@
 
 import csv
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-import yaml
 from PIL import Image
 
 from stages import intake
@@ -117,30 +114,6 @@ def test_splits_given_by_folders(tmp_path):
     # the generator starts anew for each split, so that the first pictures are the same
     assert [len(load_classification(out / "classification", s).images) for s in ("val", "test")][1] == 12
     assert {kind for kind, _, _ in findings(out)} == {"in_another_split"}
-
-
-@pytest.mark.slow
-def test_the_stages_train_on_own_pictures(own):
-    document = yaml.safe_load((ROOT / "params.yaml").read_text())
-    values = yaml.safe_load((own / "params.yaml").read_text())["preprocess"]
-    document["preprocess"] = values
-    document["train-classifier"] |= {"epochs": 4, "batch_size": 8}
-    document["libraries"] = {}
-    (own / "params.yaml").write_text(yaml.safe_dump(document))
-    prepared = [f"--{name}={own / name}" for name in ("classification", "detection", "report")]
-    common = [f"--params={own / 'params.yaml'}", f"--metrics={own / 'metrics.json'}"]
-    stage(["preprocess", f"--raw={own / 'raw'}", f"--sheet={own / 'sheet.png'}", *prepared, *common])
-    model = [f"--model={own / 'model'}", f"--history={own / 'history.csv'}", f"--checkpoint={own / 'ckpt'}"]
-    plots = [f"--rates={own / 'rates.csv'}", f"--sheet={own / 'augmented.png'}"]
-    stage(["train_classifier", f"--data={own / 'classification'}", *model, *plots, *common])
-    assert json.loads((own / "metrics.json").read_text())["val_accuracy"] > 0.5
-
-
-def stage(words):
-    name, *options = words
-    command = [sys.executable, "-m", f"stages.{name}", *options]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
 
 
 def test_one_refused_picture_in_a_hundred_is_named_and_one_more_stops(tmp_path):

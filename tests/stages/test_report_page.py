@@ -22,3 +22,10 @@ def test_names_cannot_break_the_page(tmp_path: Path) -> None:
     assert ElementTree.fromstring(cells[0])[0].text == evil
     assert 'points="0.0,240.0 240.0,0.0"' in page
     assert page.count("data:image/png;base64,") == 1
+
+
+def test_a_curve_of_one_point_is_seen() -> None:
+    section = Section(
+        title="t", figures={}, curves=[Curve(title="c", x="x", y="y", points=[(1.0, 0.5)])], sheets=[]
+    )
+    assert '<circle cx="240.0" cy="120.0"' in report_page("t", [section])
