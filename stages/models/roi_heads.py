@@ -7,7 +7,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.models.detection.faster_rcnn import FastRCNNPredictor
 from torchvision.models.detection.roi_heads import RoIHeads
-from torchvision.ops import roi_align
 
 from stages.models.classifier import build_classifier
 from stages.models.detector_params import HeadsParams, PooledParams
@@ -86,8 +85,11 @@ class Crops(nn.Module):
 
     def forward(self, features: dict[str, Tensor], boxes: list[Tensor], _image_sizes: object) -> Tensor:
         """Boxes [P, 4] (xyxy, pixels) of each picture to pictures [sum of P, C, *size]."""
-        images = features["picture"]
-        cropped: Tensor = roi_align(images, boxes, self.size, sampling_ratio=2, aligned=True)
+        rows = [F.pad(own, (1, 0), value=number) for number, own in enumerate(boxes)]  # [P, 5]: picture, box
+        # torchvision's `roi_align` itself: what wraps it compiles another on CUDA where only algorithms that
+        # repeat themselves are allowed, since backward it adds in any order. No gradient goes to a picture.
+        align = torch.ops.torchvision.roi_align
+        cropped: Tensor = align(features["picture"], torch.cat(rows), 1.0, *self.size, 2, True)
         return cropped.contiguous(memory_format=torch.channels_last)
 
 

@@ -42,7 +42,9 @@ def test_the_heat_is_where_the_class_is_seen(target: int) -> None:
     compute = prepare(COMPUTE)
     image = np.zeros((1, 16, 16, 1), dtype=np.uint8)
     image[:, 4:8, 8:12] = 255
-    (heat,) = grad_cam(network_that_sees(), image, np.array([target]), compute=compute, batch_size=4)
+    (heat,) = grad_cam(
+        compute.network(network_that_sees()), image, np.array([target]), compute=compute, batch_size=4
+    )
     assert heat.shape == (16, 16)
     assert heat.min() == 0
     assert heat.max() == 1

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 import yaml
 from PIL import Image
 from pycocotools.coco import COCO
@@ -132,7 +133,8 @@ def test_pictures_are_shown_to_the_networks_as_in_training(tmp_path: Path, model
     trained_on = [
         load_classification(tmp_path / "classification", split).images for split in ("train", "val", "test")
     ]
-    expected = predict(load_classifier(models[0]), np.concatenate(trained_on), compute=compute).numpy()
+    network = compute.network(load_classifier(models[0]))
+    expected = predict(network, np.concatenate(trained_on), compute=compute).numpy()
     found = np.stack(scoring.run()["probabilities"].to_list())
     assert expected.std(axis=0).max() > 1e-3
     np.testing.assert_allclose(
@@ -251,6 +253,11 @@ def test_one_model_alone(scoring: Scoring) -> None:
     assert scoring.run(classifier=None)["label"].isna().tolist() == [False, True]
 
 
+by_fork = pytest.mark.skipif(
+    torch.cuda.is_available(), reason="a process that has used CUDA cannot fork another that does"
+)
+
+
 def killed(work: Callable[[], Any], at: int) -> bool:
     """Do the work in a process that is killed before it makes its file number `at`. False: it made fewer."""
     child = os.fork()
@@ -272,6 +279,7 @@ def killed(work: Callable[[], Any], at: int) -> bool:
     return os.WIFSIGNALED(os.waitpid(child, 0)[1])
 
 
+@by_fork
 def test_killed_before_any_file_is_there_each_input_gets_one_row(
     tmp_path: Path, models: tuple[Path, Path]
 ) -> None:
@@ -291,6 +299,7 @@ def test_killed_before_any_file_is_there_each_input_gets_one_row(
     assert at > 9  # three drawings, two files of one set aside, twice two of a batch, and the last run
 
 
+@by_fork
 def test_killed_as_soon_as_its_rows_are_there_nothing_is_missing(scoring: Scoring) -> None:
     scoring.put("a.png")
     scoring.put("b.png")
@@ -301,6 +310,7 @@ def test_killed_as_soon_as_its_rows_are_there_nothing_is_missing(scoring: Scorin
     scoring.require_whole()
 
 
+@by_fork
 def test_a_picture_that_kills_is_set_aside_at_last(scoring: Scoring) -> None:
     scoring.put("a.png")
     scoring.put("b.png")

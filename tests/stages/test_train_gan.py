@@ -221,8 +221,9 @@ def test_the_generator_learns_the_classes(compute: Compute, checkpoint: Checkpoi
     above, below = made[:, :4].mean(axis=(1, 2, 3)), made[:, 4:].mean(axis=(1, 2, 3))
     np.testing.assert_array_equal(above > below, [True, False] * 8)
     assert [row["epoch"] for row in trained.history] == list(range(1, 61))
+    saved = trained.generator.cpu()  # as one that is loaded
     for prompt, is_above in (("two squares", True), ("bar", False)):
-        drawn = draw(trained.generator, ask(trained.generator, prompt, {}), 8, seed=2)
+        drawn = draw(saved, ask(saved, prompt, {}), 8, seed=2)
         assert ((drawn[:, :4].mean(axis=(1, 2, 3)) > drawn[:, 4:].mean(axis=(1, 2, 3))) == is_above).all()
 
 
@@ -260,7 +261,8 @@ def test_a_caption_of_ones_own_is_asked_for(compute: Compute, checkpoint: Checkp
     trained = train(
         replace(split_of(images), captions=captions), params(), compute, seed=0, checkpoint=checkpoint
     )
-    assert len(draw(trained.generator, ask(trained.generator, "two striped bars", {}), 3, seed=0)) == 3
+    saved = trained.generator.cpu()  # as one that is loaded
+    assert len(draw(saved, ask(saved, "two striped bars", {}), 3, seed=0)) == 3
 
 
 def test_oblong_pictures_are_refused(compute: Compute, checkpoint: Checkpoint) -> None:

@@ -36,7 +36,7 @@ def network(compute: Compute) -> Classifier:
     network = build_classifier(CONFIG)
     with torch.no_grad():
         network(torch.rand(32, 3, 20, 12))
-    return network.eval()
+    return compute.network(network.eval())
 
 
 def pictures(count: int, height: int = 20, width: int = 12) -> np.ndarray[Any, np.dtype[np.uint8]]:
@@ -109,7 +109,7 @@ def test_predictions_are_probabilities_whatever_the_batch(network: Classifier, c
 def test_one_view_is_the_network_alone(network: Classifier, compute: Compute) -> None:
     images = pictures(4)
     with torch.inference_mode():
-        expected = network(to_unit(images)).softmax(dim=1)
+        expected = network(compute.images(to_unit(images))).softmax(dim=1).cpu()
     torch.testing.assert_close(predict(network, images, compute=compute, views=1), expected)
 
 
