@@ -7,6 +7,7 @@ narrow it down, and the report says so; `--out FILE` writes what it prints.
 """
 
 import argparse
+import re
 import subprocess
 import sys
 import tempfile
@@ -59,9 +60,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         if asked.scenes:
-            prepared, settings = ROOT / "data/prepared/detection", {"params.yaml": {}}
+            prepared, settings, data_found = ROOT / "data/prepared/detection", {"params.yaml": {}}, []
         else:
             prepared, settings = packed(asked.bccd, folder), bccd_settings(asked.models)
+            data_found = what_was_found(folder / "report", asked.bccd)
         judged = {}
         for name, changed in settings.items():
             changed = changed | ({"epochs": asked.epochs} if asked.epochs else {})
@@ -78,6 +80,7 @@ def main() -> None:
             f"`python -m benchmarks.detectors {chosen} --threads {asked.threads}` on {describe()}.\n",
             "From scratch, test split.\n",
             *table(judged),
+            *data_found,
         ]
     )
     print(report)
@@ -106,6 +109,14 @@ def packed(raw: Path, folder: Path) -> Path:
     ]
     subprocess.run([*command, *options], cwd=ROOT, check=True)
     return folder / "detection"
+
+
+def what_was_found(report: Path, raw: Path) -> list[str]:
+    """Preprocess's report on the detection pictures, their paths from `raw` on."""
+    (section,) = re.findall(
+        "^## Detection$.*?(?=^## )", (report / "report.md").read_text(), flags=re.M | re.S
+    )
+    return ["", "## What preprocess says of the data", *section.replace(f"{raw}/", "").splitlines()[1:-1]]
 
 
 def judge(data: Path, folder: Path, changed: dict[str, Any], *, seed: int, threads: int) -> Judged:
