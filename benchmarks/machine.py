@@ -11,11 +11,13 @@ import psutil
 
 def describe() -> str:
     """Processor, cores, memory, system, Python and the libraries that count, with today's date."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    cores = f"{os.cpu_count()} cores"
+    if hasattr(os, "sched_getaffinity") and (usable := len(os.sched_getaffinity(0))) != os.cpu_count():
+        cores = f"{usable} of {cores}"
     gigabytes = round(psutil.virtual_memory().total / 2**30)
     libraries = ", ".join(f"{name} {version(name)}" for name in ("torch", "dvc", "prefect"))
     return (
-        f"{_processor()}, {cores} cores, {gigabytes} GiB, {platform.system()}, "
+        f"{_processor()}, {cores}, {gigabytes} GiB, {platform.system()}, "
         f"Python {platform.python_version()}, {libraries}; {datetime.datetime.now(tz=datetime.UTC).date()}"
     )
 
