@@ -4,7 +4,6 @@ Memory stays flat: pixels go to the file by plain writes, what is kept of a pict
 Imports little: it is what worker processes load.
 """
 
-import hashlib
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -72,42 +71,48 @@ def _take_in_chunk(
     facts = []
     with file.open("r+b") as rows:
         for row, (picture, crop) in enumerate(tasks, start=first):
-            decoded = _bring_into(form, picture, crop, cache)
-            facts.append(_facts(decoded))
+            decoded, digest = _bring_into(form, picture, crop, cache)
+            facts.append(_facts(decoded, digest))
             if decoded.pixels is not None:
-                os.pwrite(rows.fileno(), decoded.pixels.tobytes(), row * size)
+                os.pwrite(rows.fileno(), decoded.pixels.data, row * size)
     return facts
 
 
-def _bring_into(form: Form, picture: Path | Pixels, crop: Crop, cache: Path | None) -> Decoded:
+def _bring_into(form: Form, picture: Path | Pixels, crop: Crop, cache: Path | None) -> tuple[Decoded, bytes]:
+    """The picture and the digest of its pixels."""
     if not isinstance(picture, Path):
-        return _from_pixels(picture, form)
+        return _with_digest(_from_pixels(picture, form))
     try:
         content = picture.read_bytes()
     except OSError as error:
         what = f"{picture}: {error.strerror}"
-        return Decoded(pixels=None, width=0, height=0, oddities=("missing_picture",), what=what)
+        missing = Decoded(pixels=None, width=0, height=0, oddities=("missing_picture",), what=what)
+        return _with_digest(missing)
     if cache is None:
-        return decode(content, form, crop)
+        return _with_digest(decode(content, form, crop))
     key = picture_cache.cache_key(content, form, crop)
-    decoded = picture_cache.load(cache, key, form)
-    if decoded is None:
-        decoded = decode(content, form, crop)
-        picture_cache.store(cache, key, decoded)
-    return decoded
+    known = picture_cache.load(cache, key, form)
+    if known is None:
+        known = _with_digest(decode(content, form, crop))
+        picture_cache.store(cache, key, *known)
+    return known
+
+
+def _with_digest(decoded: Decoded) -> tuple[Decoded, bytes]:
+    return decoded, picture_cache.digest_of(decoded)
 
 
 def _from_pixels(picture: Pixels, form: Form) -> Decoded:
     height, width, _ = picture.shape
+    picture = np.ascontiguousarray(picture)
     fitted = fit_picture(picture, place((width, height), form.frame, form.fit), form.frame, form.ground)
     return Decoded(pixels=fitted, width=width, height=height, oddities=(), what="")
 
 
-def _facts(decoded: Decoded) -> Facts:
+def _facts(decoded: Decoded, digest: bytes) -> Facts:
     known = decoded.width, decoded.height, decoded.oddities, decoded.what
     if decoded.pixels is None:
         return Facts(*known, packed=False)
-    digest = hashlib.sha256(decoded.pixels.tobytes()).digest()  # processors have instructions for it
     halves = int.from_bytes(digest[:8]), int.from_bytes(digest[8:16])
     return Facts(*known, packed=True, digest=halves, look=difference_hash(decoded.pixels))
 

@@ -275,12 +275,51 @@ def test_only_new_pictures_are_decoded_again(own, monkeypatch):
     assert contents(with_new) == contents(run(own, "anew"))
 
 
-def test_broken_cache_entry_is_decoded_anew(own):
+def cut_short(content):
+    return content[:-5]
+
+
+def emptied(content):
+    return content[:0]
+
+
+def with_another_pixel(content):
+    return content[:-100] + bytes([content[-100] ^ 1]) + content[-99:]
+
+
+def with_another_size(content):
+    return content.replace(b'"width": ', b'"width": 1', 1)
+
+
+@pytest.mark.parametrize("broken", [cut_short, emptied, with_another_pixel, with_another_size])
+def test_broken_cache_entry_is_decoded_anew(own, broken):
     first = contents(run(own, cache=own / "cache"))
     for entry in list((own / "cache").rglob("*"))[::2]:
         if entry.is_file():
-            entry.write_bytes(entry.read_bytes()[:-5])
+            entry.write_bytes(broken(entry.read_bytes()))
     assert contents(run(own, "again", cache=own / "cache")) == first
+
+
+def test_odd_pictures_come_out_of_the_cache_as_they_went_in(own):
+    rng = np.random.default_rng(1)
+    for odd, name in enumerate(COLOURS):
+        folder = own / "raw/pictures" / name
+        pixels = rng.integers(0, 256, (40, 50, 4), dtype=np.uint8)
+        photograph, exif = Image.fromarray(pixels[..., :3]), Image.Exif()
+        exif[0x0112] = 6 + odd
+        photograph.save(folder / "turned.jpg", exif=exif)
+        photograph.convert("CMYK").save(folder / "print.jpg")
+        Image.fromarray(pixels).save(folder / "clear.png")
+        Image.fromarray(pixels[..., :2].copy().view(np.uint16)[..., 0]).save(folder / "deep.png")
+        whole = (folder / "turned.jpg").read_bytes()
+        (folder / "ends early.jpg").write_bytes(whole[:-300])
+        (folder / "text.png").write_text("no picture")
+    write_own(own / "params.yaml", max_refused=1.0)
+    decoded = run(own)
+    kinds = {kind for kind, _, _ in findings(decoded)}
+    assert kinds == {"rotated", "cmyk", "alpha", "sixteen_bit", "truncated", "unreadable"}
+    for out in ("cold", "warm"):
+        assert contents(run(own, out, cache=own / "cache")) == contents(decoded)
 
 
 def test_number_of_processes_changes_nothing(own, monkeypatch):
