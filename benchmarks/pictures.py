@@ -1,7 +1,6 @@
 """How fast and in how much memory preprocess takes pictures in.
 
-speed    640 x 480 JPEGs decoded, checked and packed, against a bare loop of OpenCV's decode and resize on as
-         many processes, by turns
+speed    640 x 480 JPEGs against a bare loop of OpenCV's decode and resize: benchmarks/jpegs.py
 memory   generated pictures of 64 px, from first to last: the most memory of the process, and of it and those
          that decode for it together. A million in IDX files; as many as disk and patience allow as PNG files
          of a table with captions and groups
@@ -12,14 +11,10 @@ run      python -m benchmarks.pictures --out benchmarks/results/pictures.md
 import argparse
 import contextlib
 import csv
-import io
-import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -27,15 +22,11 @@ import cv2
 import numpy as np
 import psutil
 import yaml
-from PIL import Image
 
+from benchmarks.jpegs import speed
 from benchmarks.machine import describe
-from stages.decoding import Form
-from stages.intake import take_in
-from stages.side_by_side import cores
 
 ROOT = Path(__file__).parent.parent
-WIDTH, HEIGHT = 256, 192
 SIDE = 64
 MEBIBYTE = 1 << 20
 INTERVAL = 0.05  # seconds between two looks at the memory
@@ -45,87 +36,25 @@ def main() -> None:
     options = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    options.add_argument("--jpegs", type=int, default=2000)
+    options.add_argument("--jpegs", type=int, nargs="*", default=[2000, 10_000], help="of each kind")
+    options.add_argument("--photographs", type=Path, help="folder of JPEGs of 640 x 480, such as BCCD's")
     options.add_argument("--rounds", type=int, default=5)
-    options.add_argument("--pictures", type=int, default=1_000_000, help="of IDX files")
-    options.add_argument("--files", type=int, default=100_000, help="PNG files of a table")
+    options.add_argument("--pictures", type=int, default=1_000_000, help="of IDX files; 0: none")
+    options.add_argument("--files", type=int, default=100_000, help="PNG files of a table; 0: none")
     options.add_argument("--out", type=Path)
     asked = options.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        lines = speed(Path(folder), asked.jpegs, asked.rounds)
+        lines = speed(Path(folder), asked.jpegs, asked.rounds, asked.photographs)
         lines += memory(Path(folder), asked.pictures, asked.files)
     command = (
-        f"python -m benchmarks.pictures --jpegs {asked.jpegs} --rounds {asked.rounds}"
+        f"python -m benchmarks.pictures --jpegs {' '.join(map(str, asked.jpegs))} --rounds {asked.rounds}"
+        f"{' --photographs JPEGImages' if asked.photographs else ''}"
         f" --pictures {asked.pictures} --files {asked.files}"
     )
     page = "\n".join(["# Pictures in", "", f"`{command}` on {describe()}.", "", *lines, ""])
     print(page)
     if asked.out:
         asked.out.write_text(page)
-
-
-def speed(folder: Path, count: int, rounds: int) -> list[str]:
-    """Pictures a second of both, by turns, so that other work on the machine hits both alike."""
-    paths = list(write_jpegs(folder / "jpegs", count))
-    form = Form(
-        height=HEIGHT,
-        width=WIDTH,
-        channels=3,
-        fit="stretch",
-        ground=0,
-        max_pixels=10**8,
-        refused=frozenset(),
-        kept=frozenset(),
-    )
-    processes = cores()
-    rates: dict[str, list[float]] = {"bare loop": [], "preprocess": []}
-    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
-        list(pool.map(bare_loop, [paths[:1]] * processes))  # all started
-        for _ in range(rounds):
-            start = time.perf_counter()
-            list(pool.map(bare_loop, [paths[n::processes] for n in range(processes)]))
-            rates["bare loop"].append(count / (time.perf_counter() - start))
-            start = time.perf_counter()
-            tasks = ((path, None) for path in paths)
-            taken = take_in(tasks, form, folder / "rows", processes=processes, cache=None)
-            assert all(facts.packed for facts in taken)
-            rates["preprocess"].append(count / (time.perf_counter() - start))
-    ratios = [ours / bare for ours, bare in zip(rates["preprocess"], rates["bare loop"], strict=True)]
-    return [
-        f"{count} JPEGs of 640 x 480 to {WIDTH} x {HEIGHT}, {processes} processes, {rounds} rounds, medians;",
-        "the start of preprocess's processes counts, that of the bare loop's does not:",
-        "",
-        "| | pictures a second |",
-        "|---|---|",
-        *(f"| {name} | {statistics.median(values):,.0f} |" for name, values in rates.items()),
-        "",
-        f"preprocess to bare loop: {statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f}).",
-        "",
-    ]
-
-
-def bare_loop(paths: list[Path]) -> None:
-    """What anyone would write."""
-    cv2.setNumThreads(1)
-    for path in paths:
-        image = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR)
-        assert image is not None
-        cv2.resize(image, (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA)
-
-
-def write_jpegs(folder: Path, count: int) -> Iterator[Path]:
-    """Pictures with edges and texture, at the quality of cameras."""
-    folder.mkdir()
-    rng = np.random.default_rng(0)
-    for number in range(count):
-        coarse = rng.integers(0, 256, (15, 20, 3), dtype=np.uint8)
-        picture = cv2.resize(coarse, (640, 480), interpolation=cv2.INTER_CUBIC).astype(np.int16)
-        picture += rng.integers(-12, 13, (480, 640, 1), dtype=np.int16)
-        buffer = io.BytesIO()
-        Image.fromarray(picture.clip(0, 255).astype(np.uint8)).save(buffer, "JPEG", quality=90)
-        path = folder / f"{number:06d}.jpg"
-        path.write_bytes(buffer.getvalue())
-        yield path
 
 
 def memory(folder: Path, pictures: int, files: int) -> list[str]:
@@ -142,6 +71,8 @@ def memory(folder: Path, pictures: int, files: int) -> list[str]:
         "PNG, table with captions and groups": (write_table, files),
     }
     for name, (write, count) in sources.items():
+        if not count:
+            continue
         with tempfile.TemporaryDirectory(dir=folder) as own:
             raw = Path(own) / "raw"
             raw.mkdir()
