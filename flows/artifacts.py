@@ -6,6 +6,7 @@ import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -47,12 +48,17 @@ def page_key(project: str) -> str:
 
 def metrics_key(project: str, stage: str) -> str:
     """The key of the table of a stage's metrics."""
-    return slug(f"{project}-{stage}-metrics")
+    return slug(f"{project}-{_told_apart(stage)}-metrics")
 
 
 def progress_key(project: str, stage: str) -> str:
     """The key of how far a stage is."""
-    return slug(f"{project}-{stage}-progress")
+    return slug(f"{project}-{_told_apart(stage)}-progress")
+
+
+def _told_apart(stage: str) -> str:
+    """`a/b` and `a_b` have one slug: each has a part of its hash beside it."""
+    return stage if slug(stage) == stage else f"{stage}-{sha256(stage.encode()).hexdigest()[:6]}"
 
 
 def metrics_table(changes: Iterable[MetricChange]) -> list[dict[str, str]]:

@@ -54,6 +54,15 @@ def test_slugs_are_keys_that_prefect_takes(name: str, key: str) -> None:
     assert re.fullmatch(r"[a-z0-9-]+", key)
 
 
+def test_stages_that_differ_in_a_sign_have_keys_of_their_own() -> None:
+    stages = ["train-gan", "train_gan", "train/gan", "Train-gan", "train@gan"]
+    for key_of, last in ((artifacts.metrics_key, "metrics"), (artifacts.progress_key, "progress")):
+        keys = [key_of("Pro_ject", stage) for stage in stages]
+        assert len(set(keys)) == len(stages)
+        assert keys[0] == f"pro-ject-train-gan-{last}"
+        assert all(artifacts.slug(key) == key for key in keys)
+
+
 def test_a_table_of_metrics_has_figures_changes_and_words() -> None:
     assert artifacts.metrics_table([MetricChange("train", "val.loss", 0.5, 0.25)]) == [
         {"metric": "val.loss", "now": "0.25", "last commit": "0.5", "change": "-0.25", "in words": "better"}
