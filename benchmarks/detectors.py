@@ -60,32 +60,36 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         if asked.scenes:
-            prepared, settings, data_found = ROOT / "data/prepared/detection", {"params.yaml": {}}, []
+            prepared, data_found = ROOT / "data/prepared/detection", list[str]()
+            settings: dict[str, dict[str, Any]] = {"params.yaml": {}}
         else:
             prepared, settings = packed(asked.bccd, folder), bccd_settings(asked.models)
             data_found = what_was_found(folder / "report", asked.bccd)
-        judged = {}
+        judged: dict[str, list[Judged]] = {}
         for name, changed in settings.items():
             changed = changed | ({"epochs": asked.epochs} if asked.epochs else {})
             judged[name] = [
                 judge(prepared, folder / f"{name}-{seed}", changed, seed=seed, threads=asked.threads)
                 for seed in range(asked.seeds)
             ]
-            print(f"{name}: mAP@50 {spread([j.scores.map50 for j in judged[name]], '.3f')}", flush=True)
-    chosen = "--scenes" if asked.scenes else f"--bccd FOLDER --models {' '.join(asked.models)}"
-    chosen += f" --seeds {asked.seeds}" + (f" --epochs {asked.epochs}" if asked.epochs else "")
-    report = "\n".join(
-        [
-            f"# Detectors on {'the composed scenes' if asked.scenes else 'BCCD'}\n",
-            f"`python -m benchmarks.detectors {chosen} --threads {asked.threads}` on {describe()}.\n",
-            "From scratch, test split.\n",
-            *table(judged),
-            *data_found,
-        ]
-    )
+            report = page(judged, data_found, asked)
+            if asked.out:
+                asked.out.write_text(report)  # after each model: all of them take hours
     print(report)
-    if asked.out:
-        asked.out.write_text(report + "\n")
+
+
+def page(judged: dict[str, list[Judged]], data_found: list[str], asked: argparse.Namespace) -> str:
+    """What has been trained so far, with the command that does just that."""
+    chosen = "--scenes" if asked.scenes else f"--bccd FOLDER --models {' '.join(judged)}"
+    chosen += f" --seeds {asked.seeds}" + (f" --epochs {asked.epochs}" if asked.epochs else "")
+    lines = [
+        f"# Detectors on {'the composed scenes' if asked.scenes else 'BCCD'}\n",
+        f"`python -m benchmarks.detectors {chosen} --threads {asked.threads}` on {describe()}.\n",
+        "From scratch, test split.\n",
+        *table(judged),
+        *data_found,
+    ]
+    return "\n".join(lines) + "\n"
 
 
 def bccd_settings(models: Sequence[str]) -> dict[str, dict[str, Any]]:
