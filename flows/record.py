@@ -116,9 +116,9 @@ def metric_changes(
 
 
 def news(record: RunRecord) -> Iterator[MetricChange]:
-    """The main metrics of what has run or has changed."""
-    idle = (Outcome.SKIPPED, Outcome.FROZEN)
-    told = {name for name, stage in record.report.stages.items() if stage.outcome not in idle}
+    """The main metrics of what has run or has changed; not those of before that a stage had yet to renew."""
+    made = (Outcome.RAN, Outcome.RESTORED)
+    told = {name for name, stage in record.report.stages.items() if stage.outcome in made}
     told |= {change.stage for change in record.metrics if change.then != change.now}
     return main_metrics(change for change in record.metrics if change.stage in told)
 

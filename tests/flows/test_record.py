@@ -149,6 +149,7 @@ def test_main_metrics_show_the_least_nested_of_each_group() -> None:
 
 def test_told_are_metrics_of_stages_that_ran_and_those_that_changed() -> None:
     ended = {"ran": Outcome.RAN, "idle": Outcome.SKIPPED, "edited": Outcome.SKIPPED}
+    ended |= {"failed": Outcome.FAILED, "waits": Outcome.BLOCKED}
     report = RunReport(
         run="r",
         plan=Plan((), None, ()),
@@ -160,6 +161,7 @@ def test_told_are_metrics_of_stages_that_ran_and_those_that_changed() -> None:
         MetricChange("ran", "loss", 1, 1),
         MetricChange("idle", "loss", 1, 1),
         MetricChange("edited", "loss", 1, 2),
+        MetricChange("waits", "loss", 1, 1),
         MetricChange("loose.json", "loss", 1, 1),
     )
     record = RunRecord(root=Path(), report=report, metrics=changes, pictures=(), last_lines={})
