@@ -265,18 +265,30 @@ def evaluate_detector(
 def write_report(path: Path, figures: dict[str, Any], curves: dict[str, list[Curve]], sheets: Path) -> None:
     """One page with all of it, from the files that were written."""
     told = {
-        "classifier": ["confusion", "predictions", "grad-cam", "worst-losses"],
-        "detector": ["detections", "boxes"],
-        "generator": ["generated", "generated-confusion", "generated-nearest"],
+        "classifier": {
+            "confusion": "What pictures are (rows), and what they were taken for (columns)",
+            "predictions": "Of each class the surest that were right, and the surest that were wrong",
+            "grad-cam": "The same: the brighter, the more the place spoke for what was found (Grad-CAM)",
+            "worst-losses": "The greatest losses: what was found, and what it is not",
+        },
+        "detector": {
+            "detections": "Test pictures with their true boxes, and with what was found",
+            "boxes": "What boxes are (rows), and what they were taken for (columns); the ground is no item",
+        },
+        "generator": {
+            "generated": "Generated pictures of each class",
+            "generated-confusion": "What was asked for (rows), and what the classifier sees (columns)",
+            "generated-nearest": "Generated pictures over their nearest training pictures, with distances",
+        },
     }
     sections = [
         Section(
-            title=name,
+            title=name.capitalize(),
             figures=figures[name],
             curves=curves[name],
-            sheets=[sheets / f"{s}.png" for s in names],
+            sheets={caption: sheets / f"{sheet}.png" for sheet, caption in captions.items()},
         )
-        for name, names in told.items()
+        for name, captions in told.items()
     ]
     write_atomically(path, report_page("The models on the test split", sections).encode())
 

@@ -46,8 +46,8 @@ class Section:
     Under `intervals` are `low` and `high` of some of the others by their names.
     """
     curves: Sequence[Curve]
-    sheets: Sequence[Path]
-    """PNG files; their names are their captions."""
+    sheets: Mapping[str, Path]
+    """PNG files by their captions."""
 
 
 def read_curve(title: str, table: Path, x: str, y: str) -> Curve:
@@ -71,11 +71,10 @@ def _section(section: Section) -> Iterator[str]:
         if name.endswith("by_class"):
             yield _class_table(name, rows)
     yield from map(_curve, section.curves)
-    for path in section.sheets:
+    for caption, path in section.sheets.items():
         content = base64.b64encode(path.read_bytes()).decode()
-        caption = escape(path.stem.replace("-", " "))
-        image = f'<img alt="{caption}" src="data:image/png;base64,{content}">'
-        yield f"<figure><figcaption>{caption}</figcaption>{image}</figure>"
+        image = f'<img alt="{escape(caption)}" src="data:image/png;base64,{content}">'
+        yield f"<figure><figcaption>{escape(caption)}</figcaption>{image}</figure>"
 
 
 def _figures(figures: Mapping[str, Any]) -> str:

@@ -13,7 +13,7 @@ def test_names_cannot_break_the_page(tmp_path: Path) -> None:
         title=evil,
         figures={evil: 0.5, "recall_by_class": {evil: {"recall": 1.0}}, "map_by_class": {evil: 0.25}},
         curves=[Curve(title=evil, x="x", y="y", points=[(0.0, 0.0), (1.0, 1.0)])],
-        sheets=[tmp_path / "sheet.png"],
+        sheets={evil: tmp_path / "sheet.png"},
     )
     page = report_page(evil, [section])
     assert "<script" not in page
@@ -26,6 +26,6 @@ def test_names_cannot_break_the_page(tmp_path: Path) -> None:
 
 def test_a_curve_of_one_point_is_seen() -> None:
     section = Section(
-        title="t", figures={}, curves=[Curve(title="c", x="x", y="y", points=[(1.0, 0.5)])], sheets=[]
+        title="t", figures={}, curves=[Curve(title="c", x="x", y="y", points=[(1.0, 0.5)])], sheets={}
     )
     assert '<circle cx="240.0" cy="120.0"' in report_page("t", [section])
