@@ -213,6 +213,7 @@ def test_who_leaves_early_hears_no_more(root: Path, words: str) -> None:
     assert (done.stdout, done.stderr) == ("141\n", "")
 
 
+@pytest.mark.slow
 def test_a_configured_server_that_does_not_answer_is_one_line(root: Path) -> None:
     done = darkroom(root, "run", api="http://127.0.0.1:9/api")
     assert (done.returncode, done.stdout) == (2, "")

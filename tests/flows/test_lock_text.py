@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from dvc.utils.serialize import dumps_yaml, parse_yaml_for_update
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -55,6 +56,7 @@ def by_dvc(text: str, stages: dict[str, Any]) -> str:
     return text
 
 
+@pytest.mark.slow
 @settings(max_examples=40)
 @given(locks, locks)
 def test_blocks_laid_end_to_end_are_dvcs_bytes(first: dict[str, Any], second: dict[str, Any]) -> None:

@@ -169,6 +169,7 @@ def test_wrong_file_of_a_source_not_chosen_by_the_user_is_remarked(repo, tmp_pat
     assert files(repo) == {}
 
 
+@pytest.mark.slow
 def test_where_nothing_can_be_reached_the_ways_to_go_are_listed(repo):
     remarks = []
     with pytest.raises(NoSourceError) as raised:

@@ -198,6 +198,7 @@ def test_the_report_shows_every_figure_and_sheet(project):
     assert f"<tr><td>map</td><td>{shown}" in page
 
 
+@pytest.mark.slow
 def test_the_same_bytes_twice(project):
     first, second = run(project, "first"), run(project, "second")
     files = sorted(path.relative_to(first) for path in first.rglob("*") if path.is_file())

@@ -25,6 +25,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> WeightsParams:
     return random_weights(tmp_path_factory.mktemp("inception"))
 
 
+@pytest.mark.slow
 def test_features_are_the_pooled_ones_of_grey_as_of_colour(weights: WeightsParams, compute: Compute) -> None:
     network = load_inception(weights)
     grey = np.random.default_rng(0).integers(0, 256, (3, 28, 28, 1), dtype=np.uint8)
@@ -37,6 +38,7 @@ def test_features_are_the_pooled_ones_of_grey_as_of_colour(weights: WeightsParam
     assert not any(weight.requires_grad for weight in network.parameters())
 
 
+@pytest.mark.slow
 def test_weights_of_another_hash_or_network_or_none_at_all_are_refused(
     weights: WeightsParams, tmp_path: Path
 ) -> None:

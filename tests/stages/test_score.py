@@ -118,6 +118,7 @@ def scoring(tmp_path: Path, models: tuple[Path, Path]) -> Scoring:
     return Scoring(tmp_path, models)
 
 
+@pytest.mark.slow
 def test_pictures_are_shown_to_the_networks_as_in_training(tmp_path: Path, models: tuple[Path, Path]) -> None:
     scoring = Scoring(tmp_path, models)
     for label in LABELS:
@@ -279,6 +280,7 @@ def killed(work: Callable[[], Any], at: int) -> bool:
     return os.WIFSIGNALED(os.waitpid(child, 0)[1])
 
 
+@pytest.mark.slow
 @by_fork
 def test_killed_before_any_file_is_there_each_input_gets_one_row(
     tmp_path: Path, models: tuple[Path, Path]

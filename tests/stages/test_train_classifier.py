@@ -173,6 +173,7 @@ def test_learns_with_other_settings(data: Path, tmp_path: Path, changed: dict[st
     assert json.loads((tmp_path / "out/metrics.json").read_text())["val_accuracy"] > 0.8
 
 
+@pytest.mark.slow
 def test_trains_a_resnet(tmp_path: Path) -> None:
     write_data(tmp_path / "data", train=16, val=4)
     brief = {"epochs": 1, "batch_size": 8, "range_test": SMALL["range_test"] | {"steps": 2}}

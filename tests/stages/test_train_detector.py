@@ -106,6 +106,7 @@ def test_outs(data, tmp_path, capsys):
     assert "epoch 2/2" in said.err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", NETWORKS)
 def test_left_at_a_step_every_model_ends_in_the_same_bytes(data, tmp_path, monkeypatch, model):
     """With everything that draws: augmentation, scales, validation, the samplers of the losses."""
@@ -237,6 +238,7 @@ def test_proposals_of_a_trained_detector(data, tmp_path):
     load_detector(second / OUTS[0])
 
 
+@pytest.mark.slow
 def test_r_cnn_by_the_trained_classifier(data, tmp_path):
     config = {
         "classes": ["a", "b"],

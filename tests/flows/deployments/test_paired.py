@@ -192,6 +192,7 @@ stages:
 """
 
 
+@pytest.mark.slow
 def test_results_and_test_pictures_of_commits(tmp_path: Path) -> None:
     """From DVC's cache; that other training pictures came in does not make the test pictures others."""
     files = {"dvc.yaml": PIPELINE, "in.txt": "1", "more.txt": "1", "results.csv": "right\n1\n0\n"}

@@ -50,6 +50,7 @@ def run(root: Path) -> tuple[str, Outcome]:
     return planned.action.value, report.stages["s"].outcome
 
 
+@pytest.mark.slow
 def test_each_size_has_a_result_of_its_own(root: Path) -> None:
     assert run(root) == ("run", Outcome.RAN)
     for size in (2, "'2'", 2.0, 3):
@@ -85,6 +86,7 @@ def test_dvc_itself_takes_the_result_of_another_size(root: Path) -> None:
     assert (root / "out.txt").read_text() == "net:\n  layers:\n  - size: 1\n"
 
 
+@pytest.mark.slow
 def test_the_remotes_run_cache_brings_the_results_of_every_size(root: Path, tmp_path: Path) -> None:
     with Repo(str(root)) as repo, repo.config.edit("repo") as config:
         config["remote"]["kept"] = {"url": str(tmp_path / "remote")}
