@@ -59,10 +59,9 @@ def main() -> None:
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        if asked.scenes:
-            prepared, data_found = ROOT / "data/prepared/detection", list[str]()
-            settings: dict[str, dict[str, Any]] = {"params.yaml": {}}
-        else:
+        prepared, data_found = ROOT / "data/prepared/detection", ""
+        settings: dict[str, dict[str, Any]] = {"params.yaml": {}}
+        if asked.bccd:
             prepared, settings = packed(asked.bccd, folder), bccd_settings(asked.models)
             data_found = what_was_found(folder / "report", asked.bccd)
         judged: dict[str, list[Judged]] = {}
@@ -72,13 +71,14 @@ def main() -> None:
                 judge(prepared, folder / f"{name}-{seed}", changed, seed=seed, threads=asked.threads)
                 for seed in range(asked.seeds)
             ]
+            print(f"{name}: mAP@50 {spread([j.scores.map50 for j in judged[name]], '.3f')}", flush=True)
             report = page(judged, data_found, asked)
             if asked.out:
                 asked.out.write_text(report)  # after each model: all of them take hours
     print(report)
 
 
-def page(judged: dict[str, list[Judged]], data_found: list[str], asked: argparse.Namespace) -> str:
+def page(judged: dict[str, list[Judged]], data_found: str, asked: argparse.Namespace) -> str:
     """What has been trained so far, with the command that does just that."""
     chosen = "--scenes" if asked.scenes else f"--bccd FOLDER --models {' '.join(judged)}"
     chosen += f" --seeds {asked.seeds}" + (f" --epochs {asked.epochs}" if asked.epochs else "")
@@ -87,7 +87,7 @@ def page(judged: dict[str, list[Judged]], data_found: list[str], asked: argparse
         f"`python -m benchmarks.detectors {chosen} --threads {asked.threads}` on {describe()}.\n",
         "From scratch, test split.\n",
         *table(judged),
-        *data_found,
+        data_found,
     ]
     return "\n".join(lines) + "\n"
 
@@ -115,12 +115,16 @@ def packed(raw: Path, folder: Path) -> Path:
     return folder / "detection"
 
 
-def what_was_found(report: Path, raw: Path) -> list[str]:
+def what_was_found(report: Path, raw: Path) -> str:
     """Preprocess's report on the detection pictures, their paths from `raw` on."""
     (section,) = re.findall(
         "^## Detection$.*?(?=^## )", (report / "report.md").read_text(), flags=re.M | re.S
     )
-    return ["", "## What preprocess says of the data", *section.replace(f"{raw}/", "").splitlines()[1:-1]]
+    return (
+        section.replace("## Detection", "\n## What preprocess says of the data")
+        .replace(f"{raw}/", "")
+        .rstrip("\n")
+    )
 
 
 def judge(data: Path, folder: Path, changed: dict[str, Any], *, seed: int, threads: int) -> Judged:

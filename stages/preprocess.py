@@ -8,7 +8,6 @@ run  python -m stages.preprocess --help
 `cache` is a folder of pictures decoded before: with it only new ones are decoded. It decides no result.
 """
 
-import io
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -32,7 +31,7 @@ from stages.datasets import (
     load_detection,
 )
 from stages.errors import DataError
-from stages.files import write_atomically, write_folder_atomically, write_json
+from stages.files import write_folder_atomically, write_json
 from stages.gathering import Gathered, Gathering, gather, sift
 from stages.libraries import check_libraries
 from stages.packing import coco, pack_annotations, pack_images
@@ -54,8 +53,6 @@ SHEET_COLUMNS = 16
 SHEET_SCENES = 8
 SHEET_PICTURE = 56  # pixels that a small picture is enlarged to, about
 SHEET_SCENE = 288
-SHEET_SMALL = 2_000_000  # pixels; to make a larger one as small as can be takes as long as a thousand JPEGs
-SHEET_EFFORT = 4  # of 9 of zlib's: a sheet of photographs is hardly larger so, and written five times as fast
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -118,7 +115,7 @@ def main(
             prepare_classification(values, around, classification_partial),
             prepare_detection(values, around, classification_partial, detection_partial),
         ]
-        save_sheet(sheet, draw_sheet(classification_partial, detection_partial))
+        save_png(sheet, draw_sheet(classification_partial, detection_partial))
     write_report(report, reports, sheet)
     write_json(metrics, {told.task: told.figures() for told in reports})
 
@@ -314,16 +311,6 @@ def draw_sheet(classification: Path, detection: Path) -> Image.Image:
     sheet.paste(upper, (0, 0))
     sheet.paste(lower, (0, upper.height))
     return sheet
-
-
-def save_sheet(path: Path, sheet: Image.Image) -> None:
-    """Write it as PNG, atomically; the same picture gives the same bytes."""
-    if sheet.width * sheet.height <= SHEET_SMALL:
-        save_png(path, sheet)
-        return
-    buffer = io.BytesIO()
-    sheet.save(buffer, "PNG", compress_level=SHEET_EFFORT)
-    write_atomically(path, buffer.getvalue())
 
 
 def _draw_classes(split: ClassificationSplit) -> Image.Image:

@@ -30,6 +30,10 @@ CLASSES_MOST = 50
 """Classes with a row each on a sheet: with more of them nobody would look at it, and few could open it."""
 
 GAP = 4  # pixels between pictures
+LARGE = (
+    2_000_000  # pixels of a sheet; to make such a one as small as can be takes as long as a thousand JPEGs
+)
+EFFORT = 4  # of 9 of zlib's: a sheet of photographs is hardly larger so, and written five times as fast
 FONT_SIZE = 12  # pixels; smaller ones are hard to read
 
 
@@ -131,8 +135,11 @@ def save_png(path: Path, image: Image.Image) -> None:
 
 def png(image: Image.Image) -> bytes:
     """`image` as a PNG file's content, without a date or other metadata."""
-    buffer = io.BytesIO()
-    Image.frombytes(image.mode, image.size, image.tobytes()).save(buffer, format="PNG", optimize=True)
+    buffer, plain = io.BytesIO(), Image.frombytes(image.mode, image.size, image.tobytes())
+    if plain.width * plain.height > LARGE:
+        plain.save(buffer, format="PNG", compress_level=EFFORT)
+    else:
+        plain.save(buffer, format="PNG", optimize=True)
     return buffer.getvalue()
 
 

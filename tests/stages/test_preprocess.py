@@ -7,13 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from PIL import Image
 from pycocotools.coco import COCO
 
 from stages.datasets import SPLITS, load_classification, load_detection
 from stages.errors import DataError, ParamsError
-from stages.preprocess import main, save_sheet
-from stages.sheets import png
+from stages.preprocess import main
 from tests.stages.param_files import POLICY, write_params
 
 CLASSES = ["dark", "middle", "bright"]
@@ -261,14 +259,3 @@ def test_no_training_library_is_loaded_to_prepare_pictures():
     code = "import sys, stages.preprocess; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["False"]
-
-
-def test_large_sheet_is_the_same_picture_and_a_small_one_as_small_as_can_be(tmp_path):
-    small = Image.fromarray(np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8))
-    save_sheet(tmp_path / "small.png", small)
-    assert (tmp_path / "small.png").read_bytes() == png(small)
-    large = small.resize((2000, 1001))
-    save_sheet(tmp_path / "large.png", large)
-    with Image.open(tmp_path / "large.png") as read:
-        assert read.tobytes() == large.tobytes()
-        assert not read.info

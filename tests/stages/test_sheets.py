@@ -86,8 +86,10 @@ def test_boxes_and_labels_must_be_as_many():
         draw_boxes(np.zeros((9, 9, 3), np.uint8), np.zeros((2, 4)), ["one"], [0])
 
 
-def test_png_holds_the_picture_and_the_same_bytes_twice(tmp_path):
-    sheet = image_grid(np.arange(64, dtype=np.uint8).reshape(1, 8, 8, 1), columns=1, titles=["caption"])
+@pytest.mark.parametrize("side", [8, 1500])  # larger ones are written another way
+def test_png_holds_the_picture_and_the_same_bytes_twice(tmp_path, side):
+    picture = np.arange(side * side).astype(np.uint8).reshape(1, side, side, 1)
+    sheet = image_grid(picture, columns=1, titles=["caption"])
     sheet.info["Creation Time"] = "never written"
     for name in ("first.png", "second.png"):
         save_png(tmp_path / "new" / name, sheet)

@@ -88,7 +88,8 @@ def test_a_batch_of_two_equals_two_batches_of_one(network, compute):
     ):
         np.testing.assert_allclose(boxes, other_boxes, atol=1e-3)
         assert np.array_equal(labels, other_labels)
-        np.testing.assert_allclose(scores, other_scores, atol=1e-4)
+        atol = 1e-4 if compute.device.type == "cuda" else 1e-5  # its kernels differ with the batch
+        np.testing.assert_allclose(scores, other_scores, atol=atol)
 
 
 def test_detections_are_well_formed(network, compute):
