@@ -45,7 +45,8 @@ def main() -> None:
     asked = options.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         lines = speed(Path(folder), asked.jpegs, asked.rounds, asked.photographs)
-        lines += memory(Path(folder), asked.pictures, asked.files)
+        if asked.pictures or asked.files:
+            lines += memory(Path(folder), asked.pictures, asked.files)
     command = (
         f"python -m benchmarks.pictures --jpegs {' '.join(map(str, asked.jpegs))} --rounds {asked.rounds}"
         f"{' --photographs JPEGImages' if asked.photographs else ''}"
