@@ -14,7 +14,10 @@ def alive(pid: int) -> bool:
 
 
 def wait_for(condition: Any, seconds: float = 30) -> bool:
+    """Whether the condition held once: it is not asked again, since it may hold for a moment only."""
     end = time.monotonic() + seconds
-    while not condition() and time.monotonic() < end:
+    while not condition():
+        if time.monotonic() >= end:
+            return False
         time.sleep(0.02)
-    return bool(condition())
+    return True

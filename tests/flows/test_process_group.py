@@ -58,7 +58,7 @@ def test_a_killed_guard_is_replaced_and_the_new_one_does_its_work(tmp_path: Path
         for _ in range(2):
             (guard,) = guards(group)
             os.kill(guard, signal.SIGKILL)
-            assert wait_for(lambda old=guard: len(guards(group)) == 1 and guards(group) != [old])  # type: ignore[misc]
+            assert wait_for(lambda old=guard: len(new := guards(group)) == 1 and new != [old])  # type: ignore[misc]
             assert alive(leader)
         owner.kill()
     assert wait_for(lambda: not alive(leader) and not alive(child))
