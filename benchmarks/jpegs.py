@@ -155,8 +155,8 @@ def intake(folder: Path, paths: list[Path], processes: int) -> None:
     out = folder / "out"
     out.mkdir()
     tasks = ((path, None) for path in paths)
-    taken = take_in(tasks, form, out / "rows", processes=processes, cache=out / "cache")
-    assert all(facts.packed for facts in taken)
+    taken = take_in(tasks, form, out, processes=processes, remember=True)
+    assert all(facts.place for facts in taken)
     shutil.rmtree(out)
 
 

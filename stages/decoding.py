@@ -59,6 +59,11 @@ class Form:
         """Width and height."""
         return self.width, self.height
 
+    @property
+    def row_bytes(self) -> int:
+        """Of the pixels of each picture."""
+        return self.height * self.width * self.channels
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Decoded:

@@ -3,83 +3,38 @@
 import re
 from array import array
 from collections import deque
-from collections.abc import Hashable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
-from typing import Generic, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
+from stages.columns import Shared, Texts
 from stages.datasets import Split
 from stages.decoding import Form
 from stages.duplicates import Groups, equal_groups, near_groups, union
 from stages.geometry import fit_boxes
-from stages.intake import Facts, Task, take_in
-from stages.packing import PixelFile
+from stages.intake import Task, take_in
+from stages.picture_cache import Facts, folder_for
+from stages.pixel_rows import PixelRows, Place
 from stages.policy import Findings
 from stages.sources.rows import NO_BOXES, Boxes, Finding, Found, Kind, Row
 
 OVERHANG = 0.5  # pixels by which rounding may put a box outside
 
 Rows = npt.NDArray[np.int64]
-Value = TypeVar("Value", bound=Hashable)
 
 RANK: dict[Split | None, int] = {None: 0, "train": 0, "val": 1, "test": 2}
 """Of a picture that stands in two splits the one of the lower rank is refused."""
 
 
-class Texts:
-    """Texts in a row, at a third of the memory that a list of them takes."""
-
-    def __init__(self) -> None:
-        self._bytes = bytearray()
-        self._ends = array("Q", [0])
-
-    def append(self, text: str) -> None:
-        """Add one at the end."""
-        self._bytes += text.encode()
-        self._ends.append(len(self._bytes))
-
-    def __len__(self) -> int:
-        return len(self._ends) - 1
-
-    def __getitem__(self, row: int) -> str:
-        return self._bytes[self._ends[row] : self._ends[row + 1]].decode()
-
-
-class Shared(Generic[Value]):
-    """Values in a row, of which equal ones are kept once."""
-
-    def __init__(self) -> None:
-        self._numbers = array("I")
-        self._number_of: dict[Value, int] = {}
-        self._values: list[Value] = []
-
-    def append(self, value: Value) -> None:
-        """Add one at the end."""
-        number = self._number_of.setdefault(value, len(self._values))
-        if number == len(self._values):
-            self._values.append(value)
-        self._numbers.append(number)
-
-    def __len__(self) -> int:
-        return len(self._numbers)
-
-    def __getitem__(self, row: int) -> Value:
-        return self._values[self._numbers[row]]
-
-    def different(self) -> list[Value]:
-        """Each value once, in the order in which they came."""
-        return self._values
-
-
 @dataclass(slots=True)
 class Gathered:
-    """Pictures of one source whose pixels stand in a file; lists and arrays have an entry for each."""
+    """Pictures of one source; lists and arrays have an entry for each."""
 
-    pixels: PixelFile
+    pixels: PixelRows
     where: Texts = field(default_factory=Texts)
     labels: Shared[tuple[str, ...]] = field(default_factory=Shared)
     boxes: list[Boxes] = field(default_factory=list)
@@ -90,7 +45,6 @@ class Gathered:
     """Empty where the data has none."""
     attributes: "dict[str, array[float]]" = field(default_factory=dict)
     """Columns by name."""
-    file_rows: "array[int]" = field(default_factory=lambda: array("q"))
     sizes: "array[int]" = field(default_factory=lambda: array("I"))
     """Width and height of the originals, by turns."""
     digests: "array[int]" = field(default_factory=lambda: array("Q"))
@@ -113,7 +67,7 @@ class Gathered:
         self,
         row: Row,
         facts: Facts,
-        file_row: int,
+        place: Place,
         boxes: Boxes,
         labels: tuple[str, ...],
         group: str | None,
@@ -128,7 +82,7 @@ class Gathered:
             self.captions.append(row.caption)
         for name, number in row.attributes.items():
             self.attributes.setdefault(name, array("d")).append(number)
-        self.file_rows.append(file_row)
+        self.pixels.append(place)
         self.sizes.extend((facts.width, facts.height))
         self.digests.extend(facts.digest)
         self.looks.extend(facts.look)
@@ -143,8 +97,8 @@ class Gathering:
     """Those that may be named; None: any."""
     group_pattern: str | None
     near_duplicates: int | None
-    file: Path
-    """Where pixels go."""
+    scratch: Path
+    """A folder for pixels that no cache is to keep."""
     processes: int
     cache: Path | None
 
@@ -157,15 +111,16 @@ def gather(found: Found, how: Gathering, findings: Findings) -> Gathered:
 
     """
     waiting: deque[Row | Finding] = deque()
-    form = how.form
-    gathered = Gathered(PixelFile(path=how.file, shape=(form.height, form.width, form.channels)))
-    all_facts = take_in(_tasks(found, waiting), form, how.file, processes=how.processes, cache=how.cache)
-    for file_row, facts in enumerate(all_facts):
+    form, remember = how.form, how.cache is not None
+    folder = folder_for(how.cache, form) if how.cache else how.scratch
+    gathered = Gathered(PixelRows(folder=folder, shape=(form.height, form.width, form.channels)))
+    tasks = _tasks(found, waiting)
+    for facts in take_in(tasks, form, folder, processes=how.processes, remember=remember):
         _note_findings(waiting, findings, gathered)
         row = waiting.popleft()
         assert isinstance(row, Row)
         gathered.seen += 1
-        _judge(row, facts, file_row, how, findings, gathered)
+        _judge(row, facts, how, findings, gathered)
     _note_findings(waiting, findings, gathered)
     return gathered
 
@@ -186,11 +141,9 @@ def _note_findings(waiting: deque[Row | Finding], findings: Findings, gathered: 
         gathered.seen += action == "refuse" and finding.kind != "invalid_box"
 
 
-def _judge(
-    row: Row, facts: Facts, file_row: int, how: Gathering, findings: Findings, gathered: Gathered
-) -> None:
+def _judge(row: Row, facts: Facts, how: Gathering, findings: Findings, gathered: Gathered) -> None:
     """Append the picture, unless something about it is refused."""
-    refused = not facts.packed
+    refused = facts.place is None
     for oddity in facts.oddities:
         findings.add(oddity, row.where, facts.what)  # type: ignore[arg-type]
     if row.size is not None and facts.width and row.size != (facts.width, facts.height):
@@ -203,8 +156,8 @@ def _judge(
         boxes, labels = NO_BOXES, row.labels
     elif not refused:
         boxes, labels = _boxes_in_frame(row, facts, how, findings)
-    if not refused:
-        gathered.add(row, facts, file_row, boxes, labels, row.group or _group(row, how.group_pattern))
+    if facts.place is not None and not refused:
+        gathered.add(row, facts, facts.place, boxes, labels, row.group or _group(row, how.group_pattern))
 
 
 def _unknown(labels: tuple[str, ...], classes: list[str] | None) -> list[str]:

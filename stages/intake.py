@@ -1,105 +1,87 @@
-"""All pictures of a source, decoded side by side into one file of rows, and what is known of each.
+"""All pictures of a source, decoded side by side into rows of pixels, and what is known of each.
 
-Memory stays flat: pixels go to the file by plain writes, what is kept of a picture is a few numbers.
+Memory stays flat: pixels go to files by plain writes, what is kept of a picture is a few numbers.
 Imports little: it is what worker processes load.
 """
 
+import contextlib
 import os
+import secrets
+import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from functools import partial
-from itertools import chain, islice
+from itertools import islice
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from stages import picture_cache
 from stages.decoding import Decoded, Form, decode
 from stages.geometry import Pixels, fit_picture, place
+from stages.picture_cache import Crop, Facts, Known, digest_of, key_of, note
+from stages.pixel_rows import RowWriter
 from stages.side_by_side import in_order
 
 SAMPLES = 72  # pixels a side that a look is taken at, 8 for each of its places
 CHUNK = 64  # pictures a task, so that handing them over costs little
+NOTED_EVERY = 1.0  # seconds: what is lost at most where the run is killed
 
-Crop = tuple[int, int, int, int] | None
 Task = tuple[Path | Pixels, Crop]
-
-
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """What is kept of one picture."""
-
-    width: int
-    height: int
-    oddities: tuple[str, ...]
-    what: str
-    packed: bool
-    """Whether its pixels stand in the file."""
-    digest: tuple[int, int] = (0, 0)
-    """Of the pixels as packed: equal pictures have equal ones."""
-    look: tuple[int, int] = (0, 0)
-    """Difference hash of 128 bits: pictures that look alike differ in few."""
+Taken = tuple[Facts, bytes | None]
+"""A picture, and the key by which it is to be noted."""
 
 
 def take_in(
-    tasks: Iterable[Task], form: Form, file: Path, *, processes: int, cache: Path | None
+    tasks: Iterable[Task], form: Form, folder: Path, *, processes: int, remember: bool
 ) -> Iterator[Facts]:
-    """Bring pictures into `form` and write them to `file`, a row each; their facts, in order.
+    """Bring pictures into `form` and write those that are not refused to files in `folder`; facts in order.
 
-    A picture that is refused leaves its row empty.
+    `remember`: pictures that the folder holds already are not decoded again, new ones are noted there.
     """
-    file.touch()
-    work = partial(_take_in_chunk, form=form, file=file, cache=cache)
-    return chain.from_iterable(in_order(work, _chunks(iter(tasks)), processes))
+    folder.mkdir(parents=True, exist_ok=True)
+    work = partial(_take_in_chunk, form=form, folder=folder, run=secrets.token_hex(8), remember=remember)
+    new: list[tuple[bytes, Facts]] = []
+    noted = time.monotonic()
+    try:
+        for chunk in in_order(work, _chunks(iter(tasks)), processes):
+            new += [(key, facts) for facts, key in chunk if key is not None]
+            if time.monotonic() - noted > NOTED_EVERY:
+                note(folder, new)
+                new, noted = [], time.monotonic()
+            yield from (facts for facts, _ in chunk)
+    finally:
+        if new:
+            note(folder, new)
 
 
-def _chunks(tasks: Iterator[Task]) -> Iterator[tuple[int, list[Task]]]:
-    """Some tasks at a time, with the row of the first."""
-    row = 0
+def _chunks(tasks: Iterator[Task]) -> Iterator[list[Task]]:
+    """Some tasks at a time."""
     while chunk := list(islice(tasks, CHUNK)):
-        yield row, chunk
-        row += len(chunk)
+        yield chunk
 
 
-def _take_in_chunk(
-    numbered: tuple[int, list[Task]], *, form: Form, file: Path, cache: Path | None
-) -> list[Facts]:
+def _take_in_chunk(tasks: list[Task], *, form: Form, folder: Path, run: str, remember: bool) -> list[Taken]:
     cv2.setNumThreads(1)  # the processes are the parallel part
-    first, tasks = numbered
-    size = form.height * form.width * form.channels
-    facts = []
-    with file.open("r+b") as rows:
-        for row, (picture, crop) in enumerate(tasks, start=first):
-            decoded, digest = _bring_into(form, picture, crop, cache)
-            facts.append(_facts(decoded, digest))
-            if decoded.pixels is not None:
-                os.pwrite(rows.fileno(), decoded.pixels.data, row * size)
-    return facts
+    rows = RowWriter(folder / f"{run}-{os.getpid()}.rows", form.row_bytes)
+    known = Known(folder, form.row_bytes) if remember else None
+    with contextlib.closing(rows), contextlib.closing(known) if known else contextlib.nullcontext():
+        return [_take_in(picture, crop, form, rows, known) for picture, crop in tasks]
 
 
-def _bring_into(form: Form, picture: Path | Pixels, crop: Crop, cache: Path | None) -> tuple[Decoded, bytes]:
-    """The picture and the digest of its pixels."""
+def _take_in(picture: Path | Pixels, crop: Crop, form: Form, rows: RowWriter, known: Known | None) -> Taken:
     if not isinstance(picture, Path):
-        return _with_digest(_from_pixels(picture, form))
+        return _write(_from_pixels(picture, form), rows), None
     try:
         content = picture.read_bytes()
     except OSError as error:
         what = f"{picture}: {error.strerror}"
         missing = Decoded(pixels=None, width=0, height=0, oddities=("missing_picture",), what=what)
-        return _with_digest(missing)
-    if cache is None:
-        return _with_digest(decode(content, form, crop))
-    key = picture_cache.cache_key(content, form, crop)
-    known = picture_cache.load(cache, key, form)
+        return _write(missing, rows), None
     if known is None:
-        known = _with_digest(decode(content, form, crop))
-        picture_cache.store(cache, key, *known)
-    return known
-
-
-def _with_digest(decoded: Decoded) -> tuple[Decoded, bytes]:
-    return decoded, picture_cache.digest_of(decoded)
+        return _write(decode(content, form, crop), rows), None
+    key = key_of(content, crop)
+    facts = known.find(key)
+    return (facts, None) if facts else (_write(decode(content, form, crop), rows), key)
 
 
 def _from_pixels(picture: Pixels, form: Form) -> Decoded:
@@ -109,12 +91,12 @@ def _from_pixels(picture: Pixels, form: Form) -> Decoded:
     return Decoded(pixels=fitted, width=width, height=height, oddities=(), what="")
 
 
-def _facts(decoded: Decoded, digest: bytes) -> Facts:
+def _write(decoded: Decoded, rows: RowWriter) -> Facts:
     known = decoded.width, decoded.height, decoded.oddities, decoded.what
     if decoded.pixels is None:
-        return Facts(*known, packed=False)
-    halves = int.from_bytes(digest[:8]), int.from_bytes(digest[8:16])
-    return Facts(*known, packed=True, digest=halves, look=difference_hash(decoded.pixels))
+        return Facts(*known, place=None)
+    digest, look = digest_of(decoded.pixels.data), difference_hash(decoded.pixels)
+    return Facts(*known, place=rows.append(decoded.pixels), digest=digest, look=look)
 
 
 def difference_hash(image: Pixels) -> tuple[int, int]:

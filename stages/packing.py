@@ -1,11 +1,10 @@
 """Pictures as arrays on disk that are mapped into memory: what stages/datasets.py reads.
 
-Rows are copied from file to file in order, so that memory stays flat whatever their number.
+Rows are copied from file to file, so that memory stays flat whatever their number.
 """
 
 import json
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -14,41 +13,10 @@ import numpy.typing as npt
 
 from stages.datasets import SHARD_INDEX
 from stages.files import write_atomically, write_json
-
-BLOCK = 4 << 20  # bytes copied at once
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class PixelFile:
-    """Rows of pixels in a file without a header."""
-
-    path: Path
-    shape: tuple[int, int, int]
-    """H, W, C of each row."""
-
-    @property
-    def row_bytes(self) -> int:
-        """Of each row."""
-        height, width, channels = self.shape
-        return height * width * channels
-
-    def blocks(self, rows: npt.NDArray[np.int64]) -> Iterator[bytes]:
-        """The bytes of these rows, some at a time; rows that follow each other are read at once."""
-        longest = max(1, BLOCK // self.row_bytes)
-        with self.path.open("rb") as file:
-            breaks = np.flatnonzero(np.diff(rows) != 1) + 1
-            for run in np.split(rows, breaks):
-                for start in range(0, len(run), longest):
-                    part = run[start : start + longest]
-                    file.seek(int(part[0]) * self.row_bytes)
-                    yield file.read(len(part) * self.row_bytes)
-
-    def take(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.uint8]:
-        """A few rows: uint8 [N, H, W, C]."""
-        return np.frombuffer(b"".join(self.blocks(rows)), np.uint8).reshape(-1, *self.shape)
+from stages.pixel_rows import PixelRows
 
 
-def pack_images(folder: Path, pixels: PixelFile, rows: npt.NDArray[np.int64], shard_bytes: int) -> None:
+def pack_images(folder: Path, pixels: PixelRows, rows: npt.NDArray[np.int64], shard_bytes: int) -> None:
     """Write these rows as `images.npy`, or as shards of at most `shard_bytes` each with an index of them."""
     per_shard = max(1, shard_bytes // pixels.row_bytes)
     if len(rows) <= per_shard:
@@ -62,7 +30,7 @@ def pack_images(folder: Path, pixels: PixelFile, rows: npt.NDArray[np.int64], sh
     write_json(folder / SHARD_INDEX, {"shards": shards})
 
 
-def _write_array(path: Path, pixels: PixelFile, rows: npt.NDArray[np.int64]) -> None:
+def _write_array(path: Path, pixels: PixelRows, rows: npt.NDArray[np.int64]) -> None:
     with path.open("wb") as file:
         _write_header(file, (len(rows), *pixels.shape))
         for block in pixels.blocks(rows) if len(rows) else ():

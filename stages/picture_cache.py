@@ -1,78 +1,131 @@
-"""Pictures decoded before, by the hash of their file and of the form asked for.
+"""Pictures decoded before: rows of pixels in files, and an index of them by the hash of the picture's file.
 
-A cache decides no result: an entry holds exactly what decoding would give, and a broken one is as none.
+A folder for each form that pictures are brought to. The index is an SQLite database, since several runs may
+read and write it at once. A cache decides no result: an entry tells exactly what decoding would, one that is
+broken is as none, and what cannot be noted is decoded again. Imports little: worker processes load it.
 """
 
+import contextlib
 import hashlib
 import json
-import os
-from dataclasses import asdict
-from functools import lru_cache
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import cv2
-import numpy as np
 import PIL
 import simplejpeg  # type: ignore[import-untyped]
 
-from stages.decoding import Decoded, Form
+from stages.decoding import Form
+from stages.pixel_rows import Place, read_row
 
-LAYOUT = 3  # of an entry: a line of JSON, the pixels, a seal; raised with it, and where decoding changes
-SEAL = 32  # bytes: SHA-256 of the line and of the pixels' own, which whoever packs them needs anyway
+LAYOUT = 4  # of folder and entries; raised with it, and where decoding changes
+INDEX = "index.sqlite"
 
-
-def cache_key(content: bytes, form: Form, crop: tuple[int, int, int, int] | None) -> str:
-    """One for each outcome: file, form, part and the libraries that decode."""
-    digest = _asked(form, crop).copy()
-    digest.update(content)
-    return digest.hexdigest()
+Crop = tuple[int, int, int, int] | None
 
 
-@lru_cache(maxsize=8)  # mostly the same for all pictures
-def _asked(form: Form, crop: tuple[int, int, int, int] | None) -> "hashlib._Hash":
-    told = asdict(form) | {"refused": sorted(form.refused), "kept": sorted(form.kept), "crop": crop}
-    told |= {"layout": LAYOUT, "cv2": cv2.__version__, "pillow": PIL.__version__}
-    told |= {"simplejpeg": simplejpeg.__version__}
-    return hashlib.sha256(json.dumps(told, sort_keys=True).encode())
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What is kept of one picture."""
+
+    width: int
+    """Of the upright original, as `height`."""
+    height: int
+    oddities: tuple[str, ...]
+    what: str
+    """In words, for those who look for the file."""
+    place: Place | None
+    """Where its pixels stand; None: they are refused."""
+    digest: tuple[int, int] = (0, 0)
+    """Of the pixels as packed: equal pictures have equal ones."""
+    look: tuple[int, int] = (0, 0)
+    """Difference hash of 128 bits: pictures that look alike differ in few."""
 
 
-def digest_of(decoded: Decoded) -> bytes:
-    """SHA-256 of the pixels, for which processors have instructions; of nothing where there are none."""
-    return hashlib.sha256(b"" if decoded.pixels is None else decoded.pixels.data).digest()
+def folder_for(cache: Path, form: Form) -> Path:
+    """Where pictures of this form stand, decoded by these versions of the libraries."""
+    told = asdict(form) | {"refused": sorted(form.refused), "kept": sorted(form.kept), "layout": LAYOUT}
+    told |= {"cv2": cv2.__version__, "pillow": PIL.__version__, "simplejpeg": simplejpeg.__version__}
+    return cache / hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:32]
 
 
-def load(cache: Path, key: str, form: Form) -> tuple[Decoded, bytes] | None:
-    """The entry and the digest of its pixels, or None."""
+def key_of(content: bytes, crop: Crop) -> bytes:
+    """One for each file and part of it."""
+    digest = hashlib.sha256(content)
+    digest.update(repr(crop).encode())
+    return digest.digest()
+
+
+def digest_of(pixels: "memoryview | bytes") -> tuple[int, int]:
+    """128 bits of SHA-256, for which processors have instructions."""
+    digest = hashlib.sha256(pixels).digest()
+    return int.from_bytes(digest[:8]), int.from_bytes(digest[8:16])
+
+
+class Known:
+    """What a folder's index tells."""
+
+    def __init__(self, folder: Path, row_bytes: int) -> None:
+        self._folder, self._row_bytes = folder, row_bytes
+        self._index: sqlite3.Connection | None = None
+        with contextlib.suppress(sqlite3.Error):
+            self._index = sqlite3.connect(f"{(folder / INDEX).absolute().as_uri()}?mode=ro", uri=True)
+
+    def find(self, key: bytes) -> Facts | None:
+        """What is known of this picture, if its pixels stand where they should."""
+        if self._index is None:
+            return None
+        try:
+            found = self._index.execute("SELECT facts, seal FROM pictures WHERE key = ?", (key,)).fetchone()
+            return found and self._checked(key, *found)
+        except (sqlite3.Error, OSError):
+            return None
+
+    def _checked(self, key: bytes, told: str, seal: bytes) -> Facts | None:
+        if _seal(key, told) != seal:
+            return None
+        facts = _facts(told)
+        if facts.place and digest_of(read_row(self._folder, facts.place, self._row_bytes)) != facts.digest:
+            return None
+        return facts
+
+    def close(self) -> None:
+        """Close the index."""
+        if self._index is not None:
+            self._index.close()
+
+
+def note(folder: Path, pictures: Sequence[tuple[bytes, Facts]]) -> None:
+    """Enter pictures into the folder's index by their keys."""
+    rows = [(key, told, _seal(key, told)) for key, facts in pictures for told in [json.dumps(asdict(facts))]]
     try:
-        content = _entry(cache, key).read_bytes()
-    except FileNotFoundError:
-        return None
-    start = content.find(b"\n") + 1
-    line, raw, seal = content[:start], memoryview(content)[start:-SEAL], content[-SEAL:]
-    digest = hashlib.sha256(raw).digest()
-    if hashlib.sha256(line + digest).digest() != seal:
-        return None  # cut short, as by a full disk
-    facts = json.loads(line)
-    shape = (form.height, form.width, form.channels)
-    pixels = np.frombuffer(raw, np.uint8).reshape(shape) if raw else None
-    facts["oddities"] = tuple(facts["oddities"])
-    return Decoded(pixels=pixels, **facts), digest
+        _enter(folder / INDEX, rows)
+    except sqlite3.OperationalError:  # in use for long, or the disk is full
+        return
+    except sqlite3.DatabaseError:  # broken, as by a loss of power
+        for name in (f"{INDEX}-journal", INDEX):  # the journal first: it would be played into the new one
+            (folder / name).unlink(missing_ok=True)
+        with contextlib.suppress(sqlite3.Error):
+            _enter(folder / INDEX, rows)
 
 
-def store(cache: Path, key: str, decoded: Decoded, digest: bytes) -> None:
-    """Write the entry, `digest` being that of its pixels; whoever else writes it writes the same."""
-    facts = {name: getattr(decoded, name) for name in ("width", "height", "oddities", "what")}
-    line = json.dumps(facts).encode() + b"\n"
-    path = _entry(cache, key)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    with partial.open("wb") as file:
-        file.write(line)
-        if decoded.pixels is not None:
-            file.write(decoded.pixels.data)
-        file.write(hashlib.sha256(line + digest).digest())
-    partial.replace(path)
+def _enter(index: Path, rows: Sequence[tuple[bytes, str, bytes]]) -> None:
+    with contextlib.closing(sqlite3.connect(index)) as connection, connection:
+        connection.execute("PRAGMA synchronous = OFF")  # what a loss of power takes is decoded again
+        connection.execute(
+            "CREATE TABLE IF NOT EXISTS pictures (key BLOB PRIMARY KEY, facts TEXT, seal BLOB) WITHOUT ROWID"
+        )
+        connection.executemany("INSERT OR REPLACE INTO pictures VALUES (?, ?, ?)", rows)
 
 
-def _entry(cache: Path, key: str) -> Path:
-    return cache / key[:2] / key[2:]
+def _seal(key: bytes, told: str) -> bytes:
+    return hashlib.sha256(key + told.encode()).digest()[:16]
+
+
+def _facts(told: str) -> Facts:
+    facts = json.loads(told)
+    facts |= {name: tuple(facts[name]) for name in ("oddities", "digest", "look")}
+    facts["place"] = facts["place"] and tuple(facts["place"])
+    return Facts(**facts)

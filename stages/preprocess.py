@@ -209,9 +209,9 @@ def sort_pictures(
         classes=params.classes,
         group_pattern=params.split.group_pattern,
         near_duplicates=params.split.near_duplicates,
-        file=around.scratch / task,
+        scratch=around.scratch / task,
         processes=1 if idx else cores(),  # nothing to decode there
-        cache=around.cache,
+        cache=None if idx else around.cache,
     )
     gathered = gather(found, how, findings)
     rows, groups = sift(gathered, how, findings)
@@ -250,10 +250,9 @@ def refuse_empty_classes(labels: npt.NDArray[np.int64], classes: list[str], wher
 def pack(folder: Path, chosen: Sorted, shard_megabytes: int) -> None:
     """Write the names of the classes and every split's pictures."""
     write_json(folder / "classes.json", chosen.classes)
-    file_rows = np.frombuffer(chosen.gathered.file_rows, np.int64)
     for split, rows in chosen.rows.items():
         (folder / split).mkdir()
-        pack_images(folder / split, chosen.gathered.pixels, file_rows[rows], shard_megabytes << 20)
+        pack_images(folder / split, chosen.gathered.pixels, rows, shard_megabytes << 20)
 
 
 def compose(

@@ -3,8 +3,9 @@ import tracemalloc
 import numpy as np
 import pytest
 
+from stages.columns import Texts
 from stages.decoding import Form
-from stages.gathering import Gathering, Texts, gather
+from stages.gathering import Gathering, gather
 from stages.policy import Findings, Policy
 from stages.sources.rows import Row
 from tests.stages.param_files import POLICY
@@ -45,7 +46,7 @@ def peak(folder, count, **told):
         classes=None,
         group_pattern=None,
         near_duplicates=None,
-        file=folder / str(count),
+        scratch=folder / str(count),
         processes=1,
         cache=None,
     )
@@ -54,7 +55,8 @@ def peak(folder, count, **told):
     _, most = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert len(gathered) == count
-    assert how.file.stat().st_size == count * SIDE * SIDE
+    (rows,) = how.scratch.iterdir()
+    assert rows.stat().st_size == count * SIDE * SIDE
     return most
 
 

@@ -2,6 +2,8 @@
 
 import csv
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -283,21 +285,43 @@ def emptied(content):
     return content[:0]
 
 
-def with_another_pixel(content):
+def with_another_byte(content):
     return content[:-100] + bytes([content[-100] ^ 1]) + content[-99:]
 
 
 def with_another_size(content):
-    return content.replace(b'"width": ', b'"width": 1', 1)
+    return content.replace(b'"width": ', b'"width": 1', 1)[: len(content)]
 
 
-@pytest.mark.parametrize("broken", [cut_short, emptied, with_another_pixel, with_another_size])
-def test_broken_cache_entry_is_decoded_anew(own, broken):
+def of_something_else(content):
+    return b"no database, no pixels " * (len(content) // 20)
+
+
+@pytest.mark.parametrize("kind", ["*.sqlite", "*.rows"])
+@pytest.mark.parametrize(
+    "broken", [cut_short, emptied, with_another_byte, with_another_size, of_something_else]
+)
+def test_broken_cache_is_as_none_and_mends_itself(own, monkeypatch, broken, kind):
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
     first = contents(run(own, cache=own / "cache"))
-    for entry in list((own / "cache").rglob("*"))[::2]:
-        if entry.is_file():
-            entry.write_bytes(broken(entry.read_bytes()))
+    (entry,) = (own / "cache").rglob(kind)
+    entry.write_bytes(broken(entry.read_bytes()))
     assert contents(run(own, "again", cache=own / "cache")) == first
+    monkeypatch.delattr(intake, "decode")  # all is known again
+    assert contents(run(own, "at last", cache=own / "cache")) == first
+
+
+@pytest.mark.slow
+def test_runs_at_once_share_a_cache(own, monkeypatch):
+    script = "import sys; from pathlib import Path; from tests.stages import test_pictures_in as here;"
+    script += "own = Path(sys.argv[1]); here.run(own, sys.argv[2], own / 'cache')"
+    names = ["one", "other", "third"]
+    runs = [subprocess.Popen([sys.executable, "-c", script, own, name], cwd=ROOT) for name in names]
+    assert [each.wait() for each in runs] == [0, 0, 0]
+    monkeypatch.delattr(intake, "decode")
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    known = contents(run(own, "known", cache=own / "cache"))
+    assert [contents(own / name) == known for name in names] == [True, True, True]
 
 
 def test_odd_pictures_come_out_of_the_cache_as_they_went_in(own):
