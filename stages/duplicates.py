@@ -4,8 +4,6 @@ from collections.abc import Iterator
 
 import numpy as np
 import numpy.typing as npt
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 Hashes = npt.NDArray[np.uint64]
 """[N, 2]: 128 bits each."""
@@ -39,6 +37,11 @@ def near_groups(looks: Hashes, bits: int) -> Groups:
 
 def joined(pairs: npt.NDArray[np.int64], count: int) -> Groups:
     """Groups of `count` rows, of which `pairs` [M, 2] belong together."""
+    from scipy.sparse import (
+        coo_array,  # not before: it takes as long to import as a thousand pictures to decode
+    )
+    from scipy.sparse.csgraph import connected_components
+
     links = coo_array((np.ones(len(pairs), dtype=bool), (pairs[:, 0], pairs[:, 1])), shape=(count, count))
     return np.asarray(connected_components(links, directed=False)[1], dtype=np.int64)
 

@@ -11,8 +11,10 @@ run  python -m stages.preprocess --help
 import shutil
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib import import_module
 from itertools import chain
 from pathlib import Path
 
@@ -213,7 +215,9 @@ def sort_pictures(
         processes=1 if idx else cores(),  # nothing to decode there
         cache=None if idx else around.cache,
     )
-    gathered = gather(found, how, findings)
+    with ThreadPoolExecutor(1) as aside:  # it takes a second, for which this process has nothing else to do
+        aside.submit(import_module, "sklearn.model_selection")
+        gathered = gather(found, how, findings)
     rows, groups = sift(gathered, how, findings)
     refuse_too_many(gathered.seen - len(rows), gathered.seen, task, findings)
     if not len(rows):

@@ -1,4 +1,7 @@
-"""Which split each picture stands in: as the data says, else in proportion of the classes, by the seed."""
+"""Which split each picture stands in: as the data says, else in proportion of the classes, by the seed.
+
+scikit-learn is imported where it is called: it takes a second, for which `preprocess` has a better time.
+"""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -6,7 +9,6 @@ from fractions import Fraction
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.model_selection import StratifiedGroupKFold, train_test_split
 
 from stages.datasets import Split
 from stages.errors import DataError
@@ -74,6 +76,8 @@ def take_share(strata: Strata, groups: Rows, share: float, seed: int, where: str
 
 
 def _take_alone(rows: Rows, strata: Strata, share: float, seed: int, where: str, others: bool) -> Rows:
+    from sklearn.model_selection import train_test_split
+
     if not len(rows):
         return rows
     try:
@@ -86,6 +90,8 @@ def _take_alone(rows: Rows, strata: Strata, share: float, seed: int, where: str,
 
 
 def _take_together(rows: Rows, strata: Strata, groups: Rows, share: float, seed: int) -> Rows:
+    from sklearn.model_selection import StratifiedGroupKFold
+
     members = min(Counter(strata.tolist()).values(), default=1)
     most = min(FOLDS, members, max(1, len(np.unique(groups))))
     folds = Fraction(share).limit_denominator(most)
