@@ -96,7 +96,8 @@ def write_params(path: Path, classification: dict[str, Any]) -> None:
 
 
 def stage_command(folder: Path, raw: Path) -> list[str]:
-    outs = {name: str(folder / name) for name in ("classification", "detection", "metrics", "report")}
+    names = ("classification", "detection", "metrics", "report", "cache")
+    outs = {name: str(folder / name) for name in names}
     outs |= {"raw": str(raw), "params": str(folder / "params.yaml"), "sheet": str(folder / "sheet.png")}
     return [sys.executable, "-m", "stages.preprocess", *(w for k, v in outs.items() for w in (f"--{k}", v))]
 
