@@ -16,7 +16,7 @@ from stages.sources.crops import CropsParams
 from stages.sources.idx import IdxParams
 from stages.sources.image_folder import ImageFolderParams
 from stages.sources.manifest import ManifestParams
-from stages.sources.params import PictureParams
+from stages.sources.params import FormParams
 from stages.sources.pascal_voc import PascalVocParams
 from stages.sources.yolo import YoloParams
 
@@ -57,7 +57,7 @@ class PreprocessParams(StageParams):
     def _items_fit_into_their_scenes(self) -> "PreprocessParams":
         """Said before anything is read; only of IDX files the size is not known yet."""
         pictures, scenes = self.classification, self.detection
-        if isinstance(pictures, PictureParams) and isinstance(scenes, ComposedParams):
+        if isinstance(pictures, FormParams) and isinstance(scenes, ComposedParams):
             largest = scenes.largest_item(pictures.shape)
             if largest > scenes.side:
                 raise ValueError(
@@ -69,7 +69,7 @@ class PreprocessParams(StageParams):
 
 
 def form_of(
-    params: IdxParams | ComposedParams | PictureParams, policy: Policy, stored: tuple[int, int, int] | None
+    params: IdxParams | ComposedParams | FormParams, policy: Policy, stored: tuple[int, int, int] | None
 ) -> Form:
     """The form that a task's pictures are brought to.
 
@@ -77,7 +77,7 @@ def form_of(
     a file's picture is stretched to IDX's, and padded to a scene's, whose items keep their proportions.
     """
     own: dict[str, Any]
-    if isinstance(params, PictureParams):
+    if isinstance(params, FormParams):
         height, width = params.shape
         own = {"channels": params.channels, "fit": params.fit, "ground": params.ground}
     else:

@@ -46,8 +46,7 @@ from stages.sheets import CLASSES_MOST, Picture, draw_boxes, first_of, image_gri
 from stages.side_by_side import cores
 from stages.sources.crops import CropsParams, crop_rows
 from stages.sources.idx import IdxParams, picture_size
-from stages.sources.params import PictureParams
-from stages.sources.readers import read
+from stages.sources.readers import Annotated, Classified, read
 from stages.sources.rows import Found
 from stages.splitting import split_rows, strata_of_boxes
 
@@ -113,10 +112,7 @@ def main(
         write_folder_atomically(detection) as detection_partial,
     ):
         around = Surroundings(raw=raw, seed=compute.seed, policy=values.policy, scratch=scratch, cache=cache)
-        reports = [
-            prepare_classification(values, around, classification_partial),
-            prepare_detection(values, around, classification_partial, detection_partial),
-        ]
+        reports = prepare(values, around, classification_partial, detection_partial)
         save_png(sheet, draw_sheet(classification_partial, detection_partial))
     write_report(report, reports, sheet)
     write_json(metrics, {told.task: told.figures() for told in reports})
@@ -133,15 +129,35 @@ def _scratch(parent: Path) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def prepare_classification(values: PreprocessParams, around: Surroundings, folder: Path) -> TaskReport:
-    """Fill the folder that `datasets.load_classification` reads.
+def prepare(
+    values: PreprocessParams, around: Surroundings, classification: Path, detection: Path
+) -> list[TaskReport]:
+    """Fill both folders: scenes are composed of the classified pictures, crops cut from those with boxes.
 
     Raises:
-        DataError: what the policy stops at, or a class without pictures.
+        DataError: what the policy stops at, or a class without pictures or boxes.
 
     """
-    params, findings = values.classification, Findings(values.policy)
-    found = read_classified(values, around.raw)
+    if isinstance(values.detection, ComposedParams):
+        assert not isinstance(values.classification, CropsParams)  # refused with the params
+        found = read(around.raw, values.classification, upright=around.policy.upright)
+        pictures = prepare_classification(values, found, around, classification)
+        return [pictures, compose(values.detection, around, classification, detection)]
+    boxes, splits = prepare_detection(values, values.detection, around, detection)
+    if isinstance(values.classification, CropsParams):
+        annotated = read(around.raw, values.detection, upright=around.policy.upright)
+        refused = around.policy.kinds("refuse", "stop")
+        found = crop_rows(annotated, values.classification, refused, splits)
+    else:
+        found = read(around.raw, values.classification, upright=around.policy.upright)
+    return [prepare_classification(values, found, around, classification), boxes]
+
+
+def prepare_classification(
+    values: PreprocessParams, found: Found, around: Surroundings, folder: Path
+) -> TaskReport:
+    """Fill the folder that `datasets.load_classification` reads."""
+    params, findings = values.classification, Findings(around.policy)
     chosen = sort_pictures(found, params, "classification", around, findings)
     pack(folder, chosen, values.shard_megabytes)
     for split in chosen.rows:
@@ -163,27 +179,11 @@ def pack_descriptions(folder: Path, gathered: Gathered, rows: npt.NDArray[np.int
         write_json(folder / "attributes.json", known)
 
 
-def read_classified(values: PreprocessParams, raw: Path) -> Found:
-    """The rows of the classification's source."""
-    if not isinstance(values.classification, CropsParams):
-        return read(raw, values.classification, upright=values.policy.upright)
-    assert not isinstance(values.detection, ComposedParams)  # refused with the params
-    boxes = read(raw, values.detection, upright=values.policy.upright)
-    return crop_rows(boxes, values.classification, values.policy.kinds("refuse", "stop"))
-
-
 def prepare_detection(
-    values: PreprocessParams, around: Surroundings, classification: Path, folder: Path
-) -> TaskReport:
-    """Fill the folder that `datasets.load_detection` reads, from its source or from `classification`.
-
-    Raises:
-        DataError: what the policy stops at, or a class without boxes.
-
-    """
-    params, findings = values.detection, Findings(values.policy)
-    if isinstance(params, ComposedParams):
-        return compose(params, around.seed, classification, folder, findings)
+    values: PreprocessParams, params: Annotated, around: Surroundings, folder: Path
+) -> tuple[TaskReport, dict[str, Split]]:
+    """Fill the folder that `datasets.load_detection` reads; the split of each picture by where it is from."""
+    findings = Findings(around.policy)
     found = read(around.raw, params, upright=around.policy.upright)
     chosen = sort_pictures(found, params, "detection", around, findings)
     refuse_empty_classes(chosen.all_labels("train"), chosen.classes, "preprocess.detection, train")
@@ -193,11 +193,16 @@ def prepare_detection(
         boxes = [chosen.gathered.boxes[row] for row in rows]
         annotations = coco(boxes, list(chosen.labels(split)), chosen.classes, height=height, width=width)
         pack_annotations(folder / split / "annotations.json", annotations)
-    return tell("detection", params.format, chosen, findings)
+    splits = {chosen.gathered.where[row]: split for split, rows in chosen.rows.items() for row in rows}
+    return tell("detection", params.format, chosen, findings), splits
 
 
 def sort_pictures(
-    found: Found, params: IdxParams | PictureParams, task: str, around: Surroundings, findings: Findings
+    found: Found,
+    params: Classified | Annotated | CropsParams,
+    task: str,
+    around: Surroundings,
+    findings: Findings,
 ) -> Sorted:
     """Decode, check, sift and split what a source gives.
 
@@ -206,11 +211,12 @@ def sort_pictures(
 
     """
     idx = isinstance(params, IdxParams)
+    rule = None if isinstance(params, CropsParams) else params.split  # crops stand where their pictures do
     how = Gathering(
         form=form_of(params, around.policy, (*picture_size(around.raw), 1) if idx else None),
         classes=params.classes,
-        group_pattern=params.split.group_pattern,
-        near_duplicates=params.split.near_duplicates,
+        group_pattern=rule.group_pattern if rule else None,
+        near_duplicates=rule.near_duplicates if rule else None,
         scratch=around.scratch / task,
         processes=1 if idx else cores(),  # nothing to decode there
         cache=None if idx else around.cache,
@@ -229,7 +235,7 @@ def sort_pictures(
     else:
         strata = strata_of_boxes([labels_of(gathered, row, numbers) for row in rows], len(classes))
     given = [gathered.splits[row] for row in rows]
-    parts = split_rows(given, strata, groups, params.split, around.seed, f"preprocess.{task}")
+    parts = split_rows(given, strata, groups, rule, around.seed, f"preprocess.{task}")
     return Sorted(
         gathered=gathered,
         classes=classes,
@@ -259,11 +265,9 @@ def pack(folder: Path, chosen: Sorted, shard_megabytes: int) -> None:
         pack_images(folder / split, chosen.gathered.pixels, rows, shard_megabytes << 20)
 
 
-def compose(
-    params: ComposedParams, seed: int, classification: Path, folder: Path, findings: Findings
-) -> TaskReport:
+def compose(params: ComposedParams, around: Surroundings, classification: Path, folder: Path) -> TaskReport:
     """Scenes for each split from its own pictures alone, each from a seed of its own."""
-    seeds = dict(zip(SPLITS, np.random.SeedSequence(seed).generate_state(len(SPLITS)), strict=True))
+    seeds = dict(zip(SPLITS, np.random.SeedSequence(around.seed).generate_state(len(SPLITS)), strict=True))
     labels, images, shape = {}, {}, (0, 0, 0)
     for split in SPLITS:
         given = load_classification(classification, split)
@@ -287,7 +291,7 @@ def compose(
         packed_as=shape,
         sizes=np.empty((0, 2), dtype=np.uint32),
         seen=sum(images.values()),
-        findings=findings,
+        findings=Findings(around.policy),
     )
 
 

@@ -22,12 +22,18 @@ FOLDS = 20
 
 
 def split_rows(
-    given: Sequence[Split | None], strata: Strata, groups: Rows, params: SplitParams, seed: int, where: str
+    given: Sequence[Split | None],
+    strata: Strata,
+    groups: Rows,
+    params: SplitParams | None,
+    seed: int,
+    where: str,
 ) -> dict[Split, Rows]:
     """Rows of each split, in order.
 
     `given` is the data's own split of each row. A split that the data gives stays as it is; one that it does
-    not give is taken from train and from what is undecided, with the same share of every stratum.
+    not give is taken from train and from what is undecided, with the same share of every stratum. Without
+    `params` nothing is undecided.
 
     Raises:
         DataError: a split would be empty, or a stratum cannot stand in both.
@@ -35,9 +41,11 @@ def split_rows(
     """
     rows = {split: _rows_of(given, (split,)) for split in ("val", "test")}
     train = _rows_of(given, ("train", None))
-    for name, share in (("test", params.test), ("val", params.val)):
-        if len(rows[name]):
-            continue
+    missing = [name for name in ("test", "val") if not len(rows[name])]
+    if missing and params is None:
+        raise DataError(f"{where}: no picture for {missing[0]}")
+    for name in missing:
+        share = getattr(params, name)
         if share is None:
             raise DataError(
                 f"{where}.split.{name}: the data gives no {name} split: say what share of it to take"

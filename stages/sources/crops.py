@@ -1,15 +1,16 @@
 """The boxes of annotated pictures as pictures of their own, to be classified."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Literal
 
 from pydantic import Field
 
-from stages.sources.params import PictureParams
+from stages.datasets import Split
+from stages.sources.params import FormParams
 from stages.sources.rows import Found, Row
 
 
-class CropsParams(PictureParams):
+class CropsParams(FormParams):
     """`format: crops`: what `preprocess.detection` names, box by box."""
 
     format: Literal["crops"]
@@ -18,13 +19,17 @@ class CropsParams(PictureParams):
     """On each side, as a share of the box's longer one."""
 
 
-def crop_rows(found: Found, params: CropsParams, refused: frozenset[str]) -> Iterator[Row]:
+def crop_rows(
+    found: Found, params: CropsParams, refused: frozenset[str], splits: Mapping[str, Split]
+) -> Iterator[Row]:
     """A row for each box; what is wrong with the annotations is named where they are read for detection.
 
-    Boxes that are marked as of a `refused` kind give none. The crops of one picture stay in one split.
+    `splits` tells by a picture's `where` the split that it stands in for detection. Its crops stand in the
+    same: a classifier of them that a detector takes over has then seen nothing that the detector is measured
+    on. Pictures that stand in none give no crops, nor do boxes that are marked as of a `refused` kind.
     """
     for row in found:
-        if not isinstance(row, Row):
+        if not isinstance(row, Row) or row.where not in splits:
             continue
         boxes = zip(row.labels, row.places, row.boxes.tolist(), strict=True)
         for number, (label, place, (x1, y1, x2, y2)) in enumerate(boxes):
@@ -34,7 +39,6 @@ def crop_rows(found: Found, params: CropsParams, refused: frozenset[str]) -> Ite
                     where=f"{row.where}: {place}",
                     picture=row.picture,
                     labels=(label,),
-                    split=row.split,
-                    group=row.group or row.where,
+                    split=splits[row.where],
                     crop=(round(x1 - beside), round(y1 - beside), round(x2 + beside), round(y2 + beside)),
                 )

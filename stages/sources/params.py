@@ -38,8 +38,8 @@ class SplitParams(StageParams):
         return pattern
 
 
-class PictureParams(StageParams):
-    """How pictures from files are packed."""
+class FormParams(StageParams):
+    """The form that pictures from files are packed in."""
 
     classes: Annotated[list[str], Field(min_length=1)] | None
     """Names by label; null: all that the data names, in alphabetical order."""
@@ -56,12 +56,16 @@ class PictureParams(StageParams):
     ground: int = Field(ge=0, le=255)
     """Grey level beside a padded picture and behind a transparent one."""
 
-    split: SplitParams
-
     @field_validator("classes")
     @classmethod
     def _names_differ(cls, classes: list[str] | None) -> list[str] | None:
         return differing(classes)
+
+
+class PictureParams(FormParams):
+    """How pictures from files are packed and split."""
+
+    split: SplitParams
 
 
 def differing(classes: list[str] | None) -> list[str] | None:

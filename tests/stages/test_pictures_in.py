@@ -21,6 +21,8 @@ BCCD = ROOT.parent / "shared/data/bccd"
 SPLIT = {"val": 0.2, "test": 0.2, "group_pattern": None, "near_duplicates": None}
 FORM = {"classes": None, "shape": [16, 20], "channels": 3, "fit": "stretch", "ground": 0, "split": SPLIT}
 FOLDER = {"format": "image-folder", "folder": "pictures", **FORM}
+CROPS = {key: value for key, value in FORM.items() if key != "split"}
+CROPS |= {"format": "crops", "margin": 0.0, "shape": [8, 8]}
 SCENES = {
     "format": "composed",
     "count": {"train": 4, "val": 2, "test": 2},
@@ -356,7 +358,7 @@ def test_number_of_processes_changes_nothing(own, monkeypatch):
 
 
 def test_crops_and_composed_scenes_cannot_both_be_asked_for(own):
-    write_own(own / "params.yaml", {**FORM, "format": "crops", "margin": 0.0})
+    write_own(own / "params.yaml", CROPS)
     with pytest.raises(ParamsError, match=r"params\.yaml: preprocess: crops are made of boxes"):
         run(own)
 
@@ -376,7 +378,7 @@ def test_items_too_large_for_their_scenes_are_said_before_anything_is_read(own):
 def test_bccd_names_its_two_invalid_boxes(tmp_path):
     (tmp_path / "raw").symlink_to(BCCD)
     form = FORM | {"shape": [96, 128]}
-    crops = {**form, "format": "crops", "margin": 0.1, "shape": [32, 32]}
+    crops = CROPS | {"margin": 0.1, "shape": [32, 32]}
     voc = {**form, "format": "pascal-voc", "folder": "BCCD", "first_pixel": 0}
     write_own(tmp_path / "params.yaml", crops, voc)
     out = run(tmp_path)
@@ -399,12 +401,12 @@ def test_bccd_names_its_two_invalid_boxes(tmp_path):
 
 
 def annotated(folder):
-    """Twenty pictures of 40 x 20, each with one bright block."""
+    """Twenty pictures of 40 x 20, each with one bright block, brighter from picture to picture."""
     rng = np.random.default_rng(0)
     for number in range(20):
         x, y = rng.integers(0, 20), rng.integers(0, 10)
         pixels = rng.integers(0, 30, (20, 40, 3)).astype(np.uint8)
-        pixels[y : y + 10, x : x + 20] = rng.integers(220, 256, (10, 20, 3))
+        pixels[y : y + 10, x : x + 20] = 205 + 2 * number + rng.integers(0, 9, (10, 20, 3))
         path = folder / f"{number:02d}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(pixels).save(path)
@@ -445,9 +447,6 @@ def write_yolo(raw):
     return {"format": "yolo", "file": "data.yaml"}
 
 
-CROPS = {**FORM, "format": "crops", "margin": 0.0, "shape": [8, 8]}
-
-
 @pytest.mark.parametrize("write", [write_coco, write_voc, write_yolo])
 def test_boxes_of_every_format_lie_on_what_they_name(tmp_path, write):
     form = FORM | {"shape": [40, 80]}
@@ -457,13 +456,17 @@ def test_boxes_of_every_format_lie_on_what_they_name(tmp_path, write):
     for split in SPLITS:
         part = load_detection(out / "detection", split)
         assert part.classes == ["even", "odd"]
+        blocks = []
         for image, boxes in zip(part.images, part.boxes, strict=True):
             rows, columns = np.nonzero(image.max(axis=2) > 140)
             found = [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
             assert np.abs(boxes[0] - found).max() <= 1
+            blocks.append(image[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1])
             seen += 1
         crops = load_classification(out / "classification", split)
         assert crops.images.min() > 200
+        brightness = [np.median(crop) for crop in crops.images]
+        assert brightness == pytest.approx([np.median(block) for block in blocks], abs=1.5)
     assert seen == 20
 
 
