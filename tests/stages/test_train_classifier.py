@@ -157,6 +157,7 @@ def test_an_unknown_key_is_one_line_and_exit_code_2(data: Path, tmp_path: Path) 
 ADAM = {"name": "adam", "learning_rate": 0.01, "beta1": 0.9, "beta2": 0.99, "weight_decay": 0.01}
 SIMPLE = {"model": "simple-cnn", "widths": [8, 16], "dense": 16, "dropout": 0.2}
 RESNET = {"model": "resnet", "depth": 18, "stem": "small", "weights": None}
+TIMM = {"model": "timm", "name": "resnet10t", "weights": None}
 
 
 @pytest.mark.parametrize(
@@ -174,12 +175,13 @@ def test_learns_with_other_settings(data: Path, tmp_path: Path, changed: dict[st
 
 
 @pytest.mark.slow
-def test_trains_a_resnet(tmp_path: Path) -> None:
+@pytest.mark.parametrize("network", [RESNET, TIMM], ids=["resnet", "timm"])
+def test_trains_a_network_of_others(tmp_path: Path, network: dict[str, Any]) -> None:
     write_data(tmp_path / "data", train=16, val=4)
     brief = {"epochs": 1, "batch_size": 8, "range_test": SMALL["range_test"] | {"steps": 2}}
-    main(**arguments(tmp_path / "data", tmp_path / "out", network=RESNET, **brief))
-    network = load_classifier(tmp_path / "out/model.safetensors")
-    assert network(torch.rand(2, 1, 16, 12)).shape == (2, 3)
+    main(**arguments(tmp_path / "data", tmp_path / "out", network=network, **brief))
+    trained = load_classifier(tmp_path / "out/model.safetensors")
+    assert trained(torch.rand(2, 1, 16, 12)).shape == (2, 3)
 
 
 def test_early_stop_takes_the_best_epoch_s_weights(data: Path, tmp_path: Path) -> None:
@@ -227,6 +229,5 @@ def test_timm_that_is_not_installed_is_one_line(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "timm", None)
-    network = {"model": "timm", "name": "resnet10t", "weights": None}
     with pytest.raises(ParamsError, match=r"train-classifier.network.model: timm is not installed; "):
-        main(**arguments(data, tmp_path / "out", network=network))
+        main(**arguments(data, tmp_path / "out", network=TIMM))

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import safetensors.torch
+import timm
 import torch
 from torchvision.models import resnet18
 
@@ -85,7 +86,6 @@ def test_a_wrong_weights_file_is_one_line(tmp_path: Path) -> None:
 
 
 def test_any_timm_network_by_name(tmp_path: Path) -> None:
-    timm = pytest.importorskip("timm")
     for name in ("resnet10t", "vit_tiny_patch16_224", "swin_tiny_patch4_window7_224"):
         size = (224, 224) if "224" in name else (33, 40)
         built = build({"model": "timm", "name": name, "weights": None}, size=size)
