@@ -8,6 +8,7 @@ from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -21,21 +22,24 @@ BLOCK = 4 << 20  # bytes read at once
 
 
 class RowWriter:
-    """Appends rows of `row_bytes` to the file `path`; closed by whoever opened it."""
+    """Appends rows of `row_bytes` to the file `path`, which the first one creates; to be closed."""
 
     def __init__(self, path: Path, row_bytes: int) -> None:
-        self._name, self._row_bytes = path.name, row_bytes
-        self._file = path.open("ab")
+        self._path, self._row_bytes = path, row_bytes
+        self._file: BinaryIO | None = None
 
     def append(self, pixels: npt.NDArray[np.uint8]) -> Place:
         """Where it stands now."""
+        if self._file is None:
+            self._file = self._path.open("ab")
         row = self._file.tell() // self._row_bytes
         self._file.write(pixels.data)
-        return self._name, row
+        return self._path.name, row
 
     def close(self) -> None:
         """Flush and close the file."""
-        self._file.close()
+        if self._file is not None:
+            self._file.close()
 
 
 def read_row(folder: Path, place: Place, row_bytes: int) -> bytes:

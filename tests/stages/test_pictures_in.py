@@ -269,8 +269,10 @@ def test_only_new_pictures_are_decoded_again(own, monkeypatch):
     monkeypatch.setattr(intake, "decode", lambda *given: decoded.append(1) or decode(*given))
     first = run(own, cache=own / "cache")
     assert len(decoded) == 36
+    noted = contents(own / "cache")
     assert contents(run(own, "again", cache=own / "cache")) == contents(first)
     assert len(decoded) == 36
+    assert contents(own / "cache") == noted
     for number, name in enumerate(COLOURS):
         pixels = np.random.default_rng(number).integers(0, 255, (9, 9, 3), dtype=np.uint8)
         Image.fromarray(pixels).save(own / f"raw/pictures/{name}/new.png")
