@@ -45,8 +45,8 @@ JPEGs of 640 x 480 to 256 x 192, {processes} processes, {rounds} rounds by turns
 bare loop to ours in the same round (lowest to highest).
 
 - bare loop: OpenCV's decode and resize; the start of its processes does not count
-- intake: read, checked, decoded, hashed, written to the file of rows and to an empty cache of decoded
-  pictures; the start of its processes counts
+- intake: read, checked, decoded, hashed, written to an empty cache of decoded pictures; the start of its
+  processes counts
 - stage: `python -m stages.preprocess` from start to end with an empty cache, so with imports, splits,
   packing, a few scenes, report and sheet
 """
@@ -71,7 +71,7 @@ def speed(folder: Path, counts: list[int], rounds: int, photographs: Path | None
     }
     if photographs:
         kinds["photographs"] = lambda: moved(sorted(photographs.glob("*.jpg")))
-    lines = [INTRODUCTION.format(processes=cores(), rounds=rounds), ""]
+    lines = [INTRODUCTION.format(processes=cores(), rounds=rounds)]
     lines += ["| pictures | KB each | | a second | by time | by CPU |", "|---|---|---|---|---|---|"]
     for (kind, pictures), count in itertools.product(kinds.items(), counts):
         own = folder / f"{kind}-{count}"
