@@ -8,7 +8,8 @@ import io
 import re
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -32,6 +33,9 @@ Oddity = Literal[
     "missing_picture",
 ]
 ODDITIES: frozenset[str] = frozenset(get_args(Oddity))
+
+Crop = tuple[int, int, int, int]
+"""x1, y1, x2, y2 in pixels of the upright picture, which it may reach beyond."""
 
 ORIENTATION = 0x0112  # EXIF's number for it
 PNG_DEPTH = 24  # the byte of a PNG file that tells the bits of a channel
@@ -97,8 +101,25 @@ class _Header:
         return not odd and self.kind in ("JPEG", "PNG") and self.picture.mode in ("L", "RGB")
 
 
-def decode(content: bytes, form: Form, crop: tuple[int, int, int, int] | None = None) -> Decoded:
+def decode(content: bytes, form: Form, crop: Crop | None = None) -> Decoded:
     """The picture in the bytes of a file, all of it or a part, in the given form."""
+    whole = _upright_picture(content, form, full=False) if crop is None else _last_picture(content, form)
+    if whole.pixels is None:
+        return whole
+    pixels, part = whole.pixels, (whole.width, whole.height)
+    if crop is not None:
+        x1, y1, x2, y2 = crop
+        pixels = pixels[max(0, y1) : y2, max(0, x1) : x2]
+        if not pixels.size:
+            return _refused(("unreadable",), *part, f"nothing of it lies in {crop}")
+        part = pixels.shape[1], pixels.shape[0]
+    placed = place(part, form.frame, form.fit)  # by the original's size: a JPEG may be decoded smaller
+    fitted = fit_picture(np.ascontiguousarray(pixels), placed, form.frame, form.ground)
+    return replace(whole, pixels=fitted)
+
+
+def _upright_picture(content: bytes, form: Form, *, full: bool) -> Decoded:
+    """All of the picture, not yet in its frame; of its `full` size, or smaller where that is enough."""
     try:
         header = _inspect(content)
     except Image.DecompressionBombError as error:
@@ -114,7 +135,7 @@ def decode(content: bytes, form: Form, crop: tuple[int, int, int, int] | None = 
     if odd:
         return _refused(header.oddities, width, height, _describe(header))
     try:
-        pixels, damage = _pixels(content, header, form, whole=crop is None)
+        pixels, damage = _pixels(content, header, form, full=full)
     except (OSError, SyntaxError, ValueError, EOFError, cv2.error) as error:
         kind: Oddity = "truncated" if "truncated" in str(error) else "unreadable"
         return _refused((kind,), width, height, _in_a_line(error))
@@ -123,17 +144,15 @@ def decode(content: bytes, form: Form, crop: tuple[int, int, int, int] | None = 
     if "rotated" not in form.kept:
         pixels = _upright(pixels, header.orientation)
         width, height = (height, width) if header.orientation > 4 else (width, height)
-    if crop is not None:
-        x1, y1, x2, y2 = crop
-        pixels = pixels[max(0, y1) : y2, max(0, x1) : x2]
-        if not pixels.size:
-            return _refused(("unreadable",), width, height, f"nothing of it lies in {crop}")
-    part = (width, height) if crop is None else (pixels.shape[1], pixels.shape[0])
-    placed = place(part, form.frame, form.fit)  # by the original's size: a JPEG may be decoded smaller
-    fitted = fit_picture(np.ascontiguousarray(pixels), placed, form.frame, form.ground)
     oddities: tuple[Oddity, ...] = (*header.oddities, "damaged") if damage else header.oddities
     what = f"{_describe(header)}; {damage}" if damage else _describe(header)
-    return Decoded(pixels=fitted, width=width, height=height, oddities=oddities, what=what)
+    return Decoded(pixels=pixels, width=width, height=height, oddities=oddities, what=what)
+
+
+@lru_cache(maxsize=1)
+def _last_picture(content: bytes, form: Form) -> Decoded:
+    """Of its full size; kept until the next one comes, since a picture's crops follow each other."""
+    return _upright_picture(content, form, full=True)
 
 
 def size_of(path: Path, *, upright: bool) -> tuple[int, int] | None:
@@ -172,13 +191,13 @@ def _own_bounds() -> Iterator[None]:
         yield
 
 
-def _pixels(content: bytes, header: _Header, form: Form, *, whole: bool) -> tuple[Pixels, str]:
+def _pixels(content: bytes, header: _Header, form: Form, *, full: bool) -> tuple[Pixels, str]:
     """[H, W, C] as stored, or smaller already where that is enough; in words what is damaged, or nothing."""
     if "sixteen_bit" in header.oddities:
         return _to_channels(_sixteen_bit(content, form.ground), form.channels), ""
     if header.plain and _complete(content, header.kind):
         if header.kind == "JPEG":
-            return _jpeg(content, header, form.channels, _reduction(header, form) if whole else 1)
+            return _jpeg(content, header, form.channels, 1 if full else _reduction(header, form))
         return _png(content, form.channels), ""
     with _own_bounds():
         return _by_pillow(header.picture, form), ""

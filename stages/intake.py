@@ -16,9 +16,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from stages.decoding import Decoded, Form, decode
+from stages.decoding import Crop, Decoded, Form, decode
 from stages.geometry import Pixels, fit_picture, place
-from stages.picture_cache import Crop, Facts, Known, digest_of, key_of, note
+from stages.picture_cache import Facts, Known, digest_of, key_of, note
 from stages.pixel_rows import RowWriter
 from stages.side_by_side import in_order
 
@@ -26,7 +26,7 @@ SAMPLES = 72  # pixels a side that a look is taken at, 8 for each of its places
 CHUNK = 64  # pictures a task, so that handing them over costs little
 NOTED_EVERY = 1.0  # seconds: what is lost at most where the run is killed
 
-Task = tuple[Path | Pixels, Crop]
+Task = tuple[Path | Pixels, Crop | None]
 Taken = tuple[Facts, bytes | None]
 """A picture, and the key by which it is to be noted."""
 
@@ -68,7 +68,9 @@ def _take_in_chunk(tasks: list[Task], *, form: Form, folder: Path, run: str, rem
         return [_take_in(picture, crop, form, rows, known) for picture, crop in tasks]
 
 
-def _take_in(picture: Path | Pixels, crop: Crop, form: Form, rows: RowWriter, known: Known | None) -> Taken:
+def _take_in(
+    picture: Path | Pixels, crop: Crop | None, form: Form, rows: RowWriter, known: Known | None
+) -> Taken:
     if not isinstance(picture, Path):
         return _write(_from_pixels(picture, form), rows), None
     try:

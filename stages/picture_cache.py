@@ -17,13 +17,11 @@ import cv2
 import PIL
 import simplejpeg  # type: ignore[import-untyped]
 
-from stages.decoding import Form
+from stages.decoding import Crop, Form
 from stages.pixel_rows import Place, read_row
 
 LAYOUT = 4  # of folder and entries; raised with it, and where decoding changes
 INDEX = "index.sqlite"
-
-Crop = tuple[int, int, int, int] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +49,7 @@ def folder_for(cache: Path, form: Form) -> Path:
     return cache / hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:32]
 
 
-def key_of(content: bytes, crop: Crop) -> bytes:
+def key_of(content: bytes, crop: Crop | None) -> bytes:
     """One for each file and part of it."""
     digest = hashlib.sha256(content)
     digest.update(repr(crop).encode())

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
+from stages import decoding
 from stages.decoding import Form, decode
 
 FORM = Form(
@@ -177,3 +178,14 @@ def test_jpeg_decoded_smaller_looks_as_if_scaled_afterwards():
 def test_a_part_is_cut_out_and_what_lies_outside_is_left_away():
     pixels = decode(encoded(Image.fromarray(noise())), form(height=5, width=10), (-3, 2, 10, 7)).pixels
     assert (pixels == noise()[2:7, 0:10]).all()
+
+
+def test_parts_of_one_picture_decode_it_once(monkeypatch):
+    decode_jpeg, decoded = decoding.decode_jpeg, []
+    monkeypatch.setattr(decoding, "decode_jpeg", lambda *a, **k: decoded.append(1) or decode_jpeg(*a, **k))
+    content = encoded(Image.fromarray(noise()), "JPEG")
+    quarters = [(x, y, x + 15, y + 10) for y in (0, 10) for x in (0, 15)]
+    small = form(height=10, width=15)
+    a, b, c, d = (decode(bytes(bytearray(content)), small, quarter).pixels for quarter in quarters)
+    assert len(decoded) == 1
+    assert (np.block([[[a], [b]], [[c], [d]]]) == decode(content, FORM).pixels).all()
