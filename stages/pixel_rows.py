@@ -4,6 +4,7 @@ Who decodes appends to a file of its own, so that nobody waits for anybody. Impo
 load it.
 """
 
+import math
 from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -63,8 +64,7 @@ class PixelRows:
     @property
     def row_bytes(self) -> int:
         """Of each row."""
-        height, width, channels = self.shape
-        return height * width * channels
+        return math.prod(self.shape)
 
     def append(self, place: Place) -> None:
         """Add one at the end."""

@@ -79,6 +79,10 @@ class Sorted:
     rows: dict[Split, npt.NDArray[np.int64]]
     """Into what was gathered."""
 
+    def splits(self) -> dict[str, Split]:
+        """The split of each picture, by where it is from."""
+        return {self.gathered.where[row]: split for split, rows in self.rows.items() for row in rows}
+
     def labels(self, split: Split) -> Iterator[npt.NDArray[np.int64]]:
         """Labels of each of the split's pictures."""
         return (labels_of(self.gathered, row, self.numbers) for row in self.rows[split])
@@ -140,17 +144,23 @@ def prepare(
     """
     if isinstance(values.detection, ComposedParams):
         assert not isinstance(values.classification, CropsParams)  # refused with the params
-        found = read(around.raw, values.classification, upright=around.policy.upright)
+        found = rows_of(values.classification, around)
         pictures = prepare_classification(values, found, around, classification)
         return [pictures, compose(values.detection, around, classification, detection)]
-    boxes, splits = prepare_detection(values, values.detection, around, detection)
+    boxes, chosen = prepare_detection(values, values.detection, around, detection)
     if isinstance(values.classification, CropsParams):
-        annotated = read(around.raw, values.detection, upright=around.policy.upright)
         refused = around.policy.kinds("refuse", "stop")
-        found = crop_rows(annotated, values.classification, refused, splits)
+        annotated = rows_of(values.detection, around)
+        found = crop_rows(annotated, values.classification, refused, chosen.splits())
     else:
-        found = read(around.raw, values.classification, upright=around.policy.upright)
+        found = rows_of(values.classification, around)
+    del chosen  # what is kept of a million pictures takes memory
     return [prepare_classification(values, found, around, classification), boxes]
+
+
+def rows_of(params: Classified | Annotated, around: Surroundings) -> Found:
+    """What the source gives."""
+    return read(around.raw, params, upright=around.policy.upright)
 
 
 def prepare_classification(
@@ -181,11 +191,10 @@ def pack_descriptions(folder: Path, gathered: Gathered, rows: npt.NDArray[np.int
 
 def prepare_detection(
     values: PreprocessParams, params: Annotated, around: Surroundings, folder: Path
-) -> tuple[TaskReport, dict[str, Split]]:
-    """Fill the folder that `datasets.load_detection` reads; the split of each picture by where it is from."""
+) -> tuple[TaskReport, Sorted]:
+    """Fill the folder that `datasets.load_detection` reads; what went into it."""
     findings = Findings(around.policy)
-    found = read(around.raw, params, upright=around.policy.upright)
-    chosen = sort_pictures(found, params, "detection", around, findings)
+    chosen = sort_pictures(rows_of(params, around), params, "detection", around, findings)
     refuse_empty_classes(chosen.all_labels("train"), chosen.classes, "preprocess.detection, train")
     pack(folder, chosen, values.shard_megabytes)
     height, width = chosen.gathered.pixels.shape[:2]
@@ -193,8 +202,7 @@ def prepare_detection(
         boxes = [chosen.gathered.boxes[row] for row in rows]
         annotations = coco(boxes, list(chosen.labels(split)), chosen.classes, height=height, width=width)
         pack_annotations(folder / split / "annotations.json", annotations)
-    splits = {chosen.gathered.where[row]: split for split, rows in chosen.rows.items() for row in rows}
-    return tell("detection", params.format, chosen, findings), splits
+    return tell("detection", params.format, chosen, findings), chosen
 
 
 def sort_pictures(

@@ -301,15 +301,20 @@ def of_something_else(content):
     return b"no database, no pixels " * (len(content) // 20)
 
 
-@pytest.mark.parametrize("kind", ["*.sqlite", "*.rows"])
+ANYHOW = (cut_short, emptied, with_another_byte, of_something_else)
+
+
 @pytest.mark.parametrize(
-    "broken", [cut_short, emptied, with_another_byte, with_another_size, of_something_else]
+    ("kind", "broken"),
+    [("*.sqlite", with_another_size), *((kind, how) for kind in ("*.sqlite", "*.rows") for how in ANYHOW)],
 )
-def test_broken_cache_is_as_none_and_mends_itself(own, monkeypatch, broken, kind):
+def test_broken_cache_is_as_none_and_mends_itself(own, monkeypatch, kind, broken):
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     first = contents(run(own, cache=own / "cache"))
     (entry,) = (own / "cache").rglob(kind)
-    entry.write_bytes(broken(entry.read_bytes()))
+    whole = entry.read_bytes()
+    entry.write_bytes(broken(whole))
+    assert entry.read_bytes() != whole
     assert contents(run(own, "again", cache=own / "cache")) == first
     monkeypatch.delattr(intake, "decode")  # all is known again
     assert contents(run(own, "at last", cache=own / "cache")) == first
