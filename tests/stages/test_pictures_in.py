@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -294,7 +295,7 @@ def with_another_byte(content):
 
 
 def with_another_size(content):
-    return content.replace(b'"width": ', b'"width": 1', 1)[: len(content)]
+    return re.sub(rb'"width": \d', b'"width": 9', content)
 
 
 def of_something_else(content):
