@@ -19,6 +19,8 @@ from flows.wording import OUTCOME_WORDS, counted, duration, figure, seconds, wha
 if TYPE_CHECKING:
     from PIL import Image
 
+PICTURE_FORMATS = ("GIF", "JPEG", "PNG", "WEBP")
+"""What Pillow may open, by its own names, whatever a file is called: PostScript is run by an interpreter."""
 PICTURE_BYTES = 300_000
 PAGE_PICTURE_BYTES = 3_000_000  # Prefect took an artifact of 5 MB; base64 adds a third
 GRAPH_STAGES = 60  # beyond that a drawn graph cannot be read
@@ -227,9 +229,9 @@ def embedded(content: bytes, suffix: str) -> str | None:
     mime = "image/png" if suffix.lower() == ".png" else "image/jpeg"
     if len(content) > PICTURE_BYTES:
         try:
-            with Image.open(io.BytesIO(content)) as image:
+            with Image.open(io.BytesIO(content), formats=PICTURE_FORMATS) as image:
                 content, mime = smaller(image.convert("RGB")), "image/jpeg"
-        except OSError:
+        except Exception:  # what a damaged picture raises is any class; its page goes without
             return None
     return f"data:{mime};base64,{base64.b64encode(content).decode()}"
 

@@ -18,6 +18,7 @@ import numpy as np
 from PIL import Image
 from simplejpeg import decode_jpeg  # type: ignore[import-untyped]
 
+from stages.files import PICTURE_FORMATS
 from stages.geometry import Fit, Pixels, fit_picture, place
 
 Oddity = Literal[
@@ -167,7 +168,7 @@ def size_of(path: Path, *, upright: bool) -> tuple[int, int] | None:
 
 def _inspect(content: bytes) -> _Header:
     with _own_bounds():
-        picture = Image.open(io.BytesIO(content))
+        picture = Image.open(io.BytesIO(content), formats=PICTURE_FORMATS)
         orientation = picture.getexif().get(ORIENTATION, 1)
     sixteen = picture.mode.startswith("I;16") or (picture.format == "PNG" and content[PNG_DEPTH] == 16)
     seen: dict[Oddity, bool] = {

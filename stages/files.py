@@ -9,14 +9,22 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+PICTURE_FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
+"""What Pillow may open, by its own names, whatever a file is called. Among the others it knows are programs:
+PostScript is handed to an interpreter."""
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write `content` to `path`: either all of it stands there afterwards, or what stood there before."""
+
+def write_atomically(path: Path, content: bytes, mode: int = 0o666) -> None:
+    """Write `content` to `path`: either all of it stands there afterwards, or what stood there before.
+
+    `mode` are its permissions, of which the process's umask takes some away; at no moment it has more.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     remove_leftovers(path)
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        with partial.open("wb") as file:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+        with open(os.open(partial, flags, mode), "wb") as file:  # noqa: PTH123 - a descriptor
             file.write(content)
             file.flush()
             os.fsync(file.fileno())

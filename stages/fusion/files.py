@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image
 
 from stages.errors import DataError
-from stages.files import write_atomically
+from stages.files import PICTURE_FORMATS, write_atomically
 from stages.fusion.pixels import Pictures
 
 SIXTEEN_BITS = (".png", ".tif", ".tiff")
@@ -86,7 +86,7 @@ def _look(path: Path) -> bool:
     Pillow, unlike OpenCV, notices a file cut short.
     """
     try:
-        with Image.open(path) as picture:
+        with Image.open(path, formats=PICTURE_FORMATS) as picture:
             picture.load()
             return picture.has_transparency_data
     except FileNotFoundError:

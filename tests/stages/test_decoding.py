@@ -3,10 +3,12 @@ import io
 import cv2
 import numpy as np
 import pytest
-from PIL import Image, ImageOps
+from PIL import EpsImagePlugin, Image, ImageOps
 
 from stages import decoding
-from stages.decoding import Form, decode
+from stages.decoding import Form, decode, size_of
+from stages.errors import DataError
+from stages.fusion.files import read_picture
 
 FORM = Form(
     height=20,
@@ -149,6 +151,26 @@ def test_what_is_no_picture_is_unreadable_and_said_so_alike_every_time(content):
     decoded = decode(content, FORM)
     assert decoded.oddities == ("unreadable",)
     assert decoded == decode(bytes(content), FORM)
+
+
+def test_postscript_is_not_handed_to_its_interpreter(monkeypatch, tmp_path):
+    ran = tmp_path / "ran"
+    program = tmp_path / "gs"
+    program.write_text(f"#!/bin/sh\ntouch {ran}\necho 10.0\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    monkeypatch.setattr(EpsImagePlugin, "gs_binary", None)  # as in a new process
+    content = encoded(Image.fromarray(noise()), "EPS")
+    assert decode(content, FORM).oddities == ("unreadable",)
+    assert size_of(_written(tmp_path / "picture.png", content), upright=True) is None
+    with pytest.raises(DataError, match="no picture that can be read"):
+        read_picture(tmp_path / "picture.png")
+    assert not ran.exists()
+
+
+def _written(path, content):
+    path.write_bytes(content)
+    return path
 
 
 def test_too_many_pixels_are_a_bomb():
