@@ -107,6 +107,11 @@ def main(
         where = f"{error.filename}: " if error.filename else f"{out}: "
         raise DataError(f"{where}{error.strerror}; what was kept before stays, the rest waits") from error
     print(f"{told.scored} scored, {len(told.set_aside)} set aside, {len(seen.waiting)} not quiet yet")
+    if seen.links:
+        print(
+            f"{len(seen.links)} left alone, {seen.links[0]} first:"
+            " a link, a pipe or a device is never opened; put a copy of the picture there"
+        )
 
 
 def figures_of(told: Told, seen: Look, release: str, kept: int) -> dict[str, Any]:
@@ -118,6 +123,7 @@ def figures_of(told: Told, seen: Look, release: str, kept: int) -> dict[str, Any
         "reasons": told.set_aside[:TOLD],
         "waiting": len(seen.waiting),
         "others": seen.others,
+        "links": seen.links[:TOLD],
         "labels": dict(told.labels.most_common()),
         "boxes": dict(told.boxes.most_common()),
         "drawn": told.drawn,
@@ -162,7 +168,8 @@ def score(
         if one.reason is None:
             place = place.with_name(f"{place.name}.jpg")
             view, classes = _pixels(one.view), models.about["box_labels"]
-            write_atomically(place, jpeg(drawn(view, row, classes, params.drawn_score_min)))
+            picture = jpeg(drawn(view, row, classes, params.drawn_score_min))
+            write_atomically(place, picture, _mode(one.given))
             told.drawn = [*told.drawn, str(place)][:TOLD]
         else:
             _set_aside(place, one)
@@ -264,9 +271,14 @@ def _pixels(decoded: Decoded | None) -> Pixels:
 def _set_aside(place: Path, one: Ready) -> None:
     """A copy of the file, unless it is too large, and the reason beside it."""
     if one.given.content is not None:
-        write_atomically(place, one.given.content)
+        write_atomically(place, one.given.content, _mode(one.given))
     text = f"{one.given.file.name}: {one.reason}\n"
     write_atomically(place.with_name(f"{place.name}.txt"), text.encode())
+
+
+def _mode(given: Input) -> int:
+    """What is made of a picture may be read by those who may read the picture, and by its maker."""
+    return given.file.mode & 0o666 | 0o600
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from flows.dvc.repository import root_of
 from flows.dvc.results import artifacts_of
 from flows.errors import UsageError
 from flows.record import PICTURES_A_FOLDER
-from flows.wording import counted
+from flows.wording import counted, some
 
 CLONE = "score"
 PROGRAM = "stages.score"
@@ -108,6 +108,8 @@ def _tell(root: Path, figures: dict[str, Any]) -> str:
     """In words, what was done; where it was something, on a page too."""
     done, aside = figures["scored"], figures["set_aside"]
     waiting = f"; {counted(figures['waiting'], 'file')} not quiet yet" if figures["waiting"] else ""
+    if links := figures.get("links"):  # a release's own code may be older
+        waiting += f"; links and special files are left alone: {some(links)}"
     if not done + aside:
         return f"nothing is new{waiting}"
     said = f"{counted(done, 'picture')} scored by {figures['release']}, {aside} set aside{waiting}"

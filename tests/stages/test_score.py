@@ -22,6 +22,7 @@ from stages import predictions
 from stages.compute import prepare
 from stages.datasets import load_classification
 from stages.errors import DataError, ModelError, ParamsError
+from stages.inbox import look, taken
 from stages.models.classifier import load_classifier, predict
 from stages.params import ComputeParams
 from stages.preprocess import main as preprocess
@@ -228,6 +229,59 @@ def test_what_is_no_picture_by_its_name_or_hidden_is_left_alone(scoring: Scoring
     (scoring.inbox / "folder.png").mkdir()
     assert list(scoring.run(figures=tmp_path / "f.json")["name"]) == ["a.png"]
     assert json.loads((tmp_path / "f.json").read_text())["others"] == 1
+
+
+def test_links_and_special_files_are_left_alone_and_said(
+    scoring: Scoring, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    secret = tmp_path / "secret"
+    secret.mkdir()
+    Image.new("RGB", (50, 30)).save(secret / "private.png")
+    (secret / "shadow").write_text("root's own")
+    scoring.put("plain.png")
+    (scoring.inbox / "link.png").symlink_to(secret / "private.png")
+    (scoring.inbox / "text.png").symlink_to(secret / "shadow")
+    (scoring.inbox / "hard.png").hardlink_to(secret / "private.png")
+    (scoring.inbox / "folder.png").symlink_to(secret)
+    (scoring.inbox / "round").symlink_to(scoring.inbox)
+    os.mkfifo(scoring.inbox / "pipe.png")
+    assert list(scoring.run()["name"]) == ["plain.png"]
+    assert (
+        "6 left alone, folder.png first: a link, a pipe or a device is never opened"
+        in capsys.readouterr().out
+    )
+    assert not (scoring.out / "set_aside").exists()
+
+
+@pytest.mark.parametrize("at", ["file", "folder"])
+def test_a_link_put_in_place_after_the_look_is_not_followed(tmp_path: Path, at: str) -> None:
+    inbox, secret = tmp_path / "inbox", tmp_path / "secret"
+    for folder in (inbox / "a", secret):
+        folder.mkdir(parents=True)
+        (folder / "one.png").write_bytes(b"1")
+    seen = look(inbox, lambda _: False, -1)
+    if at == "file":
+        (inbox / "a/one.png").unlink()
+        (inbox / "a/one.png").symlink_to(secret / "one.png")
+    else:
+        (inbox / "a").rename(tmp_path / "was")
+        (inbox / "a").symlink_to(secret)
+    assert not list(taken(seen.candidates, 100, seen))
+    assert seen.waiting == ["a/one.png"]
+
+
+def test_what_is_made_of_a_private_picture_is_private(scoring: Scoring) -> None:
+    scoring.put("mine.png").chmod(0o600)
+    scoring.put("ours.png").chmod(0o644)
+    (scoring.inbox / "odd.png").write_bytes(b"no picture")
+    (scoring.inbox / "odd.png").chmod(0o640)
+    umask = os.umask(0o022)
+    try:
+        scoring.run()
+    finally:
+        os.umask(umask)
+    modes = {path.name.partition("-")[2]: path.stat().st_mode & 0o777 for path in scoring.out.glob("*/*/*-*")}
+    assert modes == {"mine.png.jpg": 0o600, "ours.png.jpg": 0o644, "odd.png": 0o640, "odd.png.txt": 0o644}
 
 
 def test_another_release_or_many_rows_begin_another_file(
