@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.torch import save
 
-from stages.errors import ModelError, StageError
+from stages.errors import ModelError
 from stages.files import write_atomically
 
 Network = TypeVar("Network", bound=torch.nn.Module)
@@ -37,27 +37,40 @@ def load_model(path: Path, *, kind: str, build: Callable[[dict[str, Any]], Netwo
         ModelError: no such file, a folder, not safetensors, of another kind, or made by other code.
 
     """
+    state, described = _read(path)
+    if described["kind"] != kind:
+        raise ModelError(f"{path}: holds a {described['kind']}, a {kind} was asked for")
+    try:
+        network = build(described["config"])
+        network.load_state_dict(state)
+    # An older config lacks a key, a damaged one has any value, the state is of other shapes: builders raise
+    # then what they like, and to the user all of it means the same.
+    except Exception as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise ModelError(f"{path}: made by other code than this ({reason}); train it again") from error
+    return network.eval()
+
+
+def _read(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    """The tensors by name, and what the header says: `kind` and `config`. Raises ModelError."""
     try:
         with safe_open(path, framework="pt") as file:
             header = (file.metadata() or {}).get("darkroom")
             state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
     except FileNotFoundError:
         raise ModelError(f"{path}: no such model; `dvc repro` or `darkroom run` makes it") from None
-    except SafetensorError as error:
-        raise ModelError(f"{path}: not a safetensors file ({error})") from None
     except OSError as error:  # of safetensors' own, which do not name the file
         why = "it is a folder" if path.is_dir() else str(error)
         raise ModelError(f"{path}: cannot be read as a model file: {why}") from None
+    except Exception as error:  # a damaged header: not of SafetensorError alone
+        raise ModelError(f"{path}: not a safetensors file ({' '.join(str(error).split())})") from None
     if header is None:
         raise ModelError(f"{path}: no darkroom model: its header lacks the key 'darkroom'")
-    described = json.loads(header)
-    if described["kind"] != kind:
-        raise ModelError(f"{path}: holds a {described['kind']}, a {kind} was asked for")
     try:
-        network = build(described["config"])
-        network.load_state_dict(state)
-    # whatever an older config lacks, or state of other shapes: all of them mean the same to the user
-    except (KeyError, TypeError, ValueError, RuntimeError, StageError) as error:
-        reason = " ".join(str(error).split())
-        raise ModelError(f"{path}: made by other code than this ({reason}); train it again") from error
-    return network.eval()
+        described = json.loads(header)
+        kind, config = described["kind"], described["config"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        kind, config = None, None
+    if not isinstance(kind, str) or not isinstance(config, dict):
+        raise ModelError(f"{path}: its header is damaged; train it again, or take it from DVC's cache anew")
+    return state, described

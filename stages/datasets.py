@@ -17,9 +17,10 @@ files whose rows follow each other.
 import itertools
 import json
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -64,11 +65,11 @@ def load_classification(folder: Path, split: Split) -> ClassificationSplit:
     """Split `split` of the prepared folder.
 
     Raises:
-        DataError: a file is missing, or images and labels differ in number.
+        DataError: a file is missing or damaged, or images and labels differ in number.
 
     """
     images, classes = _load_images(folder, split), _load_classes(folder)
-    labels = np.load(_existing(folder / split / "labels.npy"))
+    labels = _load_array(folder / split / "labels.npy")
     if len(labels) != len(images):
         raise DataError(f"{folder / split}: {len(images)} images but {len(labels)} labels; rerun preprocess")
     return ClassificationSplit(
@@ -83,7 +84,7 @@ def load_classification(folder: Path, split: Split) -> ClassificationSplit:
 def _load_captions(path: Path, pictures: int) -> list[str] | None:
     if not path.is_file():
         return None
-    captions: list[str] = json.loads(path.read_text(encoding="utf-8"))
+    captions: list[str] = _load_json(path)
     if len(captions) != pictures:
         raise DataError(f"{path}: {len(captions)} captions of {pictures} images; rerun preprocess")
     return captions
@@ -92,7 +93,7 @@ def _load_captions(path: Path, pictures: int) -> list[str] | None:
 def _load_attributes(path: Path, pictures: int) -> dict[str, npt.NDArray[np.float64]] | None:
     if not path.is_file():
         return None
-    columns = json.loads(path.read_text(encoding="utf-8"))
+    columns = _load_json(path)
     for name, numbers in columns.items():
         if len(numbers) != pictures:
             raise DataError(f"{path}: {len(numbers)} of '{name}' for {pictures} images; rerun preprocess")
@@ -103,17 +104,18 @@ def load_detection(folder: Path, split: Split) -> DetectionSplit:
     """Split `split` of the prepared folder, boxes converted from COCO's xywh to xyxy.
 
     Raises:
-        DataError: a file is missing.
+        DataError: a file is missing or damaged.
 
     """
     images, classes = _load_images(folder, split), _load_classes(folder)
-    coco = json.loads(_existing(folder / split / "annotations.json").read_text(encoding="utf-8"))
+    path = folder / split / "annotations.json"
     boxes: list[list[list[float]]] = [[] for _ in range(len(images))]
     labels: list[list[int]] = [[] for _ in range(len(images))]
-    for annotation in coco["annotations"]:
-        x, y, width, height = annotation["bbox"]
-        boxes[annotation["image_id"]].append([x, y, x + width, y + height])
-        labels[annotation["image_id"]].append(annotation["category_id"] - 1)
+    with _undamaged(path):
+        for annotation in _load_json(path)["annotations"]:
+            x, y, width, height = annotation["bbox"]
+            boxes[annotation["image_id"]].append([x, y, x + width, y + height])
+            labels[annotation["image_id"]].append(annotation["category_id"] - 1)
     return DetectionSplit(
         images=images,
         boxes=[np.array(b, dtype=np.float32).reshape(-1, 4) for b in boxes],
@@ -126,10 +128,11 @@ def _load_images(folder: Path, split: Split) -> npt.NDArray[np.uint8]:
     """Mapped pictures: of one file, or of several that are indexed as one."""
     index = folder / split / SHARD_INDEX
     if not index.is_file():
-        images: npt.NDArray[np.uint8] = np.load(_existing(folder / split / "images.npy"), mmap_mode="r")
+        images: npt.NDArray[np.uint8] = _load_array(folder / split / "images.npy", mmap_mode="r")
         return images
-    files = [_existing(folder / split / name) for name, _ in json.loads(index.read_text())["shards"]]
-    shards = [np.load(file, mmap_mode="r") for file in files]
+    with _undamaged(index):
+        files = [folder / split / name for name, _ in _load_json(index)["shards"]]
+    shards = [_load_array(file, mmap_mode="r") for file in files]
     return cast("npt.NDArray[np.uint8]", Shards(shards))  # an array in all that a stage asks of pictures
 
 
@@ -163,8 +166,33 @@ class Shards:
 
 
 def _load_classes(folder: Path) -> list[str]:
-    classes: list[str] = json.loads(_existing(folder / "classes.json").read_text(encoding="utf-8"))
+    classes: list[str] = _load_json(folder / "classes.json")
     return classes
+
+
+def _load_array(path: Path, mmap_mode: Literal["r"] | None = None) -> npt.NDArray[Any]:
+    with _undamaged(_existing(path)):
+        array: npt.NDArray[Any] = np.load(path, mmap_mode=mmap_mode)
+    return array
+
+
+def _load_json(path: Path) -> Any:
+    with _undamaged(_existing(path)):
+        return json.loads(path.read_text(encoding="utf-8"))
+
+
+@contextmanager
+def _undamaged(path: Path) -> Iterator[None]:
+    """What a damaged file raises, of numpy's and json's or where it is taken apart, as a DataError."""
+    try:
+        yield
+    except (OSError, DataError):
+        raise
+    except Exception as error:
+        why = " ".join(str(error).split()) or type(error).__name__
+        raise DataError(
+            f"{path}: damaged ({why}); `dvc checkout` restores it, or rerun preprocess"
+        ) from error
 
 
 def _existing(path: Path) -> Path:

@@ -30,6 +30,7 @@ from pydantic import Field
 from tqdm import tqdm
 
 from stages.compute import Compute
+from stages.errors import TrainingError
 from stages.files import remove_leftovers, write_atomically
 from stages.params import StageParams
 
@@ -231,11 +232,18 @@ class Checkpoint:
             state = _read(self._path, self._key)
         except FileNotFoundError:
             return
-        except ValueError as error:
-            _say(f"{self._path}: {error}: not taken up, training starts afresh")
+        except (ValueError, OSError) as error:
+            reason = error.strerror if isinstance(error, OSError) else error
+            _say(f"{self._path}: {reason}: not taken up, training starts afresh")
             return
-        for name, part in self._parts.items():
-            part.load_state_dict(state[name])
+        try:
+            for name, part in self._parts.items():
+                part.load_state_dict(state[name])
+        except Exception as error:  # what a part raises is its own to choose; some have been loaded already
+            reason = " ".join(str(error).split()) or type(error).__name__
+            raise TrainingError(
+                f"{self._path}: does not fit this training ({reason}); remove it, and training starts afresh"
+            ) from error
         _say(f"{self._path}: training goes on after {self._place()}")
 
     def _save(self) -> None:
@@ -281,6 +289,7 @@ def _read(path: Path, key: Mapping[str, str]) -> dict[str, Any]:
 
     Raises:
         FileNotFoundError: there is none.
+        OSError: it cannot be read.
         ValueError: it is not what was written, or of another key; says so in words.
 
     """
@@ -288,13 +297,20 @@ def _read(path: Path, key: Mapping[str, str]) -> dict[str, Any]:
     if digest != _digest(payload).encode():
         raise ValueError("damaged, its checksum is another")
     header, _, content = payload.partition(b"\n")
-    found = json.loads(header)["key"]
+    try:
+        found = dict(json.loads(header)["key"])
+    except (ValueError, KeyError, TypeError, RecursionError):
+        raise ValueError("damaged, its first line is no checkpoint's") from None
     if others := [name for name in key if found.get(name) != key[name]]:
         raise ValueError(f"made with other {', '.join(others)}")
     try:
-        state: dict[str, Any] = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+        state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:
         raise ValueError("holds more than numbers") from None
+    except Exception as error:  # what torch raises of a damaged file is any class
+        raise ValueError(f"damaged ({' '.join(str(error).split())[:200]})") from None
+    if not isinstance(state, dict):
+        raise ValueError("damaged, it holds no state by name")
     return state
 
 

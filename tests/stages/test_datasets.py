@@ -53,3 +53,20 @@ def test_missing_file_is_named_with_the_mend(folder, missing):
     (folder / missing).unlink()
     with pytest.raises(DataError, match=f"{missing}: no such file; `dvc repro preprocess`"):
         load_detection(folder, "val")
+
+
+@pytest.mark.parametrize("file", ["classes.json", "val/images.npy", "val/labels.npy", "val/annotations.json"])
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b"\x93NUMPY\x01\x00\x05\x00{'a':", b"[3"])
+def test_damaged_file_is_one_line(folder, file, content):
+    (folder / file).write_bytes(content)
+    load = load_detection if "annotations" in file else load_classification
+    with pytest.raises(DataError, match=f"{file}: damaged") as refused:
+        load(folder, "val")
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("held", [[], {}, {"annotations": 3}, {"annotations": [{"bbox": 3}]}])
+def test_annotations_of_another_form_are_one_line(folder, held):
+    (folder / "val/annotations.json").write_text(json.dumps(held))
+    with pytest.raises(DataError, match=r"annotations\.json: damaged"):
+        load_detection(folder, "val")

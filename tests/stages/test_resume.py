@@ -16,8 +16,11 @@ import albumentations as A
 import numpy as np
 import pytest
 import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from benchmarks.resume import CLASSIFIER, ROOT, TRAINERS, Run
+from stages.errors import TrainingError
 from stages.resume import Checkpoint, Course, TransformGenerators
 
 KEY = {"code": "a", "params": "b"}
@@ -99,11 +102,61 @@ def test_loading_runs_no_code(left: Path, tmp_path: Path, capsys: Any) -> None:
 
     content = io.BytesIO()
     torch.save({"course": Evil()}, content)
-    payload = json.dumps({"key": KEY}).encode() + b"\n" + content.getvalue()
-    left.write_bytes(sha256(payload).hexdigest().encode() + b"\n" + payload)
+    sealed(left, json.dumps({"key": KEY}).encode() + b"\n" + content.getvalue())
     toy_training(left)
     assert "holds more than numbers: not taken up" in capsys.readouterr().err
     assert not (tmp_path / "ran").exists()
+
+
+def sealed(path: Path, payload: bytes) -> None:
+    """A checkpoint whose checksum is right, whatever it holds."""
+    path.write_bytes(sha256(payload).hexdigest().encode() + b"\n" + payload)
+
+
+@pytest.mark.parametrize(
+    "header", [b"", b"{", b"[]", b"7", b'{"key": 3}', b'{"key": ["ab"]}', b"[" * 100_000]
+)
+def test_a_damaged_first_line_is_said_and_training_starts_afresh(
+    left: Path, tmp_path: Path, header: bytes, capsys: Any
+) -> None:
+    alone = toy_training(tmp_path / "alone")
+    sealed(left, header + b"\n" + left.read_bytes().split(b"\n", 2)[2])
+    assert toy_training(left) == alone
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.endswith(": not taken up, training starts afresh")
+
+
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(content=st.binary(max_size=60), kept=st.floats(0, 1))
+def test_damaged_content_is_said_in_one_line(
+    left: Path, tmp_path: Path, capsys: Any, content: bytes, kept: float
+) -> None:
+    whole = left.with_name("whole")
+    if not whole.exists():
+        whole.write_bytes(left.read_bytes())
+    _, header, state = whole.read_bytes().split(b"\n", 2)
+    sealed(left, header + b"\n" + state[: int(kept * (len(state) - 1))] + content)
+    capsys.readouterr()
+    toy_training(left)
+    (line,) = capsys.readouterr().err.splitlines()
+    # cut by a byte and with another in its place it may be whole again
+    assert line.endswith(": not taken up, training starts afresh") or "training goes on after" in line
+
+
+def test_state_of_another_training_is_one_line(left: Path) -> None:
+    content = io.BytesIO()
+    torch.save({"course": {"epoch": 1}}, content)
+    sealed(left, json.dumps({"key": KEY}).encode() + b"\n" + content.getvalue())
+    with pytest.raises(TrainingError, match=f"{left}: does not fit this training .*; remove it") as refused:
+        toy_training(left)
+    assert "\n" not in str(refused.value)
+
+
+def test_a_folder_in_its_place_is_said_and_training_goes_on(tmp_path: Path, capsys: Any) -> None:
+    alone = toy_training(tmp_path / "alone")
+    (tmp_path / "checkpoint").mkdir()
+    assert toy_training(tmp_path / "checkpoint") == alone
+    assert "checkpoint: Is a directory: not taken up, training starts afresh" in capsys.readouterr().err
 
 
 def test_a_full_disk_does_not_end_training(tmp_path: Path, monkeypatch: Any, capsys: Any) -> None:
