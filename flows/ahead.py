@@ -12,7 +12,7 @@ import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from flows.files import write_text
+from flows.files import sync_all, write_text
 
 Item = tuple[str, str]
 """A file, from the repository's root, and what stands in it: a stage's key, a line."""
@@ -29,7 +29,7 @@ class Ahead:
         self._path = path
         self._items: dict[str, dict[Item, None]] = {}
         self._unwritten: list[str] = []
-        self._begun = False
+        self._begun = self._unsynced = False
         for line in _lines(path):
             with contextlib.suppress(ValueError, TypeError):
                 self._apply(*json.loads(line))
@@ -58,7 +58,14 @@ class Ahead:
             self._begun = True
         elif self._unwritten:
             self._append("".join(self._unwritten))
+        self._unsynced |= bool(self._unwritten)
         self._unwritten.clear()
+
+    def sync(self) -> None:
+        """Have a power cut leave what was flushed. Raises OSError."""
+        if self._unsynced:
+            sync_all([self._path, self._path.parent])
+            self._unsynced = False
 
     def _append(self, text: str) -> None:
         try:

@@ -1,9 +1,13 @@
-"""Writing files whole or not at all."""
+"""Writing files whole or not at all, and so that a power cut cannot take them back."""
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
+import errno
 import hashlib
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 STATE_FOLDER = ".darkroom"
@@ -30,16 +34,17 @@ def log_file(root: Path, run: str, stage: str) -> Path:
     return logs_folder(root, run) / f"{name}.log"
 
 
-def write_text(path: Path, text: str, scratch: Path | None = None) -> None:
+def write_text(path: Path, text: str, scratch: Path | None = None, *, synced: bool = False) -> None:
     """`write_bytes` of the text as UTF-8, its line ends as they are."""
-    write_bytes(path, text.encode(), scratch)
+    write_bytes(path, text.encode(), scratch, synced=synced)
 
 
-def write_bytes(path: Path, content: bytes, scratch: Path | None = None) -> None:
+def write_bytes(path: Path, content: bytes, scratch: Path | None = None, *, synced: bool = False) -> None:
     """Replace `path` by `content` in one step; a symbolic link keeps pointing where it did.
 
     The half-written file lies in `scratch` where that is given (on the same file system), so that nobody who
-    lists the folder meanwhile sees it. Raises OSError that names `path`.
+    lists the folder meanwhile sees it. With `synced` a power cut leaves the old content or the new one, and
+    once this has returned the new one. Raises OSError that names `path`.
     """
     target = Path(os.path.realpath(path))
     temporary = (scratch or target.parent) / f".{target.name}.{os.getpid()}.partial"
@@ -47,11 +52,45 @@ def write_bytes(path: Path, content: bytes, scratch: Path | None = None) -> None
         temporary.write_bytes(content)
         if target.exists():
             temporary.chmod(target.stat().st_mode & 0o7777)
+        if synced:
+            sync(temporary)
         temporary.replace(target)
+        if synced:
+            sync(target.parent)
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(path)) from error  # `write` does not say where
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def sync(path: Path) -> None:
+    """Return when a file's content, or a folder's names, would survive a power cut. Raises OSError."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # some network file systems cannot do it for folders
+            raise OSError(error.errno, error.strerror, str(path)) from error
+    finally:
+        os.close(descriptor)
+
+
+def sync_all(paths: Iterable[Path]) -> None:
+    """`sync` of each that is there and may be read. Raises OSError."""
+    for path in paths:
+        with contextlib.suppress(FileNotFoundError, PermissionError):
+            sync(path)
+
+
+def sync_file_system(path: Path) -> None:
+    """`sync` of all that was written to the file system that `path` is on. Raises OSError."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        if ctypes.CDLL(None, use_errno=True).syncfs(descriptor):
+            number = ctypes.get_errno()
+            raise OSError(number, os.strerror(number), str(path))
+    finally:
+        os.close(descriptor)
 
 
 def write_secret(path: Path, text: str) -> None:

@@ -39,7 +39,7 @@ class IgnoreLines:
             if file.exists():
                 content = file.read_bytes()
                 if (mended := in_order(content, self._places[file])) != content:
-                    write_bytes(file, mended)
+                    write_bytes(file, mended, synced=True)
         self._unordered.clear()
 
 

@@ -92,9 +92,10 @@ class Records:
                 locks.setdefault(entry.file, {})[entry.key] = entry
         texts |= {path: self._lock_text(path, entries) for path, entries in locks.items()}
         self._ahead.flush()
+        self._ahead.sync()
         changed = [path for path, text in texts.items() if not _holds(path, text)]
         for path in changed:
-            write_text(path, texts[path], self._scratch)
+            write_text(path, texts[path], self._scratch, synced=True)
         self._pending.clear()
         return changed
 

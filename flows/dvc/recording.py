@@ -15,6 +15,8 @@ from dvc.utils.serialize import dumps_yaml, parse_yaml_for_update
 from pathspec.patterns.gitwildmatch import GitWildMatchPattern
 
 from flows.dvc.graph import lock_file
+from flows.dvc.synced_cache import synced
+from flows.files import sync_all
 from flows.records import Entry, Records
 
 
@@ -25,6 +27,8 @@ class Recording:
         self._repo = repo
         self._stages: Mapping[str, Any] = {}
         self._records = Records(Path(repo.root_dir), Path(repo.tmp_dir), dumps_yaml, _parse)
+        self._caches = synced(repo)
+        self._ignores: set[Path] = set()
         self._recorded: dict[str, set[str]] = {}
         self._versions: dict[Path, tuple[int, ...] | None] = {}
 
@@ -63,6 +67,7 @@ class Recording:
         places = [scm._get_gitignore(path) for path in outs if not scm.is_ignored(path)]
         lines = [(Path(file), GitWildMatchPattern.escape(entry)) for entry, file in places]
         self._records.announce(name, lines)
+        self._ignores.update(file for file, _ in lines)
 
     def add(self, name: str) -> None:
         """A stage whose results are safe; it is recorded at the next write."""
@@ -76,7 +81,14 @@ class Recording:
         self._repo.scm_context.ignored_paths.clear()
 
     def write(self) -> None:
-        """Write what finished since the last time into dvc.lock and .dvc files, in DVC's order."""
+        """Write what finished since the last time into dvc.lock and .dvc files, in DVC's order.
+
+        What they speak of is made durable first, so that no power cut leaves them ahead of it.
+        """
+        for cache in self._caches:
+            cache.sync()
+        sync_all([*self._ignores, *{file.parent for file in self._ignores}])
+        self._ignores.clear()
         for path in self._records.write():
             self._versions[path] = _version(path)
             self._repo.scm_context.track_file(os.path.relpath(path))
