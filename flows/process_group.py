@@ -4,7 +4,11 @@ Each group is under a guard: a shell that sleeps in `read` on a pipe whose other
 However the owner ends, SIGKILL included, the kernel closes the pipe, and the guard kills the whole group. A
 command that is being started holds a copy of that end until it is executed, and it joins the group before:
 the guard cannot fire between the two. Where the guard itself is killed, the owner puts another one in its
-place. A process that leaves the group (setsid) leaves the stage.
+place.
+
+A process can leave the group (setsid, a daemon's double fork). It keeps the environment that it was started
+with, and in it the stage's mark, by which it is found and ended, too. One that has cleared its environment is
+out of reach; it may still be found by the files that it has open.
 
 Linux: processes are looked up in /proc.
 """
@@ -16,7 +20,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +29,13 @@ import psutil
 # The guard outlives the signals that the group gets; only SIGKILL, its own included, ends it.
 _GUARD = "trap '' HUP INT QUIT PIPE ALRM TERM USR1 USR2 TSTP TTIN TTOU; read -r _; kill -9 0"
 _LOOK_SECONDS = 0.01
+
+MARK = "DARKROOM_MARK"
+"""In the environment of a stage's processes: which execution of a command they belong to."""
+
+_LONGEST_COMMAND = 80
+_KERNEL_THREAD = 0x00200000  # PF_KTHREAD
+_LOOKS_AT_AN_EXEC = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +46,15 @@ class Process:
     zombie: bool
     group: int
     session: int
+    parent: int
+    kernel: bool
+    """Whether it is a thread of the kernel's."""
     started: int
     """Clock ticks since the host was started: with the pid it names a process for good until a reboot."""
+
+    def describe(self) -> str:
+        """In words: `pid 4242 (python server.py)`."""
+        return f"pid {self.pid} ({_command(self.pid)})"
 
 
 def process(pid: int) -> Process | None:
@@ -49,6 +67,8 @@ def process(pid: int) -> Process | None:
     return Process(
         pid=pid,
         zombie=fields[0] in "ZX",
+        parent=int(fields[1]),
+        kernel=bool(int(fields[6]) & _KERNEL_THREAD),
         group=int(fields[2]),
         session=int(fields[3]),
         started=int(fields[19]),
@@ -57,9 +77,76 @@ def process(pid: int) -> Process | None:
 
 def living(group: int) -> list[Process]:
     """Who is in the group and no zombie: orphans are init's to reap, and not every init does."""
-    pids = [int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit()]
-    found = [process(pid) for pid in pids]
+    found = map(process, _pids())
     return [one for one in found if one and one.group == group and not one.zombie]
+
+
+def marked(mark: str) -> list[Process]:
+    """Who lives and was started by a stage's command with this mark, in whatever group it is now."""
+    wanted = f"{MARK}={mark}".encode()
+    found = [process(pid) for pid in _pids() if wanted in _environment(pid)]
+    return [one for one in found if one and not one.zombie]
+
+
+def with_file_open(path: Path) -> list[Process]:
+    """Who has the file open, as far as this user may see; not this process, and not its children.
+
+    A child that is just being started has for a moment all that its parent has open.
+    """
+    file = path.stat()
+    found = [process(pid) for pid in _pids() if _has_open(pid, file)]
+    me = os.getpid()
+    return [one for one in found if one and not one.zombie and me not in (one.pid, one.parent)]
+
+
+def send(processes: Iterable[Process], number: int) -> None:
+    """Send a signal to those who still are who they were, and whom this user may signal."""
+    for one in processes:
+        with contextlib.suppress(OSError):
+            descriptor = os.pidfd_open(one.pid)
+            try:
+                if (now := process(one.pid)) and now.started == one.started:
+                    signal.pidfd_send_signal(descriptor, number)
+            finally:
+                os.close(descriptor)
+
+
+def _pids() -> list[int]:
+    return [int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit()]
+
+
+def _environment(pid: int) -> list[bytes]:
+    """What a process was started with; nothing where it is gone, or this user may not see it."""
+    for _ in range(_LOOKS_AT_AN_EXEC):
+        try:
+            environment = Path(f"/proc/{pid}/environ").read_bytes()
+        except OSError:
+            return []
+        if environment:
+            return environment.split(b"\0")
+        found = process(pid)
+        if found is None or found.zombie or found.kernel:
+            return []
+        time.sleep(_LOOK_SECONDS / _LOOKS_AT_AN_EXEC)  # between two programs it has none
+    return []
+
+
+def _has_open(pid: int, file: os.stat_result) -> bool:
+    with contextlib.suppress(OSError):
+        for descriptor in Path(f"/proc/{pid}/fd").iterdir():
+            with contextlib.suppress(OSError):
+                if os.path.samestat(descriptor.stat(), file):
+                    return True
+    return False
+
+
+def _command(pid: int) -> str:
+    """Its command line, cut; nothing in it that a terminal would obey."""
+    with contextlib.suppress(OSError):
+        text = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
+        shown = "".join(one if one.isprintable() else "?" for one in text)
+        return shown if len(shown) <= _LONGEST_COMMAND else f"{shown[:_LONGEST_COMMAND]}..."
+    return "ended"
 
 
 def open_anywhere() -> set[str]:
@@ -78,10 +165,15 @@ def signal_group(group: int, number: int) -> bool:
 
 
 class ProcessGroup:
-    """A group and its guards; `id` is the first guard's pid."""
+    """A group, its guards, and who has left it; `id` is the first guard's pid.
 
-    def __init__(self, read_end: int, keep: Sequence[int]) -> None:
-        self._read_end, self._keep = read_end, keep
+    Guards hold the descriptors `guarded` open, and commands `kept`.
+    """
+
+    def __init__(self, read_end: int, guarded: Sequence[int], kept: Sequence[int], mark: str | None) -> None:
+        self._read_end, self._guarded, self._kept, self._mark = read_end, guarded, kept, mark
+        self.ended: list[str] = []
+        """In words: who had left the group and was killed at the end."""
         self._guards = [self._start_guard(0)]
         self.id = self._guards[0].pid
 
@@ -90,17 +182,18 @@ class ProcessGroup:
         return subprocess.Popen(
             command,
             cwd=cwd,
-            env=dict(env),
+            env={**env, **({MARK: self._mark} if self._mark else {})},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             process_group=self.id,
-            pass_fds=self._keep,
+            pass_fds=self._kept,
         )
 
     def signal(self, number: int) -> None:
-        """Send a signal to everyone in the group."""
+        """Send a signal to everyone in the group, and to those who have left it."""
         signal_group(self.id, number)
+        send(self._outside(), number)
 
     def keep_guarded(self) -> None:
         """Put a guard where the last one was killed; where that fails, nothing may go on unguarded."""
@@ -114,15 +207,27 @@ class ProcessGroup:
     def only_guarded(self) -> bool:
         """Whether nobody but guards is left."""
         guards = {guard.pid for guard in self._guards}
-        return all(one.pid in guards for one in living(self.id))
+        return all(one.pid in guards for one in living(self.id)) and not self._outside()
 
     def end(self) -> None:
         """Kill what is left; return when it is gone: nobody may write into outs that are to be committed."""
-        self.signal(signal.SIGKILL)
+        signal_group(self.id, signal.SIGKILL)
         for guard in self._guards:
             guard.wait()
         while signal_group(self.id, 0) and _anyone(self.id):
             time.sleep(_LOOK_SECONDS)
+        told: set[int] = set()
+        while outside := self._outside():
+            self.ended += [one.describe() for one in outside if one.pid not in told]
+            told |= {one.pid for one in outside}
+            send(outside, signal.SIGKILL)
+            time.sleep(_LOOK_SECONDS)
+
+    def _outside(self) -> list[Process]:
+        try:
+            return [one for one in marked(self._mark) if one.group != self.id] if self._mark else []
+        except OSError:  # no file descriptor to look with
+            return []
 
     def _start_guard(self, group: int) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
@@ -131,7 +236,7 @@ class ProcessGroup:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             process_group=group,
-            pass_fds=self._keep,
+            pass_fds=self._guarded,
         )
 
 
@@ -143,14 +248,17 @@ def _anyone(group: int) -> bool:
 
 
 @contextlib.contextmanager
-def guarded_group(keep: Sequence[int] = ()) -> Iterator[ProcessGroup]:
-    """A new process group; on leaving every process in it is killed.
+def guarded_group(
+    guarded: Sequence[int] = (), kept: Sequence[int] = (), mark: str | None = None
+) -> Iterator[ProcessGroup]:
+    """A new process group; on leaving every process in it is killed, and with a `mark` who has left it.
 
-    Guard and commands hold the descriptors `keep` open: locks on them are free when the last one is gone.
+    Guards hold the descriptors `guarded` open and commands `kept`: locks on them are free when the last one
+    is gone. `mark` is put into the commands' environment.
     """
     read_end, write_end = os.pipe()
     try:
-        group = ProcessGroup(read_end, keep)
+        group = ProcessGroup(read_end, guarded, kept, mark)
         try:
             yield group
         finally:

@@ -5,6 +5,7 @@
       priority: 10      # higher starts first among those that could start
       timeout: 2h       # seconds, or a number with s, m, h or d
       retries: 2        # after a kill or an out-of-memory, never after the stage's own error
+      keep_daemons: true  # what it starts in a session of its own stays when the stage ends
 
 Other keys of `meta:` belong to others and are left alone, unless they mean one of ours: misspelt, in another
 case, by another word (`retry`, `max_time`), or at another place (`gpu` beside `resources`). A `meta:` that is
@@ -53,6 +54,7 @@ _OTHER_WORDS = {
         "memory": "mem ram",
         "gpu": "numgpus ngpus gpucount",
         "gpu_memory": "vram",
+        "keep_daemons": "daemon daemons keepdaemon",
     }.items()
     for word in words.split()
 }
@@ -83,6 +85,8 @@ class StageMeta:
     timeout: float | None = None
     """Seconds."""
     retries: int = 0
+    keep_daemons: bool = False
+    """Whether processes that leave the stage's process group stay when it ends."""
 
 
 def parse_meta(meta: Any, where: str) -> StageMeta:
@@ -181,6 +185,7 @@ _META: dict[str, Callable[[Any, str], Any]] = {
     "priority": _whole(None),
     "timeout": _seconds,
     "retries": _whole(0),
+    "keep_daemons": _flag,
 }
 
 

@@ -146,7 +146,11 @@ def run_pipeline(
     While it runs the process's current directory is the repository's root.
     """
     started = time.monotonic()
-    with contextlib.closing(Workspace(options.repo, options, options.stop)) as workspace:
+
+    def say(stage: str, line: str) -> None:
+        observe(StageLine(stage, line))
+
+    with contextlib.closing(Workspace(options.repo, options, options.stop, say)) as workspace:
         with collector_paused():
             nodes = workspace.load()
         run = _Run(options, workspace, nodes, execute, observe)

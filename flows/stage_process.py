@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import select
 import signal
 import subprocess
@@ -132,23 +133,30 @@ def _signal_name(code: int) -> str:
 
 
 def execute(job: StageJob) -> StageResult:
-    """Run the stage's commands one after the other; return when the last process of its group is gone.
+    """Run the stage's commands one after the other; return when the last of its processes is gone.
+
+    Those that have left its process group are ended too, unless its meta says that daemons are to stay.
 
     Raises OSError where a process cannot be started at all (no memory, no file descriptors).
     """
     started = time.monotonic()
     kills = oom_kills()
-    keep = (*job.descriptors, job.lock.descriptor) if job.lock else job.descriptors
+    locks = (job.lock.descriptor,) if job.lock else ()
+    # A daemon that is to stay must not keep the stage's next run waiting, nor be taken for a left-over.
+    stay = job.meta.keep_daemons
+    mark = None if stay else secrets.token_hex(8)
     ending, code = Ending.OK, 0
     with contextlib.closing(_Output(job)) as output:
-        with guarded_group(keep) as group:
+        guarded, kept = (*job.descriptors, *locks), (*job.descriptors, *(() if stay else locks))
+        with guarded_group(guarded, kept, mark) as group:
             if job.lock:
-                job.lock.note(group.id)
+                job.lock.note(group.id, mark)
             run = _Run(job, group, output, started)
             for command in job.commands:
                 ending, code = run.execute(command)
                 if ending is not Ending.OK:
                     break
+        output.tell_ended(group.ended)
         memory = None
         if ending in (Ending.KILLED, Ending.FAILED):
             memory = out_of_memory(code, output.last_lines, oom_kills() - kills)
@@ -264,6 +272,13 @@ class _Output:
         if self._rest:
             self._say(self._rest)
             self._rest = b""
+
+    def tell_ended(self, left: Sequence[str]) -> None:
+        """Say who had left the stage's process group and was ended, and how to have it stay."""
+        if left:
+            said = f"darkroom: ended what the stage had left running: {', '.join(left)}"
+            stay = "`keep_daemons: true` under its meta in dvc.yaml lets its daemons stay"
+            self._say(f"{said}; {stay}".encode())
 
     def _say(self, raw: bytes) -> None:
         line = raw.decode("utf-8", errors="replace")

@@ -17,14 +17,14 @@ from dvc.rwlock import RWLOCK_FILE, RWLOCK_LOCK
 from flows import stage_lock
 from flows.paths_in_use import PathsInUse
 from flows.scheduler import Busy
-from flows.stage_lock import StageLock
+from flows.stage_lock import Say, StageLock
 
 
 class Holding:
     """The stages of `repo` that this process holds, each by a lock of its own and by DVC's rwlock."""
 
-    def __init__(self, repo: Any, locks: Path) -> None:
-        self._repo, self._folder = repo, locks
+    def __init__(self, repo: Any, locks: Path, say: Say) -> None:
+        self._repo, self._folder, self._say = repo, locks, say
         self._in_use = PathsInUse(Path(repo.tmp_dir, RWLOCK_FILE), self._rwlock_lock)
         self._locks: dict[str, StageLock] = {}
 
@@ -41,11 +41,17 @@ class Holding:
 
     def end_left_overs(self) -> None:
         """Kill what dead runs have left of their stages."""
-        stage_lock.end_left_overs(self._folder)
+        stage_lock.end_left_overs(self._folder, self._say)
 
     def heal(self) -> bool:
-        """Take out of DVC's rwlock what dead processes have left in it. False: there was nothing."""
-        return self._in_use.heal()
+        """Take out of DVC's rwlock what dead processes have left in it. False: there was nothing.
+
+        Their stages' left-overs are ended with it: one may hold a GPU that a stage of this run waits for.
+        """
+        healed = self._in_use.heal()
+        if healed:
+            self.end_left_overs()
+        return healed
 
     def flush(self) -> None:
         """Take out of DVC's rwlock what was let go."""
@@ -54,7 +60,7 @@ class Holding:
 
     def hold(self, name: str, stage: Any) -> StageLock:
         """Keep others from the stage's paths. Raises Busy where one of them uses them."""
-        lock = stage_lock.take(self._folder, name, Path(self._repo.root_dir))
+        lock = stage_lock.take(self._folder, name, Path(self._repo.root_dir), self._say)
         if isinstance(lock, str):
             raise Busy(lock)
         try:

@@ -39,7 +39,7 @@ from flows.files import STATE_FOLDER
 from flows.plan import Node, State
 from flows.resources import parse_meta
 from flows.scheduler import Settled
-from flows.stage_lock import StageLock
+from flows.stage_lock import Say, StageLock, say_nothing
 from flows.unkept import Unkept
 from flows.wording import some
 
@@ -60,7 +60,13 @@ class Prepared:
 class Workspace:
     """The stages of one run, by name, and what DVC does to them."""
 
-    def __init__(self, folder: Path, selection: Selection, stop: threading.Event | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        selection: Selection,
+        stop: threading.Event | None = None,
+        say: Say = say_nothing,
+    ) -> None:
         self._open = contextlib.ExitStack()
         self._repo = self._open.enter_context(opened(folder))
         self._repo.stage_cache = run_cache.RunCache(self._repo)
@@ -73,7 +79,7 @@ class Workspace:
         self._seen: dict[str, list[Seen]] = {}
         self._experiment: Experiment | None = None
         state = self.root / STATE_FOLDER
-        self._holding = Holding(self._repo, state / LOCKS_FOLDER)
+        self._holding = Holding(self._repo, state / LOCKS_FOLDER, say)
         self._recording = Recording(self._repo)
         self._committing = Committing(
             self._repo, self._recording, Unkept(state), commit=not selection.no_commit

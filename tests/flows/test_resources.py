@@ -14,9 +14,11 @@ def test_everything_that_a_stage_may_say() -> None:
         "priority": -3,
         "timeout": "1.5h",
         "retries": 2,
+        "keep_daemons": True,
         "owner": {"anything": "of others"},
     }
-    expected = StageMeta(Resources(2, 4_000_000_000, 1, 8 * 1024**3), priority=-3, timeout=5400.0, retries=2)
+    resources = Resources(2, 4_000_000_000, 1, 8 * 1024**3)
+    expected = StageMeta(resources, priority=-3, timeout=5400.0, retries=2, keep_daemons=True)
     assert parse_meta(meta, "dvc.yaml: train") == expected
 
 
@@ -52,6 +54,8 @@ def test_keys_of_others_are_no_slips_of_ours(key: str) -> None:
         ({"time-out": 3}, "time-out: unknown key; did you mean 'timeout'?"),
         ({"max_time": "1h"}, "max_time: unknown key; did you mean 'timeout'?"),
         ({"retry": 2}, "retry: unknown key; did you mean 'retries'?"),
+        ({"daemons": "keep"}, "daemons: unknown key; did you mean 'keep_daemons'?"),
+        ({"keep_daemons": "yes"}, "keep_daemons: 'yes' is neither true nor false"),
         ({"prio": 3}, "prio: unknown key; did you mean 'priority'?"),
         ({"priorty": 3}, "priorty: unknown key; did you mean 'priority'?"),
         ({"gpu": 1}, "gpu: belongs under meta.resources"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -107,13 +108,11 @@ def test_a_number_that_another_group_bears_by_now_is_left_alone(tmp_path: Path) 
     lock = take(tmp_path, "train", tmp_path)
     assert isinstance(lock, StageLock)
     with subprocess.Popen(["sleep", "100"], process_group=0) as stranger:
-        lock.note(stranger.pid)
+        lock.note(stranger.pid, None)
         (file,) = tmp_path.iterdir()
         noted = file.read_text()
         lock.release()
-        started = f'"group_started": {noted.rpartition(": ")[2][:-1]}'
-        dead = noted.replace(f'"owner": {os.getpid()}', '"owner": 0').replace(started, '"group_started": 1')
-        file.write_text(dead)
+        file.write_text(json.dumps({**json.loads(noted), "owner": 0, "group_started": 1}))
         assert free(tmp_path)
         assert stranger.poll() is None
         stranger.kill()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -105,3 +106,48 @@ def test_the_group_dies_with_its_owner(tmp_path: Path, number: int) -> None:
 def test_a_command_that_cannot_be_started_says_so(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         execute(StageJob(name="s", commands=(("/no/such/shell",),), cwd=tmp_path, env={}))
+
+
+DAEMON = "setsid sh -c 'sleep 100 & echo $! > daemon'"
+
+
+def daemon_of(folder: Path) -> int:
+    return int((folder / "daemon").read_text())
+
+
+def test_a_daemon_that_a_stage_leaves_is_named_and_ended_with_it(tmp_path: Path) -> None:
+    lines: list[str] = []
+    assert execute(job(tmp_path, DAEMON, "echo second", on_line=lines.append)).well
+    assert not alive(daemon_of(tmp_path))
+    assert lines == [
+        "second",
+        f"darkroom: ended what the stage had left running: pid {daemon_of(tmp_path)} (sleep 100);"
+        " `keep_daemons: true` under its meta in dvc.yaml lets its daemons stay",
+    ]
+
+
+def test_a_daemon_that_is_to_stay_outlives_its_stage(tmp_path: Path) -> None:
+    lines: list[str] = []
+    meta = StageMeta(keep_daemons=True)
+    assert execute(
+        job(tmp_path, f"sleep 100 & {DAEMON}; echo $! > child", meta=meta, on_line=lines.append)
+    ).well
+    assert alive(daemon_of(tmp_path))
+    os.kill(daemon_of(tmp_path), signal.SIGKILL)
+    assert not alive(int((tmp_path / "child").read_text()))  # it never left its stage's group
+    assert lines == []
+
+
+def test_who_left_the_group_is_told_to_end_politely_too(tmp_path: Path) -> None:
+    stop = threading.Event()
+    script = "trap 'echo saved > saved; exit 0' TERM; echo ready; while :; do sleep 0.05; done"
+    lines: list[str] = []
+
+    def on_line(line: str) -> None:
+        lines.append(line)
+        stop.set()
+
+    result = execute(job(tmp_path, f"setsid -w sh -c {shlex.quote(script)}", stop=stop, on_line=on_line))
+    assert result.ending is Ending.STOPPED
+    assert (tmp_path / "saved").exists()
+    assert not [line for line in lines if line.startswith("darkroom: ")]

@@ -14,7 +14,7 @@ import pytest
 
 from flows.dvc.graph import Selection
 from flows.dvc.workspace import Workspace
-from flows.events import Event, StageWaits
+from flows.events import Event, StageLine, StageWaits
 from flows.process_group import living
 from flows.run import RunOptions, run_pipeline
 from flows.scheduler import Busy
@@ -112,27 +112,66 @@ def test_what_outlives_a_killed_run_is_ended_before_its_stage_starts_again(tmp_p
     assert (root / "out.txt").read_text() == "1\n"
 
 
+DAEMONS = {
+    "a session of its own": "setsid sleep 100 & echo $! > {outside}/stranger\n",
+    "a double fork": "setsid sh -c 'sleep 100 & echo $! > {outside}/stranger'\n",
+    "nothing of ours open": (
+        "setsid sh -c 'exec 3>&- 4>&- 5>&- 6>&- 7>&- 8>&- 9>&-; sleep 100 & echo $! > {outside}/stranger'\n"
+    ),
+    "an empty environment": "env -i setsid sleep 100 & echo $! > {outside}/stranger\n",
+}
+
+
+def stranger_in(folder: Path) -> int:
+    file = folder / "stranger"
+    assert wait_for(lambda: file.exists() and file.read_text().strip())
+    return int(file.read_text())
+
+
 @pytest.mark.slow
-def test_who_left_the_stages_group_and_may_still_write_is_waited_for(tmp_path: Path) -> None:
+@pytest.mark.parametrize("how", DAEMONS)
+def test_a_daemon_that_a_killed_run_has_left_is_named_and_ended(tmp_path: Path, how: str) -> None:
     root = repository(tmp_path)
-    script = "setsid sleep 100 & echo $! > {outside}/stranger\n" + SLOW
-    put(root, {"slow.sh": script}, tmp_path)
+    put(root, {"slow.sh": DAEMONS[how] + SLOW}, tmp_path)
     with start(root) as first:
         assert is_running(tmp_path)
         first.kill()
-    stranger = int((tmp_path / "stranger").read_text())
+    stranger = stranger_in(tmp_path)
+    assert alive(stranger)
+    put(root, {"slow.sh": SLOW}, tmp_path)
     (tmp_path / "go").touch()
-    waits: list[str] = []
+    said: list[str] = []
 
     def observe(event: Event) -> None:
-        if isinstance(event, StageWaits):
-            waits.append(event.reason)
-            os.kill(stranger, signal.SIGKILL)
+        if isinstance(event, StageLine | StageWaits):
+            said.append(event.line if isinstance(event, StageLine) else f"waits: {event.reason}")
 
     assert run_pipeline(RunOptions(repo=root), observe=observe).well
-    os.kill(int((tmp_path / "stranger").read_text()), signal.SIGKILL)
-    killed = f"a process of the `darkroom run` with pid {first.pid}, which was killed, still lives"
-    assert killed in waits
+    assert not alive(stranger)
+    (line,) = [line for line in said if f"pid {stranger} (sleep 100)" in line]
+    assert line.startswith("darkroom: ended ")
+    assert line.endswith(f"left by the `darkroom run` with pid {first.pid}, which was killed")
+    assert not [line for line in said if line.startswith("waits")]
+    assert not (tmp_path / "overlaps").exists()
+
+
+@pytest.mark.slow
+def test_a_daemon_that_is_to_stay_outlives_a_killed_run_and_keeps_nobody_waiting(tmp_path: Path) -> None:
+    root = repository(tmp_path)
+    pipeline = (root / "dvc.yaml").read_text().replace("  after:", "    meta: {keep_daemons: true}\n  after:")
+    assert "keep_daemons" in pipeline
+    put(root, {"slow.sh": DAEMONS["a session of its own"] + SLOW, "dvc.yaml": pipeline}, tmp_path)
+    with start(root) as first:
+        assert is_running(tmp_path)
+        first.kill()
+    stranger = stranger_in(tmp_path)
+    put(root, {"slow.sh": SLOW}, tmp_path)
+    (tmp_path / "go").touch()
+    try:
+        assert run_pipeline(RunOptions(repo=root)).well
+        assert alive(stranger)
+    finally:
+        os.kill(stranger, signal.SIGKILL)
     assert not (tmp_path / "overlaps").exists()
 
 
