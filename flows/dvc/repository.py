@@ -18,8 +18,9 @@ from dvc.repo import Repo
 
 from flows.dvc.errors import mended
 from flows.errors import UsageError
-from flows.process_group import open_anywhere
+from flows.process_group import open_anywhere, process
 
+_PARTIAL = re.compile(r"\..*\.(\d+)\.partial")  # as flows.files names them
 _TEMPORARY = re.compile(r"\.[\w-]{22}\.tmp")  # as DVC names its own files
 
 # DVC compiles the schema of a stage anew for each stage: a quarter of the time to read a large dvc.yaml.
@@ -108,6 +109,15 @@ def _left_beside_outs(repo: Repo) -> Iterator[Path]:
     """DVC tries its types of links there, and copies to such a name first."""
     for folder in {Path(out.fs_path).parent for out in repo.index.outs if out.is_in_repo}:
         yield from (path for path in folder.glob(".*.tmp") if _TEMPORARY.fullmatch(path.name))
+
+
+def sweep_partial(*folders: Path) -> None:
+    """Remove the half-written files of dead processes; they have the process's number in their name."""
+    for path in (path for folder in folders for path in folder.glob(".*.partial")):
+        if match := _PARTIAL.fullmatch(path.name):
+            writer = process(int(match[1]))
+            if writer is None or writer.zombie or writer.pid == os.getpid():
+                path.unlink(missing_ok=True)
 
 
 def root_of(folder: Path) -> Path:

@@ -30,7 +30,7 @@ from flows.dvc.graph import PROJECT_FILE, Selection, graph_of, key_of, lock_file
 from flows.dvc.holding import Holding
 from flows.dvc.judging import Seen, edits, own_reasons, save_deps_there, state_of_dep, why
 from flows.dvc.recording import Recording
-from flows.dvc.repository import locked, opened, sweep
+from flows.dvc.repository import locked, opened, sweep, sweep_partial
 from flows.dvc.stage_errors import stage_errors, told_of_full_disks
 from flows.errors import StageError, UsageError
 from flows.events import Outcome
@@ -91,8 +91,9 @@ class Workspace:
         self._open.close()
 
     def end_left_overs(self) -> None:
-        """Kill what dead runs have left of their stages."""
+        """Kill what dead runs have left of their stages, and remove what they have half-written."""
         self._holding.end_left_overs()
+        sweep_partial(self.root / STATE_FOLDER, Path(self._repo.tmp_dir))
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
