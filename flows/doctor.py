@@ -14,9 +14,9 @@ from rich.console import Console
 
 from flows.devices import VISIBLE, Device, Gpus, host_gpus, visible
 from flows.gpu_choice import Load, Request
-from flows.lease_notes import Folder, Held, Waiter, described
+from flows.lease_folder import LeaseError, lease_folder
+from flows.lease_notes import Folder, Held, Holder, Waiter, described
 from flows.leases import load_of, outside_in_words
-from flows.lock_files import LeaseError, lease_folder
 from flows.resources import host_cpus, host_memory
 from flows.wording import counted
 
@@ -35,11 +35,8 @@ class DeviceState:
     held: tuple[Held, ...]
 
     def to_json(self) -> dict[str, Any]:
-        """Sizes in bytes, `since` in seconds since the epoch; no holder: nobody wrote it down."""
-        leases = [
-            {"bytes": part.bytes, "holder": asdict(part.holder) if part.holder else None}
-            for part in self.held
-        ]
+        """Sizes in bytes, `since` in seconds since the epoch; no holder: the user did not write it down."""
+        leases = [asdict(part) for part in self.held]
         return {
             **asdict(self.device),
             "usable": self.usable,
@@ -90,9 +87,10 @@ def examine(environ: Mapping[str, str]) -> Examination:
     waiting: tuple[Waiter, ...] = ()
     if gpus.devices:
         try:
-            folder = Folder(path)
-            devices = tuple(_state(device, gpus, folder, usable) for device in gpus.devices)
-            waiting = tuple(folder.waiting())
+            with Folder(path) as folder:
+                devices = tuple(_state(device, gpus, folder, usable) for device in gpus.devices)
+                waiting = tuple(folder.waiting())
+                problems += _in_the_way(folder)
         except LeaseError as error:
             problems.append(str(error))
             devices = tuple(_state(device, gpus, None, usable) for device in gpus.devices)
@@ -128,10 +126,18 @@ def _wrong_variables(
         yield f"{VISIBLE}={text}: GPUs of several models; name them by UUID, or set {ORDER}=PCI_BUS_ID"
 
 
+def _in_the_way(folder: Folder) -> Iterator[str]:
+    """Who keeps runs from deciding on GPUs, found out as they do."""
+    with folder.alone(Holder.this_process("doctor", Path.cwd())) as ahead:
+        if ahead:
+            yield f"runs that want GPUs wait for one that does not come to an end: {ahead}"
+
+
 def _wrong_leases(devices: Iterable[DeviceState]) -> Iterator[str]:
     for state in devices:
-        if any(part.holder is None for part in state.held):
-            yield f"{state.device.name}: held by somebody who could not write it down; is the disk full?"
+        for part in state.held:
+            if part.holder is None:
+                yield f"{state.device.name}: held by {part.in_words}; is the disk full?"
 
 
 def print_examination(console: Console, found: Examination) -> None:
@@ -162,7 +168,7 @@ def _device_lines(state: DeviceState) -> Iterator[str]:
     device, hidden = state.device, "" if state.usable else f", hidden by {VISIBLE}"
     yield f"{device.name} ({device.model}): {_size(device.memory)}, {_size(state.load.free)} free{hidden}"
     for part in state.held:
-        yield f"  {_size(part.bytes)} held by {described(part.holder) if part.holder else 'somebody unknown'}"
+        yield f"  {_size(part.bytes)} held by {part.in_words}"
     if state.load.outside:
         yield f"  {outside_in_words(state.load)}"
 

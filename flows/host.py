@@ -11,9 +11,9 @@ from flows.devices import VISIBLE, Device, Gpus, host_gpus, visible
 from flows.errors import MetaError
 from flows.estimate import widest
 from flows.gpu_choice import CountedDevices, refusal
+from flows.lease_folder import lease_folder
 from flows.lease_notes import Holder
 from flows.leases import HostDevices
-from flows.lock_files import lease_folder
 from flows.plan import Node
 from flows.resources import Devices, HostPool, NoDevices, Resources, host_cpus, host_memory, refuse_too_large
 

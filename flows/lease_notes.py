@@ -1,26 +1,33 @@
-"""Who holds which part of a device and who waits, as the files in the folder of the leases tell it."""
+"""Who holds which part of a device and who waits, as the files in the folder of the leases tell it.
+
+How much is held, and by which user, stand in what only that user can make so: a lock, the owner of a file.
+The rest is what he says of himself, and may be anything.
+"""
 
 from __future__ import annotations
 
-import getpass
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
+
+from flows import lease_gate
 from flows.devices import Device
 from flows.gpu_choice import Request
-from flows.lock_files import LockFile, Range, make_folder
+from flows.lease_folder import Found, OwnFile, SharedFolder, user_name
 
 ATTENTIVE_SECONDS = 5.0
 """Who waits and has not looked for so long (stopped, busy with a large commit) keeps its place but no device.
 A waiting run looks five times a second."""
 
-_LAST_TICKET = 1 << 40
+_QUEUE = "queue"
 _LAST_SECOND = 1 << 40  # a calendar's years end somewhere
+_LONGEST_TEXT = 200
 _UNREADABLE = (KeyError, TypeError, ValueError, OverflowError)
 
 
@@ -28,7 +35,8 @@ _UNREADABLE = (KeyError, TypeError, ValueError, OverflowError)
 class Holder:
     """Who holds a lease or waits for one."""
 
-    pid: int
+    pid: int | None
+    """The run's; None: no process of the user's has it, here."""
     user: str
     run: str
     repository: str
@@ -39,28 +47,30 @@ class Holder:
     @classmethod
     def this_process(cls, run: str, repository: Path) -> Holder:
         """The run that this process is."""
-        return cls(pid=os.getpid(), user=_user(), run=run, repository=str(repository))
-
-
-def _user() -> str:
-    with suppress(KeyError, OSError):  # a container's user without a name
-        return getpass.getuser()
-    return str(os.getuid())
+        return cls(pid=os.getpid(), user=user_name(os.geteuid()), run=run, repository=str(repository))
 
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """A part of a device and who holds it; None: nobody wrote it down."""
+    """A part of a device and who holds it."""
 
     bytes: int
+    user: str
     holder: Holder | None
+    """None: the user did not write down for what."""
+
+    @property
+    def in_words(self) -> str:
+        """`train of /data/project since ...`, or what is known besides."""
+        return _in_words(self.user, self.holder)
 
 
 @dataclass(frozen=True, slots=True)
 class Waiter:
     """A run in the queue."""
 
-    ticket: int
+    place: tuple[int, int]
+    """Less came earlier; the second is the inode of its file."""
     request: Request
     looked: float
     """Seconds on the host's monotonic clock."""
@@ -73,105 +83,85 @@ class Waiter:
 
 
 class Folder:
-    """The leases and the queue of a host, as they are now."""
+    """The leases and the queue of a host, as they are now. Raises LeaseError, here and later."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
-        make_folder(path)
+        self._shared = SharedFolder(path)
 
-    def device_file(self, device: Device) -> LockFile:
-        """A new open file of the device, which holds nothing yet."""
-        return LockFile(self._path / f"device.{device.name.replace('/', '_')}")
+    def close(self) -> None:
+        """What was taken stays taken."""
+        self._shared.close()
 
-    def queue_file(self) -> LockFile:
-        """A new open file of the queue, which holds no place yet."""
-        return LockFile(self._path / "queue")
+    def __enter__(self) -> Folder:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @contextmanager
+    def alone(self, me: Holder) -> Iterator[str | None]:
+        """Decide while nobody else does. None: we do; else, in words, who did not let us in."""
+        self._shared.open_anew_if_removed()
+        with lease_gate.alone(self._shared, asdict(me)) as ahead:
+            yield _in_words(user_name(ahead.uid), _holder(ahead)) if ahead else None
 
     def held(self, device: Device) -> list[Held]:
         """What is leased of a device, and to whom."""
-        with self.device_file(device) as file:
-            locked = file.locked(0, device.memory)
-            known = [Held(_length(ranges), holder) for ranges, holder in _holders(file.notes(), locked)]
-        unknown = _length(locked) - sum(part.bytes for part in known)
-        return [*known, Held(unknown, None)] if unknown else known
+        files = self._shared.held(_kind_of(device))
+        return [Held(min(file.length, device.memory), user_name(file.uid), _holder(file)) for file in files]
 
     def waiting(self) -> list[Waiter]:
         """Who waits, in the order in which they came."""
-        with self.queue_file() as file:
-            locked = file.locked(1, _LAST_TICKET)
-            waiters = [waiter for note in file.notes() if (waiter := _waiter(note))]
-        here = {w.ticket: w for w in reversed(waiters) if _within((w.ticket, w.ticket + 1), locked)}
-        return [here[ticket] for ticket in sorted(here)]
+        waiters = (_waiter(file) for file in self._shared.held(_QUEUE))
+        return sorted((waiter for waiter in waiters if waiter), key=lambda waiter: waiter.place)
+
+    def hold(self, device: Device, size: int, holder: Holder) -> OwnFile:
+        """Hold so many bytes of a device. Whether they are free is decided before, alone."""
+        return self._shared.make(_kind_of(device), size, asdict(holder))
+
+    def join(self, request: Request, holder: Holder) -> OwnFile:
+        """Take the last place in the queue. The clock tells the places: no other file changes the order."""
+        return self._shared.make(_QUEUE, time.monotonic_ns(), waiting_note(request, holder))
+
+    def remove_left(self) -> None:
+        """Remove what killed runs of this user have left."""
+        self._shared.remove_left()
+
+
+def _in_words(user: str, holder: Holder | None) -> str:
+    return described(holder) if holder else f"{user}, who did not write down for what"
 
 
 def described(holder: Holder) -> str:
     """`train of /data/project since 2026-01-02 10:15:03 (anna's run 20260102-101500-7, pid 7)`."""
     since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(holder.since))
-    whose = f"{holder.user}'s run {holder.run}, pid {holder.pid}"
-    return f"{holder.stage} of {holder.repository} since {since} ({whose})"
+    pid = "" if holder.pid is None else f", pid {holder.pid}"
+    return f"{holder.stage} of {holder.repository} since {since} ({holder.user}'s run {holder.run}{pid})"
 
 
-def hold(file: LockFile, device: Device, size: int, holder: Holder) -> bool:
-    """Hold so many free bytes of the device. Noted down before: nobody ever sees a holder without a name."""
-    locked = file.locked(0, device.memory)
-    others = list(_holders(file.notes(), locked))
-    ranges = _free_ranges(locked, device.memory, size)
-    file.write_notes([_note(ranges, holder), *(_note(of_other, other) for of_other, other in others)])
-    return all(file.lock(start, end) for start, end in ranges)
+def waiting_note(request: Request, holder: Holder) -> dict[str, Any]:
+    """What a run in the queue writes down at each look."""
+    return {"request": asdict(request), "looked": time.monotonic(), "holder": asdict(holder)}
 
 
-def _free_ranges(locked: Sequence[Range], memory: int, size: int) -> list[Range]:
-    """The first `size` bytes that are not locked; memory is memory, they need not lie side by side."""
-    free: list[Range] = []
-    start = 0
-    for first, end in (*locked, (memory, memory)):
-        if first > start and size:
-            free.append((start, min(first, start + size)))
-            size -= _length(free[-1:])
-        start = end
-    return free
+def _kind_of(device: Device) -> str:
+    return f"device.{device.name.replace('/', '_')}"
 
 
-def _length(ranges: Sequence[Range]) -> int:
-    return sum(end - start for start, end in ranges)
+def _holder(file: Found) -> Holder | None:
+    with suppress(*_UNREADABLE):
+        return _read_holder(file.note, file.uid)
+    return None
 
 
-def _note(ranges: Sequence[Range], holder: Holder) -> dict[str, Any]:
-    return {"ranges": ranges, **asdict(holder)}
-
-
-def _holders(
-    notes: Sequence[Mapping[str, Any]], locked: Sequence[Range]
-) -> Iterator[tuple[list[Range], Holder]]:
-    """The notes that count: all that they name is locked, and no later note (they stand first) names it."""
-    named: list[Range] = []
-    for note in notes:
-        with suppress(*_UNREADABLE):
-            ranges = [(int(start), int(end)) for start, end in note["ranges"]]
-            holder = _holder(note)
-            if all(_within(one, locked) and not _overlaps(one, named) for one in ranges):
-                named += ranges
-                yield ranges, holder
-
-
-def _within(one: Range, locked: Sequence[Range]) -> bool:
-    return _length([(max(one[0], a), min(one[1], b)) for a, b in locked if a < one[1] and one[0] < b]) == (
-        one[1] - one[0]
-    )
-
-
-def _overlaps(one: Range, others: Sequence[Range]) -> bool:
-    return any(start < one[1] and one[0] < end for start, end in others)
-
-
-def _holder(note: Mapping[str, Any]) -> Holder:
-    """Raises one of _UNREADABLE: anybody can write notes."""
+def _read_holder(note: Any, uid: int) -> Holder:
+    """Raises one of _UNREADABLE."""
     since = float(note["since"])
     if not 0 <= since < _LAST_SECOND:
         raise ValueError(since)
     return Holder(
-        pid=int(note["pid"]),
-        user=_text(note["user"]),
+        pid=_pid_of(uid, note["pid"]),
+        user=user_name(uid),
         run=_text(note["run"]),
         repository=_text(note["repository"]),
         stage=_text(note["stage"]),
@@ -179,15 +169,28 @@ def _holder(note: Mapping[str, Any]) -> Holder:
     )
 
 
+def _pid_of(uid: int, pid: Any) -> int | None:
+    """The pid if a process of that user has it: nobody can have another's process taken for his."""
+    with suppress(psutil.Error):
+        if isinstance(pid, int) and uid in psutil.Process(pid).uids():
+            return pid
+    return None
+
+
 def _text(value: object) -> str:
-    """Without what a terminal would take for a command."""
-    return "".join(letter for letter in str(value) if letter.isprintable())
+    """Without what a terminal would take for a command, and no page of it."""
+    return "".join(letter for letter in str(value)[:_LONGEST_TEXT] if letter.isprintable())
 
 
-def _waiter(note: Mapping[str, Any]) -> Waiter | None:
+def _waiter(file: Found) -> Waiter | None:
     with suppress(*_UNREADABLE):
+        note: Any = file.note
         asked = note["request"]
         memory = None if asked["memory"] is None else int(asked["memory"])
         request = Request(int(asked["count"]), memory, tuple(map(str, asked["names"])))
-        return Waiter(int(note["ticket"]), request, float(note["looked"]), _holder(note["holder"]))
+        if request.count < 1 or (memory is not None and memory < 1):
+            raise ValueError(asked)  # a claim on less than nothing would free what is held
+        return Waiter(
+            (file.length, file.inode), request, float(note["looked"]), _read_holder(note["holder"], file.uid)
+        )
     return None

@@ -52,7 +52,7 @@ def test_what_is_wrong_is_said_and_decides_the_exit_code(
     (tmp_path / "file").touch()
     monkeypatch.setenv("DARKROOM_LEASES", str(tmp_path / "file"))
     assert run_command(["doctor"]) == 1
-    wrong = f"{tmp_path / 'file'}: is no folder, leases of GPUs need one; remove it or set DARKROOM_LEASES"
+    wrong = f"{tmp_path / 'file'}: is no folder; GPU leases need a folder: remove it or set DARKROOM_LEASES"
     assert f"wrong: {wrong}" in capsys.readouterr().out
     assert run_command(["doctor", "--json"]) == 1
     assert json.loads(capsys.readouterr().out)["problems"] == [wrong]

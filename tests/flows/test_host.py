@@ -9,7 +9,7 @@ import pytest
 
 from flows.cli import run_command
 from flows.events import Outcome
-from flows.lock_files import LeaseError
+from flows.lease_folder import LeaseError
 from flows.run import RunOptions, run_pipeline
 from tests.flows import repositories
 from tests.flows.shapes import Shape
@@ -106,6 +106,6 @@ def test_without_a_gpu_what_is_up_to_date_or_in_the_cache_needs_none(
 def test_a_folder_of_leases_that_cannot_be_used_is_said_before_anything_runs(tmp_path: Path) -> None:
     root = project(tmp_path, "gpu: 1")
     (tmp_path / "leases").touch()
-    with pytest.raises(LeaseError, match=f"^{tmp_path / 'leases'}: is no folder, leases of GPUs need one"):
+    with pytest.raises(LeaseError, match=f"^{tmp_path / 'leases'}: is no folder; GPU leases need a folder"):
         run_pipeline(RunOptions(repo=root))
     assert not (root / "seen.txt").exists()

@@ -18,6 +18,7 @@ import pytest
 
 from flows import lease_notes, leases
 from flows.devices import Gpus, declared
+from flows.lease_folder import user_name
 from flows.lease_notes import Folder, Holder
 from flows.leases import HostDevices
 from flows.resources import Lease, Resources
@@ -26,6 +27,7 @@ from tests.flows.processes import alive, wait_for
 from tests.flows.shapes import Shape
 
 ROOT = Path(__file__).parent.parent.parent
+ME = user_name(os.geteuid())
 ONE, HALF = Resources(gpu=1), Resources(gpu=1, gpu_memory=8_000_000_000)
 
 
@@ -39,7 +41,7 @@ class Runs:
 
     def make(self, name: str, gpus: str = "2x16GB", use: slice = slice(None)) -> HostDevices:
         devices = declared(gpus)
-        me = Holder(pid=os.getpid(), user="anna", run=name, repository=f"/repo/{name}")
+        me = Holder(pid=os.getpid(), user=ME, run=name, repository=f"/repo/{name}")
         run = HostDevices(
             Gpus(devices), devices[use], self.folder, me, lambda stage, on: self.said.append((stage, on))
         )
@@ -47,11 +49,15 @@ class Runs:
         return run
 
     def held(self, gpus: str = "2x16GB") -> dict[str, list[str]]:
-        folder = Folder(self.folder)
-        return {
-            device.name: [part.holder.stage if part.holder else "?" for part in folder.held(device)]
-            for device in declared(gpus)
-        }
+        with Folder(self.folder) as folder:
+            return {
+                device.name: sorted(part.holder.stage if part.holder else "?" for part in folder.held(device))
+                for device in declared(gpus)
+            }
+
+    def waiting(self) -> list[str]:
+        with Folder(self.folder) as folder:
+            return [waiter.holder.stage for waiter in folder.waiting()]
 
     def close(self) -> None:
         for run in self._made:
@@ -76,10 +82,11 @@ def test_a_lease_names_its_devices_and_notes_who_holds_them(runs: Runs) -> None:
     lease = taken(run, Resources(gpu=2), "train")
     assert lease.env == {"CUDA_VISIBLE_DEVICES": "gpu-0,gpu-1"}
     assert len(lease.descriptors) == 2
-    (part,) = Folder(runs.folder).held(declared("2x16GB")[1])
+    with Folder(runs.folder) as folder:
+        (part,) = folder.held(declared("2x16GB")[1])
     assert part.bytes == 16_000_000_000
     assert part.holder is not None
-    assert (part.holder.user, part.holder.run, part.holder.stage) == ("anna", "r1", "train")
+    assert (part.holder.user, part.holder.run, part.holder.stage) == (ME, "r1", "train")
     assert part.holder.repository == "/repo/r1"
     run.give(lease)
     assert runs.held() == {"gpu-0": [], "gpu-1": []}
@@ -103,7 +110,7 @@ def test_stages_share_where_their_memory_fits_together_however_it_is_cut(runs: R
     one.give(held[2])
     assert other.take(ONE, "whole") is None
     taken(other, HALF, "h")  # in the two quarters that are free now, which do not lie side by side
-    assert runs.held("1x16GB") == {"gpu-0": ["h", "q3", "q1"]}
+    assert runs.held("1x16GB") == {"gpu-0": ["h", "q1", "q3"]}
     assert one.take(quarter, "more") is None
 
 
@@ -125,7 +132,7 @@ def test_first_come_first_served(runs: Runs) -> None:
     for run, stage in ((second, "b"), (third, "c"), (first, "d")):
         assert run.take(ONE, stage) is None
         run.waits(ONE, stage)
-    assert [waiter.holder.stage for waiter in Folder(runs.folder).waiting()] == ["b", "c", "d"]
+    assert runs.waiting() == ["b", "c", "d"]
     first.give(lease)
     assert first.take(ONE, "d") is None
     assert third.take(ONE, "c") is None
@@ -133,7 +140,7 @@ def test_first_come_first_served(runs: Runs) -> None:
     second.give(lease)
     assert first.take(ONE, "d") is None
     assert third.take(ONE, "c") is not None
-    assert [waiter.holder.stage for waiter in Folder(runs.folder).waiting()] == ["d"]
+    assert runs.waiting() == ["d"]
 
 
 def test_who_stops_waiting_or_dies_keeps_nobody(runs: Runs) -> None:
@@ -142,13 +149,13 @@ def test_who_stops_waiting_or_dies_keeps_nobody(runs: Runs) -> None:
     second.waits(ONE, "b")
     third.waits(ONE, "c")
     second.waits(None, "")
-    assert [waiter.holder.stage for waiter in Folder(runs.folder).waiting()] == ["c"]
+    assert runs.waiting() == ["c"]
     first.waits(ONE, "d")
     third.close()  # as the kernel does for who is killed
     runs._made.remove(third)
     first.give(lease)
     assert taken(first, ONE, "d").devices == ("gpu-0",)
-    assert Folder(runs.folder).waiting() == []
+    assert runs.waiting() == []
 
 
 def test_who_waits_and_does_not_look_keeps_its_place_but_no_device(
@@ -175,7 +182,7 @@ def test_a_run_keeps_its_place_for_its_most_urgent_stage(runs: Runs) -> None:
     first.waits(HALF, "small")
     second.waits(HALF, "b")
     first.waits(ONE, "large")
-    assert [waiter.holder.stage for waiter in Folder(runs.folder).waiting()] == ["large", "b"]
+    assert runs.waiting() == ["large", "b"]
     first.give(lease)
     assert first.take(HALF, "small") is None  # now behind all who wait
     assert second.take(HALF, "b") is None
@@ -193,28 +200,62 @@ def test_a_wait_for_others_is_said_once(runs: Runs, monkeypatch: pytest.MonkeyPa
     ((stage, words),) = runs.said
     assert stage == "b"
     assert words.startswith("gpu-0 (held by a of /repo/r1 since ")
-    assert words.endswith(f" (anna's run r1, pid {os.getpid()}))")
+    assert words.endswith(f" ({ME}'s run r1, pid {os.getpid()}))")
     first.give(lease)
     second.waits(ONE, "c")
     assert runs.said[1][0] == "c"
     assert runs.said[1][1].startswith("who came before: own of /repo/r1 since ")
 
 
-def test_stale_and_foreign_notes_do_not_count(runs: Runs) -> None:
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "no note",
+        "[]",
+        "[" * 60_000,
+        json.dumps({"pid": 1}),
+        json.dumps({"pid": 1, "run": "r", "repository": "/", "stage": "s", "since": 1e300}),
+        json.dumps({"pid": -1, "run": "r", "repository": "/", "stage": "s", "since": 1}),
+        json.dumps({"pid": 1, "run": "r", "repository": "/", "stage": "s", "since": "today"}),
+    ],
+)
+def test_what_is_held_counts_whatever_its_note_says(runs: Runs, text: str) -> None:
     run = runs.make("r1", "1x16GB")
-    run.give(taken(run, HALF, "gone"))
     lease = taken(run, HALF, "a")
-    file = runs.folder / "device.gpu-0"
-    stale = {**json.loads(file.read_text()), "stage": "stale"}
-    mad = [json.dumps({**stale, "since": since}) for since in (1e300, -1, "today")]
-    file.write_text(
-        "\n".join(["no note", '{"ranges": [[0, 1e999]]}', *mad, file.read_text(), json.dumps(stale), "[]"])
-    )
-    assert runs.held("1x16GB") == {"gpu-0": ["a"]}
-    file.write_text("")
-    assert runs.held("1x16GB") == {"gpu-0": ["?"]}
+    (file,) = runs.folder.iterdir()
+    file.write_text(text)
+    with Folder(runs.folder) as folder:
+        (part,) = folder.held(declared("1x16GB")[0])
+    assert (part.bytes, part.user, part.holder) == (8_000_000_000, ME, None)
+    assert part.in_words == f"{ME}, who did not write down for what"
+    assert run.take(ONE, "b") is None
     run.give(lease)
     assert runs.held("1x16GB") == {"gpu-0": []}
+
+
+def test_what_a_killed_run_has_left_counts_for_nothing_and_is_removed(runs: Runs) -> None:
+    runs.make("r1")
+    for kind in ("device.gpu-0", "queue", "gate"):
+        (runs.folder / f"darkroom-lease.{kind}.{'0' * 16}").touch()
+        (runs.folder / f"darkroom-lease.{kind}.{'1' * 16}").touch(0o600)  # killed while it made it
+    others = [runs.folder / "darkroom-lease.txt", runs.folder / "queue", runs.folder / "device.gpu-0"]
+    for path in others:
+        path.write_text("somebody else's")
+    assert runs.held() == {"gpu-0": [], "gpu-1": []}
+    taken(runs.make("r2"), Resources(gpu=2), "a")
+    assert runs.held() == {"gpu-0": ["a"], "gpu-1": ["a"]}
+    left = {path.name for path in runs.folder.iterdir()}
+    assert {path.name for path in others} < left
+    assert len(left) == len(others) + 2
+    assert [path.read_text() for path in others] == ["somebody else's"] * 3
+
+
+def test_a_folder_that_was_removed_is_made_anew(runs: Runs) -> None:
+    run = runs.make("r1")
+    runs.folder.rmdir()
+    taken(run, ONE, "a")
+    assert runs.held() == {"gpu-0": ["a"], "gpu-1": []}
 
 
 def test_a_want_of_descriptors_is_said_and_waited_for(runs: Runs) -> None:
@@ -261,13 +302,13 @@ class Watched(leases.HostDevices):
         journal.write(f"{lease is not None:d} {self.free} {self.ahead}\\n")
         return lease
 
-    def _loads(self):
-        loads = super()._loads()
+    def _loads(self, folder):
+        loads = super()._loads(folder)
         self.free = sum(load.leased == 0 for load in loads)
         return loads
 
-    def _before(self, request):
-        before = list(super()._before(request))
+    def _before(self, folder, request):
+        before = list(super()._before(folder, request))
         self.ahead = len(before)
         return before
 
@@ -328,9 +369,10 @@ def test_three_runs_of_200_stages_on_four_devices(tmp_path: Path) -> None:
     assert sum(got for got, _, _ in looks) == 200
     idle = [look for look in looks if not look[0] and look[1] > look[2]]
     assert not idle, "a look found more free devices than there were who came before, and took none"
-    folder = Folder(tmp_path / "leases")
-    assert [folder.held(device) for device in declared(gpus)] == [[], [], [], []]
-    assert folder.waiting() == []
+    with Folder(tmp_path / "leases") as folder:
+        assert [folder.held(device) for device in declared(gpus)] == [[], [], [], []]
+        assert folder.waiting() == []
+    assert list((tmp_path / "leases").iterdir()) == []
     print(f"{seconds:.1f} s, {dict(stages)}, {len(looks)} looks")
 
 
@@ -354,9 +396,10 @@ def test_devices_are_free_once_their_holders_are_killed_and_not_before(tmp_path:
     run = start(root, PLAIN_RUN, environment(tmp_path, "2x16GB"))
     pid_file = tmp_path / "held/pid"
     assert wait_for(pid_file.exists, 60)
-    stage, folder = int(pid_file.read_text()), Folder(tmp_path / "leases")
-    assert [part.holder.stage for gpu in gpus for part in folder.held(gpu) if part.holder] == ["s", "s"]
-    os.kill(run.pid if victim == "run" else stage, signal.SIGKILL)
-    assert wait_for(lambda: not any(folder.held(gpu) for gpu in gpus), 60)
-    assert not alive(stage)
+    stage = int(pid_file.read_text())
+    with Folder(tmp_path / "leases") as folder:
+        assert [part.holder.stage for gpu in gpus for part in folder.held(gpu) if part.holder] == ["s", "s"]
+        os.kill(run.pid if victim == "run" else stage, signal.SIGKILL)
+        assert wait_for(lambda: not any(folder.held(gpu) for gpu in gpus), 60)
+        assert not alive(stage)
     run.wait(60)
