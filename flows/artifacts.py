@@ -5,15 +5,17 @@ import io
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flows.events import Outcome
+from flows.markdown import code, code_block, inline, paragraph, picture, raw_table, table
 from flows.plan import PlannedStage
 from flows.record import MetricChange, RunRecord, news, shown_first
 from flows.run import RunReport
+from flows.shown import shown
 from flows.wording import OUTCOME_WORDS, counted, duration, figure, seconds, what_happened
 
 if TYPE_CHECKING:
@@ -67,9 +69,9 @@ def metrics_table(changes: Iterable[MetricChange]) -> list[dict[str, str]]:
     """The rows of a stage's table of metrics."""
     return [
         {
-            "metric": change.name,
-            "now": figure(change.now),
-            "last commit": figure(change.then),
+            "metric": shown(change.name),
+            "now": shown(figure(change.now)),
+            "last commit": shown(figure(change.then)),
             "change": change.difference,
             "in words": change.trend.value,
         }
@@ -80,14 +82,14 @@ def metrics_table(changes: Iterable[MetricChange]) -> list[dict[str, str]]:
 def run_page(record: RunRecord) -> str:
     """The markdown page of a run."""
     parts = [
-        f"# {record.project}: {headline(record.report)}",
+        f"# {inline(record.project)}: {headline(record.report)}",
         *failures(record),
         "## What happened, and why",
         stages_table(record.report),
         "## The graph",
         graph(record.report),
         *metrics_section(record),
-        *([f"No metrics are told: {cell(record.unread)}"] if record.unread else []),
+        *([f"No metrics are told: {inline(record.unread)}"] if record.unread else []),
         *pictures_section(record),
     ]
     return "\n\n".join(parts) + "\n"
@@ -108,11 +110,11 @@ def failures(record: RunRecord) -> Iterator[str]:
     """What went wrong, as the run reports it."""
     if record.report.errors:
         yield "## What went wrong"
-        yield "\n".join(f"- {cell(error)}" for error in record.report.errors)
+        yield "\n".join(f"- {paragraph(error)}" for error in record.report.errors)
     logs = os.path.relpath(record.logs, record.root)
     for stage, lines in record.last_lines.items():
-        yield f"The last lines of `{stage}`; the whole output is in `{logs}`:"
-        yield "\n".join(("````text", *lines, "````"))
+        yield f"The last lines of {code(stage)}; the whole output is in {code(logs)}:"
+        yield code_block(lines)
 
 
 def stages_table(report: RunReport) -> str:
@@ -145,17 +147,6 @@ def metrics_section(record: RunRecord) -> Iterator[str]:
         yield f"{more} more: in the stages' own tables and by `dvc metrics diff --all`."
 
 
-def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table of markdown."""
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join("| " + " | ".join(cell(text) for text in line) + " |" for line in lines)
-
-
-def cell(text: str) -> str:
-    """`text` where markdown would end a cell or a line, or start a tag."""
-    return " ".join(text.replace("|", "\\|").replace("<", "&lt;").split())
-
-
 def graph(report: RunReport) -> str:
     """The stages and what they wait for, with states and times, as a mermaid graph."""
     stages = report.plan.stages
@@ -180,9 +171,13 @@ def node(stage: PlannedStage, report: RunReport, ids: dict[str, str]) -> Iterato
     """A stage's box and its edges."""
     ended = report.stages[stage.name]
     words = " · ".join(filter(None, (ended.outcome.value, seconds(ended))))
-    name = stage.name.replace('"', "#quot;").replace("<", "#lt;")
-    yield f'{ids[stage.name]}["{name}<br/>{words}"]:::{ended.outcome.value}'
+    yield f'{ids[stage.name]}["{label(stage.name)}<br/>{words}"]:::{ended.outcome.value}'
     yield from (f"{ids[other]} --> {ids[stage.name]}" for other in stage.needs if other in ids)
+
+
+def label(text: str) -> str:
+    """A text in a box of the graph: Mermaid writes signs by their numbers."""
+    return re.sub(r"[^\w @:/.,+()-]", lambda sign: f"#{ord(sign[0])};", shown(text))
 
 
 def pictures_section(record: RunRecord) -> Iterator[str]:
@@ -192,27 +187,27 @@ def pictures_section(record: RunRecord) -> Iterator[str]:
     """
     left_out, budget = [], PAGE_PICTURE_BYTES
     heading = "## Pictures"
-    for picture in shown_first(record.pictures):
-        name = os.path.relpath(picture.path, record.root)
-        now = data_uri(picture.path)
+    for one in shown_first(record.pictures):
+        name = os.path.relpath(one.path, record.root)
+        now = data_uri(one.path)
         if now is None or len(now) > budget:
             left_out.append(name)
             continue
-        then = embedded(record.before.get(picture.path, b""), picture.path.suffix)
+        then = embedded(record.before.get(one.path, b""), one.path.suffix)
         if then is not None and len(now) + len(then) > budget:
             then = None
         budget -= len(now) + len(then or "")
-        yield from filter(None, (heading, f"### {name}", side_by_side(name, then, now)))
+        yield from filter(None, (heading, f"### {inline(name)}", side_by_side(name, then, now)))
         heading = ""
     if left_out:
-        yield f"Not shown here, too large or not readable: {', '.join(f'`{name}`' for name in left_out)}."
+        yield f"Not shown here, too large or not readable: {', '.join(map(code, left_out))}."
 
 
 def side_by_side(name: str, then: str | None, now: str) -> str:
     """A picture, and the one of the last commit on its left if there is one; data URIs both."""
     if then is None:
-        return f"![{name}]({now})"
-    return table(("Last commit", "Now"), [(f"![{name}, last commit]({then})", f"![{name}]({now})")])
+        return picture(name, now)
+    return raw_table(("Last commit", "Now"), [(picture(f"{name}, last commit", then), picture(name, now))])
 
 
 def data_uri(path: Path) -> str | None:

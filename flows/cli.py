@@ -20,11 +20,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from flows import output
 from flows.command import Exit, in_repo
 from flows.deployments.commands import gc as free_disk
 from flows.deployments.commands import rollback, sweep
 from flows.errors import DarkroomError, explain
 from flows.service import commands
+from flows.shown import shown
 
 if TYPE_CHECKING:
     from flows.plan import Plan
@@ -37,6 +39,7 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 def main() -> None:
     """The entry point."""
+    output.open_missing()
     gc.set_threshold(1_000_000)  # what imports and graphs make stays: no search for cycles in it
     atexit.register(gc.freeze)  # what the process holds goes with it: no last search for cycles in it
     sys.exit(run_command(sys.argv[1:]))
@@ -51,17 +54,28 @@ def _look_for_cycles_in_what_comes() -> None:
 def run_command(words: Sequence[str]) -> int:
     """Do what the words say and return the exit code. What the user gave wrong is said in one line."""
     try:
+        with output.shown_output():
+            code = _do(words)
+            sys.stdout.flush()
+            return code
+    except output.OutputError as error:
+        return error.tell()
+
+
+def _do(words: Sequence[str]) -> int:
+    try:
         return int(app.main(words, "darkroom", standalone_mode=False))
     except click.exceptions.NoArgsIsHelpError as error:
         print(error.format_message(), file=sys.stderr)
         return Exit.WRONG_INPUT
     except click.ClickException as error:
-        print(f"error: {' '.join(error.format_message().split())}", file=sys.stderr)
+        print(f"error: {shown(' '.join(error.format_message().split()))}", file=sys.stderr)
         return Exit.WRONG_INPUT
     except (DarkroomError, OSError) as error:  # a full disk, no file descriptors, a socket that is gone
         if os.environ.get("DARKROOM_TRACEBACK"):
             raise
-        print(f"error: {explain(error) if isinstance(error, OSError) else error}", file=sys.stderr)
+        said = explain(error) if isinstance(error, OSError) else str(error)
+        print(f"error: {shown(said)}", file=sys.stderr)
         return Exit.WRONG_INPUT
     except (KeyboardInterrupt, click.Abort):
         print("darkroom: interrupted; what has finished is kept, the same again goes on", file=sys.stderr)
@@ -69,27 +83,13 @@ def run_command(words: Sequence[str]) -> int:
 
 
 class _Commands(click.Group):
-    """At a broken pipe click itself would exit by 1, without a word."""
+    """At a broken pipe of whomever, a remote's for example, click itself would exit by 1, without a word."""
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
-            code = super().invoke(ctx)
-            sys.stdout.flush()
+            return super().invoke(ctx)
         except BrokenPipeError as error:
-            if _nobody_reads():  # `darkroom plan | head`
-                return Exit.UNREAD
             raise DarkroomError(explain(error)) from error
-        return code
-
-
-def _nobody_reads() -> bool:
-    """Whether whoever read the output has left: nothing more is written there then."""
-    from flows import terminal
-
-    if not terminal.is_unread(sys.stdout):
-        return False
-    terminal.silence(sys.stdout)
-    return True
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -170,7 +170,7 @@ def _keep_as_it_is(options: "RunOptions") -> int:
 
     report = run_pipeline(options)
     for error in report.errors:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {shown(error)}", file=sys.stderr)
     _say_experiment(options, report)
     return Exit.WELL if report.well else Exit.FAILED
 
@@ -186,7 +186,8 @@ def _run_recorded(options: "RunOptions") -> int:
     from flows.dvc.repository import root_of
     from flows.wording import how_to_go_on
 
-    console = terminal.console_of_run()
+    output.go_on_without("the run")
+    console = terminal.make_console()
     root = root_of(options.repo)
     with ExitStack() as stack:
         with console.status("starting Prefect ..."):  # on a terminal: it takes seconds
@@ -219,7 +220,7 @@ def plan(as_json: bool, **chosen: Any) -> int:
 
     planned = make_plan(RunOptions(**chosen))
     if as_json:
-        print(json.dumps(planned.to_json(), ensure_ascii=False, indent=2))
+        print(json.dumps(planned.to_json(), indent=2))
     else:
         _print_plan(planned)
     return Exit.WORK_TO_DO if planned.work else Exit.WELL
@@ -282,7 +283,9 @@ def generate(words: tuple[str, ...]) -> int:
 def _run_module(module: str, words: Sequence[str]) -> int:
     """Run a module of the stages in a process of its own, with this one's terminal; its exit code is ours."""
     # -P: a folder `stages` of the user's own, where this is called, is not meant.
-    code = subprocess.run([sys.executable, "-P", "-m", module, *words], check=False).returncode
+    code = subprocess.run(
+        [sys.executable, "-P", "-m", output.__name__, module, *words], check=False
+    ).returncode
     return code if code >= 0 else Exit.INTERRUPTED if code == -signal.SIGINT else Exit.FAILED
 
 
@@ -298,7 +301,7 @@ def doctor(as_json: bool) -> int:
 
     found = examine(os.environ)
     if as_json:
-        print(json.dumps(found.to_json(), ensure_ascii=False, indent=2))
+        print(json.dumps(found.to_json(), indent=2))
     else:
         print_examination(terminal.make_console(), found)
     return Exit.FAILED if found.problems else Exit.WELL

@@ -18,6 +18,7 @@ from flows.lease_folder import LeaseError, lease_folder
 from flows.lease_notes import Folder, Held, Holder, Waiter, described
 from flows.leases import load_of, outside_in_words
 from flows.resources import host_cpus, host_memory
+from flows.terminal import write
 from flows.wording import counted
 
 PACKAGES = ("darkroom", "dvc", "prefect")
@@ -143,9 +144,9 @@ def _wrong_leases(devices: Iterable[DeviceState]) -> Iterator[str]:
 def print_examination(console: Console, found: Examination) -> None:
     """The same as a page of text."""
     for line in page(found):
-        console.print(line, soft_wrap=True, markup=False)
+        write(console, line)
     for problem in found.problems:
-        console.print(f"wrong: {problem}", soft_wrap=True, markup=False, style="bold red")
+        write(console, f"wrong: {problem}", "bold red")
 
 
 def page(found: Examination) -> Iterator[str]:

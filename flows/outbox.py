@@ -23,6 +23,7 @@ from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.filters import LogFilter, LogFilterFlowRunId, LogFilterTimestamp
 from prefect.context import SettingsContext, get_settings_context
 
+from flows.shown import shown_lines
 from flows.wording import counted, some
 
 REQUEST_SECONDS = 20.0  # a stopped server accepts connections and never answers
@@ -123,6 +124,7 @@ class Outbox:
 
     def put_line(self, run: Recorded, text: str, level: int = logging.INFO) -> None:
         """Have a line of a log sent; one for which there is no room is lost, and counted."""
+        text = shown_lines(text)
         text = text if len(text) <= LINE_BYTES else f"{text[:LINE_BYTES]}… [cut]"
         line = Line(run, datetime.datetime.now(datetime.UTC), text, level)
         with self._changed:

@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
+from flows.markdown import inline, table
 from flows.wording import duration
 
 ROWS = 30
@@ -181,7 +182,7 @@ class Course:
             return ""
         full = math.floor(self.last.share * BAR_CELLS)
         bar = f"`{'█' * full}{'░' * (BAR_CELLS - full)}` {self.last.share:.0%}"
-        parts = [f"**{self.words()}** (at {now:%H:%M:%S})", bar, *self._table()]
+        parts = [f"**{inline(self.words())}** (at {now:%H:%M:%S})", bar, *self._table()]
         return "\n\n".join(parts) + "\n"
 
     def _table(self) -> Iterator[str]:
@@ -193,5 +194,4 @@ class Course:
             [str(step.number), *(dict(step.figures).get(name, "") for name in names)]
             for step in reversed(self._epochs)
         ]
-        lines = [[self._epochs[-1].unit, *names], ["---"] * (len(names) + 1), *rows]
-        yield "\n".join(f"| {' | '.join(line)} |" for line in lines)
+        yield table([self._epochs[-1].unit, *names], rows)

@@ -26,9 +26,11 @@ from prefect.states import AwaitingRetry, Cancelled, Completed, Crashed, Failed,
 
 from flows import artifacts, stage_process
 from flows.events import Event, Outcome, RunStarted, StageAgain, StageFinished
+from flows.markdown import inline
 from flows.outbox import Outbox, Recorded, Request
 from flows.progress import Course
 from flows.record import RunRecord
+from flows.shown import shown, shown_lines, shown_values
 from flows.stage_process import Ending, StageJob, StageResult
 from flows.wording import again, duration, what_happened
 
@@ -165,7 +167,7 @@ class StageFlowRuns:
         for stage, run in self._runs.items():
             if rows := artifacts.metrics_table(change for change in record.metrics if change.stage == stage):
                 key = artifacts.metrics_key(record.project, stage)
-                self._publish(run, key, "table", json.dumps(rows), f"Metrics of the stage {stage}")
+                self._publish(run, key, "table", json.dumps(rows), f"Metrics of the stage {inline(stage)}")
 
     def end(self, state: State[Any]) -> None:
         """The run's own last state; a stage that is still without one is lost with it."""
@@ -201,7 +203,7 @@ class StageFlowRuns:
         def create(to: SyncPrefectClient) -> None:
             task = TaskRunCreate(
                 id=uuid4(),
-                name=stage,
+                name=shown(stage),
                 flow_run_id=self._parent.id,
                 task_key="stage",
                 dynamic_key=key,
@@ -232,7 +234,10 @@ class StageFlowRuns:
             self._flows[flow] = to.create_flow_from_name(flow)
         late = state.model_copy(update={"message": said_late(state.message or "", happened) or None})
         create = FlowRunCreate(
-            flow_id=self._flows[flow], tags=[self._project], state=to_state_create(late), **wanted
+            flow_id=self._flows[flow],
+            tags=[shown(self._project)],
+            state=to_state_create(late),
+            **shown_values(wanted),
         )
         run.given = made(to, "/flow_runs/", create)
 
@@ -293,6 +298,7 @@ def now() -> datetime.datetime:
 
 def said_late(message: str, happened: datetime.datetime) -> str:
     """`message`, and when it happened if that is a while ago: Prefect itself shows when it was told."""
+    message = shown_lines(message)
     if (now() - happened).total_seconds() < LATE_SECONDS:
         return message
     first, *rest = message.split("\n")

@@ -226,7 +226,7 @@ def _judge(code: int) -> Ending:
 
 
 class _Output:
-    """Bytes from a pipe, lines to the listener, the log and the last lines."""
+    """Bytes from a pipe: as they are to the log, as lines to the listener and the last lines."""
 
     def __init__(self, job: StageJob) -> None:
         self._listener = job.on_line
@@ -260,6 +260,9 @@ class _Output:
         if not ready.poll(_LOOK_SECONDS * 1000):
             return True
         chunk = os.read(pipe.fileno(), 1 << 20)
+        if self._log is not None:
+            with self._going_on_without(Path(self._log.name)):
+                self._write(chunk)
         # Progress bars end their lines by a carriage return.
         text = (self._rest + chunk).replace(b"\r\n", b"\n").replace(b"\r", b"\n")
         *lines, self._rest = text.split(b"\n")
@@ -283,13 +286,10 @@ class _Output:
     def _say(self, raw: bytes) -> None:
         line = raw.decode("utf-8", errors="replace")
         self.last_lines.append(line)
-        if self._log is not None:
-            with self._going_on_without(Path(self._log.name)):
-                self._write(line)
         self._listener(line)
 
-    def _write(self, line: str) -> None:
+    def _write(self, raw: bytes) -> None:
         assert self._log is not None
-        rest = memoryview(f"{line}\n".encode())
+        rest = memoryview(raw)
         while rest:  # a disk that runs full takes a part, and then raises
             rest = rest[self._log.write(rest) :]

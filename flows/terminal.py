@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
-import select
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import IO, Any, cast
+from typing import IO
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -20,7 +17,6 @@ from rich.table import Table
 from rich.text import Text
 
 from flows.artifacts import headline
-from flows.errors import explain
 from flows.events import (
     Event,
     Outcome,
@@ -31,9 +27,11 @@ from flows.events import (
     StageStarted,
     StageWaits,
 )
+from flows.output import standard_output
 from flows.plan import Plan
 from flows.progress import Course, is_bar
 from flows.record import MetricChange, RunRecord, news
+from flows.shown import shown
 from flows.wording import (
     Trend,
     again,
@@ -61,73 +59,20 @@ OUTCOME_COLOURS = {
 TREND_COLOURS = {Trend.BETTER: "green", Trend.WORSE: "red"}
 
 
-class PlainConsole(Console):
-    """Rich's, but that a reader who leaves is an error as any other: rich ends the thread that writes."""
-
-    def on_broken_pipe(self) -> None:
-        """Called where it would be handled."""
-        raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
-
-
 def make_console(file: IO[str] | None = None) -> Console:
     """Standard output: a terminal's own width, a wide one for pipes and files."""
-    return PlainConsole(file=file, highlight=False, width=None if sys.stdout.isatty() else PIPE_WIDTH)
+    out = file or standard_output()
+    return Console(file=out, highlight=False, width=None if out.isatty() else PIPE_WIDTH)
 
 
-def console_of_run() -> Console:
-    """The same for a run, which does not end where it cannot be written."""
-    return make_console(cast(IO[str], OutputOfRun()))
+def words(text: str, style: str = "") -> Text:
+    """Text for rich, shown as it is: rich itself lets escape sequences pass."""
+    return Text(shown(text), style)
 
 
-class OutputOfRun:
-    """Standard output that may go: a reader that leaves, a full disk. That is said once.
-
-    No more is written then, by whomever.
-    """
-
-    def write(self, text: str) -> int:
-        """Write, if that can be done."""
-        with self._going_on_without():
-            sys.stdout.write(text)
-        return len(text)
-
-    def flush(self) -> None:
-        """Have it appear, if that can be done."""
-        with self._going_on_without():
-            sys.stdout.flush()
-
-    def __getattr__(self, name: str) -> Any:
-        """All else is standard output's own."""
-        return getattr(sys.stdout, name)
-
-    @contextlib.contextmanager
-    def _going_on_without(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            silence(sys.stdout)
-            try:
-                said = f"the run goes on, its output does not: {explain(error)}; its logs have the whole"
-                print(f"darkroom: {said}", file=sys.stderr)
-            except OSError:
-                silence(sys.stderr)
-
-
-def is_unread(stream: IO[str]) -> bool:
-    """Whether it is a pipe that nobody reads any more."""
-    with contextlib.suppress(OSError, ValueError):
-        look = select.poll()
-        look.register(stream, 0)
-        return any(event & select.POLLERR for _, event in look.poll(0))
-    return False
-
-
-def silence(stream: IO[str]) -> None:
-    """Let what is written there from now on, what is still in its buffer too, go nowhere."""
-    with contextlib.suppress(OSError, ValueError):  # it may be no file
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, stream.fileno())
-        os.close(nowhere)
+def write(console: Console, text: str, style: str = "") -> None:
+    """Write a line; the terminal breaks it where it must."""
+    console.print(words(text, style), soft_wrap=True)
 
 
 @contextlib.contextmanager
@@ -185,7 +130,8 @@ class Watch:
 
     def _say(self, stage: str, text: str, style: str = "") -> None:
         colour = COLOURS[hash_of(stage) % len(COLOURS)]
-        self.console.print(Text.assemble((f"{stage} │ ", colour), (text, style)), soft_wrap=True)
+        line = Text.assemble(words(f"{stage} │ ", colour), words(text, style))
+        self.console.print(line, soft_wrap=True)
 
     def render(self) -> RenderableType:
         """The live display: each running stage with its time, and how far the whole is."""
@@ -199,10 +145,10 @@ class Watch:
             usual = expected.get(stage)
             table.add_row(
                 Spinner("dots"),
-                Text(stage),
+                words(stage),
                 duration(now - since),
                 f"of about {duration(usual)}" if usual else "",
-                Text(told.get(stage, ""), overflow="ellipsis", no_wrap=True),
+                Text(shown(told.get(stage, "")), overflow="ellipsis", no_wrap=True),
             )
         return Group(table, Text(whole, style="dim"))
 
@@ -237,14 +183,14 @@ def print_record(console: Console, record: RunRecord, where: str) -> None:
     console.print(table_of(("stage", "what happened", "time", "why"), rows))
     print_metrics(console, news(record))
     for stage, lines in record.last_lines.items():
-        console.print(Text(f"the last lines of {stage}:", style="bold"))
+        write(console, f"the last lines of {stage}:", "bold")
         for line in lines:
-            console.print(Text(f"  {line}"), soft_wrap=True)
+            write(console, f"  {line}")
     for error in report.errors:
-        console.print(Text(f"error: {error}", style="bold red"), soft_wrap=True)
+        write(console, f"error: {error}", "bold red")
     if record.unread:
-        console.print(Text(f"warning: no metrics are told: {record.unread}", style="yellow"), soft_wrap=True)
-    console.print(Text(headline(report), style="bold"))
+        write(console, f"warning: no metrics are told: {record.unread}", "yellow")
+    write(console, headline(report), "bold")
     print_places(console, record, where)
 
 
@@ -264,7 +210,7 @@ def print_places(console: Console, record: RunRecord, where: str) -> None:
     places = [("pages", where), ("pictures", ", ".join(folders)), ("logs", os.path.relpath(record.logs))]
     for name, place in places:
         if place:
-            console.print(f"{name:>9}: {place}", soft_wrap=True, markup=False)
+            write(console, f"{name:>9}: {place}")
 
 
 def print_plan(console: Console, plan: Plan) -> None:
@@ -282,12 +228,12 @@ def print_plan(console: Console, plan: Plan) -> None:
     if not plan.work:
         console.print(f"nothing to do: {counted(len(plan.stages), 'stage')} up to date")
         return
-    words = to_do(plan)
+    todo = to_do(plan)
     if plan.seconds is not None:
-        words += f", about {duration(plan.seconds)}"
-    console.print(words)
+        todo += f", about {duration(plan.seconds)}"
+    console.print(todo)
     if plan.critical_path:
-        console.print(f"the longest path: {' -> '.join(plan.critical_path)}", soft_wrap=True, markup=False)
+        write(console, f"the longest path: {' -> '.join(plan.critical_path)}")
 
 
 def table_of(header: Sequence[str], rows: Iterable[Sequence[str | Text]]) -> Table:
@@ -296,5 +242,5 @@ def table_of(header: Sequence[str], rows: Iterable[Sequence[str | Text]]) -> Tab
     for name in header:
         table.add_column(name, overflow="fold")
     for row in rows:
-        table.add_row(*(Text(value) if isinstance(value, str) else value for value in row))
+        table.add_row(*(words(value) if isinstance(value, str) else value for value in row))
     return table

@@ -8,6 +8,7 @@ from enum import StrEnum
 
 from flows.events import Outcome, StageAgain, StageFinished
 from flows.plan import Action, Plan
+from flows.shown import shown
 
 HIGHER_IS_BETTER = frozenset(
     [
@@ -128,7 +129,7 @@ def again(event: StageAgain) -> str:
 def how_to_go_on(outcomes: Iterable[Outcome], targets: Sequence[str]) -> str:
     """After a run that was stopped: what is kept, and the command that takes it up again."""
     done = [outcome.well for outcome in outcomes]
-    command = " ".join(["darkroom run", *targets])
+    command = shown(" ".join(["darkroom run", *targets]))
     kept = f"stopped: {sum(done)} of {counted(len(done), 'stage')} are done and kept"
     return f"{kept}; `{command}` goes on from there, a training from its last checkpoint"
 
@@ -141,7 +142,7 @@ def in_seconds(event: StageFinished) -> str:
 def nothing_to_run(plan: Plan) -> Iterator[str]:
     """Why a run runs nothing: a line a stage, or for many stages their number."""
     for stage in plan.stages[:SHOWN_STAGES]:
-        yield f"{stage.name}: {'frozen' if stage.action is Action.FROZEN else 'up to date'}"
+        yield f"{shown(stage.name)}: {'frozen' if stage.action is Action.FROZEN else 'up to date'}"
     if len(plan.stages) > SHOWN_STAGES:
         yield f"and {len(plan.stages) - SHOWN_STAGES} more up to date"
     yield f"nothing to run: {counted(len(plan.stages), 'stage')} up to date"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from prefect.artifacts import create_markdown_artifact
 
-from flows.artifacts import slug, table
+from flows.artifacts import slug
 from flows.deployments import gate, paired, releases
 from flows.deployments.clone import Clone, git
 from flows.deployments.gate import Gate, Judged, Judgement
@@ -12,6 +12,7 @@ from flows.deployments.paired import Difference, NotPairedError, Pictures
 from flows.deployments.releases import Release
 from flows.dvc.results import metrics_at
 from flows.errors import DarkroomError
+from flows.markdown import code, inline, table
 from flows.wording import figure
 
 
@@ -35,7 +36,7 @@ def promote_if_better(clone: Clone, commit: str) -> str:
     create_markdown_artifact(
         _page(judgement, said, commit),
         key=slug(f"{clone.root.name}-gate"),
-        description=f"{commit[:12]} against {current.version if current else 'nothing'}",
+        description=inline(f"{commit[:12]} against {current.version if current else 'nothing'}"),
     )
     if judgement.failed:
         raise GateFailedError(said)
@@ -98,5 +99,9 @@ def _page(judgement: Judgement, said: str, commit: str) -> str:
         for one in judgement.metrics
     ]
     return "\n\n".join(
-        (f"# {said}", f"Commit `{commit}`.", table(("Metric", "Released", "New", "Verdict", "Why"), rows))
+        (
+            f"# {inline(said)}",
+            f"Commit {code(commit)}.",
+            table(("Metric", "Released", "New", "Verdict", "Why"), rows),
+        )
     )

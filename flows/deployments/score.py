@@ -12,7 +12,7 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.logging import get_run_logger
 from pydantic import Field
 
-from flows.artifacts import data_uri, slug, table
+from flows.artifacts import data_uri, slug
 from flows.deployments import gate, releases
 from flows.deployments.clone import Clone, held_clone
 from flows.deployments.releases import Release
@@ -20,6 +20,7 @@ from flows.deployments.steps import Steps
 from flows.dvc.repository import root_of
 from flows.dvc.results import artifacts_of
 from flows.errors import UsageError
+from flows.markdown import inline, picture, table
 from flows.record import PICTURES_A_FOLDER
 from flows.wording import counted, some
 
@@ -114,14 +115,14 @@ def _tell(root: Path, figures: dict[str, Any]) -> str:
         return f"nothing is new{waiting}"
     said = f"{counted(done, 'picture')} scored by {figures['release']}, {aside} set aside{waiting}"
     create_markdown_artifact(
-        "\n\n".join(page(said, figures)), key=slug(f"{root.name}-score"), description=said
+        "\n\n".join(page(said, figures)), key=slug(f"{root.name}-score"), description=inline(said)
     )
     return said
 
 
 def page(said: str, figures: dict[str, Any]) -> Iterator[str]:
     """What was found, why pictures were set aside, and some of the drawn ones."""
-    yield f"# {said}"
+    yield f"# {inline(said)}"
     yield f"{counted(figures['all'], 'input')} have their rows in all."
     for heading, counts in (("Label", figures["labels"]), ("Boxes", figures["boxes"])):
         if counts:
@@ -133,4 +134,4 @@ def page(said: str, figures: dict[str, Any]) -> Iterator[str]:
         yield f"And {more} more; all stand in the predictions, column `set_aside`."
     for path in map(Path, figures["drawn"][:PICTURES_A_FOLDER]):
         if path.exists() and (uri := data_uri(path)):
-            yield f"![{path.name}]({uri})"
+            yield picture(path.name, uri)

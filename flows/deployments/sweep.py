@@ -25,6 +25,8 @@ from flows.deployments.search_space import Trial, trials
 from flows.deployments.steps import WELL, WORK_TO_DO, StepFailedError, Steps
 from flows.dvc.repository import root_of, set_params
 from flows.dvc.results import metrics_at
+from flows.markdown import inline
+from flows.shown import shown_values
 from flows.stage_process import no_line
 
 on_line: ContextVar[Callable[[str], None]] = ContextVar("on_line", default=no_line)
@@ -71,8 +73,8 @@ def sweep(
     say(aligned(table))
     create_table_artifact(
         key=slug(f"{plan.root.name}-{name}-leaderboard"),
-        table=table,
-        description=f"{len(board)} trials by {metric}, on {plan.commit[:12]}",
+        table=shown_values(table),
+        description=inline(f"{len(board)} trials by {metric}, on {plan.commit[:12]}"),
     )
     if failed:
         raise StepFailedError("\n".join(f"{trial.name}: {error}" for trial, error in failed))

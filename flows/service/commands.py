@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from flows.command import Exit, in_repo
+from flows.shown import shown
 
 
 def remark(text: str) -> None:
@@ -64,9 +65,9 @@ def status(repo: Path, as_json: bool) -> int:
     root = root_of(repo)
     found = status(root, upkeep.pools_of(root))
     if as_json:
-        print(json.dumps(found.to_json(), ensure_ascii=False, indent=2))
+        print(json.dumps(found.to_json(), indent=2))
     else:
-        print(*page(found), sep="\n")
+        print(*map(shown, page(found)), sep="\n")
         for line in found.stuck:
-            print(f"stuck: {line}")
+            print(f"stuck: {shown(line)}")
     return Exit.WELL if found.well else Exit.FAILED

@@ -29,14 +29,15 @@ def test_commands_run_one_after_the_other_until_one_fails(tmp_path: Path) -> Non
     assert (tmp_path / "a").read_text() == "1\n2\n"
 
 
-def test_every_line_reaches_listener_and_log(tmp_path: Path) -> None:
+def test_every_line_reaches_the_listener_and_every_byte_the_log(tmp_path: Path) -> None:
     lines: list[str] = []
     log = tmp_path / "logs/s.log"
     script = "printf 'out\\nbar 1\\rbar 2\\n'; printf 'err \\377\\n' >&2; printf 'no end'"
     result = execute(job(tmp_path, script, "echo second", on_line=lines.append, log=log))
     assert result.well
     assert lines == ["out", "bar 1", "bar 2", "err \ufffd", "no end", "second"]
-    assert log.read_text().splitlines() == lines
+    raw = log.read_bytes()
+    assert raw == b"out\nbar 1\rbar 2\nerr \xff\nno endsecond\n"
     assert result.last_lines == tuple(lines)
 
 
