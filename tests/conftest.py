@@ -1,5 +1,6 @@
 """A small copy of the whole project, for the tests that run it from end to end."""
 
+import itertools
 import os
 import shutil
 import signal
@@ -16,6 +17,7 @@ import yaml
 from hypothesis import settings
 
 from stages.libraries import installed
+from tests import leftovers
 
 ROOT = Path(__file__).parent.parent
 
@@ -65,6 +67,31 @@ def _caches(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(shared / "cache"))
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _nothing_outlives_the_tests() -> Iterator[None]:
+    """No process that a fixture shared by tests has started."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(leftovers.SESSION, f"{os.getpid()}")
+        yield
+        left = leftovers.await_end(leftovers.threads(), leftovers.SESSION, f"{os.getpid()}")
+    assert not left, f"outlived the tests: {'; '.join(left)}"
+
+
+@pytest.fixture(autouse=True)
+def _nothing_outlives_its_test() -> Iterator[None]:
+    """No thread and no process, but for those of fixtures that tests share."""
+    mark = f"{os.getpid()}-{next(_marks)}"
+    before = leftovers.threads()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(leftovers.TEST, mark)
+        yield
+    left = leftovers.await_end(before, leftovers.TEST, mark)
+    assert not left, f"outlived the test: {'; '.join(left)}"
+
+
+_marks = itertools.count()
 
 
 def run(folder: Path, *command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
