@@ -27,6 +27,11 @@ PATIENCE_SECONDS = 30.0
 LOOK_SECONDS = 0.02
 
 
+def shared_environment() -> dict[str, str]:
+    """For a process that belongs to a fixture shared by tests, whichever of them starts it."""
+    return {name: value for name, value in os.environ.items() if name != TEST}
+
+
 def threads() -> set[threading.Thread]:
     """All of this process."""
     return set(threading.enumerate())

@@ -27,6 +27,7 @@ from flows.pipeline import run_recorded
 from flows.run import RunOptions
 from tests.flows.processes import wait_for
 from tests.flows.repositories import git
+from tests.leftovers import shared_environment
 
 pytestmark = pytest.mark.slow
 
@@ -57,7 +58,9 @@ class Server:
 
     def start(self) -> None:
         command = [sys.executable, "-m", "flows.server", str(self._folder), str(self._port)]
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=shared_environment()
+        )
         assert self.process.stdout is not None
         self.url = self.process.stdout.readline().strip()
         self._port = server.port_of(self.url)
@@ -83,6 +86,8 @@ def only_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 @pytest.fixture
 def away(only_server: Server) -> Iterator[Server]:
+    if only_server.process.poll() is not None:  # the test before has killed it
+        only_server.start()
     with server.client_set_to(only_server.url):
         yield only_server
     only_server.go_on()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -19,6 +18,7 @@ from flows import server
 from flows.service import daemons, flow_runs, login, upkeep
 from tests.flows.repositories import make
 from tests.flows.shapes import Shape
+from tests.leftovers import shared_environment
 
 HERE = Path(__file__).parent.parent.parent.parent
 
@@ -72,7 +72,7 @@ class Project:
         self.prefect = server.server_folder(root)
 
     def darkroom(self, *words: str) -> subprocess.CompletedProcess[str]:
-        env = {k: v for k, v in os.environ.items() if not k.startswith("PREFECT_")}
+        env = {k: v for k, v in shared_environment().items() if not k.startswith("PREFECT_")}
         command = [sys.executable, "-c", "from flows.cli import main; main()"]
         command += [*words, "--repo", str(self.root)]
         return subprocess.run(command, cwd=HERE, env=env, capture_output=True, text=True, check=False)
