@@ -6,6 +6,7 @@
       timeout: 2h       # seconds, or a number with s, m, h or d
       retries: 2        # after a kill or an out-of-memory, never after the stage's own error
       keep_daemons: true  # what it starts in a session of its own stays when the stage ends
+      changes_deps: [notebook.ipynb]  # deps that its command changes
 
 Other keys of `meta:` belong to others and are left alone, unless they mean one of ours: misspelt, in another
 case, by another word (`retry`, `max_time`), or at another place (`gpu` beside `resources`). A `meta:` that is
@@ -87,6 +88,8 @@ class StageMeta:
     retries: int = 0
     keep_daemons: bool = False
     """Whether processes that leave the stage's process group stay when it ends."""
+    changes_deps: tuple[str, ...] = ()
+    """Deps that the command changes, as `deps` or `params` has them: recorded as they are after it."""
 
 
 def parse_meta(meta: Any, where: str) -> StageMeta:
@@ -173,6 +176,12 @@ def _seconds(value: Any, at: str) -> float:
     return float(match[1]) * _SECONDS[match[2]]
 
 
+def _paths(value: Any, at: str) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(path, str) for path in value):
+        raise MetaError(f"{at}: must be a list of paths, as the stage's deps have them")
+    return tuple(value)
+
+
 _RESOURCES: dict[str, Callable[[Any, str], Any]] = {
     "cpu": _whole(1),
     "memory": parse_bytes,
@@ -186,6 +195,7 @@ _META: dict[str, Callable[[Any, str], Any]] = {
     "timeout": _seconds,
     "retries": _whole(0),
     "keep_daemons": _flag,
+    "changes_deps": _paths,
 }
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from flows import stage_process
 from flows.dvc.graph import Selection
-from flows.dvc.workspace import Workspace
+from flows.dvc.workspace import ChangedBesideError, Workspace
 from flows.errors import RepoError, StageError, explain
 from flows.estimate import critical_path, expected_seconds, remaining_seconds
 from flows.events import (
@@ -38,6 +38,7 @@ from flows.plan import Action, Node, Plan, PlannedStage, decide
 from flows.resources import Lease
 from flows.scheduler import Again, Busy, Scheduler, Settled
 from flows.stage_process import Ending, StageJob, StageResult
+from flows.wording import some
 
 FIRST_WAIT_SECONDS = 2.0
 """Before the first retry; doubled for each further one."""
@@ -188,6 +189,7 @@ class _Run:
         self._finished: dict[str, StageFinished] = {}
         self._reasons: dict[str, tuple[str, ...]] = {}
         self._attempts: Counter[str] = Counter()
+        self._beside: Counter[str] = Counter()
         self._waiting: dict[str, str] = {}
         self._stop_now = threading.Event()
         self.plan = Plan((), None, ())
@@ -293,6 +295,7 @@ class _Run:
             stop=self._options.stop,
             stop_now=self._stop_now,
             lock=begun.lock,
+            witness=begun.witness,
         )
 
     def _say_waits(self, name: str, reason: str) -> None:
@@ -307,14 +310,28 @@ class _Run:
             self._workspace.abandon(name)
             return self._again(name, result) or self._ended_badly(name, result)
         try:
-            self._workspace.finish(name)
+            changed = self._workspace.finish(name)
+        except ChangedBesideError as error:
+            return self._apart(name, str(error))
         except StageError as error:
             return Settled(Outcome.FAILED, reasons, result.seconds, str(error))
+        if changed:
+            said = f"darkroom: {some(changed)} changed by the stage itself: recorded as it is now"
+            self._observe(StageLine(name, said))
         self._note_duration(name, result)
         return Settled(Outcome.RAN, reasons, result.seconds)
 
+    def _apart(self, name: str, error: str) -> Again | Settled:
+        """Another attempt, which other stages that change the same files do not run beside."""
+        if self._options.stop.is_set():
+            return Settled(Outcome.CANCELLED, self._reasons[name], error=error)
+        self._beside[name] += 1
+        times = self._beside[name]
+        self._observe(StageAgain(name, error.removeprefix(f"{name}: "), 0.0, times, times))
+        return Again(0.0)
+
     def _again(self, name: str, result: StageResult) -> Again | None:
-        retry, retries = self._attempts[name], self._nodes[name].meta.retries
+        retry, retries = self._attempts[name] - self._beside[name], self._nodes[name].meta.retries
         if result.ending not in NOT_ITS_FAULT or retry > retries or self._options.stop.is_set():
             return None
         seconds = min(FIRST_WAIT_SECONDS * 2 ** (retry - 1), LONGEST_WAIT_SECONDS)

@@ -22,6 +22,7 @@ from flows.out_of_memory import oom_kills, out_of_memory
 from flows.process_group import ProcessGroup, guarded_group
 from flows.resources import StageMeta
 from flows.stage_lock import StageLock
+from flows.witness import Witness
 
 GRACE_SECONDS = 8.0
 """Between the polite signal and the last one: time for a checkpoint, and the run still ends within 10 s."""
@@ -90,6 +91,8 @@ class StageJob:
     """Set: end the command at once."""
     lock: StageLock | None = None
     """Guard and commands hold it open, and it notes their process group."""
+    witness: Witness | None = None
+    """Told of the commands, and looked after while they run."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -157,6 +160,8 @@ def execute(job: StageJob) -> StageResult:
                 if ending is not Ending.OK:
                     break
         output.tell_ended(group.ended)
+        if job.witness:
+            job.witness.look()
         memory = None
         if ending in (Ending.KILLED, Ending.FAILED):
             memory = out_of_memory(code, output.last_lines, oom_kills() - kills)
@@ -181,11 +186,15 @@ class _Run:
     def execute(self, command: Sequence[str]) -> tuple[Ending, int]:
         """Run one command until it ends, or is ended."""
         process = self._group.start(command, self._job.cwd, self._job.env)
+        if self._job.witness:
+            self._job.witness.began(process.pid)
         assert process.stdout is not None
         with process.stdout as pipe:
             # Its end, not the pipe's, ends a command: a child left behind may hold the pipe open for ever.
             while not self._ended(process, self._output.read(pipe)):
                 self._group.keep_guarded()
+                if self._job.witness:
+                    self._job.witness.look()
                 self._look_at_the_time()
             self._output.read(pipe)
         self._output.end_line()

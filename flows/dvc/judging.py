@@ -81,8 +81,20 @@ class Seen:
     obj: Any
 
 
-def edits(before: Seen, dep: Any) -> list[str]:
-    """What of a dep is no longer what it was when the command was started: itself, or files of a folder.
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """What of a dep is no longer what it was when the command was started: itself, or a file of a folder."""
+
+    dep: Any
+    parts: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        """The path from the current directory."""
+        return str(Path(str(self.dep), *self.parts))
+
+
+def edits(before: Seen, dep: Any) -> list[Edit]:
+    """What of a dep is no longer what it was when the command was started.
 
     By-products do not count: what Python compiles, DVC's .gitignore lines, and what git ignores beside files
     that it keeps. Data does, which git ignores too: what is in an out, or in a folder of nothing else.
@@ -90,13 +102,13 @@ def edits(before: Seen, dep: Any) -> list[str]:
     if not before.hash_info or dep.hash_info == before.hash_info:
         return []
     if not isinstance(before.obj, Tree) or not isinstance(dep.obj, Tree):
-        return [str(dep)]
+        return [Edit(dep)]
     different = sorted(_different(before.obj, dep.obj))
     changed = [parts for parts in different if not _is_no_content(dep, parts)]
     ignored = {parts for parts in changed if not _in_an_out(dep, parts) and _git_ignores(dep, parts)}
     if ignored and _git_keeps_some(dep, before.obj):
         changed = [parts for parts in changed if parts not in ignored]
-    return [str(Path(str(dep), *parts)) for parts in changed]
+    return [Edit(dep, parts) for parts in changed]
 
 
 def _different(one: Any, other: Any) -> set[tuple[str, ...]]:

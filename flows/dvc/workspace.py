@@ -23,6 +23,7 @@ from dvc.stage.cache import RunCacheNotFoundError, RunCacheNotSupported
 from dvc.stage.run import _enforce_cmd_list, _make_cmd, _pull_missing_deps, get_executable, prepare_kwargs
 
 from flows.dvc import run_cache
+from flows.dvc.changes import declared_changes, stages_beside_changes
 from flows.dvc.committing import Committing
 from flows.dvc.errors import mended
 from flows.dvc.experiments import new_experiment, paths_of_experiment
@@ -32,16 +33,17 @@ from flows.dvc.judging import Seen, edits, own_reasons, save_deps_there, state_o
 from flows.dvc.recording import Recording
 from flows.dvc.repository import locked, opened, sweep, sweep_partial
 from flows.dvc.stage_errors import stage_errors, told_of_full_disks
+from flows.dvc.witnesses import Verdict, Witnesses
 from flows.errors import StageError, UsageError
 from flows.events import Outcome
 from flows.experiment import Experiment, save
 from flows.files import STATE_FOLDER
 from flows.plan import Node, State
 from flows.resources import parse_meta
-from flows.scheduler import Settled
+from flows.scheduler import Busy, Settled
 from flows.stage_lock import Say, StageLock, say_nothing
 from flows.unkept import Unkept
-from flows.wording import some
+from flows.witness import Witness
 
 LOCKS_FOLDER = "locks"
 
@@ -55,6 +57,11 @@ class Prepared:
     cwd: Path
     env: Mapping[str, str]
     lock: StageLock
+    witness: Witness | None
+
+
+class ChangedBesideError(StageError):
+    """Other stages of the run changed a stage's deps while its command ran: it is to be begun anew, apart."""
 
 
 class Workspace:
@@ -77,6 +84,10 @@ class Workspace:
         self._stages: dict[str, Any] = {}
         self._upstream: dict[str, list[Any]] = {}
         self._seen: dict[str, list[Seen]] = {}
+        self._witnesses = Witnesses()
+        self._apart: dict[str, set[str]] = {}
+        self._kept_apart: dict[str, frozenset[str]] = {}
+        """From which others each stage that runs has been kept apart."""
         self._experiment: Experiment | None = None
         state = self.root / STATE_FOLDER
         self._holding = Holding(self._repo, state / LOCKS_FOLDER, say)
@@ -87,6 +98,7 @@ class Workspace:
 
     def close(self) -> None:
         """Let go of DVC's files, and of the stages that were given up."""
+        self._witnesses.close()
         self._holding.close()
         self._open.close()
 
@@ -142,11 +154,13 @@ class Workspace:
 
     def _nodes(self, graph: Any, active: Any, names: Mapping[Any, str]) -> Iterator[Node]:
         place = {name: at for at, name in enumerate(self._stages)}
+        beside = stages_beside_changes(self._stages)
         single = self._selection.single_item
         for name, stage in self._stages.items():
             self._upstream[name] = [] if single else list(active.successors(stage))
             needs = [names[other] for other in self._upstream[name] if names[other] in place]
             related = {names[other] for other in (*graph.successors(stage), *graph.predecessors(stage))}
+            related |= beside.get(name, set())
             yield Node(
                 name=name,
                 needs=tuple(sorted(needs, key=place.__getitem__)),
@@ -213,6 +227,8 @@ class Workspace:
         stage, chosen = self._stages[name], self._selection
         if (settled := self._peek(name)) or (settled := self._pulled(name)):
             return settled
+        if others := [other for other in self._apart.get(name, ()) if other in self._holding]:
+            raise Busy(f"{others[0]} runs, and one of the two changes what the other depends on")
         reasons = why(stage, self._recording.known(stage), chosen.force)
         if stage.frozen or not stage.cmd:
             self._recording.announce(name)
@@ -223,10 +239,10 @@ class Workspace:
         try:
             begun = self._made_before(name) or self._prepare(name, reasons, lock)
         except BaseException:
-            self._holding.let_go(name, stage)
+            self._let_go(name)
             raise
         if isinstance(begun, Settled):
-            self._holding.let_go(name, stage)
+            self._let_go(name)
         return begun
 
     def _prepare(self, name: str, reasons: tuple[str, ...], lock: StageLock) -> Settled | Prepared:
@@ -236,6 +252,8 @@ class Workspace:
         recorded = [dict(vars(dep)) for dep in stage.deps]
         stage.remove_outs(ignore_remove=False, force=False)
         self._committing.forget(name)
+        witness = self._witnesses.open(name, stage)
+        self._kept_apart[name] = frozenset(self._apart.get(name, ()))
         if self._selection.force:
             save_deps_there(stage)
         elif self._restored(stage):
@@ -243,7 +261,7 @@ class Workspace:
             return Settled(Outcome.RESTORED, reasons)
         pairs = zip(recorded, stage.deps, strict=True)
         self._seen[name] = [Seen(then, dep.hash_info, dep.obj) for then, dep in pairs]
-        return _prepared(stage, reasons, self._experiment, lock)
+        return _prepared(stage, reasons, self._experiment, lock, witness)
 
     def _made_before(self, name: str) -> Settled | None:
         """Keep the outs that an earlier run made and could not put into the cache."""
@@ -281,29 +299,49 @@ class Workspace:
     def _repo_run(self, stage: Any) -> None:
         stage.run(no_commit=self._selection.no_commit, force=self._selection.force, pull=self._selection.pull)
 
-    def finish(self, name: str) -> None:
-        """Save and commit the outs of a stage whose command ended well.
+    def finish(self, name: str) -> tuple[str, ...]:
+        """Save and commit the outs of a stage whose command ended well; the deps that it changed itself.
 
-        Raises StageError where DVC cannot, or where a dep is no longer what the command was started with.
+        Raises StageError where DVC cannot, or where somebody else changed a dep while the command ran;
+        ChangedBesideError where only stages of this run did: the stage may be begun anew.
         """
         stage = self._stages[name]
-        before = self._seen.pop(name)
         try:
             with stage_errors(self._repo, name):
                 stage.save_deps()
-                pairs = zip(before, stage.deps, strict=True)
-                if changed := [path for seen, dep in pairs for path in edits(seen, dep)]:
-                    raise StageError(f"{some(changed)} changed while it ran: not recorded, run again")
-                self._committing.save(name, stage)
-        finally:
-            self._holding.let_go(name, stage)
+                pairs = zip(self._seen[name], stage.deps, strict=True)
+                changed = [edit for seen, dep in pairs for edit in edits(seen, dep)]
+                doubtful = [edit for edit in changed if edit.dep not in declared_changes(stage)]
+                verdict = self._witnesses.judge(name, doubtful) if doubtful else Verdict()
+                if verdict.refusal and verdict.beside <= self._kept_apart[name]:
+                    raise StageError(f"{verdict.refusal}: not recorded, run again{verdict.mend}")
+                if not verdict.refusal:
+                    self._committing.save(name, stage)
+        except BaseException:
+            self._give_back(name)
+            raise
+        if verdict.refusal:
+            for other in verdict.beside:
+                self._apart.setdefault(name, set()).add(other)
+                self._apart.setdefault(other, set()).add(name)
+            self.abandon(name)
+            raise ChangedBesideError(f"{name}: {verdict.refusal}")
+        self._give_back(name)
+        return tuple(str(edit) for edit in changed)
 
     def abandon(self, name: str) -> None:
         """A stage whose command did not end well: give back what it had in use; it may be begun anew."""
-        stage = self._stages[name]
-        for seen, dep in zip(self._seen.pop(name), stage.deps, strict=True):
+        for seen, dep in zip(self._seen[name], self._stages[name].deps, strict=True):
             vars(dep).update(seen.recorded)
-        self._holding.let_go(name, stage)
+        self._give_back(name)
+
+    def _give_back(self, name: str) -> None:
+        del self._seen[name]
+        self._let_go(name)
+
+    def _let_go(self, name: str) -> None:
+        self._witnesses.close_one(name)
+        self._holding.let_go(name, self._stages[name])
 
     def told_of_full_disks(self) -> str:
         """Where no space is left of what results are written to; empty where there is some."""
@@ -338,9 +376,13 @@ class Workspace:
 
 
 def _prepared(
-    stage: Any, reasons: tuple[str, ...], experiment: Experiment | None, lock: StageLock
+    stage: Any,
+    reasons: tuple[str, ...],
+    experiment: Experiment | None,
+    lock: StageLock,
+    witness: Witness | None,
 ) -> Prepared:
     settings = prepare_kwargs(stage, run_env=experiment.env() if experiment else None)
     shell = get_executable()
     commands = tuple(tuple(_make_cmd(shell, line)) for line in _enforce_cmd_list(stage.cmd))
-    return Prepared(reasons, commands, Path(settings["cwd"]), settings["env"], lock)
+    return Prepared(reasons, commands, Path(settings["cwd"]), settings["env"], lock, witness)

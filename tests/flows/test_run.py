@@ -123,6 +123,13 @@ def test_mended_after_a_failure_it_ends_as_a_serial_run(tmp_path: Path, keep_goi
     assert not (parallel / ".darkroom/ahead.jsonl").exists()
 
 
+def assert_refused(report: RunReport, start: str) -> None:
+    """Whether it can be told who changed the dep is up to the host."""
+    (error,) = report.errors
+    assert error.startswith(start)
+    assert ": not recorded, run again" in error
+
+
 def test_a_dep_edited_while_its_stage_runs_is_noticed(tmp_path: Path) -> None:
     pipeline = """\
 stages:
@@ -142,7 +149,7 @@ stages:
             (root / "in.txt").write_text("edited\n")
 
     report = run_pipeline(RunOptions(repo=root, jobs=2), observe=edit)
-    assert report.errors == ("slow: in.txt changed while it ran: not recorded, run again",)
+    assert_refused(report, "slow: in.txt changed while it ran")
     assert report.outcomes() == {"slow": "failed", "next": "blocked"}
     assert not (root / "dvc.lock").exists()
     assert run(root).well
@@ -188,7 +195,7 @@ def test_data_edited_in_a_folder_that_git_ignores_is_noticed(tmp_path: Path, edi
             (tmp_path / "edited").touch()
 
     report = run_pipeline(RunOptions(repo=root, targets=("reads",), jobs=2), observe=edit)
-    assert report.errors == (f"reads: {edited} changed while it ran: not recorded, run again",)
+    assert_refused(report, f"reads: {edited} changed while it ran")
     assert "reads" not in contents(root).get("dvc.lock", "")
 
 
