@@ -265,8 +265,9 @@ class _Run:
 
     def begin(self, name: str, lease: Lease) -> Settled | StageJob:
         """DVC's part before the command, and the job where there is a command to be executed."""
+        refusal = self._host.refusal(name, self._nodes[name].meta.resources)
         try:
-            begun = self._workspace.begin(name)
+            begun = self._workspace.begin(name, refusal)
         except StageError as error:
             return Settled(Outcome.FAILED, error=str(error))
         except Busy as busy:
@@ -274,7 +275,7 @@ class _Run:
             raise
         if isinstance(begun, Settled):
             return begun
-        if refusal := self._host.refusal(name, self._nodes[name].meta.resources):
+        if refusal:  # it was to be restored, and could not be
             self._workspace.abandon(name)
             return Settled(Outcome.FAILED, begun.reasons, error=refusal)
         self._reasons[name] = begun.reasons

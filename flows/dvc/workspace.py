@@ -215,15 +215,18 @@ class Workspace:
             return None
         return Settled(Outcome.FROZEN if stage.frozen else Outcome.SKIPPED)
 
-    def begin(self, name: str) -> Settled | Prepared:
+    def begin(self, name: str, refusal: str | None = None) -> Settled | Prepared:
         """What `dvc repro` does with a stage before its command, or all of it where no command is executed.
+
+        `refusal` says why its command cannot be executed on this host. It fails then, and its outs stay,
+        unless they can be restored.
 
         Raises StageError where DVC cannot go on with it, Busy where another process uses its paths.
         """
         with stage_errors(self._repo, name):
-            return self._begin(name)
+            return self._begin(name, refusal)
 
-    def _begin(self, name: str) -> Settled | Prepared:
+    def _begin(self, name: str, refusal: str | None) -> Settled | Prepared:
         stage, chosen = self._stages[name], self._selection
         if (settled := self._peek(name)) or (settled := self._pulled(name)):
             return settled
@@ -237,7 +240,11 @@ class Workspace:
             return Settled(Outcome.FROZEN if stage.frozen else Outcome.RAN, reasons)
         lock = self._holding.hold(name, stage)
         try:
-            begun = self._made_before(name) or self._prepare(name, reasons, lock)
+            begun = (
+                self._made_before(name)
+                or self._refused(name, reasons, refusal)
+                or self._prepare(name, reasons, lock)
+            )
         except BaseException:
             self._let_go(name)
             raise
@@ -272,6 +279,12 @@ class Workspace:
             return None
         self._committing.save(name, stage)
         return Settled(Outcome.RAN, ("its outs lay there finished, and are kept now",))
+
+    def _refused(self, name: str, reasons: tuple[str, ...], refusal: str | None) -> Settled | None:
+        """Fail a stage that can neither be executed nor restored, before its outs are removed."""
+        if not refusal or (not self._selection.force and self.restorable(name, {}) is not None):
+            return None
+        return Settled(Outcome.FAILED, reasons, error=refusal)
 
     def _pulled(self, name: str) -> Settled | None:
         """With --pull: a stage whose data alone is missing is fetched instead of run."""

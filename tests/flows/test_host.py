@@ -6,9 +6,10 @@ import contextlib
 from pathlib import Path
 
 import pytest
+import yaml
 
 from flows.cli import run_command
-from flows.events import Outcome
+from flows.events import Event, Outcome, RunStarted
 from flows.lease_folder import LeaseError
 from flows.run import RunOptions, run_pipeline
 from tests.flows import repositories
@@ -101,6 +102,48 @@ def test_without_a_gpu_what_is_up_to_date_or_in_the_cache_needs_none(
         Path("seen.txt").unlink()
         Path("dvc.lock").unlink()
     assert run_pipeline(RunOptions(repo=root)).outcomes() == {"train": Outcome.RESTORED}
+
+
+TWO_STAGES = """
+stages:
+  other:
+    cmd: echo other > other.txt
+    outs: [other.txt]
+  train:
+    cmd: cp in.txt out.txt
+    meta: {resources: {gpu: 2, gpu_memory: 8GB}}
+    deps: [in.txt]
+    outs: [out.txt]
+"""
+
+
+def test_what_turns_out_too_large_for_the_host_keeps_its_outs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its dep is changed while the run goes on; the plan held it to be up to date."""
+    root = repositories.make(
+        tmp_path / "r", Shape("two", {"dvc.yaml": TWO_STAGES, "in.txt": "old"}), tmp_path
+    )
+    assert run_pipeline(RunOptions(repo=root)).well
+    before = yaml.safe_load((root / "dvc.lock").read_text())["stages"]["train"]
+    (root / "other.txt").unlink()
+    monkeypatch.setenv("DARKROOM_GPUS", "a:16GB")
+
+    def change(event: Event) -> None:
+        if isinstance(event, RunStarted):
+            (root / "in.txt").write_text("new")
+
+    report = run_pipeline(RunOptions(repo=root), observe=change)
+    assert report.outcomes() == {"other": Outcome.RAN, "train": Outcome.FAILED}
+    assert report.errors == ("dvc.yaml: train.meta.resources.gpu: 2 GPUs asked for, there are 1 here",)
+    assert (root / "out.txt").read_text() == "old"
+    assert yaml.safe_load((root / "dvc.lock").read_text())["stages"]["train"] == before
+    (root / "in.txt").write_text("new")
+    monkeypatch.setenv("DARKROOM_GPUS", "a:16GB,b:8GB")
+    assert run_pipeline(RunOptions(repo=root)).outcomes()["train"] is Outcome.RAN
+    (root / "in.txt").write_text("old")
+    monkeypatch.setenv("DARKROOM_GPUS", "a:16GB")
+    assert run_pipeline(RunOptions(repo=root)).outcomes()["train"] is Outcome.RESTORED
 
 
 def test_a_folder_of_leases_that_cannot_be_used_is_said_before_anything_runs(tmp_path: Path) -> None:
