@@ -1,4 +1,6 @@
-"""Random SIGKILL, SIGTERM and SIGINT over all processes and moments of runs of a real DVC repository.
+"""Random signals to all processes at all moments of runs of a real DVC repository, some of two runs at once.
+
+SIGKILL, SIGTERM, SIGINT and SIGHUP, and SIGSTOP with SIGCONT or SIGKILL after it. Some stages leave daemons.
 
     python -m tests.faults [--rounds 200] [--minutes 20] [--seed N] [--life N] [--out PAGE]
 

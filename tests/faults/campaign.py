@@ -19,6 +19,7 @@ from random import Random
 
 import psutil
 
+from flows.command import Exit
 from tests.faults import checks, processes
 from tests.faults.checks import Finding
 from tests.faults.repository import BIN, Start, environment, leases, new_life, read_lock
@@ -29,7 +30,10 @@ TOOLS = {
 }
 GRACE_SECONDS = 20.0
 """For what outlives the runner: a guard takes milliseconds, Prefect's server two seconds to close."""
-STUCK_SECONDS = 120.0
+STUCK_SECONDS = 240.0
+ENDED_BY_ITSELF = (Exit.WELL, Exit.FAILED, Exit.WRONG_INPUT)
+"""Not by a signal, and not in haste: then its stages' daemons are ended."""
+
 LOOK_SECONDS = 0.005
 FIRST_GUESS_SECONDS = 5.0
 
@@ -84,6 +88,8 @@ class Campaign:
     at_once: int = 2
     own_server_share: float = 0.15
     """Of the runs: with a temporary server of Prefect's, which is shot at too. It takes seconds to start."""
+    second_run_share: float = 0.25
+    """Of the runs that are shot at: a second run of the repository at the same time, which is shot at too."""
     usual_seconds: dict[str, float] = field(default_factory=dict)
     """By start, of a run that nobody disturbs; renewed by each life's end."""
     disturbed: int = 0
@@ -121,6 +127,15 @@ class Campaign:
         return sorted(lives, key=lambda life: life.number)
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Runner:
+    """One run's own process."""
+
+    mark: str
+    process: subprocess.Popen[bytes]
+    output: Path
+
+
 class _Living:
     """One life while it goes on."""
 
@@ -135,6 +150,8 @@ class _Living:
         self._counted: Counter[str] = Counter()
         self._runs = 0
         self._rounds = 0
+        self._marks: list[str] = []
+        """Of all runs so far."""
 
     def live(self) -> Life:
         """Rounds with signals, then one run without, which must finish the rest; then look at the end."""
@@ -147,7 +164,8 @@ class _Living:
         if code != 0:
             code, seconds = self._run(())
             if code != 0:
-                self._find(checks.UNFINISHED, f"exit code {code}: {self._output().read_text()[-2000:]}")
+                said = self._output(self._marks[-1]).read_text()[-2000:]
+                self._find(checks.UNFINISHED, f"exit code {code}: {said}")
         for finding in checks.wrong_end(self._root, self._start):
             self._find(finding.kind, finding.what)
         return self._ended(seconds or self._campaign.usual(self._start.name))
@@ -188,30 +206,40 @@ class _Living:
     def _run(self, moments: Sequence[Moment] | Iterator[Moment]) -> tuple[int, float]:
         """Run once, shooting at these moments; look when it has ended. Its exit code and seconds."""
         self._runs += 1
-        mark = f"{self._campaign.folder.name}-{self._number}-{self._runs}"
         before, done = len(self._journal()), self._done()
-        env = self._environment(mark)
+        begun = time.monotonic()
+        runners = [self._start_runner("")]
+        if moments and self._rng.random() < self._campaign.second_run_share:
+            time.sleep(self._rng.uniform(0, 1))
+            runners.append(self._start_runner("second"))
+        shots = [
+            shot for moment in moments if (shot := self._shoot(self._rng.choice(runners), moment, before))
+        ]
+        self._remember(shots)
+        codes = [self._await_end(runner) for runner in runners]
+        seconds = time.monotonic() - begun
+        self._look(runners, codes, before, done)
+        for runner, code in zip(runners, codes, strict=True):
+            self._count(runner, code, disturbed=bool(shots))
+        return max(codes, key=abs), seconds
+
+    def _start_runner(self, name: str) -> Runner:
+        mark = f"{self._campaign.folder.name}-{self._number}-{self._runs}{name}"
+        self._marks.append(mark)
         with self._campaign.lock:
             self._campaign.going_on.add(mark)
-        begun = time.monotonic()
-        with self._output().open("w") as output:
-            runner = subprocess.Popen(
+        with self._output(mark).open("w") as output:
+            process = subprocess.Popen(
                 TOOLS[self._campaign.tool],
                 cwd=self._root,
-                env=env,
+                env=self._environment(mark),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        (self._folder / "runner").write_text(str(runner.pid))
-        shots = [shot for moment in moments if (shot := self._shoot(runner, mark, moment, before))]
-        self._remember(shots)
-        code = self._await_end(runner)
-        seconds = time.monotonic() - begun
-        self._look(mark, before, done, env)
-        self._count(code, disturbed=bool(shots))
-        return code, seconds
+        (self._folder / f"runner {mark}").write_text(str(process.pid))
+        return Runner(mark=mark, process=process, output=self._output(mark))
 
     def _environment(self, mark: str) -> dict[str, str]:
         env = environment(self._folder) | {processes.MARK: mark}
@@ -219,16 +247,16 @@ class _Living:
             env["PREFECT_API_URL"] = self._campaign.prefect_url
         return env
 
-    def _shoot(self, runner: subprocess.Popen[bytes], mark: str, when: Moment, before: int) -> Shot | None:
+    def _shoot(self, runner: Runner, when: Moment, before: int) -> Shot | None:
         while len(self._journal()) - before < when.lines:
-            if runner.poll() is not None:
+            if runner.process.poll() is not None:
                 return None
             time.sleep(LOOK_SECONDS)
         try:
-            runner.wait(when.seconds)
+            runner.process.wait(when.seconds)
         except subprocess.TimeoutExpired:
             moment = self._what_happens(before)
-            if hit := processes.shoot(mark, runner.pid, self._rng):
+            if hit := processes.shoot(runner.mark, runner.process.pid, self._rng):
                 with (self._folder / "shots.txt").open("a") as told:
                     told.write(f"run {self._runs}: {hit[1]} at {hit[0]}, {moment}\n")
                 return Shot(target=hit[0], signal=hit[1], moment=moment)
@@ -252,30 +280,35 @@ class _Living:
             with self._campaign.lock:
                 self._campaign.disturbed += 1
 
-    def _await_end(self, runner: subprocess.Popen[bytes]) -> int:
+    def _await_end(self, runner: Runner) -> int:
         try:
-            return runner.wait(STUCK_SECONDS)
+            return runner.process.wait(STUCK_SECONDS)
         except subprocess.TimeoutExpired:
-            self._find(checks.STUCK, f"still there after {STUCK_SECONDS:.0f} s")
-            runner.kill()
-            return runner.wait()
+            self._find(checks.STUCK, f"{runner.mark} is still there after {STUCK_SECONDS:.0f} s")
+            runner.process.kill()
+            return runner.process.wait()
 
-    def _look(self, mark: str, before: int, done: set[str], env: dict[str, str]) -> None:
-        """All that must hold after a run."""
-        self._end_orphans(mark)
-        self._find_leaked_leases(mark)
+    def _look(self, runners: Sequence[Runner], codes: Sequence[int], before: int, done: set[str]) -> None:
+        """All that must hold after a run, or after two at once."""
+        for runner in runners:
+            self._end_orphans(runner.mark)
+        if all(code in ENDED_BY_ITSELF for code in codes):
+            self._find_daemons()
+        self._find_leaked_leases(runners)
         lines = [line.split() for line in self._journal()[before:]]
         for name in sorted({line[1] for line in lines if line[0] == "begin"} & done):
             self._find(checks.AGAIN, name)
         for line in lines:
             if line[0] == "conflict":
                 self._find(checks.CONFLICT, " ".join(line[1:]))
+        env = self._environment(runners[0].mark)
         for finding in (*checks.at_rest(self._root, self._start), *checks.unreadable(self._root, env)):
             self._find(finding.kind, finding.what)
 
     def _end_orphans(self, mark: str) -> None:
+        """What a run has left, but for daemons: those of a killed run are the next one's to end."""
         deadline = time.monotonic() + GRACE_SECONDS
-        while orphans := processes.of_run(mark):
+        while orphans := [one for one in processes.of_run(mark) if not processes.is_daemon(one)]:
             if time.monotonic() >= deadline:
                 for orphan in orphans:
                     self._find(checks.ORPHAN, f"{orphan}")
@@ -283,9 +316,16 @@ class _Living:
                 return
             time.sleep(0.05)
 
-    def _find_leaked_leases(self, mark: str) -> None:
+    def _find_daemons(self) -> None:
+        """After a run that ended by itself no daemon is left, of its own stages or of a run before."""
+        for mark in self._marks:
+            for daemon in processes.of_run(mark):
+                self._find(checks.DAEMON, f"{daemon} of {mark}")
+                daemon.kill()
+
+    def _find_leaked_leases(self, runners: Sequence[Runner]) -> None:
         with self._campaign.lock:
-            self._campaign.going_on.discard(mark)
+            self._campaign.going_on.difference_update(runner.mark for runner in runners)
         suspects = self._with_leases_of_nobody()
         if suspects:
             time.sleep(0.2)  # a process that is just being executed has no mark for a moment
@@ -293,15 +333,19 @@ class _Living:
                 self._find(checks.LEAKED, f"{process}")
 
     def _with_leases_of_nobody(self) -> set[psutil.Process]:
-        """Who has a lease's file open and is of no run that goes on."""
-        holders = processes.with_files_of(leases(self._campaign.folder))
+        """Who has a lease's file open and is of no run that goes on; a killed run's daemon may still be there."""
+        holders = [
+            one
+            for one in processes.with_files_of(leases(self._campaign.folder))
+            if not processes.is_daemon(one)
+        ]
         with self._campaign.lock:
             return {one for one in holders if processes.mark_of(one) not in self._campaign.going_on}
 
-    def _count(self, code: int, *, disturbed: bool) -> None:
+    def _count(self, runner: Runner, code: int, *, disturbed: bool) -> None:
         ended = "undisturbed" if not disturbed else "done all the same" if code == 0 else "ended early"
         self._counted[ended] += 1
-        if any(line.startswith("Traceback") for line in self._output().read_text().splitlines()):
+        if any(line.startswith("Traceback") for line in runner.output.read_text().splitlines()):
             self._counted["stack trace shown"] += 1
 
     def _done(self) -> set[str]:
@@ -314,5 +358,5 @@ class _Living:
         path = self._folder / "executions"
         return path.read_text().splitlines() if path.exists() else []
 
-    def _output(self) -> Path:
-        return self._folder / f"run-{self._runs}.txt"
+    def _output(self, mark: str) -> Path:
+        return self._folder / f"{mark}.txt"

@@ -18,6 +18,7 @@ from tests.flows.repositories import contents
 
 CORRUPT = "corrupt outs committed"
 ORPHAN = "orphan processes"
+DAEMON = "daemons of a run before"
 LEAKED = "leases leaked"
 UNREADABLE = "unreadable locks"
 AGAIN = "finished stages run again"
@@ -26,7 +27,19 @@ WRONG_END = "wrong end states"
 CONFLICT = "two writers on an out, or on a device"
 STUCK = "runs that did not end"
 UNFINISHED = "undisturbed runs that did not finish the rest"
-KINDS = (CORRUPT, ORPHAN, LEAKED, UNREADABLE, AGAIN, WRONG_LOCK, WRONG_END, CONFLICT, STUCK, UNFINISHED)
+KINDS = (
+    CORRUPT,
+    ORPHAN,
+    DAEMON,
+    LEAKED,
+    UNREADABLE,
+    AGAIN,
+    WRONG_LOCK,
+    WRONG_END,
+    CONFLICT,
+    STUCK,
+    UNFINISHED,
+)
 
 Entries = Mapping[str, Any]
 """The stages of a dvc.lock."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import signal
+import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -12,12 +13,21 @@ from random import Random
 import psutil
 
 MARK = "FAULTS_RUN"
-SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
+SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGSTOP)
+LONGEST_STOP_SECONDS = 1.5
+DAEMON = "daemon"
 
 
 def of_run(mark: str) -> list[psutil.Process]:
     """Those alive; a process inherits the mark wherever it goes. An orphan that awaits its reaper is dead."""
     return [process for process in psutil.process_iter() if mark_of(process) == mark]
+
+
+def is_daemon(process: psutil.Process) -> bool:
+    """Whether it has left its stage."""
+    with contextlib.suppress(psutil.Error, ProcessLookupError):
+        return "--as-daemon" in process.cmdline()
+    return False
 
 
 def mark_of(process: psutil.Process) -> str | None:
@@ -43,7 +53,8 @@ def kind_of(process: psutil.Process, runner: int) -> str:
         return "runner"
     line = process.cmdline()
     if Path(line[0]).name.startswith("python") and Path(line[1]).name == "program.py":
-        return "stage's child" if "--as-child" in line else "stage"
+        roles = {"--as-child": "stage's child", "--as-daemon": DAEMON}
+        return next((role for word, role in roles.items() if word in line), "stage")
     if any("program.py" in word for word in line):
         return "stage's shell"
     if "flows.server" in line:
@@ -61,13 +72,23 @@ def by_kind(mark: str, runner: int) -> Mapping[str, list[psutil.Process]]:
 
 
 def shoot(mark: str, runner: int, rng: Random) -> tuple[str, str] | None:
-    """Send a random signal to a process of a random kind; which kind and signal. None: nobody was hit."""
+    """Send a random signal to a process of a random kind; which kind and signal. None: nobody was hit.
+
+    Who is stopped goes on a moment later, or is killed instead.
+    """
     kinds = by_kind(mark, runner)
     if not kinds:
         return None
     kind, number = rng.choice(sorted(kinds)), rng.choice(SIGNALS)
+    target = rng.choice(kinds[kind])
     try:
-        rng.choice(kinds[kind]).send_signal(number)
+        target.send_signal(number)
     except psutil.NoSuchProcess:
         return None
-    return kind, number.name
+    if number is not signal.SIGSTOP:
+        return kind, number.name
+    time.sleep(rng.uniform(0, LONGEST_STOP_SECONDS))
+    then = rng.choice((signal.SIGCONT, signal.SIGCONT, signal.SIGKILL))
+    with contextlib.suppress(psutil.NoSuchProcess):
+        target.send_signal(then)
+    return kind, f"{number.name}, {then.name}"

@@ -8,6 +8,7 @@ begin and one at its end, a line for whoever else writes the same outs or holds 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import fcntl
 import hashlib
 import json
@@ -48,14 +49,41 @@ def hold(folder: Path, thing: str, name: str) -> None:
         say("conflict", name, thing)
 
 
+def runner() -> Path:
+    """Holds the pid of the run that this belongs to; not there where nobody is shot at."""
+    return journal() / f"runner {os.environ.get('FAULTS_RUN')}"
+
+
 def stay_if_orphaned() -> None:
     """Wait to be found where the run is gone that this belongs to: it would end by itself too soon."""
-    try:
-        os.kill(int((journal() / "runner").read_text()), 0)
-    except ProcessLookupError:
-        time.sleep(60)
-    except FileNotFoundError:
-        return  # nobody is shot at
+    with contextlib.suppress(FileNotFoundError):
+        try:
+            os.kill(int(runner().read_text()), 0)
+        except ProcessLookupError:
+            time.sleep(60)
+
+
+def start_daemon(name: str, how: str) -> None:
+    """Leave a process behind: in a session of its own, or by a double fork, with all that is open here."""
+    if not runner().exists():
+        return
+    command = [sys.executable, __file__, name, "--as-daemon"]
+    if how == "session":
+        nowhere = subprocess.DEVNULL
+        subprocess.Popen(command, start_new_session=True, stdin=nowhere, stdout=nowhere, stderr=nowhere)
+    elif child := os.fork():
+        os.waitpid(child, 0)
+    else:
+        os.setsid()
+        if os.fork():
+            os._exit(0)
+        os.execv(sys.executable, command)
+
+
+def be_daemon(name: str) -> None:
+    """Do nothing, for longer than anybody waits; tell where the one before still lives."""
+    hold(journal() / "writers", f"{name} daemon", name)
+    time.sleep(600)
 
 
 def digest(name: str, deps: list[Path], params: list[str]) -> bytes:
@@ -141,6 +169,8 @@ def execute(given: argparse.Namespace) -> None:
             hold(Path(os.environ["FAULTS_DEVICES"]), device, given.name)
     key = digest(given.name, given.deps, given.params)
     seconds = given.seconds / max(1, len(given.file) + bool(given.folder) + bool(given.train))
+    if given.daemon:
+        start_daemon(given.name, given.daemon)
     children = [_start_child(given, path) for path in given.by_child]
     if given.train:
         history = list(train(given.name, key, given.train, seconds))
@@ -170,6 +200,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("name")
     parser.add_argument("--as-child", action="store_true")
+    parser.add_argument("--as-daemon", action="store_true")
+    parser.add_argument("--daemon", choices=("session", "double-fork"))
     parser.add_argument("--seconds", type=float, default=0.3)
     for many in ("--deps", "--file", "--by-child"):
         parser.add_argument(many, type=Path, nargs="*", default=[])
@@ -177,6 +209,9 @@ def main() -> None:
         parser.add_argument(one, type=Path)
     parser.add_argument("--params", nargs="*", default=[])
     given = parser.parse_args()
+    if given.as_daemon:
+        be_daemon(given.name)
+        return
     if not given.as_child:
         say("begin", given.name)
     execute(given)

@@ -26,9 +26,9 @@ stages:
     deps: [program.py, data/raw.txt]
     outs: [data/prepared]
   split:
-    desc: two outs, one of them written by a child
+    desc: two outs, one of them written by a child; a daemon that holds all that the stage has open
     cmd: >-
-      python program.py split --deps data/prepared --params split
+      python program.py split --daemon double-fork --deps data/prepared --params split
       --file data/train.bin --by-child data/test.bin
     deps: [program.py, data/prepared]
     params: [{params.json: [split]}]
@@ -37,9 +37,9 @@ stages:
   train:
     foreach: [a, b, c]
     do:
-      desc: goes on from its checkpoint
+      desc: goes on from its checkpoint; a daemon
       cmd: >-
-        python program.py train@${item} --seconds 0.5 --deps data/train.bin --params train
+        python program.py train@${item} --daemon session --seconds 0.5 --deps data/train.bin --params train
         --train checkpoints/${item}.txt --file models/${item}.bin
         --metrics metrics/${item}.json --history plots/${item}.csv
       deps: [program.py, data/train.bin]
