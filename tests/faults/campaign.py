@@ -212,6 +212,7 @@ class _Living:
         if moments and self._rng.random() < self._campaign.second_run_share:
             time.sleep(self._rng.uniform(0, 1))
             runners.append(self._start_runner("second"))
+            self._counted["two at once"] += 1
         shots = [
             shot for moment in moments if (shot := self._shoot(self._rng.choice(runners), moment, before))
         ]
@@ -333,7 +334,7 @@ class _Living:
                 self._find(checks.LEAKED, f"{process}")
 
     def _with_leases_of_nobody(self) -> set[psutil.Process]:
-        """Who has a lease's file open and is of no run that goes on; a killed run's daemon may still be there."""
+        """Who has a lease's file open and is of no run that goes on, but for daemons of killed runs."""
         holders = [
             one
             for one in processes.with_files_of(leases(self._campaign.folder))

@@ -36,6 +36,7 @@ def page(campaign: Campaign, lives: Sequence[Life], seconds: float) -> str:
                     ("runs hit that did the rest all the same", counted["done all the same"]),
                     ("runs hit that ended early", counted["ended early"]),
                     ("runs left alone", counted["undisturbed"]),
+                    ("times that two runs were at work at once", counted["two at once"]),
                     ("stages' commands executed", counted["begin"]),
                     ("trainings taken up from a checkpoint", counted["resume"]),
                     ("runs that showed a stack trace of their own", counted["stack trace shown"]),
