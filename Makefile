@@ -28,8 +28,10 @@ test: $(READY) ## every test
 test-quick: $(READY) ## the tests that take seconds
 	@python -m pytest -q -n auto -m "not slow"
 
-faults: $(READY) ## 200 runs hit by random kills, at most 20 minutes (FLAGS="--rounds 400 --minutes 40")
+faults: $(READY) ## 200 runs hit at random, 20 minutes (FLAGS="--rounds 400 --minutes 40"); every crash point; power cuts
 	@python -m tests.faults --out benchmarks/results/faults.md $(FLAGS)
+	@python -m tests.faults.crash_points --out benchmarks/results/crash_points.md
+	@python -m tests.faults.power_loss --out benchmarks/results/power_loss.md
 
 reproduce: data ## two fresh clones, one by `dvc repro`, one killed and run again: the same bytes (FLAGS="--quick")
 	@python -m benchmarks.reproduce --raw data/raw/fashion-mnist --out benchmarks/results/reproduce.md $(FLAGS)

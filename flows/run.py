@@ -54,8 +54,9 @@ def make_state_folder(folder: Path) -> None:
     try:
         folder.mkdir(exist_ok=True)
         for name in (".gitignore", ".dvcignore"):
-            if not (folder / name).exists():
-                write_text(folder / name, "*\n")
+            path = folder / name
+            if not path.exists() or not path.stat().st_size:  # a power cut can leave it empty
+                write_text(path, "*\n")
     except OSError as error:
         raise RepoError(explain(error, folder)) from error
 

@@ -166,7 +166,7 @@ def points_of(bench: Bench) -> list[Point]:
     """Those of a run that nobody disturbs."""
     folder = bench.fresh("traced")
     trace = folder / "trace"
-    done = _run(
+    done = run(
         bench, folder, ["strace", "-qq", "-y", "-s", "0", "-o", str(trace), "-e", "trace=" + ",".join(CALLS)]
     )
     assert done.returncode == 0, done.stderr
@@ -186,7 +186,7 @@ def _read_points(trace: str, folder: str) -> Iterator[Point]:
             yield Point(call=call, nth=counted[call], what=rest.replace(f"{folder}/", ""))
 
 
-def _run(bench: Bench, folder: Path, tracer: Sequence[str] = ()) -> subprocess.CompletedProcess[str]:
+def run(bench: Bench, folder: Path, tracer: Sequence[str] = ()) -> subprocess.CompletedProcess[str]:
     env = environment(folder) | {processes.MARK: folder.name, "PYTHONDONTWRITEBYTECODE": "1"}
     return subprocess.run(
         [*tracer, *bench.command],
@@ -207,12 +207,12 @@ def hit(bench: Bench, point: Point, fault: str) -> Outcome:
     how = "signal=KILL" if fault == "KILL" else f"error={fault}"
     tracer = ["strace", "-qq", "-o", "/dev/null", "-e", f"trace={point.call}"]
     findings: list[str] = []
-    done = _run(bench, folder, [*tracer, "-e", f"inject={point.call}:{how}:when={point.nth}"])
+    done = run(bench, folder, [*tracer, "-e", f"inject={point.call}:{how}:when={point.nth}"])
     if fault != "KILL":
         findings += _badly_said(done)
         if done.returncode == Exit.WELL:
             findings += (f"said to be well: {how}" for how in differences(bench, folder))
-    again = _run(bench, folder)
+    again = run(bench, folder)
     if again.returncode:
         findings.append(f"the next run: exit code {again.returncode}: {again.stderr.strip()[-2000:]}")
     findings += differences(bench, folder)
