@@ -1,10 +1,12 @@
 """Times, figures and changes of figures in words, the same on the terminal and on a run's page."""
 
+import json
 import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from enum import StrEnum
+from itertools import zip_longest
 
 from flows.events import Outcome, StageAgain, StageFinished
 from flows.plan import Action, Plan
@@ -56,6 +58,10 @@ WORK_WORDS = {
 SIGNIFICANT = 4
 SHOWN_REASONS = 3
 SHOWN_STAGES = 40
+SHOWN_LETTERS = 60
+"""Of a value."""
+SHOWN_BEFORE = 15
+"""Of what two long values have in common, before they differ."""
 OUTCOME_WORDS = {  # in the order in which a headline counts them
     Outcome.FAILED: "failed",
     Outcome.CANCELLED: "stopped",
@@ -162,6 +168,32 @@ def seconds(stage: StageFinished) -> str:
 def counted(number: int, noun: str) -> str:
     """`1 stage`, `6 stages`."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def change_of(then: object, now: object) -> str:
+    """A value before and after: `"1" -> 1`; of long ones the part that differs."""
+    one, other = _json_text(then), _json_text(now)
+    pairs = zip_longest(one, other)
+    alike = next((at for at, (letter, instead) in enumerate(pairs) if letter != instead), len(one))
+    start = max(alike - SHOWN_BEFORE, 0) if max(len(one), len(other)) > SHOWN_LETTERS else 0
+    return f"{_cut(one, start)} -> {_cut(other, start)}"
+
+
+def in_json(value: object) -> str:
+    """A value as JSON has it, so that its type can be seen: `"1"` is a text, `1` a number."""
+    return _cut(_json_text(value), 0)
+
+
+def _json_text(value: object) -> str:
+    try:
+        return json.dumps(value, ensure_ascii=False, default=str)
+    except (ValueError, TypeError, RecursionError):  # an endless one, thousands of digits, a key that is none
+        return f"{type(value).__name__} too large to be shown"
+
+
+def _cut(text: str, start: int) -> str:
+    end = start + SHOWN_LETTERS
+    return f"{'...' if start else ''}{text[start:end]}{'...' if end < len(text) else ''}"
 
 
 def figure(value: object) -> str:

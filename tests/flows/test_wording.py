@@ -1,3 +1,5 @@
+from datetime import date
+
 import pytest
 
 from flows.events import Outcome, StageFinished
@@ -6,6 +8,7 @@ from flows.wording import (
     SHOWN_STAGES,
     Trend,
     better_direction,
+    change_of,
     difference,
     duration,
     ending,
@@ -131,3 +134,10 @@ def test_nothing_to_run_is_said_stage_by_stage_unless_they_are_many() -> None:
     ]
     many = list(nothing_to_run(Plan(stages, 0.0, ())))
     assert many[-2:] == ["and 1 more up to date", f"nothing to run: {len(stages)} stages up to date"]
+
+
+def test_a_value_that_cannot_be_shown_is_told_by_its_type() -> None:
+    endless: list[object] = []
+    endless.append(endless)
+    assert change_of(1 << 20000, 1) == "int too large to be shown -> 1"
+    assert change_of(endless, {"a": date(2026, 1, 2)}) == 'list too large to be shown -> {"a": "2026-01-02"}'
