@@ -1,9 +1,9 @@
 """The command `darkroom`.
 
 Exit codes: 0 all is well (`plan`: nothing to do); 1 a stage failed (`doctor`: something is wrong); 2 what
-the user gave is wrong, said in one line; 3 there is work to do (`plan`); 130 interrupted by Ctrl-C, SIGTERM
-or a cancel on Prefect's pages: what runs is ended, what has finished stays; 141 nobody reads the output any
-more (a run goes on without).
+the user gave is wrong, said in one line; 3 there is work to do (`plan`); 70 darkroom itself failed, said in
+one line; 130 interrupted by Ctrl-C, SIGTERM or a cancel on Prefect's pages: what runs is ended, what has
+finished stays; 141 nobody reads the output any more (a run goes on without).
 """
 
 import atexit
@@ -24,7 +24,7 @@ from flows import output
 from flows.command import Exit, in_repo
 from flows.deployments.commands import gc as free_disk
 from flows.deployments.commands import rollback, sweep
-from flows.errors import DarkroomError, explain
+from flows.errors import TRACEBACK, DarkroomError, explain, told_of_fault
 from flows.service import commands
 from flows.shown import shown
 
@@ -71,15 +71,24 @@ def _do(words: Sequence[str]) -> int:
     except click.ClickException as error:
         print(f"error: {shown(' '.join(error.format_message().split()))}", file=sys.stderr)
         return Exit.WRONG_INPUT
-    except (DarkroomError, OSError) as error:  # a full disk, no file descriptors, a socket that is gone
-        if os.environ.get("DARKROOM_TRACEBACK"):
-            raise
-        said = explain(error) if isinstance(error, OSError) else str(error)
-        print(f"error: {shown(said)}", file=sys.stderr)
-        return Exit.WRONG_INPUT
     except (KeyboardInterrupt, click.Abort):
         print("darkroom: interrupted; what has finished is kept, the same again goes on", file=sys.stderr)
         return Exit.INTERRUPTED
+    except Exception as error:
+        if isinstance(error, output.OutputError) or os.environ.get(TRACEBACK):
+            raise
+        said, code = _told(error)
+        print(f"error: {shown(said)}", file=sys.stderr)
+        return code
+
+
+def _told(error: Exception) -> tuple[str, Exit]:
+    """What is said of an error that ends the command, and the exit code."""
+    if isinstance(error, DarkroomError):
+        return str(error), Exit.WRONG_INPUT
+    if isinstance(error, OSError):  # a full disk, no file descriptors, a socket that is gone
+        return explain(error), Exit.WRONG_INPUT
+    return told_of_fault(error), Exit.FAULT
 
 
 class _Commands(click.Group):

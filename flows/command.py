@@ -13,6 +13,7 @@ class Exit(IntEnum):
     FAILED = 1
     WRONG_INPUT = 2
     WORK_TO_DO = 3
+    FAULT = 70
     INTERRUPTED = 130
     UNREAD = 141
 

@@ -12,7 +12,15 @@ from __future__ import annotations
 
 import errno
 import os
+import sys
+import traceback
 from pathlib import Path
+from types import FrameType
+
+TRACEBACK = "DARKROOM_TRACEBACK"
+"""In the environment: errors show where in the code they came from."""
+
+_OWN = __name__.partition(".")[0]
 
 _MENDS = {
     errno.ENOSPC: "free some space there",
@@ -40,6 +48,30 @@ def _shown(path: str) -> str:
     """A path below the current directory from there on, another one whole."""
     short = os.path.relpath(path)
     return path if short.startswith(os.pardir) else short
+
+
+def is_own(error: BaseException) -> bool:
+    """Whether code of ours raised it, itself or by a call of Python's library: then it is ours to mend."""
+    return [_package(frame) for frame in frames_outside(error)[-1:]] == [_OWN]
+
+
+def frames_outside(error: BaseException) -> list[FrameType]:
+    """Where an error came through, without Python's own library; the function that raised it is the last."""
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    return [frame for frame in frames if _package(frame) not in sys.stdlib_module_names]
+
+
+def _package(frame: FrameType) -> str:
+    return str(frame.f_globals.get("__name__")).partition(".")[0]
+
+
+def told_of_fault(error: BaseException) -> str:
+    """An error that nobody has foreseen, and where in the code it came from, in one line."""
+    passed = list(traceback.walk_tb(error.__traceback__))
+    frame, line = next((step for step in reversed(passed) if _package(step[0]) == _OWN), passed[-1])
+    said = " ".join(f"{type(error).__name__}: {error}".removesuffix(": ").split())
+    where = f"{frame.f_globals.get('__name__')}, line {line}"
+    return f"darkroom itself failed: {said} ({where}); {TRACEBACK}=1 shows more, please report it"
 
 
 class DarkroomError(Exception):

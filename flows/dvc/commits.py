@@ -13,9 +13,8 @@ from typing import Any
 from dvc.repo import Repo
 from dvc.repo.brancher import switch
 from dvc.scm import NoSCM
-from dvc_data.index import DataIndexDirError
 
-from flows.dvc.errors import mended, one_line
+from flows.dvc.errors import mended
 from flows.errors import RepoError
 
 
@@ -31,21 +30,21 @@ class Commit:
         Raises RepoError.
         """
         fs = self._repo.dvcfs
-        with _reading(path):
+        with mended(f"{path}: "):
             if fs.info(path).get("md5") or fs.isfile(path):
                 return {"": self._hash(path)}
             return {os.path.relpath(name, path): self._hash(name) for name in fs.find(path)}
 
     def read(self, path: str) -> bytes:
         """A file's content, from the DVC remote where the cache has it not. Raises RepoError."""
-        with _reading(path):
+        with mended(f"{path}: "):
             content: bytes = self._repo.dvcfs.read_bytes(path)
             return content
 
     def read_here(self, path: str) -> bytes | None:
         """A file's content, of git or the cache; None where neither has it."""
         fs = self._repo.dvcfs
-        with contextlib.suppress(RepoError), _reading(path):
+        with contextlib.suppress(RepoError), mended(f"{path}: "):
             known = fs.info(path).get("md5")
             return Path(self._repo.cache.local.oid_to_path(known)).read_bytes() if known else self.read(path)
         return None
@@ -57,20 +56,13 @@ class Commit:
 
 
 @contextlib.contextmanager
-def _reading(path: str) -> Iterator[None]:
-    """Raise RepoError for what goes wrong with `path`, also where a folder's list of files cannot be had."""
-    try:
-        with mended(f"{path}: "):
-            yield
-    except DataIndexDirError as error:
-        raise RepoError(f"{path}: {one_line(error)}") from error
-
-
-@contextlib.contextmanager
 def at(folder: Path, revision: str) -> Iterator[Commit]:
     """The repository as a revision has it. Raises RepoError."""
-    with mended(""), Repo(folder) as repo, contextlib.chdir(repo.root_dir):
-        if isinstance(repo.scm, NoSCM) or repo.scm.no_commits:
-            raise RepoError(f"{folder}: it has no commits")
-        with switch(repo, revision):
-            yield Commit(repo)
+    with contextlib.ExitStack() as opened:
+        with mended():
+            repo = opened.enter_context(Repo(folder))
+            opened.enter_context(contextlib.chdir(repo.root_dir))
+            if isinstance(repo.scm, NoSCM) or repo.scm.no_commits:
+                raise RepoError(f"{folder}: it has no commits")
+            opened.enter_context(switch(repo, revision))
+        yield Commit(repo)

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from flows.dvc.errors import one_line
+from flows.dvc.errors import told
 from flows.dvc.recording import Recording
 from flows.dvc.stage_errors import told_of_full_disks
 from flows.errors import StageError, explain
@@ -61,7 +61,7 @@ class Committing:
     def _told_of(self, error: Exception) -> str:
         if isinstance(error, OSError):
             return explain(error, self._repo.cache.local.path)
-        return f"{one_line(error)}{told_of_full_disks(self._repo)}"
+        return f"{told(error)}{told_of_full_disks(self._repo)}"
 
 
 def _facts(stage: Any, *, anew: bool = False) -> Facts:

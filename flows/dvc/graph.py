@@ -9,10 +9,8 @@ from typing import Any
 
 import networkx
 from dvc.stage import PipelineStage
-from dvc.utils.strictyaml import YAMLSyntaxError
 
-from flows.dvc.errors import one_line
-from flows.errors import RepoError
+from flows.dvc.errors import mended
 
 PROJECT_FILE = "dvc.yaml"
 
@@ -34,15 +32,8 @@ class Selection:
 
 def graph_of(repo: Any) -> Any:
     """DVC's graph: edges from a stage to what it depends on. Raises RepoError where DVC cannot make it."""
-    try:
+    with mended():
         return repo.index.graph
-    except YAMLSyntaxError as error:
-        if not error.hint:
-            raise
-        mend = "mend it; of dvc.lock either side will do, what does not fit is run again"
-        raise RepoError(f"{error.relpath}: there are merge conflicts in it; {mend}") from error
-    except (TypeError, ValueError) as error:  # DVC's parser at what it cannot take: a date in params.yaml
-        raise RepoError(one_line(error)) from error
 
 
 def serial_order(active: Any, nodes: Sequence[Any], downstream: bool) -> list[Any]:

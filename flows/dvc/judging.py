@@ -12,10 +12,11 @@ from dvc.dependency import DatasetDependency, DbDependency, ParamsDependency
 from dvc.exceptions import DvcException
 from dvc_data.hashfile.tree import Tree
 
-from flows.dvc.errors import one_line
+from flows.dvc.errors import told
 from flows.dvc.graph import name_of
-from flows.errors import explain
+from flows.errors import explain, is_own
 from flows.plan import Made
+from flows.wording import change_of, in_json
 
 
 def why(stage: Any, known: bool, force: bool) -> tuple[str, ...]:
@@ -160,9 +161,10 @@ def _status(item: Any) -> Iterable[tuple[str, Any]]:
     except FileNotFoundError:
         return [(str(item), "a link to what is gone")]
     except Exception as error:  # whatever a broken file makes DVC's readers raise
-        said = explain(error) if isinstance(error, OSError) else one_line(error)
-        _, _, cause = said.rpartition(f"'{item}', ")
-        return [(str(item), f"cannot be read: {cause}")]
+        if is_own(error):
+            raise
+        said = explain(error) if isinstance(error, OSError) else told(error)
+        return [(str(item), f"cannot be read: {said.removeprefix(f'{item}: ').removeprefix(f'{item}, ')}")]
     recorded = item.hash_info.value is not None
     return [(path, state if recorded or state != "modified" else "new") for path, state in found.items()]
 
@@ -170,13 +172,13 @@ def _status(item: Any) -> Iterable[tuple[str, Any]]:
 def _param_changes(key: str, then: Any, now: Any) -> Iterator[str]:
     """What changed at `key`, down to the values that differ: a section is not told whole."""
     if not isinstance(then, dict) or not isinstance(now, dict):
-        yield f"{key}: {then} -> {now}"
+        yield f"{key}: {change_of(then, now)}"
         return
     for name in dict.fromkeys((*then, *now)):
         if name not in now:
-            yield f"{key}.{name}: {then[name]} -> gone"
+            yield f"{key}.{name}: {in_json(then[name])} -> gone"
         elif name not in then:
-            yield f"{key}.{name}: new -> {now[name]}"
+            yield f"{key}.{name}: new -> {in_json(now[name])}"
         elif then[name] != now[name]:
             yield from _param_changes(f"{key}.{name}", then[name], now[name])
 

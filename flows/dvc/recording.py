@@ -7,6 +7,7 @@ from collections.abc import Container, Mapping
 from pathlib import Path
 from typing import Any
 
+from dvc.dvcfile import Lockfile
 from dvc.scm import NoSCM
 from dvc.stage import PipelineStage
 from dvc.stage.loader import StageLoader
@@ -53,7 +54,7 @@ class Recording:
         if self._versions[file] == (version := _version(file)):
             return
         self._versions[file] = version
-        recorded = parse_yaml_for_update(file.read_text(encoding="utf-8"), str(file)) if version else {}
+        recorded = Lockfile(self._repo, str(file)).load()
         for name, stage in self._stages.items():
             if lock_file(stage) == file and isinstance(stage, PipelineStage) and name not in but:
                 entry = (recorded.get("stages") or {}).get(stage.name)

@@ -42,7 +42,9 @@ def opened(folder: Path) -> Iterator[Repo]:
     for name in ("dvc", "dvc_data", "dvc_objects"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     with mended(f"{folder}: "):
-        repo = Repo(os.path.realpath(folder))
+        root = Repo.find_root(os.path.realpath(folder))
+    with mended():
+        repo = Repo(root)
     # DVC opens and closes this database for each out, which costs more than the rest of a small one.
     with contextlib.suppress(AttributeError):  # a repository without it
         repo.state.links.close = lambda: None
@@ -122,7 +124,7 @@ def sweep_partial(*folders: Path) -> None:
 
 def root_of(folder: Path) -> Path:
     """The root of the repository that `folder` is in, behind links. Raises UsageError where there is none."""
-    with mended("", UsageError):
+    with mended(f"{folder}: ", UsageError):
         return Path(Repo.find_root(os.path.realpath(folder)))
 
 
@@ -131,6 +133,6 @@ def set_params(root: Path, settings: Sequence[str]) -> None:
     from dvc.utils.cli_parse import to_path_overrides
     from dvc.utils.hydra import apply_overrides
 
-    with mended("", UsageError):
+    with mended(kind=UsageError):
         for file, overrides in to_path_overrides(settings).items():
             apply_overrides(root / file, overrides)

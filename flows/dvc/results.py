@@ -38,9 +38,10 @@ class Shown:
     """Those of the same files in the last commit; a file that cannot be read there is left out."""
 
 
+@mended()
 def shown(folder: Path) -> Shown:
     """What the repository shows. Needs no lock, and reads dvc.yaml once where git holds the metrics."""
-    with mended(""), Repo(folder) as repo, contextlib.chdir(repo.root_dir):
+    with Repo(folder) as repo, contextlib.chdir(repo.root_dir):
         products = {name_of(stage): tuple(_products(stage)) for stage in repo.index.stages}
         (result,) = repo.metrics.show(hide_workspace=False).values()
         files = result.get("data", {})
@@ -54,16 +55,18 @@ def shown(folder: Path) -> Shown:
         )
 
 
+@mended()
 def metrics_at(folder: Path, revisions: Sequence[str]) -> dict[str, dict[str, Any]]:
     """What the metrics files hold at each revision, by their paths from the root."""
-    with mended(""), Repo(folder) as repo, contextlib.chdir(repo.root_dir):
+    with Repo(folder) as repo, contextlib.chdir(repo.root_dir):
         held = repo.metrics.show(revs=list(revisions), hide_workspace=True)
     return {rev: _readable(held.get(rev, {}).get("data", {})) for rev in revisions}
 
 
+@mended()
 def artifacts_of(folder: Path) -> dict[str, str]:
     """The artifacts that dvc.yaml names and where they lie, from the root; the first of each name."""
-    with mended(""), Repo(folder) as repo:
+    with Repo(folder) as repo:
         found: dict[str, str] = {}
         for file, held in repo.artifacts.read().items():
             for name, artifact in held.items():

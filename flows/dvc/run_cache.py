@@ -20,6 +20,7 @@ from dvc_data.hashfile.hash_info import HashInfo
 from dvc_data.hashfile.meta import Meta
 
 from flows.dvc.judging import only_missing
+from flows.errors import is_own
 
 OVERLOOKED = (Meta.PARAM_SIZE, Meta.PARAM_NFILES)
 """What DVC leaves out of its keys: it means the sizes of files, and drops parameters of these names too."""
@@ -104,7 +105,9 @@ def restorable(repo: Any, stage: Any, products: Mapping[str, str], *, pull: bool
         if pull and only_missing(stage, products) and _is_there(repo, stage, pull):
             return {out.fs_path: out.hash_info.value for out in stage.outs}
         cache = _former(repo, stage, products)
-    except Exception:  # a dep that cannot be read, a param that DVC cannot hash: the run will say so
+    except Exception as error:  # a dep that cannot be read, a param that DVC cannot hash: the run will say so
+        if is_own(error):
+            raise
         return None
     if cache is None or not _is_there(repo, cache, pull):
         return None

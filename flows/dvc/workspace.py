@@ -74,9 +74,10 @@ class Workspace:
         stop: threading.Event | None = None,
         say: Say = say_nothing,
     ) -> None:
-        self._open = contextlib.ExitStack()
-        self._repo = self._open.enter_context(opened(folder))
-        self._repo.stage_cache = run_cache.RunCache(self._repo)
+        with contextlib.ExitStack() as opening, mended():
+            self._repo = opening.enter_context(opened(folder))
+            self._repo.stage_cache = run_cache.RunCache(self._repo)
+            self._open = opening.pop_all()
         self.root = Path(self._repo.root_dir)
         self._folder = Path(folder).resolve()
         self._selection = selection
@@ -113,12 +114,16 @@ class Workspace:
 
         Raises KeyboardInterrupt where the run is told to stop while another process holds it.
         """
-        with mended(""), locked(self._repo, self._stop):
-            if self._holding.heal():
-                sweep(self._repo)
+        with contextlib.ExitStack() as held:
+            with mended():
+                held.enter_context(locked(self._repo, self._stop))
+                if self._holding.heal():
+                    sweep(self._repo)
             yield
-            self._holding.flush()
+            with mended():
+                self._holding.flush()
 
+    @mended()
     def load(self) -> tuple[Node, ...]:
         """The selected stages in DVC's serial order. Needs no lock.
 
@@ -126,9 +131,9 @@ class Workspace:
         where DVC cannot read the repository.
         """
         self._experiment = new_experiment(self._repo, self._selection)
-        with contextlib.chdir(self._folder), mended(""):
+        with contextlib.chdir(self._folder):
             graph = graph_of(self._repo)
-            with mended("", UsageError):
+            with mended(kind=UsageError):
                 chosen = [key_of(stage) for stage in self._chosen(graph)]
         stages = {key_of(stage): stage for stage in graph}
         nodes = [stages[key] for key in chosen]
@@ -174,7 +179,8 @@ class Workspace:
 
         Needs no lock: it reads what DVC's own judgement reads, and writes nothing.
         """
-        outs = self._repo.index.outs_trie
+        with mended():
+            outs = self._repo.index.outs_trie
         earlier: set[Any] = set()
         for name, stage in self._stages.items():
             with stage_errors(self._repo, name):
@@ -196,6 +202,7 @@ class Workspace:
             frozen=stage.frozen,
         )
 
+    @mended()
     def restorable(self, name: str, products: Mapping[str, str]) -> Mapping[str, str] | None:
         """The products that the run-cache holds for a stage, given the hashes of deps that will change first.
 
@@ -360,26 +367,27 @@ class Workspace:
         """Where no space is left of what results are written to; empty where there is some."""
         return told_of_full_disks(self._repo)
 
+    @mended()
     def record(self) -> None:
         """Write what finished since the last time into dvc.lock and .dvc files, in DVC's order."""
-        with mended(""):
-            self._recording.write()
+        self._recording.write()
 
     def passed(self, name: str) -> None:
         """A serial run would be past this stage, and record those after it."""
         self._recording.passed(name)
 
+    @mended()
     def stage_in_git(self) -> None:
         """Where DVC's `core.autostage` says so: `git add` what was recorded."""
         context = self._repo.scm_context
         if context.autostage:
             context.track_changed_files()
 
+    @mended()
     def save_experiment(self) -> None:
         """Keep the workspace as it is now as the experiment, if the run is one. Raises RepoError."""
         if self._experiment:
-            with mended(""):
-                save(self.root, self._experiment, paths_of_experiment(self._repo, self._stages.values()))
+            save(self.root, self._experiment, paths_of_experiment(self._repo, self._stages.values()))
 
     def pull_run_cache(self) -> None:
         """With --pull: the remote's run-cache, where there is one."""

@@ -237,8 +237,10 @@ TWO = "stages:\n  a: {cmd: echo, deps: [%s], outs: [%s]}\n  b: {cmd: echo, deps:
     ("dvc_yaml", "words", "said"),
     [
         pytest.param(None, [], "dvc.yaml' does not exist", id="no pipeline"),
-        pytest.param("stages:\n  a: {cmd: [\n", [], "dvc.yaml', YAML file structure is corrupted", id="yaml"),
-        pytest.param("stages:\n  a: {command: echo}\n", [], "data['stages']['a']['command']", id="schema"),
+        pytest.param("stages:\n  a: {cmd: [\n", [], "dvc.yaml, line 3: cannot be parsed: ", id="yaml"),
+        pytest.param(
+            "stages:\n  a: {command: echo}\n", [], "line 2: stages.a.command: extra keys", id="schema"
+        ),
         pytest.param("stages:\n  a: {cmd: 'echo ${b}'}\n", [], "Could not find 'b'", id="template"),
         pytest.param(TWO % ("b.txt", "a.txt", "b.txt"), [], "dependency and an output", id="cycle"),
         pytest.param(TWO % ("in.txt", "o.txt", "o.txt"), [], "'o.txt' is specified in", id="out twice"),

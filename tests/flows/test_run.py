@@ -567,7 +567,7 @@ stages:
     assert not serial_repro(serial, on_error="keep-going")
     report = run(parallel, keep_going=True)
     assert report.outcomes() == {"dated": "failed", "plain": "ran"}
-    assert report.errors == ("dated: TypeError: Object of type date is not JSON serializable",)
+    assert report.errors == ("dated: DVC fails: TypeError: Object of type date is not JSON serializable",)
     assert contents(parallel) == contents(serial)
 
 
@@ -592,9 +592,9 @@ def test_what_cannot_be_read_is_judged_again_at_its_stages_turn(tmp_path: Path) 
     reasons = {stage.name: stage.reasons for stage in report.plan.stages}
     assert reasons["gen"] == ("out gen.yaml: modified", "dep in.txt: modified")
     assert reasons["use"] == ("depends on what gen will produce",)
-    assert reasons["own"][0].startswith("dep own.yaml: cannot be read: YAML file structure is corrupted: ")
+    assert reasons["own"][0].startswith("dep own.yaml: cannot be read: line 2: cannot be parsed: ")
     assert report.outcomes() == {"gen": "ran", "use": "ran", "whole": "ran", "own": "failed"}
-    assert report.errors[0].startswith("own: Unable to read parameters from 'own.yaml'")
+    assert report.errors[0].startswith("own: own.yaml, line 2: cannot be parsed: ")
 
 
 def with_remote(root: Path, remote: Path) -> None:
