@@ -57,7 +57,7 @@ class Holder:
         if self.boot != _boot():
             return []
         group = self._group_left()
-        outside = marked(self.mark) if self.mark else []
+        outside = marked(self.mark, self.group_started or 0) if self.mark else []
         return group + [one for one in outside if one not in group]
 
     def _group_left(self) -> list[Process]:
