@@ -1,9 +1,10 @@
 """The command `darkroom`.
 
-Exit codes: 0 all is well (`plan`: nothing to do); 1 a stage failed (`doctor`: something is wrong); 2 what
-the user gave is wrong, said in one line; 3 there is work to do (`plan`); 70 darkroom itself failed, said in
-one line; 130 interrupted by Ctrl-C, SIGTERM or a cancel on Prefect's pages: what runs is ended, what has
-finished stays; 141 nobody reads the output any more (a run goes on without).
+Exit codes: 0 all is well (`plan`: nothing to do); 1 a stage failed (`plan`: a stage cannot run, since what it
+needs is missing; `doctor`: something is wrong); 2 what the user gave is wrong, said in one line; 3 there is
+work to do (`plan`); 70 darkroom itself failed, said in one line; 130 interrupted by Ctrl-C, SIGTERM or a
+cancel on Prefect's pages: what runs is ended, what has finished stays; 141 nobody reads the output any more
+(a run goes on without).
 """
 
 import atexit
@@ -159,18 +160,18 @@ def run(**chosen: Any) -> int:
     options = RunOptions(**chosen)
     planned = make_plan(options)
     if options.dry:
-        return _print_plan(planned)
+        _print_plan(planned)
+        return Exit.FAILED if planned.hopeless else Exit.WELL
     if planned.work:
         return _run_recorded(options)
     print(*nothing_to_run(planned), sep="\n")
     return _keep_as_it_is(options) if options.experiment else Exit.WELL
 
 
-def _print_plan(planned: "Plan") -> int:
+def _print_plan(planned: "Plan") -> None:
     from flows import terminal
 
     terminal.print_plan(terminal.make_console(), planned)
-    return Exit.WELL
 
 
 def _keep_as_it_is(options: "RunOptions") -> int:
@@ -223,7 +224,7 @@ def _run_recorded(options: "RunOptions") -> int:
 def plan(as_json: bool, **chosen: Any) -> int:
     """Say what `run` would do, and why.
 
-    Exit code 0 if there is nothing to do, 3 if there is.
+    Exit code 0 if there is nothing to do, 3 if there is, 1 if a stage cannot run: what it needs is missing.
     """
     from flows.run import RunOptions, make_plan
 
@@ -232,6 +233,8 @@ def plan(as_json: bool, **chosen: Any) -> int:
         print(json.dumps(planned.to_json(), indent=2))
     else:
         _print_plan(planned)
+    if planned.hopeless:
+        return Exit.FAILED
     return Exit.WORK_TO_DO if planned.work else Exit.WELL
 
 

@@ -38,6 +38,8 @@ class Made:
     """What of it is not recorded at all: a reason, whatever its makers do."""
     params: bool = False
     """Values in it count, not the whole: its hash does not tell whether they are others."""
+    missing: tuple[str, ...] = ()
+    """What keeps a command from being started, unless its makers bring it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,6 +56,8 @@ class State:
     data: bool = False
     """A .dvc file: nothing to execute, its data is committed as it lies there."""
     frozen: bool = False
+    missing: tuple[str, ...] = ()
+    """What its command needs, is not there, and is made by no stage before it."""
 
 
 Restorable = Callable[[str, Mapping[str, str]], Mapping[str, str] | None]
@@ -68,6 +72,7 @@ class Action(StrEnum):
     RESTORE = "restore"  # from the run-cache, or with --pull from the remote
     SKIP = "skip"
     FROZEN = "frozen"
+    CANNOT_RUN = "cannot-run"  # what it needs is not there and will not be made
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,14 +108,19 @@ class Plan:
     def work(self) -> tuple[PlannedStage, ...]:
         """The stages for which there is, or may be, something to do; of frozen ones those with reasons.
 
-        These are recorded as they lie there.
+        These are recorded as they lie there. Those that cannot run count: a run fails at them.
         """
+        idle = (Action.SKIP, Action.FROZEN)
         return tuple(
             stage
             for stage in self.stages
-            if stage.action in (Action.RUN, Action.MAY_RUN, Action.RESTORE)
-            or (stage.action is Action.FROZEN and stage.reasons)
+            if stage.action not in idle or (stage.action is Action.FROZEN and stage.reasons)
         )
+
+    @property
+    def hopeless(self) -> bool:
+        """Whether there is a stage that cannot run."""
+        return any(stage.action is Action.CANNOT_RUN for stage in self.stages)
 
     def to_json(self) -> dict[str, Any]:
         """The stable contract: `{"stages": [...], "seconds": ..., "critical_path": [...]}`."""
@@ -128,6 +138,7 @@ class _Decisions:
         self._restorable = restorable
         self._unknown: set[str] = set()  # stages whose products only their run can tell
         self._products: dict[str, Mapping[str, str]] = {}  # of restored stages
+        self._hopeless: set[str] = set()
 
     def decide(self, state: State) -> tuple[Action, tuple[str, ...]]:
         """The stage's action and its reasons in words."""
@@ -135,6 +146,9 @@ class _Decisions:
         reasons = state.own + reasons
         if state.frozen:
             return Action.FROZEN, reasons or (("forced",) if state.forced else ())
+        if missing := self._missing(state):
+            self._hopeless.add(state.name)
+            return Action.CANNOT_RUN, missing
         if state.forced:
             if not state.data:
                 self._unknown.add(state.name)
@@ -152,6 +166,18 @@ class _Decisions:
             return Action.RUN, reasons
         self._unknown.add(state.name)
         return (Action.RUN, reasons) if reasons else (Action.MAY_RUN, tuple(doubts))
+
+    def _missing(self, state: State) -> tuple[str, ...]:
+        """What keeps the stage from running. A forced one is started without its deps, as by DVC."""
+        needed = dict.fromkeys(maker for dep in state.made for maker in dep.makers)
+        missing = [f"{maker} cannot run" for maker in needed if maker in self._hopeless]
+        if not state.forced:
+            missing += state.missing
+            for dep in state.made:
+                busy = (self._unknown, self._products, self._hopeless)
+                if not any(maker in some for maker in dep.makers for some in busy):
+                    missing += dep.missing
+        return tuple(missing)
 
     def _look_at_deps(self, state: State) -> tuple[tuple[str, ...], list[str], dict[str, str]]:
         """Reasons that are certain, doubts, and the hashes of deps that will be restored."""

@@ -54,6 +54,7 @@ WORK_WORDS = {
     Action.MAY_RUN: "may run",
     Action.RESTORE: "to restore",
     Action.FROZEN: "to record as it lies there",
+    Action.CANNOT_RUN: "cannot run",
 }
 SIGNIFICANT = 4
 SHOWN_REASONS = 3

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import networkx
+from dvc.dvcfile import is_git_ignored
 from dvc.stage import PipelineStage
 
 from flows.dvc.errors import mended
 
 PROJECT_FILE = "dvc.yaml"
+DVC_FOLDER = ".dvc"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,6 +49,17 @@ def serial_order(active: Any, nodes: Sequence[Any], downstream: bool) -> list[An
     part.add_nodes_from(stage for stage in active if stage in reached)
     part.add_edges_from((a, b) for a in part for b in active.successors(a) if b in reached)
     return list(networkx.dfs_postorder_nodes(part))
+
+
+def hidden_project_files(repo: Any) -> list[str]:
+    """The dvc.yaml files that git or DVC ignore, of this repository and not of one inside it."""
+    found = []
+    for folder, below, files in os.walk(repo.root_dir):
+        below[:] = [name for name in below if name[:1] != "." and not Path(folder, name, DVC_FOLDER).exists()]
+        path = str(Path(folder, PROJECT_FILE))
+        if PROJECT_FILE in files and (is_git_ignored(repo, path) or repo.dvcignore.is_ignored_file(path)):
+            found.append(path)
+    return found
 
 
 def key_of(stage: Any) -> tuple[str, str | None]:

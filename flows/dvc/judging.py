@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,12 +18,15 @@ from flows.errors import explain, is_own
 from flows.plan import Made
 from flows.wording import change_of, in_json
 
+_GONE, _UNREADABLE = "a link to what is gone", "cannot be read"
+
 
 def why(stage: Any, known: bool, force: bool) -> tuple[str, ...]:
     """In words, what makes DVC run the stage."""
     if not known:
         return own_reasons(stage, known)
-    deps = () if stage.frozen else tuple(line for dep in stage.deps for line in _dep_reasons(dep))
+    looked_at = [] if stage.frozen else stage.deps
+    deps = [line for dep in looked_at for line in _dep_reasons(dep, _status(dep))]
     return (*own_reasons(stage, known), *deps) or (("forced",) if force else ())
 
 
@@ -48,8 +51,38 @@ def state_of_dep(dep: Any, outs: Any, earlier: set[Any]) -> Made:
     names = dict.fromkeys(name_of(out.stage) for out in makers if out.stage in earlier)
     recorded = dep.hash_info.value if dep.hash_info and isinstance(dep.hash_info.value, str) else None
     new = tuple(_new_in(dep)) if names else ()
-    reasons = tuple(line for line in _dep_reasons(dep) if line not in new)
-    return Made(dep.fs_path, recorded, reasons, tuple(names), new, isinstance(dep, ParamsDependency))
+    found = _status(dep)
+    reasons = tuple(line for line in _dep_reasons(dep, found) if line not in new)
+    others = [name_of(out.stage) for out in makers if out.stage not in earlier]
+    missing = tuple(_missing(dep, found, _how_to_make(list(names), others)))
+    return Made(dep.fs_path, recorded, reasons, tuple(names), new, isinstance(dep, ParamsDependency), missing)
+
+
+def _how_to_make(before: Sequence[str], others: Sequence[str]) -> str:
+    """Of a dep that is not there, given the stages whose outs it lies in: before this one, and not chosen."""
+    if before:
+        return f"and {before[0]} does not make it"
+    return f"run the stage that makes it first: {others[0]}" if others else "and no stage makes it"
+
+
+def _missing(dep: Any, found: Iterable[tuple[str, Any]], how: str) -> Iterator[str]:
+    """What of a dep keeps DVC from starting the command."""
+    for path, state in found:
+        if state == "deleted":
+            yield f"dep {path}: missing, {how}"
+        elif isinstance(state, str) and state.startswith((_GONE, _UNREADABLE)):
+            yield f"dep {path}: {state}"
+        elif isinstance(dep, ParamsDependency):
+            yield from _missing_keys(dep)
+
+
+def _missing_keys(dep: Any) -> Iterator[str]:
+    try:
+        there = dep.read_params()
+    except Exception as error:  # whatever a broken file makes DVC's readers raise
+        yield f"dep {dep}: {_unreadable(dep, error)}"
+        return
+    yield from (f"param {dep}: {key}: missing" for key in dep.params if key not in there)
 
 
 def _new_in(dep: Any) -> Iterator[str]:
@@ -138,8 +171,8 @@ def _git_ignores(dep: Any, parts: tuple[str, ...]) -> bool:
     return bool(dep.is_in_repo and dep.repo.scm.is_ignored(str(Path(dep.fs_path, *parts))))
 
 
-def _dep_reasons(dep: Any) -> Iterator[str]:
-    for path, state in _status(dep):
+def _dep_reasons(dep: Any, found: Iterable[tuple[str, Any]]) -> Iterator[str]:
+    for path, state in found:
         if isinstance(state, str):
             yield f"dep {path}: {state}"
             continue
@@ -159,14 +192,18 @@ def _status(item: Any) -> Iterable[tuple[str, Any]]:
     try:
         found = item.status() or {}
     except FileNotFoundError:
-        return [(str(item), "a link to what is gone")]
+        return [(str(item), _GONE)]
     except Exception as error:  # whatever a broken file makes DVC's readers raise
-        if is_own(error):
-            raise
-        said = explain(error) if isinstance(error, OSError) else told(error)
-        return [(str(item), f"cannot be read: {said.removeprefix(f'{item}: ').removeprefix(f'{item}, ')}")]
+        return [(str(item), _unreadable(item, error))]
     recorded = item.hash_info.value is not None
     return [(path, state if recorded or state != "modified" else "new") for path, state in found.items()]
+
+
+def _unreadable(item: Any, error: Exception) -> str:
+    if is_own(error):
+        raise error
+    said = explain(error) if isinstance(error, OSError) else told(error)
+    return f"{_UNREADABLE}: {said.removeprefix(f'{item}: ').removeprefix(f'{item}, ')}"
 
 
 def _param_changes(key: str, then: Any, now: Any) -> Iterator[str]:

@@ -27,7 +27,16 @@ from flows.dvc.changes import declared_changes, stages_beside_changes
 from flows.dvc.committing import Committing
 from flows.dvc.errors import mended
 from flows.dvc.experiments import new_experiment, paths_of_experiment
-from flows.dvc.graph import PROJECT_FILE, Selection, graph_of, key_of, lock_file, name_of, serial_order
+from flows.dvc.graph import (
+    PROJECT_FILE,
+    Selection,
+    graph_of,
+    hidden_project_files,
+    key_of,
+    lock_file,
+    name_of,
+    serial_order,
+)
 from flows.dvc.holding import Holding
 from flows.dvc.judging import Seen, edits, own_reasons, save_deps_there, state_of_dep, why
 from flows.dvc.recording import Recording
@@ -150,12 +159,16 @@ class Workspace:
         """The stages that the targets name; none where all pipelines are meant."""
         project = Path(PROJECT_FILE).absolute()
         if self._selection.all_pipelines:
+            if not len(graph):
+                collect_stages(self._repo, hidden_project_files(self._repo))  # raises where there are some
             return []
         if not self._selection.targets and not project.exists():
             raise UsageError(f"'{project}' does not exist; name its folder by --repo, or --all-pipelines")
         if self._selection.targets:
             return list(collect_stages(self._repo, self._selection.targets))
-        return [stage for stage in graph if Path(stage.path) == project]  # collecting would parse it again
+        # Collecting would parse it again; where there is nothing it says why, if the file is hidden or none.
+        found = [stage for stage in graph if Path(stage.path) == project]
+        return found or list(collect_stages(self._repo, (PROJECT_FILE,)))
 
     def _nodes(self, graph: Any, active: Any, names: Mapping[Any, str]) -> Iterator[Node]:
         place = {name: at for at, name in enumerate(self._stages)}
@@ -190,6 +203,8 @@ class Workspace:
     def _state(self, name: str, stage: Any, outs: Any, earlier: set[Any]) -> State:
         known, force = self._recording.known(stage), self._selection.force
         deps = tuple(state_of_dep(dep, outs, earlier) for dep in ([] if stage.frozen else stage.deps))
+        if not stage.cmd or self._selection.pull:  # what is missing may be fetched
+            deps = tuple(replace(dep, missing=()) for dep in deps)
         made = tuple(dep for dep in deps if dep.makers)
         given = tuple(reason for dep in deps if known and not dep.makers for reason in dep.reasons)
         return State(
@@ -200,6 +215,7 @@ class Workspace:
             repeats=bool(stage.is_callback or stage.always_changed),
             data=not stage.cmd and (stage.frozen or not stage.is_import),
             frozen=stage.frozen,
+            missing=tuple(line for dep in deps if not dep.makers for line in dep.missing),
         )
 
     @mended()

@@ -17,6 +17,7 @@ EXPECTED = {
     Action.FROZEN: {Outcome.FROZEN},
     Action.RESTORE: {Outcome.RESTORED},
     Action.RUN: {Outcome.RAN},
+    Action.CANNOT_RUN: {Outcome.FAILED, Outcome.BLOCKED},
     Action.MAY_RUN: {Outcome.RAN, Outcome.RESTORED, Outcome.SKIPPED},
 }
 
