@@ -57,13 +57,12 @@ class Load:
 
 def share(request: Request, device: Device) -> int:
     """The bytes that a request takes of a device."""
-    whole = request.memory is None or device.exclusive
-    return device.memory if whole else request.memory or 0
+    return device.memory if request.memory is None or device.exclusive else request.memory
 
 
 def suits(request: Request, device: Device) -> bool:
     """Whether the device, with nobody on it, is one that the request could use."""
-    enough = (request.memory or 0) <= device.memory
+    enough = request.memory is None or request.memory <= device.memory
     return enough and device.name in request.names and not (device.is_slice and request.count > 1)
 
 
@@ -96,8 +95,8 @@ def fits(request: Request, load: Load) -> bool:
     if request.memory is not None and not load.device.exclusive:
         return request.memory <= load.free
     unused = not load.leased and not load.claimed and not load.strangers
-    needed = max(request.memory or 0, int(load.device.memory * WHOLE_FREE_SHARE))
-    return unused and needed <= load.free
+    enough = request.memory is None or request.memory <= load.free
+    return unused and enough and int(load.device.memory * WHOLE_FREE_SHARE) <= load.free
 
 
 def choose(request: Request, loads: Iterable[Load]) -> list[Device] | None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from flows.devices import Device
 from flows.estimate import expected_seconds
-from flows.gpu_choice import CountedDevices, Load, Request, choose, left_over, refusal, share
+from flows.gpu_choice import CountedDevices, Load, Request, blockers, choose, left_over, refusal, share
 from flows.plan import Node
 from flows.resources import HostPool, Resources, StageMeta
 
@@ -110,6 +110,30 @@ def test_what_later_ones_are_given_never_keeps_the_first_waiting(
         assert choose(first, ended)
 
 
+def test_who_waits_leaves_what_it_does_not_ask_for() -> None:
+    loads = [Load(A), Load(B, leased=16), Load(C)]
+    assert [load.claimed for load in left_over([Request(1, 5, ALL)], loads)] == [5, 0, 0]
+    assert [load.claimed for load in left_over([Request(1, 5, ALL), Request(1, 4, ALL)], loads)] == [9, 0, 0]
+    assert [load.claimed for load in left_over([Request(1, None, ALL)], loads)] == [16, 0, 0]
+    assert [load.claimed for load in left_over([Request(2, 9, ALL)], loads)] == [16, 16, 0]  # once B is free
+
+
+def test_a_device_for_one_process_is_taken_whole_by_who_asks_for_a_part() -> None:
+    alone = replace(A, exclusive=True)
+    assert share(Request(1, 5, ALL), alone) == 16
+    assert choose(Request(1, 5, ALL), [Load(alone, outside=8)]) == [alone]
+    assert choose(Request(1, 9, ALL), [Load(alone, outside=8)]) is None
+    assert choose(Request(1, 5, ALL), [Load(alone, outside=9)]) is None
+    assert choose(Request(1, 5, ALL), [Load(alone, leased=1)]) is None
+
+
+def test_who_waits_waits_for_the_devices_that_it_could_use() -> None:
+    loads = [Load(A), Load(B, leased=1), Load(C, leased=1)]
+    assert blockers(Request(1, None, ALL), loads) == loads[1:]
+    assert blockers(Request(1, None, ("a", "b")), loads) == [loads[1]]
+    assert blockers(Request(1, 9, ALL), [*loads[:2], Load(C)]) == []
+
+
 @given(st.integers(1, 8), st.sets(st.integers(0, 2)))
 def test_no_device_is_idle_while_requests_for_one_wait(waiting: int, busy: set[int]) -> None:
     """As many of those who wait find a device as there are free ones."""
@@ -157,6 +181,7 @@ def test_counted_devices_are_all_there_again_at_the_end() -> None:
     half, whole = Resources(gpu=2, gpu_memory=8), Resources(gpu=1)
     leases = [devices.take(half, "s"), devices.take(half, "s")]
     assert [lease and lease.devices for lease in leases] == [("a", "b"), ("a", "b")]
+    assert devices.take(half, "s") is None
     assert devices.take(whole, "s") is None
     for lease in leases:
         assert lease is not None
