@@ -1,17 +1,20 @@
 """Prefect's database as its first start leaves it, kept for the next project.
 
-Making its tables, by all migrations since Prefect's beginnings, takes longer than the rest of a start.
+Making its tables, by all migrations since Prefect's beginnings, takes longer than the rest of a start. The
+file ends with the hash of what stands before (SQLite does not mind): one that was damaged is not taken.
 """
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
-import shutil
 import sqlite3
 from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
+
+_SEAL_BYTES = hashlib.sha256().digest_size
 
 
 def kept_at() -> Path:
@@ -21,11 +24,15 @@ def kept_at() -> Path:
 
 
 def take(database: Path) -> bool:
-    """Put a copy at `database`, where nothing is yet. False: something is, or none is kept."""
-    if database.exists():
+    """Put a copy at `database`, where nothing is yet. False: something is, or none that is whole is kept."""
+    if database.exists() or not kept_at().is_file():
         return False
     with contextlib.suppress(OSError), _beside(database) as partial:
-        shutil.copyfile(kept_at(), partial)
+        sealed = kept_at().read_bytes()
+        content, seal = sealed[:-_SEAL_BYTES], sealed[-_SEAL_BYTES:]
+        if hashlib.sha256(content).digest() != seal:
+            return False
+        partial.write_bytes(content)
         partial.replace(database)
         return True
     return False
@@ -38,6 +45,9 @@ def keep(database: Path) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         with _beside(target) as partial:
             _copy(database, partial)
+            seal = hashlib.sha256(partial.read_bytes()).digest()
+            with partial.open("ab") as file:
+                file.write(seal)
             partial.replace(target)
 
 

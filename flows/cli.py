@@ -192,8 +192,9 @@ def _say_experiment(options: "RunOptions", report: "RunReport") -> None:
 
 def _run_recorded(options: "RunOptions") -> int:
     """Run under Prefect and say how it went."""
-    from flows import server, terminal
+    from flows import terminal
     from flows.dvc.repository import root_of
+    from flows.recorder import start_recorder
     from flows.wording import how_to_go_on
 
     output.go_on_without("the run")
@@ -201,17 +202,14 @@ def _run_recorded(options: "RunOptions") -> int:
     root = root_of(options.repo)
     with ExitStack() as stack:
         with console.status("starting Prefect ..."):  # on a terminal: it takes seconds
-            api = stack.enter_context(server.prefect_api(root))
-            from flows.pipeline import patience_of, run_recorded
+            recorder = start_recorder(root, os.environ, stack)
         _look_for_cycles_in_what_comes()
         with terminal.watching(console) as observe:
-            record, lost = run_recorded(options, root, observe, patience=patience_of(os.environ))
-    terminal.print_record(console, record, api.where_to_look)
+            record, lost = recorder.run(options, root, observe)
+    terminal.print_record(console, record, recorder.where_to_look)
     _say_experiment(options, record.report)
     if lost:
-        print(
-            f"warning: Prefect's server was lost, the run's pages are not complete: {lost}", file=sys.stderr
-        )
+        output.warn(f"Prefect's server was lost, the run's pages are not complete: {lost}")
     if options.stop.is_set():
         print(how_to_go_on(record.report.outcomes().values(), options.targets), file=sys.stderr)
         return Exit.INTERRUPTED

@@ -21,7 +21,7 @@ from typing import IO, Any, cast
 
 from flows.command import Exit
 from flows.errors import explain
-from flows.shown import shown_lines
+from flows.shown import shown, shown_lines
 
 ERRORS = "darkroom"
 """The name by which Python's streams know what to do with characters that their encoding has not."""
@@ -109,6 +109,11 @@ def _raise(error: OSError) -> None:
 
 def _ignore(_: OSError) -> None:
     """There is nobody to tell."""
+
+
+def warn(text: str) -> None:
+    """Say what did not go as it should, and ends nothing."""
+    print(f"warning: {shown(text)}", file=sys.stderr)
 
 
 def open_missing() -> None:

@@ -24,6 +24,7 @@ from flows.record import RunRecord, record_run
 from flows.run import RunOptions, run_pipeline
 from flows.stage_flow_runs import StageFlowRuns
 from flows.stopping import stopping_on_signals
+from flows.unrecorded import run_unrecorded
 from flows.wording import again, ending, some
 
 PATIENCE_SECONDS = 60.0
@@ -68,7 +69,10 @@ def run_recorded(
     Returns the record, and what Prefect was not told and why, if anything. A failing stage does not raise: it
     is in the record. Raises DarkroomError where nothing could be started.
     """
-    stages = StageFlowRuns(run_name(options, root), shown_parameters(options), root.name, options.stop)
+    try:
+        stages = StageFlowRuns(run_name(options, root), shown_parameters(options), root.name, options.stop)
+    except Exception as error:  # of Prefect's client: there is nothing wrong with the stages
+        return run_unrecorded(options, root, observe), f"all of it ({error or type(error).__name__})"
     try:
         with _crash_told(stages):
             record = _run_stages(options, root, observe, stages)

@@ -9,6 +9,7 @@ the way (killed for its memory, or a `darkroom ui` that someone ends), another t
 import contextlib
 import errno
 import fcntl
+import http.client
 import os
 import signal
 import socket
@@ -24,9 +25,10 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import IO
 
-from flows import blank_database
+from flows import blank_database, prefect_database
 from flows.errors import DarkroomError
 from flows.files import STATE_FOLDER
+from flows.output import warn
 from flows.run import make_state_folder
 
 LOOPBACK = "127.0.0.1"
@@ -58,19 +60,21 @@ class Api:
 
     url: str
     where_to_look: str
+    problem: str = ""
+    """Why nothing of it may come of a run's record, in a line: the server that is configured is silent."""
 
 
 @contextlib.contextmanager
-def prefect_api(root: Path) -> Iterator[Api]:
+def prefect_api(root: Path, remark: Callable[[str], None] = warn) -> Iterator[Api]:
     """The Prefect API to record a run of the project at `root` in; this process's client is set to it.
 
-    Raises DarkroomError when a server is configured (PREFECT_API_URL, a profile) and does not answer.
+    `remark` gets a line where the project's database had to be mended. Raises DarkroomError or OSError where
+    that database cannot be used or no server can be started on it.
     """
     for name, value in QUIET_CLIENT.items():
         os.environ.setdefault(name, value)
     if url := configured_url():
-        require_answer(url)
-        yield Api(url, url.rstrip("/").removesuffix("/api"))
+        yield Api(url, url.rstrip("/").removesuffix("/api"), silence_of(url))
     elif url := kept_up(root):
         from flows.service.login import client_environment
 
@@ -81,6 +85,10 @@ def prefect_api(root: Path) -> Iterator[Api]:
             yield Api(url, pages(url))
     else:
         make_state_folder(root / STATE_FOLDER)
+        server_folder(root).mkdir(exist_ok=True)
+        if not os.environ.get(CONNECTION):  # else it is PostgreSQL, say
+            for line in prefect_database.prepare(server_folder(root) / DATABASE):
+                remark(line)
         with temporary_server(server_folder(root)) as url, client_set_to(url):
             yield Api(url, "`darkroom ui` shows all runs so far")
 
@@ -97,12 +105,21 @@ def require_answer(url: str) -> None:
     try:
         with urllib.request.urlopen(f"{url.rstrip('/')}/health", timeout=PROBE_SECONDS):
             return
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, http.client.HTTPException) as error:
         reason = error.reason if isinstance(error, urllib.error.URLError) else error
         raise DarkroomError(
             f"PREFECT_API_URL: no Prefect server answers at {url} ({reason});"
             " start it, or unset PREFECT_API_URL to record the run in the project's folder"
         ) from error
+
+
+def silence_of(url: str) -> str:
+    """What is wrong where nothing healthy answers at `url`, in a line; empty where something does."""
+    try:
+        require_answer(url)
+    except DarkroomError as error:
+        return str(error)
+    return ""
 
 
 @contextlib.contextmanager

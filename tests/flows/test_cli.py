@@ -213,14 +213,6 @@ def test_who_leaves_early_hears_no_more(root: Path, words: str) -> None:
     assert (done.stdout, done.stderr) == ("141\n", "")
 
 
-@pytest.mark.slow
-def test_a_configured_server_that_does_not_answer_is_one_line(root: Path) -> None:
-    done = darkroom(root, "run", api="http://127.0.0.1:9/api")
-    assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith("error: PREFECT_API_URL: no Prefect server answers")
-    assert done.stderr.count("\n") == 1
-
-
 def test_a_target_that_does_not_exist_is_one_line(root: Path) -> None:
     done = darkroom(root, "run", "nonsense")
     assert (done.returncode, done.stdout) == (2, "")
