@@ -44,6 +44,11 @@ def written(path: Path, revision: str = KNOWN) -> Path:
     return path
 
 
+def rows(path: Path) -> list[tuple[str]]:
+    with closing(sqlite3.connect(path)) as held:
+        return held.execute("select name from run").fetchall()
+
+
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
     with closing(sqlite3.connect(path, isolation_level=None)) as held:
@@ -177,7 +182,7 @@ def test_a_template_that_was_damaged_is_not_taken_and_that_is_said(database: Pat
     blank_database.keep(database)
     new = tmp_path / "prefect" / "new.db"
     assert prepare(new) == []
-    assert new.read_bytes() == database.read_bytes()
+    assert rows(new) == rows(database)
     for harm in (truncated, overwritten, garbage):
         new.unlink(missing_ok=True)
         blank_database.keep(database)
@@ -198,7 +203,7 @@ def test_of_runs_that_begin_at_once_one_sets_it_aside(database: Path) -> None:
         thread.join()
     assert len(said) == 1
     assert len(list(database.parent.glob("prefect.db.damaged-*"))) == 1
-    assert database.read_bytes() == database.with_name("template.db").read_bytes()
+    assert rows(database) == rows(database.with_name("template.db"))
 
 
 PIPELINE = "stages:\n  a: {cmd: cp in.txt a.txt, deps: [in.txt], outs: [a.txt]}\n"
