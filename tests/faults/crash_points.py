@@ -6,7 +6,8 @@ A run that nobody disturbs is traced first: each of its calls that changes somet
 point. Then, for every point and fault, a run of a fresh repository is hit there by strace, and the run after
 it must end as a serial `dvc repro` does, with nothing left over.
 
-Counted are the calls of the run's main thread, which does all of DVC's part; stages run in others.
+Counted are the calls of the run's main thread, which does all of DVC's part. The threads of stages write logs
+and the notes in their locks; strace counts each thread's calls apart, so that theirs cannot be aimed at.
 """
 
 from __future__ import annotations
@@ -205,7 +206,7 @@ def hit(bench: Bench, point: Point, fault: str) -> Outcome:
     """Run a fresh repository, hit at the point; then run it again, and look at the end."""
     folder = bench.fresh(f"{fault}-{point.call}-{point.nth}")
     how = "signal=KILL" if fault == "KILL" else f"error={fault}"
-    tracer = ["strace", "-qq", "-o", "/dev/null", "-e", f"trace={point.call}"]
+    tracer = ["strace", "-qq", "-o", "/dev/null", "-e", f"trace={point.call}", "-e", "signal=none"]
     findings: list[str] = []
     done = run(bench, folder, [*tracer, "-e", f"inject={point.call}:{how}:when={point.nth}"])
     if fault != "KILL":
