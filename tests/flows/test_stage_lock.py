@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from flows.stage_lock import StageLock, end_left_overs, take
+from flows.process_group import living
+from flows.stage_lock import StageLock, busy, end_left_overs, take
 from tests.flows.processes import alive, wait_for
 
 HERE = Path(__file__).parent.parent.parent
@@ -22,16 +23,22 @@ from pathlib import Path
 from flows.stage_lock import take
 from flows.stage_process import StageJob, execute
 folder = Path(sys.argv[1])
-script = "echo $$ > leader; (exec 3<&- 4<&- 5<&- 6<&- 7<&- 8<&- 9<&-; sleep 100) & echo $! > child; wait"
+script = sys.argv[2]
 env = {**os.environ, "DVC_ROOT": str(folder), "DVC_STAGE": "train"}
 lock = take(folder / "locks", "train", folder)
 execute(StageJob(name="train", commands=(("/bin/sh", "-c", script),), cwd=folder, env=env, lock=lock))
 """
+CLOSED = "echo $$ > leader; (exec 3<&- 4<&- 5<&- 6<&- 7<&- 8<&- 9<&-; sleep 100) & echo $! > child; wait"
+DAEMON = "echo $$ > leader; setsid sleep 100 & echo $! > child; wait"
 
 
 @pytest.fixture
 def owner(tmp_path: Path) -> subprocess.Popen[bytes]:
-    process = subprocess.Popen([sys.executable, "-c", OWNER, str(tmp_path)], cwd=HERE)
+    return start_owner(tmp_path, CLOSED)
+
+
+def start_owner(tmp_path: Path, script: str) -> subprocess.Popen[bytes]:
+    process = subprocess.Popen([sys.executable, "-c", OWNER, str(tmp_path), script], cwd=HERE)
     assert wait_for(lambda: (tmp_path / "child").exists() and (tmp_path / "child").read_text(), 30)
     return process
 
@@ -102,6 +109,23 @@ def test_a_run_ends_what_dead_ones_left_of_any_stage(tmp_path: Path, owner: subp
     owner.wait()
     end_left_overs(tmp_path / "locks")
     assert wait_for(lambda: not alive(leader) and not alive(child))
+
+
+@pytest.mark.slow
+def test_a_daemon_that_a_dead_run_has_left_keeps_its_stage_busy_until_it_is_ended(tmp_path: Path) -> None:
+    owner = start_owner(tmp_path, DAEMON)
+    leader, daemon = pids(tmp_path)
+    owner.kill()
+    owner.wait()
+    assert wait_for(lambda: not alive(leader) and len(living(os.getpgid(daemon))) == 1)
+    run = f"`darkroom run` with pid {owner.pid}, which was killed"
+    left = f"pid {daemon} (sleep 100) still lives, left by the {run}; end it"
+    assert wait_for(lambda: busy(tmp_path / "locks") == f"train: {left}")
+    said: list[tuple[str, str]] = []
+    end_left_overs(tmp_path / "locks", lambda *words: said.append(words))
+    assert said == [("train", f"darkroom: ended pid {daemon} (sleep 100), left by the {run}")]
+    assert not alive(daemon)
+    assert busy(tmp_path / "locks") is None
 
 
 def test_a_number_that_another_group_bears_by_now_is_left_alone(tmp_path: Path) -> None:
