@@ -20,6 +20,7 @@ from prefect.states import Cancelled, Completed, Crashed, Failed
 from flows import artifacts
 from flows.errors import DarkroomError, UsageError
 from flows.events import Event, Outcome, StageAgain, StageFinished, StageStarted, StageWaits, ignore
+from flows.living_runs import living
 from flows.record import RunRecord, record_run
 from flows.run import RunOptions, run_pipeline
 from flows.stage_flow_runs import StageFlowRuns
@@ -69,17 +70,19 @@ def run_recorded(
     Returns the record, and what Prefect was not told and why, if anything. A failing stage does not raise: it
     is in the record. Raises DarkroomError where nothing could be started.
     """
-    try:
-        stages = StageFlowRuns(run_name(options, root), shown_parameters(options), root.name, options.stop)
-    except Exception as error:  # of Prefect's client: there is nothing wrong with the stages
-        return run_unrecorded(options, root, observe), f"all of it ({error or type(error).__name__})"
-    try:
-        with _crash_told(stages):
-            record = _run_stages(options, root, observe, stages)
-    finally:
-        at_most = STOPPED_SECONDS if options.stop.is_set() else float("inf")
-        stages.outbox.close(patience, at_most, remark)
-    return record, stages.outbox.loss()
+    with living(root) as labels:
+        name, parameters = run_name(options, root), shown_parameters(options)
+        try:
+            stages = StageFlowRuns(name, parameters, root.name, options.stop, labels)
+        except Exception as error:  # of Prefect's client: there is nothing wrong with the stages
+            return run_unrecorded(options, root, observe), f"all of it ({error or type(error).__name__})"
+        try:
+            with _crash_told(stages):
+                record = _run_stages(options, root, observe, stages)
+        finally:
+            at_most = STOPPED_SECONDS if options.stop.is_set() else float("inf")
+            stages.outbox.close(patience, at_most, remark)
+        return record, stages.outbox.loss()
 
 
 def _run_stages(

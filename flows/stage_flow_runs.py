@@ -13,8 +13,9 @@ import json
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -26,6 +27,7 @@ from prefect.states import AwaitingRetry, Cancelled, Completed, Crashed, Failed,
 
 from flows import artifacts, stage_process
 from flows.events import Event, Outcome, RunStarted, StageAgain, StageFinished
+from flows.living_runs import RUN_FLOW, STAGE_FLOW, end_killed
 from flows.markdown import inline
 from flows.outbox import Outbox, Recorded, Request
 from flows.progress import Course
@@ -34,7 +36,6 @@ from flows.shown import shown, shown_lines, shown_values
 from flows.stage_process import Ending, StageJob, StageResult
 from flows.wording import again, duration, what_happened
 
-RUN_FLOW, STAGE_FLOW = "darkroom", "darkroom-stage"
 LATE_SECONDS = 2.0  # Prefect's times are those of its server's clock when it is told
 PROGRESS = "How far the stage is"
 PROGRESS_SECONDS = 5.0
@@ -94,11 +95,18 @@ class StageFlowRuns:
     Stages never wait for Prefect: see `Outbox`. `stop` is set when someone cancels the run on the pages.
     """
 
-    def __init__(self, name: str, parameters: dict[str, Any], project: str, stop: threading.Event) -> None:
+    def __init__(
+        self,
+        name: str,
+        parameters: dict[str, Any],
+        project: str,
+        stop: threading.Event,
+        labels: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         self.last_lines: dict[str, tuple[str, ...]] = {}
         self._told: dict[str, Told] = {}
         self.outbox = Outbox(look=Request("a look at the run's state", self._look))
-        self._stop, self._project = stop, project
+        self._stop, self._project, self._labels = stop, project, dict(labels)
         self._key = str(uuid4())
         self._keys = itertools.count()
         self._flows: dict[str, UUID] = {}
@@ -115,6 +123,7 @@ class StageFlowRuns:
             f"the start of {name}",
             lambda to: self._create(to, RUN_FLOW, self._parent, wanted, Running(), began),
         )
+        self._put("the end of runs that were killed", end_killed)
 
     def log(self, text: str, level: int) -> None:
         """A line of the run's own log."""
@@ -237,6 +246,7 @@ class StageFlowRuns:
             flow_id=self._flows[flow],
             tags=[shown(self._project)],
             state=to_state_create(late),
+            labels={**self._labels},
             **shown_values(wanted),
         )
         run.given = made(to, "/flow_runs/", create)

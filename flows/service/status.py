@@ -18,6 +18,7 @@ from prefect.client.schemas.sorting import FlowRunSort
 from prefect.exceptions import PrefectHTTPStatusError
 
 from flows import server
+from flows.living_runs import end_killed
 from flows.service import daemons, flow_runs, login, server_process, worker_process
 from flows.service.daemons import Seen
 from flows.wording import duration
@@ -109,6 +110,10 @@ def _asked(
     stuck: list[str],
     pools: Sequence[str],
 ) -> Status:
+    stuck += [
+        f"{run.name} was killed, which Prefect is told now; `darkroom run` goes on from there"
+        for run in end_killed(client)
+    ]
     names = {deployment.id: deployment.name for deployment in client.read_deployments()}
     going = flow_runs.read(client, flow_runs.GOING)
     scheduled = flow_runs.read(client, (StateType.SCHEDULED,), FlowRunSort.EXPECTED_START_TIME_ASC)
