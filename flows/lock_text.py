@@ -1,39 +1,51 @@
 """dvc.lock as text blocks, one a stage, so that a write costs what it adds and not what is there already.
 
 DVC reads the whole file and dumps it anew for each stage. Its dump writes every stage as a block of its own,
-so the bytes are those of the blocks laid end to end; only the new ones have to be dumped. Text with comments,
-anchors or an unknown layout is left to DVC's own reader and writer.
+so the bytes are those of the blocks laid end to end; only the new ones have to be dumped. A file is taken
+apart where each of its blocks, read alone, is dumped to the same bytes again. Any other text (comments, empty
+lines, anchors, another layout) goes through DVC's own reader and writer each time, and is read once more
+before it is used.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterable, Mapping
+import itertools
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
+
+FOLDED_FROM = 80
+"""Characters of a line; DVC's dump breaks longer ones at a space."""
 
 HEAD = "schema: '2.0'\nstages:\n"
 
-_PLAIN_KEY = re.compile(r"  ([A-Za-z_][^:'\"#]*):\n")
-# A comment, an anchor or an alias: they tie blocks to each other. A false alarm costs time only.
-_TIED = re.compile(r"(^|\s)#|[:-] [&*]\w", re.MULTILINE)
-# DVC's rewriting takes the last digit of some floats down by one, each time: never done to what stands there.
-_EXPONENT_FLOAT = re.compile(r"-?\d+\.\d+e[+-]?\d+")
+Entry = Mapping[str, Any] | str
+"""A stage's entry as DVC's serializer makes it, or the block that `LockText.block` made of one."""
 
-Entry = Mapping[str, Any]
-"""A stage's entry as DVC's serializer makes it."""
+
+@dataclass(frozen=True, slots=True)
+class Yaml:
+    """DVC's own reading and writing."""
+
+    read: Callable[[str], Any]
+    """As DVC reads a dvc.lock to use it: plain values."""
+    load: Callable[[str], Any]
+    """As DVC reads a dvc.lock to change it: with comments and layout."""
+    dump: Callable[[Any], str]
+    unfolded: Callable[[Any], str]
+    """`dump` without breaks in long lines, which lose one of two spaces."""
 
 
 class LockText:
-    """The text of one dvc.lock, canonical: as DVC's own dump writes it."""
+    """The text of one dvc.lock. Raises what `read` raises where it is none."""
 
-    def __init__(self, text: str, dump: Callable[[Any], str], load: Callable[[str], Any]) -> None:
-        self._dump, self._load = dump, load
+    def __init__(self, text: str, yaml: Yaml) -> None:
+        self._yaml = yaml
         self._whole: str | None = None
-        canonical = _canonical(text, dump, load)
-        parts = _split(canonical, load)
+        parts = _split(text if text.strip() else HEAD, yaml)
         if parts is None:
-            self._whole = canonical
-            self._head, self._blocks, self._tail = "", dict.fromkeys(load(canonical).get("stages") or ()), ""
+            self._whole = text
+            self._head, self._blocks, self._tail = "", dict.fromkeys(_stages(yaml.read(text)), ""), ""
         else:
             self._head, self._blocks, self._tail = parts
 
@@ -45,59 +57,109 @@ class LockText:
         """The stages, in the order of the file."""
         return tuple(self._blocks)
 
-    def update(self, entries: Mapping[str, Entry], order: Iterable[str]) -> str:
-        """Take the entries in, put all stages in the given order, and return the whole text."""
+    def block(self, name: str, entry: Entry) -> str:
+        """A stage's lines, as DVC's dump writes them unless that loses something."""
+        if isinstance(entry, str):
+            return entry
+        data = {"schema": "2.0", "stages": {name: entry}}
+        text = self._yaml.unfolded(data)
+        if max(map(len, text.splitlines())) > FOLDED_FROM:
+            folded = self._yaml.dump(data)
+            if _alike(self._yaml.read(folded), self._yaml.read(text)):
+                text = folded
+        return text.removeprefix(HEAD)
+
+    def update(self, entries: Mapping[str, Entry]) -> str:
+        """Take the entries in, each in its stage's place or else at the end, and return the whole text."""
         if self._whole is None:
-            fresh = {name: self._block(name, entry) for name, entry in entries.items()}
-            if not any(_TIED.search(block) for block in fresh.values()):
-                self._blocks = _ordered({**self._blocks, **fresh}, order)
-                return self._head + "".join(filter(None, self._blocks.values())) + self._tail
-            self._whole = self._head + "".join(filter(None, self._blocks.values())) + self._tail
-        self._whole = self._update_whole(entries, list(order))
+            fresh = {name: self.block(name, entry) for name, entry in entries.items()}
+            if not any(self._has_ties(entry) for entry in entries.values()):
+                self._blocks.update(fresh)
+                return self._text()
+            self._whole = self._text()
+        self._whole = self._update_whole(entries)
         return self._whole
 
-    def _block(self, name: str, entry: Entry) -> str:
-        return self._dump({"schema": "2.0", "stages": {name: entry}}).removeprefix(HEAD)
+    def _has_ties(self, entry: Entry) -> bool:
+        return _has_ties(self._yaml.read(HEAD + entry) if isinstance(entry, str) else entry)
 
-    def _update_whole(self, entries: Mapping[str, Entry], order: list[str]) -> str:
-        data = self._load(self._whole or "")
-        if not data.get("stages"):
-            data["stages"] = {}
-        stages = data["stages"]
-        stages.update(entries)
-        wanted = [name for name in order if name in stages]
-        if list(stages) != wanted:
-            for name in wanted:  # to the end, one after the other
-                stages[name] = stages.pop(name)
-        self._blocks = dict.fromkeys(stages)
-        return self._dump(data)
+    def _text(self) -> str:
+        return self._head + "".join(self._blocks.values()) + self._tail
+
+    def _update_whole(self, entries: Mapping[str, Entry]) -> str:
+        """By DVC's dump; without breaks and ties where that does not say what it should."""
+        read, plain = self._yaml.read, {}
+        for name, entry in entries.items():
+            plain[name] = read(HEAD + entry)["stages"][name] if isinstance(entry, str) else entry
+        held, data = read(self._whole or ""), self._yaml.load(self._whole or "")
+        for each in (held, data):
+            if not each:
+                each["schema"] = "2.0"
+            if not each.get("stages"):
+                each["stages"] = {}
+            each["stages"].update(plain)
+        self._blocks = dict.fromkeys(held["stages"], "")
+        wanted = read(self._yaml.unfolded(held))
+        try:
+            text = self._yaml.dump(data)
+            if _alike(read(text), wanted):
+                return text
+        except Exception:  # whatever DVC's writer makes of a layout that its reader takes
+            pass
+        return self._yaml.unfolded(held)
 
 
-def _canonical(text: str, dump: Callable[[Any], str], load: Callable[[str], Any]) -> str:
-    if not text.strip():
-        return HEAD
-    rewritten = dump(load(text))
-    same = _EXPONENT_FLOAT.sub("", rewritten) == _EXPONENT_FLOAT.sub("", text)
-    return text if same else rewritten
+def _stages(held: Any) -> Mapping[str, Any]:
+    return held.get("stages") or {}
 
 
-def _ordered(blocks: dict[str, Any], order: Iterable[str]) -> dict[str, Any]:
-    return {name: blocks[name] for name in order if name in blocks}
+def _alike(one: Any, other: Any) -> bool:
+    """Whether two readings are the same, in type and order too."""
+    return repr(one) == repr(other)  # by text: NaN is no equal of itself, and 1 is True's
 
 
-def _split(text: str, load: Callable[[str], Any]) -> tuple[str, dict[str, str | None], str] | None:
+def _has_ties(data: Any, seen: set[int] | None = None) -> bool:
+    """Whether a value stands in two places: it is written as an anchor and an alias."""
+    seen = set() if seen is None else seen
+    if not isinstance(data, (Mapping, list)) or not data:
+        return False
+    if id(data) in seen:
+        return True
+    seen.add(id(data))
+    return any(_has_ties(value, seen) for value in (data.values() if isinstance(data, Mapping) else data))
+
+
+def _split(text: str, yaml: Yaml) -> tuple[str, dict[str, str], str] | None:
     """Head, a block a stage, and tail; None where the text does not come apart so simply."""
-    if _TIED.search(text) or "\nstages:\n" not in f"\n{text}":
-        return None
     lines = text.splitlines(keepends=True)
+    if lines.count("stages:\n") != 1:
+        return None
     start = lines.index("stages:\n") + 1
-    end = next((at for at, line in enumerate(lines[start:], start) if not line.startswith(" ")), len(lines))
-    blocks: dict[str, str | None] = {}
-    at = start
-    while at < end:
-        stop = next((n for n in range(at + 1, end) if not lines[n].startswith("   ")), end)
-        block = "".join(lines[at:stop])
-        plain = _PLAIN_KEY.match(lines[at])
-        blocks[plain[1] if plain else next(iter(load(block)))] = block
-        at = stop
-    return "".join(lines[:start]), blocks, "".join(lines[end:])
+    end = next((at for at, line in enumerate(lines[start:], start) if line[0] not in " \n"), len(lines))
+    head, tail = "".join(lines[:start]), "".join(lines[end:])
+    try:
+        if not _is_dumped(head + tail, yaml):
+            return None
+        blocks: dict[str, str] = {}
+        for block in _blocks(lines[start:end]):
+            found = yaml.read(HEAD + block)["stages"]
+            (name,) = found
+            if name in blocks or _has_ties(found) or not _is_dumped(HEAD + block, yaml):
+                return None
+            blocks[name] = block
+    except Exception:  # a part that cannot be read alone
+        return None
+    return (head, blocks, tail) if head + "".join(blocks.values()) + tail == text else None
+
+
+def _blocks(lines: list[str]) -> list[str]:
+    """The lines of each key that stands two spaces deep."""
+    starts = [at for at, line in enumerate(lines) if line[:2] == "  " and line[2] not in " \n"]
+    starts = [at for at in starts if not lines[at].startswith("  : ")]  # the other half of a long key
+    return ["".join(lines[at:end]) for at, end in itertools.pairwise([*starts, len(lines)])]
+
+
+def _is_dumped(text: str, yaml: Yaml) -> bool:
+    """Whether these are the bytes of a dump."""
+    data = yaml.read(text)
+    return text == yaml.unfolded(data) or text == yaml.dump(data)

@@ -1,25 +1,24 @@
-"""dvc.lock, .dvc and .gitignore files: what a run adds to them, always whole, in a serial run's order.
+"""dvc.lock and .dvc files: what a run adds to them, always whole, in a serial run's order.
 
-A serial run appends a new stage to dvc.lock when its turn comes, and its lines to .gitignore likewise.
-Here stages end in any order, so each write puts what this run added into the order of turns, after what was
-there before.
+A serial run appends a new stage to dvc.lock when its turn comes. Here stages end in any order: one that ends
+before its turn is noted in `.darkroom/ahead.jsonl`, and appended when a run has come to it. So dvc.lock holds
+at every moment what a serial run would have written so far, whoever writes next.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from flows.ahead import Ahead
+from flows.ahead import Ahead, Item
 from flows.files import STATE_FOLDER, write_text
-from flows.ignore_lines import IgnoreLines
-from flows.lock_text import LockText
+from flows.lock_text import HEAD, Entry, LockText, Yaml
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class Record:
     """What DVC's serializer made of a stage."""
 
     stage: str
@@ -31,92 +30,104 @@ class Entry:
 
 
 class Records:
-    """One run's additions. `dump` and `load` are DVC's; `scratch` is for unfinished files."""
+    """One run's additions. `scratch` is for unfinished files. Written under DVC's repository lock alone."""
 
-    def __init__(
-        self, root: Path, scratch: Path, dump: Callable[[Any], str], load: Callable[[str], Any]
-    ) -> None:
-        self._root, self._scratch, self._dump, self._load = root, scratch, dump, load
+    def __init__(self, root: Path, scratch: Path, yaml: Yaml) -> None:
+        self._root, self._scratch, self._yaml = root, scratch, yaml
         self._ahead = Ahead(root / STATE_FOLDER / "ahead.jsonl")
         self._names: Sequence[str] = ()
         self._places: dict[str, int] = {}
         self._passed: set[int] = set()
         self._turn = 0
-        self._pending: list[Entry] = []
-        self._new: dict[Path, dict[str, int]] = {}
+        self._pending: list[Record] = []
         self._locks: dict[Path, tuple[LockText, str]] = {}
-        self._ignores = IgnoreLines()
 
     def begin(self, names: Sequence[str]) -> None:
-        """Know the stages in their serial order, and what the last run recorded before its turn."""
+        """Know the stages in their serial order."""
         self._names = names
         self._places = {name: place for place, name in enumerate(names)}
-        places: dict[Path, dict[str, int]] = {}
-        for stage, (file, item) in self._ahead:
-            if stage in self._places:
-                places.setdefault(self._root / file, {})[item] = self._places[stage]
-        for path, items in places.items():
-            if path.name == ".gitignore":
-                self._ignores.take_over(path, items)
-            else:
-                self._new[path] = items
 
     def passed(self, name: str) -> None:
         """A serial run would be past this stage."""
         self._passed.add(self._places[name])
         while self._turn in self._passed:
             self._passed.remove(self._turn)
-            self._ahead.passed(self._names[self._turn])
             self._turn += 1
 
-    def announce(self, name: str, lines: Iterable[tuple[Path, str]]) -> None:
-        """Lines that DVC is about to append to .gitignore files; a kill right after it finds them noted."""
-        for file, line in lines:
-            self._ignores.note(file, [line], self._places[name])
-            self._note_ahead(name, file, line)
-        self._ahead.flush()
+    def is_passed(self, name: str) -> bool:
+        """Whether a serial run would be past this stage."""
+        return self._places[name] < self._turn or self._places[name] in self._passed
 
-    def add(self, entry: Entry) -> None:
+    def refresh(self) -> bool:
+        """Take over what other runs have noted ahead. False: nothing new."""
+        return self._ahead.refresh()
+
+    def ahead(self, file: Path) -> dict[str, Any]:
+        """The entries, by key, that wait for their turn to stand in this dvc.lock."""
+        waiting = (item for _, item in self._ahead if self._root / item.file == file)
+        return {item.key: self._yaml.read(HEAD + item.block)["stages"][item.key] for item in waiting}
+
+    def add(self, record: Record) -> None:
         """A stage whose results are safe; it is recorded at the next write."""
-        self._pending.append(entry)
+        self._pending.append(record)
 
     def write(self) -> list[Path]:
-        """Bring every file up to date, each in one step; those that changed."""
-        self._ignores.mend()
-        locks: dict[Path, dict[str, Entry]] = {}
-        texts: dict[Path, str] = {}
-        for entry in self._pending:
-            if entry.key is None:
-                texts[entry.file] = self._dump(entry.content)
-            else:
-                locks.setdefault(entry.file, {})[entry.key] = entry
-        texts |= {path: self._lock_text(path, entries) for path, entries in locks.items()}
+        """Bring every file up to date, each in one step, notes before dvc.lock; those that changed."""
+        self._ahead.refresh()
+        texts = {
+            record.file: self._yaml.dump(record.content) for record in self._pending if record.key is None
+        }
+        locks = self._due(self._next_turn())
         self._ahead.flush()
-        self._ahead.sync()
+        texts |= {path: self._lock(path).update(entries) for path, entries in locks.items()}
         changed = [path for path, text in texts.items() if not _holds(path, text)]
         for path in changed:
             write_text(path, texts[path], self._scratch, synced=True)
+        self._locks |= {path: (self._locks[path][0], texts[path]) for path in locks}
         self._pending.clear()
+        for stage, item in list(self._ahead):
+            if item.key in locks.get(self._root / item.file, {}):
+                self._ahead.drop(stage)
+        self._ahead.flush()
         return changed
 
-    def _lock_text(self, path: Path, entries: Mapping[str, Entry]) -> str:
+    def _next_turn(self) -> int:
+        """The place of the first stage that a serial run would not be past once this is written."""
+        done = self._passed | {self._places[record.stage] for record in self._pending}
+        turn = self._turn
+        while turn in done:
+            turn += 1
+        return turn
+
+    def _due(self, turn: int) -> dict[Path, dict[str, Entry]]:
+        """The entries for each dvc.lock, those before `turn` in the serial order; others are noted ahead."""
+        due: dict[tuple[int, Path, str], Entry] = {}
+        for stage, item in self._ahead:
+            if self._places.get(stage, turn) < turn:
+                due[self._places[stage], self._root / item.file, item.key] = item.block
+        for record in self._pending:
+            place = self._places[record.stage]
+            if record.key is None:
+                continue
+            if place < turn or record.key in self._lock(record.file):
+                due[place, record.file, record.key] = record.content
+            else:
+                file = record.file.relative_to(self._root)
+                block = self._lock(record.file).block(record.key, record.content)
+                self._ahead.put(record.stage, Item(str(file), record.key, block))
+        entries: dict[Path, dict[str, Entry]] = {}
+        for place, path, key in sorted(due):
+            entries.setdefault(path, {})[key] = due[place, path, key]
+        return entries
+
+    def _lock(self, path: Path) -> LockText:
+        """The file as it is now; read anew where someone else has written it."""
         on_disk = _read(path)
         lock, written = self._locks.get(path, (None, None))
-        if lock is None or written != on_disk:  # the first time, or someone else wrote it
-            lock = LockText(on_disk or "", self._dump, self._load)
-        new = self._new.setdefault(path, {})
-        for key, entry in entries.items():
-            if key not in lock:
-                new[key] = self._places[entry.stage]
-                self._note_ahead(entry.stage, path, key)
-        order = [key for key in lock.names if key not in new] + sorted(new, key=new.__getitem__)
-        text = lock.update({key: entry.content for key, entry in entries.items()}, order)
-        self._locks[path] = (lock, text)
-        return text
-
-    def _note_ahead(self, stage: str, file: Path, item: str) -> None:
-        if self._places[stage] >= self._turn:
-            self._ahead.put(stage, [(str(file.relative_to(self._root)), item)])
+        if lock is None or written != on_disk:
+            lock = LockText(on_disk, self._yaml)
+            self._locks[path] = (lock, on_disk)
+        return lock
 
 
 def _holds(path: Path, text: str) -> bool:
@@ -124,5 +135,5 @@ def _holds(path: Path, text: str) -> bool:
     return path.exists() and path.read_bytes() == text.encode()
 
 
-def _read(path: Path) -> str | None:
-    return path.read_text(encoding="utf-8") if path.exists() else None
+def _read(path: Path) -> str:
+    return path.read_text(encoding="utf-8") if path.exists() else ""

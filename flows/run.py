@@ -211,6 +211,8 @@ class _Run:
             for stage in self.plan.stages:
                 frozen = stage.action is Action.FROZEN
                 self._settled(stage.name, Settled(Outcome.FROZEN if frozen else Outcome.SKIPPED))
+            with self._workspace.locked():
+                self._workspace.record()  # what a run that was ended had finished before its turn
             return
         pool = self._host.pool(self.name, self._workspace.root, self._say_waits)
         scheduler = Scheduler(

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Container, Mapping
 from pathlib import Path
 from typing import Any
 
 from dvc.dvcfile import Lockfile
-from dvc.scm import NoSCM
 from dvc.stage import PipelineStage
 from dvc.stage.loader import StageLoader
 from dvc.stage.serialize import to_lockfile, to_single_stage_file
-from dvc.utils.serialize import dumps_yaml, parse_yaml_for_update
-from pathspec.patterns.gitwildmatch import GitWildMatchPattern
+from dvc.utils.serialize import dumps_yaml, parse_yaml, parse_yaml_for_update
+from dvc.utils.serialize._yaml import _get_yaml
 
 from flows.dvc.graph import lock_file
+from flows.dvc.ignoring import Ignoring
 from flows.dvc.synced_cache import synced
-from flows.files import sync_all
-from flows.records import Entry, Records
+from flows.lock_text import Yaml
+from flows.records import Record, Records
 
 
 class Recording:
@@ -27,17 +28,23 @@ class Recording:
     def __init__(self, repo: Any) -> None:
         self._repo = repo
         self._stages: Mapping[str, Any] = {}
-        self._records = Records(Path(repo.root_dir), Path(repo.tmp_dir), dumps_yaml, _parse)
         self._caches = synced(repo)
-        self._ignores: set[Path] = set()
+        self._records = Records(Path(repo.root_dir), Path(repo.tmp_dir), YAML)
+        self._ignoring = Ignoring(repo, self._records.is_passed)
         self._recorded: dict[str, set[str]] = {}
         self._versions: dict[Path, tuple[int, ...] | None] = {}
+        self._stale: set[Path] = set()
 
     def begin(self, stages: Mapping[str, Any]) -> None:
-        """Know the stages in their serial order."""
+        """Know the stages in their serial order, and what of them waits for its turn to be recorded."""
         self._stages = stages
         self._records.begin(list(stages))
-        self._versions = {path: _version(path) for path in {lock_file(stage) for stage in stages.values()}}
+        files = {lock_file(stage) for stage in stages.values()}
+        self._versions = {path: _version(path) for path in files}
+        for file in files:
+            if ahead := self._records.ahead(file):
+                self._fill(file, {**ahead, **self._held(file)}, but=())
+        self._ignoring.begin(stages, [name for name, stage in stages.items() if not self.known(stage)])
 
     def known(self, stage: Any) -> bool:
         """Whether the stage was ever recorded. Only before its command: hashes from then on are of now."""
@@ -46,38 +53,43 @@ class Recording:
         if stage.deps or stage.outs:
             return any(item.hash_info for item in (*stage.deps, *stage.outs))
         if stage.path not in self._recorded:
-            self._recorded[stage.path] = set(stage.dvcfile.lockfile_contents.get("stages") or ())
+            recorded = set(stage.dvcfile.lockfile_contents.get("stages") or ())
+            self._recorded[stage.path] = recorded | set(self._records.ahead(lock_file(stage)))
         return stage.name in self._recorded[stage.path]
 
     def read_anew(self, file: Path, but: Container[str]) -> None:
         """Take over what another process has recorded since this one read the file, `but` of some stages."""
-        if self._versions[file] == (version := _version(file)):
-            return
-        self._versions[file] = version
-        recorded = Lockfile(self._repo, str(file)).load()
+        if self._records.refresh():
+            self._stale.update(self._versions)
+        version = _version(file)
+        if self._versions[file] != version or file in self._stale:
+            self._versions[file] = version
+            self._stale.discard(file)
+            self._fill(file, {**self._records.ahead(file), **self._held(file)}, but)
+
+    def _held(self, file: Path) -> Mapping[str, Any]:
+        """The entries of a dvc.lock. Raises what DVC raises where it cannot read it."""
+        return Lockfile(self._repo, str(file)).load().get("stages") or {}
+
+    def _fill(self, file: Path, entries: Mapping[str, Any], but: Container[str]) -> None:
         for name, stage in self._stages.items():
             if lock_file(stage) == file and isinstance(stage, PipelineStage) and name not in but:
-                entry = (recorded.get("stages") or {}).get(stage.name)
+                entry = entries.get(stage.name)
                 StageLoader.fill_from_lock(stage, entry)
                 stage.cmd_changed = entry is not None and entry.get("cmd") != stage.cmd
 
     def announce(self, name: str) -> None:
-        """DVC is about to append the lines of the stage's outs to .gitignore files."""
-        scm, stage = self._repo.scm, self._stages[name]
-        outs = [] if isinstance(scm, NoSCM) else [out.fs_path for out in stage.outs if out.use_scm_ignore]
-        places = [scm._get_gitignore(path) for path in outs if not scm.is_ignored(path)]
-        lines = [(Path(file), GitWildMatchPattern.escape(entry)) for entry, file in places]
-        self._records.announce(name, lines)
-        self._ignores.update(file for file, _ in lines)
+        """Write the lines of the stage's outs to .gitignore files, where DVC then finds them."""
+        self._ignoring.announce(name)
 
     def add(self, name: str) -> None:
         """A stage whose results are safe; it is recorded at the next write."""
         stage = self._stages[name]
         if isinstance(stage, PipelineStage):
-            entry = Entry(name, lock_file(stage), stage.name, to_lockfile(stage)[stage.name])
+            record = Record(name, lock_file(stage), stage.name, to_lockfile(stage)[stage.name])
         else:
-            entry = Entry(name, Path(stage.path), None, to_single_stage_file(stage))
-        self._records.add(entry)
+            record = Record(name, Path(stage.path), None, to_single_stage_file(stage))
+        self._records.add(record)
         # DVC would take its lines in .gitignore files away again, were the run to end in an error.
         self._repo.scm_context.ignored_paths.clear()
 
@@ -88,8 +100,7 @@ class Recording:
         """
         for cache in self._caches:
             cache.sync()
-        sync_all([*self._ignores, *{file.parent for file in self._ignores}])
-        self._ignores.clear()
+        self._ignoring.sync()
         for path in self._records.write():
             self._versions[path] = _version(path)
             self._repo.scm_context.track_file(os.path.relpath(path))
@@ -97,10 +108,23 @@ class Recording:
     def passed(self, name: str) -> None:
         """A serial run would be past this stage, and record those after it."""
         self._records.passed(name)
+        if not any(out.hash_info for out in self._stages[name].outs):
+            self._ignoring.failed(name)
 
 
-def _parse(text: str) -> Any:
-    return parse_yaml_for_update(text, "")
+def _unfolded(data: Any) -> str:
+    yaml, text = _get_yaml(), io.StringIO()
+    yaml.width = 1 << 30
+    yaml.dump(data, text)
+    return text.getvalue()
+
+
+YAML = Yaml(
+    read=lambda text: parse_yaml(text, "dvc.lock"),
+    load=lambda text: parse_yaml_for_update(text, "dvc.lock"),
+    dump=dumps_yaml,
+    unfolded=_unfolded,
+)
 
 
 def _version(path: Path) -> tuple[int, ...] | None:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
+from flows import stage_lock
 from flows.dvc.graph import Selection
 from flows.dvc.workspace import Workspace
 from flows.events import Event, StageLine, StageWaits
@@ -19,7 +22,7 @@ from flows.process_group import living
 from flows.run import RunOptions, run_pipeline
 from flows.scheduler import Busy
 from tests.flows.processes import alive, wait_for
-from tests.flows.repositories import make, put
+from tests.flows.repositories import make, put, serial_repro
 from tests.flows.shapes import Shape
 
 HERE = Path(__file__).parent.parent.parent
@@ -173,6 +176,95 @@ def test_a_daemon_that_is_to_stay_outlives_a_killed_run_and_keeps_nobody_waiting
     finally:
         os.kill(stranger, signal.SIGKILL)
     assert not (tmp_path / "overlaps").exists()
+
+
+STAGES = 7
+MANY = "stages:\n" + "".join(
+    f"  s{n}:\n    cmd: sleep {0.1 * (5 * n % STAGES)}; mkdir -p {folder}; cat in.txt > {folder}/s{n}.txt\n"
+    f"    deps: [in.txt]\n    outs: [{folder}/s{n}.txt]\n"
+    for n in range(STAGES)
+    for folder in ["even" if n % 3 else "odd"]
+)
+# They read each other's folders: what a .gitignore holds, and in which order, is part of what they depend on.
+MANY += """\
+  reads:
+    cmd: cat even/* odd/* > reads.txt
+    deps: [even, odd]
+    outs: [reads.txt]
+  beside:
+    cmd: sleep 0.3; cat in.txt > beside.txt
+    deps: [in.txt]
+    outs: [beside.txt]
+"""
+SERIAL = Shape("many", {"dvc.yaml": MANY, "in.txt": "1\n"})
+LONGEST_SECONDS = 4.0
+"""About as long as a run of these stages takes."""
+
+
+def recorded(root: Path) -> dict[str, str]:
+    """The files in which an order shows."""
+    return {str(path.relative_to(root)): path.read_text() for path in ordered_files(root)}
+
+
+def ordered_files(root: Path) -> list[Path]:
+    return [root / "dvc.lock", *root.glob(".gitignore"), *root.glob("[!.]*/.gitignore")]
+
+
+@pytest.fixture(scope="module")
+def serial(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    folder = tmp_path_factory.mktemp("serial")
+    root = make(folder / "r", SERIAL, folder)
+    assert serial_repro(root)
+    return recorded(root)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(20))
+def test_two_runs_at_once_end_in_the_serial_order(tmp_path: Path, serial: dict[str, str], seed: int) -> None:
+    root, dice = make(tmp_path / "r", SERIAL, tmp_path), random.Random(seed)
+    with start(root) as first:
+        time.sleep(dice.uniform(0, LONGEST_SECONDS / 2))
+        with start(root) as second:
+            second.communicate()
+        first.communicate()
+    assert (first.returncode, second.returncode) == (0, 0)
+    assert recorded(root) == serial
+    assert not (root / ".darkroom/ahead.jsonl").exists()
+
+
+def ended_early(root: Path, runs: int, dice: random.Random) -> None:
+    """So many runs, all killed at some moment."""
+    with contextlib.ExitStack() as stack:
+        started = [stack.enter_context(start(root)) for _ in range(runs)]
+        time.sleep(dice.uniform(LONGEST_SECONDS / 4, LONGEST_SECONDS))
+        for process in started:
+            process.kill()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(10))
+def test_two_runs_that_were_killed_are_taken_up_in_the_serial_order(
+    tmp_path: Path, serial: dict[str, str], seed: int
+) -> None:
+    root, dice = make(tmp_path / "r", SERIAL, tmp_path), random.Random(seed)
+    ended_early(root, 2, dice)
+    assert run_pipeline(RunOptions(repo=root)).well
+    assert recorded(root) == serial
+    assert not (root / ".darkroom/ahead.jsonl").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(10))
+def test_dvc_repro_after_a_killed_run_ends_in_the_serial_order(
+    tmp_path: Path, serial: dict[str, str], seed: int
+) -> None:
+    root, dice = make(tmp_path / "r", SERIAL, tmp_path), random.Random(seed)
+    ended_early(root, 1, dice)
+    stage_lock.end_left_overs(root / ".darkroom/locks")
+    assert serial_repro(root)
+    assert recorded(root) == serial
+    assert run_pipeline(RunOptions(repo=root)).well
+    assert recorded(root) == serial
 
 
 ONE = {
