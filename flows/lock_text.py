@@ -61,13 +61,7 @@ class LockText:
         """A stage's lines, as DVC's dump writes them unless that loses something."""
         if isinstance(entry, str):
             return entry
-        data = {"schema": "2.0", "stages": {name: entry}}
-        text = self._yaml.unfolded(data)
-        if max(map(len, text.splitlines())) > FOLDED_FROM:
-            folded = self._yaml.dump(data)
-            if _alike(self._yaml.read(folded), self._yaml.read(text)):
-                text = folded
-        return text.removeprefix(HEAD)
+        return _dumped({"schema": "2.0", "stages": {name: entry}}, self._yaml).removeprefix(HEAD)
 
     def update(self, entries: Mapping[str, Entry]) -> str:
         """Take the entries in, each in its stage's place or else at the end, and return the whole text."""
@@ -91,22 +85,26 @@ class LockText:
         read, plain = self._yaml.read, {}
         for name, entry in entries.items():
             plain[name] = read(HEAD + entry)["stages"][name] if isinstance(entry, str) else entry
-        held, data = read(self._whole or ""), self._yaml.load(self._whole or "")
-        for each in (held, data):
-            if not each:
-                each["schema"] = "2.0"
-            if not each.get("stages"):
-                each["stages"] = {}
-            each["stages"].update(plain)
+        held = read(self._whole or "")
+        _put(held, plain)
         self._blocks = dict.fromkeys(held["stages"], "")
-        wanted = read(self._yaml.unfolded(held))
+        safe = self._yaml.unfolded(held)
         try:
+            data = self._yaml.load(self._whole or "")
+            _put(data, plain)
             text = self._yaml.dump(data)
-            if _alike(read(text), wanted):
-                return text
-        except Exception:  # whatever DVC's writer makes of a layout that its reader takes
-            pass
-        return self._yaml.unfolded(held)
+            return text if _alike(read(text), read(safe)) else safe
+        except Exception:  # DVC's writer does not take every layout that its reader takes
+            return safe
+
+
+def _put(held: Any, entries: Mapping[str, Any]) -> None:
+    """Into a whole dvc.lock, as DVC does."""
+    if not held:
+        held["schema"] = "2.0"
+    if not held.get("stages"):
+        held["stages"] = {}
+    held["stages"].update(entries)
 
 
 def _stages(held: Any) -> Mapping[str, Any]:
@@ -138,13 +136,13 @@ def _split(text: str, yaml: Yaml) -> tuple[str, dict[str, str], str] | None:
     end = next((at for at, line in enumerate(lines[start:], start) if line[0] not in " \n"), len(lines))
     head, tail = "".join(lines[:start]), "".join(lines[end:])
     try:
-        if not _is_dumped(head + tail, yaml):
+        if _dumped(yaml.read(head + tail), yaml) != head + tail:
             return None
         blocks: dict[str, str] = {}
         for block in _blocks(lines[start:end]):
             found = yaml.read(HEAD + block)["stages"]
             (name,) = found
-            if name in blocks or _has_ties(found) or not _is_dumped(HEAD + block, yaml):
+            if name in blocks or _has_ties(found) or _dumped(yaml.read(HEAD + block), yaml) != HEAD + block:
                 return None
             blocks[name] = block
     except Exception:  # a part that cannot be read alone
@@ -159,7 +157,10 @@ def _blocks(lines: list[str]) -> list[str]:
     return ["".join(lines[at:end]) for at, end in itertools.pairwise([*starts, len(lines)])]
 
 
-def _is_dumped(text: str, yaml: Yaml) -> bool:
-    """Whether these are the bytes of a dump."""
-    data = yaml.read(text)
-    return text == yaml.unfolded(data) or text == yaml.dump(data)
+def _dumped(data: Any, yaml: Yaml) -> str:
+    """By DVC's dump, without breaks in long lines where these lose something."""
+    unfolded = yaml.unfolded(data)
+    if max(map(len, unfolded.splitlines())) <= FOLDED_FROM:
+        return unfolded
+    folded = yaml.dump(data)
+    return folded if _alike(yaml.read(folded), yaml.read(unfolded)) else unfolded
