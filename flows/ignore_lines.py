@@ -4,31 +4,41 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from flows.files import write_bytes
 
 
-def append(file: Path, lines: Iterable[str]) -> bool:
-    """Append the lines that are not there, as DVC does. False: there were none.
+def add(file: Path, lines: Iterable[str], before: Collection[str], scratch: Path) -> bool:
+    """Append the lines that are not there, as DVC does, or put them in front of the first of `before`.
 
-    Raises OSError, with the file as it was.
+    False: there were none. Raises OSError, with the file as it was. `scratch` is for the unfinished file.
     """
-    held = file.read_bytes() if file.exists() else b""
-    there = {line.rstrip(b"\r\n") for line in held.splitlines()}
-    new = [line for line in dict.fromkeys(lines) if line.encode() not in there]
+    held = file.read_bytes().splitlines(keepends=True) if file.exists() else []
+    there = [line.rstrip(b"\r\n").decode(errors="surrogateescape") for line in held]
+    new = [line for line in dict.fromkeys(lines) if line not in there]
     if not new:
         return False
-    start = "" if not held or held.endswith(b"\n") else "\n"
+    start = b"" if not held or held[-1].endswith(b"\n") else b"\n"
+    text = "".join(f"{line}\n" for line in new).encode()
+    at = next((at for at, line in enumerate(there) if line in before), None)
+    if at is None:
+        _append(file, start + text)
+    else:
+        write_bytes(file, b"".join([*held[:at], text, *held[at:]]), scratch, synced=True)
+    return True
+
+
+def _append(file: Path, text: bytes) -> None:
+    length = file.stat().st_size if file.exists() else 0
     try:
         with file.open("ab") as out:
-            out.write((start + "".join(f"{line}\n" for line in new)).encode())
+            out.write(text)
     except OSError as error:
         with contextlib.suppress(OSError):
-            os.truncate(file, len(held))
+            os.truncate(file, length)
         raise OSError(error.errno, error.strerror, str(file)) from error
-    return True
 
 
 def remove(file: Path, lines: Iterable[str], scratch: Path) -> None:

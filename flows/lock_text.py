@@ -71,7 +71,8 @@ class LockText:
                 self._blocks.update(fresh)
                 return self._text()
             self._whole = self._text()
-        self._whole = self._update_whole(entries)
+        for name, entry in entries.items():  # one by one, as in a serial run: comments move with each
+            self._whole = self._update_whole(self._whole, name, entry)
         return self._whole
 
     def _has_ties(self, entry: Entry) -> bool:
@@ -80,22 +81,25 @@ class LockText:
     def _text(self) -> str:
         return self._head + "".join(self._blocks.values()) + self._tail
 
-    def _update_whole(self, entries: Mapping[str, Entry]) -> str:
-        """By DVC's dump; without breaks and ties where that does not say what it should."""
-        read, plain = self._yaml.read, {}
-        for name, entry in entries.items():
-            plain[name] = read(HEAD + entry)["stages"][name] if isinstance(entry, str) else entry
-        held = read(self._whole or "")
+    def _update_whole(self, text: str, name: str, entry: Entry) -> str:
+        """By DVC's dump; without breaks, comments and ties where that does not say what it should."""
+        read = self._yaml.read
+        plain = {name: read(HEAD + entry)["stages"][name] if isinstance(entry, str) else entry}
+        held = read(text)
         _put(held, plain)
         self._blocks = dict.fromkeys(held["stages"], "")
         safe = self._yaml.unfolded(held)
         try:
-            data = self._yaml.load(self._whole or "")
+            data = self._yaml.load(text)
             _put(data, plain)
-            text = self._yaml.dump(data)
-            return text if _alike(read(text), read(safe)) else safe
+            dumped = self._yaml.dump(data)
+            return dumped if _alike(read(dumped), read(safe)) else safe
         except Exception:  # DVC's writer does not take every layout that its reader takes
             return safe
+
+
+def _stages(held: Any) -> Mapping[str, Any]:
+    return held.get("stages") or {}
 
 
 def _put(held: Any, entries: Mapping[str, Any]) -> None:
@@ -105,10 +109,6 @@ def _put(held: Any, entries: Mapping[str, Any]) -> None:
     if not held.get("stages"):
         held["stages"] = {}
     held["stages"].update(entries)
-
-
-def _stages(held: Any) -> Mapping[str, Any]:
-    return held.get("stages") or {}
 
 
 def _alike(one: Any, other: Any) -> bool:

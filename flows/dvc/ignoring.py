@@ -41,6 +41,7 @@ class Ignoring:
         self._places: dict[str, int] = {}
         self._new: list[str] = []
         self._waiting: dict[Path, list[_Line]] | None = None
+        self._added: dict[Path, dict[str, int]] = {}
         self._early: dict[str, list[tuple[Path, str]]] = {}
         self._unsynced: set[Path] = set()
 
@@ -55,8 +56,11 @@ class Ignoring:
         for file, own in self._lines(name).items():
             made = [line for line in own if os.path.lexists(line.out)]  # for others DVC has an error
             chosen = [line for line in (*self._before(name, file), *made) if self._is_wanted(line.out)]
-            if chosen and ignore_lines.append(file, [line.text for line in chosen]):
+            places = self._added.setdefault(file, {})
+            later = {text for text, place in places.items() if place > self._places[name]}
+            if ignore_lines.add(file, [line.text for line in chosen], later, Path(self._repo.tmp_dir)):
                 self._written(file)
+            places.update({line.text: line.place for line in chosen})
             for line in chosen:
                 if line.stage != name:
                     self._early.setdefault(line.stage, []).append((file, line.text))
