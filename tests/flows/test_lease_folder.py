@@ -8,7 +8,9 @@ import json
 import os
 import socket
 import stat
+import subprocess
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -64,6 +66,20 @@ def doctor(folder: Path) -> tuple[str, ...]:
 def test_the_folder_is_the_same_for_all_and_can_be_set() -> None:
     assert lease_folder({"DARKROOM_LEASES": "/x/y"}) == Path("/x/y")
     assert lease_folder({}).stat().st_mode & 0o1007 == 0o1007
+
+
+def test_the_first_folder_that_everybody_may_write_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folders = [tmp_path / name for name in ("none", "file", "open", "mine", "blind", "first", "second")]
+    (tmp_path / "file").touch()
+    for folder, mode in zip(folders[1:], (0o1777, 0o777, 0o1755, 0o1773, 0o1777, 0o1777), strict=True):
+        folder.mkdir() if not folder.exists() else None
+        folder.chmod(mode)
+    monkeypatch.setattr("flows.lease_folder.SHARED_FOLDERS", folders)
+    assert lease_folder({"DARKROOM_LEASES": ""}) == tmp_path / "first"
+    monkeypatch.setattr("flows.lease_folder.SHARED_FOLDERS", folders[:5])
+    assert lease_folder({}) == tmp_path / "blind"  # the last one: said there to be unusable
 
 
 def test_the_folder_is_for_all_and_each_file_for_its_owner_whatever_the_umask(tmp_path: Path) -> None:
@@ -212,6 +228,51 @@ def test_who_decides_and_never_ends_is_named(leases: Path, number: str) -> None:
     assert is_eves(problem)
     assert run.take() is not None  # she is gone
     run.devices.close()
+
+
+@needs_root
+def test_a_file_is_its_owners_and_a_run_that_of_who_executes_it(leases: Path) -> None:
+    me = Holder.this_process("r1", Path("/repo"))
+    (device,) = declared("1x16GB")
+    with Folder(leases) as folder, folder.hold(device, 10**11, me) as file:
+        assert [(part.bytes, part.user, part.holder) for part in folder.held(device)] == [
+            (device.memory, "root", me)  # more than there is cannot be held
+        ]
+        os.fchown(file.descriptor, EVE, EVE)
+        (part,) = folder.held(device)
+        assert part.user == user_name(EVE)
+        assert part.holder == replace(me, user=user_name(EVE), pid=None)  # the process is another user's
+        os.fchown(file.descriptor, 4321, 4321)
+        assert [part.user for part in folder.held(device)] == ["user 4321"]
+        assert "pid" not in part.in_words
+        os.fchmod(file.descriptor, 0o640)
+        assert folder.held(device) == []
+
+
+@needs_root
+def test_who_has_filled_the_folder_is_named(place: Path) -> None:
+    """A file system with no room for another file."""
+    mounts = ["mount", "-t", "tmpfs", "-o", "size=64k,nr_inodes=6,mode=1777", "tmpfs", str(place)]
+    if subprocess.run(mounts, check=False, capture_output=True).returncode:
+        pytest.skip("no file system can be mounted here")
+    try:
+        run = Run(place)
+        (place / "root's").touch()
+        for number in range(4):
+            (place / f"{number}").touch()
+            os.chown(place / f"{number}", EVE, EVE)
+        assert run.take() is None
+        assert run.said == [
+            f"{place}: No space left on device; most files in it are nobody's: have them removed"
+        ]
+        for number in range(4):
+            os.chown(place / f"{number}", 0, 0)
+        with pytest.raises(LeaseError, match="No space left on device; free some space there") as caught:
+            SharedFolder(place).make("queue", 1, {})
+        assert not isinstance(caught.value, ForeignError)
+        run.devices.close()
+    finally:
+        subprocess.run(["umount", "--lazy", str(place)], check=True)
 
 
 @needs_root

@@ -17,10 +17,11 @@ from typing import Any
 import pytest
 
 from flows import lease_notes, leases
-from flows.devices import Gpus, declared
+from flows.devices import Device, Gpus, Use, declared
+from flows.gpu_choice import Load
 from flows.lease_folder import user_name
-from flows.lease_notes import Folder, Holder
-from flows.leases import HostDevices
+from flows.lease_notes import Folder, Held, Holder
+from flows.leases import HostDevices, load_of, outside_in_words
 from flows.resources import Lease, Resources
 from tests.flows import repositories
 from tests.flows.processes import alive, wait_for
@@ -258,6 +259,50 @@ def test_a_folder_that_was_removed_is_made_anew(runs: Runs) -> None:
     assert runs.held() == {"gpu-0": ["a"], "gpu-1": []}
 
 
+class Reading:
+    """A reader of devices that says what it was told to."""
+
+    def __init__(self, use: Use | None) -> None:
+        self._use = use
+
+    def use(self, device: Device) -> Use | None:  # noqa: ARG002
+        return self._use
+
+
+def test_what_others_use_of_a_device_counts_once() -> None:
+    (device,) = declared("1x16GB")
+    me = Holder(pid=os.getpid(), user=ME, run="r1", repository="/repo")
+    child = subprocess.Popen(["sleep", "100"])
+
+    def load(use: Use | None, *held: Held) -> Load:
+        return load_of(device, held, Gpus((device,), Reading(use)))
+
+    try:
+        mine = Held(5, ME, me)
+        assert load(Use(9, {child.pid: 7, os.getpid(): 1})) == Load(device, 0, 9, (child.pid, os.getpid()))
+        assert load(Use(9, {child.pid: 7, os.getpid(): 1}), mine) == Load(device, 5, 4)
+        assert load(Use(3, {child.pid: 7}), mine) == Load(device, 5, 0)
+        assert load(Use(9, {1: 6}), mine) == Load(
+            device, 5, 6, (1,)
+        )  # more than what is left of all that is used
+        assert load(Use(9, {1: 2, 10**8: 9}), mine) == Load(
+            device, 5, 4, (1,)
+        )  # one that cannot be seen is nobody
+        assert load(Use(9, {1: 2}), Held(5, ME, None), Held(2, ME, None)) == Load(device, 7, 2, (1,))
+        assert load(None, mine) == Load(device, 5, device.memory)
+    finally:
+        child.kill()
+        child.wait()
+
+
+def test_what_others_use_in_words() -> None:
+    (device,) = declared("1x16GB")
+    assert outside_in_words(Load(device, 0, 1_250_000_000)) == "1.2 GB in use outside darkroom"
+    assert (
+        outside_in_words(Load(device, 0, 2 * 10**9, (7, 8))) == "2.0 GB in use outside darkroom by pid 7, 8"
+    )
+
+
 def test_a_want_of_descriptors_is_said_and_waited_for(runs: Runs) -> None:
     run = runs.make("r1")
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -271,6 +316,29 @@ def test_a_want_of_descriptors_is_said_and_waited_for(runs: Runs) -> None:
     assert runs.said[0][0] == "a"
     assert "Too many open files" in runs.said[0][1]
     assert run.take(ONE, "a") is not None
+
+
+def test_what_is_in_the_way_is_said_of_each_device(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(leases, "SAY_AFTER_SECONDS", 0.0)
+    devices = declared("2x16GB")
+    me = Holder(pid=os.getpid(), user=ME, run="r2", repository="/repo/r2")
+    said: list[str] = []
+    gpus = Gpus(devices, Reading(Use(10**10, {1: 10**10})))
+    run = HostDevices(gpus, devices[:1], runs.folder, me, lambda _, words: said.append(words))
+    taken(runs.make("r1"), HALF, "a")
+    assert run.take(ONE, "b") is None
+    run.waits(ONE, "b")
+    (words,) = said
+    assert words.startswith("gpu-0 (held by a of /repo/r1 since ")
+    assert words.endswith("; 10.0 GB in use outside darkroom by pid 1)")
+    run.close()
+
+
+def test_a_wait_is_not_said_at_once(runs: Runs) -> None:
+    first, second = (runs.make(name, "1x16GB") for name in ("r1", "r2"))
+    taken(first, ONE, "a")
+    second.waits(ONE, "b")
+    assert runs.said == []
 
 
 def test_nothing_leaks(runs: Runs) -> None:

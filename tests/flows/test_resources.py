@@ -5,7 +5,17 @@ from typing import Any
 import pytest
 
 from flows.errors import MetaError
-from flows.resources import HostPool, Resources, StageMeta, parse_meta, refuse_too_large, thread_env
+from flows.resources import (
+    HostPool,
+    Lease,
+    NoDevices,
+    Resources,
+    StageMeta,
+    parse_bytes,
+    parse_meta,
+    refuse_too_large,
+    thread_env,
+)
 
 
 def test_everything_that_a_stage_may_say() -> None:
@@ -88,6 +98,14 @@ def test_keys_of_others_are_no_slips_of_ours(key: str) -> None:
         ({"timeout": "soon"}, "timeout: 'soon' is not a time; write it as 90 (seconds), 15m, 2h or 1d"),
         ({"priority": "high"}, "priority: 'high' is not a whole number"),
         ({"retries": -1}, "retries: -1 is not a whole number from 0 on"),
+        ({"retries": 1.0}, "retries: 1.0 is not a whole number from 0 on"),
+        ({"priority": True}, "priority: True is not a whole number"),
+        ({"timeout": True}, "timeout: True is not a time; write it as 90 (seconds), 15m, 2h or 1d"),
+        ({"timeout": 0}, "timeout: 0 is not a time; write it as 90 (seconds), 15m, 2h or 1d"),
+        ({"timeout": "1w"}, "timeout: '1w' is not a time; write it as 90 (seconds), 15m, 2h or 1d"),
+        ({"resources": {"gpu": -1}}, "resources.gpu: -1 is not a whole number from 0 on"),
+        ({"changes_deps": "a"}, "changes_deps: must be a list of paths, as the stage's deps have them"),
+        ({"changes_deps": ["a", 1]}, "changes_deps: must be a list of paths, as the stage's deps have them"),
     ],
 )
 def test_wrong_keys_and_values_are_refused_with_their_path(meta: Any, error: str) -> None:
@@ -133,3 +151,123 @@ def test_thread_variables_from_outside_stay(monkeypatch: pytest.MonkeyPatch) -> 
     variables = thread_env(2)
     assert "OMP_NUM_THREADS" not in variables
     assert variables["MKL_NUM_THREADS"] == "2"
+
+
+def test_the_least_of_each_number_is_one() -> None:
+    meta = {"resources": {"cpu": 1, "gpu": 0}, "retries": 0, "changes_deps": ["a", "b"]}
+    assert parse_meta(meta, "x") == StageMeta(Resources(cpu=1), changes_deps=("a", "b"))
+
+
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [
+        (7, 7),
+        ("7", 7),
+        (" 8 GB ", 8 * 10**9),
+        ("1.5kb", 1500),
+        ("2MB", 2 * 10**6),
+        ("3TB", 3 * 10**12),
+        ("1KiB", 1024),
+        ("2MiB", 2 * 1024**2),
+        ("3GIB", 3 * 1024**3),
+        ("1TiB", 1024**4),
+        ("5B", 5),
+    ],
+)
+def test_sizes_in_bytes(text: object, count: int) -> None:
+    assert parse_bytes(text, "x") == count
+
+
+@pytest.mark.parametrize("text", ["0", "0GB", "-1", "1 0", "GB", True, "1PB", "1.GB"])
+def test_no_sizes(text: object) -> None:
+    with pytest.raises(MetaError) as caught:
+        parse_bytes(text, "x.memory")
+    assert str(caught.value) == f"x.memory: {text!r} is not a size; write it as 500MB, 8GB or 8GiB"
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [(90, 90.0), ("90", 90.0), ("1.5 s", 1.5), ("15m", 900.0), ("2h", 7200.0), ("1d", 86400.0)],
+)
+def test_times_in_seconds(text: object, seconds: float) -> None:
+    assert parse_meta({"timeout": text}, "x").timeout == seconds
+
+
+def test_a_pool_takes_and_gives_back_to_the_last_of_each() -> None:
+    pool = HostPool(jobs=1, cpus=2, memory=10, threads=3)
+    for asked in (Resources(cpu=2, memory=10), Resources(memory=10), Resources(cpu=1), Resources()):
+        lease = pool.take(asked)
+        assert lease is not None
+        assert pool.take(Resources()) is None
+        pool.give(lease)
+    assert pool.take(Resources(memory=11)) is None
+
+
+def test_a_stage_gets_as_many_threads_as_it_asks_for_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    pool = HostPool(jobs=9, cpus=4, memory=1, threads=3)
+    threads = []
+    for cpu in (None, 1, 4, 9):
+        lease = pool.take(Resources(cpu=cpu))
+        assert lease is not None
+        threads.append(lease.env["OMP_NUM_THREADS"])
+        pool.give(lease)
+    assert threads == ["3", "1", "4", "4"]
+
+
+class Watched(NoDevices):
+    """Devices that hand out a lease of their own, and note what they are asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[object] = []
+
+    def take(self, resources: Resources, stage: str) -> Lease | None:
+        self.asked.append((resources, stage))
+        return (
+            Lease(resources, {"OMP_NUM_THREADS": "5", "CUDA": "a"}, ("a",), (3,))
+            if resources.gpu < 3
+            else None
+        )
+
+    def give(self, lease: Lease) -> None:
+        self.asked.append(lease.devices)
+
+    def waits(self, resources: Resources | None, stage: str) -> None:
+        self.asked.append((resources, stage))
+
+    def close(self) -> None:
+        self.asked.append("close")
+
+
+def test_devices_are_asked_for_what_nothing_else_is_lacking_for() -> None:
+    devices, one = Watched(), Resources(gpu=1, cpu=2)
+    pool = HostPool(jobs=2, cpus=2, memory=1, threads=3, devices=devices)
+    lease = pool.take(one, "train")
+    assert lease is not None
+    assert (lease.devices, lease.descriptors) == (("a",), (3,))
+    assert (lease.env["CUDA"], lease.env["OMP_NUM_THREADS"]) == ("a", "5")
+    assert pool.take(one, "no cores are left") is None
+    many = Resources(gpu=3)
+    assert pool.take(many, "many") is None
+    pool.waits([(Resources(), "plain"), (one, "cores"), (many, "many"), (Resources(gpu=4), "later")])
+    pool.waits([(Resources(), "plain"), (one, "cores")])
+    pool.give(lease)
+    pool.close()
+    assert devices.asked == [
+        (one, "train"),
+        (many, "many"),
+        (many, "many"),
+        (None, ""),
+        ("a",),
+        "close",
+    ]
+    assert pool.take(one, "again") is not None  # all of it was given back
+
+
+def test_a_host_without_devices_holds_none() -> None:
+    lease = NoDevices().take(Resources(gpu=2), "train")
+    assert lease == Lease(Resources(gpu=2))
+
+
+def test_as_much_memory_as_the_host_has_is_not_refused() -> None:
+    refuse_too_large(iter([("a", Resources()), ("b", Resources(memory=100))]), 100)

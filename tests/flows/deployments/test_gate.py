@@ -3,7 +3,8 @@ from typing import Any
 
 import pytest
 
-from flows.deployments.gate import Gate, Judgement, Verdict, judge, read
+from flows.deployments.gate import Gate, Judged, Judgement, Verdict, judge, read
+from flows.deployments.paired import Difference
 from flows.errors import UsageError
 
 GATE = Gate.model_validate(
@@ -85,3 +86,88 @@ def test_a_wrong_gate_is_one_line(tmp_path: Path, text: str, said: str) -> None:
     with pytest.raises(UsageError, match=said) as error:
         read(tmp_path)
     assert "\n" not in str(error.value)
+
+
+def one(bound: dict[str, Any], then: float | None, now: float, by: Difference | str | None = None) -> Judged:
+    """A metric by one bound."""
+    gate = Gate.model_validate({"release": "model", "metrics": {"m.json:x": bound}})
+    held = None if then is None else {"m.json": {"x": then}}
+    (judged,) = judge(gate, {"m.json": {"x": now}}, held, {"m.json:x": by} if by else {}).metrics
+    return judged
+
+
+@pytest.mark.parametrize(
+    ("bound", "now", "verdict", "why"),
+    [
+        ({"at_least": 0.5}, 0.5, Verdict.FIRST, ""),
+        ({"at_least": 0.5}, 0.25, Verdict.OUT_OF_BOUNDS, "0.25 below the bound 0.5"),
+        ({"at_most": 0.5}, 0.5, Verdict.FIRST, ""),
+        ({"at_most": 0.5}, 0.75, Verdict.OUT_OF_BOUNDS, "0.25 above the bound 0.5"),
+    ],
+)
+def test_a_bound_is_within_itself(bound: dict[str, Any], now: float, verdict: Verdict, why: str) -> None:
+    judged = one(bound, None, now)
+    assert (judged.metric, judged.then, judged.now) == ("m.json:x", None, now)
+    assert (judged.verdict, judged.why) == (verdict, why)
+
+
+@pytest.mark.parametrize(
+    ("bound", "then", "now", "verdict", "why"),
+    [
+        ({}, 1.0, 1.0, Verdict.EQUAL, "within 0"),
+        ({"equal_within": 0.5}, 1.0, 1.5, Verdict.EQUAL, "within 0.5"),
+        ({"equal_within": 0.5}, 1.0, 0.5, Verdict.EQUAL, "within 0.5"),
+        ({"equal_within": 0.25}, 1.0, 1.5, Verdict.BETTER, "by 0.5; 0.25 is noise"),
+        ({"equal_within": 0.25}, 1.0, 0.5, Verdict.WORSE, "by 0.5; 0.25 is noise"),
+        ({"best": "lowest"}, 1.0, 0.5, Verdict.BETTER, "by 0.5; 0 is noise"),
+        ({"best": "lowest"}, 1.0, 1.5, Verdict.WORSE, "by 0.5; 0 is noise"),
+    ],
+)
+def test_what_is_more_than_noise_counts(
+    bound: dict[str, Any], then: float, now: float, verdict: Verdict, why: str
+) -> None:
+    judged = one(bound, then, now)
+    assert (judged.metric, judged.then, judged.now) == ("m.json:x", then, now)
+    assert (judged.verdict, judged.why) == (verdict, why)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "verdict"),
+    [
+        (0.125, 0.75, Verdict.BETTER),
+        (0.0, 0.75, Verdict.EQUAL),
+        (-0.125, 0.75, Verdict.EQUAL),
+        (-0.125, 0.0, Verdict.EQUAL),
+    ],
+)
+def test_an_interval_that_holds_0_is_no_difference(low: float, high: float, verdict: Verdict) -> None:
+    by = Difference(0.5, low, high, "8 pictures", 0.95)
+    judged = one({}, 1.0, 1.5, by)
+    assert judged.verdict is verdict
+    said = "with a change of +0.5" if verdict is Verdict.EQUAL else "by 0.5"
+    assert judged.why == f"{said} ({by})"
+    allowed = one({"equal_within": 0.25}, 1.0, 1.5, by)
+    assert allowed.why == f"{said} ({by}; 0.25 is allowed)"
+    assert one({"equal_within": 0.5}, 1.0, 1.5, by).verdict is Verdict.EQUAL
+
+
+def test_why_pictures_were_not_compared_is_said() -> None:
+    assert one({}, 1.0, 1.5, "other pictures").why == (
+        "by 0.5; 0 is noise; not compared picture by picture: other pictures"
+    )
+
+
+def test_the_metrics_that_name_their_pictures() -> None:
+    pictures = {"results": "r.csv", "mean": "loss", "of": "data"}
+    gate = Gate.model_validate(
+        {"release": "model", "metrics": {"m:x": {}, "m:y": {"pictures": pictures}, "m:z": {}}}
+    )
+    assert [(name, held.results) for name, held in gate.by_pictures()] == [("m:y", "r.csv")]
+
+
+def test_a_project_without_params_or_with_a_list_has_no_gate(tmp_path: Path) -> None:
+    (tmp_path / "params.yaml").write_text("[gate]\n")
+    assert read(tmp_path) is None
+    (tmp_path / "params.yaml").write_text("gate: {release: mödel, metrics: {'m:x': {}}}\n", encoding="utf-8")
+    with pytest.raises(UsageError, match=r"^params\.yaml: gate\.release: "):
+        read(tmp_path)
