@@ -155,10 +155,12 @@ def run(**chosen: Any) -> int:
     Exit code 1 if a stage fails, 130 if it is interrupted.
     """
     from flows.run import RunOptions, make_plan
+    from flows.stopping import leaving_on_signals
     from flows.wording import nothing_to_run
 
     options = RunOptions(**chosen)
-    planned = make_plan(options)
+    with leaving_on_signals():
+        planned = make_plan(options)
     if options.dry:
         _print_plan(planned)
         return Exit.FAILED if planned.hopeless else Exit.WELL
@@ -225,8 +227,10 @@ def plan(as_json: bool, **chosen: Any) -> int:
     Exit code 0 if there is nothing to do, 3 if there is, 1 if a stage cannot run: what it needs is missing.
     """
     from flows.run import RunOptions, make_plan
+    from flows.stopping import leaving_on_signals
 
-    planned = make_plan(RunOptions(**chosen))
+    with leaving_on_signals():
+        planned = make_plan(RunOptions(**chosen))
     if as_json:
         print(json.dumps(planned.to_json(), indent=2))
     else:

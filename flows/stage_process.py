@@ -135,6 +135,14 @@ def _signal_name(code: int) -> str:
     return f"signal {number}"
 
 
+_running: set[int] = set()
+
+
+def running() -> bool:
+    """Whether a stage is being executed in this process."""
+    return bool(_running)
+
+
 def execute(job: StageJob) -> StageResult:
     """Run the stage's commands one after the other; return when the last of its processes is gone.
 
@@ -142,6 +150,14 @@ def execute(job: StageJob) -> StageResult:
 
     Raises OSError where a process cannot be started at all (no memory, no file descriptors).
     """
+    _running.add(id(job))
+    try:
+        return _execute(job)
+    finally:
+        _running.discard(id(job))
+
+
+def _execute(job: StageJob) -> StageResult:
     started = time.monotonic()
     kills = oom_kills()
     locks = (job.lock.descriptor,) if job.lock else ()

@@ -200,7 +200,7 @@ def _status(item: Any) -> Iterable[tuple[str, Any]]:
 
 
 def _unreadable(item: Any, error: Exception) -> str:
-    if is_own(error):
+    if is_own(error) and not isinstance(error, OSError):
         raise error
     said = explain(error) if isinstance(error, OSError) else told(error)
     return f"{_UNREADABLE}: {said.removeprefix(f'{item}: ').removeprefix(f'{item}, ')}"

@@ -16,6 +16,7 @@ import dvc.schema
 from dvc.lock import LockError
 from dvc.repo import Repo
 
+import flows.dvc.special_files  # noqa: F401  (puts itself in DVC's place)
 from flows.dvc.errors import mended
 from flows.errors import UsageError
 from flows.process_group import open_anywhere, process

@@ -1,0 +1,48 @@
+"""Pipes, sockets and devices among the data: refused by name. DVC itself waits for ever to read a pipe.
+
+DVC's calls for local files pass here, those that hash and those that read params. A file is opened without
+waiting, and looked at once it is open: nobody can put a pipe in its place in between.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from pathlib import Path
+from typing import Any
+
+from dvc_objects.fs.local import FsspecLocalFileSystem
+
+_KINDS = (
+    (stat.S_ISFIFO, "a named pipe"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+)
+
+
+def _open(_: Any, path: str, mode: str = "r", encoding: str | None = None, **__: Any) -> Any:
+    opener = None if set(mode) & set("wax+") else _open_regular
+    return open(path, mode=mode, encoding=encoding, opener=opener)
+
+
+def _open_regular(path: str, flags: int) -> int:
+    _refuse_special(Path(path).stat(), path)  # before it is opened: that alone may move a device
+    opened = os.open(path, flags | os.O_NONBLOCK)
+    try:
+        _refuse_special(os.fstat(opened), path)
+    except BaseException:
+        os.close(opened)
+        raise
+    return opened
+
+
+def _refuse_special(found: os.stat_result, path: str) -> None:
+    for is_one, kind in _KINDS:
+        if is_one(found.st_mode):
+            mend = "remove it, or name it in .dvcignore"
+            raise OSError(errno.EINVAL, f"{kind}, which DVC cannot keep; {mend}", path)
+
+
+FsspecLocalFileSystem.open = _open  # type: ignore[method-assign,assignment]  # looked up at each call
