@@ -187,13 +187,18 @@ class ProcessGroup:
         first = process(self.id)
         self._started = first.started if first else 0
 
-    def start(self, command: Sequence[str], cwd: Path, env: Mapping[str, str]) -> subprocess.Popen[bytes]:
-        """Execute a command in the group, its output in one pipe. Raises OSError where it cannot be."""
+    def start(
+        self, command: Sequence[str], cwd: Path, env: Mapping[str, str], stdin: int | None = None
+    ) -> subprocess.Popen[bytes]:
+        """Execute a command in the group, its output in one pipe. Raises OSError where it cannot be.
+
+        `stdin` is an open file; None: an empty one.
+        """
         return subprocess.Popen(
             command,
             cwd=cwd,
             env={**env, **({MARK: self._mark} if self._mark else {})},
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.DEVNULL if stdin is None else stdin,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             process_group=self.id,

@@ -7,6 +7,7 @@ import datetime
 import gc
 import os
 import queue
+import sys
 import threading
 import time
 from collections import Counter
@@ -167,6 +168,20 @@ def run_pipeline(
     return report
 
 
+def own_stdin() -> int | None:
+    """What a stage that has no others beside it reads: the standard input of this process.
+
+    None where it is closed, or a terminal: that stops who reads from it outside of the foreground's group.
+    """
+    if sys.__stdin__ is None:
+        return None
+    try:
+        file = sys.__stdin__.fileno()
+        return None if os.isatty(file) else file
+    except (OSError, ValueError):
+        return None
+
+
 class _Run:
     """One run: the scheduler's `Work`, made of the workspace's."""
 
@@ -290,6 +305,7 @@ class _Run:
             cwd=begun.cwd,
             env={**begun.env, **lease.env},
             descriptors=lease.descriptors,
+            stdin=own_stdin() if self._runs_one else None,
             reasons=begun.reasons,
             attempt=self._attempts[name],
             needs=node.needs,
@@ -301,6 +317,12 @@ class _Run:
             lock=begun.lock,
             witness=begun.witness,
         )
+
+    @property
+    def _runs_one(self) -> bool:
+        """Whether the plan has one stage alone whose command may be executed."""
+        may = (Action.RUN, Action.MAY_RUN)
+        return sum(one.action in may and self._nodes[one.name].executes for one in self.plan.stages) == 1
 
     def _say_waits(self, name: str, reason: str) -> None:
         if self._waiting.get(name) != reason:

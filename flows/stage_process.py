@@ -77,6 +77,8 @@ class StageJob:
     """The whole environment: DVC_ROOT, DVC_STAGE, the thread variables, leases."""
     descriptors: tuple[int, ...] = ()
     """Open files that every process of the stage inherits: the leases' locks live as long as any of them."""
+    stdin: int | None = None
+    """An open file to read from; None: an empty one."""
     reasons: tuple[str, ...] = ()
     attempt: int = 1
     """Counts on where the stage is started again after a kill."""
@@ -201,7 +203,7 @@ class _Run:
 
     def execute(self, command: Sequence[str]) -> tuple[Ending, int]:
         """Run one command until it ends, or is ended."""
-        process = self._group.start(command, self._job.cwd, self._job.env)
+        process = self._group.start(command, self._job.cwd, self._job.env, self._job.stdin)
         if self._job.witness:
             self._job.witness.began(process.pid)
         assert process.stdout is not None

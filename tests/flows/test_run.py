@@ -671,3 +671,36 @@ def test_pull_fetches_what_is_missing_alone_and_the_plan_foresees_it(tmp_path: P
     serial_repro(tmp_path / "serial", pull=True)
     assert contents(parallel) == contents(tmp_path / "serial")
     assert planned(parallel, pull=True) == dict.fromkeys(foreseen, "skip")
+
+
+PIPED = """
+import sys
+from pathlib import Path
+from flows.run import RunOptions, run_pipeline
+
+report = run_pipeline(RunOptions(repo=Path(sys.argv[1]), targets=tuple(sys.argv[2:])))
+sys.exit(not report.well)
+"""
+
+
+def test_a_stage_that_runs_alone_reads_what_the_run_is_given(tmp_path: Path) -> None:
+    reading = "stages:\n  a: {cmd: [head -n 1 > a, cat >> a], outs: [a]}\n"
+    reading += "  b: {cmd: cat > b, outs: [b]}\n"
+    root = make(tmp_path / "r", Shape("piped", {"dvc.yaml": reading, "given": "1\n2\n"}), tmp_path)
+    here = Path(__file__).parent.parent.parent
+
+    def run_with(stdin: Any, *targets: str) -> None:
+        command = [sys.executable, "-c", PIPED, str(root), *targets]
+        subprocess.run(command, cwd=here, stdin=stdin, check=True)
+
+    with (root / "given").open() as given:
+        run_with(given)
+    assert [(root / name).read_text() for name in "ab"] == ["", ""]
+    with (root / "given").open() as given:
+        (root / "a").unlink()
+        (root / "dvc.yaml").write_text(reading.replace("cat >> a", "cat  >> a"))
+        run_with(given, "a")
+    assert (root / "a").read_text() == "1\n2\n"
+    (root / "dvc.yaml").write_text(reading.replace("cat > b", "cat  > b"))
+    run_with(subprocess.DEVNULL, "b")
+    assert (root / "b").read_text() == ""
