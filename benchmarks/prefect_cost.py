@@ -62,7 +62,8 @@ def measure(stages: int = 100, rounds: int = 5) -> dict[str, Any]:
     costs: dict[str, list[Cost]] = {case: [] for case in LIMITS}
     with tempfile.TemporaryDirectory(prefix="darkroom-benchmark-") as name:
         folder = Path(name)
-        with server.temporary_server(folder / "server") as url, server.client_set_to(url):
+        served = folder / "server"
+        with server.temporary_server(served) as url, server.client_of(served, url):
             for number in range(rounds):
                 for case, cost in one_round(folder / str(number), stages).items():
                     costs[case].append(cost)

@@ -178,7 +178,7 @@ def six(rounds: int, env: dict[str, str]) -> tuple[list[Measured], list[Bar]]:
     rows.append(measure(case, "darkroom run", dvc_repository(steps), recorded, rounds=rounds, env=env))
     served = f"{case}, server running"
     with scratch() as folder, server.temporary_server(folder / "server") as url:
-        there = env | {"PREFECT_API_URL": url}
+        there = env | server.environment_of(folder / "server", url)
         row = measure(served, "darkroom run", dvc_repository(steps), recorded, rounds=rounds, env=there)
     rows.append(row)
     idle = {"darkroom": ALONE, "darkroom run": ["darkroom", "run"]}

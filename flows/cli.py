@@ -262,16 +262,17 @@ def fetch(repo: Path, folder: Path | None) -> int:
 @app.command()
 @in_repo
 @click.option("--port", default=4200, show_default=True, help="A free one is taken if it is in use.")
-def ui(repo: Path, port: int) -> int:
-    """Serve Prefect's pages with all runs of the project so far, until Ctrl-C."""
-    from flows import server
-    from flows.dvc.repository import root_of
+@click.option("--browser/--no-browser", default=True, help="Open the pages in your browser if there is one.")
+def ui(repo: Path, port: int, browser: bool) -> int:
+    """Serve Prefect's pages with all runs of the project so far, until Ctrl-C.
 
-    def announce(address: str) -> None:
-        print(f"all runs of this project: {address}  (Ctrl-C ends it)", flush=True)
+    Opens them in your browser, logged in. The link that is printed does the same in any browser, once.
+    """
+    from flows.dvc.repository import root_of
+    from flows.service import ui as pages
 
     _look_for_cycles_in_what_comes()
-    server.serve_pages(root_of(repo), announce, port)
+    pages.show(root_of(repo), port, browser=browser)
     return Exit.WELL
 
 

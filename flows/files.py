@@ -93,10 +93,30 @@ def sync_file_system(path: Path) -> None:
         os.close(descriptor)
 
 
+def make_private_folder(folder: Path) -> None:
+    """Make a folder into which nobody else may look; one that others may look into is closed."""
+    folder.mkdir(mode=0o700, exist_ok=True)
+    folder.chmod(0o700)
+
+
 def write_secret(path: Path, text: str) -> None:
     """Replace `path` in one step by a file that nobody else may read, at no moment."""
+    _secret_beside(path, text).replace(path)
+
+
+def write_secret_once(path: Path, text: str) -> None:
+    """The same where there is no `path` yet: of several at once, the first one's text stays."""
+    if path.exists():
+        return
+    temporary = _secret_beside(path, text)
+    with contextlib.suppress(FileExistsError):
+        path.hardlink_to(temporary)
+    temporary.unlink()
+
+
+def _secret_beside(path: Path, text: str) -> Path:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
     temporary.unlink(missing_ok=True)
     with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
         file.write(text)
-    temporary.replace(path)
+    return temporary

@@ -53,7 +53,7 @@ class Recorder:
         from flows.pipeline import run_recorded
 
         record, lost = run_recorded(options, root, observe, patience=self.patience)
-        said_before = self.api.problem and server.silence_of(self.api.url)
+        said_before = self.api.problem and server.silence_of(server.Configured(self.api.url, server.API_URL))
         return record, None if said_before else lost
 
 

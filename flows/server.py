@@ -4,6 +4,7 @@ A temporary server is a child process on the project's database (.darkroom/prefe
 its owner does, however the owner ends: its standard input is a pipe that the kernel then closes. It binds to
 a free port of loopback, and is Prefect's web server alone, without the scheduling services. Should it end on
 the way (killed for its memory, or a `darkroom ui` that someone ends), another takes its place and its port.
+All of them serve the application of `flows.service.closed`.
 """
 
 import contextlib
@@ -27,12 +28,16 @@ from typing import IO
 
 from flows import blank_database, prefect_database
 from flows.errors import DarkroomError
-from flows.files import STATE_FOLDER
+from flows.files import STATE_FOLDER, make_private_folder
 from flows.output import warn
 from flows.run import make_state_folder
+from flows.service import login, login_links
 
 LOOPBACK = "127.0.0.1"
 DATABASE = "prefect.db"
+SHARED = "ui"
+"""The file that `darkroom ui` locks while it serves the folder, with the API's URL in it."""
+
 CONNECTION = "PREFECT_SERVER_DATABASE_CONNECTION_URL"
 UI_PORT = 4200  # Prefect's own
 START_SECONDS = 120  # a cold start on a loaded machine has taken 40
@@ -40,6 +45,9 @@ STOP_SECONDS = 10
 PROBE_SECONDS = 5
 LOOK_SECONDS = 0.5
 RESTARTS = 3
+
+API_URL = "PREFECT_API_URL"
+CREDENTIALS = ("PREFECT_API_AUTH_STRING", "PREFECT_API_KEY")
 
 # What a run needs of Prefect's client: no console lines of its own, no usage statistics.
 QUIET_CLIENT = {
@@ -73,53 +81,96 @@ def prefect_api(root: Path, remark: Callable[[str], None] = warn) -> Iterator[Ap
     """
     for name, value in QUIET_CLIENT.items():
         os.environ.setdefault(name, value)
-    if url := configured_url():
-        yield Api(url, url.rstrip("/").removesuffix("/api"), silence_of(url))
+    if set_to := configured(root):
+        yield Api(set_to.url, set_to.url.rstrip("/").removesuffix("/api"), silence_of(set_to))
     elif url := kept_up(root):
-        from flows.service.login import client_environment
-
-        with client_set_to(url, client_environment(server_folder(root))):
+        with client_of(server_folder(root), url):
             yield Api(url, pages(url))
     elif url := shared_url(server_folder(root)):
-        with kept_served(server_folder(root), url), client_set_to(url):
+        with kept_served(server_folder(root), url), client_of(server_folder(root), url):
             yield Api(url, pages(url))
     else:
         make_state_folder(root / STATE_FOLDER)
-        server_folder(root).mkdir(exist_ok=True)
+        make_private_folder(server_folder(root))
         if not os.environ.get(CONNECTION):  # else it is PostgreSQL, say
             for line in prefect_database.prepare(server_folder(root) / DATABASE):
                 remark(line)
-        with temporary_server(server_folder(root)) as url, client_set_to(url):
+        with temporary_server(server_folder(root)) as url, client_of(server_folder(root), url):
             yield Api(url, "`darkroom ui` shows all runs so far")
 
 
-def configured_url() -> str | None:
-    """The API's URL from PREFECT_API_URL, the active profile, or one of Prefect's settings files."""
+@dataclass(frozen=True, slots=True)
+class Configured:
+    """The API that Prefect is set to use, and what sets it."""
+
+    url: str
+    where: str
+
+    @property
+    def mend(self) -> str:
+        """How to have Prefect use the project's own server."""
+        return f"unset {API_URL}" if self.where == API_URL else "remove that setting"
+
+
+def configured(root: Path) -> Configured | None:
+    """What the environment, a profile or one of Prefect's settings files says; None: nothing.
+
+    The project's own profile, which its user chooses for Prefect's commands, is no other server.
+    """
     from prefect.settings import get_current_settings
 
-    return get_current_settings().api.url
+    settings = get_current_settings()
+    if (url := settings.api.url) is None:
+        return None
+    by_profile = API_URL not in os.environ and url == _profile_url()
+    ours = login.profiles_file(server_folder(root))
+    if url == kept_up(root) or (by_profile and settings.profiles_path.resolve() == ours.resolve()):
+        return None
+    if by_profile:
+        return Configured(url, f"{settings.profiles_path}: the active profile")
+    in_files = "prefect.toml, pyproject.toml or .env in the current folder"
+    return Configured(url, API_URL if API_URL in os.environ else in_files)
 
 
-def require_answer(url: str) -> None:
-    """Raise DarkroomError when nothing healthy answers at `url`."""
+def _profile_url() -> str | None:
+    from prefect.settings import PREFECT_API_URL, load_profiles
+
+    profiles = load_profiles()
+    name = os.environ.get("PREFECT_PROFILE") or profiles.active_name
+    url = profiles[name].settings.get(PREFECT_API_URL) if name in profiles.names else None
+    return None if url is None else str(url)
+
+
+def require_answer(set_to: Configured) -> None:
+    """Raise DarkroomError when nothing healthy answers there."""
     try:
-        with urllib.request.urlopen(f"{url.rstrip('/')}/health", timeout=PROBE_SECONDS):
+        with urllib.request.urlopen(f"{set_to.url.rstrip('/')}/health", timeout=PROBE_SECONDS):
             return
     except (OSError, ValueError, http.client.HTTPException) as error:
         reason = error.reason if isinstance(error, urllib.error.URLError) else error
         raise DarkroomError(
-            f"PREFECT_API_URL: no Prefect server answers at {url} ({reason});"
-            " start it, or unset PREFECT_API_URL to record the run in the project's folder"
+            f"{set_to.where}: no Prefect server answers at {set_to.url} ({reason});"
+            f" start it, or {set_to.mend} to record the run in the project's folder"
         ) from error
 
 
-def silence_of(url: str) -> str:
-    """What is wrong where nothing healthy answers at `url`, in a line; empty where something does."""
+def silence_of(set_to: Configured) -> str:
+    """What is wrong where nothing healthy answers there, in a line; empty where something does."""
     try:
-        require_answer(url)
+        require_answer(set_to)
     except DarkroomError as error:
         return str(error)
     return ""
+
+
+def client_of(folder: Path, url: str) -> contextlib.AbstractContextManager[None]:
+    """Point this process's Prefect client at the server of ours at `url` whose folder is `folder`."""
+    return client_set_to(url, login.client_environment(folder))
+
+
+def environment_of(folder: Path, url: str) -> dict[str, str]:
+    """The same for another process: what its environment needs."""
+    return {API_URL: url, **login.client_environment(folder)}
 
 
 @contextlib.contextmanager
@@ -127,15 +178,17 @@ def client_set_to(url: str, settings: Mapping[str, str] = MappingProxyType({})) 
     """Point this process's Prefect client, all its threads, at `url`; `settings` are more of Prefect's."""
     from prefect.context import refresh_global_settings_context
 
-    meanwhile = {"PREFECT_API_URL": url, **settings}
-    before = {name: os.environ[name] for name in meanwhile if name in os.environ}
+    meanwhile = {API_URL: url, **settings}
+    before = {name: os.environ[name] for name in (*meanwhile, *CREDENTIALS) if name in os.environ}
+    for name in CREDENTIALS:  # another server's, that would go before the profile's
+        os.environ.pop(name, None)
     os.environ.update(meanwhile)
     refresh_global_settings_context()
     try:
         yield
     finally:
         for name in meanwhile:
-            del os.environ[name]
+            os.environ.pop(name, None)
         os.environ.update(before)
         refresh_global_settings_context()
 
@@ -146,7 +199,7 @@ def temporary_server(folder: Path) -> Iterator[str]:
 
     A child that ends on the way is replaced by another at the same address.
     """
-    folder.mkdir(exist_ok=True)
+    make_private_folder(folder)
     with contextlib.closing(_Child(folder)) as child:
         child.log.write_text("")
         child.start()
@@ -275,44 +328,21 @@ def kept_up(root: Path) -> str | None:
 
 def shared_url(folder: Path) -> str | None:
     """The URL of the server that `darkroom ui` runs on `folder`, or None."""
+    return ((folder / SHARED).read_text().strip() or None) if is_shown(folder) else None
+
+
+def is_shown(folder: Path) -> bool:
+    """Whether `darkroom ui` serves `folder`, or is about to."""
     try:
-        with (folder / "ui").open() as file:
-            return None if _lock(file) else (file.read().strip() or None)
+        with (folder / SHARED).open() as file:
+            return _is_locked(file)
     except FileNotFoundError:
-        return None
-
-
-def serve_pages(root: Path, announce: Callable[[str], None], port: int = UI_PORT) -> None:
-    """Serve Prefect's pages on the project's database until Ctrl-C; `announce` gets their address.
-
-    Later runs of the project record in this server, so that the pages are live. Where `darkroom up` serves
-    them already, that is all. Raises DarkroomError where another `darkroom ui` does.
-    """
-    if url := kept_up(root):
-        announce(pages(url))
-        return
-    make_state_folder(root / STATE_FOLDER)
-    folder = server_folder(root)
-    folder.mkdir(exist_ok=True)
-    if url := shared_url(folder):
-        raise DarkroomError(
-            f"the project's runs are already shown at {pages(url)}; stop that `darkroom ui` first"
-        )
-    with (folder / "ui").open("a+") as file:
-        _lock(file)
-
-        def announce_and_share(url: str) -> None:
-            file.truncate(0)
-            file.write(url)
-            file.flush()
-            announce(pages(url))
-
-        serve(folder, listen_near(port), announce_and_share)
+        return False
 
 
 def pages(url: str) -> str:
-    """The address of the list of runs on a server of ours, without those of their stages."""
-    return f"{url.removesuffix('/api')}/v2/runs?hide-subflows=true"  # Prefect's older pages draw no graphs
+    """The address of the list of runs on a server of ours."""
+    return url.removesuffix("/api") + login_links.RUNS_PAGE
 
 
 def serve(
@@ -326,16 +356,20 @@ def serve(
 ) -> None:
     """Run Prefect's web server on the database in `folder`; `announce` gets the API's URL when it answers.
 
-    `settings` are more of Prefect's, and go before ours. `before` is called once they are set.
+    `settings` are more of Prefect's, and go before ours, but for those that close the server. `before` is
+    called once they are set.
     """
+    from flows.service import closed
+
     url = f"http://{LOOPBACK}:{listening.getsockname()[1]}/api"
-    os.environ.update({**server_environment(folder, url), **settings})
+    make_private_folder(folder)
+    closing = closed.settings(folder, url, os.environ)
+    os.environ.update({**server_environment(folder, url), **settings, **closing})
     database = folder / DATABASE
     own = os.environ[CONNECTION].endswith(str(database))  # else it is PostgreSQL, say
     fresh = own and not blank_database.take(database) and not database.exists()
     before()
     import uvicorn
-    from prefect.server.api.server import create_app
 
     class AnnouncingServer(uvicorn.Server):
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -345,9 +379,8 @@ def serve(
                     blank_database.keep(database)
                 announce(url)
 
-    config = uvicorn.Config(
-        create_app(webserver_only=webserver_only), log_level="warning", timeout_graceful_shutdown=2
-    )
+    application = closed.application(folder, url, webserver_only=webserver_only)
+    config = uvicorn.Config(application, log_level="warning", timeout_graceful_shutdown=2)
     server = AnnouncingServer(config)
     with contextlib.suppress(KeyboardInterrupt):
         server.run(sockets=[listening])
@@ -385,13 +418,14 @@ def _listen(port: int) -> socket.socket:
     return listening
 
 
-def _lock(file: IO[str]) -> bool:
-    """Take the lock on `file`, freed when it is closed; False where another process holds it."""
+def _is_locked(file: IO[str]) -> bool:
+    """Whether another process holds the file's lock; those who only look do not get in each other's way."""
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
-        return False
-    return True
+        return True
+    fcntl.flock(file, fcntl.LOCK_UN)
+    return False
 
 
 def _serve_until_owner_ends() -> None:

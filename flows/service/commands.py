@@ -33,7 +33,7 @@ def up(repo: Path, port: int | None) -> int:
     done = upkeep.up(root_of(repo), port, remark)
     print(f"pages: {done.pages}")
     print(f"api: {done.url}")
-    print(f"the string that the pages ask for is in {done.auth_file}")
+    print("`darkroom ui` opens the pages, logged in")
     if not done.pools:
         print(f"no {upkeep.DEPLOYMENTS}: nothing is scheduled, runs by hand are recorded in this server")
     return Exit.WELL

@@ -151,6 +151,12 @@ def alone(folder: Path) -> Iterator[None]:
         yield
 
 
+def is_up_or_down_at_work(folder: Path) -> bool:
+    """Whether a `darkroom up` or `down` of the project is under way."""
+    with _open(folder, "up-or-down", suffix=".hold") as file:
+        return bool(file.locked(*_HELD))
+
+
 def start(folder: Path, name: str, command: Sequence[str], cwd: Path) -> Note:
     """Start a service and wait until it is ready. It outlives this process and its terminal.
 

@@ -1,7 +1,7 @@
 """`python -m flows.service.server_process ROOT PORT`: the project's Prefect server, its scheduler included.
 
-Whoever asks it for anything must have the string of `flows.service.login`; only the pages' own files and the
-health check are open. What the environment says of PREFECT_SERVER_... (another database, say) is followed.
+What the environment says of PREFECT_SERVER_... (another database, say) is followed, unless it would open the
+server (`flows.service.closed`).
 """
 
 from __future__ import annotations
@@ -12,35 +12,30 @@ import signal
 import sys
 from pathlib import Path
 
-from flows.server import listen_near, serve, server_folder
+from flows.server import is_shown, listen_near, serve, server_folder
 from flows.service import login
-from flows.service.daemons import exit_code, make_services_folder, registered
+from flows.service.daemons import ServiceError, exit_code, make_services_folder, registered
 
 NAME = "server"
 
 RETENTION_DAYS = 90
 """Flow runs that ended before are removed, with their logs and artifacts."""
 
-
-def security(folder: Path) -> dict[str, str]:
-    """The settings that close the server, let a restart lose nothing, and keep the database small."""
-    return {
-        "PREFECT_SERVER_API_AUTH_STRING": login.auth_string(folder),
-        "PREFECT_SERVER_ENCRYPTION_KEY": login.encryption_key(folder),
-        "PREFECT_SERVER_API_CSRF_PROTECTION_ENABLED": "true",
-        # In memory, Prefect's default, a restart leaks what was held.
-        "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
-        "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "events,flow_runs",
-        "PREFECT_SERVER_SERVICES_DB_VACUUM_RETENTION_PERIOD": str(RETENTION_DAYS * 86_400),
-    }
+SETTINGS = {
+    # In memory, Prefect's default, a restart leaks what was held.
+    "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
+    "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "events,flow_runs",
+    "PREFECT_SERVER_SERVICES_DB_VACUUM_RETENTION_PERIOD": str(RETENTION_DAYS * 86_400),
+}
+"""A restart loses nothing, and the database stays small."""
 
 
 def run(root: Path, port: int) -> None:
     """Serve until SIGTERM. Raises ServiceError where the project's server runs already."""
     services, folder = make_services_folder(root), server_folder(root)
-    folder.mkdir(exist_ok=True)
-    folder.chmod(0o700)  # with the string, the logs of all runs
     with registered(services, NAME) as registration:
+        if is_shown(folder):
+            raise ServiceError("`darkroom ui` serves this project's pages; stop it first")
         given = {name: value for name, value in os.environ.items() if name.startswith("PREFECT_SERVER_")}
 
         def announce(url: str) -> None:
@@ -49,7 +44,7 @@ def run(root: Path, port: int) -> None:
             login.write_profile(folder, url)
             registration.ready(url)
 
-        settings = {**security(folder), **given}
+        settings = {**SETTINGS, **given}
         serve(folder, listen_near(port), announce, settings, webserver_only=False, before=_hear_anew)
 
 

@@ -14,18 +14,21 @@ from prefect import get_client
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.filters import WorkPoolFilter, WorkPoolFilterName
 from prefect.client.schemas.objects import FlowRun, StateType, WorkPool
+from prefect.client.schemas.responses import DeploymentResponse
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.exceptions import PrefectHTTPStatusError
 
 from flows import server
 from flows.living_runs import end_killed
-from flows.service import daemons, flow_runs, login, server_process, worker_process
+from flows.service import daemons, flow_runs, registered, server_process, worker_process
 from flows.service.daemons import Seen
+from flows.service.registered import Registered
 from flows.wording import duration
 
 DUE_SHOWN = 5
 LATE_SECONDS = 60.0
 PENDING_SECONDS = 300.0
+_PAGE = 200  # the most that Prefect gives at a time
 RUN_UP = "`darkroom up` starts it again"
 
 
@@ -91,11 +94,11 @@ def status(root: Path, pools: Sequence[str]) -> Status:
     if url is None:
         return Status(services=services, stuck=tuple(stuck))
     with (
-        server.client_set_to(url, login.client_environment(server.server_folder(root))),
+        server.client_of(server.server_folder(root), url),
         get_client(sync_client=True) as client,
     ):
         try:
-            return _asked(client, services, stuck, pools)
+            return _asked(client, services, stuck, pools, registered.read(server.server_folder(root)))
         except (httpx.HTTPError, PrefectHTTPStatusError) as error:
             said = " ".join(str(error).split()) or type(error).__name__
             stuck.append(
@@ -109,17 +112,21 @@ def _asked(
     services: tuple[Service, ...],
     stuck: list[str],
     pools: Sequence[str],
+    known: Registered,
 ) -> Status:
     stuck += [
         f"{run.name} was killed, which Prefect is told now; `darkroom run` goes on from there"
         for run in end_killed(client)
     ]
-    names = {deployment.id: deployment.name for deployment in client.read_deployments()}
+    deployments = _all_deployments(client)
+    names = {deployment.id: deployment.name for deployment in deployments}
     going = flow_runs.read(client, flow_runs.GOING)
     scheduled = flow_runs.read(client, (StateType.SCHEDULED,), FlowRunSort.EXPECTED_START_TIME_ASC)
     now = datetime.datetime.now(datetime.UTC)
     found = _pools(client, pools)
     stuck += paused_pools(found)
+    stuck += registered.wrong_pools(found, known)
+    stuck += filter(None, (registered.wrong_deployment(one, known) for one in deployments))
     stuck += late_runs(scheduled, {pool.name: pool for pool in found}, services, now)
     lost = {run.id for run in flow_runs.lost(client, going, pools)}
     stuck += [
@@ -216,6 +223,14 @@ def said_state(run: FlowRun) -> str:
     return run.state_name or "no state"
 
 
+def _all_deployments(client: SyncPrefectClient) -> list[DeploymentResponse]:
+    """The server gives so many at a time."""
+    found: list[DeploymentResponse] = []
+    while some := client.read_deployments(limit=_PAGE, offset=len(found)):
+        found += some
+    return found
+
+
 def _pools(client: SyncPrefectClient, names: Sequence[str]) -> list[WorkPool]:
     return client.read_work_pools(work_pool_filter=WorkPoolFilter(name=WorkPoolFilterName(any_=list(names))))
 
@@ -235,6 +250,8 @@ def page(found: Status) -> Iterator[str]:
             told += ["by a supervisor"] if one.supervised else []
             told += [one.url] if one.url and one.name == server_process.NAME else []
         yield f"{one.name}: {', '.join(told)}"
+    if found.up:
+        yield "pages: `darkroom ui` opens them, logged in"
     for run in found.running:
         yield f"{said_state_of(run)}: {_named(run)} since {_moment(run.when)}"
     for run in found.due:

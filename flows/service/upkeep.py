@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import subprocess
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from uuid import UUID
 
 import httpx
 import psutil
@@ -33,7 +35,6 @@ class Up:
 
     url: str
     pages: str
-    auth_file: Path
     pools: tuple[str, ...]
 
 
@@ -60,23 +61,22 @@ def up(root: Path, port: int | None, remark: Remark) -> Up:
     """
     from flows.service import notices
 
-    if url := server.configured_url():
+    if set_to := server.configured(root):
         raise UsageError(
-            f"PREFECT_API_URL: Prefect is set to the server at {url}; `darkroom up` is for the project's own:"
-            " unset it, or deploy to that server by `prefect deploy --all`"
+            f"{set_to.where}: Prefect is set to the server at {set_to.url}; `darkroom up` is for the"
+            f" project's own: {set_to.mend}, or deploy to that server by `prefect deploy --all`"
         )
     pools, addresses = pools_of(root), notices.addresses(root)
     services, folder = daemons.make_services_folder(root), server.server_folder(root)
     with daemons.alone(services):
         note = _server_up(root, services, port, remark)
         assert note.url is not None
-        with server.client_set_to(note.url, login.client_environment(folder)):
-            prepare(pools, addresses)
+        with server.client_of(folder, note.url):
+            prepare(pools, addresses, remark)
+            register(root, services, pools)
             for pool in pools:
                 _worker_up(root, services, pool, note.url, remark)
-            if pools:
-                register(root, services)
-    return Up(note.url, server.pages(note.url), login.auth_file(folder), pools)
+    return Up(note.url, server.pages(note.url), pools)
 
 
 def _server_up(root: Path, services: Path, port: int | None, remark: Remark) -> Note:
@@ -110,28 +110,57 @@ def _worker_up(root: Path, services: Path, pool: str, url: str, remark: Remark) 
     daemons.start(services, name, daemons.command(worker_process.__name__, str(root), pool), root)
 
 
-def prepare(pools: Iterable[str], addresses: str) -> None:
-    """Make the work pools that are missing, for processes, and register the automations."""
+def prepare(pools: Iterable[str], addresses: str, remark: Remark) -> None:
+    """Make the work pools that are missing, for processes, and register the automations.
+
+    A pool's template decides what commands its worker executes, so that it is always Prefect's own: what a
+    deployment needs besides stands in prefect.yaml, as `work_pool.job_variables`.
+    """
     from prefect import get_client
-    from prefect.client.schemas.actions import WorkPoolCreate
+    from prefect.client.schemas.actions import WorkPoolCreate, WorkPoolUpdate
     from prefect.exceptions import ObjectNotFound
     from prefect.workers.process import ProcessWorker
 
     from flows.service import automations
 
+    template = ProcessWorker.get_default_base_job_template()
     with get_client(sync_client=True) as client:
         automations.register(client, addresses)
         for name in pools:
             try:
-                client.read_work_pool(name)
+                known = client.read_work_pool(name)
             except ObjectNotFound:
-                template = ProcessWorker.get_default_base_job_template()
                 client.create_work_pool(WorkPoolCreate(name=name, type="process", base_job_template=template))
+                continue
+            if known.type != "process":
+                raise UsageError(
+                    f"{DEPLOYMENTS}: the work pool {name} is of the type {known.type}, not process"
+                )
+            if known.base_job_template != template:
+                remark(f"the work pool {name} had another template of jobs: it has Prefect's own again")
+                client.update_work_pool(name, WorkPoolUpdate(base_job_template=template))
 
 
-def register(root: Path, services: Path) -> None:
-    """Register what prefect.yaml holds. Raises ServiceError with what Prefect says of it."""
-    command = daemons.command("prefect", "--no-prompt", "deploy", "--all")
+def register(root: Path, services: Path, pools: Sequence[str]) -> None:
+    """Register what prefect.yaml holds, and let workers run that alone.
+
+    Raises ServiceError with what Prefect says of it.
+    """
+    from prefect import get_client
+
+    from flows.service import registered
+
+    ids = _deploy(root, services) if pools else []
+    with get_client(sync_client=True) as client:
+        deployments = [client.read_deployment(UUID(one)) for one in ids]
+        registered.keep(server.server_folder(root), deployments, map(client.read_work_pool, pools))
+
+
+def _deploy(root: Path, services: Path) -> list[str]:
+    """The ids of what prefect.yaml holds, once it is registered."""
+    ids = services / "deployed.json"
+    ids.unlink(missing_ok=True)
+    command = daemons.command("flows.service.deploying", str(ids))
     env = daemons.environment()
     done = subprocess.run(command, cwd=root, env=env, capture_output=True, text=True, check=False)
     if done.returncode:
@@ -139,6 +168,8 @@ def register(root: Path, services: Path) -> None:
         log.write_text(done.stdout + done.stderr)
         lines = [line.strip() for line in (done.stdout + done.stderr).splitlines() if line.strip()]
         raise ServiceError(f"{DEPLOYMENTS}: {lines[-1] if lines else 'could not be deployed'} ({log})")
+    deployed: list[str] = json.loads(ids.read_text(encoding="utf-8"))
+    return deployed
 
 
 def down(root: Path, remark: Remark) -> bool:
@@ -183,7 +214,7 @@ def _end_orphans(root: Path, services: Path, last: Seen | None) -> bool:
     if runs and (url := server.kept_up(root)):
         with (
             contextlib.suppress(httpx.HTTPError),  # then the next worker finds them without a process
-            server.client_set_to(url, login.client_environment(server.server_folder(root))),
+            server.client_of(server.server_folder(root), url),
         ):
             asyncio.run(flow_runs.put_back(runs, "stopped after its worker"))
     return True

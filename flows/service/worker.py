@@ -3,7 +3,7 @@
 Prefect's own, at SIGTERM, kills its flow runs and reports nothing. This one takes no more runs, passes the
 signal on, waits until the runs have ended (stages write their checkpoints), and puts those that the signal
 ended back among the scheduled ones: they go on when a worker is there again. Runs whose process is killed it
-schedules again as well.
+schedules again as well. It executes only what `darkroom up` registered.
 """
 
 from __future__ import annotations
@@ -12,16 +12,23 @@ import asyncio
 import contextlib
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import httpx
 import psutil
+from anyio.abc import TaskStatus
+from prefect.client.orchestration import PrefectClient
+from prefect.client.schemas.objects import FlowRun
 from prefect.exceptions import PrefectException
-from prefect.workers.process import ProcessWorker
+from prefect.states import Failed
+from prefect.workers.process import ProcessJobConfiguration, ProcessWorker, ProcessWorkerResult
 
-from flows.service import flow_runs
+from flows.server import server_folder
+from flows.service import daemons, flow_runs
+from flows.service.registered import read, refusal
 from flows.service.worker_process import STOP_SECONDS
 
 LOST_SECONDS = 15.0
@@ -33,7 +40,7 @@ SURE_SECONDS = 5.0
 _LOOK_SECONDS = 0.2
 
 
-async def work(pool: str, ready: Callable[[], None]) -> None:
+async def work(root: Path, pool: str, ready: Callable[[], None]) -> None:
     """Take runs from the pool until SIGTERM or SIGINT; then see to it that those under way end in order."""
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -45,6 +52,7 @@ async def work(pool: str, ready: Callable[[], None]) -> None:
         return [] if stop.is_set() else await take()
 
     worker.get_and_submit_flow_runs = take_unless_stopping  # type: ignore[method-assign]
+    worker.run = _registered_only(worker, root)  # type: ignore[assignment,method-assign]
 
     def say(text: str) -> None:
         """The worker's first words are that it has started."""
@@ -68,6 +76,38 @@ async def work(pool: str, ready: Callable[[], None]) -> None:
         await flow_runs.put_back(ended, "stopped with its worker")
     except httpx.HTTPError as error:  # the next worker finds them without a process
         print(f"the server does not answer ({error}): the runs are put back when a worker starts", flush=True)
+
+
+def _registered_only(worker: ProcessWorker, root: Path) -> Callable[..., Awaitable[ProcessWorkerResult]]:
+    """`worker.run`, by which every process of a flow run is started, for what is registered alone."""
+    execute = worker.run
+
+    async def run(
+        flow_run: FlowRun, configuration: ProcessJobConfiguration, task_status: TaskStatus[int] | None = None
+    ) -> ProcessWorkerResult:
+        while True:
+            changing = daemons.is_up_or_down_at_work(daemons.services_folder(root))
+            why = await _refusal(worker.client, flow_run.id, worker.work_pool.name, server_folder(root))
+            if why is None:
+                return await execute(flow_run, configuration, task_status)
+            if not changing:
+                break
+            await asyncio.sleep(_LOOK_SECONDS)  # `up` may be about to register just this
+        print(f"flow run {flow_run.id}: refused: {why}", flush=True)
+        await worker.client.set_flow_run_state(flow_run.id, Failed(message=f"refused: {why}"), force=True)
+        if task_status is not None:
+            task_status.started(0)
+        return ProcessWorkerResult(status_code=0, identifier="refused")
+
+    return run
+
+
+async def _refusal(client: PrefectClient, run: UUID, pool: str, folder: Path) -> str | None:
+    """Why the run must not be executed, by what the server says of it now."""
+    flow_run, deployment = await client.read_flow_run(run), None
+    if flow_run.deployment_id is not None:
+        deployment = await client.read_deployment(flow_run.deployment_id)
+    return refusal(flow_run, deployment, await client.read_work_pool(pool), read(folder))
 
 
 async def put_back_lost(pool: str) -> None:

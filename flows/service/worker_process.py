@@ -38,7 +38,7 @@ def run(root: Path, pool: str) -> None:
     """Work until SIGTERM. Raises ServiceError where the pool has a worker, or there is no server."""
     services, folder = make_services_folder(root), server_folder(root)
     with registered(services, name_of(pool)) as registration:
-        if not login.profiles_file(folder).exists():
+        if login.known_url(folder) is None:
             raise ServiceError("the project has no Prefect server yet; `darkroom up` starts one")
         os.environ.pop("PREFECT_PROFILE", None)  # of another file of profiles
         os.environ.update({**SETTINGS, "PREFECT_HOME": str(folder), **login.client_environment(folder)})
@@ -52,7 +52,7 @@ def run(root: Path, pool: str) -> None:
             asyncio.run(put_back_lost(pool))
         except httpx.HTTPError as error:
             raise ServiceError(f"the server at {url} does not answer: {error}") from error
-        asyncio.run(work(pool, lambda: registration.ready(url)))
+        asyncio.run(work(root, pool, lambda: registration.ready(url)))
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from typing import Annotated
 
 import typer
 
-from flows.server import temporary_server
+from flows.server import environment_of, temporary_server
 from tests.faults.campaign import TOOLS, Campaign, Life
 from tests.faults.report import page
 from tests.faults.repository import make_starts
@@ -42,14 +42,16 @@ def main(
     print(f"seed {seed}, in {folder}", flush=True)
     with contextlib.ExitStack() as stack:
         starts = make_starts(folder)
-        url = stack.enter_context(temporary_server(folder / "prefect")) if tool == "darkroom" else None
+        served, prefect = folder / "prefect", {}
+        if tool == "darkroom":
+            prefect = environment_of(served, stack.enter_context(temporary_server(served)))
         campaign = Campaign(
             seed=seed,
             rounds=rounds,
             deadline=begun + minutes * 60,
             folder=folder,
             starts=starts,
-            prefect_url=url,
+            prefect=prefect,
             tool=tool,
             numbers=count(1) if life is None else iter([life]),
         )

@@ -11,7 +11,7 @@ import subprocess
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -81,7 +81,8 @@ class Campaign:
     deadline: float
     folder: Path
     starts: Sequence[Start]
-    prefect_url: str | None
+    prefect: Mapping[str, str]
+    """What the environment needs for the server that all share; empty: each run has its own."""
     numbers: Iterator[int]
     """Of the lives to be lived."""
     tool: str = "darkroom"
@@ -244,8 +245,8 @@ class _Living:
 
     def _environment(self, mark: str) -> dict[str, str]:
         env = environment(self._folder) | {processes.MARK: mark}
-        if self._campaign.prefect_url and self._rng.random() >= self._campaign.own_server_share:
-            env["PREFECT_API_URL"] = self._campaign.prefect_url
+        if self._campaign.prefect and self._rng.random() >= self._campaign.own_server_share:
+            env |= self._campaign.prefect
         return env
 
     def _shoot(self, runner: Runner, when: Moment, before: int) -> Shot | None:

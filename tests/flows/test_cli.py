@@ -47,16 +47,17 @@ def root(tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A configured server for the tests that do not care which."""
-    with server.temporary_server(tmp_path_factory.mktemp("server")) as url:
-        yield url
+def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """A configured server for the tests that do not care which: its part of the environment."""
+    folder = tmp_path_factory.mktemp("server")
+    with server.temporary_server(folder) as url:
+        yield server.environment_of(folder, url)
 
 
-def environment(api: str | None, home: Path) -> dict[str, str]:
+def environment(api: dict[str, str] | None, home: Path) -> dict[str, str]:
     """That of a user with a fresh home: no Prefect profile."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
-    return kept | {"HOME": str(home)} | ({"PREFECT_API_URL": api} if api else {})
+    return kept | {"HOME": str(home)} | (api or {})
 
 
 def dvc(folder: Path, *words: str) -> str:
@@ -64,7 +65,7 @@ def dvc(folder: Path, *words: str) -> str:
     return subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True).stdout
 
 
-def darkroom(root: Path, *words: str, api: str | None = None) -> subprocess.CompletedProcess[str]:
+def darkroom(root: Path, *words: str, api: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [Path(sys.executable).with_name("darkroom"), *words],
         cwd=root,
@@ -108,7 +109,7 @@ def test_without_a_server_it_works_at_once_quietly_and_once(root: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_failing_stage_is_exit_code_1_with_its_last_lines(root: Path, api: str) -> None:
+def test_a_failing_stage_is_exit_code_1_with_its_last_lines(root: Path, api: dict[str, str]) -> None:
     (root / "check.sh").write_text("echo no such thing >&2; exit 3\n")
     done = darkroom(root, "run", api=api)
     assert done.returncode == 1
@@ -122,7 +123,9 @@ def test_a_failing_stage_is_exit_code_1_with_its_last_lines(root: Path, api: str
 
 
 @pytest.mark.slow
-def test_an_edited_out_of_a_frozen_stage_alone_is_recorded_as_by_dvc(tmp_path: Path, api: str) -> None:
+def test_an_edited_out_of_a_frozen_stage_alone_is_recorded_as_by_dvc(
+    tmp_path: Path, api: dict[str, str]
+) -> None:
     pipeline = "stages:\n  ice: {cmd: cp in.txt ice.txt, deps: [in.txt], outs: [ice.txt], frozen: false}\n"
     shape = Shape("frozen", {"dvc.yaml": pipeline, "in.txt": "1\n"})
     serial, parallel = (make(tmp_path / name, shape, tmp_path) for name in ("serial", "parallel"))
@@ -147,7 +150,7 @@ def test_an_edited_out_of_a_frozen_stage_alone_is_recorded_as_by_dvc(tmp_path: P
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_the_running_stage_and_keeps_what_has_finished(
-    root: Path, api: str, number: signal.Signals
+    root: Path, api: dict[str, str], number: signal.Signals
 ) -> None:
     (root / "check.sh").write_text("echo $$ > ../pid; echo started; exec sleep 600\n")
     command = [Path(sys.executable).with_name("darkroom"), "run"]
@@ -181,7 +184,9 @@ GOES_ON = "the run goes on, its output does not"
 
 @pytest.mark.slow
 @pytest.mark.parametrize("both", [False, True], ids=["run | head", "run 2>&1 | head"])
-def test_a_run_goes_on_where_nobody_reads_its_output_any_more(root: Path, api: str, both: bool) -> None:
+def test_a_run_goes_on_where_nobody_reads_its_output_any_more(
+    root: Path, api: dict[str, str], both: bool
+) -> None:
     waits = "while [ ! -e ../left ]; do sleep .05; done"
     (root / "check.sh").write_text(f"echo 1; {waits}; echo 2; sleep .2; echo 3; cp out.txt checked.txt\n")
     with subprocess.Popen(

@@ -54,7 +54,7 @@ def test_a_killed_run_and_its_stages_have_crashed_and_one_that_goes_on_has_not(t
     folder = tmp_path / "server"
     with (
         server.temporary_server(folder) as url,
-        server.client_set_to(url),
+        server.client_of(folder, url),
         get_client(sync_client=True) as client,
     ):
         environ = {**os.environ, "HOME": str(tmp_path)}

@@ -53,11 +53,11 @@ class Server:
     """A server on one database and one port, as a process that tests may harm."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder, self._port = folder, 0
+        self.folder, self._port = folder, 0
         self.start()
 
     def start(self) -> None:
-        command = [sys.executable, "-m", "flows.server", str(self._folder), str(self._port)]
+        command = [sys.executable, "-m", "flows.server", str(self.folder), str(self._port)]
         self.process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=shared_environment()
         )
@@ -88,7 +88,7 @@ def only_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 def away(only_server: Server) -> Iterator[Server]:
     if only_server.process.poll() is not None:  # the test before has killed it
         only_server.start()
-    with server.client_set_to(only_server.url):
+    with server.client_of(only_server.folder, only_server.url):
         yield only_server
     only_server.go_on()
 
@@ -195,7 +195,7 @@ def test_a_temporary_server_that_is_killed_is_replaced(tmp_path: Path, root: Pat
 
 
 def test_what_arrived_although_its_answer_did_not_is_not_told_twice(away: Server, root: Path) -> None:
-    with before(away.url, _Losing) as url, server.client_set_to(url):
+    with before(away.url, _Losing) as url, server.client_of(away.folder, url):
         assert run(root, lambda: None) is None
     with get_client(sync_client=True) as client:
         check_complete(client, root)
@@ -205,7 +205,7 @@ def test_a_busy_server_is_asked_again_for_as_long_as_it_takes(
     away: Server, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(outbox, "LONGEST_PAUSE", 0.1)
-    with before(away.url, _Busy) as url, server.client_set_to(url):
+    with before(away.url, _Busy) as url, server.client_of(away.folder, url):
         assert run(root, lambda: None) is None
     with get_client(sync_client=True) as client:
         check_complete(client, root)

@@ -9,6 +9,7 @@ import pytest
 
 from flows import server
 from flows.cli import run_command
+from flows.service import login_links
 from tests.flows.pages import browser_page, chromium
 from tests.flows.repositories import make
 from tests.flows.shapes import Shape
@@ -43,16 +44,17 @@ DRAWN = "image => image.decode().then(() => [image.naturalWidth, image.naturalHe
 
 @pytest.fixture
 def pages(tmp_path: Path) -> Iterator[str]:
-    """The address of a server that has a run of two stages that end well and one that fails."""
+    """A link to a server that has a run of two stages that end well and one that fails."""
     root = make(tmp_path / "small", Shape("pages", FILES), tmp_path)
-    with server.temporary_server(tmp_path / "server") as url, server.client_set_to(url):
+    folder = tmp_path / "server"
+    with server.temporary_server(folder) as url, server.client_of(folder, url):
         assert run_command(["run", "--keep-going", "--repo", str(root)]) == 1
-        yield server.pages(url)
+        yield login_links.make(folder, url)
 
 
 def test_a_run_its_stages_and_its_page(pages: str) -> None:
     with browser_page(pages) as page:
-        page.goto(pages)
+        page.goto(pages)  # which logs in, and leads to the list of runs
         page.get_by_role("link", name="small", exact=True).first.click()
 
         page.get_by_role("tab", name="Subflow Runs").click()

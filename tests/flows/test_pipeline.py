@@ -58,9 +58,10 @@ stages:
 @pytest.fixture(scope="module")
 def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SyncPrefectClient]:
     """One temporary server for the whole file."""
+    folder = tmp_path_factory.mktemp("server")
     with (
-        server.temporary_server(tmp_path_factory.mktemp("server")) as url,
-        server.client_set_to(url),
+        server.temporary_server(folder) as url,
+        server.client_of(folder, url),
         get_client(sync_client=True) as client,
     ):
         yield client

@@ -1,20 +1,25 @@
-import json
 import os
 import signal
 import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from prefect import get_client
+from prefect.context import refresh_global_settings_context
+from prefect.settings import get_current_settings
 
 from flows import server
 from flows.errors import DarkroomError
+from flows.service import login
+from tests.flows.service.pages_process import pages_process
 
 OWNER = """
 import sys, time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from flows.server import temporary_server
 with temporary_server(Path(sys.argv[1])) as url:
@@ -22,17 +27,10 @@ with temporary_server(Path(sys.argv[1])) as url:
     time.sleep(600)
 """
 
-PAGES = """
-import sys
-from pathlib import Path
-from flows.server import serve_pages
-serve_pages(Path(sys.argv[1]), lambda address: print(address, flush=True), 0)
-"""
-
 
 def answers(url: str) -> bool:
     try:
-        server.require_answer(url)
+        server.require_answer(server.Configured(url, "here"))
     except DarkroomError:
         return False
     return True
@@ -40,13 +38,14 @@ def answers(url: str) -> bool:
 
 def test_a_server_that_does_not_answer_is_one_line() -> None:
     with pytest.raises(DarkroomError, match=r"no Prefect server answers at http://127.0.0.1:9/api") as error:
-        server.require_answer("http://127.0.0.1:9/api")
+        server.require_answer(server.Configured("http://127.0.0.1:9/api", "PREFECT_API_URL"))
+    assert str(error.value).startswith("PREFECT_API_URL: ")
     assert "\n" not in str(error.value)
 
 
 def test_what_is_no_address_is_one_line() -> None:
     with pytest.raises(DarkroomError, match="nonsense"):
-        server.require_answer("nonsense")
+        server.require_answer(server.Configured("nonsense", "here"))
 
 
 def test_the_address_of_a_server_that_has_ended_is_not_shared(tmp_path: Path) -> None:
@@ -70,34 +69,70 @@ def test_a_temporary_server_ends_with_its_owner_even_when_that_is_killed(tmp_pat
     assert (tmp_path / "prefect.db").exists()
 
 
-@pytest.fixture
-def pages_process(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
-    env = {k: v for k, v in os.environ.items() if not k.startswith("PREFECT_")}
-    command = [sys.executable, "-c", PAGES, str(tmp_path)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=env) as process:
-        yield process
-        process.kill()
-
-
 @pytest.mark.slow
-def test_the_pages_are_served_and_shared_until_ctrl_c(
-    tmp_path: Path, pages_process: subprocess.Popen[str]
-) -> None:
-    assert pages_process.stdout is not None
-    address = pages_process.stdout.readline().strip()
-    url = server.shared_url(server.server_folder(tmp_path))
-    assert url is not None
-    assert address == server.pages(url)
-    as_browser = urllib.request.Request(address, headers={"Accept": "text/html"})
-    with urllib.request.urlopen(as_browser) as page:
-        assert b"<title>Prefect" in page.read()
-    request = urllib.request.Request(
-        f"{url}/flow_runs/filter", b"{}", {"Content-Type": "application/json"}, method="POST"
-    )
-    with urllib.request.urlopen(request) as reply:
-        assert json.load(reply) == []
-    with pytest.raises(DarkroomError, match="already shown at"):
-        server.serve_pages(tmp_path, print)
-    pages_process.send_signal(signal.SIGINT)
-    assert pages_process.wait(30) == 0
+def test_the_pages_are_served_and_shared_until_ctrl_c(tmp_path: Path) -> None:
+    with pages_process(tmp_path) as pages:
+        url = server.shared_url(server.server_folder(tmp_path))
+        assert url == pages.url
+        assert pages.address == server.pages(url)
+        as_browser = urllib.request.Request(pages.address, headers={"Accept": "text/html"})
+        with urllib.request.urlopen(as_browser) as page:
+            assert b"<title>Prefect" in page.read()
+        with server.prefect_api(tmp_path) as api, get_client(sync_client=True) as client:
+            assert api.url == url
+            assert client.read_flow_runs() == []
+        pages.process.send_signal(signal.SIGINT)
+        assert pages.process.wait(60) == 0
     assert server.shared_url(server.server_folder(tmp_path)) is None
+
+
+@pytest.fixture
+def set_to(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
+    """Has Prefect read its settings again from an environment that holds this alone of it."""
+
+    def set_to(**environ: str) -> None:
+        for name in [name for name in os.environ if name.startswith("PREFECT_")]:
+            monkeypatch.delenv(name)
+        for name, value in environ.items():
+            monkeypatch.setenv(name, value)
+        refresh_global_settings_context()
+
+    yield set_to
+    monkeypatch.undo()
+    refresh_global_settings_context()
+
+
+def test_the_projects_own_profile_is_no_other_server(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, set_to: Callable[..., None]
+) -> None:
+    url, folder = "http://127.0.0.1:4321/api", server.server_folder(tmp_path)
+    folder.parent.mkdir()
+    login.client_environment(folder)
+    login.write_profile(folder, url)
+    own = str(login.profiles_file(folder))
+    set_to(HOME=str(tmp_path))
+    assert server.configured(tmp_path) is None
+    set_to(PREFECT_PROFILES_PATH=own)
+    assert server.configured(tmp_path) is None
+    monkeypatch.chdir(tmp_path)
+    set_to(PREFECT_PROFILES_PATH=os.path.relpath(own))
+    assert server.configured(tmp_path) is None
+    # Another project's profile, and a variable that the user has set, are meant.
+    set_to(PREFECT_PROFILES_PATH=own)
+    assert server.configured(tmp_path / "other") == server.Configured(url, f"{own}: the active profile")
+    set_to(PREFECT_PROFILES_PATH=own, PREFECT_API_URL="http://127.0.0.1:9/api")
+    assert server.configured(tmp_path) == server.Configured("http://127.0.0.1:9/api", "PREFECT_API_URL")
+
+
+def test_another_servers_credentials_are_set_aside_for_our_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PREFECT_API_AUTH_STRING", "team:secret")
+    with server.client_of(tmp_path, "http://127.0.0.1:9/api"):
+        auth = get_current_settings().api.auth_string
+        assert auth is not None
+        assert auth.get_secret_value() == login.auth_string(tmp_path)
+        # What a stage inherits: the path of a file, no string.
+        assert login.auth_string(tmp_path) not in os.environ.values()
+    assert os.environ["PREFECT_API_AUTH_STRING"] == "team:secret"
+    assert "PREFECT_PROFILES_PATH" not in os.environ

@@ -10,5 +10,6 @@ from flows import server
 @pytest.fixture(scope="module")
 def one_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """For all runs of the file."""
-    with server.temporary_server(tmp_path_factory.mktemp("server")) as url, server.client_set_to(url):
+    folder = tmp_path_factory.mktemp("server")
+    with server.temporary_server(folder) as url, server.client_of(folder, url):
         yield

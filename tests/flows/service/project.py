@@ -15,7 +15,7 @@ from prefect import get_client
 from prefect.client.orchestration import SyncPrefectClient
 
 from flows import server
-from flows.service import daemons, flow_runs, login, upkeep
+from flows.service import daemons, flow_runs, upkeep
 from tests.flows.repositories import make
 from tests.flows.shapes import Shape
 from tests.leftovers import shared_environment
@@ -71,8 +71,8 @@ class Project:
         self.services = daemons.services_folder(root)
         self.prefect = server.server_folder(root)
 
-    def darkroom(self, *words: str) -> subprocess.CompletedProcess[str]:
-        env = {k: v for k, v in shared_environment().items() if not k.startswith("PREFECT_")}
+    def darkroom(self, *words: str, **environ: str) -> subprocess.CompletedProcess[str]:
+        env = {k: v for k, v in shared_environment().items() if not k.startswith("PREFECT_")} | environ
         command = [sys.executable, "-c", "from flows.cli import main; main()"]
         command += [*words, "--repo", str(self.root)]
         return subprocess.run(command, cwd=HERE, env=env, capture_output=True, text=True, check=False)
@@ -112,7 +112,7 @@ class Project:
         url = server.kept_up(self.root)
         assert url is not None
         with (
-            server.client_set_to(url, login.client_environment(self.prefect)),
+            server.client_of(self.prefect, url),
             get_client(sync_client=True) as client,
         ):
             yield client

@@ -100,9 +100,10 @@ def test_the_page_says_what_is_up_what_runs_and_what_is_due() -> None:
         running=(Run("1", "apt-owl", "retrain", "Running", "2026-01-02T03:01:00+00:00"),),
         due=(Run("2", "by-hand", None, "Scheduled", None),),
     )
-    first, second, third, last = page(found)
+    first, pages, second, third, last = page(found)
     assert first.startswith("server: running, pid 7, since 2026-01-0")
     assert first.endswith("http://127.0.0.1:4200/api")
+    assert pages == "pages: `darkroom ui` opens them, logged in"
     assert second.startswith("running: retrain (apt-owl) since 2026-01-0")
     assert third == "due an unknown time: by-hand"
     assert last == "nothing is stuck"

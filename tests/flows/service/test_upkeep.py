@@ -8,17 +8,13 @@ from __future__ import annotations
 import base64
 import datetime
 import itertools
-import json
 import os
-import re
 import shutil
 import signal
 import sqlite3
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from uuid import UUID, uuid4
@@ -130,42 +126,6 @@ def basic(auth: str) -> dict[str, str]:
     return {"Authorization": f"Basic {base64.b64encode(auth.encode()).decode()}"}
 
 
-def call(url: str, method: str, headers: dict[str, str]) -> int:
-    body = None if method == "GET" else b"{}"
-    request = urllib.request.Request(
-        url, method=method, data=body, headers={"Content-Type": "application/json", **headers}
-    )
-    try:
-        with urllib.request.urlopen(request) as answer:
-            return int(answer.status)
-    except urllib.error.HTTPError as error:
-        return error.code
-
-
-def test_without_the_string_every_call_is_refused(project: Project) -> None:
-    api = server.kept_up(project.root)
-    assert api is not None
-    with urllib.request.urlopen(f"{api.removesuffix('/api')}/openapi.json") as answer:
-        paths = json.load(answer)["paths"]
-    calls = [(path, method.upper()) for path, methods in paths.items() for method in methods]
-    assert len(calls) > 100
-    some_id = "00000000-0000-0000-0000-000000000000"
-    auth = basic(login.auth_string(project.prefect))
-    # Even who has a token against requests from other origins, which is asked for first.
-    request = urllib.request.Request(f"{api}/csrf-token?client=me", headers=auth)
-    with urllib.request.urlopen(request) as answer:
-        token = {"Prefect-Csrf-Token": json.load(answer)["token"], "Prefect-Csrf-Client": "me"}
-    answers = {
-        (path, method): call(api + re.sub(r"\{[^}]*\}", some_id, path), method, token)
-        for path, method in calls
-    }
-    assert {path for (path, _), code in answers.items() if code != 401} == {"/health", "/ready"}
-    assert call(f"{api}/flow_runs/filter", "POST", {**auth, **token}) == 200
-    assert call(f"{api}/flow_runs/filter", "POST", {**basic("darkroom:guessed"), **token}) == 401
-    # A page of another origin, in the browser of somebody who is logged in, has no token.
-    assert call(f"{api}/flow_runs/filter", "POST", auth) == 403
-
-
 def test_up_again_changes_nothing(project: Project) -> None:
     before = project.pids()
     assert set(before) == {"server", "worker-small"}
@@ -179,10 +139,37 @@ def test_up_again_changes_nothing(project: Project) -> None:
     assert [one["state"] for one in found["services"]] == ["running", "running"]
 
 
+def test_who_uses_the_projects_own_profile_is_not_at_another_server(project: Project) -> None:
+    """The documentation says to export it, for Prefect's own commands."""
+    own = {"PREFECT_PROFILES_PATH": str(login.profiles_file(project.prefect))}
+    done = project.darkroom("up", **own)
+    assert done.returncode == 0, done.stderr
+    assert "the server runs already" in done.stderr
+    assert project.darkroom("up", PREFECT_API_URL=str(server.kept_up(project.root)), **own).returncode == 0
+
+
+def test_what_sets_another_server_is_named(project: Project) -> None:
+    other = project.root.parent / "profiles.toml"
+    other.write_text('active = "team"\n[profiles.team]\nPREFECT_API_URL = "http://127.0.0.1:9/api"\n')
+    for environ, named in (
+        ({"PREFECT_PROFILES_PATH": str(other)}, f"{other}: the active profile: "),
+        ({"PREFECT_API_URL": "http://127.0.0.1:9/api"}, "PREFECT_API_URL: "),
+    ):
+        done = project.darkroom("up", **environ)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert done.stderr.startswith(f"error: {named}Prefect is set to the server at http://127.0.0.1:9/api")
+        assert done.stderr.count("\n") == 1
+    other.unlink()
+
+
 def test_pages_and_runs_by_hand_are_the_servers_that_is_up(project: Project) -> None:
-    done = project.darkroom("ui")
+    done = project.darkroom("ui", "--no-browser")
     assert done.returncode == 0
-    assert server.pages(str(server.kept_up(project.root))) in done.stdout
+    url = str(server.kept_up(project.root))
+    assert server.pages(url) in done.stdout
+    assert f"{url.removesuffix('/api')}/darkroom/login#" in done.stdout
+    for words in (["up"], ["status"]):
+        assert "`darkroom ui` opens" in project.darkroom(*words).stdout
     done = project.darkroom("run", "first")
     assert done.returncode == 0, done.stderr
     with project.client() as client:
