@@ -101,9 +101,16 @@ class Recording:
         for cache in self._caches:
             cache.sync()
         self._ignoring.sync()
+        self._check_what_others_wrote()
         for path in self._records.write():
             self._versions[path] = _version(path)
             self._repo.scm_context.track_file(os.path.relpath(path))
+
+    def _check_what_others_wrote(self) -> None:
+        """Have DVC read a dvc.lock that is not as this run left it: it raises where it is none any more."""
+        for file, version in self._versions.items():
+            if file.suffix == ".lock" and _version(file) != version:
+                Lockfile(self._repo, str(file)).load()
 
     def passed(self, name: str) -> None:
         """A serial run would be past this stage, and record those after it."""

@@ -1,18 +1,21 @@
 """Odd files of a repository: one line that says what is wrong and where, and the documented exit code."""
 
+import contextlib
 import shutil
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from dvc.utils.strictyaml import YAMLValidationError
 from dvc_objects.fs import known_implementations
 
 from flows import cli
 from flows.dvc import workspace
 from flows.dvc.workspace import Workspace
+from flows.errors import RepoError
 from flows.run import RunOptions, make_plan, run_pipeline
-from tests.flows.repositories import make, serial_repro
+from tests.flows.repositories import contents, make, serial_repro
 from tests.flows.shapes import Shape
 
 PIPELINE = """\
@@ -193,3 +196,40 @@ def test_a_fault_of_ours_is_none_of_the_user(
     monkeypatch.setenv("DARKROOM_TRACEBACK", "1")
     with pytest.raises(KeyError):
         cli.run_command(["plan"])
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        ("echo '}{' > dvc.lock", "dvc.lock, line 1: cannot be parsed: "),
+        ("echo '[1, 2]' > dvc.lock", "dvc.lock: expected a dictionary"),
+        ("echo text > dvc.lock", "dvc.lock: expected a dictionary"),
+        (r"printf '\377\376' > dvc.lock", "unable to read: 'dvc.lock', is not valid utf-8"),
+        ("cp conflict dvc.lock", "dvc.lock: there are merge conflicts in it; mend it"),
+        ("cp five dvc.lock", "dvc.lock: line 2: stages.one: expected a dictionary"),
+        ("rm dvc.lock; mkdir dvc.lock", "dvc.lock"),
+    ],
+)
+def test_a_lock_that_becomes_something_else_ends_the_run_in_one_line(
+    root: Path, command: str, said: str
+) -> None:
+    (root / "conflict").write_text(CONFLICT)
+    (root / "five").write_text("schema: '2.0'\nstages: {one: 5}\n")
+    (root / "dvc.yaml").write_text(PIPELINE.replace("cat one.txt", f"{command}; cat one.txt"))
+    serial = shutil.copytree(root, root.with_name("serial"), symlinks=True)
+    with contextlib.suppress(YAMLValidationError):  # what DVC leaves, its next run may refuse
+        assert not (serial_repro(serial) and serial_repro(serial))
+    with pytest.raises(RepoError) as raised:
+        run_pipeline(RunOptions(repo=root))
+    assert said in str(raised.value)
+    assert "\n" not in str(raised.value)
+    assert (root / "two.txt").read_text() == "raw\n"
+
+
+@pytest.mark.parametrize("command", ["rm dvc.lock", "mv dvc.lock other; ln -s other dvc.lock"])
+def test_a_lock_that_is_removed_or_linked_ends_as_dvc_leaves_it(root: Path, command: str) -> None:
+    (root / "dvc.yaml").write_text(PIPELINE.replace("cat one.txt", f"{command}; cat one.txt"))
+    serial = shutil.copytree(root, root.with_name("serial"), symlinks=True)
+    assert serial_repro(serial)
+    assert run_pipeline(RunOptions(repo=root)).well
+    assert contents(root) == contents(serial)
