@@ -37,7 +37,7 @@ def load_of(device: Device, held: Sequence[Held], gpus: Gpus) -> Load:
         return Load(device, leased, outside=device.memory)
     owners = {part.holder.pid for part in held if part.holder and part.holder.pid is not None}
     strangers = {pid: used for pid, used in use.processes.items() if _is_stranger(pid, owners)}
-    outside = max(0, use.memory - leased, sum(strangers.values()))
+    outside = max(use.memory - leased, sum(strangers.values()))
     return Load(device, leased, outside, tuple(strangers))
 
 

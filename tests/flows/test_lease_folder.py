@@ -10,7 +10,7 @@ import socket
 import stat
 import subprocess
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -257,22 +257,90 @@ def test_who_has_filled_the_folder_is_named(place: Path) -> None:
         pytest.skip("no file system can be mounted here")
     try:
         run = Run(place)
-        (place / "root's").touch()
-        for number in range(4):
-            (place / f"{number}").touch()
-            os.chown(place / f"{number}", EVE, EVE)
+        for name in ("a", "b"):
+            (place / name).touch()
+        (place / "c").symlink_to("/")  # hers, and what it points to is not
+        for name in ("a", "b", "c"):
+            os.lchown(place / name, EVE, EVE)
+        for name in ("d", "e"):
+            (place / name).touch()
         assert run.take() is None
-        assert run.said == [
-            f"{place}: No space left on device; most files in it are nobody's: have them removed"
-        ]
-        for number in range(4):
-            os.chown(place / f"{number}", 0, 0)
-        with pytest.raises(LeaseError, match="No space left on device; free some space there") as caught:
-            SharedFolder(place).make("queue", 1, {})
-        assert not isinstance(caught.value, ForeignError)
+        full = f"{place}: No space left on device; most files in it are {user_name(EVE)}'s: have them removed"
+        assert run.said == [full]
+        os.lchown(place / "c", 0, 0)
+        assert_is_full(place)
+        for path in place.iterdir():
+            path.unlink()
+        subprocess.run(["mount", "-o", "remount,nr_inodes=1", str(place)], check=True)
+        assert_is_full(place)
+        subprocess.run(["mount", "-o", "remount,nr_inodes=9", str(place)], check=True)
+        assert run.take() is not None
         run.devices.close()
     finally:
         subprocess.run(["umount", "--lazy", str(place)], check=True)
+
+
+def assert_is_full(place: Path) -> None:
+    """By nobody else's doing."""
+    with pytest.raises(LeaseError, match="No space left on device; free some space there") as caught:
+        SharedFolder(place).make("queue", 1, {})
+    assert not isinstance(caught.value, ForeignError)
+
+
+@needs_root
+def test_only_what_is_anothers_is_waited_for(place: Path) -> None:
+    """Root's and one's own are not: somebody has to mend them."""
+    (place / "link").symlink_to("/tmp")
+    (place / "file").touch()
+    (place / "open").mkdir()
+    (place / "open").chmod(0o777)
+    for name in ("link", "file", "open"):
+        for owner, me, waits in (
+            (0, 0, False),
+            (EVE, 0, True),
+            (0, EVE, False),
+            (EVE, EVE, False),
+            (EVE, 4321, True),
+        ):
+            os.lchown(place / name, owner, owner)
+            os.seteuid(me)
+            try:
+                with pytest.raises(LeaseError) as caught:
+                    SharedFolder(place / name)
+            finally:
+                os.seteuid(0)
+            assert isinstance(caught.value, ForeignError) == waits
+            assert (user_name(EVE) in str(caught.value)) == (waits or (name, owner) == ("open", EVE))
+
+
+@pytest.mark.parametrize(
+    ("count", "memory", "counts"),
+    [
+        (1, None, True),
+        (1, 1, True),
+        (1, 0, False),
+        (1, -5, False),
+        (0, 5, False),
+        (-1, None, False),
+        ("x", 5, False),
+    ],
+)
+def test_a_claim_on_less_than_one_is_none(
+    leases: Path, count: object, memory: int | None, counts: bool
+) -> None:
+    request = {"count": count, "memory": memory, "names": ["a"]}
+    note = {"request": request, "looked": 0, "holder": asdict(Holder.this_process("r", Path("/repo")))}
+    shared = SharedFolder(leases)
+    with shared.make("queue", 7, note) as file, Folder(leases) as folder:
+        assert [waiter.place for waiter in folder.waiting()] == [(7, file.inode)] * counts
+        assert not any(waiter.attentive for waiter in folder.waiting())
+    shared.close()
+
+
+def test_a_run_says_who_it_is() -> None:
+    me = Holder.this_process("r", Path("/repo"))
+    assert (me.pid, me.user) == (os.getpid(), user_name(os.geteuid()))
+    assert (me.run, me.repository, me.stage, me.since) == ("r", "/repo", "", 0.0)
 
 
 @needs_root

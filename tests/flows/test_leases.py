@@ -127,6 +127,15 @@ def test_what_this_host_can_never_give_is_not_waited_for(runs: Runs) -> None:
     assert (lease.devices, lease.env) == ((), {})
 
 
+def test_what_is_not_held_can_be_given_back(runs: Runs) -> None:
+    run = runs.make("r1")
+    run.give(taken(run, Resources(gpu=3), "never to be had here"))
+    lease = taken(run, ONE, "a")
+    run.give(lease)
+    run.give(lease)
+    assert runs.held() == {"gpu-0": [], "gpu-1": []}
+
+
 def test_first_come_first_served(runs: Runs) -> None:
     first, second, third = (runs.make(name, "1x16GB") for name in ("r1", "r2", "r3"))
     lease = taken(first, ONE, "a")
@@ -188,6 +197,7 @@ def test_a_run_keeps_its_place_for_its_most_urgent_stage(runs: Runs) -> None:
     assert first.take(HALF, "small") is None  # now behind all who wait
     assert second.take(HALF, "b") is None
     assert taken(first, ONE, "large").devices == ("gpu-0",)
+    assert runs.waiting() == ["b"]
 
 
 def test_a_wait_for_others_is_said_once(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -219,6 +229,7 @@ def test_a_wait_for_others_is_said_once(runs: Runs, monkeypatch: pytest.MonkeyPa
         json.dumps({"pid": 1, "run": "r", "repository": "/", "stage": "s", "since": 1e300}),
         json.dumps({"pid": -1, "run": "r", "repository": "/", "stage": "s", "since": 1}),
         json.dumps({"pid": 1, "run": "r", "repository": "/", "stage": "s", "since": "today"}),
+        json.dumps({"pid": 1, "run": "r", "repository": "/", "stage": "s", "since": 1 << 40}),
     ],
 )
 def test_what_is_held_counts_whatever_its_note_says(runs: Runs, text: str) -> None:
@@ -314,7 +325,7 @@ def test_a_want_of_descriptors_is_said_and_waited_for(runs: Runs) -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, before)
         os.close(top)
     assert runs.said[0][0] == "a"
-    assert "Too many open files" in runs.said[0][1]
+    assert "Too many open files; raise `ulimit -n`" in runs.said[0][1]
     assert run.take(ONE, "a") is not None
 
 
@@ -331,6 +342,55 @@ def test_what_is_in_the_way_is_said_of_each_device(runs: Runs, monkeypatch: pyte
     (words,) = said
     assert words.startswith("gpu-0 (held by a of /repo/r1 since ")
     assert words.endswith("; 10.0 GB in use outside darkroom by pid 1)")
+    run.close()
+
+
+def test_memory_in_use_is_in_the_way_whoever_uses_it(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(leases, "SAY_AFTER_SECONDS", 0.0)
+    devices = declared("1x16GB")
+    me = Holder(pid=os.getpid(), user=ME, run="r2", repository="/repo/r2")
+    for use, words in (
+        (Use(10**10), "10.0 GB in use outside darkroom"),
+        (Use(0, {1: 0}), "0.0 GB in use outside darkroom by pid 1"),
+    ):
+        said: list[str] = []
+        run = HostDevices(
+            Gpus(devices, Reading(use)), devices, runs.folder, me, lambda _, on, said=said: said.append(on)
+        )
+        assert run.take(ONE, "b") is None
+        run.waits(ONE, "b")
+        assert said == [f"gpu-0 ({words})"]
+        run.close()
+
+
+def test_who_decides_and_who_waits_is_written_down_with_the_stage_and_since_when(runs: Runs) -> None:
+    seen: list[dict[str, Any]] = []
+
+    class Looking(Reading):
+        """Is asked of the device while the run decides."""
+
+        def use(self, device: Device) -> Use | None:
+            (gate,) = runs.folder.glob("darkroom-lease.gate.*")
+            seen.append(json.loads(gate.read_text()))
+            return super().use(device)
+
+    devices = declared("1x16GB")
+    me = Holder(pid=os.getpid(), user=ME, run="r2", repository="/repo/r2")
+    run = HostDevices(Gpus(devices, Looking(Use())), devices, runs.folder, me, lambda *_: None)
+    before = time.time()
+    lease = taken(run, ONE, "a")
+    run.waits(ONE, "b")
+    (decides,) = seen
+    assert (decides["run"], decides["stage"]) == ("r2", "a")
+    with Folder(runs.folder) as folder:
+        (waiter,) = folder.waiting()
+        (part,) = folder.held(devices[0])
+    assert part.holder is not None
+    assert (waiter.holder.stage, part.holder.stage) == ("b", "a")
+    assert all(
+        before <= since <= time.time() for since in (decides["since"], waiter.holder.since, part.holder.since)
+    )
+    run.give(lease)
     run.close()
 
 
