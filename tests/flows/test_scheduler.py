@@ -142,6 +142,13 @@ def test_keep_going_leaves_out_only_what_depends_on_the_failure() -> None:
     assert [str(outcomes[n.name]) for n in nodes] == ["failed", "blocked", "blocked", "ran"]
 
 
+def test_all_that_depends_on_a_failure_is_left_out_by_each_way() -> None:
+    nodes = [node("bad"), node("one", "bad"), node("two", "bad"), node("three", "one"), node("four", "two")]
+    bench = Bench(dict.fromkeys(("bad", "one", "two", "three", "four"), 1), fails={"bad"})
+    outcomes = go(nodes, bench, keep_going=True)
+    assert [str(outcomes[n.name]) for n in nodes] == ["failed", *["blocked"] * 4]
+
+
 def test_one_waits_for_another_that_it_does_not_need() -> None:
     nodes = [node("bad"), node("ice", after=("bad",))]
     bench = Bench({"bad": 3, "ice": 1}, fails={"bad"})
