@@ -42,12 +42,13 @@ def write_text(path: Path, text: str, scratch: Path | None = None, *, synced: bo
 def write_bytes(path: Path, content: bytes, scratch: Path | None = None, *, synced: bool = False) -> None:
     """Replace `path` by `content` in one step; a symbolic link keeps pointing where it did.
 
-    The half-written file lies in `scratch` where that is given (on the same file system), so that nobody who
-    lists the folder meanwhile sees it. With `synced` a power cut leaves the old content or the new one, and
-    once this has returned the new one. Raises OSError that names `path`.
+    The half-written file lies in `scratch` where that is given and on the same file system, so that nobody
+    who lists the folder meanwhile sees it. With `synced` a power cut leaves the old content or the new one,
+    and once this has returned the new one. Raises OSError that names `path`.
     """
     target = Path(os.path.realpath(path))
-    temporary = (scratch or target.parent) / f".{target.name}.{os.getpid()}.partial"
+    folder = scratch if scratch and _on_one_disk(scratch, target.parent) else target.parent
+    temporary = folder / f".{target.name}.{os.getpid()}.partial"
     try:
         temporary.write_bytes(content)
         if target.exists():
@@ -61,6 +62,10 @@ def write_bytes(path: Path, content: bytes, scratch: Path | None = None, *, sync
         raise OSError(error.errno, error.strerror, str(path)) from error  # `write` does not say where
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _on_one_disk(one: Path, other: Path) -> bool:
+    return one.stat().st_dev == other.stat().st_dev
 
 
 def sync(path: Path) -> None:

@@ -1,17 +1,21 @@
-"""Outs that lie finished in the workspace, but could not be put into DVC's cache: its disk was full.
+"""Outs that lie finished in the workspace and are not recorded yet: DVC's cache took none, a run was killed.
 
-What decided them and what they are is noted, so that the next run keeps them instead of making them anew.
+What decided them and what they are is noted before they are copied, so that the next run keeps them instead
+of making them anew. Some bytes of the disk are held for the note until the run ends: outs may fill the rest.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Mapping
+import os
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from flows.files import write_text
+
+RESERVED_BYTES = 65_536
 
 Facts = Mapping[str, Any]
 """A stage's command, and the hashes of its deps and outs by path; fit for JSON."""
@@ -21,21 +25,36 @@ class Unkept:
     """The note in `.darkroom/unkept.json`; where it cannot be written, the stage is executed again."""
 
     def __init__(self, folder: Path) -> None:
-        self._path = folder / "unkept.json"
+        self._path, self._reserve = folder / "unkept.json", folder / "reserve"
 
-    def note(self, stage: str, facts: Facts) -> None:
-        """The stage's command ended well, and made this."""
-        self._write({**self._read(), stage: facts})
+    def reserve(self) -> None:
+        """Hold the bytes that a note may need, if the disk has them."""
+        if not self._reserve.exists():
+            with contextlib.suppress(OSError), self._reserve.open("wb") as file:
+                os.posix_fallocate(file.fileno(), 0, RESERVED_BYTES)
+
+    def close(self) -> None:
+        """Let go of them."""
+        with contextlib.suppress(OSError):
+            self._reserve.unlink(missing_ok=True)
+
+    def note(self, stage: str, facts: Facts) -> bool:
+        """The stage's command ended well, and made this. False: it cannot be noted."""
+        noted = {**self._read(), stage: facts}
+        if self._write(noted):
+            return True
+        self.close()
+        return self._write(noted)
 
     def find(self, stage: str) -> Facts | None:
         """What the stage's last command made, if that is not kept."""
         return self._read().get(stage)
 
-    def forget(self, stage: str) -> None:
-        """It is kept, or made anew."""
-        noted = self._read()
-        if noted.pop(stage, None) is not None:
-            self._write(noted)
+    def forget(self, stages: Iterable[str]) -> None:
+        """They are recorded, or made anew."""
+        noted, gone = self._read(), set(stages)
+        if gone & set(noted):
+            self._write({stage: facts for stage, facts in noted.items() if stage not in gone})
 
     def _read(self) -> dict[str, Facts]:
         with contextlib.suppress(OSError, ValueError):
@@ -43,9 +62,11 @@ class Unkept:
             return held if isinstance(held, dict) else {}
         return {}
 
-    def _write(self, noted: Mapping[str, Facts]) -> None:
+    def _write(self, noted: Mapping[str, Facts]) -> bool:
         with contextlib.suppress(OSError):
             if noted:
                 write_text(self._path, json.dumps(noted))
             else:
                 self._path.unlink(missing_ok=True)
+            return True
+        return False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import errno
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 from flows.dvc.errors import told
 from flows.dvc.recording import Recording
+from flows.dvc.repository import sweep
 from flows.dvc.stage_errors import told_of_full_disks
 from flows.errors import StageError, explain
 from flows.unkept import Facts, Unkept
@@ -20,11 +22,13 @@ class Committing:
 
     def __init__(self, repo: Any, recording: Recording, unkept: Unkept, *, commit: bool) -> None:
         self._repo, self._recording, self._unkept, self._commit = repo, recording, unkept, commit
+        self._saved: list[str] = []
 
     def require_cache(self) -> None:
         """Raises StageError before a stage works for hours for a result that cannot be kept."""
         if not self._commit:
             return
+        self._unkept.reserve()
         cache = Path(self._repo.cache.local.path)
         there = next(path for path in (cache, *cache.parents) if path.exists())
         if not os.access(there, os.W_OK):
@@ -37,31 +41,63 @@ class Committing:
 
     def forget(self, name: str) -> None:
         """The outs that lie there are made anew."""
-        self._unkept.forget(name)
+        self._unkept.forget([name])
 
     def save(self, name: str, stage: Any) -> None:
         """Raises StageError where the results cannot be put into the cache; they are noted to lie there."""
-        uncached = any(not out.use_cache for out in stage.outs if not (out.is_metric or out.is_plot))
-        self._recording.announce(name)
-        stage.save(run_cache=False)
-        if self._commit:
-            try:
-                if not uncached:
-                    self._repo.stage_cache.save(stage)
-                stage.commit()
-            except Exception as error:
-                self._unkept.note(name, _facts(stage))
-                said = self._told_of(error)
-                raise StageError(
-                    f"its outs are not in DVC's cache yet: {said}; the next run keeps them"
-                ) from error
-            self._unkept.forget(name)
+        noted = False
+        try:
+            self._recording.announce(name)
+            stage.save(run_cache=False)
+            if self._commit:
+                noted = self._unkept.note(name, _facts(stage))
+                self._to_cache(stage)
+        except Exception as error:
+            if not noted and not _is_of_full_disk(error, self._repo):
+                raise
+            sweep(self._repo)  # what DVC had half copied: its bytes are needed
+            noted = noted or self._noted_anew(name, stage)
+            then = (
+                "the next run keeps them"
+                if noted
+                else "nor could that be noted: the next run makes them anew"
+            )
+            raise StageError(
+                f"its outs are not in DVC's cache yet: {self._told_of(error)}; {then}"
+            ) from error
+        self._saved.append(name)
         self._recording.add(name)
+
+    def recorded(self) -> None:
+        """What was saved stands in dvc.lock, or waits for its turn there."""
+        self._unkept.forget(self._saved)
+        self._saved.clear()
+
+    def close(self) -> None:
+        """Free what was held for notes."""
+        self._unkept.close()
+
+    def _to_cache(self, stage: Any) -> None:
+        if all(out.use_cache for out in stage.outs if not (out.is_metric or out.is_plot)):
+            self._repo.stage_cache.save(stage)
+        stage.commit()
+
+    def _noted_anew(self, name: str, stage: Any) -> bool:
+        """Note what lies there, where the disk was full before DVC had come to it."""
+        try:
+            return self._commit and self._unkept.note(name, _facts(stage, anew=True))
+        except Exception:  # DVC notes hashes on that disk, too
+            return False
 
     def _told_of(self, error: Exception) -> str:
         if isinstance(error, OSError):
             return explain(error, self._repo.cache.local.path)
         return f"{told(error)}{told_of_full_disks(self._repo)}"
+
+
+def _is_of_full_disk(error: Exception, repo: Any) -> bool:
+    numbers = (errno.ENOSPC, errno.EDQUOT)
+    return bool(told_of_full_disks(repo)) or (isinstance(error, OSError) and error.errno in numbers)
 
 
 def _facts(stage: Any, *, anew: bool = False) -> Facts:

@@ -7,6 +7,7 @@ import logging
 import os
 import re
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
@@ -22,6 +23,9 @@ from flows.errors import UsageError
 from flows.process_group import open_anywhere, process
 
 _PARTIAL = re.compile(r"\..*\.(\d+)\.partial")  # as flows.files names them
+OTHERS_SECONDS = 86_400.0
+"""A half-written file in a shared cache that nobody has touched for so long is nobody's."""
+
 _TEMPORARY = re.compile(r"\.[\w-]{22}\.tmp")  # as DVC names its own files
 
 # DVC compiles the schema of a stage anew for each stage: a quarter of the time to read a large dvc.yaml.
@@ -103,9 +107,13 @@ def sweep(repo: Repo) -> None:
 
 def _left_in_cache(repo: Repo) -> Iterator[Path]:
     cache, runs = Path(repo.cache.local.path), Path(repo.stage_cache.cache_dir)
-    if cache.is_relative_to(repo.dvc_dir):
-        for folder, names in ((cache, "*.tmp"), (cache, "??/*.tmp"), (runs, "??/*/*.tmp")):
-            yield from folder.glob(names)
+    # A cache elsewhere may be another host's, too, whose open files cannot be seen from here.
+    before = time.time() - (0 if cache.is_relative_to(repo.dvc_dir) else OTHERS_SECONDS)
+    for folder, names in ((cache, "*.tmp"), (cache, "??/*.tmp"), (runs, "??/*/*.tmp")):
+        for left in folder.glob(names):
+            with contextlib.suppress(FileNotFoundError):
+                if left.stat().st_mtime <= before:
+                    yield left
 
 
 def _left_beside_outs(repo: Repo) -> Iterator[Path]:

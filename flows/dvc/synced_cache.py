@@ -7,15 +7,27 @@ folders that name it are before dvc.lock does.
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 from typing import Any
 
 from dvc_data.hashfile.db.local import LocalHashFileDB
+from dvc_objects.fs.local import FsspecLocalFileSystem, LocalFileSystem, localfs
+from dvc_objects.fs.utils import as_atomic, copyfile
 
 from flows.files import sync, sync_all, sync_file_system
 
 MANY_FILES = 200
 """So many new files of an out are synced by their file system as a whole: each alone takes milliseconds."""
+
+
+class _WholeFiles(FsspecLocalFileSystem):
+    """Local files, of which a copy that fails leaves nothing; DVC's own would leave half of it for good."""
+
+    def put_file(self, lpath: str, rpath: str, callback: Any = None, **_: Any) -> None:
+        """Copy a file to `rpath` in one step."""
+        with as_atomic(localfs, rpath, create_parents=True) as unfinished:
+            copyfile(lpath, unfinished, **({"callback": callback} if callback else {}))
 
 
 class SyncedCache(LocalHashFileDB):
@@ -30,12 +42,25 @@ class SyncedCache(LocalHashFileDB):
     _many, _flushed = False, False
 
     def add(self, path: Any, fs: Any, oid: Any, *args: Any, **kwargs: Any) -> int:
-        """Take files in, which `protect` then makes durable."""
+        """Take files in, which `protect` then makes durable. Raises OSError where the disk is full."""
+        told: Any = kwargs.get("on_error")
+        full: list[OSError] = []
+
+        def on_error(oid: str, error: BaseException) -> None:
+            if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+                full.append(error)
+            told(oid, error)
+
+        if told:
+            kwargs["on_error"] = on_error
         self._many, self._flushed = not isinstance(oid, str) and len(oid) >= MANY_FILES, False
         try:
-            return int(super().add(path, fs, oid, *args, **kwargs))
+            added = int(super().add(path, fs, oid, *args, **kwargs))
         finally:
             self._many = False
+        if full:  # DVC would go on, and say in the end that an out cannot be removed
+            raise OSError(full[0].errno, full[0].strerror, self.path)
+        return added
 
     def protect(self, path: str) -> None:
         """Make a new file read-only, by which DVC takes it for whole."""
@@ -74,6 +99,7 @@ def synced(repo: Any) -> list[SyncedCache]:
     both = (repo.cache.local, repo.cache.legacy)
     caches: list[Any] = [cache for cache in both if type(cache) is LocalHashFileDB]
     for cache in caches:
+        cache.fs = LocalFileSystem(fs=_WholeFiles())  # type: ignore[no-untyped-call]
         cache.__class__ = SyncedCache
         cache.top, cache.known, cache.unsynced = Path(repo.cache.local_cache_dir).parent, set(), set()
     return caches

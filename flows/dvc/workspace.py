@@ -110,6 +110,7 @@ class Workspace:
         """Let go of DVC's files, and of the stages that were given up."""
         self._witnesses.close()
         self._holding.close()
+        self._committing.close()
         self._open.close()
 
     def end_left_overs(self) -> None:
@@ -387,6 +388,7 @@ class Workspace:
     def record(self) -> None:
         """Write what finished since the last time into dvc.lock and .dvc files, in DVC's order."""
         self._recording.write()
+        self._committing.recorded()
 
     def passed(self, name: str) -> None:
         """A serial run would be past this stage, and record those after it."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import os
 import resource
 import subprocess
 from collections.abc import Iterator
@@ -52,10 +53,12 @@ class Disk:
     def remount(self, options: str) -> None:
         self._mount("-o", f"remount,{options}")
 
-    def fill(self) -> None:
+    def fill(self, but: int = 0) -> None:
         with contextlib.suppress(OSError), (self.path / "filler").open("wb", buffering=0) as filler:
             while filler.write(bytes(1 << 16)):
                 pass
+        length = (self.path / "filler").stat().st_size
+        os.truncate(self.path / "filler", max(length - but, 0))
 
     def empty(self) -> None:
         (self.path / "filler").unlink()
@@ -125,6 +128,47 @@ def test_what_a_full_cache_left_is_made_anew_where_it_is_no_longer_that(tmp_path
     assert_ends_as_serial(root, tmp_path)
 
 
+FULL = f"""\
+stages:
+  free:
+    cmd: echo free >> {{outside}}/made; head -c {SIZE // 10} /dev/zero > free.bin
+    outs: [free.bin]
+  dep:
+    cmd: |
+      echo dep >> {{outside}}/made
+      head -c {SIZE // 10} /dev/zero | tr '\\0' a > dep.bin
+      mkdir folder && cp dep.bin folder && echo 2 > folder/2
+    deps: [free.bin]
+    outs: [dep.bin, folder]
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("free", [200, 320, 400, 605, 640, 900, 1200, 1240, 1300])
+def test_on_a_disk_that_runs_full_at_any_moment_what_is_said_comes_true(
+    tmp_path: Path, disk: Disk, free: int
+) -> None:
+    """Repository and cache are on it, with so many kilobytes free."""
+    disk.grow()
+    root = make(disk.path / "r", Shape("full", {"dvc.yaml": FULL}), tmp_path)
+    disk.fill(but=1000 * free)
+    try:
+        errors = run(root).errors
+    except RepoError as error:
+        errors = (str(error),)
+    made = (tmp_path / "made").read_text().split() if (tmp_path / "made").exists() else []
+    assert errors
+    kept = {error.partition(":")[0] for error in errors if error.endswith("the next run keeps them")}
+    assert not list(root.glob(".dvc/cache/**/*.tmp"))
+    disk.empty()
+    assert run(root).well
+    again = (tmp_path / "made").read_text().split()[len(made) :]
+    assert not kept & set(again), "it said that the next run keeps them"
+    serial = make(tmp_path / "serial", Shape("full", {"dvc.yaml": FULL}), tmp_path)
+    assert serial_repro(serial)
+    assert contents(root) == contents(serial)
+
+
 @pytest.mark.slow
 def test_a_read_only_cache_is_said_before_anything_is_executed(tmp_path: Path, disk: Disk) -> None:
     root = with_cache(tmp_path / "r", disk.path / "cache", tmp_path)
@@ -179,7 +223,7 @@ def test_a_full_disk_for_dvc_lock_ends_the_run_and_keeps_the_old_lock(tmp_path: 
     pipeline = PIPELINE.replace("head -c 3000000", "echo now; sleep 0.5; head -c 0")
     # A dvc.lock of several pages: one may become free, of a file that is no longer needed.
     pipeline = pipeline.replace("[big.bin]\n  last", "[{big.bin: {cache: false}}]\n  last")
-    pipeline = pipeline.replace("cat in.txt", f"true {'x' * 20_000}; cat in.txt")
+    pipeline = pipeline.replace("cat in.txt", f"true {'x' * 100_000}; cat in.txt")
     (root / "dvc.yaml").write_text(pipeline.replace("{outside}", str(tmp_path)))
     with pytest.raises(RepoError, match=r"dvc\.lock: No space left on device"):
         run_pipeline(RunOptions(repo=root, jobs=2), observe=fill)
