@@ -25,7 +25,7 @@ from dvc import env, lock, rwlock, schema
 from dvc.data_cloud import DataCloud
 from dvc.dependency import ParamsDependency
 from dvc.dirs import site_cache_dir
-from dvc.dvcfile import Lockfile, ProjectFile, SingleStageFile
+from dvc.dvcfile import Lockfile, ProjectFile, SingleStageFile, is_git_ignored
 from dvc.output import Output
 from dvc.repo import Repo, brancher, reproduce
 from dvc.repo.artifacts import Artifacts
@@ -44,6 +44,8 @@ from dvc.utils import dict_filter, dict_sha256
 from dvc.utils.cli_parse import to_path_overrides
 from dvc.utils.hydra import apply_overrides
 from dvc.utils.serialize import _common, _yaml, dumps_yaml, load_path, parse_yaml, parse_yaml_for_update
+from dvc_data.hashfile import hash as hash_module
+from dvc_objects.fs.utils import as_atomic, copyfile
 from pathspec.patterns.gitwildmatch import GitWildMatchPattern
 from scmrepo.git import Git
 from scmrepo.noscm import NoSCM
@@ -136,6 +138,10 @@ CALLED: dict[Any, str] = {
     parse_yaml: "text path typ",
     parse_yaml_for_update: "text path",
     dumps_yaml: "d",
+    _yaml._get_yaml: "",
+    is_git_ignored: "repo path",
+    as_atomic: "fs to_info create_parents",
+    copyfile: "src dest callback",
     load_path: "fs_path fs kwargs",
     to_path_overrides: "path_params",
     apply_overrides: "path overrides",
@@ -261,6 +267,7 @@ def test_what_is_replaced_is_what_is_called(tmp_path: Path) -> None:
     with contextlib.closing(Repo(str(root))) as repo:
         assert "self.close()" in inspect.getsource(type(repo.state.links).__exit__)
         assert "with self.links as ref" in inspect.getsource(repo.state.set_link)
+    assert 'with fs.open(fname, "rb") as fobj' in inspect.getsource(hash_module.file_md5)
 
 
 def test_experiments_lie_where_dvc_looks_for_them() -> None:
