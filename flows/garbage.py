@@ -66,7 +66,7 @@ def found(root: Path, days: float) -> Iterator[Garbage]:
         free = {path.with_suffix(""): path for path, ours in held.items() if ours}
         clones = tuple(clone for clone, lock in free.items() if clone.exists() and _touched(lock) < before)
         kept = tuple(repo for clone in free if clone not in clones for repo in _repositories(clone))
-        busy = working or stage_lock.busy(state / "locks")
+        busy = working or stage_lock.busy(state / "locks") or _unrecorded(state)
         logs = (*state.glob("logs/*"), *state.glob("services/*.log.1"))
         yield Garbage(
             logs=tuple(path for path in logs if _touched(path) < before),
@@ -92,6 +92,13 @@ def remove(root: Path, garbage: Garbage) -> None:
 def size(paths: Iterable[Path]) -> int:
     """In bytes, with what is in folders."""
     return sum(one.lstat().st_size for path in paths for one in (path, *path.rglob("*")) if not one.is_dir())
+
+
+def _unrecorded(state: Path) -> str | None:
+    """What DVC cannot know of the cache yet."""
+    if (state / "ahead.jsonl").exists():
+        return "results wait for their turn in dvc.lock; end the run with `darkroom run` first"
+    return None
 
 
 def _touched(path: Path) -> float:

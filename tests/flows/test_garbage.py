@@ -100,3 +100,12 @@ def test_the_cache_is_left_alone_while_a_stage_runs(root: Path) -> None:
         assert found.cache == ()
         assert str(found.busy).startswith("train: `darkroom run` with pid")
     lock.release()
+
+
+def test_results_that_wait_for_their_turn_in_dvc_lock_are_no_garbage(tmp_path: Path) -> None:
+    (tmp_path / ".darkroom").mkdir()
+    (tmp_path / ".darkroom/ahead.jsonl").touch()
+    with garbage.found(tmp_path, 1) as found:
+        assert found.cache == ()
+        assert found.busy is not None
+        assert "wait for their turn" in found.busy
