@@ -93,8 +93,13 @@ CASES: dict[str, dict[str, str | None]] = {
 }
 
 
+QUICK = ("in place", "a file of a folder")
+
+
 @needs_a_witness
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize(
+    "case", [pytest.param(case, marks=() if case in QUICK else pytest.mark.slow) for case in CASES]
+)
 def test_what_a_stage_changes_itself_is_recorded_as_a_serial_run_does(tmp_path: Path, case: str) -> None:
     serial, parallel = two_copies(tmp_path, CASES[case])
     assert serial_repro(serial)
@@ -115,7 +120,14 @@ def test_what_a_stage_changes_itself_is_recorded_as_a_serial_run_does(tmp_path: 
 WAITING = "echo 2 >> n; cp n o; echo go; while [ ! -e edited ]; do sleep .02; done"
 
 
-@pytest.mark.parametrize("edit", ["echo 3 >> n", "sed -i s/1/3/ n", "cp n m; echo 3 > m; mv m n"])
+@pytest.mark.parametrize(
+    "edit",
+    [
+        "echo 3 >> n",
+        pytest.param("sed -i s/1/3/ n", marks=pytest.mark.slow),
+        pytest.param("cp n m; echo 3 > m; mv m n", marks=pytest.mark.slow),
+    ],
+)
 @pytest.mark.parametrize("command", [WAITING, WAITING.removeprefix("echo 2 >> n; ")])
 def test_what_somebody_else_changes_is_refused(tmp_path: Path, edit: str, command: str) -> None:
     files: dict[str, str | None] = {"dvc.yaml": stages(o=(command, "n")), "n": "1\n"}
@@ -134,6 +146,7 @@ def test_what_somebody_else_changes_is_refused(tmp_path: Path, edit: str, comman
     assert not (root / "dvc.lock").exists()
 
 
+@pytest.mark.slow
 def test_what_a_stage_says_that_it_changes_is_recorded_whoever_changes_it(tmp_path: Path) -> None:
     declared = "    meta: {changes_deps: [n]}\n"
     pipeline = f"stages:\n  o:\n    cmd: {json.dumps(WAITING)}\n    deps: [n, m]\n    outs: [o]\n{declared}"
@@ -148,6 +161,7 @@ def test_what_a_stage_says_that_it_changes_is_recorded_whoever_changes_it(tmp_pa
     assert run(root).outcomes() == {"o": Outcome.SKIPPED}
 
 
+@pytest.mark.slow
 def test_stages_beside_a_change_that_was_said_keep_to_the_serial_order(tmp_path: Path) -> None:
     pipeline = stages(a=("cp n a; sleep .3", "n"), b=("echo 2 >> n; cp n b", "n"), c=("cp n c", "n"))
     files: dict[str, str | None] = {
@@ -171,6 +185,7 @@ def test_a_change_of_what_is_no_dep_is_refused_in_one_line(tmp_path: Path) -> No
 UNTIL = "while [ ! -e {0} ]; do sleep .02; done"
 
 
+@pytest.mark.slow
 @needs_a_witness
 def test_a_stage_whose_dep_another_one_changed_meanwhile_is_run_again_apart(tmp_path: Path) -> None:
     pipeline = stages(
@@ -193,6 +208,7 @@ def test_a_stage_whose_dep_another_one_changed_meanwhile_is_run_again_apart(tmp_
     assert (parallel / "dvc.lock").read_text() == (serial / "dvc.lock").read_text()
 
 
+@pytest.mark.slow
 @needs_a_witness
 def test_two_stages_that_change_the_same_file_side_by_side_are_both_recorded(tmp_path: Path) -> None:
     both = "touch {0}.started; while [ ! -e {1}.started ]; do sleep .02; done; echo {0} >> log; cp log {0}"

@@ -70,6 +70,7 @@ def test_the_command_says_so_in_one_line(tmp_path: Path, capsys: pytest.CaptureF
         assert "is git-ignored" in shown.err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", ["a folder", "a link to nothing"])
 def test_what_is_no_file_is_refused_as_by_dvc(tmp_path: Path, what: str) -> None:
     root = repository(tmp_path, {})
@@ -84,6 +85,7 @@ def test_what_is_no_file_is_refused_as_by_dvc(tmp_path: Path, what: str) -> None
     assert str(refused.value).startswith(said)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", ["stages: {}\n", "", "# none yet\n"])
 def test_a_pipeline_without_stages_has_nothing_to_run(tmp_path: Path, text: str) -> None:
     root = repository(tmp_path, {"dvc.yaml": text})
@@ -93,6 +95,7 @@ def test_a_pipeline_without_stages_has_nothing_to_run(tmp_path: Path, text: str)
     assert make_plan(RunOptions(repo=root, all_pipelines=True)).stages == ()
 
 
+@pytest.mark.slow
 def test_all_pipelines_with_one_hidden_in_a_folder(tmp_path: Path) -> None:
     """DVC runs those that it sees; where it sees none at all, it says that all is up to date."""
     files: dict[str, str | None] = {"sub/dvc.yaml": ONE, "sub/src": "1\n", ".gitignore": "/sub/\n"}
@@ -105,6 +108,7 @@ def test_all_pipelines_with_one_hidden_in_a_folder(tmp_path: Path) -> None:
         make_plan(RunOptions(repo=root, all_pipelines=True))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "files",
     [
@@ -127,6 +131,7 @@ def test_other_hidden_files_mean_what_they_mean_to_dvc(tmp_path: Path, files: di
         assert contents(parallel) == contents(serial)
 
 
+@pytest.mark.slow
 def test_a_pipeline_behind_a_link_and_one_in_a_submodule(tmp_path: Path) -> None:
     inner = make(tmp_path / "inner", Shape("inner", {"dvc.yaml": ONE, "src": "1\n"}), tmp_path)
     root = repository(tmp_path, {"real.yaml": ONE})

@@ -65,6 +65,7 @@ def test_what_is_missing_is_said(
     assert outcomes == {"one": Outcome.FAILED, "after": Outcome.BLOCKED, "last": Outcome.BLOCKED}
 
 
+@pytest.mark.slow
 def test_below_an_out_its_maker_decides(tmp_path: Path) -> None:
     root = repository(tmp_path, f"{MAKE}  use: {{cmd: cp src o, deps: [d/y], outs: [o]}}\n")
     assert planned(root)["use"].action is Action.RUN
@@ -77,6 +78,7 @@ def test_below_an_out_its_maker_decides(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.slow
 def test_of_what_a_stage_makes_that_is_not_asked_for_it_is_named(tmp_path: Path) -> None:
     root = repository(tmp_path, f"{MAKE}  use: {{cmd: cp d/x o, deps: [d], outs: [o]}}\n")
     found = planned(root, targets=("use",), single_item=True)
@@ -85,6 +87,7 @@ def test_of_what_a_stage_makes_that_is_not_asked_for_it_is_named(tmp_path: Path)
     assert planned(root)["use"].action is Action.RUN
 
 
+@pytest.mark.slow
 def test_a_forced_stage_is_started_as_by_dvc(tmp_path: Path) -> None:
     root = repository(tmp_path, "  one: {cmd: cp src o; touch gone, deps: [src, gone], outs: [o]}\n")
     assert planned(root)["one"].action is Action.CANNOT_RUN

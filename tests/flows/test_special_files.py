@@ -46,7 +46,13 @@ def assert_lock_is_free(root: Path) -> None:
         repo.lock.unlock()
 
 
-@pytest.mark.parametrize("place", ["in/pipe", "in/deep/pipe", "d/pipe", "d/e/pipe", "data/pipe", "src"])
+SLOW_PLACES = ("in/pipe", "d/pipe", "data/pipe", "src")
+
+
+@pytest.mark.parametrize(
+    "place",
+    ["in/deep/pipe", "d/e/pipe", *(pytest.param(place, marks=pytest.mark.slow) for place in SLOW_PLACES)],
+)
 @pytest.mark.parametrize(
     ("kind", "make_one"),
     [("a named pipe", os.mkfifo), pytest.param("a socket", make_socket, marks=pytest.mark.slow)],
@@ -78,6 +84,7 @@ def test_a_command_that_leaves_a_pipe_in_its_out_fails_by_name(tmp_path: Path) -
     assert_lock_is_free(root)
 
 
+@pytest.mark.slow
 def test_what_dvcignore_names_is_no_matter(tmp_path: Path) -> None:
     root = repository(tmp_path)
     (root / ".dvcignore").write_text("pipe\n")
