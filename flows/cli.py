@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from flows import output
+from flows import interpreter, output
 from flows.command import Exit, in_repo
 from flows.deployments.commands import gc as free_disk
 from flows.deployments.commands import rollback, sweep
@@ -297,10 +297,7 @@ def generate(words: tuple[str, ...]) -> int:
 
 def _run_module(module: str, words: Sequence[str]) -> int:
     """Run a module of the stages in a process of its own, with this one's terminal; its exit code is ours."""
-    # -P: a folder `stages` of the user's own, where this is called, is not meant.
-    code = subprocess.run(
-        [sys.executable, "-P", "-m", output.__name__, module, *words], check=False
-    ).returncode
+    code = subprocess.run(interpreter.command(output.__name__, module, *words), check=False).returncode
     return code if code >= 0 else Exit.INTERRUPTED if code == -signal.SIGINT else Exit.FAILED
 
 
@@ -320,3 +317,7 @@ def doctor(as_json: bool) -> int:
     else:
         print_examination(terminal.make_console(), found)
     return Exit.FAILED if found.problems else Exit.WELL
+
+
+if __name__ == "__main__":
+    main()

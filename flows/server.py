@@ -26,7 +26,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import IO
 
-from flows import blank_database, prefect_database
+from flows import blank_database, interpreter, prefect_database
 from flows.errors import DarkroomError
 from flows.files import STATE_FOLDER, make_private_folder
 from flows.output import warn
@@ -275,7 +275,7 @@ class _Child:
             if self._closed:
                 return
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "flows.server", str(self._folder), str(self._port)],
+                interpreter.command("flows.server", str(self._folder), str(self._port)),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,

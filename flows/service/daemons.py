@@ -30,7 +30,6 @@ MARK = "DARKROOM_SERVICE"
 """In the environment of what `darkroom up` starts and of all that comes of it: the folder of its services."""
 
 SUPERVISOR_MARK = "INVOCATION_ID"  # systemd gives each service one
-PACKAGES = Path(__file__).parent.parent.parent
 LOG_BYTES = 10_000_000
 START_SECONDS = 120.0  # a cold start of Prefect's server on a loaded machine has taken 40
 _LOOK_SECONDS = 0.1
@@ -168,24 +167,13 @@ def start(folder: Path, name: str, command: Sequence[str], cwd: Path) -> Note:
         child = subprocess.Popen(
             command,
             cwd=cwd,
-            env={**environment(), MARK: str(folder)},
+            env={**os.environ, MARK: str(folder)},
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
     return _wait_until_ready(folder, name, lambda: child.poll() is not None)
-
-
-def command(module: str, *words: str) -> list[str]:
-    """The command of a service: a module of this package, whatever packages the current folder has."""
-    return [sys.executable, "-P", "-m", module, *words]
-
-
-def environment() -> dict[str, str]:
-    """What this process has, and that others find this package too."""
-    path = os.pathsep.join(filter(None, [str(PACKAGES), os.environ.get("PYTHONPATH")]))
-    return {**os.environ, "PYTHONPATH": path}
 
 
 def exit_code(serve: Callable[[], None]) -> int:

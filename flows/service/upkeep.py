@@ -17,7 +17,7 @@ import httpx
 import psutil
 import yaml
 
-from flows import server
+from flows import interpreter, server
 from flows.errors import UsageError
 from flows.service import daemons, login, server_process, worker_process
 from flows.service.daemons import MARK, Note, Seen, ServiceError
@@ -40,18 +40,28 @@ class Up:
 
 def pools_of(root: Path) -> tuple[str, ...]:
     """The work pools of the deployments in prefect.yaml, in its order. Raises UsageError."""
+    return tuple(dict.fromkeys(pool for pool, _ in _deployments(root)))
+
+
+def _deployments(root: Path) -> list[tuple[str, str]]:
+    """Work pool and entrypoint of those in prefect.yaml. Raises UsageError."""
     path = root / DEPLOYMENTS
     if not path.exists():
-        return ()
+        return []
     try:
-        deployments = yaml.safe_load(path.read_text(encoding="utf-8"))["deployments"] or []
-        names = [deployment["work_pool"]["name"] for deployment in deployments]
-    except (yaml.YAMLError, KeyError, TypeError) as error:
+        found = yaml.safe_load(path.read_text(encoding="utf-8"))["deployments"] or []
+        return [(str(one["work_pool"]["name"]), str(one.get("entrypoint"))) for one in found]
+    except (yaml.YAMLError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         said = " ".join(str(error).split())
         raise UsageError(
             f"{DEPLOYMENTS}: a list of deployments, each with work_pool.name, is needed: {said}"
         ) from error
-    return tuple(dict.fromkeys(names))
+
+
+def own_flows(root: Path) -> list[str]:
+    """The modules of the flows of ours among the entrypoints in prefect.yaml."""
+    found = (worker_process.own_module(entrypoint) for _, entrypoint in _deployments(root))
+    return list(dict.fromkeys(module for module in found if module))
 
 
 def up(root: Path, port: int | None, remark: Remark) -> Up:
@@ -92,7 +102,7 @@ def _server_up(root: Path, services: Path, port: int | None, remark: Remark) -> 
     before = login.known_url(server.server_folder(root))
     wanted = port or (server.port_of(before) if before else server.UI_PORT)
     remark("starting the server" + (", which was killed" if seen.killed else ""))
-    command = daemons.command(server_process.__name__, str(root), str(wanted))
+    command = interpreter.command(server_process.__name__, str(root), str(wanted))
     return daemons.start(services, server_process.NAME, command, root)
 
 
@@ -107,7 +117,7 @@ def _worker_up(root: Path, services: Path, pool: str, url: str, remark: Remark) 
         remark(f"{name} runs already")
         return
     remark(f"starting {name}" + (", which was killed" if seen.killed else ""))
-    daemons.start(services, name, daemons.command(worker_process.__name__, str(root), pool), root)
+    daemons.start(services, name, interpreter.command(worker_process.__name__, str(root), pool), root)
 
 
 def prepare(pools: Iterable[str], addresses: str, remark: Remark) -> None:
@@ -160,9 +170,8 @@ def _deploy(root: Path, services: Path) -> list[str]:
     """The ids of what prefect.yaml holds, once it is registered."""
     ids = services / "deployed.json"
     ids.unlink(missing_ok=True)
-    command = daemons.command("flows.service.deploying", str(ids))
-    env = daemons.environment()
-    done = subprocess.run(command, cwd=root, env=env, capture_output=True, text=True, check=False)
+    command = interpreter.command("flows.service.deploying", str(ids), imported=own_flows(root))
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
     if done.returncode:
         log = daemons.log_file(services, "deploy")
         log.write_text(done.stdout + done.stderr)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import shlex
 import signal
 import time
 from collections.abc import Awaitable, Callable
@@ -26,10 +27,10 @@ from prefect.exceptions import PrefectException
 from prefect.states import Failed
 from prefect.workers.process import ProcessJobConfiguration, ProcessWorker, ProcessWorkerResult
 
+from flows import interpreter
 from flows.server import server_folder
-from flows.service import daemons, flow_runs
+from flows.service import daemons, flow_runs, worker_process
 from flows.service.registered import read, refusal
-from flows.service.worker_process import STOP_SECONDS
 
 LOST_SECONDS = 15.0
 """Between two looks for runs whose process was killed."""
@@ -40,12 +41,29 @@ SURE_SECONDS = 5.0
 _LOOK_SECONDS = 0.2
 
 
+class _Configuration(ProcessJobConfiguration):
+    """How a flow run is started."""
+
+    def prepare_for_flow_run(self, flow_run: Any, deployment: Any = None, *others: Any, **named: Any) -> None:
+        """Let a flow of ours be executed by an interpreter that does not look into the project's folder."""
+        module = worker_process.own_module(deployment.entrypoint if deployment else None)
+        if module and self.command is None:
+            # Prefect puts the project's folder before all others while it imports a flow.
+            self.command = shlex.join(interpreter.command("prefect.engine", imported=[module]))
+            self.env = {**worker_process.OWN_LOGGING, **self.env}
+        super().prepare_for_flow_run(flow_run, deployment, *others, **named)
+
+
+class _Worker(ProcessWorker):
+    job_configuration = _Configuration
+
+
 async def work(root: Path, pool: str, ready: Callable[[], None]) -> None:
     """Take runs from the pool until SIGTERM or SIGINT; then see to it that those under way end in order."""
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    worker = ProcessWorker(work_pool_name=pool, name=flow_runs.own_name())
+    worker = _Worker(work_pool_name=pool, name=flow_runs.own_name())
     take = worker.get_and_submit_flow_runs
 
     async def take_unless_stopping() -> list[Any]:
@@ -132,7 +150,7 @@ async def _look_for_lost(pool: str) -> None:
 async def _end_flow_runs() -> set[UUID]:
     """Pass SIGTERM on to the runs under way, and wait for them; returns those that had it."""
     told: set[UUID] = set()
-    give_up = time.monotonic() + STOP_SECONDS
+    give_up = time.monotonic() + worker_process.STOP_SECONDS
     while (children := psutil.Process().children()) and time.monotonic() < give_up:
         for child in children:
             run = flow_runs.flow_run_of(child)

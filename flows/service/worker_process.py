@@ -5,16 +5,20 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import httpx
 
+from flows.deployments.child import PYTHONPATH_BEFORE
 from flows.server import server_folder
 from flows.service import login
 from flows.service.daemons import ServiceError, exit_code, make_services_folder, registered
 from flows.stage_process import GRACE_SECONDS
 
 PREFIX = "worker-"
+FLOWS = "flows.deployments"
+"""The package of the flows of ours."""
 STOP_SECONDS = GRACE_SECONDS + 12.0
 """For flow runs after the signal: their stages' grace, and what the runs themselves still have to do."""
 
@@ -25,13 +29,23 @@ SETTINGS = {
     "DO_NOT_TRACK": "1",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(HEARTBEAT_SECONDS),
-    "PREFECT_LOGGING_HANDLERS_CONSOLE_CLASS": "flows.service.run_output.LastingConsoleHandler",
 }
+
+OWN_LOGGING = {"PREFECT_LOGGING_HANDLERS_CONSOLE_CLASS": "flows.service.run_output.LastingConsoleHandler"}
+"""For flow runs of ours alone: where a user's own flow runs, `flows` may be a package of the user's."""
 
 
 def name_of(pool: str) -> str:
     """What the service of a work pool is called."""
     return f"{PREFIX}{pool}"
+
+
+def own_module(entrypoint: str | None) -> str | None:
+    """The module of an entrypoint, where that is a flow of ours."""
+    module = (entrypoint or "").rpartition(".")[0]
+    if not module.startswith(f"{FLOWS}.") or ":" in module:
+        return None
+    return module if find_spec(module) else None
 
 
 def run(root: Path, pool: str) -> None:
@@ -41,6 +55,7 @@ def run(root: Path, pool: str) -> None:
         if login.known_url(folder) is None:
             raise ServiceError("the project has no Prefect server yet; `darkroom up` starts one")
         os.environ.pop("PREFECT_PROFILE", None)  # of another file of profiles
+        os.environ.setdefault(PYTHONPATH_BEFORE, os.environ.get("PYTHONPATH", ""))
         os.environ.update({**SETTINGS, "PREFECT_HOME": str(folder), **login.client_environment(folder)})
         from prefect.settings import get_current_settings
 

@@ -25,8 +25,8 @@ from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.states import Running
 
-from flows import server
-from flows.service import automations, daemons, login, server_process
+from flows import interpreter, server
+from flows.service import automations, login, server_process
 from tests.flows.processes import alive, wait_for
 from tests.flows.repositories import contents, git
 from tests.flows.service.project import HERE, Project, make_project
@@ -318,7 +318,7 @@ def start_server_again(project: Project) -> None:
     kill(project.pids()["server"])
     time.sleep(10)
     folder, root = str(project.services), str(project.root)
-    command = daemons.command(server_process.__name__, root, str(port))
+    command = interpreter.command(server_process.__name__, root, str(port))
     start = f"daemons.start(Path({folder!r}), 'server', {command!r}, Path({root!r}))"
     script = f"from pathlib import Path; from flows.service import daemons; {start}"
     subprocess.run([sys.executable, "-c", script], cwd=HERE, check=True)  # who starts it is gone then
