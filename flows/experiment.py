@@ -6,15 +6,14 @@ that commits every stage by force, those too that are not up to date.
 
 from __future__ import annotations
 
-import os
 import shutil
-import subprocess
 import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from flows.errors import RepoError, UsageError
+from flows.git import git
 
 _NO_REF = "0" * 40
 
@@ -38,7 +37,7 @@ class Experiment:
 def require_author(root: Path) -> None:
     """Raise UsageError where git could not commit, before hours of work are to be committed."""
     try:
-        _git(root, "var", "GIT_COMMITTER_IDENT")
+        git(root, "var", "GIT_COMMITTER_IDENT")
     except RepoError as error:
         mend = "git config --global user.name NAME and user.email ADDRESS say it"
         raise UsageError(f"--experiment: git does not know who commits; {mend}") from error
@@ -52,26 +51,18 @@ def save(root: Path, experiment: Experiment, paths: Iterable[str]) -> None:
     with tempfile.TemporaryDirectory(prefix="darkroom-") as scratch:
         index = Path(scratch, "index")
         # With its time: by it git knows which files were changed in the second when it last looked.
-        shutil.copy2(Path(root, _git(root, "rev-parse", "--git-path", "index")), index)
+        shutil.copy2(Path(root, git(root, "rev-parse", "--git-path", "index")), index)
         env = {"GIT_INDEX_FILE": str(index), "GIT_LITERAL_PATHSPECS": "1"}
-        _git(root, "add", "--update", env=env)
-        _git(root, "add", "--pathspec-from-file=-", "--pathspec-file-nul", given="\0".join(paths), env=env)
-        tree = _git(root, "write-tree", env=env)
+        git(root, "add", "--update", env=env)
+        given = "\0".join(path for path in paths if _is_tracked_here(root, Path(path)))
+        git(root, "add", "--pathspec-from-file=-", "--pathspec-file-nul", given=given, env=env)
+        tree = git(root, "write-tree", env=env)
     message = f"darkroom: experiment {experiment.name}"
-    commit = _git(root, "commit-tree", tree, "-p", experiment.baseline, "-m", message)
-    _git(root, "update-ref", "-m", message, experiment.ref, commit, experiment.replaces or _NO_REF)
+    commit = git(root, "commit-tree", tree, "-p", experiment.baseline, "-m", message)
+    git(root, "update-ref", "-m", message, experiment.ref, commit, experiment.replaces or _NO_REF)
 
 
-def _git(root: Path, *words: str, given: str = "", env: dict[str, str] | None = None) -> str:
-    done = subprocess.run(
-        ["git", *words],
-        cwd=root,
-        env={**os.environ, **(env or {})},
-        input=given,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        raise RepoError(f"git {words[0]}: {' '.join(done.stderr.split())}")
-    return done.stdout.strip()
+def _is_tracked_here(root: Path, path: Path) -> bool:
+    """Whether a file is the repository's own: no submodule's, and not behind a link to a folder."""
+    inside = [folder for folder in path.parents if folder.is_relative_to(root) and folder != root]
+    return not any(folder.is_symlink() or (folder / ".git").exists() for folder in inside)

@@ -6,13 +6,12 @@ import contextlib
 import re
 import shutil
 import subprocess
-import sys
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from flows import stage_lock
+from flows import interpreter, stage_lock
 from flows.errors import DarkroomError
 from flows.files import STATE_FOLDER
 from flows.lock_files import LockFile
@@ -127,7 +126,7 @@ def _unreferenced(root: Path, clones: Iterable[Path]) -> Iterator[Path]:
 
 def _dvc_gc(root: Path, clones: Iterable[Path], how: str) -> str:
     projects = [str(clone) for clone in clones]
-    command = [sys.executable, "-P", "-m", "dvc", "gc", *KEPT, how]
+    command = interpreter.command("dvc", "gc", *KEPT, how)
     command += ["--projects", *projects] if projects else []
     done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
     if done.returncode:

@@ -14,7 +14,6 @@ RawDataError              also: the .dvc file is not usable
 
 import os
 import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from typing import Annotated
 import yaml
 from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
 
+from flows import interpreter
 from flows.data_sources import (
     Debian,
     FileUnavailableError,
@@ -236,7 +236,7 @@ def _tell_dvc(dvc_file: Path, repo: Path) -> None:
 
 
 def _dvc(repo: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "dvc", *arguments]
+    command = interpreter.command("dvc", *arguments)
     return subprocess.run(command, cwd=repo, capture_output=True, text=True, check=False)
 
 

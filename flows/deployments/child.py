@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import subprocess
 import threading
 from collections import deque
@@ -10,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
+from flows import git
 from flows.process_group import guarded_group
 from flows.stage_process import GRACE_SECONDS, LAST_LINES
 
@@ -19,17 +21,34 @@ STOP_SECONDS = GRACE_SECONDS + 4.0
 _LOOK_SECONDS = 0.5
 
 _SECRETS = ("PREFECT_API_AUTH_STRING", "PREFECT_SERVER_API_AUTH_STRING", "PREFECT_API_KEY")
-# What Prefect gives the process of a flow run, and not what that starts: PYTHONPATH holds its own modules.
-_PREFECTS_OWN = ("PREFECT__", "PYTHONPATH", "PREFECT_LOGGING_")
+# What Prefect gives the process of a flow run, and not what that starts.
+_PREFECTS_OWN = ("PREFECT__", "PREFECT_LOGGING_")
+
+PYTHONPATH_BEFORE = "DARKROOM_PYTHONPATH"
+"""In the environment of a worker: PYTHONPATH as the user has set it; Prefect adds folders to it."""
 
 
-def environment(environ: Mapping[str, str]) -> dict[str, str]:
-    """A flow run's, without secrets and Prefect's own part; the profile in it leads to the server."""
-    return {
+def environment(environ: Mapping[str, str], project: Path, clone: Path) -> dict[str, str]:
+    """A flow run's, without secrets, Prefect's own part and the repository of a git hook.
+
+    The profile in it leads to the server. Folders of the project in PYTHONPATH are those of the clone.
+    """
+    kept = {
         name: value
-        for name, value in environ.items()
+        for name, value in git.environment(environ).items()
         if name not in _SECRETS and not name.startswith(_PREFECTS_OWN)
     }
+    path = kept.pop("PYTHONPATH", "")
+    folders = kept.pop(PYTHONPATH_BEFORE, path)
+    if folders:
+        kept["PYTHONPATH"] = os.pathsep.join(_moved(one, project, clone) for one in folders.split(os.pathsep))
+    return kept
+
+
+def _moved(folder: str, project: Path, clone: Path) -> str:
+    path = Path(folder)
+    inside = path.is_absolute() and path.is_relative_to(project)
+    return str(clone / path.relative_to(project)) if inside else folder
 
 
 class Stopped(Exception):  # noqa: N818  (nothing went wrong)

@@ -12,15 +12,19 @@ import io
 import os
 import shutil
 import subprocess
-import sys
 import urllib.parse
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from configparser import ConfigParser
 from dataclasses import dataclass
 from pathlib import Path
 
-from flows.errors import DarkroomError, UsageError
+from flows import interpreter
+from flows.deployments import checkout
+from flows.deployments.checkout import CloneError
+from flows.dvc.repository import site_cache_of
+from flows.errors import RepoError, UsageError
 from flows.files import STATE_FOLDER, write_secret
+from flows.git import environment, git, require_address, require_revision
 from flows.lock_files import LockFile
 from flows.run import make_state_folder
 
@@ -30,10 +34,7 @@ AUTHOR = {
     "GIT_COMMITTER_NAME": "darkroom",
     "GIT_COMMITTER_EMAIL": "darkroom@localhost",
 }
-
-
-class CloneError(DarkroomError):
-    """The clone cannot be made, brought up to date, or its results not be committed."""
+LOCK_SUFFIX = ".lock"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,8 +45,15 @@ class Clone:
     """Its git root."""
     root: Path
     """The DVC repository in it."""
+    project: Path
+    """The git root of the workspace."""
     source: str
     commit: str
+
+
+def clones_folder(root: Path) -> Path:
+    """Where the clones of the project at `root` are."""
+    return root / STATE_FOLDER / "clones"
 
 
 def require_no_password(source: str) -> None:
@@ -63,37 +71,39 @@ def held_clone(root: Path, name: str, *, source: str, revision: str) -> Iterator
     """The project's clone `name`, at the newest commit of `revision` in `source`; ours until the block ends.
 
     Empty ones mean the workspace at `root`, its commits alone, and the branch that is checked out there.
-    Raises CloneError.
+    Raises CloneError, UsageError.
     """
     require_no_password(source)
+    require_address("source", source)
+    require_revision("revision", revision)
     make_state_folder(root / STATE_FOLDER)
-    parent = root / STATE_FOLDER / "clones"
+    parent = clones_folder(root)
     parent.mkdir(exist_ok=True)
     top = Path(git(root, "rev-parse", "--show-toplevel"))
-    with LockFile(parent / f"{name}.lock") as lock:
+    source = str(root / source) if source and (root / source).is_dir() else source
+    with LockFile(parent / f"{name}{LOCK_SUFFIX}") as lock:
         if not lock.lock(0, 1):
             raise CloneError(f"{parent / name}: another run works in it; wait until that has ended")
-        (parent / f"{name}.lock").touch()  # when it was last worked in
+        os.utime(lock.descriptor)  # when it was last worked in
         folder = parent / name / top.name  # Prefect's pages call a run as its folder
-        commit = _bring_to_newest(folder, source or str(top), revision or "HEAD")
+        commit = checkout.bring_to_newest(folder, source or str(top), revision or "HEAD")
         inside = folder / git(root, "rev-parse", "--show-prefix")
         _share_cache(root, inside)
-        yield Clone(folder=folder, root=inside, source=source or str(top), commit=commit)
+        yield Clone(folder=folder, root=inside, project=top, source=source or str(top), commit=commit)
 
 
-def _bring_to_newest(folder: Path, source: str, revision: str) -> str:
-    """Make the clone where it is missing, and check out the newest commit; returns that."""
-    if not (folder / ".git").exists():
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
-        git(folder, "init", "--quiet")
-    (folder / ".git" / "index.lock").unlink(missing_ok=True)  # of a git that was killed; nobody else is here
-    git(folder, "fetch", "--quiet", "--no-tags", source, revision)
-    commit = git(folder, "rev-parse", "FETCH_HEAD^{commit}")
-    if commit != git(folder, "rev-parse", "--quiet", "--verify", "HEAD", fails=""):
-        git(folder, "clean", "--quiet", "--force", "-d", fails="")  # what a run of another commit has left
-    git(folder, "checkout", "--quiet", "--force", "--detach", commit)
-    return commit
+def remove(clone: Clone) -> None:
+    """Remove a clone that is held, with all that is kept for it elsewhere, its lock too."""
+    forget(clone.root)
+    parent = clone.folder.parent
+    shutil.rmtree(parent)
+    parent.with_name(f"{parent.name}{LOCK_SUFFIX}").unlink(missing_ok=True)
+
+
+def forget(root: Path) -> None:
+    """Remove what DVC keeps of a repository outside of it: the hashes of its files."""
+    with contextlib.suppress(RepoError):
+        shutil.rmtree(site_cache_of(root), ignore_errors=True)
 
 
 def _share_cache(root: Path, inside: Path) -> None:
@@ -109,7 +119,18 @@ def _share_cache(root: Path, inside: Path) -> None:
 @functools.cache
 def _cache_of(root: Path) -> str:
     """Asked once: DVC takes a second to answer."""
-    return _call([sys.executable, "-P", "-m", "dvc", "cache", "dir"], root)
+    done = subprocess.run(
+        interpreter.command("dvc", "cache", "dir"),
+        cwd=root,
+        env=environment(os.environ),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise CloneError(f"{root}: dvc cache dir: {' '.join((done.stderr or done.stdout).split())}")
+    return done.stdout.strip()
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,8 +146,9 @@ def commit_results(clone: Clone, branch: str, message: str) -> Results:
     """Commit what a run has made to `branch` of the source.
 
     A commit's parents are the branch's last one and the code that it was made from: the branch is the history
-    of results, and nobody's work is on it. Raises CloneError.
+    of results, and nobody's work is on it. Raises GitError, UsageError.
     """
+    require_revision("branch", branch)
     before = _last_of(clone, branch)
     git(clone.folder, "add", "--all")
     tree = git(clone.folder, "write-tree")
@@ -138,39 +160,13 @@ def commit_results(clone: Clone, branch: str, message: str) -> Results:
     ]
     commit = git(clone.folder, "commit-tree", tree, *parents, "-m", message, env=AUTHOR)
     expected = f"--force-with-lease=refs/heads/{branch}:{before or ''}"  # nobody else's commits are lost
-    git(clone.folder, "push", "--quiet", expected, clone.source, f"{commit}:refs/heads/{branch}")
+    git(clone.folder, "push", "--quiet", expected, "--", clone.source, f"{commit}:refs/heads/{branch}")
     return Results(commit, new=True)
 
 
 def _last_of(clone: Clone, branch: str) -> str | None:
     """The last commit of a branch in the source, fetched; None where there is no such branch."""
-    if not git(clone.folder, "ls-remote", clone.source, f"refs/heads/{branch}"):
+    if not git(clone.folder, "ls-remote", "--", clone.source, f"refs/heads/{branch}"):
         return None
-    git(clone.folder, "fetch", "--quiet", "--no-tags", clone.source, f"refs/heads/{branch}")
+    checkout.fetch(clone.folder, clone.source, f"refs/heads/{branch}")
     return git(clone.folder, "rev-parse", "FETCH_HEAD^{commit}")
-
-
-def git(folder: Path, *words: str, env: Mapping[str, str] | None = None, fails: str | None = None) -> str:
-    """What git prints. `fails`: that instead, where it fails. Raises CloneError."""
-    try:
-        return _call(["git", *words], folder, {**_plain_git(), **(env or {})})
-    except CloneError:
-        if fails is None:
-            raise
-        return fails
-
-
-def _plain_git() -> dict[str, str]:
-    """No repository that the environment names, and no question asked of nobody."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("GIT_DIR")}
-    return {**kept, "GIT_TERMINAL_PROMPT": "0"}
-
-
-def _call(command: list[str], folder: Path, env: Mapping[str, str] | None = None) -> str:
-    done = subprocess.run(
-        command, cwd=folder, env=env, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL
-    )
-    if done.returncode:
-        words = " ".join(word for word in command[:2] if not word.startswith("/"))
-        raise CloneError(f"{folder}: {words}: {' '.join((done.stderr or done.stdout).split())}")
-    return done.stdout.strip()

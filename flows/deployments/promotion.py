@@ -6,12 +6,13 @@ from prefect.artifacts import create_markdown_artifact
 
 from flows.artifacts import slug
 from flows.deployments import gate, paired, releases
-from flows.deployments.clone import Clone, git
+from flows.deployments.clone import Clone
 from flows.deployments.gate import Gate, Judged, Judgement
 from flows.deployments.paired import Difference, NotPairedError, Pictures
 from flows.deployments.releases import Release
 from flows.dvc.results import metrics_at
 from flows.errors import DarkroomError
+from flows.git import git
 from flows.markdown import code, inline, table
 from flows.wording import figure
 
@@ -29,7 +30,8 @@ def promote_if_better(clone: Clone, commit: str) -> str:
     if asked is None:
         return "there is no gate in params.yaml: nothing is released"
     pattern = f"refs/tags/{asked.release}*"
-    git(clone.folder, "fetch", "--quiet", "--force", "--prune", clone.source, f"{pattern}:{pattern}")
+    words = ("--quiet", "--force", "--prune", "--update-shallow", "--", clone.source, f"{pattern}:{pattern}")
+    git(clone.folder, "fetch", *words)
     current = releases.released(clone.folder, asked.release, asked.stage)
     judgement = _judged(clone, commit, asked, current)
     said = _outcome(judgement, asked, current)
@@ -43,7 +45,8 @@ def promote_if_better(clone: Clone, commit: str) -> str:
     if judgement.promotes:
         message = f"Release {asked.release}: {said}"
         made, tags = releases.release(clone.folder, asked.release, asked.stage, commit, message)
-        git(clone.folder, "push", "--quiet", "--atomic", clone.source, *(f"refs/tags/{tag}" for tag in tags))
+        refs = [f"refs/tags/{tag}" for tag in tags]
+        git(clone.folder, "push", "--quiet", "--atomic", "--", clone.source, *refs)
         said = f"{asked.release} {made.version} is released: {said}"
     return said
 

@@ -12,8 +12,9 @@ from pathlib import Path
 import gto.api
 from gto.exceptions import GTOException
 
-from flows.deployments.clone import AUTHOR, git
+from flows.deployments.clone import AUTHOR
 from flows.errors import DarkroomError
+from flows.git import git, no_hook
 
 FIRST = "v0.1.0"
 
@@ -49,28 +50,29 @@ def release(repo: Path, name: str, stage: str, commit: str, message: str) -> tup
     version = next((version for version, made in known.items() if made == commit), None)
     author, email = AUTHOR["GIT_AUTHOR_NAME"], AUTHOR["GIT_AUTHOR_EMAIL"]
     try:
-        if version is None:
-            made = gto.api.register(
+        with no_hook():
+            if version is None:
+                made = gto.api.register(
+                    str(repo),
+                    name,
+                    commit,
+                    version=None if known else FIRST,
+                    bump_minor=bool(known),
+                    message=message,
+                    author=author,
+                    author_email=email,
+                )
+                version = made.version
+            assigned = gto.api.assign(
                 str(repo),
                 name,
-                commit,
-                version=None if known else FIRST,
-                bump_minor=bool(known),
+                stage,
+                version=version,
                 message=message,
+                force=True,
                 author=author,
                 author_email=email,
             )
-            version = made.version
-        assigned = gto.api.assign(
-            str(repo),
-            name,
-            stage,
-            version=version,
-            message=message,
-            force=True,
-            author=author,
-            author_email=email,
-        )
     except GTOException as error:
         raise ReleaseError(f"{name}: {error}") from error
     return Release(version, commit), [f"{name}@{version}", assigned.tag]

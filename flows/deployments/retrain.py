@@ -48,5 +48,5 @@ def retrain(
     with held_clone(root, CLONE, source=source, revision=revision) as clone:
         steps = Steps(clone, get_run_logger().info)
         if imports:
-            steps.dvc("update", *imports)
+            steps.dvc("update", "--", *imports)
         return bring_up_to_date(steps, branch=branch, targets=targets, fetch=fetch, pull=pull, push=push)

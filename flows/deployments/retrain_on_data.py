@@ -67,7 +67,7 @@ def _look(steps: Steps, imports: list[str]) -> str:
     """The sources' state, without fetching what they hold."""
     paths = [steps.clone.root / name for name in imports]
     inbox.fingerprint(paths)  # before DVC says less clearly what is no import
-    steps.dvc("update", "--no-download", *imports)
+    steps.dvc("update", "--no-download", "--", *imports)
     return inbox.fingerprint(paths)
 
 
@@ -75,7 +75,7 @@ def _train(
     steps: Steps, path: Path, imports: list[str], *, branch: str, targets: list[str], pull: bool, push: bool
 ) -> str:
     """Train on the data as it is now, which may be newer than at the look."""
-    steps.dvc("update", *imports)
+    steps.dvc("update", "--", *imports)
     trained_on = inbox.fingerprint(steps.clone.root / name for name in imports)
     try:
         said = bring_up_to_date(steps, branch=branch, targets=targets, fetch=False, pull=pull, push=push)

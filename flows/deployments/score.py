@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -71,7 +72,7 @@ def score(
     with held_clone(root, CLONE, source="", revision=current.commit) as clone:
         models = _models(clone, current, {"classifier": classifier, "detector": detector})
         steps = Steps(clone, get_run_logger().info)
-        steps.dvc("pull" if pull else "checkout", *models.values())
+        steps.dvc("pull" if pull else "checkout", "--", *models.values())
         figures = clone.folder.parent.with_suffix(".json")
         steps.module(
             PROGRAM,
@@ -83,13 +84,23 @@ def score(
             f"--quiet-seconds={60 * quiet_minutes}",
             f"--figures={figures}",
             env=ON_THE_CPU,
+            folder=clone.root if _is_darkroom(clone.root) else None,
         )
     return _tell(root, json.loads(figures.read_text(encoding="utf-8")))
 
 
+def _is_darkroom(folder: Path) -> bool:
+    """Whether it is darkroom itself, whose released code scores; other projects' `stages` are theirs."""
+    try:
+        project = tomllib.loads((folder / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    except (OSError, ValueError, KeyError):
+        return False
+    return isinstance(project, dict) and project.get("name") == "darkroom"
+
+
 def _models(clone: Clone, current: Release, names: Mapping[str, str]) -> dict[str, str]:
     """Paths of the released models, from the repository's root, by kind. Raises UsageError."""
-    if (clone.root / "stages").is_dir() and not (clone.root / "stages" / "score.py").exists():
+    if _is_darkroom(clone.root) and not (clone.root / "stages" / "score.py").exists():
         raise UsageError(f"{current.version}: was released by code without {PROGRAM}; release a newer commit")
     known = artifacts_of(clone.root)
     chosen = {kind: name for kind, name in names.items() if name}

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 
+from flows import interpreter
 from flows.deployments import child
 from flows.deployments.clone import AUTHOR, Clone, commit_results
 from flows.deployments.promotion import promote_if_better
@@ -17,7 +18,6 @@ from flows.errors import DarkroomError
 from flows.pipeline import PATIENCE
 from flows.stage_process import no_line
 
-PACKAGES = Path(__file__).parent.parent.parent
 WELL, WORK_TO_DO = 0, 3
 
 PATIENCE_SECONDS = 1800.0
@@ -43,16 +43,16 @@ class Steps:
 
         Raises StepFailedError where that is none of the `fine` ones.
         """
-        script = f"import sys; sys.path.insert(0, {str(PACKAGES)!r}); from flows.cli import main; main()"
-        return self._execute(f"darkroom {words[0]}", [sys.executable, "-P", "-c", script, *words], fine)
+        return self._execute(f"darkroom {words[0]}", interpreter.command("flows.cli", *words), fine)
 
     def dvc(self, *words: str) -> None:
         """The environment's own DVC. Raises StepFailedError."""
-        self._execute(f"dvc {words[0]}", [sys.executable, "-P", "-m", "dvc", *words], (WELL,))
+        self._execute(f"dvc {words[0]}", interpreter.command("dvc", *words), (WELL,))
 
-    def module(self, name: str, *words: str, env: Mapping[str, str]) -> None:
-        """A module that the clone has, or else the environment. Raises StepFailedError."""
-        self._execute(name, [sys.executable, "-m", name, *words], (WELL,), env)
+    def module(self, name: str, *words: str, env: Mapping[str, str], folder: Path | None) -> None:
+        """A module of `folder`; None: of the environment. Raises StepFailedError."""
+        first = [] if folder is None else [folder]
+        self._execute(name, interpreter.command(name, *words, first=first), (WELL,), env)
 
     def _execute(
         self,
@@ -62,7 +62,8 @@ class Steps:
         more: Mapping[str, str] = MappingProxyType({}),
     ) -> int:
         waits = {PATIENCE: str(PATIENCE_SECONDS)}
-        env = {**waits, **child.environment(os.environ), **AUTHOR, **more}
+        kept = child.environment(os.environ, self.clone.project, self.clone.folder)
+        env = {**waits, **kept, **AUTHOR, **more}
         env["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), env.get("PATH", os.defpath)])
         code, last = child.run(command, self.clone.root, env, self.say, self.stop)
         if code not in fine:

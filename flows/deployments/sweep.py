@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -19,12 +18,14 @@ from prefect.logging import get_run_logger
 from pydantic import Field
 
 from flows.artifacts import slug
-from flows.deployments.clone import Clone, git, held_clone
+from flows.deployments import clone as clones
+from flows.deployments.clone import Clone, held_clone
 from flows.deployments.leaderboard import Line, Metric, aligned, ranked, rows
 from flows.deployments.search_space import Trial, trials
 from flows.deployments.steps import WELL, WORK_TO_DO, StepFailedError, Steps
 from flows.dvc.repository import root_of, set_params
 from flows.dvc.results import metrics_at
+from flows.git import git
 from flows.markdown import inline
 from flows.shown import shown_values
 from flows.stage_process import no_line
@@ -41,7 +42,7 @@ def sweep(
     draws: Annotated[int, Field(ge=0)] = 0,
     seed: int = 0,
     at_once: Annotated[int, Field(ge=1)] = 1,
-    name: Annotated[str, Field(pattern=r"^[\w-]+$")] = "sweep",
+    name: Annotated[str, Field(pattern=r"^\w[\w-]*$")] = "sweep",
     targets: list[str] = [],  # noqa: B006  (Prefect shows it; it is not changed)
 ) -> str:
     """Try other parameters: all combinations of the values given, or random draws of them.
@@ -141,9 +142,9 @@ class Sweep:
         """Whether the commit itself is not up to date."""
         with self._clone("baseline") as clone:
             steps = Steps(clone)
-            steps.dvc("checkout", "--allow-missing", "--quiet")
+            steps.dvc("checkout", "--allow-missing")
             code = steps.darkroom("plan", "--", *self.targets, fine=(WELL, WORK_TO_DO))
-            shutil.rmtree(clone.folder)
+            clones.remove(clone)
         return code == WORK_TO_DO
 
     def _try(self, trial: Trial, jobs: int) -> StepFailedError | None:
@@ -154,12 +155,12 @@ class Sweep:
                     self._make(trial, Steps(clone, stop=self.stop), jobs)
             except StepFailedError as error:
                 return error
-            git(clone.folder, "push", "--quiet", clone.source, f"{ref}:{ref}")
-            shutil.rmtree(clone.folder)  # all of it is in the cache and the experiment
+            git(clone.folder, "push", "--quiet", "--", clone.source, f"{ref}:{ref}")
+            clones.remove(clone)  # all of it is in the cache and the experiment
         return None
 
     def _make(self, trial: Trial, steps: Steps, jobs: int) -> None:
-        steps.dvc("checkout", "--allow-missing", "--quiet")
+        steps.dvc("checkout", "--allow-missing")
         set_params(steps.clone.root, trial.settings)
         steps.darkroom("run", "--jobs", str(jobs), "--experiment", trial.name, "--", *self.targets)
 

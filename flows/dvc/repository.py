@@ -131,6 +131,12 @@ def sweep_partial(*folders: Path) -> None:
                 path.unlink(missing_ok=True)
 
 
+def site_cache_of(root: Path) -> Path:
+    """Where DVC keeps the hashes of a repository's files, outside of it. Raises RepoError."""
+    with opened(root) as repo:
+        return Path(repo.site_cache_dir)
+
+
 def root_of(folder: Path) -> Path:
     """The root of the repository that `folder` is in, behind links. Raises UsageError where there is none."""
     with mended(f"{folder}: ", UsageError):

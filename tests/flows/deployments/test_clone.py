@@ -15,6 +15,7 @@ from flows.deployments.clone import (
     require_no_password,
 )
 from flows.errors import UsageError
+from flows.git import GitError
 from tests.flows.repositories import contents, git, make
 from tests.flows.shapes import Shape
 
@@ -74,7 +75,7 @@ def test_another_branch_and_what_does_not_exist(root: Path) -> None:
     git(root, "commit", "-qam", "other")
     git(root, "checkout", "-q", "main")
     assert (newest(root, revision="other").folder / "a.txt").read_text() == "other\n"
-    with pytest.raises(CloneError, match=r"git fetch: .*nonsense") as error:
+    with pytest.raises(GitError, match=r"git fetch: .*nonsense") as error:
         newest(root, revision="nonsense")
     assert "\n" not in str(error.value)
 
@@ -120,7 +121,7 @@ def test_nothing_new_is_no_commit(root: Path) -> None:
 def test_a_branch_that_is_checked_out_is_not_pushed_to(root: Path) -> None:
     clone = newest(root)
     (clone.folder / "result.txt").write_text("1")
-    with pytest.raises(CloneError, match=r"git push: .*checked out"):
+    with pytest.raises(GitError, match=r"git push: .*checked out"):
         commit_results(clone, "main", "Results")
     assert git(root, "log", "--format=%s", "main") == "start\n"
 
