@@ -8,9 +8,11 @@ WrongContentError         what was read is not what the hash promises
 import gzip
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import time
+import urllib.parse
 import zlib
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -23,6 +25,14 @@ import httpx
 CHUNK = 1 << 20  # bytes
 APT_SECONDS = 300  # 30 MB over a slow line
 PAUSES = (1.0, 4.0)  # seconds before the second and the third try
+SLOWEST = 1_000  # bytes a second, on average: what is slower would take for ever
+PATIENCE_SECONDS = 60  # before a download may be called too slow
+
+
+NAME = "{name}"
+"""Stands for the file's name in addresses and paths; any other brace is a brace."""
+
+PACKED = ".gz"
 
 
 class FileUnavailableError(Exception):
@@ -40,8 +50,10 @@ class WrongContentError(Exception):
 class Source(Protocol):
     """Something that has files by name; its string says for people what it is."""
 
-    def open(self, name: str, scratch: Path) -> AbstractContextManager[BinaryIO]:
+    def open(self, name: str, scratch: Path, size: int | None) -> AbstractContextManager[BinaryIO]:
         """The unpacked bytes of the file `name`; `scratch` is a folder for what must be kept meanwhile.
+
+        `size`: how many bytes are expected, where that is known.
 
         Raises:
             FileUnavailableError: it does not have the file.
@@ -59,7 +71,12 @@ class Folder:
     def __str__(self) -> str:
         return f"folder {self.path}"
 
-    def open(self, name: str, scratch: Path) -> AbstractContextManager[BinaryIO]:  # noqa: ARG002
+    def open(
+        self,
+        name: str,
+        scratch: Path,  # noqa: ARG002
+        size: int | None,  # noqa: ARG002
+    ) -> AbstractContextManager[BinaryIO]:
         """See `Source`."""
         for candidate in (self.path / name, self.path / f"{name}.gz"):
             if candidate.is_file():
@@ -78,9 +95,14 @@ class Debian:
     def __str__(self) -> str:
         return f"Debian package {self.package}"
 
-    def open(self, name: str, scratch: Path) -> AbstractContextManager[BinaryIO]:
+    def open(
+        self,
+        name: str,
+        scratch: Path,
+        size: int | None,  # noqa: ARG002
+    ) -> AbstractContextManager[BinaryIO]:
         """See `Source`."""
-        path = Path(self.path.format(name=name))
+        path = Path(self.path.replace(NAME, name))
         if not path.is_file():
             path = self._unpacked(scratch) / path.relative_to("/")
         if not path.is_file():
@@ -107,21 +129,24 @@ class Web:
     pauses: tuple[float, ...] = PAUSES
 
     def __str__(self) -> str:
-        return self.url.format(name="...")
+        return self.url.replace(NAME, "...")
 
-    def open(self, name: str, scratch: Path) -> AbstractContextManager[BinaryIO]:
+    def open(self, name: str, scratch: Path, size: int | None) -> AbstractContextManager[BinaryIO]:
         """See `Source`. A download that breaks off is tried again."""
-        url = self.url.format(name=name)
-        target = scratch / url.rpartition("/")[2]
+        url = self.url.replace(NAME, urllib.parse.quote(name))
+        packed = re.split(r"[?#]", url)[0].endswith(PACKED)
+        target = scratch / f"download{PACKED if packed else ''}"
         for pause in (*self.pauses, None):
             try:
-                _download(url, target)
+                _download(url, target, _most_bytes(size, scratch))
                 break
+            except (httpx.TooManyRedirects, httpx.UnsupportedProtocol, httpx.InvalidURL, ValueError) as error:
+                raise SourceUnavailableError(f"{url}: {error}") from None
             except httpx.HTTPStatusError as error:
                 if not error.response.is_server_error:
                     raise FileUnavailableError(f"answers {error.response.status_code} for {name}") from None
                 problem = f"answers {error.response.status_code}"
-            except httpx.TransportError as error:
+            except httpx.HTTPError as error:
                 problem = str(error) or type(error).__name__
             if pause is None:
                 tries = "1 try" if not self.pauses else f"{1 + len(self.pauses)} tries"
@@ -132,7 +157,7 @@ class Web:
 
 def open_unpacked(path: Path) -> AbstractContextManager[BinaryIO]:
     """The file's bytes, unpacked where its name ends in .gz."""
-    return _gunzipped(path) if path.suffix == ".gz" else path.open("rb")
+    return _gunzipped(path) if path.suffix == PACKED else path.open("rb")
 
 
 @contextmanager
@@ -144,21 +169,24 @@ def _gunzipped(path: Path) -> Iterator[BinaryIO]:
         raise WrongContentError(f"{path.name} is broken: {error}") from None
 
 
-def write_checked(stream: BinaryIO, path: Path, md5: str) -> None:
+def write_checked(stream: BinaryIO, path: Path, md5: str, size: int | None = None) -> None:
     """Write `stream` to `path`, which appears when all of it is there and has this hash, and not before.
 
     Raises:
-        WrongContentError: another hash.
+        WrongContentError: another hash, or more than `size` bytes.
 
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     digest = hashlib.md5(usedforsecurity=False)  # DVC's choice
     try:
+        most = shutil.disk_usage(path.parent).free // 2 if size is None else size
         with partial.open("wb") as file:
             while chunk := stream.read(CHUNK):
                 digest.update(chunk)
                 file.write(chunk)
+                if file.tell() > most:
+                    raise WrongContentError(f"it has more than the {most} bytes that it may have")
             file.flush()
             os.fsync(file.fileno())
         if digest.hexdigest() != md5:
@@ -174,15 +202,29 @@ def file_md5(path: Path) -> str:
         return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
 
 
-def _download(url: str, target: Path) -> None:
-    """Write what `url` answers to `target`; httpx raises where less comes than was announced."""
+def _most_bytes(size: int | None, scratch: Path) -> int:
+    """That a download may have; packed it may be larger than it is, by headers and little else."""
+    return shutil.disk_usage(scratch).free // 2 if size is None else size + size // 100 + CHUNK
+
+
+def _download(url: str, target: Path, most: int) -> None:
+    """Write what `url` answers to `target`; httpx raises where less comes than was announced.
+
+    Raises SourceUnavailableError where it has no end: after `most` bytes, or where it is too slow.
+    """
     # Unpacking is ours: a server that packs a second time on the way would be unpacked unseen.
     headers = {"Accept-Encoding": "identity"}
     with httpx.stream("GET", url, headers=headers, follow_redirects=True, timeout=30) as response:
         response.raise_for_status()
+        started = time.monotonic()
         with target.open("wb") as file:
-            for chunk in response.iter_raw(CHUNK):
+            for chunk in response.iter_raw():
                 file.write(chunk)
+                seconds = time.monotonic() - started
+                if file.tell() > most:
+                    raise SourceUnavailableError(f"{url}: sends more than the {most} bytes that it may have")
+                if seconds > PATIENCE_SECONDS and file.tell() < SLOWEST * seconds:
+                    raise SourceUnavailableError(f"{url}: sends less than {SLOWEST} bytes a second")
 
 
 def _call(command: list[str], folder: Path) -> None:

@@ -5,27 +5,24 @@ from __future__ import annotations
 import contextlib
 import re
 import shutil
-import subprocess
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from flows import interpreter, stage_lock
+from flows import stage_lock
+from flows.deployments.clone import LOCK_SUFFIX, clones_folder, forget
+from flows.dvc.unused import remove_unused, unused
 from flows.errors import DarkroomError
 from flows.files import STATE_FOLDER
 from flows.lock_files import LockFile
 
 DAY_SECONDS = 86_400
-KEPT = ("--workspace", "--all-branches", "--all-tags", "--all-experiments")
-"""The cached results that DVC leaves alone: those of the released models are behind tags."""
-
 _CHECKPOINT = re.compile(r"--checkpoint[ =]([^\s'\"]+)")
-_DRY = "Removing "
 
 
 class GarbageError(DarkroomError):
-    """DVC cannot say what of the cache is used."""
+    """What is not used cannot be removed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +55,8 @@ def found(root: Path, days: float) -> Iterator[Garbage]:
     """
     state, before = root / STATE_FOLDER, time.time() - days * DAY_SECONDS
     with contextlib.ExitStack() as stack:
-        held = {path: stack.enter_context(LockFile(path)).lock(0, 1) for path in state.glob("clones/*.lock")}
+        locks = clones_folder(root).glob(f"*{LOCK_SUFFIX}")
+        held = {path: stack.enter_context(LockFile(path)).lock(0, 1) for path in locks}
         working = next(
             (f"a run works in {path.with_suffix('')}" for path, ours in held.items() if not ours), None
         )
@@ -71,21 +69,29 @@ def found(root: Path, days: float) -> Iterator[Garbage]:
             logs=tuple(path for path in logs if _touched(path) < before),
             checkpoints=tuple(path for path in _checkpoints(root) if _touched(path) < before),
             clones=clones,
-            cache=() if busy else tuple(_unreferenced(root, kept)),
+            cache=() if busy else tuple(unused(root, kept)),
             busy=busy,
             kept_clones=kept,
         )
 
 
 def remove(root: Path, garbage: Garbage) -> None:
-    """Remove it. Raises GarbageError."""
+    """Remove it. Raises GarbageError, RepoError."""
+    for clone in garbage.clones:
+        for repository in _repositories(clone):
+            forget(repository)
+        clone.with_name(f"{clone.name}{LOCK_SUFFIX}").unlink(missing_ok=True)  # it is ours
     for path in (*garbage.logs, *garbage.checkpoints, *garbage.clones):
         if path.is_dir():
             shutil.rmtree(path)
         else:
             path.unlink(missing_ok=True)
     if garbage.cache:
-        _dvc_gc(root, garbage.kept_clones, "--force")
+        remove_unused(root, garbage.kept_clones)
+    if left := [path for path in garbage.cache if path.exists()]:
+        raise GarbageError(
+            f"{left[0]}: DVC has left this and {len(left) - 1} more of the cache; `dvc gc` says why"
+        )
 
 
 def size(paths: Iterable[Path]) -> int:
@@ -113,22 +119,7 @@ def _repositories(clone: Path) -> Iterator[Path]:
 def _checkpoints(root: Path) -> Iterator[Path]:
     """Those that stages are told to keep; a stage removes its own when it is done."""
     pipeline = root / "dvc.yaml"
-    for name in _CHECKPOINT.findall(pipeline.read_text(encoding="utf-8")) if pipeline.exists() else ():
+    text = pipeline.read_text(encoding="utf-8", errors="replace") if pipeline.exists() else ""
+    for name in _CHECKPOINT.findall(text):
         if (path := root / name).is_relative_to(root) and path.exists():
             yield path
-
-
-def _unreferenced(root: Path, clones: Iterable[Path]) -> Iterator[Path]:
-    for line in _dvc_gc(root, clones, "--dry").splitlines():
-        if line.startswith(_DRY):
-            yield Path(line.removeprefix(_DRY))
-
-
-def _dvc_gc(root: Path, clones: Iterable[Path], how: str) -> str:
-    projects = [str(clone) for clone in clones]
-    command = interpreter.command("dvc", "gc", *KEPT, how)
-    command += ["--projects", *projects] if projects else []
-    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise GarbageError(f"dvc gc: {' '.join((done.stderr or done.stdout).split())}")
-    return done.stdout

@@ -13,6 +13,7 @@ RawDataError              also: the .dvc file is not usable
 """
 
 import os
+import reprlib
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
@@ -20,8 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-import yaml
-from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from flows import interpreter
 from flows.data_sources import (
@@ -36,6 +36,8 @@ from flows.data_sources import (
     write_checked,
 )
 from flows.errors import DarkroomError
+from flows.git import environment
+from flows.yaml_files import YamlError, read_yaml
 
 IN_PLACE = "in place"
 FOLDER_VARIABLE = "DARKROOM_DATA"
@@ -68,21 +70,25 @@ class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")  # a .dvc file has keys that only DVC reads
 
 
+_Text = Annotated[str, StringConstraints(min_length=1, pattern=r"^[^\x00-\x1f\x7f]+$")]
+
+
 class _Out(_Section):
-    path: str
+    path: _Text
     md5: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]  # a folder's hash ends in .dir
+    size: Annotated[int, Field(ge=0, strict=True)] | None = None
 
 
 class _DebianPackage(_Section):
-    package: str
-    path: str
+    package: Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9+.-]+$")]
+    path: Annotated[str, StringConstraints(pattern=r"^/[^\x00-\x1f\x7f]+$")]
 
 
 class _Sources(_Section):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     debian: _DebianPackage | None = None
-    url: str | None = None
+    url: Annotated[str, StringConstraints(pattern=r"^(?i:https?)://[^\x00-\x20\x7f]+$")] | None = None
 
 
 class _Meta(_Section):
@@ -90,8 +96,8 @@ class _Meta(_Section):
 
 
 class _DvcFile(_Section):
-    wdir: str = "."
-    outs: list[_Out]
+    wdir: _Text = "."
+    outs: Annotated[list[_Out], Field(min_length=1)]
     meta: _Meta
 
 
@@ -112,6 +118,7 @@ def fetch_all(repo: Path, *, folder: Path | None = None, remark: Remark = lambda
     return [
         fetched
         for dvc_file in sorted((repo / "data" / "raw").glob("**/*.dvc"))
+        if dvc_file.is_file()
         for fetched in fetch(dvc_file, repo=repo, folder=folder, remark=remark)
     ]
 
@@ -123,12 +130,12 @@ def fetch(
     pinned = _read(dvc_file)
     if pinned is None:
         return []
-    wanted = {dvc_file.parent / pinned.wdir / out.path: out.md5 for out in pinned.outs}
-    origins = {path: IN_PLACE for path, md5 in wanted.items() if _is_in_place(path, md5)}
+    wanted = {_place(repo, dvc_file, pinned.wdir, out): out for out in pinned.outs}
+    origins = {path: IN_PLACE for path, out in wanted.items() if _is_in_place(path, out.md5)}
     for origin, path in _from_dvc(dvc_file, repo, wanted, remark):
         origins[path] = origin
     sources = _sources(pinned.meta.sources, folder)
-    missing = {path: md5 for path, md5 in wanted.items() if path not in origins}
+    missing = {path: out for path, out in wanted.items() if path not in origins}
     for source, path in _from_sources(sources, missing, remark):
         origins[path] = str(source)
     lacking = [path.name for path in wanted if path not in origins]
@@ -140,21 +147,38 @@ def fetch(
 
 def _read(dvc_file: Path) -> _DvcFile | None:
     """The .dvc file, or None where it names no sources."""
-    document = yaml.safe_load(dvc_file.read_text(encoding="utf-8"))
-    if not isinstance(document, dict) or "sources" not in (document.get("meta") or {}):
+    try:
+        document = read_yaml(dvc_file)
+    except YamlError as error:
+        raise RawDataError(f"{error}; `git checkout` brings the committed one back") from None
+    if not isinstance(document, dict):
+        raise RawDataError(f"{dvc_file}: is no .dvc file: `outs` are missing; `git checkout` brings it back")
+    meta = document.get("meta")
+    if not isinstance(meta, dict) or "sources" not in meta:
         return None
     try:
         return _DvcFile.model_validate(document)
     except ValidationError as error:
         problem = error.errors()[0]
         where = ".".join(map(str, problem["loc"]))
-        raise RawDataError(f"{dvc_file}: {where}: {problem['msg']}, got {problem['input']!r}") from None
+        got = reprlib.repr(problem["input"])
+        raise RawDataError(f"{dvc_file}: {where}: {problem['msg']}, got {got}; mend it there") from None
+
+
+def _place(repo: Path, dvc_file: Path, folder: str, out: _Out) -> Path:
+    """Where the out belongs. Raises RawDataError where that is not in the repository."""
+    path = Path(os.path.normpath(dvc_file.parent / folder / out.path))
+    if not path.parent.resolve().is_relative_to(repo.resolve()):
+        raise RawDataError(f"{dvc_file}: {out.path}: leaves the repository; mend the path")
+    return path
 
 
 def _is_in_place(path: Path, md5: str) -> bool:
     """Whether the file is there; one that is there and wrong is the user's, so it is never replaced."""
-    if not path.exists():
+    if not os.path.lexists(path):
         return False
+    if not path.is_file():
+        raise WrongFileError(f"{path}: is no file; move it and `darkroom fetch` obtains the file")
     if (got := file_md5(path)) != md5:
         raise WrongFileError(
             f"{path}: md5 is {got}, expected {md5}; delete or move it and `darkroom fetch` obtains it anew"
@@ -163,11 +187,11 @@ def _is_in_place(path: Path, md5: str) -> bool:
 
 
 def _from_dvc(
-    dvc_file: Path, repo: Path, wanted: dict[Path, str], remark: Remark
+    dvc_file: Path, repo: Path, wanted: dict[Path, _Out], remark: Remark
 ) -> Iterator[tuple[str, Path]]:
     """Let DVC bring what is missing, from its cache, then from a remote; what it brought, and from where."""
     for origin, command in (("DVC's cache", "checkout"), ("a DVC remote", "pull")):
-        missing = {path: md5 for path, md5 in wanted.items() if not path.exists()}
+        missing = {path: out.md5 for path, out in wanted.items() if not path.exists()}
         if not missing or (command == "pull" and not _dvc(repo, "remote", "list").stdout.strip()):
             return
         result = _dvc(repo, command, "--quiet", "--allow-missing", str(dvc_file.resolve()))
@@ -194,26 +218,26 @@ def _sources(named: _Sources, folder: Path | None) -> list[Source]:
 
 
 def _from_sources(
-    sources: list[Source], missing: dict[Path, str], remark: Remark
+    sources: list[Source], missing: dict[Path, _Out], remark: Remark
 ) -> Iterator[tuple[Source, Path]]:
     """Ask each source in turn for what the ones before it did not give; what it gave."""
     missing = dict(missing)
     with tempfile.TemporaryDirectory(prefix="darkroom-") as scratch:
         for source in sources:
             try:
-                for path, md5 in list(missing.items()):
-                    if _obtain(source, path, md5, Path(scratch), remark):
+                for path, out in list(missing.items()):
+                    if _obtain(source, path, out, Path(scratch), remark):
                         del missing[path]
                         yield source, path
             except SourceUnavailableError as error:
                 remark(f"{source}: {error}")
 
 
-def _obtain(source: Source, path: Path, md5: str, scratch: Path, remark: Remark) -> bool:
+def _obtain(source: Source, path: Path, out: _Out, scratch: Path, remark: Remark) -> bool:
     """Whether the source gave the file. Only what the user names is not passed over when it is wrong."""
     try:
-        with source.open(path.name, scratch) as stream:
-            write_checked(stream, path, md5)
+        with source.open(path.name, scratch, out.size) as stream:
+            write_checked(stream, path, out.md5, out.size)
     except WrongContentError as error:
         message = f"{source}: gave a wrong {path.name}: {error}"
         if isinstance(source, Folder):
@@ -237,7 +261,10 @@ def _tell_dvc(dvc_file: Path, repo: Path) -> None:
 
 def _dvc(repo: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     command = interpreter.command("dvc", *arguments)
-    return subprocess.run(command, cwd=repo, capture_output=True, text=True, check=False)
+    env = environment(os.environ)
+    return subprocess.run(
+        command, cwd=repo, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+    )
 
 
 def _complaint(output: str) -> str:

@@ -1,6 +1,7 @@
 """`darkroom sweep`, `darkroom rollback` and `darkroom gc`."""
 
 import contextlib
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +48,7 @@ def sweep(repo: Path, **chosen: Any) -> int:
         try:
             print(sweep(**{**chosen, "params": list(chosen["params"]), "targets": list(chosen["targets"])}))
         except StepFailedError as error:
-            print(f"error: {error}")
+            print(f"error: {error}", file=sys.stderr)
             return Exit.FAILED
     return Exit.WELL
 

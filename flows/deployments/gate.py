@@ -11,13 +11,13 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from flows.deployments.leaderboard import Metric, value_of
 from flows.deployments.paired import Difference, Pictures
 from flows.errors import UsageError
 from flows.wording import figure
+from flows.yaml_files import read_yaml
 
 PARAMS_FILE = "params.yaml"
 KEY = "gate"
@@ -108,7 +108,7 @@ class Judgement:
 def read(root: Path) -> Gate | None:
     """The project's gate; None: it has none. Raises UsageError."""
     path = root / PARAMS_FILE
-    params = yaml.safe_load(path.read_text(encoding="utf-8")) if path.exists() else None
+    params = read_yaml(path) if path.exists() else None
     if not isinstance(params, dict) or KEY not in params:
         return None
     try:

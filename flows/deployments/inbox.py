@@ -12,10 +12,9 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-import yaml
-
 from flows.errors import UsageError
 from flows.files import write_text
+from flows.yaml_files import YamlError, read_yaml
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -63,8 +62,8 @@ def fingerprint(imports: Iterable[Path]) -> str:
 
 def _sources(path: Path) -> object:
     try:
-        sources = yaml.safe_load(path.read_text(encoding="utf-8"))["deps"]
-    except (FileNotFoundError, KeyError, TypeError, yaml.YAMLError) as error:
+        sources = read_yaml(path)["deps"]
+    except (YamlError, KeyError, TypeError) as error:
         raise UsageError(
             f"imports: {path.name} is no .dvc file of an import;"
             " `dvc import-url FOLDER-OR-ADDRESS data/raw/NAME` makes one"

@@ -15,12 +15,12 @@ from uuid import UUID
 
 import httpx
 import psutil
-import yaml
 
 from flows import interpreter, server
 from flows.errors import UsageError
 from flows.service import daemons, login, server_process, worker_process
 from flows.service.daemons import MARK, Note, Seen, ServiceError
+from flows.yaml_files import read_yaml
 
 DEPLOYMENTS = "prefect.yaml"
 SERVER_STOP_SECONDS = 15.0
@@ -49,9 +49,9 @@ def _deployments(root: Path) -> list[tuple[str, str]]:
     if not path.exists():
         return []
     try:
-        found = yaml.safe_load(path.read_text(encoding="utf-8"))["deployments"] or []
+        found = read_yaml(path)["deployments"] or []
         return [(str(one["work_pool"]["name"]), str(one.get("entrypoint"))) for one in found]
-    except (yaml.YAMLError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (KeyError, TypeError, AttributeError) as error:
         said = " ".join(str(error).split())
         raise UsageError(
             f"{DEPLOYMENTS}: a list of deployments, each with work_pool.name, is needed: {said}"

@@ -1,3 +1,4 @@
+import contextlib
 import gzip
 import hashlib
 import io
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from flows import data_sources
 from flows.data_sources import (
     Debian,
     FileUnavailableError,
@@ -25,7 +27,8 @@ MD5 = hashlib.md5(CONTENT).hexdigest()
 
 class Server:
     """A web server on loopback. `answers` has, for each path, what it does at each request in turn:
-    a status and a body, and how much of the body it sends before it hangs up."""
+    a status and a body, how much of the body it sends before it hangs up, and where it redirects to. A body
+    that is None has no end."""
 
     def __init__(self):
         self.answers = {}
@@ -35,11 +38,17 @@ class Server:
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self):
                 server.asked.append(self.path)
-                status, body, sent = server.answers[self.path].pop(0)
+                status, body, sent, *to = server.answers[self.path].pop(0)
                 self.send_response(status)
-                self.send_header("Content-Length", str(len(body)))
+                if to:
+                    self.send_header("Location", to[0])
+                if body is not None:
+                    self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
-                self.wfile.write(body[:sent])
+                with contextlib.suppress(OSError):  # the other side has had enough
+                    while body is None:
+                        self.wfile.write(bytes(1 << 16))
+                    self.wfile.write(body[:sent])
 
             def log_message(self, *arguments):
                 pass
@@ -73,8 +82,8 @@ def fetch_from(source, folder, name="a"):
     scratch = folder / "scratch"
     scratch.mkdir()
     try:
-        with source.open(name, scratch) as stream:
-            write_checked(stream, folder / "out" / name, MD5)
+        with source.open(name, scratch, len(CONTENT)) as stream:
+            write_checked(stream, folder / "out" / name, MD5, len(CONTENT))
     finally:
         shutil.rmtree(scratch)
         # a failure leaves nothing behind, not even a hidden part
@@ -146,6 +155,47 @@ class TestWeb:
         with pytest.raises(SourceUnavailableError, match="1 try"):
             fetch_from(Web(url, pauses=()), tmp_path)
 
+    def test_other_braces_are_braces_and_names_are_quoted(self, server, tmp_path):
+        server.answers["/a%20b.gz?q={c}&d={}"] = [(200, gzip.compress(CONTENT), None)]
+        source = Web(f"{server.url}?q={{c}}&d={{}}")
+        assert str(source).endswith("/....gz?q={c}&d={}")
+        assert fetch_from(source, tmp_path, "a b") == CONTENT
+
+    def test_endless_redirects_are_followed_to_an_end(self, server, tmp_path):
+        server.answers["/a.gz"] = [(302, b"", 0, "/a.gz")] * 50
+        with pytest.raises(SourceUnavailableError, match=r"a\.gz: .*redirects"):
+            fetch_from(Web(server.url), tmp_path)
+
+    @pytest.mark.parametrize("to", ["file:///etc/passwd", "ftp://127.0.0.1/x", "http://[", "javascript:1"])
+    def test_a_redirect_to_what_is_no_web_page_is_refused(self, server, tmp_path, to):
+        server.answers["/a.gz"] = [(302, b"", 0, to)] * 3
+        with pytest.raises(SourceUnavailableError) as raised:
+            fetch_from(Web(server.url, pauses=(0, 0)), tmp_path)
+        assert "\n" not in str(raised.value)
+
+    def test_a_body_without_an_end_is_ended(self, server, tmp_path):
+        server.answers["/a.gz"] = [(200, None, None)]
+        with pytest.raises(SourceUnavailableError, match="sends more than the 1307136 bytes"):
+            fetch_from(Web(server.url), tmp_path)
+
+    def test_a_body_that_drips_is_given_up(self, server, tmp_path, monkeypatch):
+        monkeypatch.setattr(data_sources, "PATIENCE_SECONDS", 0)
+        monkeypatch.setattr(data_sources, "SLOWEST", 1e12)
+        server.answers["/a.gz"] = [(200, gzip.compress(CONTENT), None)]
+        with pytest.raises(SourceUnavailableError, match="bytes a second"):
+            fetch_from(Web(server.url), tmp_path)
+
+    def test_what_is_packed_small_and_large_unpacked_is_refused(self, server, tmp_path):
+        server.answers["/a.gz"] = [(200, gzip.compress(bytes(50_000_000)), None)]
+        with pytest.raises(WrongContentError, match="more than the 256000 bytes"):
+            fetch_from(Web(server.url), tmp_path)
+
+    @pytest.mark.parametrize("address", ["http://", "http://a b/", "http://[::1/{name}", "http://\x7f/"])
+    def test_what_is_no_address_is_one_line(self, tmp_path, address):
+        with pytest.raises(SourceUnavailableError) as raised:
+            fetch_from(Web(address, pauses=()), tmp_path)
+        assert "\n" not in str(raised.value)
+
 
 class TestDebian:
     def test_takes_the_installed_file(self, tmp_path):
@@ -163,7 +213,7 @@ class TestDebian:
             pytest.skip("the package hello is installed here")
         package = Debian(package="hello", path="/usr/share/doc/hello/{name}")
         try:
-            with package.open("copyright", tmp_path) as stream:
+            with package.open("copyright", tmp_path, None) as stream:
                 assert b"GNU" in stream.read()
         except SourceUnavailableError as error:
             pytest.skip(f"no Debian archive in reach: {error}")

@@ -1,5 +1,6 @@
 import gzip
 import hashlib
+import os
 import shutil
 import subprocess
 import sys
@@ -7,6 +8,7 @@ import sys
 import pytest
 import yaml
 
+from flows.errors import DarkroomError
 from flows.raw_data import NoSourceError, RawDataError, WrongFileError, fetch_all
 
 CONTENTS = {
@@ -194,3 +196,66 @@ def test_unknown_source_is_named(repo):
 def test_dvc_file_without_sources_is_nobodys_business(repo):
     (repo / "data/raw/tiny.dvc").write_text("outs:\n- md5: 0123.dir\n  path: tiny\n")
     assert fetch_all(repo) == []
+
+
+MD5 = "900150983cd24fb0d6963f7d28e17f72"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (b"", "no .dvc file"),
+        (b"- a list\n", "no .dvc file"),
+        (b"\xff\xfe", "not UTF-8 at byte 0"),
+        (b"outs: [\n", "line 2: "),
+        (b"outs: {a: [}\n", "line 1: "),
+        (b"x: 2026-13-45\n", "is no YAML"),
+        (b"[" * 5000, "tiny.dvc: "),
+        (b"outs: []\nmeta: {sources: {}}\n", "outs: "),
+        (b"meta: &m {sources: *m}\nouts: []\n", "outs: "),
+        (b"outs: [{md5: 12, path: a}]\nmeta: {sources: {}}\n", "outs.0.md5: "),
+        (b"outs: [{md5: %MD5%.dir, path: a}]\nmeta: {sources: {}}\n", "outs.0.md5: "),
+        (b"outs: [{md5: %MD5%, path: a, size: -1}]\nmeta: {sources: {}}\n", "outs.0.size: "),
+        (b"outs: [{md5: %MD5%, path: a, size: big}]\nmeta: {sources: {}}\n", "outs.0.size: "),
+        (b"outs: [{md5: %MD5%, path: ''}]\nmeta: {sources: {}}\n", "outs.0.path: "),
+        (b'outs: [{md5: %MD5%, path: "a\\0b"}]\nmeta: {sources: {}}\n', "outs.0.path: "),
+        (b'outs: [{md5: %MD5%, path: "a\\nb"}]\nmeta: {sources: {}}\n', "outs.0.path: "),
+        (b"outs: [{md5: %MD5%, path: /tmp/a}]\nmeta: {sources: {}}\n", "leaves the repository"),
+        (b"outs: [{md5: %MD5%, path: ../../../a}]\nmeta: {sources: {}}\n", "leaves the repository"),
+        (b"wdir: ../../..\nouts: [{md5: %MD5%, path: a}]\nmeta: {sources: {}}\n", "leaves the repository"),
+        (b"outs: [{md5: %MD5%, path: out/a}]\nmeta: {sources: {}}\n", "leaves the repository"),
+        (b"outs: [{md5: %MD5%, path: a}]\nmeta: {sources: {url: 'file:///x'}}\n", "meta.sources.url: "),
+        (b"outs: [{md5: %MD5%, path: a}]\nmeta: {sources: {url: 7}}\n", "meta.sources.url: "),
+        (
+            b"outs: [{md5: %MD5%, path: a}]\nmeta: {sources: {debian: {package: -o, path: /a}}}\n",
+            "meta.sources.debian.package: ",
+        ),
+    ],
+)
+def test_a_broken_dvc_file_is_one_line_that_names_it(repo, tmp_path, text, said):
+    (repo / "data/raw/out").symlink_to(tmp_path)
+    (repo / "data/raw/tiny.dvc").write_bytes(text.replace(b"%MD5%", MD5.encode()))
+    with pytest.raises(DarkroomError) as raised:
+        fetch_all(repo)
+    assert said in str(raised.value)
+    assert "tiny.dvc: " in str(raised.value)
+    assert "\n" not in str(raised.value)
+    assert not (tmp_path / "a").exists()
+
+
+def test_what_is_no_file_in_place_of_one_is_not_waited_for(repo):
+    os.mkfifo(repo / "data/raw/tiny" / next(iter(CONTENTS)))
+    with pytest.raises(WrongFileError, match="is no file; move it"):
+        fetch_all(repo)
+    (repo / "data/raw/folder.dvc").mkdir()
+    with pytest.raises(WrongFileError, match="is no file; move it"):
+        fetch_all(repo)
+
+
+@pytest.mark.slow
+def test_a_brace_in_an_address_is_a_brace(repo):
+    dvc_file = repo / "data/raw/tiny.dvc"
+    before, _, _ = dvc_file.read_text().partition("meta:")
+    dvc_file.write_text(before + "meta: {sources: {url: 'http://127.0.0.1:1/{x}/{name}?{}'}}\n")
+    with pytest.raises(NoSourceError, match=r"make http://127\.0\.0\.1:1/\{x\}/ reachable"):
+        fetch_all(repo, folder=None)

@@ -171,3 +171,23 @@ def test_a_project_without_params_or_with_a_list_has_no_gate(tmp_path: Path) -> 
     (tmp_path / "params.yaml").write_text("gate: {release: mödel, metrics: {'m:x': {}}}\n", encoding="utf-8")
     with pytest.raises(UsageError, match=r"^params\.yaml: gate\.release: "):
         read(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"gate: {a: [}\n", "params.yaml: line 1: "),
+        (b"\tgate: 1\n", "params.yaml: line 1: "),
+        (b"gate: \xff\n", "not UTF-8 at byte 6"),
+        (b"gate: 2026-13-45\n", "is no YAML"),
+        (b"{" * 5000, "params.yaml: "),
+        (b"gate: &g [*g]\n", "gate: "),
+        (b"gate: !!python/object:os.system {}\n", "params.yaml: line 1: "),
+    ],
+)
+def test_broken_params_are_one_line(tmp_path: Path, content: bytes, said: str) -> None:
+    (tmp_path / "params.yaml").write_bytes(content)
+    with pytest.raises(UsageError) as error:
+        read(tmp_path)
+    assert said in str(error.value)
+    assert "\n" not in str(error.value)

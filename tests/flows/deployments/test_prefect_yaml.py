@@ -1,14 +1,18 @@
 """The project's own deployments."""
 
+import asyncio
 import json
+from datetime import UTC, date, datetime, timedelta
 from importlib import import_module
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 import yaml
 from prefect import Flow
 from prefect.client.schemas.schedules import construct_schedule
+from prefect.server.schemas.schedules import CronSchedule
 
 from flows.deployments import gate
 from flows.service.upkeep import pools_of
@@ -38,6 +42,70 @@ def test_its_schedules_are_prefects_and_name_a_time_zone(deployment: dict[str, A
         when = {key: value for key, value in schedule.items() if key != "active"}
         made = construct_schedule(**when)
         assert made.timezone == schedule["timezone"]
+
+
+ZONES = ("Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "America/Sao_Paulo", "UTC")
+YEARS = range(2026, 2031)
+
+
+def schedules(every: str) -> list[dict[str, Any]]:
+    """Those that are shipped and run so often; one in another zone is what a user may make of it."""
+    shipped = [schedule for one in DEPLOYMENTS for schedule in one["schedules"]]
+    found = [schedule for schedule in shipped if every in schedule["cron"]]
+    assert found
+    return found
+
+
+def due(cron: str, zone: str, start: datetime, end: datetime) -> list[datetime]:
+    """When Prefect would start runs from `start` up to before `end`; it says a thousand at a time."""
+    schedule, found = CronSchedule(cron=cron, timezone=zone), list[datetime]()
+    while dates := asyncio.run(schedule.get_dates(1000, start, end)):
+        found += [one.astimezone(UTC) for one in dates if one < end]
+        start = dates[-1] + timedelta(seconds=1)
+    return found
+
+
+@pytest.mark.parametrize("zone", ZONES)
+def test_a_night_is_never_left_out_doubled_or_at_another_hour(zone: str) -> None:
+    here = ZoneInfo(zone)
+    first, end = datetime(YEARS.start, 1, 1, tzinfo=here), datetime(YEARS.stop, 1, 1, tzinfo=here)
+    days = [first.date() + timedelta(days=n) for n in range((end.date() - first.date()).days)]
+    for cron in {schedule["cron"] for schedule in schedules(every="0 4 ")}:
+        nights = [one.astimezone(here) for one in due(cron, zone, first, end)]
+        assert [night.date() for night in nights] == days
+        assert {(night.hour, night.minute) for night in nights} == {(4, 0)}
+
+
+def days_of_change() -> set[date]:
+    """On which the clocks of one of the zones are changed."""
+    found = set()
+    for here in map(ZoneInfo, ZONES):
+        midnight = datetime(YEARS.start, 1, 1, tzinfo=here)
+        while midnight.year < YEARS.stop:
+            next_day = midnight + timedelta(days=1)
+            if next_day.utcoffset() != midnight.utcoffset():
+                found.add(midnight.date())
+            midnight = next_day
+    return found
+
+
+def test_a_look_every_five_minutes_is_never_left_out_or_doubled() -> None:
+    assert len(days := days_of_change()) == 3 * 2 * len(YEARS)  # two of the five zones never change theirs
+    for cron, zone in {(one["cron"], one["timezone"]) for one in schedules(every="*/5")}:
+        for day in days:
+            start = datetime(day.year, day.month, day.day, tzinfo=UTC)
+            looks = due(cron, zone, start, start + timedelta(days=1))
+            assert looks == [start + timedelta(minutes=5 * n) for n in range(24 * 12)]
+
+
+def test_what_the_shipped_ones_avoid() -> None:
+    """Two in the night is another hour once a year; and a repeated hour is looked at once."""
+    here = ZoneInfo("Europe/Berlin")
+    start, end = (datetime(2027, 3, day, tzinfo=here) for day in (28, 29))
+    (night,) = due("0 2 * * *", here.key, start, end)
+    assert night.astimezone(here).hour != 2
+    start, end = (datetime(2027, 10, 31, tzinfo=here) + timedelta(days=n) for n in (0, 1))
+    assert len(due("*/5 * * * *", here.key, start, end)) < 25 * 12
 
 
 def test_a_slow_run_is_not_overtaken(deployment: dict[str, Any]) -> None:
