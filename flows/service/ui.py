@@ -6,13 +6,12 @@ import fcntl
 import html
 import os
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import IO
 
-from flows import server
+from flows import interpreter, server
 from flows.errors import DarkroomError
 from flows.files import STATE_FOLDER, make_private_folder, write_secret
 from flows.run import make_state_folder
@@ -95,7 +94,7 @@ def open_browser(folder: Path, url: str) -> None:
     page = folder / "login.html"
     write_secret(page, _FORWARD.format(link=html.escape(login_links.make(folder, url))))
     subprocess.Popen(
-        [sys.executable, "-P", "-m", "webbrowser", page.resolve().as_uri()],
+        interpreter.command("webbrowser", page.resolve().as_uri()),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
