@@ -234,3 +234,49 @@ def test_what_was_never_recorded_is_a_reason_whatever_the_upstream_does(tmp_path
         "use": ("run", ("param gen.yaml: y: new",)),
         "whole": ("run", ("dep in.txt: new",)),
     }
+
+
+def planned(*states: State, restores: tuple[str, ...] = ()) -> dict[str, tuple[Action, tuple[str, ...]]]:
+    """The stages in `restores` are in the run-cache."""
+    return decide(states, lambda name, _: {f"{name}.txt": "1"} if name in restores else None)
+
+
+def test_what_needs_what_is_not_there_cannot_run_nor_can_what_needs_that() -> None:
+    two = tuple(Made(path, None, (), ("a",)) for path in ("a.txt", "b.txt"))
+    assert planned(
+        State(name="a", own=("never run",), missing=("x: gone", "y: gone")),
+        State(name="b", own=(), made=two),
+        State(name="c", own=(), made=(Made("b", None, (), ("b", "a")),)),
+        State(name="d", own=(), made=two, forced=True),
+        State(name="e", own=(), missing=("z: gone",), forced=True),
+    ) == {
+        "a": (Action.CANNOT_RUN, ("x: gone", "y: gone")),
+        "b": (Action.CANNOT_RUN, ("a cannot run",)),
+        "c": (Action.CANNOT_RUN, ("b cannot run", "a cannot run")),
+        "d": (Action.CANNOT_RUN, ("a cannot run",)),
+        "e": (Action.RUN, ("forced",)),
+    }
+
+
+@pytest.mark.parametrize(
+    ("makers", "restores", "expected"),
+    [
+        ((State(name="a", own=()),), (), (Action.CANNOT_RUN, ("z: gone", "x: gone", "y: gone"))),
+        ((State(name="a", own=("never run",)),), (), (Action.CANNOT_RUN, ("z: gone",))),
+        ((State(name="a", own=("never run",)),), ("a",), (Action.CANNOT_RUN, ("z: gone",))),
+        (
+            (State(name="a", own=("never run",), missing=("w: gone",)),),
+            (),
+            (Action.CANNOT_RUN, ("a cannot run", "z: gone")),
+        ),
+    ],
+)
+def test_what_a_maker_brings_may_be_gone_now(
+    makers: tuple[State, ...], restores: tuple[str, ...], expected: tuple[Action, tuple[str, ...]]
+) -> None:
+    made = tuple(Made(path, None, (), ("a", "other"), missing=(f"{path}: gone",)) for path in ("x", "y"))
+    user = State(name="user", own=(), made=made, missing=("z: gone",))
+    assert planned(State(name="other", own=()), *makers, user, restores=restores)["user"] == expected
+    brought = State(name="user", own=("never run",), made=made)
+    action = planned(State(name="other", own=()), *makers, brought, restores=restores)["user"][0]
+    assert action is (Action.RUN if expected[1] == ("z: gone",) else Action.CANNOT_RUN)
