@@ -9,6 +9,7 @@ the file: a lock for reading, which anybody could take who may read it, counts f
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import json
 import os
@@ -31,6 +32,7 @@ _FLOCK = struct.Struct("hhqqi4x")  # struct flock of 64-bit Linux: type, whence,
 _TRY_SECONDS = 1.0
 _PAUSE_SECONDS = 0.005
 _LONGEST_NOTES = 1 << 16
+_TRAPS = {errno.EISDIR, errno.ELOOP, errno.ENXIO}  # a folder, a link, a socket
 
 
 class LockError(DarkroomError):
@@ -128,11 +130,15 @@ def _opened(path: Path) -> int:
         try:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
         except OSError as error:
-            raise LockError(explain(error, path)) from error
+            raise LockError(_no_file(path) if error.errno in _TRAPS else explain(error)) from error
         now = os.fstat(descriptor)
         if stat.S_ISREG(now.st_mode) and now.st_nlink == 1:
             return descriptor
         os.close(descriptor)
         if now.st_nlink or time.monotonic() > give_up:
-            raise LockError(f"{path}: is no plain file of its own, as a lock must be; remove it")
+            raise LockError(_no_file(path))
         time.sleep(_PAUSE_SECONDS)  # it was removed after it was opened
+
+
+def _no_file(path: Path) -> str:
+    return f"{path}: is no plain file of its own, as a lock must be; remove it"
