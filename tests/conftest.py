@@ -38,6 +38,8 @@ TOGETHER = {
     "tests/flows/deployments/test_promotion.py",
     "tests/flows/deployments/test_retrain_on_data.py",
     "tests/flows/deployments/test_score_flow.py",
+    "tests/flows/service/test_attack.py",
+    "tests/flows/service/test_closed.py",
     "tests/flows/service/test_upkeep.py",
     "tests/flows/test_outbox.py",
     "tests/flows/test_pipeline.py",

@@ -7,7 +7,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,10 +35,12 @@ class Pages:
         return self.address.partition("/v2/")[0] + "/api"
 
 
-def start(root: Path, browser: str | None = None) -> subprocess.Popen[str]:
+def start(
+    root: Path, browser: str | None = None, environ: Mapping[str, str] = os.environ
+) -> subprocess.Popen[str]:
     """Start it; `browser` is the command of the user's."""
     hidden = ("PREFECT_", "DISPLAY", "WAYLAND_DISPLAY", "BROWSER")
-    env = {name: value for name, value in os.environ.items() if not name.startswith(hidden)}
+    env = {name: value for name, value in environ.items() if not name.startswith(hidden)}
     if browser:
         env["BROWSER"] = browser
     command = [sys.executable, "-c", PAGES, str(root), "browser" if browser else "none"]
@@ -55,8 +57,10 @@ def read(process: subprocess.Popen[str]) -> Pages:
 
 
 @contextlib.contextmanager
-def pages_process(root: Path, browser: str | None = None) -> Iterator[Pages]:
-    with start(root, browser) as process:
+def pages_process(
+    root: Path, browser: str | None = None, environ: Mapping[str, str] = os.environ
+) -> Iterator[Pages]:
+    with start(root, browser, environ) as process:
         try:
             yield read(process)
         finally:

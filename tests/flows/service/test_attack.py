@@ -7,6 +7,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -21,6 +22,7 @@ from prefect.workers.process import ProcessWorker
 from flows import server
 from tests.flows.service.pages_process import pages_process
 from tests.flows.service.project import Project, make_project
+from tests.leftovers import shared_environment
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
@@ -28,12 +30,35 @@ LONG = 240  # seconds: for what takes a few on a machine with nothing else to do
 TICK = "tick/tick"
 
 
+@dataclass(frozen=True, slots=True)
+class Attacked:
+    """A project that is up, what was planted in it before, what pages were answered and what `up` said."""
+
+    project: Project
+    planted: list[UUID]
+    codes: set[int]
+    said: str
+
+
 @pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
-    """What was planted in it is there before the first `darkroom up`."""
+def attacked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Attacked]:
+    """First by a page, in vain; then by who has got the string. Only after that `darkroom up` is given."""
     project = make_project(tmp_path_factory.mktemp("attacked"))
+    with pages_process(project.root, environ=shared_environment()) as pages:
+        some_id = str(UUID(int=0))
+        evil = {"name": "evil", "flow_id": some_id, "work_pool_name": "small"}
+        codes = {
+            as_a_page_would(pages.url, "/work_pools/", {"name": "small", "type": "process"}),
+            as_a_page_would(pages.url, "/flows/", {"name": "steal"}),
+            as_a_page_would(pages.url, "/deployments/", evil),
+            as_a_page_would(pages.url, f"/deployments/{some_id}/create_flow_run", {}),
+        }
+        with server.client_of(project.prefect, pages.url), get_client(sync_client=True) as client:
+            found = (client.read_flows(), client.read_work_pools(), client.read_deployments())
+            assert found == ([], [], [])
+            planted = plant(client, project)
     try:
-        yield project
+        yield Attacked(project, planted, codes, project.up())
     finally:
         project.down()
 
@@ -68,15 +93,15 @@ def as_a_page_would(url: str, path: str, body: dict[str, Any]) -> int:
         return error.code
 
 
-def ended(client: SyncPrefectClient, run: FlowRun) -> FlowRun:
+def ended(client: SyncPrefectClient, run: UUID) -> FlowRun:
     end = time.monotonic() + LONG
     over = (StateType.COMPLETED, StateType.FAILED, StateType.CRASHED, StateType.CANCELLED)
-    while (seen := client.read_flow_run(run.id)).state_type not in over and time.monotonic() < end:
+    while (seen := client.read_flow_run(run)).state_type not in over and time.monotonic() < end:
         time.sleep(0.5)
     return seen
 
 
-def assert_refused(client: SyncPrefectClient, run: FlowRun, why: str) -> None:
+def assert_refused(client: SyncPrefectClient, run: UUID, why: str) -> None:
     seen = ended(client, run)
     assert seen.state is not None
     assert (seen.state.type, str(seen.state.message)[:9]) == (StateType.FAILED, "refused: ")
@@ -84,11 +109,11 @@ def assert_refused(client: SyncPrefectClient, run: FlowRun, why: str) -> None:
     assert "\n" not in str(seen.state.message)
 
 
-def assert_done(client: SyncPrefectClient, run: FlowRun) -> None:
+def assert_done(client: SyncPrefectClient, run: UUID) -> None:
     assert ended(client, run).state_type is StateType.COMPLETED
 
 
-def plant(client: SyncPrefectClient, project: Project) -> list[FlowRun]:
+def plant(client: SyncPrefectClient, project: Project) -> list[UUID]:
     """All of it before `up`: a pool by the name of the project's, a deployment, one by the project's name."""
     client.create_work_pool(
         WorkPoolCreate(name="small", type="process", base_job_template=evil_template(project))
@@ -105,35 +130,26 @@ def plant(client: SyncPrefectClient, project: Project) -> list[FlowRun]:
             job_variables={"command": f"touch {owned(project)}"},
         )
         if flow == "steal":
-            runs.append(client.create_flow_run_from_deployment(deployment))
+            runs.append(client.create_flow_run_from_deployment(deployment).id)
     return runs
 
 
-def test_a_page_changes_nothing_and_what_was_planted_is_never_executed(project: Project) -> None:
-    with pages_process(project.root) as pages:
-        some_id = str(UUID(int=0))
-        assert as_a_page_would(pages.url, "/work_pools/", {"name": "small", "type": "process"}) == 403
-        assert as_a_page_would(pages.url, "/flows/", {"name": "steal"}) == 403
-        evil = {"name": "evil", "flow_id": some_id, "work_pool_name": "small"}
-        assert as_a_page_would(pages.url, "/deployments/", evil) == 403
-        assert as_a_page_would(pages.url, f"/deployments/{some_id}/create_flow_run", {}) == 403
-        with server.client_of(project.prefect, pages.url), get_client(sync_client=True) as client:
-            assert (client.read_flows(), client.read_work_pools(), client.read_deployments()) == ([], [], [])
-            planted = plant(client, project)
-
-    said = project.up()
-    assert "the work pool small had another template of jobs" in said
-    with project.client() as client:
-        for run in planted:
-            assert_refused(client, run, "was not registered by `darkroom up`")
-        tick = client.read_deployment_by_name(TICK)
-        assert tick.job_variables == {}
-        assert (
-            ended(client, client.create_flow_run_from_deployment(tick.id)).state_type is StateType.COMPLETED
-        )
-    assert not owned(project).exists()
+def wrong(project: Project) -> list[str]:
+    """What `status` says of deployments and pools, but for the planted ones."""
     code, found = project.status()
-    assert code == 1
+    assert code == 1  # these are there all the time
+    return [line for line in found["stuck"] if "was not registered by" not in line]
+
+
+def test_a_page_changes_nothing_and_what_was_planted_is_never_executed(attacked: Attacked) -> None:
+    project = attacked.project
+    assert attacked.codes == {403}
+    assert "the work pool small had another template of jobs" in attacked.said
+    with project.client() as client:
+        for run in attacked.planted:
+            assert_refused(client, run, "was not registered by `darkroom up`")
+    assert not owned(project).exists()
+    _, found = project.status()
     for name in ("evil", "tick"):
         assert any(
             line.startswith(f"the deployment {name} (ticking.py:tick) was not registered by `darkroom up`")
@@ -141,34 +157,49 @@ def test_a_page_changes_nothing_and_what_was_planted_is_never_executed(project: 
         )
 
 
-def test_runs_changes_and_templates_that_up_did_not_register_are_refused(project: Project) -> None:
-    project.up()
-    with project.client() as client:
-        for name in ("steal/evil", "steal/tick"):
-            client.delete_deployment(client.read_deployment_by_name(name).id)
+def test_what_up_registers_is_free_of_what_was_planted_under_its_name(attacked: Attacked) -> None:
+    with attacked.project.client() as client:
+        tick = client.read_deployment_by_name(TICK)
+        assert tick.job_variables == {}
+        assert_done(client, client.create_flow_run_from_deployment(tick.id).id)
+    assert not owned(attacked.project).exists()
+
+
+def test_job_variables_of_a_run_are_refused(attacked: Attacked) -> None:
+    with attacked.project.client() as client:
         tick = client.read_deployment_by_name(TICK).id
-        assert project.status()[0] == 0
-
-        for variables in ({"command": f"touch {owned(project)}"}, {"env": {"PYTHONSTARTUP": "evil.py"}}):
+        commands = {"command": f"touch {owned(attacked.project)}"}
+        for variables in (commands, {"env": {"PYTHONSTARTUP": "evil.py"}}):
             run = client.create_flow_run_from_deployment(tick, job_variables=variables)
-            assert_refused(client, run, "it sets job variables of its own")
+            assert_refused(client, run.id, "it sets job variables of its own")
+    assert not owned(attacked.project).exists()
 
+
+def test_a_deployment_that_was_changed_is_refused_until_up(attacked: Attacked) -> None:
+    project = attacked.project
+    with project.client() as client:
+        tick = client.read_deployment_by_name(TICK).id
         client.update_deployment(tick, DeploymentUpdate(pull_steps=shell_step(project)))
-        assert_refused(
-            client, client.create_flow_run_from_deployment(tick), "was changed since `darkroom up`"
-        )
-        (line,) = project.status()[1]["stuck"]
-        assert line.startswith("the deployment tick was changed since `darkroom up`")
+        said = "the deployment tick was changed since `darkroom up`"
+        assert_refused(client, client.create_flow_run_from_deployment(tick).id, said)
+        (line,) = wrong(project)
+        assert line.startswith(said)
         project.up()
+        assert wrong(project) == []
+        assert_done(client, client.create_flow_run_from_deployment(tick).id)
+    assert not owned(project).exists()
 
+
+def test_a_work_pool_that_was_changed_is_refused_until_up(attacked: Attacked) -> None:
+    project = attacked.project
+    with project.client() as client:
+        tick = client.read_deployment_by_name(TICK).id
         client.update_work_pool("small", WorkPoolUpdate(base_job_template=evil_template(project)))
-        assert_refused(
-            client, client.create_flow_run_from_deployment(tick), "the work pool small was changed"
-        )
-        (line,) = project.status()[1]["stuck"]
-        assert line.startswith("the work pool small was changed since `darkroom up`")
+        said = "the work pool small was changed since `darkroom up`"
+        assert_refused(client, client.create_flow_run_from_deployment(tick).id, said)
+        (line,) = wrong(project)
+        assert line.startswith(said)
         project.up()
-
-        assert project.status()[0] == 0
-        assert_done(client, client.create_flow_run_from_deployment(tick))
+        assert wrong(project) == []
+        assert_done(client, client.create_flow_run_from_deployment(tick).id)
     assert not owned(project).exists()

@@ -28,6 +28,7 @@ from tests.flows.service.pages_process import pages_process
 from tests.flows.service.project import Project
 from tests.flows.service.routes import SOME_FILE
 from tests.flows.shapes import Shape
+from tests.leftovers import shared_environment
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
@@ -83,7 +84,7 @@ def by_run(folder: Path) -> Iterator[Served]:
 
 @contextlib.contextmanager
 def by_ui(folder: Path) -> Iterator[Served]:
-    with pages_process(folder) as pages:
+    with pages_process(folder, environ=shared_environment()) as pages:
         yield Served(pages.url, server.server_folder(folder))
 
 
