@@ -1,5 +1,8 @@
+import base64
+import contextlib
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -13,9 +16,12 @@ from prefect.context import refresh_global_settings_context
 from prefect.settings import get_current_settings
 
 from flows import server
+from flows.cli import run_command
 from flows.errors import DarkroomError
 from flows.service import login
+from tests.flows.repositories import make
 from tests.flows.service.pages_process import pages_process
+from tests.flows.shapes import Shape
 
 OWNER = """
 import sys, time
@@ -122,6 +128,29 @@ def test_the_projects_own_profile_is_no_other_server(
     assert server.configured(tmp_path / "other") == server.Configured(url, f"{own}: the active profile")
     set_to(PREFECT_PROFILES_PATH=own, PREFECT_API_URL="http://127.0.0.1:9/api")
     assert server.configured(tmp_path) == server.Configured("http://127.0.0.1:9/api", "PREFECT_API_URL")
+
+
+@pytest.mark.slow
+def test_a_run_keeps_what_it_records_from_others_and_the_string_from_its_stages(tmp_path: Path) -> None:
+    pipeline = "stages:\n  tell: {cmd: env > told.txt; env, outs: [told.txt]}\n"
+    root = make(tmp_path / "small", Shape("private", {"dvc.yaml": pipeline}), tmp_path)
+    umask = os.umask(0)
+    try:
+        assert run_command(["run", "--repo", str(root)]) == 0
+    finally:
+        os.umask(umask)
+    folder = server.server_folder(root)
+    assert folder.stat().st_mode & 0o777 == 0o700
+    for secret in (login.auth_file(folder), login.profiles_file(folder), folder / "key"):
+        assert secret.stat().st_mode & 0o777 == 0o600
+    auth = login.auth_string(folder)
+    assert "PREFECT_PROFILES_PATH=" in (root / "told.txt").read_text()
+    with contextlib.closing(sqlite3.connect(folder / "prefect.db")) as database:
+        texts = ["\n".join(database.iterdump())]
+    assert "PREFECT_PROFILES_PATH=" in texts[0]
+    texts += [path.read_text() for path in (root / "told.txt", *root.rglob("*.log"))]
+    basic = base64.b64encode(auth.encode()).decode()
+    assert not [text for text in texts for secret in (auth.partition(":")[2], basic) if secret in text]
 
 
 def test_another_servers_credentials_are_set_aside_for_our_own(
