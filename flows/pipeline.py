@@ -44,9 +44,9 @@ def say(text: str) -> None:
         print(f"darkroom: {text}", file=sys.stderr, flush=True)
 
 
-def patience_of(environ: Mapping[str, str]) -> float:
+def patience_of(environ: Mapping[str, str], plain: float = PATIENCE_SECONDS) -> float:
     """How many seconds of the server's silence a run waits for at its end. Raises UsageError."""
-    given = environ.get(PATIENCE) or str(PATIENCE_SECONDS)
+    given = environ.get(PATIENCE) or str(plain)
     try:
         seconds = float(given)
     except ValueError:

@@ -25,6 +25,7 @@ class Nobody:
     """Records nothing."""
 
     where_to_look: str = ""
+    answers: bool = False
 
     def run(
         self, options: RunOptions, root: Path, observe: Callable[[Event], None]
@@ -40,6 +41,11 @@ class Recorder:
     api: server.Api
     patience: float
     """Seconds of the server's silence that a run waits for at its end."""
+
+    @property
+    def answers(self) -> bool:
+        """Whether the server did at the start."""
+        return not self.api.problem
 
     @property
     def where_to_look(self) -> str:

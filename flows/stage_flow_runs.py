@@ -7,6 +7,7 @@ eleven requests a child where three do.
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import itertools
 import json
@@ -21,8 +22,8 @@ from uuid import UUID, uuid4
 
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.actions import ArtifactCreate, FlowRunCreate, TaskRunCreate
-from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId, ArtifactFilterKey
-from prefect.client.schemas.objects import Artifact, FlowRunResult, State, StateType
+from prefect.client.schemas.objects import FlowRunResult, State, StateType
+from prefect.exceptions import PrefectException
 from prefect.states import AwaitingRetry, Cancelled, Completed, Crashed, Failed, Running, to_state_create
 
 from flows import artifacts, stage_process
@@ -30,6 +31,7 @@ from flows.events import Event, Outcome, RunStarted, StageAgain, StageFinished
 from flows.living_runs import RUN_FLOW, STAGE_FLOW, end_killed
 from flows.markdown import inline
 from flows.outbox import Outbox, Recorded, Request
+from flows.prefect_artifacts import artifacts_of, made, publication
 from flows.progress import Course
 from flows.record import RunRecord
 from flows.shown import shown, shown_lines, shown_values
@@ -119,11 +121,13 @@ class StageFlowRuns:
         self._results: dict[str, StageResult] = {}
         wanted = {"name": name, "parameters": parameters, "idempotency_key": self._key}
         began = now()
-        self._put(
-            f"the start of {name}",
-            lambda to: self._create(to, RUN_FLOW, self._parent, wanted, Running(), began),
-        )
-        self._put("the end of runs that were killed", end_killed)
+
+        def start(to: SyncPrefectClient) -> None:
+            self._create(to, RUN_FLOW, self._parent, wanted, Running(), began)
+            with contextlib.suppress(PrefectException):  # whoever looks next finds them
+                end_killed(to)
+
+        self._put(f"the start of {name}", start)
 
     def log(self, text: str, level: int) -> None:
         """A line of the run's own log."""
@@ -269,13 +273,7 @@ class StageFlowRuns:
             self._stop.set()
 
     def _publish(self, run: Recorded, key: str, kind: str, data: str, description: str) -> None:
-        def publish(to: SyncPrefectClient) -> None:
-            artifact = ArtifactCreate(
-                key=key, type=kind, data=data, description=description, flow_run_id=run.id
-            )
-            made(to, "/artifacts/", artifact)  # the client's own way also opens a websocket for an event
-
-        self._put(f"the artifact {key}", publish, lambda to: bool(artifacts_of(to, run, key)))
+        self.outbox.put(publication(run, key, kind, data, description))
 
     def _set_state(self, run: Recorded, what: str, state: State[Any]) -> None:
         message, happened = state.message or "", now()
@@ -314,19 +312,6 @@ def said_late(message: str, happened: datetime.datetime) -> str:
     first, *rest = message.split("\n")
     when = f"(at {happened:%H:%M:%S}; Prefect was told later)"
     return "\n".join((f"{first} {when}".strip(), *rest))
-
-
-def made(to: SyncPrefectClient, path: Any, wanted: FlowRunCreate | TaskRunCreate | ArtifactCreate) -> UUID:
-    """The identifier of what the API at `path` made."""
-    answer = to.request("POST", path, json=wanted.model_dump(mode="json", exclude_unset=True))
-    return UUID(answer.json()["id"])
-
-
-def artifacts_of(to: SyncPrefectClient, run: Recorded, key: str) -> list[Artifact]:
-    """The run's artifacts of that key."""
-    of_run = ArtifactFilterFlowRunId(any_=[run.id])
-    wanted = ArtifactFilter(flow_run_id=of_run, key=ArtifactFilterKey(any_=[key]))
-    return to.read_artifacts(artifact_filter=wanted, limit=1)
 
 
 def final_state(event: StageFinished, result: StageResult | None) -> State[Any]:

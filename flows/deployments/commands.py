@@ -1,6 +1,7 @@
 """`darkroom sweep`, `darkroom rollback` and `darkroom gc`."""
 
 import contextlib
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import click
 
 from flows.command import Exit, in_repo
+from flows.shown import shown
 
 
 @click.command()
@@ -36,21 +38,45 @@ def sweep(repo: Path, **chosen: Any) -> int:
 
     Exit code 1 if a trial fails.
     """
-    from flows import server
+    from flows import output
     from flows.dvc.repository import root_of
+    from flows.recorder import start_recorder
 
+    output.go_on_without("the sweep")
     root = root_of(repo)
-    with server.prefect_api(root), contextlib.chdir(root):
-        from flows.deployments.steps import StepFailedError
-        from flows.deployments.sweep import on_line, sweep
+    with contextlib.ExitStack() as stack:
+        recorded = start_recorder(root, os.environ, stack).answers
+        stack.enter_context(contextlib.chdir(root))
+        said, failed = _swept(
+            {name: list(v) if isinstance(v, tuple) else v for name, v in chosen.items()}, recorded
+        )
+    for line in said.split("\n"):
+        print(f"error: {shown(line)}" if failed else line, file=sys.stderr if failed else sys.stdout)
+    return Exit.FAILED if failed else Exit.WELL
 
-        on_line.set(lambda line: print(line, flush=True))
-        try:
-            print(sweep(**{**chosen, "params": list(chosen["params"]), "targets": list(chosen["targets"])}))
-        except StepFailedError as error:
-            print(f"error: {error}", file=sys.stderr)
-            return Exit.FAILED
-    return Exit.WELL
+
+def _swept(chosen: dict[str, Any], recorded: bool) -> tuple[str, bool]:
+    """Sweep, as a flow of Prefect or without it: what is to be said, and whether a trial failed."""
+    from flows import output
+    from flows.deployments.journal import Journal
+    from flows.deployments.steps import StepFailedError
+    from flows.deployments.sweep import on_end, on_line, run_sweep, sweep
+    from flows.stage_process import no_line
+
+    ends: list[tuple[str, bool]] = []
+    on_line.set(lambda line: print(line, flush=True))
+    on_end.set(lambda said, failed: ends.append((said, failed)))
+    try:
+        if recorded:
+            sweep(**chosen)
+        else:
+            run_sweep(Journal(no_line), **sweep.validate_parameters(chosen))
+    except Exception as error:
+        if not ends:
+            raise
+        if not isinstance(error, StepFailedError):
+            output.warn(f"Prefect's server was lost, the sweep's pages are not complete: {error}")
+    return ends[0]
 
 
 @click.command()

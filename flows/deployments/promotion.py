@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from prefect.artifacts import create_markdown_artifact
-
 from flows.artifacts import slug
 from flows.deployments import gate, paired, releases
 from flows.deployments.clone import Clone
 from flows.deployments.gate import Gate, Judged, Judgement
+from flows.deployments.journal import Publish
 from flows.deployments.paired import Difference, NotPairedError, Pictures
 from flows.deployments.releases import Release
 from flows.dvc.results import metrics_at
@@ -21,10 +20,11 @@ class GateFailedError(DarkroomError):
     """The new model is worse than the released one, which stays."""
 
 
-def promote_if_better(clone: Clone, commit: str) -> str:
+def promote_if_better(clone: Clone, commit: str, publish: Publish) -> str:
     """Release a commit of results if the project's gate lets it; in words, what was done.
 
-    Its tags are made in the clone's source. Raises GateFailedError, which says by how much.
+    Its page is published, its tags are made in the clone's source. Raises GateFailedError, which says by how
+    much.
     """
     asked = gate.read(clone.root)
     if asked is None:
@@ -35,10 +35,11 @@ def promote_if_better(clone: Clone, commit: str) -> str:
     current = releases.released(clone.folder, asked.release, asked.stage)
     judgement = _judged(clone, commit, asked, current)
     said = _outcome(judgement, asked, current)
-    create_markdown_artifact(
+    publish(
+        slug(f"{clone.root.name}-gate"),
+        "markdown",
         _page(judgement, said, commit),
-        key=slug(f"{clone.root.name}-gate"),
-        description=inline(f"{commit[:12]} against {current.version if current else 'nothing'}"),
+        inline(f"{commit[:12]} against {current.version if current else 'nothing'}"),
     )
     if judgement.failed:
         raise GateFailedError(said)

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Annotated
 
 from prefect import flow
-from prefect.logging import get_run_logger
 from pydantic import Field
 
 from flows.deployments.clone import held_clone
+from flows.deployments.journal import journal
 from flows.deployments.steps import Steps, bring_up_to_date
 from flows.dvc.repository import root_of
 
@@ -45,8 +45,8 @@ def retrain(
 
     """
     root = root_of(Path())
-    with held_clone(root, CLONE, source=source, revision=revision) as clone:
-        steps = Steps(clone, get_run_logger().info)
+    with journal() as told, held_clone(root, CLONE, source=source, revision=revision) as clone:
+        steps = Steps(clone, told.say, told.publish)
         if imports:
             steps.dvc("update", "--", *imports)
         return bring_up_to_date(steps, branch=branch, targets=targets, fetch=fetch, pull=pull, push=push)

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Annotated
 
 from prefect import flow
-from prefect.logging import get_run_logger
 from pydantic import Field
 
 from flows.deployments import inbox
 from flows.deployments.clone import held_clone
+from flows.deployments.journal import journal
 from flows.deployments.promotion import GateFailedError
 from flows.deployments.steps import StepFailedError, Steps, bring_up_to_date
 from flows.dvc.repository import root_of
@@ -48,10 +48,10 @@ def retrain_on_data(
 
     """
     root = root_of(Path())
-    with held_clone(root, CLONE, source=source, revision=revision) as clone:
+    with journal() as told, held_clone(root, CLONE, source=source, revision=revision) as clone:
         path = clone.folder.parent.with_suffix(".json")
         now = time.time()
-        steps = Steps(clone, get_run_logger().info)
+        steps = Steps(clone, told.say, told.publish)
         memory = inbox.after_look(inbox.read(path), _look(steps, imports), now)
         inbox.write(path, memory)
         waiting = inbox.waiting_seconds(memory, now, quiet_minutes * 60)
@@ -59,7 +59,7 @@ def retrain_on_data(
             said = f"new data, waits for {duration(waiting)} of quiet" if waiting else "nothing is new"
         else:
             said = _train(steps, path, imports, branch=branch, targets=targets, pull=pull, push=push)
-    get_run_logger().info("%s", said)
+        told.say(said)
     return said
 
 

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import json
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 from prefect import flow
-from prefect.artifacts import create_markdown_artifact
-from prefect.logging import get_run_logger
 from pydantic import Field
 
 from flows.artifacts import data_uri, slug
 from flows.deployments import gate, releases
 from flows.deployments.clone import Clone, held_clone
+from flows.deployments.journal import Journal, journal
 from flows.deployments.releases import Release
 from flows.deployments.steps import Steps
 from flows.dvc.repository import root_of
@@ -64,29 +63,50 @@ def score(
     if not name:
         raise UsageError("release: params.yaml has no gate that names it; say whose releases to use")
     word = stage or (asked.stage if asked else STAGE)
-    current = releases.released(root, name, word)
-    if current is None:
-        said = f"nothing is released as {name} for {word} yet; the pictures wait"
-        get_run_logger().info("%s", said)
-        return said
+    with journal() as told:
+        current = releases.released(root, name, word)
+        if current is None:
+            said = f"nothing is released as {name} for {word} yet; the pictures wait"
+        else:
+            wanted = {"classifier": classifier, "detector": detector}
+            options = (
+                f"--inbox={root / inbox}",
+                f"--out={root / out}",
+                f"--release={name}@{current.version}",
+                f"--quiet-seconds={60 * quiet_minutes}",
+            )
+            figures = _scored(told, root, current, wanted, options, pull=pull)
+            said = _tell(told, root, figures)
+        told.say(said)
+    return said
+
+
+def _scored(
+    told: Journal,
+    root: Path,
+    current: Release,
+    wanted: Mapping[str, str],
+    options: Sequence[str],
+    *,
+    pull: bool,
+) -> dict[str, Any]:
+    """Score what is new by the release's own code; the figures that it leaves."""
     with held_clone(root, CLONE, source="", revision=current.commit) as clone:
-        models = _models(clone, current, {"classifier": classifier, "detector": detector})
-        steps = Steps(clone, get_run_logger().info)
+        models = _models(clone, current, wanted)
+        steps = Steps(clone, told.say)
         steps.dvc("pull" if pull else "checkout", "--", *models.values())
         figures = clone.folder.parent.with_suffix(".json")
         steps.module(
             PROGRAM,
             *(f"--{kind}={path}" for kind, path in models.items()),
-            f"--inbox={root / inbox}",
-            f"--out={root / out}",
+            *options,
             "--params=params.yaml",
-            f"--release={name}@{current.version}",
-            f"--quiet-seconds={60 * quiet_minutes}",
             f"--figures={figures}",
             env=ON_THE_CPU,
             folder=clone.root if _is_darkroom(clone.root) else None,
         )
-    return _tell(root, json.loads(figures.read_text(encoding="utf-8")))
+    found: dict[str, Any] = json.loads(figures.read_text(encoding="utf-8"))
+    return found
 
 
 def _is_darkroom(folder: Path) -> bool:
@@ -116,7 +136,7 @@ def _models(clone: Clone, current: Release, names: Mapping[str, str]) -> dict[st
     return {kind: known[name] for kind, name in chosen.items()}
 
 
-def _tell(root: Path, figures: dict[str, Any]) -> str:
+def _tell(told: Journal, root: Path, figures: dict[str, Any]) -> str:
     """In words, what was done; where it was something, on a page too."""
     done, aside = figures["scored"], figures["set_aside"]
     waiting = f"; {counted(figures['waiting'], 'file')} not quiet yet" if figures["waiting"] else ""
@@ -125,9 +145,8 @@ def _tell(root: Path, figures: dict[str, Any]) -> str:
     if not done + aside:
         return f"nothing is new{waiting}"
     said = f"{counted(done, 'picture')} scored by {figures['release']}, {aside} set aside{waiting}"
-    create_markdown_artifact(
-        "\n\n".join(page(said, figures)), key=slug(f"{root.name}-score"), description=inline(said)
-    )
+    text = "\n\n".join(page(said, figures))
+    told.publish(slug(f"{root.name}-score"), "markdown", text, inline(said))
     return said
 
 

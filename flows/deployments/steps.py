@@ -13,15 +13,13 @@ from types import MappingProxyType
 from flows import interpreter
 from flows.deployments import child
 from flows.deployments.clone import AUTHOR, Clone, commit_results
+from flows.deployments.journal import PATIENCE_OF_DEPLOYMENTS, Publish, no_page
 from flows.deployments.promotion import promote_if_better
 from flows.errors import DarkroomError
 from flows.pipeline import PATIENCE
 from flows.stage_process import no_line
 
 WELL, WORK_TO_DO = 0, 3
-
-PATIENCE_SECONDS = 1800.0
-"""That a `darkroom run` waits at its end for a server that is silent: until somebody has started it again."""
 
 
 class StepFailedError(DarkroomError):
@@ -35,6 +33,8 @@ class Steps:
     clone: Clone
     say: Callable[[str], None] = no_line
     """Called for each line of their output."""
+    publish: Publish = no_page
+    """Called for a page about what comes of them."""
     stop: threading.Event = field(default_factory=threading.Event)
     """Set: end what is being executed, politely, by Stopped."""
 
@@ -61,7 +61,7 @@ class Steps:
         fine: Sequence[int],
         more: Mapping[str, str] = MappingProxyType({}),
     ) -> int:
-        waits = {PATIENCE: str(PATIENCE_SECONDS)}
+        waits = {PATIENCE: str(PATIENCE_OF_DEPLOYMENTS)}
         kept = child.environment(os.environ, self.clone.project, self.clone.folder)
         env = {**waits, **kept, **AUTHOR, **more}
         env["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), env.get("PATH", os.defpath)])
@@ -88,6 +88,6 @@ def bring_up_to_date(
     made = commit_results(clone, branch, f"Retrain {clone.commit[:12]}")
     said = f"{made.commit[:12]} on {branch}" if made.new else "nothing is new"
     steps.say(f"results: {said}")
-    judged = promote_if_better(clone, made.commit)
+    judged = promote_if_better(clone, made.commit, steps.publish)
     steps.say(judged)
     return f"{said}; {judged}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import threading
 from collections.abc import Callable, Sequence
@@ -13,13 +14,12 @@ from pathlib import Path
 from typing import Annotated
 
 from prefect import flow
-from prefect.artifacts import create_table_artifact
-from prefect.logging import get_run_logger
 from pydantic import Field
 
 from flows.artifacts import slug
 from flows.deployments import clone as clones
 from flows.deployments.clone import Clone, held_clone
+from flows.deployments.journal import Journal, journal
 from flows.deployments.leaderboard import Line, Metric, aligned, ranked, rows
 from flows.deployments.search_space import Trial, trials
 from flows.deployments.steps import WELL, WORK_TO_DO, StepFailedError, Steps
@@ -32,6 +32,14 @@ from flows.stage_process import no_line
 
 on_line: ContextVar[Callable[[str], None]] = ContextVar("on_line", default=no_line)
 """Called for each line of a sweep's own log; Prefect's is the server's alone on a terminal."""
+
+
+def _no_end(said: str, failed: bool) -> None:
+    """The listener of who does not listen."""
+
+
+on_end: ContextVar[Callable[[str, bool], None]] = ContextVar("on_end", default=_no_end)
+"""Called once the trials have ended, with what is to be said: Prefect may still fail to record that."""
 
 
 @flow(name="sweep")
@@ -61,25 +69,56 @@ def sweep(
         targets: Stages or dvc.yaml files, with what they need; none: all.
 
     """
+    with journal() as told:
+        return run_sweep(
+            told,
+            params,
+            metric,
+            lowest=lowest,
+            draws=draws,
+            seed=seed,
+            at_once=at_once,
+            name=name,
+            targets=targets,
+        )
+
+
+def run_sweep(
+    told: Journal,
+    params: list[str],
+    metric: str,
+    *,
+    lowest: bool,
+    draws: int,
+    seed: int,
+    at_once: int,
+    name: str,
+    targets: list[str],
+) -> str:
+    """Run the trials and publish the leaderboard; the best trial in words. Raises StepFailedError."""
     plan = Sweep.of(root_of(Path()), trials(name, params, draws, seed), Metric.named(metric, lowest), targets)
-    logger, tell = get_run_logger(), on_line.get()
+    tell = on_line.get()
 
     def say(text: str) -> None:
-        logger.info("%s", text)
+        told.say(text)
         tell(text)
 
     failed = plan.run(at_once, say)
     board = plan.leaderboard()
     table = rows(board, plan.metric)
     say(aligned(table))
-    create_table_artifact(
-        key=slug(f"{plan.root.name}-{name}-leaderboard"),
-        table=shown_values(table),
-        description=inline(f"{len(board)} trials by {metric}, on {plan.commit[:12]}"),
+    told.publish(
+        slug(f"{plan.root.name}-{name}-leaderboard"),
+        "table",
+        json.dumps(shown_values(table)),
+        inline(f"{len(board)} trials by {metric}, on {plan.commit[:12]}"),
     )
+    said = f"{len(board)} trials; the best is {board[0].trial.name}"
+    error = "\n".join(f"{trial.name}: {error}" for trial, error in failed)
+    on_end.get()(error or said, bool(failed))
     if failed:
-        raise StepFailedError("\n".join(f"{trial.name}: {error}" for trial, error in failed))
-    return f"{len(board)} trials; the best is {board[0].trial.name}"
+        raise StepFailedError(error)
+    return said
 
 
 @dataclass(frozen=True, slots=True)
