@@ -61,6 +61,7 @@ def _swept(chosen: dict[str, Any], recorded: bool) -> tuple[str, bool]:
     from flows.deployments.journal import Journal
     from flows.deployments.steps import StepFailedError
     from flows.deployments.sweep import on_end, on_line, run_sweep, sweep
+    from flows.pipeline import PATIENCE
     from flows.stage_process import no_line
 
     ends: list[tuple[str, bool]] = []
@@ -70,6 +71,7 @@ def _swept(chosen: dict[str, Any], recorded: bool) -> tuple[str, bool]:
         if recorded:
             sweep(**chosen)
         else:
+            os.environ.setdefault(PATIENCE, "0")  # the trials' runs need not wait for it either
             run_sweep(Journal(no_line), **sweep.validate_parameters(chosen))
     except Exception as error:
         if not ends:
