@@ -11,7 +11,7 @@ export DVC_NO_ANALYTICS := 1
 export NO_ALBUMENTATIONS_UPDATE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-quick faults mutants reproduce check format data lock ui clean
+.PHONY: help run test test-quick faults fuzz mutants reproduce check format data lock ui clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,6 +35,9 @@ faults: $(READY) ## 200 runs hit at random, 20 minutes (FLAGS="--rounds 400 --mi
 
 mutants: $(READY) ## small faults in the modules that decide, and whether tests or types notice them (half an hour)
 	@python -m tests.mutants
+
+fuzz: $(READY) ## mutated dvc.yaml, dvc.lock, .dvc, config and params files, 300 new ones of each (N=1000)
+	@FUZZ_EXAMPLES=$(or $(N),300) python -m pytest -q -n auto --timeout 0 tests/flows/dvc/test_fuzz.py
 
 reproduce: data ## two fresh clones, one by `dvc repro`, one killed and run again: the same bytes (FLAGS="--quick")
 	@python -m benchmarks.reproduce --raw data/raw/fashion-mnist --out benchmarks/results/reproduce.md $(FLAGS)

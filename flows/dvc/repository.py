@@ -58,7 +58,8 @@ def opened(folder: Path) -> Iterator[Repo]:
     finally:
         with contextlib.suppress(AttributeError):
             del repo.state.links.close
-        repo.close()
+        with mended():
+            repo.close()
 
 
 @contextlib.contextmanager

@@ -86,6 +86,7 @@ class Workspace:
         with contextlib.ExitStack() as opening, mended():
             self._repo = opening.enter_context(opened(folder))
             self._repo.stage_cache = run_cache.RunCache(self._repo)
+            self._recording = Recording(self._repo)
             self._open = opening.pop_all()
         self.root = Path(self._repo.root_dir)
         self._folder = Path(folder).resolve()
@@ -101,7 +102,6 @@ class Workspace:
         self._experiment: Experiment | None = None
         state = self.root / STATE_FOLDER
         self._holding = Holding(self._repo, state / LOCKS_FOLDER, say)
-        self._recording = Recording(self._repo)
         self._committing = Committing(
             self._repo, self._recording, Unkept(state), commit=not selection.no_commit
         )
@@ -199,7 +199,7 @@ class Workspace:
         for name, stage in self._stages.items():
             with stage_errors(self._repo, name):
                 yield self._state(name, stage, outs, earlier)
-            earlier.add(stage)
+                earlier.add(stage)
 
     def _state(self, name: str, stage: Any, outs: Any, earlier: set[Any]) -> State:
         known, force = self._recording.known(stage), self._selection.force
@@ -390,6 +390,7 @@ class Workspace:
         self._recording.write()
         self._committing.recorded()
 
+    @mended()
     def passed(self, name: str) -> None:
         """A serial run would be past this stage, and record those after it."""
         self._recording.passed(name)
