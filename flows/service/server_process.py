@@ -10,13 +10,15 @@ import asyncio
 import os
 import signal
 import sys
+import time
 from pathlib import Path
 
-from flows.server import is_shown, listen_near, serve, server_folder
+from flows.server import START_SECONDS, is_shown, listen_near, serve, server_folder, shared_url
 from flows.service import login
 from flows.service.daemons import ServiceError, exit_code, make_services_folder, registered
 
 NAME = "server"
+_LOOK_SECONDS = 0.1
 
 RETENTION_DAYS = 90
 """Flow runs that ended before are removed, with their logs and artifacts."""
@@ -34,8 +36,7 @@ def run(root: Path, port: int) -> None:
     """Serve until SIGTERM. Raises ServiceError where the project's server runs already."""
     services, folder = make_services_folder(root), server_folder(root)
     with registered(services, NAME) as registration:
-        if is_shown(folder):
-            raise ServiceError("`darkroom ui` serves this project's pages; stop it first")
+        _require_not_shown(folder)
         given = {name: value for name, value in os.environ.items() if name.startswith("PREFECT_SERVER_")}
 
         def announce(url: str) -> None:
@@ -46,6 +47,15 @@ def run(root: Path, port: int) -> None:
 
         settings = {**SETTINGS, **given}
         serve(folder, listen_near(port), announce, settings, webserver_only=False, before=_hear_anew)
+
+
+def _require_not_shown(folder: Path) -> None:
+    """Raise ServiceError where `darkroom ui` serves the folder; one that just starts may yet give way."""
+    give_up = time.monotonic() + START_SECONDS
+    while is_shown(folder):
+        if shared_url(folder) or time.monotonic() > give_up:
+            raise ServiceError("`darkroom ui` serves this project's pages; stop it first")
+        time.sleep(_LOOK_SECONDS)
 
 
 def _hear_anew() -> None:

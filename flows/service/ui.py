@@ -33,8 +33,8 @@ def show(root: Path, port: int = server.UI_PORT, *, browser: bool = True) -> Non
     """Serve the pages until Ctrl-C, say where they are, and open them in the user's `browser`, logged in."""
     folder = server.server_folder(root)
 
-    def announce(url: str) -> None:
-        print(f"all runs of this project: {server.pages(url)}  (Ctrl-C ends it)")
+    def announce(url: str, served_here: bool) -> None:
+        print(f"all runs of this project: {server.pages(url)}{'  (Ctrl-C ends it)' * served_here}")
         link, minutes = login_links.make(folder, url), login_links.LIFE_SECONDS / 60
         print(f"to log in, once and within {minutes:.0f} minutes: {link}", flush=True)
         if browser and has_browser(os.environ):
@@ -43,8 +43,10 @@ def show(root: Path, port: int = server.UI_PORT, *, browser: bool = True) -> Non
     serve_pages(root, announce, port)
 
 
-def serve_pages(root: Path, announce: Callable[[str], None], port: int = server.UI_PORT) -> None:
-    """Serve Prefect's pages on the project's database until Ctrl-C; `announce` gets the API's URL.
+def serve_pages(root: Path, announce: Callable[[str, bool], None], port: int = server.UI_PORT) -> None:
+    """Serve Prefect's pages on the project's database until Ctrl-C.
+
+    `announce` gets the API's URL, and whether it is this process that serves it.
 
     Later runs of the project record in this server, so that the pages are live. Where `darkroom up` or
     another `darkroom ui` serves them already, that is all. Raises DarkroomError where that hangs.
@@ -56,7 +58,7 @@ def serve_pages(root: Path, announce: Callable[[str], None], port: int = server.
     with (folder / server.SHARED).open("a+") as file:
         while not _take(file, root):
             if url := server.kept_up(root) or server.shared_url(folder):
-                announce(url)
+                announce(url, False)
                 return
             if time.monotonic() > give_up:
                 raise DarkroomError("another server of this project does not get ready; stop it")
@@ -65,7 +67,7 @@ def serve_pages(root: Path, announce: Callable[[str], None], port: int = server.
         def announce_and_share(url: str) -> None:
             file.write(url)
             file.flush()
-            announce(url)
+            announce(url, True)
 
         server.serve(folder, server.listen_near(port), announce_and_share)
         file.truncate(0)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import shlex
 import signal
 import sqlite3
+import subprocess
+import sys
 from contextlib import closing
 from pathlib import Path
 
@@ -58,6 +60,17 @@ def test_one_that_was_killed_is_no_hindrance(tmp_path: Path) -> None:
         first.process.kill()
     with pages_process.pages_process(tmp_path) as second:
         assert server.shared_url(server.server_folder(tmp_path)) == second.url
+
+
+@pytest.mark.slow
+def test_the_service_does_not_serve_what_is_shown(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "flows.service.server_process", str(tmp_path), "0"]
+    with pages_process.pages_process(tmp_path):
+        done = subprocess.run(command, cwd=pages_process.HERE, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (
+        2,
+        "error: `darkroom ui` serves this project's pages; stop it first\n",
+    )
 
 
 @pytest.mark.slow
