@@ -39,6 +39,7 @@ from flows.plan import Action, Node, Plan, PlannedStage, decide
 from flows.resources import Lease
 from flows.scheduler import Again, Busy, Scheduler, Settled
 from flows.stage_process import Ending, StageJob, StageResult
+from flows.unfinished import Unfinished
 from flows.wording import some
 
 FIRST_WAIT_SECONDS = 2.0
@@ -208,6 +209,9 @@ class _Run:
         self._beside: Counter[str] = Counter()
         self._waiting: dict[str, str] = {}
         self._stop_now = threading.Event()
+        self._unfinished = Unfinished(self._folder / "unfinished", self.name)
+        self._clean = True
+        """Whether DVC's part of every stage went well so far; else it may have left half-written files."""
         self.plan = Plan((), None, ())
 
     def go(self) -> None:
@@ -216,7 +220,10 @@ class _Run:
         make_state_folder(self._folder)
         if not self._options.dry:
             self._workspace.end_left_overs()
+            if self._unfinished.left():
+                self._workspace.sweep()
         with collector_paused(), self._workspace.locked():
+            self._unfinished.swept()
             self._workspace.pull_run_cache()
             self.plan = _plan(self._workspace, nodes, seconds, self._host)
         self._observe(RunStarted(self.name, self.plan))
@@ -229,6 +236,12 @@ class _Run:
             with self._workspace.locked():
                 self._workspace.record()  # what a run that was ended had finished before its turn
             return
+        self._unfinished.begin()
+        self._schedule(nodes, seconds)
+        if self._clean:
+            self._unfinished.end()
+
+    def _schedule(self, nodes: Sequence[Node], seconds: Mapping[str, float]) -> None:
         pool = self._host.pool(self.name, self._workspace.root, self._say_waits)
         scheduler = Scheduler(
             nodes,
@@ -287,6 +300,7 @@ class _Run:
         try:
             begun = self._workspace.begin(name, refusal)
         except StageError as error:
+            self._clean = False
             return Settled(Outcome.FAILED, error=str(error))
         except Busy as busy:
             self._say_waits(name, str(busy))
@@ -340,6 +354,7 @@ class _Run:
         except ChangedBesideError as error:
             return self._apart(name, str(error))
         except StageError as error:
+            self._clean = False
             return Settled(Outcome.FAILED, reasons, result.seconds, str(error))
         if changed:
             said = f"darkroom: {some(changed)} changed by the stage itself: recorded as it is now"

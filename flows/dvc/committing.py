@@ -37,7 +37,9 @@ class Committing:
     def lie_there(self, name: str, stage: Any) -> bool:
         """Whether the outs lie there as an earlier run made them, which could not put them into the cache."""
         noted = self._unkept.find(name)
-        return noted is not None and _facts(stage, anew=True) == noted
+        if noted is None or not all(out.exists for out in stage.outs):
+            return False
+        return _facts(stage, anew=True) == noted
 
     def forget(self, name: str) -> None:
         """The outs that lie there are made anew."""

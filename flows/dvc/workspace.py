@@ -100,6 +100,7 @@ class Workspace:
         self._kept_apart: dict[str, frozenset[str]] = {}
         """From which others each stage that runs has been kept apart."""
         self._experiment: Experiment | None = None
+        self._half_written = False
         state = self.root / STATE_FOLDER
         self._holding = Holding(self._repo, state / LOCKS_FOLDER, say)
         self._committing = Committing(
@@ -112,6 +113,10 @@ class Workspace:
         self._holding.close()
         self._committing.close()
         self._open.close()
+
+    def sweep(self) -> None:
+        """Remove what an earlier run has left half-written, as soon as DVC's lock is held."""
+        self._half_written = True
 
     def end_left_overs(self) -> None:
         """Kill what dead runs have left of their stages, and remove what they have half-written."""
@@ -127,8 +132,9 @@ class Workspace:
         with contextlib.ExitStack() as held:
             with mended():
                 held.enter_context(locked(self._repo, self._stop))
-                if self._holding.heal():
+                if self._holding.heal() or self._half_written:
                     sweep(self._repo)
+                    self._half_written = False
             yield
             with mended():
                 self._holding.flush()

@@ -317,7 +317,7 @@ def main(
     at_most: Annotated[int | None, typer.Option(help="So many by chance; all if not given.")] = None,
     seed: Annotated[int | None, typer.Option(help="Of the chance; printed.")] = None,
     fault: Annotated[list[str] | None, typer.Option(help=f"Of {', '.join(FAULTS)}; all.")] = None,
-    only: Annotated[str | None, typer.Option(help="A point such as rename:7, to see it again.")] = None,
+    only: Annotated[list[str] | None, typer.Option(help="A point such as rename:7, to see it again.")] = None,
     whole: Annotated[bool, typer.Option(help="The whole command, with Prefect.")] = False,
     out: Path | None = None,
 ) -> None:
@@ -330,7 +330,7 @@ def main(
     print(f"{len(points)} points, seed {seed}, in {folder}", flush=True)
     faults = fault or list(FAULTS)
     if only:
-        points = [point for point in points if str(point) == only]
+        points = [point for point in points if str(point) in only]
     aims = [(point, one) for one in faults for point in points]
     if at_most is not None:
         aims = sample(points, faults, seed, at_most)

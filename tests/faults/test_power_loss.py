@@ -7,7 +7,7 @@ from random import Random
 import pytest
 
 from tests.faults.crash_points import Bench, can_trace, make_bench
-from tests.faults.power_loss import Recorded, cuts, disk_of, record
+from tests.faults.power_loss import Recorded, cuts, disk_of, record, run_after
 
 pytestmark = [
     pytest.mark.slow,
@@ -16,6 +16,7 @@ pytestmark = [
 ]
 
 SEED = 7
+RUNS = 8
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +48,14 @@ def test_dvc_lock_is_old_or_new_and_what_it_names_is_whole_in_the_cache(
     told = list(cuts(afresh(recorded, bench), Random(SEED)))
     assert len(told) > 300
     assert [f"after call {cut.after}: {what}" for cut in told for what in cut.findings] == []
+
+
+def test_the_next_run_ends_as_a_serial_one(bench: Bench, recorded: Recorded) -> None:
+    rng = Random(SEED)
+    told = rng.sample(list(cuts(afresh(recorded, bench), rng)), RUNS)
+    found = {cut.after: run_after(bench, cut, f"cut-{number}") for number, cut in enumerate(told)}
+    print(f"seed {SEED}: after the calls {sorted(found)}")
+    assert {after: what for after, what in found.items() if what} == {}
 
 
 def test_without_any_sync_a_cut_would_be_found_to_lose_what_dvc_lock_names(
