@@ -111,6 +111,12 @@ def test_a_bound_is_within_itself(bound: dict[str, Any], now: float, verdict: Ve
     assert (judged.verdict, judged.why) == (verdict, why)
 
 
+def test_what_is_out_of_bounds_is_told_beside_the_released_figure() -> None:
+    assert one({"at_least": 0.5}, 0.75, 0.25) == Judged(
+        "m.json:x", 0.75, 0.25, Verdict.OUT_OF_BOUNDS, "0.25 below the bound 0.5"
+    )
+
+
 @pytest.mark.parametrize(
     ("bound", "then", "now", "verdict", "why"),
     [
