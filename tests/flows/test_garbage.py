@@ -91,6 +91,7 @@ def test_clones_go_but_not_while_a_run_works_in_them(root: Path) -> None:
         assert found.clones == (folder,)
         garbage.remove(root, found)
     assert not folder.exists()
+    assert list(folder.parent.iterdir()) == []
 
 
 def test_the_cache_is_left_alone_while_a_stage_runs(root: Path) -> None:

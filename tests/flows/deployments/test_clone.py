@@ -12,8 +12,10 @@ from flows.deployments.clone import (
     Results,
     commit_results,
     held_clone,
+    remove,
     require_no_password,
 )
+from flows.dvc.repository import site_cache_of
 from flows.errors import UsageError
 from flows.git import GitError
 from tests.flows.repositories import contents, git, make
@@ -132,3 +134,16 @@ def test_a_password_in_an_address_is_refused_and_not_repeated() -> None:
     with pytest.raises(UsageError, match="credential helper") as error:
         require_no_password("https://me:hidden@example.org/x.git")
     assert "hidden" not in str(error.value)
+
+
+def test_a_clone_that_is_removed_leaves_nothing_behind(root: Path) -> None:
+    with held_clone(root, "c", source="", revision="") as clone:
+        kept = site_cache_of(clone.root)
+        assert kept.exists()
+        remove(clone)
+        # Who comes now takes another lock, and does not meet the one that is being removed.
+        with held_clone(root, "c", source="", revision="") as again:
+            assert again.folder == clone.folder
+            remove(again)
+    assert not kept.exists()
+    assert list((root / ".darkroom/clones").iterdir()) == []
