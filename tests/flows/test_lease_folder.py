@@ -21,6 +21,7 @@ from flows.gpu_choice import Request
 from flows.lease_folder import ForeignError, LeaseError, SharedFolder, lease_folder, user_name
 from flows.lease_notes import Folder, Holder
 from flows.leases import HostDevices
+from flows.lock_files import unlock
 from flows.resources import Lease, Resources
 from tests.flows.users import EVE, MALLORY, does, needs_root, place_for_all, user
 
@@ -146,6 +147,83 @@ def test_traps_under_our_names_keep_nobody_and_stay_as_they_are(leases: Path, tm
     assert victim.read_text() == "mine"
     for one in sockets:
         one.close()
+
+
+def test_nobody_else_may_open_a_file_before_it_is_locked(
+    leases: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    modes = []
+
+    def note(descriptor: int, notes: list[object]) -> None:
+        modes.append(stat.S_IMODE(os.fstat(descriptor).st_mode))
+
+    monkeypatch.setattr("flows.lease_folder.write_notes", note)
+    shared = SharedFolder(leases)
+    with shared.make("queue", 5, {}):
+        assert modes == [0o600]
+        assert [found.note for found in shared.held("queue")] == [None]
+    shared.close()
+
+
+def test_a_file_that_is_removed_while_it_is_made_is_made_again(
+    leases: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As another run of this user does that takes it for one which was left behind."""
+    made: list[Path] = []
+
+    def remove(descriptor: int, notes: list[object]) -> None:
+        made.extend(leases.iterdir())
+        if len(made) == 1:
+            made[0].unlink()
+
+    monkeypatch.setattr("flows.lease_folder.write_notes", remove)
+    shared = SharedFolder(leases)
+    with shared.make("queue", 5, {}):
+        assert [found.name for found in shared.held("queue")] == [made[1].name]
+    shared.close()
+
+
+def test_only_what_is_held_from_the_first_byte_on_counts(leases: Path) -> None:
+    shared = SharedFolder(leases)
+    with shared.make("queue", 5, {}) as file:
+        assert [found.length for found in shared.held("queue")] == [5]
+        unlock(file.descriptor, 0, 1)
+        assert shared.held("queue") == []
+    shared.close()
+
+
+def test_what_is_freed_is_free_for_those_who_inherited_it_and_what_is_closed_is_not(leases: Path) -> None:
+    shared = SharedFolder(leases)
+    freed, closed = (shared.make("queue", length, {}) for length in (5, 7))
+    inherited = [os.dup(file.descriptor) for file in (freed, closed)]
+    freed.free()
+    closed.close()
+    assert [found.length for found in shared.held("queue")] == [7]
+    for descriptor in inherited:
+        os.close(descriptor)
+    assert shared.held("queue") == []
+    shared.remove_left()
+    assert list(leases.iterdir()) == []
+    shared.close()
+
+
+@needs_root
+def test_what_others_have_left_is_theirs_to_remove(leases: Path) -> None:
+    theirs, ours = leases / NAMES[0], leases / NAMES[1]
+    for path in (theirs, ours):
+        path.touch(0o644)
+    os.chown(theirs, EVE, EVE)
+    Run(leases).devices.close()
+    assert list(leases.iterdir()) == [theirs]
+
+
+def test_only_a_folder_that_is_new_is_opened_to_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another one of ours is moved there in the moment between."""
+    (tmp_path / "private").mkdir(mode=0o700)
+    (tmp_path / "private" / "file").touch()
+    monkeypatch.setattr(Path, "mkdir", lambda path, **_: (tmp_path / "private").rename(path))
+    SharedFolder(tmp_path / "leases").close()
+    assert stat.S_IMODE((tmp_path / "leases").stat().st_mode) == 0o700
 
 
 def test_a_second_name_of_a_lease_is_no_second_lease(leases: Path) -> None:
