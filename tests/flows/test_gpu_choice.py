@@ -122,6 +122,7 @@ def test_a_device_for_one_process_is_taken_whole_by_who_asks_for_a_part() -> Non
     alone = replace(A, exclusive=True)
     assert share(Request(1, 5, ALL), alone) == 16
     assert choose(Request(1, 5, ALL), [Load(alone, outside=8)]) == [alone]
+    assert choose(Request(1, 8, ALL), [Load(alone, outside=8)]) == [alone]
     assert choose(Request(1, 9, ALL), [Load(alone, outside=8)]) is None
     assert choose(Request(1, 5, ALL), [Load(alone, outside=9)]) is None
     assert choose(Request(1, 5, ALL), [Load(alone, leased=1)]) is None
