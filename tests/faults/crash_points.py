@@ -278,7 +278,7 @@ def sample(points: Sequence[Point], faults: Sequence[str], seed: int, at_most: i
     return list(aims)
 
 
-def page(outcomes: Sequence[Outcome], points: Sequence[Point], seconds: float) -> str:
+def page(outcomes: Sequence[Outcome], points: Sequence[Point], chosen: str, seconds: float) -> str:
     """Markdown."""
     calls = sorted({point.call for point in points})
     faults = sorted({outcome.fault for outcome in outcomes})
@@ -294,7 +294,7 @@ def page(outcomes: Sequence[Outcome], points: Sequence[Point], seconds: float) -
         [
             "# Every crash point",
             "",
-            f"`python -m tests.faults.crash_points` on {describe()}:",
+            f"`python -m tests.faults.crash_points{chosen}` on {describe()}:",
             f"a run of four stages has {len(points)} points; {len(outcomes)} runs were hit at one of them,"
             f" and run again. {seconds / 60:.1f} minutes.",
             "",
@@ -341,7 +341,9 @@ def main(
             print(*(f"  {finding}" for finding in outcome.findings[:SHOWN]), sep="\n", flush=True)
 
     outcomes = hit_all(bench, aims, on_outcome=say)
-    text = page(outcomes, points, time.monotonic() - begun)
+    chosen = "".join(f" --fault {one}" for one in fault or ())
+    chosen += "" if at_most is None else f" --at-most {at_most} --seed {seed}"
+    text = page(outcomes, points, chosen, time.monotonic() - begun)
     print(text)
     if out:
         out.write_text(text)
