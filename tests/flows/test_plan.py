@@ -280,3 +280,22 @@ def test_what_a_maker_brings_may_be_gone_now(
     brought = State(name="user", own=("never run",), made=made)
     action = planned(State(name="other", own=()), *makers, brought, restores=restores)["user"][0]
     assert action is (Action.RUN if expected[1] == ("z: gone",) else Action.CANNOT_RUN)
+
+
+def test_what_is_frozen_or_data_is_forced_without_being_executed() -> None:
+    made = (Made("a.txt", "1", ("changed",), ("a",)),)
+    assert planned(
+        State(name="ice", own=(), frozen=True),
+        State(name="forced ice", own=(), frozen=True, forced=True),
+        State(name="edited ice", own=("edited",), frozen=True, forced=True),
+        State(name="a", own=(), data=True, forced=True),
+        State(name="b", own=(), made=made),
+        State(name="c", own=("edited",), data=True),
+    ) == {
+        "ice": (Action.FROZEN, ()),
+        "forced ice": (Action.FROZEN, ("forced",)),
+        "edited ice": (Action.FROZEN, ("edited",)),
+        "a": (Action.RUN, ("forced",)),
+        "b": (Action.RUN, ("changed",)),
+        "c": (Action.RUN, ("edited",)),
+    }
