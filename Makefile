@@ -11,7 +11,7 @@ export DVC_NO_ANALYTICS := 1
 export NO_ALBUMENTATIONS_UPDATE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-quick faults fuzz mutants reproduce check format data lock ui clean
+.PHONY: help run test test-quick test-random faults fuzz mutants reproduce check format data lock ui clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,6 +27,9 @@ test: $(READY) ## every test
 
 test-quick: $(READY) ## the tests that take seconds
 	@python -m pytest -q -n auto -m "not slow"
+
+test-random: $(READY) ## every test, in another order each time with four workers (FLAGS="--randomly-seed=7")
+	@python -m pytest -n 4 -p randomly $(FLAGS)
 
 faults: $(READY) ## 200 runs hit at random, 20 minutes (FLAGS="--rounds 400 --minutes 40"); every crash point; power cuts
 	@python -m tests.faults --out benchmarks/results/faults.md $(FLAGS)

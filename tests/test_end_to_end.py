@@ -47,11 +47,11 @@ def test_serial_repro_elsewhere_gives_the_same_lock(done: Path, clone: Callable[
     assert {stage["action"] for stage in plan["stages"]} == {"skip"}
 
 
-def test_dvc_reads_metrics_and_plots(done: Path) -> None:
+def test_dvc_reads_metrics_and_plots(done: Path, tmp_path: Path) -> None:
     metrics = json.loads(run(done, "dvc", "metrics", "show", "--json").stdout)
     files = next(iter(metrics.values()))["data"]
     assert {Path(name).stem for name in files} >= set(STAGES)
-    assert "file://" in run(done, "dvc", "plots", "show").stdout
+    assert "file://" in run(done, "dvc", "plots", "show", "--out", str(tmp_path / "plots")).stdout
 
 
 def test_a_wrong_key_is_named_and_leaves_the_rest(done: Path, clone: Callable[[str], Path]) -> None:
