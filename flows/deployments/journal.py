@@ -18,6 +18,7 @@ from prefect.logging import get_run_logger
 from flows.outbox import Outbox, Recorded, Request
 from flows.pipeline import PATIENCE_SECONDS, STOPPED_SECONDS, patience_of
 from flows.prefect_artifacts import publication
+from flows.stage_process import no_line
 
 PATIENCE_OF_DEPLOYMENTS = 1800.0
 """Seconds that a silent server is waited for where nobody sits before it: somebody starts it again."""
@@ -43,8 +44,13 @@ def journal() -> Iterator[Journal]:
     """The journal of the flow run that is executed here.
 
     The block's end waits for the server: for long in a run of a deployment, briefly where the run is stopped.
+    Outside of a flow run nobody is told.
     """
-    run = _flow_run()
+    context = FlowRunContext.get()
+    if context is None or context.flow_run is None:
+        yield Journal(no_line)
+        return
+    run = context.flow_run
     recorded, logger = Recorded(run.id), get_run_logger()
     outbox = Outbox()
 
@@ -72,13 +78,6 @@ def journal() -> Iterator[Journal]:
         outbox.close(_patience(run), at_most, remark)
         if lost := outbox.loss():
             remark(f"Prefect's server was lost, the run's pages are not complete: {lost}")
-
-
-def _flow_run() -> FlowRun:
-    context = FlowRunContext.get()
-    assert context is not None
-    assert context.flow_run is not None
-    return context.flow_run
 
 
 def _patience(run: FlowRun) -> float:
