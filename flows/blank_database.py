@@ -25,17 +25,29 @@ def kept_at() -> Path:
 
 def take(database: Path) -> bool:
     """Put a copy at `database`, where nothing is yet. False: something is, or none that is whole is kept."""
-    if database.exists() or not kept_at().is_file():
+    content = None if database.exists() else _kept()
+    if content is None:
         return False
     with contextlib.suppress(OSError), _beside(database) as partial:
-        sealed = kept_at().read_bytes()
-        content, seal = sealed[:-_SEAL_BYTES], sealed[-_SEAL_BYTES:]
-        if hashlib.sha256(content).digest() != seal:
-            return False
         partial.write_bytes(content)
         partial.replace(database)
         return True
     return False
+
+
+def is_damaged() -> bool:
+    """Whether something is kept that is not what was kept once."""
+    return os.path.lexists(kept_at()) and _kept() is None
+
+
+def _kept() -> bytes | None:
+    """What is kept, without its seal; None: nothing that is whole."""
+    with contextlib.suppress(OSError):
+        if kept_at().is_file():
+            sealed = kept_at().read_bytes()
+            content, seal = sealed[:-_SEAL_BYTES], sealed[-_SEAL_BYTES:]
+            return content if hashlib.sha256(content).digest() == seal else None
+    return None
 
 
 def keep(database: Path) -> None:

@@ -60,10 +60,13 @@ def prepare(database: Path) -> list[str]:
             _require_usable(database)
         except _DamagedError as damage:
             done.append(_set_aside(database, str(damage)))
-        if not os.path.lexists(database) and not blank_database.take(database):
+        if (
+            not os.path.lexists(database)
+            and not blank_database.take(database)
+            and blank_database.is_damaged()
+        ):
             kept = blank_database.kept_at()
-            if os.path.lexists(kept):
-                done.append(f"{kept}: is damaged, this start of Prefect takes longer and makes it anew")
+            done.append(f"{kept}: is damaged, this start of Prefect takes longer and makes it anew")
         return done
 
 

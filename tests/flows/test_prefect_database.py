@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import sqlite3
 import subprocess
 import sys
@@ -190,6 +191,18 @@ def test_a_template_that_was_damaged_is_not_taken_and_that_is_said(database: Pat
         (said,) = prepare(new)
         assert said.startswith(f"{kept}: is damaged")
         assert not new.exists()
+
+
+def test_a_template_for_which_there_is_no_room_is_not_called_damaged(database: Path) -> None:
+    blank_database.keep(database)
+    database.unlink()
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
+    try:
+        assert prepare(database) == []
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert not list(database.parent.iterdir())
 
 
 def test_of_runs_that_begin_at_once_one_sets_it_aside(database: Path) -> None:
