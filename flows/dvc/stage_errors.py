@@ -61,6 +61,12 @@ def _told_of_gone(repo: Any, path: str | bytes) -> str:
         return f"{here}: a link to what is gone (in DVC's cache?); bring that back, or remove the link"
     for step in repo.index.outs_trie.prefixes(repo.fs.parts(str(Path(here).absolute()))):
         out = step.value
+        if out.stage.cmd and out.stage.frozen:
+            name = name_of(out.stage)
+            return (
+                f"{here}: no such file, and {name}, which makes it, is frozen;"
+                f" `dvc checkout {here}`, or `dvc unfreeze {name}` and run it"
+            )
         if out.stage.cmd:
             return f"{here}: no such file; run the stage that makes it first: {name_of(out.stage)}"
         return f"{here}: no such file; {_ways_to_get(repo, out)}"

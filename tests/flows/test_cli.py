@@ -90,7 +90,9 @@ def rows(output: str) -> list[str]:
 def test_without_a_server_it_works_at_once_quietly_and_once(root: Path) -> None:
     assert darkroom(root, "plan").returncode == 3
     first = darkroom(root, "run")
-    assert (first.returncode, first.stderr) == (0, "")
+    # where the machine is busy the server may take longer than the stages
+    waits = "waiting for Prefect's server to record the run (Ctrl-C: do not wait)\n"
+    assert (first.returncode, first.stderr.replace(waits, "")) == (0, "")
     assert "check │ checking" in first.stdout
     assert "2 stages ran, in " in first.stdout
     assert "`darkroom ui` shows all runs so far" in first.stdout
@@ -135,7 +137,7 @@ def test_an_edited_out_of_a_frozen_stage_alone_is_recorded_as_by_dvc(
     assert rows(darkroom(parallel, "run", "--dry").stdout)[-1].startswith(
         "1 stage to record as it lies there"
     )
-    for out, code, said in (("by hand\n", 0, "1 stage frozen"), (None, 1, "missing data 'source': ice.txt")):
+    for out, code, said in (("by hand\n", 0, "1 stage frozen"), (None, 1, "ice.txt: no such file")):
         for copy in (serial, parallel):
             put(copy, {"ice.txt": out}, tmp_path)
         assert cli.run_command(["plan", "--repo", str(parallel)]) == 3
