@@ -121,7 +121,8 @@ class Workspace:
     def end_left_overs(self) -> None:
         """Kill what dead runs have left of their stages, and remove what they have half-written."""
         self._holding.end_left_overs()
-        sweep_partial(self.root / STATE_FOLDER, Path(self._repo.tmp_dir))
+        state = self.root / STATE_FOLDER
+        sweep_partial(state, *(path for path in state.glob("*/") if path.is_dir()), Path(self._repo.tmp_dir))
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
