@@ -37,6 +37,10 @@ def threads() -> set[threading.Thread]:
     return set(threading.enumerate())
 
 
+_TRACKER = "resource_tracker import main"
+"""In the command of Python's and loky's trackers of shared memory: one a process, which ends with it."""
+
+
 def processes(variable: str, value: str) -> dict[int, str]:
     """Command lines by pid of the processes that have this in their environment; this one does not count."""
     sought = f"{variable}={value}".encode()
@@ -47,7 +51,8 @@ def processes(variable: str, value: str) -> dict[int, str]:
         with contextlib.suppress(OSError):  # it is gone, or somebody else's
             if sought in (entry / "environ").read_bytes().split(b"\0"):
                 command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-                found[int(entry.name)] = command.strip()
+                if _TRACKER not in command:
+                    found[int(entry.name)] = command.strip()
     return found
 
 
