@@ -32,18 +32,18 @@ test-random: $(READY) ## every test, in another order each time with four worker
 	@python -m pytest -n 4 -p randomly $(FLAGS)
 
 faults: $(READY) ## 200 runs hit at random, 20 minutes (FLAGS="--rounds 400 --minutes 40"); every crash point; power cuts
-	@python -m tests.faults --out benchmarks/results/faults.md $(FLAGS)
-	@python -m tests.faults.crash_points --out benchmarks/results/crash_points.md
-	@python -m tests.faults.power_loss --out benchmarks/results/power_loss.md
+	@python -m tests.faults --out benchmarks/darkroom/results/faults.md $(FLAGS)
+	@python -m tests.faults.crash_points --out benchmarks/darkroom/results/crash_points.md
+	@python -m tests.faults.power_loss --out benchmarks/darkroom/results/power_loss.md
 
 mutants: $(READY) ## small faults in the modules that decide, and whether tests or types notice them (half an hour)
 	@python -m tests.mutants
 
 fuzz: $(READY) ## mutated dvc.yaml, dvc.lock, .dvc, config and params files, 300 new ones of each (N=1000)
-	@FUZZ_EXAMPLES=$(or $(N),300) python -m pytest -q -n auto --timeout 0 tests/flows/dvc/test_fuzz.py
+	@FUZZ_EXAMPLES=$(or $(N),300) python -m pytest -q -n auto --timeout 0 tests/darkroom/repository/test_fuzz.py
 
 reproduce: data ## two fresh clones, one by `dvc repro`, one killed and run again: the same bytes (FLAGS="--quick")
-	@python -m benchmarks.reproduce --raw data/raw/fashion-mnist --out benchmarks/results/reproduce.md $(FLAGS)
+	@python -m benchmarks.darkroom.reproduce --raw data/raw/fashion-mnist --out benchmarks/darkroom/results/reproduce.md $(FLAGS)
 
 check: $(READY) ## lint, format, types, layers
 	@ruff check .
@@ -62,7 +62,7 @@ lock: $(READY) ## renew requirements.lock within pyproject.toml's bounds
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --upgrade \
 	    --extra dev pyproject.toml --output-file requirements.lock
 	@$(MAKE) --no-print-directory $(READY)
-	@python -m stages.libraries --params params.yaml
+	@python -m stages.core.libraries --params params.yaml
 
 # uv hard-links from its own cache: a second clone's environment takes seconds and hardly any disk.
 $(READY): requirements.lock pyproject.toml

@@ -16,7 +16,7 @@ import pytest
 import yaml
 from hypothesis import settings
 
-from stages.libraries import installed
+from stages.core.libraries import installed
 from tests import leftovers
 
 ROOT = Path(__file__).parent.parent
@@ -35,14 +35,14 @@ def pytest_configure() -> None:
 TOGETHER = {
     "tests/test_end_to_end.py",
     "tests/faults/test_checks.py",
-    "tests/flows/deployments/test_promotion.py",
-    "tests/flows/deployments/test_retrain_on_data.py",
-    "tests/flows/deployments/test_score_flow.py",
-    "tests/flows/service/test_attack.py",
-    "tests/flows/service/test_closed.py",
-    "tests/flows/service/test_upkeep.py",
-    "tests/flows/test_outbox.py",
-    "tests/flows/test_pipeline.py",
+    "tests/darkroom/releases/test_promotion.py",
+    "tests/darkroom/deployments/test_retrain_on_data.py",
+    "tests/darkroom/deployments/test_score.py",
+    "tests/darkroom/service/test_attack.py",
+    "tests/darkroom/server/test_closed.py",
+    "tests/darkroom/service/test_upkeep.py",
+    "tests/darkroom/tracking/test_outbox.py",
+    "tests/darkroom/tracking/test_pipeline.py",
 }
 """Files whose tests share what takes long to make: a server, a run of the pipeline."""
 

@@ -1,6 +1,7 @@
-"""What dvc.yaml promises: every module that decides a stage's result is one of its dependencies."""
+"""What dvc.yaml promises: a stage depends on the folder of every module that decides its result."""
 
 import ast
+import functools
 import re
 import sys
 from importlib.metadata import PackageNotFoundError, packages_distributions, requires
@@ -24,12 +25,17 @@ WITHOUT_RESULTS = {
 """Libraries that a stage imports and no result depends on."""
 
 
+FOLDERS_A_STAGE = 9
+NEEDLESS_FILES_A_STAGE = 2
+
+
 def file_of(module):
     """The file of a module of `stages`, or None: a name in a module, or a package."""
     path = Path(*module.split(".")).with_suffix(".py")
     return path if (ROOT / path).is_file() else None
 
 
+@functools.cache
 def names_imported_by(path):
     """The modules that the file imports itself, wherever in it, and what it takes out of them."""
     names = set()
@@ -60,15 +66,19 @@ def closure(path):
 
 def stage_file(name):
     (module,) = re.findall(r"python -m (stages\.\w+)", STAGES[name]["cmd"])
-    return file_of(module)
+    return file_of(f"{module}.__main__")
+
+
+@functools.cache
+def distributions():
+    return packages_distributions()
 
 
 def libraries_imported_by(path):
     """Names, as they are installed under, of the libraries that the file and all it imports import."""
-    distributions = packages_distributions()
     modules = {name.partition(".")[0] for file in closure(path) for name in names_imported_by(Path(file))}
     return {
-        distributions[module][0].lower() for module in modules - {"stages"} - set(sys.stdlib_module_names)
+        distributions()[module][0].lower() for module in modules - {"stages"} - set(sys.stdlib_module_names)
     }
 
 
@@ -91,12 +101,39 @@ def required_by(library):
     }
 
 
+def packages_of(files):
+    """The folders right under stages/ that hold the files."""
+    return {"/".join(Path(file).parts[:2]) for file in files}
+
+
 @pytest.mark.parametrize("name", STAGES)
-def test_deps_are_exactly_the_modules_that_the_stage_imports(name):
+def test_deps_are_exactly_the_folders_that_the_stage_imports_from(name):
     declared = {dep for dep in STAGES[name]["deps"] if dep.startswith("stages/")}
-    imported = closure(stage_file(name))
+    imported = packages_of(closure(stage_file(name)))
     assert not imported - declared, f"add to deps of {name}: {sorted(imported - declared)}"
     assert not declared - imported, f"remove from deps of {name}: {sorted(declared - imported)}"
+    assert len(declared) <= FOLDERS_A_STAGE
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_hardly_a_file_makes_a_stage_run_again_that_does_not_import_it(name):
+    imported = closure(stage_file(name))
+    inside = {
+        path.relative_to(ROOT).as_posix()
+        for folder in packages_of(imported)
+        for path in (ROOT / folder).rglob("*.py")
+        if path.name != "__init__.py"
+    }
+    needless = sorted(inside - imported)
+    assert len(needless) <= NEEDLESS_FILES_A_STAGE, (
+        f"{name} runs again for files it never imports: {needless}"
+    )
+
+
+def test_no_stage_depends_on_the_folder_of_another():
+    own = {f"stages/{name.replace('-', '_')}" for name in STAGES}
+    for name, stage in STAGES.items():
+        assert own & set(stage["deps"]) == {f"stages/{name.replace('-', '_')}"}
 
 
 @pytest.mark.parametrize("name", STAGES)
@@ -111,7 +148,7 @@ def test_params_are_exactly_the_versions_of_the_libraries_that_the_stage_uses(na
 
 def test_library_versions_are_those_of_the_lock():
     locked = dict(re.findall(r"^([\w.-]+)==([^ ;]+)", (ROOT / "requirements.lock").read_text(), re.MULTILINE))
-    mend = "python -m stages.libraries --params params.yaml writes what is installed"
+    mend = "python -m stages.core.libraries --params params.yaml writes what is installed"
     assert {name: locked[name] for name in LIBRARIES} == LIBRARIES, mend
 
 
@@ -121,14 +158,8 @@ def test_how_often_checkpoints_are_written_makes_nothing_run_again(name):
 
 
 @pytest.mark.parametrize("name", STAGES)
-def test_stage_has_the_name_of_its_file(name):
+def test_stage_has_the_name_of_its_folder(name):
     assert f"python -m stages.{name.replace('-', '_')} " in STAGES[name]["cmd"]
-
-
-def test_package_files_hold_no_code_that_a_stage_would_depend_on():
-    for path in (ROOT / "stages").rglob("__init__.py"):
-        body = ast.parse(path.read_text()).body
-        assert all(isinstance(node, ast.Expr) for node in body), f"{path} holds code"
 
 
 def test_no_parameter_is_named_as_one_that_dvcs_run_cache_overlooks():

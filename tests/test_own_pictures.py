@@ -11,10 +11,10 @@ import pytest
 import yaml
 from PIL import Image
 
-from stages.datasets import SPLITS, load_classification, load_detection
-from stages.models.classifier import load_classifier
-from stages.models.detector import load_detector
-from stages.models.gan import load_generator
+from stages.classifier.network import load_classifier
+from stages.core.packed import SPLITS, load_classification, load_detection
+from stages.detector.network import load_detector
+from stages.generator.network import load_generator
 from tests.conftest import run
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from stages.errors import DataError
+from stages.core.errors import DataError
 from stages.fusion.pixels import Floats, Pictures, eight_bits, grey
 
 Grey = npt.NDArray[np.uint8]

@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from stages.errors import DataError
-from stages.files import PICTURE_FORMATS, write_atomically
+from stages.core.errors import DataError
+from stages.core.files import PICTURE_FORMATS, write_atomically
 from stages.fusion.pixels import Pictures
 
 SIXTEEN_BITS = (".png", ".tif", ".tiff")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from stages.errors import DataError
+from stages.core.errors import DataError
 from stages.fusion.alignment import Registration, align
 from stages.fusion.files import ENDINGS, read_opaque
 from stages.fusion.pixels import Pictures, in_one_form

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from stages.errors import DataError
+from stages.core.errors import DataError
 from stages.fusion.alignment import Registration
 from stages.fusion.files import read_opaque
 from stages.fusion.groups import Group, check_sizes, read_group

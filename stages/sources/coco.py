@@ -14,19 +14,11 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import model_validator
 
-from stages.datasets import SPLITS, Split
-from stages.errors import DataError
-from stages.params import StageParams
+from stages.core.errors import DataError
+from stages.core.packed import SPLITS, Split
+from stages.core.params import StageParams
 from stages.sources.params import PictureParams
-from stages.sources.rows import (
-    Finding,
-    Found,
-    Row,
-    existing_folder,
-    read_text,
-    unsafe,
-    with_unlabelled,
-)
+from stages.sources.rows import Finding, Found, Row, existing_folder, read_text, unsafe, with_unlabelled
 
 
 class CocoFiles(StageParams):

@@ -5,7 +5,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from stages.datasets import Split
+from stages.core.packed import Split
 from stages.sources.params import FormParams
 from stages.sources.rows import Found, Row
 

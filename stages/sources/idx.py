@@ -14,9 +14,9 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field, field_validator
 
-from stages.datasets import Split
-from stages.errors import DataError
-from stages.params import StageParams
+from stages.core.errors import DataError
+from stages.core.packed import Split
+from stages.core.params import StageParams
 from stages.sources.params import SplitParams, differing
 from stages.sources.rows import Finding, Found, Row
 

@@ -3,8 +3,8 @@
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
-from stages.datasets import SPLITS, Split
-from stages.errors import DataError
+from stages.core.errors import DataError
+from stages.core.packed import SPLITS, Split
 from stages.sources.params import PictureParams
 from stages.sources.rows import Finding, Found, Row, existing_folder, files_below, is_picture
 

@@ -5,18 +5,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from stages.datasets import SPLITS
-from stages.errors import DataError
-from stages.params import StageParams
+from stages.core.errors import DataError
+from stages.core.packed import SPLITS
+from stages.core.params import StageParams
 from stages.sources.params import PictureParams
-from stages.sources.rows import (
-    Finding,
-    Found,
-    Row,
-    existing_file,
-    unsafe,
-    with_unlabelled,
-)
+from stages.sources.rows import Finding, Found, Row, existing_file, unsafe, with_unlabelled
 
 
 class Columns(StageParams):

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
-from stages.params import StageParams
+from stages.core.params import StageParams
 
 Side = Annotated[int, Field(ge=1, le=8192)]
 Fraction = Annotated[float, Field(gt=0, lt=1)]

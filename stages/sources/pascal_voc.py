@@ -11,8 +11,8 @@ from typing import Literal
 
 import numpy as np
 
-from stages.datasets import SPLITS, Split
-from stages.errors import DataError
+from stages.core.errors import DataError
+from stages.core.packed import SPLITS, Split
 from stages.sources.params import PictureParams
 from stages.sources.rows import (
     Finding,

@@ -11,9 +11,9 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from stages.datasets import Split
-from stages.decoding import Oddity
-from stages.errors import DataError
+from stages.core.errors import DataError
+from stages.core.packed import Split
+from stages.intake.decoding import Oddity
 
 Boxes = npt.NDArray[np.float32]
 """[K, 4]: xyxy, absolute pixels from 0, of the picture turned upright or as it is stored: as it is packed."""

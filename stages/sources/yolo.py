@@ -12,19 +12,11 @@ from typing import Any, Literal
 import numpy as np
 import yaml
 
-from stages.datasets import SPLITS, Split
-from stages.decoding import size_of
-from stages.errors import DataError
+from stages.core.errors import DataError
+from stages.core.packed import SPLITS, Split
+from stages.intake.decoding import size_of
 from stages.sources.params import PictureParams
-from stages.sources.rows import (
-    Finding,
-    Found,
-    Row,
-    files_below,
-    is_picture,
-    read_text,
-    unsafe,
-)
+from stages.sources.rows import Finding, Found, Row, files_below, is_picture, read_text, unsafe
 
 
 class YoloParams(PictureParams):

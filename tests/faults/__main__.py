@@ -19,7 +19,7 @@ from typing import Annotated
 
 import typer
 
-from flows.server import environment_of, temporary_server
+from darkroom.server.temporary import environment_of, temporary_server
 from tests.faults.campaign import TOOLS, Campaign, Life
 from tests.faults.report import page
 from tests.faults.repository import make_starts

@@ -19,7 +19,7 @@ from random import Random
 
 import psutil
 
-from flows.command import Exit
+from darkroom.base.exits import Exit
 from tests.faults import checks, processes
 from tests.faults.checks import Finding
 from tests.faults.repository import BIN, Start, environment, leases, new_life, read_lock

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.darkroom.repositories import contents
 from tests.faults.repository import BIN, Start, read_lock
-from tests.flows.repositories import contents
 
 CORRUPT = "corrupt outs committed"
 ORPHAN = "orphan processes"

@@ -30,10 +30,10 @@ from typing import Annotated
 import typer
 
 from benchmarks.machine import describe
-from flows.command import Exit
+from darkroom.base.exits import Exit
+from tests.darkroom.repositories import contents, git
 from tests.faults import processes
 from tests.faults.repository import BIN, environment
-from tests.flows.repositories import contents, git
 
 CALLS = (
     *("rename", "renameat", "renameat2", "link", "linkat", "symlink", "symlinkat", "mkdir", "mkdirat"),

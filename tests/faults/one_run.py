@@ -6,9 +6,10 @@ The current folder is the repository. Exit codes are those of `darkroom run`.
 import sys
 from pathlib import Path
 
-from flows.command import Exit
-from flows.errors import DarkroomError
-from flows.run import RunOptions, run_pipeline
+from darkroom.base.errors import DarkroomError
+from darkroom.base.exits import Exit
+from darkroom.runs.engine import run_pipeline
+from darkroom.runs.report import RunOptions
 
 
 def main() -> int:

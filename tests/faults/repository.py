@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from tests.flows.repositories import git
+from tests.darkroom.repositories import git
 
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent

@@ -25,7 +25,7 @@ class Fault:
     """What was changed in a function."""
 
     function: str
-    """`flows.plan.decide`, `flows.plan._Decisions.decide`."""
+    """`darkroom.schedule.plan.decide`, `darkroom.schedule.plan._Decisions.decide`."""
     before: str
     after: str
     """The changed lines without their indentation, joined by blanks."""
@@ -62,7 +62,7 @@ def fault_of(shown: str) -> Fault:
 
 
 def _function(name: str) -> str:
-    """`flows.plan.xǁ_Decisionsǁdecide__mutmut_3` is flows.plan._Decisions.decide."""
+    """`darkroom.schedule.plan.xǁ_Decisionsǁdecide__mutmut_3` is darkroom.schedule.plan._Decisions.decide."""
     module, _, rest = name.rpartition("__mutmut_")[0].partition(".x")
     return f"{module}.{rest.removeprefix('_').lstrip('ǁ').replace('ǁ', '.')}"
 

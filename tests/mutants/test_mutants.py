@@ -7,9 +7,9 @@ import pytest
 from tests.mutants.__main__ import Fault, fault_of, reasons
 
 SHOWN = """\
-# flows.gpu_choice.xǁCountedDevicesǁ_count__mutmut_3: survived
---- flows/gpu_choice.py
-+++ flows/gpu_choice.py
+# darkroom.gpus.choice.xǁCountedDevicesǁ_count__mutmut_3: survived
+--- flows/darkroom/gpus/choice.py
++++ flows/darkroom/gpus/choice.py
 @@ -1,4 +1,4 @@
  def _count(self):
 -    if a and b:
@@ -21,10 +21,10 @@ SHOWN = """\
 
 
 def test_a_fault_is_known_by_its_function_and_the_lines() -> None:
-    method = Fault("flows.gpu_choice.CountedDevices._count", "if a and b: go(a,", "if a or b: go(b,")
+    method = Fault("darkroom.gpus.choice.CountedDevices._count", "if a and b: go(a,", "if a or b: go(b,")
     assert fault_of(SHOWN) == method
     function = SHOWN.replace("xǁCountedDevicesǁ_count", "x__awaited")
-    assert fault_of(function) == Fault("flows.gpu_choice._awaited", method.before, method.after)
+    assert fault_of(function) == Fault("darkroom.gpus.choice._awaited", method.before, method.after)
 
 
 @pytest.mark.parametrize("fault", reasons(), ids=lambda fault: f"{fault.function}: {fault.after}")

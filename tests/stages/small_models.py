@@ -5,10 +5,10 @@ from typing import Any
 
 import torch
 
-from stages.checkpoints import save_model
-from stages.models.classifier import build_classifier
-from stages.models.detector import build_detector
-from tests.stages.detector_networks import FASTER
+from stages.classifier.network import build_classifier
+from stages.detector.network import build_detector
+from stages.networks.model_files import save_model
+from tests.stages.detector.detector_networks import FASTER
 from tests.stages.param_files import COMPUTE, POLICY
 
 SPLIT = {"val": 0.2, "test": 0.2, "group_pattern": None, "near_duplicates": None}

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from stages.errors import DataError
+from stages.core.errors import DataError
 from stages.fusion.alignment import align, shift_between
 from stages.fusion.pixels import grey
 from tests.stages.fusion.scenery import half_blurred, moved, scenery

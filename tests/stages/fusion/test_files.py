@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from stages.errors import DataError
+from stages.core.errors import DataError
 from stages.fusion.files import read_opaque, read_picture, write_picture
 from stages.fusion.pixels import eight_bits, in_one_form
 

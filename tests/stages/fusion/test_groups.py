@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from stages.errors import DataError
+from stages.core.errors import DataError
 from stages.fusion.files import write_picture
 from stages.fusion.groups import groups_by_manifest, groups_by_pattern, read_group
 from stages.fusion.sets import own_set

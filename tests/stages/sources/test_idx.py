@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stages.errors import DataError
+from stages.core.errors import DataError
 from stages.sources.idx import read_idx
 
 # By hand: two pictures of 1 row and 3 columns.

@@ -1,0 +1,119 @@
+"""Git, for the repository that a folder is in and no other, and without a question that nobody answers."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import subprocess
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from darkroom.base.errors import RepoError, UsageError
+
+OF_A_REPOSITORY = frozenset(
+    {
+        "GIT_ALTERNATE_OBJECT_DIRECTORIES",
+        "GIT_COMMON_DIR",
+        "GIT_CONFIG",
+        "GIT_CONFIG_COUNT",
+        "GIT_CONFIG_PARAMETERS",
+        "GIT_DIR",
+        "GIT_GRAFT_FILE",
+        "GIT_IMPLICIT_WORK_TREE",
+        "GIT_INDEX_FILE",
+        "GIT_INTERNAL_SUPER_PREFIX",
+        "GIT_NAMESPACE",
+        "GIT_NO_REPLACE_OBJECTS",
+        "GIT_OBJECT_DIRECTORY",
+        "GIT_PREFIX",
+        "GIT_QUARANTINE_PATH",
+        "GIT_REPLACE_REF_BASE",
+        "GIT_SHALLOW_FILE",
+        "GIT_WORK_TREE",
+    }
+)
+"""Variables of one repository: git gives them to its hooks (`git rev-parse --local-env-vars` lists most)."""
+
+TRANSPORTS = ("file", "git", "http", "https", "ssh")
+"""How repositories may be reached; git knows others (`ext::`) that execute commands."""
+
+_QUIET = {"GIT_TERMINAL_PROMPT": "0", "GIT_ALLOW_PROTOCOL": ":".join(TRANSPORTS)}
+_SCHEMES = (*TRANSPORTS, "git+ssh", "ssh+git")
+_HELPER = re.compile(r"[A-Za-z0-9][A-Za-z0-9+.-]*::")
+_SCHEME = re.compile(r"([A-Za-z0-9][A-Za-z0-9+.-]*)://")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+# What `git check-ref-format` refuses, and the signs that a refspec begins with.
+_NO_REVISION = re.compile(r"^[-+/.]|[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|/\.|\.lock(/|$)|[/.]$|^@$")
+
+
+class GitError(RepoError):
+    """Git refuses or fails; with its own words."""
+
+
+def git(
+    folder: Path,
+    *words: str,
+    env: Mapping[str, str] | None = None,
+    given: str = "",
+    fails: str | None = None,
+) -> str:
+    """What git prints, without its last line end. `given`: its input. `fails`: that instead, where it fails.
+
+    Raises GitError.
+    """
+    done = subprocess.run(
+        ["git", *words],
+        cwd=folder,
+        env={**_QUIET, **environment(os.environ), **_not_above(folder), **(env or {})},
+        input=given,
+        capture_output=True,
+        encoding="utf-8",
+        errors="surrogateescape",
+        check=False,
+    )
+    if not done.returncode:
+        return done.stdout.removesuffix("\n")
+    if fails is not None:
+        return fails
+    name = next((word for word in words if not word.startswith("-") and "=" not in word), "")
+    raise GitError(f"{folder}: git {name}: {' '.join((done.stderr or done.stdout).split())}")
+
+
+def environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """One without the repository that a hook was called for."""
+    return {name: value for name, value in environ.items() if name not in OF_A_REPOSITORY}
+
+
+@contextlib.contextmanager
+def no_hook() -> Iterator[None]:
+    """Let this process's own libraries work on the repository that they are given, too."""
+    before = {name: os.environ.pop(name) for name in OF_A_REPOSITORY & os.environ.keys()}
+    try:
+        yield
+    finally:
+        os.environ.update(before)
+
+
+def require_address(name: str, address: str) -> None:
+    """Raise UsageError unless git takes it for a repository's path or address, and for nothing else."""
+    scheme = _SCHEME.match(address)
+    if address.startswith("-") or _CONTROL.search(address):
+        raise UsageError(
+            f"{name}: {address!r} is no repository's address; give a path or an https or ssh one"
+        )
+    if _HELPER.match(address) or (scheme and scheme[1].lower() not in _SCHEMES):
+        raise UsageError(f"{name}: {address!r}: repositories are fetched by {', '.join(TRANSPORTS)} alone")
+
+
+def require_revision(name: str, revision: str) -> None:
+    """Raise UsageError unless it can be the name of a branch or tag, or a commit's hash."""
+    if _NO_REVISION.search(revision):
+        raise UsageError(
+            f"{name}: {revision!r} is no name of a branch or tag; `git branch --all` lists branches"
+        )
+
+
+def _not_above(folder: Path) -> dict[str, str]:
+    """A clone lies in another repository's folder: where it is broken, git would work on that."""
+    return {"GIT_CEILING_DIRECTORIES": str(folder.absolute().parent)} if (folder / ".git").exists() else {}

@@ -1,0 +1,48 @@
+"""Python processes of our own: they import what this process does, whatever lies in the folder they work in.
+
+`python -m` looks into the current folder first, a script into its own, and PYTHONPATH goes before everything:
+there a user's `darkroom`, `dvc`, `prefect` or `logging` would be found in place of ours. So the interpreter
+is isolated (-I): the standard library and the environment's packages come first. What else this process finds
+packages in (a PYTHONPATH of the site's, say) comes after them, the current folder never. PYTHONPATH itself
+stays in the environment: it is meant for the stages.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import darkroom
+
+PACKAGES = Path(darkroom.__file__).parent.parent
+"""The folder that holds this package."""
+
+_START = """\
+import os, sys
+here = os.getcwd()
+more = [path for path in {more!r} if path not in sys.path and os.path.realpath(path) != here]
+sys.path[:] = [*{first!r}, *sys.path, *more]
+import importlib, runpy
+for name in {imported!r}: importlib.import_module(name)
+sys.modules.pop({module!r}, None)
+runpy.run_module({module!r}, run_name="__main__", alter_sys=True)
+"""
+
+
+def command(module: str, *words: str, first: Sequence[Path] = (), imported: Sequence[str] = ()) -> list[str]:
+    """The command that executes a module, with the words as its arguments.
+
+    `first`: folders that go before all others. `imported`: modules imported before the module starts,
+    so that it finds no others under their names.
+    """
+    script = _START.format(
+        more=_module_path(), first=[str(path) for path in first], imported=list(imported), module=module
+    )
+    return [sys.executable, "-I", "-c", script, *words]
+
+
+def _module_path() -> list[str]:
+    """Where this process finds packages, without the folder of its script."""
+    found = sys.path if sys.flags.safe_path else sys.path[1:]
+    return list(dict.fromkeys([*(path for path in found if Path(path).is_absolute()), str(PACKAGES)]))

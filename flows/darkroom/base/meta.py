@@ -1,0 +1,170 @@
+"""What a stage's `meta` in dvc.yaml says to darkroom: resources, retries, and who may change what."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from darkroom.base.errors import MetaError
+
+_UNITS = {"": 1, "B": 1, **{f"{p}B": 1000**n for n, p in enumerate("KMGT", 1)}}
+_SECONDS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+
+_LIKENESS = 0.82
+"""Of two words by difflib: `prior` and `memo` are no slips of ours."""
+
+_OTHER_WORDS = {
+    word: key
+    for key, words in {
+        "priority": "prio",
+        "timeout": "time timelimit maxtime walltime",
+        "retries": "retry retrys maxretry maxretries",
+        "cpu": "cores numcpus ncpus",
+        "memory": "mem ram",
+        "gpu": "numgpus ngpus gpucount",
+        "gpu_memory": "vram",
+        "keep_daemons": "daemon daemons keepdaemon",
+    }.items()
+    for word in words.split()
+}
+"""What other programs call our keys, in small letters alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """What a stage takes while it runs. None: nothing was said."""
+
+    cpu: int | None = None
+    memory: int | None = None
+    """Bytes."""
+    gpu: int = 0
+    """Devices; on a host that has none the stage runs on the CPU."""
+    gpu_memory: int | None = None
+    """Bytes on each device; None: the whole device."""
+    gpu_required: bool = False
+    """Never on the CPU."""
+
+
+@dataclass(frozen=True, slots=True)
+class StageMeta:
+    """The part of a stage's `meta:` that is read here."""
+
+    resources: Resources = field(default_factory=Resources)
+    priority: int = 0
+    timeout: float | None = None
+    """Seconds."""
+    retries: int = 0
+    keep_daemons: bool = False
+    """Whether processes that leave the stage's process group stay when it ends."""
+    changes_deps: tuple[str, ...] = ()
+    """Deps that the command changes, as `deps` or `params` has them: recorded as they are after it."""
+
+
+def parse_meta(meta: Any, where: str) -> StageMeta:
+    """A stage's `meta:` as written in dvc.yaml; `where` is `dvc.yaml: train`.
+
+    Raises MetaError with the key's path for a wrong key or value.
+    """
+    if not isinstance(meta, Mapping):
+        return StageMeta()  # absent, or nobody's business here
+    at = f"{where}.meta"
+    for key in meta:
+        if key not in _META and (mend := _mend(key, _META, _RESOURCES, "meta.resources")):
+            raise MetaError(f"{at}.{key}: {mend}")
+    return StageMeta(**{key: parse(meta[key], f"{at}.{key}") for key, parse in _META.items() if key in meta})
+
+
+def _resources(value: Any, at: str) -> Resources:
+    known = ", ".join(_RESOURCES)
+    if not isinstance(value, Mapping):
+        raise MetaError(f"{at}: must be a mapping of {known}")
+    for key in value:
+        if key not in _RESOURCES:
+            mend = _mend(key, _RESOURCES, _META, "meta") or f"unknown key; known are {known}"
+            raise MetaError(f"{at}.{key}: {mend}")
+    resources = Resources(**{key: _RESOURCES[key](entry, f"{at}.{key}") for key, entry in value.items()})
+    for key in ("gpu_memory", "gpu_required"):
+        if getattr(resources, key) and not resources.gpu:
+            raise MetaError(f"{at}.{key}: says nothing without a number of devices; add gpu: 1")
+    return resources
+
+
+def _mend(key: object, known: Iterable[str], elsewhere: Iterable[str], place: str) -> str | None:
+    """What to write instead of `key`; None where it means none of the keys known here, or at `place`."""
+    if near := _nearest(key, known):
+        return f"unknown key; did you mean '{near}'?"
+    if near := _nearest(key, elsewhere):
+        return f"belongs under {place}" + ("" if near == key else f", as '{near}'")
+    return None
+
+
+def _nearest(key: object, known: Iterable[str]) -> str | None:
+    """The key that `key` means. A slip of the pen leaves the first letter: `source` is not `resources`."""
+    plain = _plain(key)
+    names = {_plain(name): name for name in known}
+    if (word := _OTHER_WORDS.get(plain)) in names.values():
+        return word
+    like = [name for name in names if name[0] == plain[:1]]
+    return next((names[name] for name in difflib.get_close_matches(plain, like, 1, _LIKENESS)), None)
+
+
+def _plain(key: object) -> str:
+    return re.sub(r"[\W_]", "", str(key).lower())
+
+
+def _whole(least: int | None) -> Callable[[Any, str], int]:
+    def parse(value: Any, at: str) -> int:
+        if isinstance(value, bool) or not isinstance(value, int) or (least is not None and value < least):
+            raise MetaError(
+                f"{at}: {value!r} is not a whole number" + ("" if least is None else f" from {least} on")
+            )
+        return value
+
+    return parse
+
+
+def _flag(value: Any, at: str) -> bool:
+    if not isinstance(value, bool):
+        raise MetaError(f"{at}: {value!r} is neither true nor false")
+    return value
+
+
+def parse_bytes(value: Any, at: str) -> int:
+    """The bytes of `8GB`, `8 GiB`, `500MB` or a number. Raises MetaError, which begins with `at`."""
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*", str(value))
+    if isinstance(value, bool) or match is None or match[2].upper() not in _UNITS or float(match[1]) <= 0:
+        raise MetaError(f"{at}: {value!r} is not a size; write it as 500MB, 8GB or 8GiB")
+    return int(float(match[1]) * _UNITS[match[2].upper()])
+
+
+def _seconds(value: Any, at: str) -> float:
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([smhd]?)\s*", str(value))
+    if isinstance(value, bool) or match is None or float(match[1]) <= 0:
+        raise MetaError(f"{at}: {value!r} is not a time; write it as 90 (seconds), 15m, 2h or 1d")
+    return float(match[1]) * _SECONDS[match[2]]
+
+
+def _paths(value: Any, at: str) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(path, str) for path in value):
+        raise MetaError(f"{at}: must be a list of paths, as the stage's deps have them")
+    return tuple(value)
+
+
+_RESOURCES: dict[str, Callable[[Any, str], Any]] = {
+    "cpu": _whole(1),
+    "memory": parse_bytes,
+    "gpu": _whole(0),
+    "gpu_memory": parse_bytes,
+    "gpu_required": _flag,
+}
+_META: dict[str, Callable[[Any, str], Any]] = {
+    "resources": _resources,
+    "priority": _whole(None),
+    "timeout": _seconds,
+    "retries": _whole(0),
+    "keep_daemons": _flag,
+    "changes_deps": _paths,
+}

@@ -1,0 +1,131 @@
+"""`darkroom sweep`, `darkroom rollback` and `darkroom gc`."""
+
+import contextlib
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from darkroom.base.escapes import shown
+from darkroom.base.exits import Exit
+from darkroom.cli.options import in_repo
+
+
+@click.command()
+@in_repo
+@click.option(
+    "--set-param",
+    "-S",
+    "params",
+    multiple=True,
+    required=True,
+    metavar="KEY=VALUES",
+    help="A parameter and what to try: train.lr=0.1,0.2, train.epochs=range(1,9), for --draws also"
+    " train.lr=interval(0.001,0.1), tag(log,interval(0.001,0.1)), int(interval(8,64)). Again for more.",
+)
+@click.option("--metric", required=True, metavar="FILE:NAME", help="What trials are compared by.")
+@click.option("--lowest", is_flag=True, help="The lowest figure is the best.")
+@click.option("--draws", default=0, help="So many random draws; if not given, all combinations.")
+@click.option("--seed", default=0, help="The same gives the same draws.")
+@click.option("--jobs", "-j", "at_once", type=click.IntRange(1), default=1, help="Trials at once.")
+@click.option("--name", default="sweep", show_default=True, help="What the experiments' names begin with.")
+@click.argument("targets", nargs=-1, metavar="[TARGET]...")
+def sweep(repo: Path, **chosen: Any) -> int:
+    """Try other parameters, each trial in a clone of its own and kept as a DVC experiment.
+
+    They start from the last commit. Stopped or killed, the same again goes on where it was.
+
+    Exit code 1 if a trial fails.
+    """
+    from darkroom.repository.opening import root_of
+    from darkroom.show import output
+    from darkroom.tracking.recorder import start_recorder
+
+    output.go_on_without("the sweep")
+    root = root_of(repo)
+    with contextlib.ExitStack() as stack:
+        recorded = start_recorder(root, os.environ, stack).answers
+        stack.enter_context(contextlib.chdir(root))
+        said, failed = _swept(
+            {name: list(v) if isinstance(v, tuple) else v for name, v in chosen.items()}, recorded
+        )
+    for line in said.split("\n"):
+        print(f"error: {shown(line)}" if failed else line, file=sys.stderr if failed else sys.stdout)
+    return Exit.FAILED if failed else Exit.WELL
+
+
+def _swept(chosen: dict[str, Any], recorded: bool) -> tuple[str, bool]:
+    """Sweep, as a flow of Prefect or without it: what is to be said, and whether a trial failed."""
+    from darkroom.deployments.steps import StepFailedError
+    from darkroom.deployments.sweep import on_end, on_line, run_sweep, sweep
+    from darkroom.processes.stage_process import no_line
+    from darkroom.show import output
+    from darkroom.tracking.journal import Journal
+    from darkroom.tracking.pipeline import PATIENCE
+
+    ends: list[tuple[str, bool]] = []
+    on_line.set(lambda line: print(line, flush=True))
+    on_end.set(lambda said, failed: ends.append((said, failed)))
+    try:
+        if recorded:
+            sweep(**chosen)
+        else:
+            os.environ.setdefault(PATIENCE, "0")  # the trials' runs need not wait for it either
+            run_sweep(Journal(no_line), **sweep.validate_parameters(chosen))
+    except Exception as error:
+        if not ends:
+            raise
+        if not isinstance(error, StepFailedError):
+            output.warn(f"Prefect's server was lost, the sweep's pages are not complete: {error}")
+    return ends[0]
+
+
+@click.command()
+@in_repo
+@click.option("--days", default=30.0, show_default=True, help="What was touched since is kept.")
+@click.option("--yes", is_flag=True, help="Remove it; if not given, it is only said what would go.")
+def gc(repo: Path, days: float, yes: bool) -> int:
+    """Free disk space: old logs, clones and checkpoints, results that nothing refers to any more.
+
+    Of the cache, what the workspace, a branch, a tag or an experiment needs is kept, and what released models
+    are made of with it. Prefect's server removes old runs by itself.
+    """
+    from darkroom.clones import garbage
+    from darkroom.repository.opening import root_of
+
+    root = root_of(repo)
+    with garbage.found(root, days) as found:
+        for kind, paths in found.kinds().items():
+            print(f"{garbage.size(paths) / 1e6:10.1f} MB  {kind} ({len(paths)})")
+        if found.busy:
+            print(f"the cache is left alone: {found.busy}")
+        if not found.kinds():
+            print("nothing to free")
+        elif yes:
+            garbage.remove(root, found)
+            print("removed")
+        else:
+            print("nothing was removed; `darkroom gc --yes` does")
+    return Exit.WELL
+
+
+@click.command()
+@in_repo
+def rollback(repo: Path) -> int:
+    """Take the released version back: the one before it that was in use is released again.
+
+    That is a tag of git's; `git push --tags` tells others.
+    """
+    from darkroom.base.errors import UsageError
+    from darkroom.releases import gate, releases
+    from darkroom.repository.opening import root_of
+
+    root = root_of(repo)
+    asked = gate.read(root)
+    if asked is None:
+        raise UsageError(f"{gate.PARAMS_FILE}: {gate.KEY}: there is none, and so nothing was released")
+    now = releases.roll_back(root, asked.release, asked.stage)
+    print(f"{asked.release} {now.version} is released ({now.commit[:12]})")
+    return Exit.WELL

@@ -1,0 +1,327 @@
+"""The command `darkroom`.
+
+Exit codes: 0 all is well (`plan`: nothing to do); 1 a stage failed (`plan`: a stage cannot run, since what it
+needs is missing; `doctor`: something is wrong); 2 what the user gave is wrong, said in one line; 3 there is
+work to do (`plan`); 70 darkroom itself failed, said in one line; 130 interrupted by Ctrl-C, SIGTERM or a
+cancel on Prefect's pages: what runs is ended, what has finished stays; 141 nobody reads the output any more
+(a run goes on without).
+"""
+
+import atexit
+import gc
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from darkroom.base import interpreter
+from darkroom.base.errors import TRACEBACK, DarkroomError, explain, told_of_fault
+from darkroom.base.escapes import shown
+from darkroom.base.exits import Exit
+from darkroom.cli import service as commands
+from darkroom.cli.deployments import gc as free_disk
+from darkroom.cli.deployments import rollback, sweep
+from darkroom.cli.options import in_repo
+from darkroom.show import output
+
+if TYPE_CHECKING:
+    from darkroom.runs.report import RunOptions, RunReport
+    from darkroom.schedule.plan import Plan
+
+# DVC, Prefect and rich are imported where they are used: what does not need them stays quick.
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def main() -> None:
+    """The entry point."""
+    output.open_missing()
+    gc.set_threshold(1_000_000)  # what imports and graphs make stays: no search for cycles in it
+    atexit.register(gc.freeze)  # what the process holds goes with it: no last search for cycles in it
+    sys.exit(run_command(sys.argv[1:]))
+
+
+def _look_for_cycles_in_what_comes() -> None:
+    """For what runs long: Python's collector as usual again, but not among what the imports have made."""
+    gc.freeze()
+    gc.set_threshold(100_000)
+
+
+def run_command(words: Sequence[str]) -> int:
+    """Do what the words say and return the exit code. What the user gave wrong is said in one line."""
+    try:
+        with output.shown_output():
+            code = _do(words)
+            sys.stdout.flush()
+            return code
+    except output.OutputError as error:
+        return error.tell()
+
+
+def _do(words: Sequence[str]) -> int:
+    try:
+        return int(app.main(words, "darkroom", standalone_mode=False))
+    except click.exceptions.NoArgsIsHelpError as error:
+        print(error.format_message(), file=sys.stderr)
+        return Exit.WRONG_INPUT
+    except click.ClickException as error:
+        print(f"error: {shown(' '.join(error.format_message().split()))}", file=sys.stderr)
+        return Exit.WRONG_INPUT
+    except (KeyboardInterrupt, click.Abort):
+        print("darkroom: interrupted; what has finished is kept, the same again goes on", file=sys.stderr)
+        return Exit.INTERRUPTED
+    except Exception as error:
+        if isinstance(error, output.OutputError) or os.environ.get(TRACEBACK):
+            raise
+        said, code = _told(error)
+        print(f"error: {shown(said)}", file=sys.stderr)
+        return code
+
+
+def _told(error: Exception) -> tuple[str, Exit]:
+    """What is said of an error that ends the command, and the exit code."""
+    if isinstance(error, DarkroomError):
+        return str(error), Exit.WRONG_INPUT
+    if isinstance(error, OSError):  # a full disk, no file descriptors, a socket that is gone
+        return explain(error), Exit.WRONG_INPUT
+    return told_of_fault(error), Exit.FAULT
+
+
+class _Commands(click.Group):
+    """At a broken pipe of whomever, a remote's for example, click itself would exit by 1, without a word."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as error:
+            raise DarkroomError(explain(error)) from error
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="darkroom")
+def app() -> None:
+    """Run DVC pipelines in parallel, recorded by Prefect, equal to `dvc repro` byte for byte."""
+
+
+for command in (commands.up, commands.down, commands.status, sweep, rollback, free_disk):
+    app.add_command(command)
+
+
+def flag(*names: str, help: str) -> Callable[[Function], Function]:  # noqa: A002  (click's own name)
+    """An option that is given or not."""
+    return click.option(*names, is_flag=True, help=help)
+
+
+def selecting(function: Function) -> Function:
+    """The arguments by which `run` and `plan` choose stages, named as in RunOptions."""
+    arguments = (
+        click.argument("targets", nargs=-1, metavar="[TARGET]..."),
+        in_repo,
+        click.option(
+            "--jobs", "-j", type=click.IntRange(1), help="Stages at once; as many as cores if not given."
+        ),
+        flag("--force", "-f", help="Run stages even if they are up to date."),
+        flag("--single-item", "-s", help="Only the targets, not what they need."),
+        flag("--downstream", help="The targets and what depends on them."),
+        flag("--all-pipelines", "-P", help="All dvc.yaml files of the repository."),
+        flag("--pull", help="Fetch missing data and results from the DVC remote."),
+    )
+    for argument in reversed(arguments):
+        function = argument(function)
+    return function
+
+
+@app.command()
+@selecting
+@flag("--keep-going", "-k", help="After a failure, finish what does not depend on it.")
+@flag("--no-commit", help="Do not put results into DVC's cache.")
+@click.option(
+    "--experiment",
+    metavar="NAME",
+    help="Keep the result as a DVC experiment of this name, which `dvc exp show` lists; one that exists on"
+    " this commit is replaced with --force alone. A run that fails keeps none.",
+)
+@flag("--dry", help="Only say what would run.")
+def run(**chosen: Any) -> int:
+    """Run what is not up to date.
+
+    Targets are stages or dvc.yaml files; with them comes what they need. None: all.
+
+    Exit code 1 if a stage fails, 130 if it is interrupted.
+    """
+    from darkroom.processes.stopping import leaving_on_signals
+    from darkroom.runs.engine import make_plan
+    from darkroom.runs.report import RunOptions
+    from darkroom.show.wording import nothing_to_run
+
+    options = RunOptions(**chosen)
+    with leaving_on_signals():
+        planned = make_plan(options)
+    if options.dry:
+        _print_plan(planned)
+        return Exit.FAILED if planned.hopeless else Exit.WELL
+    if planned.work:
+        return _run_recorded(options)
+    print(*nothing_to_run(planned), sep="\n")
+    return _keep_as_it_is(options) if options.experiment else Exit.WELL
+
+
+def _print_plan(planned: "Plan") -> None:
+    from darkroom.show import terminal
+
+    terminal.print_plan(terminal.make_console(), planned)
+
+
+def _keep_as_it_is(options: "RunOptions") -> int:
+    """An experiment of what is up to date: nothing of it is for Prefect."""
+    from darkroom.runs.engine import run_pipeline
+
+    report = run_pipeline(options)
+    for error in report.errors:
+        print(f"error: {shown(error)}", file=sys.stderr)
+    _say_experiment(options, report)
+    return Exit.WELL if report.well else Exit.FAILED
+
+
+def _say_experiment(options: "RunOptions", report: "RunReport") -> None:
+    if options.experiment and report.well:
+        print(f"experiment {options.experiment} is recorded: `dvc exp show` lists it")
+
+
+def _run_recorded(options: "RunOptions") -> int:
+    """Run under Prefect and say how it went."""
+    from darkroom.repository.opening import root_of
+    from darkroom.show import terminal
+    from darkroom.show.wording import how_to_go_on
+    from darkroom.tracking.recorder import start_recorder
+
+    output.go_on_without("the run")
+    console = terminal.make_console()
+    root = root_of(options.repo)
+    with ExitStack() as stack:
+        with console.status("starting Prefect ..."):  # on a terminal: it takes seconds
+            recorder = start_recorder(root, os.environ, stack)
+        _look_for_cycles_in_what_comes()
+        with terminal.watching(console) as observe:
+            record, lost = recorder.run(options, root, observe)
+    terminal.print_record(console, record, recorder.where_to_look)
+    _say_experiment(options, record.report)
+    if lost:
+        output.warn(f"Prefect's server was lost, the run's pages are not complete: {lost}")
+    if options.stop.is_set():
+        print(how_to_go_on(record.report.outcomes().values(), options.targets), file=sys.stderr)
+        return Exit.INTERRUPTED
+    return Exit.WELL if record.report.well else Exit.FAILED
+
+
+@app.command()
+@selecting
+@flag("--json", "as_json", help="The plan as JSON.")
+def plan(as_json: bool, **chosen: Any) -> int:
+    """Say what `run` would do, and why.
+
+    Exit code 0 if there is nothing to do, 3 if there is, 1 if a stage cannot run: what it needs is missing.
+    """
+    from darkroom.processes.stopping import leaving_on_signals
+    from darkroom.runs.engine import make_plan
+    from darkroom.runs.report import RunOptions
+
+    with leaving_on_signals():
+        planned = make_plan(RunOptions(**chosen))
+    if as_json:
+        print(json.dumps(planned.to_json(), indent=2))
+    else:
+        _print_plan(planned)
+    if planned.hopeless:
+        return Exit.FAILED
+    return Exit.WORK_TO_DO if planned.work else Exit.WELL
+
+
+@app.command()
+@in_repo
+@click.option(
+    "--from",
+    "folder",
+    type=click.Path(path_type=Path),
+    metavar="FOLDER",
+    help="Where the raw files lie, gzipped or not.",
+)
+def fetch(repo: Path, folder: Path | None) -> int:
+    """Obtain the raw data, checked against the pinned hashes."""
+    from darkroom.raw_data.fetching import fetch_all
+    from darkroom.repository.opening import root_of
+
+    for fetched in fetch_all(root_of(repo), folder=folder, remark=print):
+        print(f"{os.path.relpath(fetched.path)}: {fetched.origin}")
+    return Exit.WELL
+
+
+@app.command()
+@in_repo
+@click.option("--port", default=4200, show_default=True, help="A free one is taken if it is in use.")
+@click.option("--browser/--no-browser", default=True, help="Open the pages in your browser if there is one.")
+def ui(repo: Path, port: int, browser: bool) -> int:
+    """Serve Prefect's pages with all runs of the project so far, until Ctrl-C.
+
+    Opens them in your browser, logged in. The link that is printed does the same in any browser, once.
+    """
+    from darkroom.repository.opening import root_of
+    from darkroom.service import ui as pages
+
+    _look_for_cycles_in_what_comes()
+    pages.show(root_of(repo), port, browser=browser)
+    return Exit.WELL
+
+
+# The stages know what may follow: nothing is declared twice, and nothing of theirs is imported here.
+@app.command(
+    add_help_option=False, context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False}
+)
+@click.argument("words", nargs=-1, type=click.UNPROCESSED)
+def fuse(words: tuple[str, ...]) -> int:
+    """Fuse pictures of one scene into one: `darkroom fuse --help`."""
+    return _run_module("stages.by_hand.fuse", words)
+
+
+@app.command(
+    add_help_option=False, context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False}
+)
+@click.argument("words", nargs=-1, type=click.UNPROCESSED)
+def generate(words: tuple[str, ...]) -> int:
+    """Draw pictures of what is asked for: `darkroom generate --help`."""
+    return _run_module("stages.by_hand.generate", words)
+
+
+def _run_module(module: str, words: Sequence[str]) -> int:
+    """Run a module of the stages in a process of its own, with this one's terminal; its exit code is ours."""
+    code = subprocess.run(interpreter.command(output.__name__, module, *words), check=False).returncode
+    return code if code >= 0 else Exit.INTERRUPTED if code == -signal.SIGINT else Exit.FAILED
+
+
+@app.command()
+@flag("--json", "as_json", help="The same as JSON.")
+def doctor(as_json: bool) -> int:
+    """Say what GPUs this host has, who holds them and who waits, and what is wrong with it.
+
+    Exit code 1 if something is wrong.
+    """
+    from darkroom.cli.doctor import examine, print_examination
+    from darkroom.show import terminal
+
+    found = examine(os.environ)
+    if as_json:
+        print(json.dumps(found.to_json(), indent=2))
+    else:
+        print_examination(terminal.make_console(), found)
+    return Exit.FAILED if found.problems else Exit.WELL
+
+
+if __name__ == "__main__":
+    main()

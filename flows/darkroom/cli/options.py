@@ -1,0 +1,13 @@
+"""Options that several commands take. Imports nothing that is slow to start."""
+
+from pathlib import Path
+
+import click
+
+in_repo = click.option(
+    "--repo",
+    type=click.Path(path_type=Path),
+    default=Path(),
+    metavar="FOLDER",
+    help="A folder of the DVC repository; this one if not given.",
+)

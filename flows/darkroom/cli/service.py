@@ -1,0 +1,74 @@
+"""`darkroom up`, `down` and `status`."""
+
+import json
+import sys
+from pathlib import Path
+
+import click
+
+from darkroom.base.escapes import shown
+from darkroom.base.exits import Exit
+from darkroom.cli.options import in_repo
+
+
+def remark(text: str) -> None:
+    """A remark beside the output."""
+    print(f"darkroom: {text}", file=sys.stderr, flush=True)
+
+
+@click.command()
+@in_repo
+@click.option(
+    "--port",
+    type=click.IntRange(1, 65535),
+    help="For the server; if not given, where it was the last time, else 4200 or a free one.",
+)
+def up(repo: Path, port: int | None) -> int:
+    """Start Prefect's server and a worker for each work pool of prefect.yaml, and register its deployments.
+
+    They go on when the terminal is closed, until `darkroom down`. Again: starts what was killed.
+    """
+    from darkroom.repository.opening import root_of
+    from darkroom.service import upkeep
+
+    done = upkeep.up(root_of(repo), port, remark)
+    print(f"pages: {done.pages}")
+    print(f"api: {done.url}")
+    print("`darkroom ui` opens the pages, logged in")
+    if not done.pools:
+        print(f"no {upkeep.DEPLOYMENTS}: nothing is scheduled, runs by hand are recorded in this server")
+    return Exit.WELL
+
+
+@click.command()
+@in_repo
+def down(repo: Path) -> int:
+    """Stop what `darkroom up` has started. Stages that run write their checkpoints first."""
+    from darkroom.repository.opening import root_of
+    from darkroom.service import upkeep
+
+    print("down" if upkeep.down(root_of(repo), remark) else "nothing was up")
+    return Exit.WELL
+
+
+@click.command()
+@in_repo
+@click.option("--json", "as_json", is_flag=True, help="The same as JSON.")
+def status(repo: Path, as_json: bool) -> int:
+    """Say what is up, what runs, what is due next, and what is stuck and why.
+
+    Exit code 1 if it is not up or something is stuck.
+    """
+    from darkroom.repository.opening import root_of
+    from darkroom.service import upkeep
+    from darkroom.service.status import page, status
+
+    root = root_of(repo)
+    found = status(root, upkeep.pools_of(root))
+    if as_json:
+        print(json.dumps(found.to_json(), indent=2))
+    else:
+        print(*map(shown, page(found)), sep="\n")
+        for line in found.stuck:
+            print(f"stuck: {shown(line)}")
+    return Exit.WELL if found.well else Exit.FAILED

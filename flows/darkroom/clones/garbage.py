@@ -1,0 +1,125 @@
+"""What may go: old logs, checkpoints and clones, and results in the cache that nobody refers to."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import shutil
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from darkroom.base.errors import DarkroomError
+from darkroom.base.files import STATE_FOLDER
+from darkroom.base.locks import LockFile
+from darkroom.clones.clone import LOCK_SUFFIX, clones_folder, forget
+from darkroom.processes import stage_lock
+from darkroom.repository.unused import remove_unused, unused
+
+DAY_SECONDS = 86_400
+_CHECKPOINT = re.compile(r"--checkpoint[ =]([^\s'\"]+)")
+
+
+class GarbageError(DarkroomError):
+    """What is not used cannot be removed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Garbage:
+    """What would be removed, by its kind, and why the cache is left alone, if it is."""
+
+    logs: tuple[Path, ...]
+    checkpoints: tuple[Path, ...]
+    clones: tuple[Path, ...]
+    cache: tuple[Path, ...]
+    busy: str | None
+    kept_clones: tuple[Path, ...]
+
+    def kinds(self) -> dict[str, tuple[Path, ...]]:
+        """What there is some of."""
+        kinds = {
+            "logs": self.logs,
+            "checkpoints": self.checkpoints,
+            "clones of scheduled runs and trials": self.clones,
+            "results in the cache": self.cache,
+        }
+        return {kind: paths for kind, paths in kinds.items() if paths}
+
+
+@contextlib.contextmanager
+def found(root: Path, days: float) -> Iterator[Garbage]:
+    """What was last touched so many `days` ago, and what of the cache nobody refers to.
+
+    Until the block ends no run can start in the clones. Raises GarbageError.
+    """
+    state, before = root / STATE_FOLDER, time.time() - days * DAY_SECONDS
+    with contextlib.ExitStack() as stack:
+        locks = clones_folder(root).glob(f"*{LOCK_SUFFIX}")
+        held = {path: stack.enter_context(LockFile(path)).lock(0, 1) for path in locks}
+        working = next(
+            (f"a run works in {path.with_suffix('')}" for path, ours in held.items() if not ours), None
+        )
+        free = {path.with_suffix(""): path for path, ours in held.items() if ours}
+        clones = tuple(clone for clone, lock in free.items() if clone.exists() and _touched(lock) < before)
+        kept = tuple(repo for clone in free if clone not in clones for repo in _repositories(clone))
+        busy = working or stage_lock.busy(state / "locks") or _unrecorded(state)
+        logs = (*state.glob("logs/*"), *state.glob("services/*.log.1"))
+        yield Garbage(
+            logs=tuple(path for path in logs if _touched(path) < before),
+            checkpoints=tuple(path for path in _checkpoints(root) if _touched(path) < before),
+            clones=clones,
+            cache=() if busy else tuple(unused(root, kept)),
+            busy=busy,
+            kept_clones=kept,
+        )
+
+
+def remove(root: Path, garbage: Garbage) -> None:
+    """Remove it. Raises GarbageError, RepoError."""
+    for clone in garbage.clones:
+        for repository in _repositories(clone):
+            forget(repository)
+        clone.with_name(f"{clone.name}{LOCK_SUFFIX}").unlink(missing_ok=True)  # it is ours
+    for path in (*garbage.logs, *garbage.checkpoints, *garbage.clones):
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+    if garbage.cache:
+        remove_unused(root, garbage.kept_clones)
+    if left := [path for path in garbage.cache if path.exists()]:
+        raise GarbageError(
+            f"{left[0]}: DVC has left this and {len(left) - 1} more of the cache; `dvc gc` says why"
+        )
+
+
+def size(paths: Iterable[Path]) -> int:
+    """In bytes, with what is in folders."""
+    return sum(one.lstat().st_size for path in paths for one in (path, *path.rglob("*")) if not one.is_dir())
+
+
+def _unrecorded(state: Path) -> str | None:
+    """What DVC cannot know of the cache yet."""
+    if (state / "ahead.jsonl").exists():
+        return "results wait for their turn in dvc.lock; end the run with `darkroom run` first"
+    return None
+
+
+def _touched(path: Path) -> float:
+    """When something was last written directly in it."""
+    held = path.iterdir() if path.is_dir() else iter(())
+    return max(one.lstat().st_mtime for one in (path, *held))
+
+
+def _repositories(clone: Path) -> Iterator[Path]:
+    return (found.parent for found in clone.glob("**/.dvc") if found.is_dir())
+
+
+def _checkpoints(root: Path) -> Iterator[Path]:
+    """Those that stages are told to keep; a stage removes its own when it is done."""
+    pipeline = root / "dvc.yaml"
+    text = pipeline.read_text(encoding="utf-8", errors="replace") if pipeline.exists() else ""
+    for name in _CHECKPOINT.findall(text):
+        if (path := root / name).is_relative_to(root) and path.exists():
+            yield path

@@ -1,0 +1,56 @@
+"""A sweep's trials, the best first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from darkroom.base.errors import UsageError
+from darkroom.base.text import figure
+from darkroom.deployments.search_space import Trial
+from darkroom.runs.metrics import Metric, figures, value_of
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A trial and its figure; None: it has none (yet)."""
+
+    trial: Trial
+    value: float | None
+
+
+def ranked(trials: Sequence[Trial], metrics: Mapping[str, Mapping[str, Any]], by: Metric) -> list[Line]:
+    """The trials by their figures, the best first, those without one last; `metrics` by trial and file.
+
+    Raises UsageError where no trial that has metrics has this one.
+    """
+    lines = [Line(trial, value_of(metrics.get(trial.name, {}), by)) for trial in trials]
+    if metrics and all(line.value is None for line in lines):
+        known = next(iter(metrics.values()))
+        names = ", ".join(f"{file}:{name}" for file, held in known.items() for name in figures(held))
+        raise UsageError(f"--metric {by.file}:{by.name}: there is none; there are {names or 'no metrics'}")
+    sign = 1 if by.lowest else -1
+    return sorted(lines, key=lambda line: (line.value is None, sign * (line.value or 0.0)))
+
+
+def rows(lines: Iterable[Line], by: Metric) -> list[dict[str, str]]:
+    """As a table, with a column for each parameter."""
+    return [
+        {
+            "trial": line.trial.name,
+            by.name: figure(line.value) if line.value is not None else "",
+            **dict(setting.split("=", 1) for setting in line.trial.settings),
+        }
+        for line in lines
+    ]
+
+
+def aligned(table: Sequence[Mapping[str, str]]) -> str:
+    """The table as text."""
+    lines = [list(table[0]), *(list(row.values()) for row in table)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return "\n".join(
+        "  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip()
+        for line in lines
+    )

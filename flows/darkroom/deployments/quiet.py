@@ -1,0 +1,71 @@
+"""When data that others write is to be trained on: it has changed, and has been quiet for a while since.
+
+A look at the data gives a fingerprint. What is remembered from look to look is written to a file, so that a
+change is not lost that comes while a training goes on, or while nobody looks.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from darkroom.base.errors import UsageError
+from darkroom.base.files import write_text
+from darkroom.base.yaml_files import YamlError, read_yaml
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Memory:
+    """What earlier looks have left."""
+
+    seen: str = ""
+    """The fingerprint at the last look."""
+    since: float = 0.0
+    """When it was first seen so, in seconds since the epoch."""
+    done: str = ""
+    """The fingerprint of the data that was trained on last, whatever came of it."""
+
+
+def after_look(memory: Memory, fingerprint: str, now: float) -> Memory:
+    """The memory with a look in it."""
+    return memory if memory.seen == fingerprint else replace(memory, seen=fingerprint, since=now)
+
+
+def waiting_seconds(memory: Memory, now: float, quiet: float) -> float | None:
+    """How long the data must still be quiet before it is trained on; 0: now; None: nothing is new."""
+    if memory.seen == memory.done:
+        return None
+    return max(0.0, memory.since + quiet - now)
+
+
+def read(path: Path) -> Memory:
+    """The memory; an empty one where there is none, or a disk that ran full has torn it."""
+    try:
+        return Memory(**json.loads(path.read_text(encoding="utf-8")))
+    except (FileNotFoundError, ValueError, TypeError):
+        return Memory()
+
+
+def write(path: Path, memory: Memory) -> None:
+    """Keep the memory."""
+    write_text(path, json.dumps(asdict(memory)))
+
+
+def fingerprint(imports: Iterable[Path]) -> str:
+    """Of what the .dvc files say that their sources hold. Raises UsageError where one is no import."""
+    held = {str(path): _sources(path) for path in imports}
+    return hashlib.sha256(json.dumps(held, sort_keys=True).encode()).hexdigest()
+
+
+def _sources(path: Path) -> object:
+    try:
+        sources = read_yaml(path)["deps"]
+    except (YamlError, KeyError, TypeError) as error:
+        raise UsageError(
+            f"imports: {path.name} is no .dvc file of an import;"
+            " `dvc import-url FOLDER-OR-ADDRESS data/raw/NAME` makes one"
+        ) from error
+    return sources

@@ -1,0 +1,166 @@
+"""Which devices a request gets, and who waits: first come, first served, without a clock, a file or a lock.
+
+A request takes all of its devices at once or none, those with the most free memory first. One that said
+`gpu_memory` shares a device wherever that much is free; one that did not wants the device to itself.
+
+Who waits has a claim on what those who came later may not take: the devices that it could take now, or, where
+that is not enough yet, as many of those that leases alone keep from it. What somebody outside darkroom
+occupies is never claimed: nobody knows for how long.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from darkroom.base.meta import Resources
+from darkroom.gpus.devices import Device
+from darkroom.schedule.pool import Lease
+
+WHOLE_FREE_SHARE = 0.5
+"""Of a device that is wanted whole so much must be free. A desktop's windows take less than the other half;
+what takes more, and cannot be seen as a process from within a container, is somebody's work."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """So many devices, each with so much memory, among those that the run may use."""
+
+    count: int
+    memory: int | None
+    """Bytes; None: the whole device."""
+    names: tuple[str, ...]
+
+    @classmethod
+    def of(cls, resources: Resources, devices: Iterable[Device]) -> Request:
+        """What a stage asks for of the devices that its run may use."""
+        return cls(resources.gpu, resources.gpu_memory, tuple(device.name for device in devices))
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """A device and what is in use of it. All in bytes."""
+
+    device: Device
+    leased: int = 0
+    outside: int = 0
+    """In use by others than the stages that hold leases."""
+    strangers: tuple[int, ...] = ()
+    """The pids of others that compute on it, as far as they can be seen."""
+    claimed: int = 0
+    """Kept for those who wait."""
+
+    @property
+    def free(self) -> int:
+        """Neither leased nor in use nor claimed."""
+        return max(0, self.device.memory - self.leased - self.outside - self.claimed)
+
+
+def share(request: Request, device: Device) -> int:
+    """The bytes that a request takes of a device."""
+    return device.memory if request.memory is None or device.exclusive else request.memory
+
+
+def suits(request: Request, device: Device) -> bool:
+    """Whether the device, with nobody on it, is one that the request could use."""
+    enough = request.memory is None or request.memory <= device.memory
+    return enough and device.name in request.names and not (device.is_slice and request.count > 1)
+
+
+def is_possible(request: Request, devices: Iterable[Device]) -> bool:
+    """Whether the devices, with nobody on them, are enough."""
+    return sum(suits(request, device) for device in devices) >= request.count
+
+
+def refusal(resources: Resources, devices: Sequence[Device]) -> str | None:
+    """Why a stage can never be executed with these devices: the key below `meta`, what is wrong, the mend."""
+    if not devices:
+        if resources.gpu_required:
+            return "resources.gpu_required: there is no GPU here, see `darkroom doctor`"
+        return None  # on the CPU
+    usable = [device for device in devices if resources.gpu == 1 or not device.is_slice]
+    if len(usable) < resources.gpu:
+        slices = "" if len(usable) == len(devices) else ", MIG slices apart (one stage can have one of them)"
+        return f"resources.gpu: {resources.gpu} GPUs asked for, there are {len(usable)} here{slices}"
+    if not is_possible(Request.of(resources, devices), devices):
+        largest = sorted((device.memory for device in usable), reverse=True)[resources.gpu - 1]
+        each = " each" if resources.gpu > 1 else ""
+        return f"resources.gpu_memory: {resources.gpu_memory} bytes{each} asked for, there are {largest} here"
+    return None
+
+
+def fits(request: Request, load: Load) -> bool:
+    """Whether the request can have its share of the device now."""
+    if not suits(request, load.device):
+        return False
+    if request.memory is not None and not load.device.exclusive:
+        return request.memory <= load.free
+    unused = not load.leased and not load.claimed and not load.strangers
+    enough = request.memory is None or request.memory <= load.free
+    return unused and enough and int(load.device.memory * WHOLE_FREE_SHARE) <= load.free
+
+
+def choose(request: Request, loads: Iterable[Load]) -> list[Device] | None:
+    """All the devices that the request gets now, or None."""
+    best = _freest(load for load in loads if fits(request, load))
+    return [load.device for load in best[: request.count]] if len(best) >= request.count else None
+
+
+def left_over(waiting: Iterable[Request], loads: Sequence[Load]) -> list[Load]:
+    """What those who wait, in their order, leave to who comes after them."""
+    left = list(loads)
+    for request in waiting:
+        claimed = {device.name: share(request, device) for device in choose(request, left) or ()}
+        if not claimed:
+            claimed = {device.name: device.memory for device in _awaited(request, left)}
+        left = [replace(load, claimed=load.claimed + claimed.get(load.device.name, 0)) for load in left]
+    return left
+
+
+def blockers(request: Request, loads: Iterable[Load]) -> list[Load]:
+    """The devices that a request waits for: those that it could use but for what is in use of them."""
+    return [load for load in loads if suits(request, load.device) and not fits(request, load)]
+
+
+def _awaited(request: Request, loads: Iterable[Load]) -> list[Device]:
+    """The devices that a request will have once leases end; none where leases are not all that it lacks."""
+    could = _freest(load for load in loads if fits(request, replace(load, leased=0)))
+    return [load.device for load in could[: request.count]] if len(could) >= request.count else []
+
+
+def _freest(loads: Iterable[Load]) -> list[Load]:
+    return sorted(loads, key=lambda load: -load.free)  # stable: as the devices are counted
+
+
+class CountedDevices:
+    """Devices that are only counted: for the estimate of how long a run takes."""
+
+    def __init__(self, devices: Sequence[Device]) -> None:
+        self._devices = devices
+        self._leased = dict.fromkeys(devices, 0)
+
+    def take(self, resources: Resources, stage: str) -> Lease | None:  # noqa: ARG002
+        """Count what is asked for, all of it or nothing; none of it where it can never be had."""
+        request = Request.of(resources, self._devices)
+        if not is_possible(request, self._devices):
+            return Lease(resources)
+        chosen = choose(request, [Load(device, leased) for device, leased in self._leased.items()])
+        if chosen is None:
+            return None
+        self._count(1, request, {device.name for device in chosen})
+        return Lease(resources, devices=tuple(device.name for device in chosen))
+
+    def give(self, lease: Lease) -> None:
+        """Count it back."""
+        self._count(-1, Request.of(lease.resources, self._devices), lease.devices)
+
+    def waits(self, resources: Resources | None, stage: str) -> None:
+        """Nobody else is there to wait for."""
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+    def _count(self, sign: int, request: Request, names: Collection[str]) -> None:
+        for device in self._leased:
+            if device.name in names:
+                self._leased[device] += sign * share(request, device)

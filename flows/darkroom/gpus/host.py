@@ -1,0 +1,71 @@
+"""What this host has for the stages of a run: job slots, cores, memory, GPUs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from darkroom.base.errors import MetaError
+from darkroom.base.meta import Resources
+from darkroom.gpus.choice import CountedDevices, refusal
+from darkroom.gpus.devices import VISIBLE, Device, Gpus, host_gpus, visible
+from darkroom.gpus.lease_folder import lease_folder
+from darkroom.gpus.lease_notes import Holder
+from darkroom.gpus.leases import HostDevices
+from darkroom.schedule.estimate import widest
+from darkroom.schedule.plan import Node
+from darkroom.schedule.pool import Devices, HostPool, NoDevices, host_cpus, host_memory, refuse_too_large
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """What a run sees of the host, read once."""
+
+    jobs: int
+    cpus: int
+    memory: int
+    """Bytes."""
+    threads: int
+    """Of a stage that does not say how many cores it takes."""
+    gpus: Gpus
+    usable: tuple[Device, ...]
+    """Of the GPUs those that CUDA_VISIBLE_DEVICES leaves."""
+
+    @classmethod
+    def for_stages(cls, nodes: Sequence[Node], jobs: int | None) -> Host:
+        """Read it; GPUs only where a stage asks for one. Raises MetaError for a stage that never has room."""
+        cpus, memory = host_cpus(), host_memory()
+        refuse_too_large(((node.name, node.meta.resources) for node in nodes), memory)
+        gpus = host_gpus(os.environ) if any(node.meta.resources.gpu for node in nodes) else Gpus()
+        jobs = jobs or cpus
+        threads = max(1, cpus // min(jobs, widest(nodes)))
+        return cls(jobs, cpus, memory, threads, gpus, visible(gpus.devices, os.environ.get(VISIBLE)))
+
+    def refusal(self, name: str, resources: Resources) -> str | None:
+        """Why a stage cannot be executed on this host's GPUs, in one line; None: it can."""
+        if not (why := refusal(resources, self.usable)):
+            return None
+        file, _, stage = name.rpartition(":")
+        return f"{file or 'dvc.yaml'}: {stage}.meta.{why}"
+
+    def refuse(self, nodes: Iterable[Node]) -> None:
+        """Raise MetaError for the first stage that cannot be executed on this host's GPUs."""
+        for node in nodes:
+            if why := self.refusal(node.name, node.meta.resources):
+                raise MetaError(why)
+
+    def counted_pool(self) -> HostPool:
+        """A pool that only counts: for an estimate."""
+        return self._pool(CountedDevices(self.usable))
+
+    def pool(self, run: str, root: Path, on_wait: Callable[[str, str], None]) -> HostPool:
+        """The pool of one run, its GPUs leased. Raises LeaseError where that is not possible."""
+        if not self.usable:
+            return self._pool(NoDevices())
+        me = Holder.this_process(run, root)
+        return self._pool(HostDevices(self.gpus, self.usable, lease_folder(os.environ), me, on_wait))
+
+    def _pool(self, devices: Devices) -> HostPool:
+        return HostPool(self.jobs, self.cpus, self.memory, self.threads, devices)

@@ -1,0 +1,59 @@
+"""One run at a time decides who gets which GPUs: Lamport's bakery, of files in the shared folder.
+
+Who comes draws a number greater than all that are there, and waits for those who have smaller ones; who has
+none yet, being about to draw it, is waited for too. Each writes his own number only, so that a lock which
+anybody could hold, and nobody could be named for, is not needed. A number is the length that its file holds.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from darkroom.base.locks import FOR_EVER
+from darkroom.gpus.lease_folder import Found, OwnFile, SharedFolder
+
+GATE = "gate"
+
+_DRAWS = FOR_EVER  # instead of a number; to let go of the rest succeeds always, to take more need not
+_TRY_SECONDS = 1.0
+_PAUSE_SECONDS = 0.005
+
+
+@contextmanager
+def alone(folder: SharedFolder, note: Mapping[str, Any]) -> Iterator[Found | None]:
+    """Decide while nobody else does. None: we do; else who did not let us in within a second.
+
+    Raises LeaseError.
+    """
+    with folder.make(GATE, _DRAWS, note) as mine:
+        last = max(_others(folder, mine), key=_number, default=None)
+        number = 1 + _number(last)
+        if last and number >= _DRAWS:
+            yield last
+            return
+        mine.keep(number)
+        yield _who_stays_ahead(folder, mine, number)
+
+
+def _number(file: Found | None) -> int:
+    return file.length if file and file.length < _DRAWS else 0
+
+
+def _others(folder: SharedFolder, mine: OwnFile) -> list[Found]:
+    return [file for file in folder.held(GATE) if file.inode != mine.inode]
+
+
+def _who_stays_ahead(folder: SharedFolder, mine: OwnFile, number: int) -> Found | None:
+    """Wait for those who come before: who comes later than this look at them sees our number."""
+    give_up = time.monotonic() + _TRY_SECONDS
+    for other in _others(folder, mine):
+        while (now := folder.look(other.name)) and now.inode == other.inode:
+            if _number(now) and (number, mine.inode) < (now.length, now.inode):
+                break
+            if time.monotonic() > give_up:
+                return now
+            time.sleep(_PAUSE_SECONDS)
+    return None

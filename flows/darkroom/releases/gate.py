@@ -1,0 +1,191 @@
+"""Whether a new model may take the released one's place: metric by metric, by bounds that params.yaml holds.
+
+docs/operations.md has an example, under Releases.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from darkroom.base.errors import UsageError
+from darkroom.base.text import figure
+from darkroom.base.yaml_files import read_yaml
+from darkroom.releases.paired import Difference, Pictures
+from darkroom.runs.metrics import Metric, value_of
+
+PARAMS_FILE = "params.yaml"
+KEY = "gate"
+
+Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]*[a-z0-9]$")]
+
+
+class Bound(BaseModel):
+    """What is asked of a metric."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    best: Literal["highest", "lowest"] = "highest"
+    equal_within: Annotated[float, Field(ge=0)] = 0.0
+    """Differences up to this one are noise: neither better nor worse."""
+    at_least: float | None = None
+    at_most: float | None = None
+    pictures: Pictures | None = None
+    """With it the difference must be more than chance, too: by an interval over the test pictures."""
+
+
+class Gate(BaseModel):
+    """Under which name models are released, and what is asked of them."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    release: Name
+    stage: Name = "prod"
+    """GTO's word for where a model is used; the released one is the one that is assigned to it."""
+    metrics: Annotated[dict[str, Bound], Field(min_length=1)]
+    """By FILE:NAME."""
+    confidence: Annotated[float, Field(gt=0, lt=1)] = 0.95
+    """Of the intervals."""
+    resamples: Annotated[int, Field(ge=100)] = 2000
+    """Of the test pictures, for each interval."""
+
+    def by_pictures(self) -> Iterator[tuple[str, Pictures]]:
+        """The metrics that name their pictures."""
+        for name, bound in self.metrics.items():
+            if bound.pictures is not None:
+                yield name, bound.pictures
+
+
+class Verdict(StrEnum):
+    """How a metric stands to the released model's."""
+
+    BETTER = "better"
+    EQUAL = "equal"
+    WORSE = "worse"
+    OUT_OF_BOUNDS = "out of bounds"
+    MISSING = "missing"
+    FIRST = "first release"
+
+
+FAILS = (Verdict.WORSE, Verdict.OUT_OF_BOUNDS, Verdict.MISSING)
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A metric of the new model beside the released one's."""
+
+    metric: str
+    then: float | None
+    now: float | None
+    verdict: Verdict
+    why: str
+    """By how much, and what was allowed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """All of them."""
+
+    metrics: tuple[Judged, ...]
+
+    @property
+    def failed(self) -> tuple[Judged, ...]:
+        """Those for which the new model is refused."""
+        return tuple(one for one in self.metrics if one.verdict in FAILS)
+
+    @property
+    def promotes(self) -> bool:
+        """Whether the new model is to be released: nothing is worse, and something is better or new."""
+        news = any(one.verdict in (Verdict.BETTER, Verdict.FIRST) for one in self.metrics)
+        return news and not self.failed
+
+
+def read(root: Path) -> Gate | None:
+    """The project's gate; None: it has none. Raises UsageError."""
+    path = root / PARAMS_FILE
+    params = read_yaml(path) if path.exists() else None
+    if not isinstance(params, dict) or KEY not in params:
+        return None
+    try:
+        gate = Gate.model_validate(params[KEY])
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, (KEY, *first["loc"])))
+        raise UsageError(f"{PARAMS_FILE}: {where}: {first['msg']}") from error
+    for name in gate.metrics:
+        Metric.named(name, lowest=False)
+    return gate
+
+
+def judge(
+    gate: Gate,
+    now: Mapping[str, Any],
+    then: Mapping[str, Any] | None,
+    differences: Mapping[str, Difference | str] = {},
+) -> Judgement:
+    """Compare metrics, by file; `then` is the released model's, None where there is none.
+
+    `differences`: of the metrics that could be compared picture by picture, or why they could not.
+    """
+    return Judgement(
+        tuple(
+            _judge(
+                name,
+                bound,
+                value(now, name),
+                None if then is None else value(then, name),
+                differences.get(name),
+            )
+            for name, bound in gate.metrics.items()
+        )
+    )
+
+
+def value(metrics: Mapping[str, Any], name: str) -> float | None:
+    """The metric's, by file; None: there is none."""
+    return value_of(metrics, Metric.named(name, lowest=False))
+
+
+def _judge(
+    name: str, bound: Bound, now: float | None, then: float | None, difference: Difference | str | None
+) -> Judged:
+    if now is None:
+        return Judged(name, then, now, Verdict.MISSING, "the new model has no such metric")
+    if out := _out_of_bounds(bound, now):
+        return Judged(name, then, now, Verdict.OUT_OF_BOUNDS, out)
+    if then is None:
+        return Judged(name, then, now, Verdict.FIRST, "")
+    change = now - then
+    gain = change if bound.best == "highest" else -change
+    chance = isinstance(difference, Difference) and difference.low <= 0 <= difference.high
+    equal = chance or abs(gain) <= bound.equal_within
+    verdict = Verdict.EQUAL if equal else Verdict.BETTER if gain > 0 else Verdict.WORSE
+    return Judged(name, then, now, verdict, _why(change, equal, bound, difference))
+
+
+def _why(change: float, equal: bool, bound: Bound, difference: Difference | str | None) -> str:
+    """By how much, and what was allowed."""
+    noise = figure(bound.equal_within)
+    said = f"with a change of {change:+.3g}" if equal else f"by {figure(abs(change))}"
+    match difference:
+        case Difference():
+            within = [f"{noise} is allowed"] if bound.equal_within else []
+            return f"{said} ({'; '.join((str(difference), *within))})"
+        case str():
+            return f"{said}; {noise} is noise; not compared picture by picture: {difference}"
+        case None:
+            return f"within {noise}" if equal else f"{said}; {noise} is noise"
+
+
+def _out_of_bounds(bound: Bound, now: float) -> str:
+    """By how much; empty where it keeps them."""
+    if bound.at_least is not None and now < bound.at_least:
+        return f"{figure(bound.at_least - now)} below the bound {figure(bound.at_least)}"
+    if bound.at_most is not None and now > bound.at_most:
+        return f"{figure(now - bound.at_most)} above the bound {figure(bound.at_most)}"
+    return ""

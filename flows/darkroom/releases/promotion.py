@@ -1,0 +1,111 @@
+"""What becomes of new results: they are held against the released model, and released where better."""
+
+from __future__ import annotations
+
+from darkroom.base.errors import DarkroomError
+from darkroom.base.git import git
+from darkroom.base.text import figure
+from darkroom.clones.clone import Clone
+from darkroom.releases import gate, paired, releases
+from darkroom.releases.gate import Gate, Judged, Judgement
+from darkroom.releases.paired import Difference, NotPairedError, Pictures
+from darkroom.releases.releases import Release
+from darkroom.repository.products import metrics_at
+from darkroom.show.markdown import code, inline, table
+from darkroom.show.pages import slug
+from darkroom.tracking.journal import Publish
+
+
+class GateFailedError(DarkroomError):
+    """The new model is worse than the released one, which stays."""
+
+
+def promote_if_better(clone: Clone, commit: str, publish: Publish) -> str:
+    """Release a commit of results if the project's gate lets it; in words, what was done.
+
+    Its page is published, its tags are made in the clone's source. Raises GateFailedError, which says by how
+    much.
+    """
+    asked = gate.read(clone.root)
+    if asked is None:
+        return "there is no gate in params.yaml: nothing is released"
+    pattern = f"refs/tags/{asked.release}*"
+    words = ("--quiet", "--force", "--prune", "--update-shallow", "--", clone.source, f"{pattern}:{pattern}")
+    git(clone.folder, "fetch", *words)
+    current = releases.released(clone.folder, asked.release, asked.stage)
+    judgement = _judged(clone, commit, asked, current)
+    said = _outcome(judgement, asked, current)
+    publish(
+        slug(f"{clone.root.name}-gate"),
+        "markdown",
+        _page(judgement, said, commit),
+        inline(f"{commit[:12]} against {current.version if current else 'nothing'}"),
+    )
+    if judgement.failed:
+        raise GateFailedError(said)
+    if judgement.promotes:
+        message = f"Release {asked.release}: {said}"
+        made, tags = releases.release(clone.folder, asked.release, asked.stage, commit, message)
+        refs = [f"refs/tags/{tag}" for tag in tags]
+        git(clone.folder, "push", "--quiet", "--atomic", "--", clone.source, *refs)
+        said = f"{asked.release} {made.version} is released: {said}"
+    return said
+
+
+def _judged(clone: Clone, commit: str, asked: Gate, current: Release | None) -> Judgement:
+    if current is None:
+        return gate.judge(asked, metrics_at(clone.root, [commit])[commit], None)
+    metrics = metrics_at(clone.root, [commit, current.commit])
+    now, then = metrics[commit], metrics[current.commit]
+    found: dict[str, Difference | str] = {}
+    for name, pictures in asked.by_pictures():
+        figures = gate.value(then, name), gate.value(now, name)
+        try:
+            found[name] = _difference(clone, asked, pictures, (current.commit, commit), figures)
+        except NotPairedError as error:
+            found[name] = str(error)
+    return gate.judge(asked, now, then, found)
+
+
+def _difference(
+    clone: Clone,
+    asked: Gate,
+    pictures: Pictures,
+    commits: tuple[str, str],
+    metrics: tuple[float | None, float | None],
+) -> Difference:
+    """Between the released model, first, and the new one. Raises NotPairedError."""
+    then, now = (
+        paired.measured(clone.root, commit, pictures, metric)
+        for commit, metric in zip(commits, metrics, strict=True)
+    )
+    if pictures.draws is not None:
+        return paired.difference_in_draws(then, now, confidence=asked.confidence)
+    return paired.difference(then, now, confidence=asked.confidence, resamples=asked.resamples)
+
+
+def _outcome(judgement: Judgement, asked: Gate, current: Release | None) -> str:
+    if judgement.failed:
+        stays = f"{current.version} stays released" if current else "nothing is released"
+        return f"gate: {'; '.join(map(_line, judgement.failed))}; {stays}"
+    if judgement.promotes:
+        return "; ".join(map(_line, judgement.metrics))
+    return f"as good as {asked.release} {current.version if current else ''}, which stays"
+
+
+def _line(one: Judged) -> str:
+    return f"{one.metric} {one.verdict} {one.why}".rstrip()
+
+
+def _page(judgement: Judgement, said: str, commit: str) -> str:
+    rows = [
+        (one.metric, figure(one.then), figure(one.now), one.verdict.value, one.why)
+        for one in judgement.metrics
+    ]
+    return "\n\n".join(
+        (
+            f"# {inline(said)}",
+            f"Commit {code(commit)}.",
+            table(("Metric", "Released", "New", "Verdict", "Why"), rows),
+        )
+    )

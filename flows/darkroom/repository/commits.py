@@ -1,0 +1,68 @@
+"""The files of a commit, git's and DVC's, without checking it out."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dvc.repo import Repo
+from dvc.repo.brancher import switch
+from dvc.scm import NoSCM
+
+from darkroom.base.errors import RepoError
+from darkroom.repository.errors import mended
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """A commit's files; their paths are from the root."""
+
+    _repo: Any
+
+    def hashes(self, path: str) -> dict[str, str]:
+        """What tells whether it is the same elsewhere: of an out or a file under "", else of each file below.
+
+        Raises RepoError.
+        """
+        fs = self._repo.dvcfs
+        with mended(f"{path}: "):
+            if fs.info(path).get("md5") or fs.isfile(path):
+                return {"": self._hash(path)}
+            return {os.path.relpath(name, path): self._hash(name) for name in fs.find(path)}
+
+    def read(self, path: str) -> bytes:
+        """A file's content, from the DVC remote where the cache has it not. Raises RepoError."""
+        with mended(f"{path}: "):
+            content: bytes = self._repo.dvcfs.read_bytes(path)
+            return content
+
+    def read_here(self, path: str) -> bytes | None:
+        """A file's content, of git or the cache; None where neither has it."""
+        fs = self._repo.dvcfs
+        with contextlib.suppress(RepoError), mended(f"{path}: "):
+            known = fs.info(path).get("md5")
+            return Path(self._repo.cache.local.oid_to_path(known)).read_bytes() if known else self.read(path)
+        return None
+
+    def _hash(self, path: str) -> str:
+        fs = self._repo.dvcfs
+        known: str | None = fs.info(path).get("md5")
+        return known or hashlib.md5(fs.read_bytes(path), usedforsecurity=False).hexdigest()
+
+
+@contextlib.contextmanager
+def at(folder: Path, revision: str) -> Iterator[Commit]:
+    """The repository as a revision has it. Raises RepoError."""
+    with contextlib.ExitStack() as opened:
+        with mended():
+            repo = opened.enter_context(Repo(folder))
+            opened.enter_context(contextlib.chdir(repo.root_dir))
+            if isinstance(repo.scm, NoSCM) or repo.scm.no_commits:
+                raise RepoError(f"{folder}: it has no commits")
+            opened.enter_context(switch(repo, revision))
+        yield Commit(repo)

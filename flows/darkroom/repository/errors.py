@@ -1,0 +1,142 @@
+"""The boundary between DVC's code and ours: whatever DVC raises becomes an error of ours, in one line.
+
+No class of DVC's errors is left out: an odd file makes its parsers raise anything, an AssertionError or a
+RecursionError too. What code of ours raises stays what it is, a fault of darkroom's too.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import sqlite3
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from dvc.config import Config
+from dvc.dirs import site_cache_dir
+from dvc.dvcfile import FileMixin
+from dvc.exceptions import DvcException
+from dvc.fs import RemoteMissingDepsError
+from dvc.parsing import DataResolver
+from dvc.utils.serialize import ParseError
+from dvc.utils.strictyaml import YAMLSyntaxError, YAMLValidationError
+
+from darkroom.base.errors import RepoError, explain, frames_outside, is_own
+from darkroom.repository.invalid import problems_of
+
+_COLOUR = re.compile(r"\x1b\[[\d;]*m")
+_PLUGIN = re.compile(r"requires '(dvc-(\w+))' to be installed")
+
+
+@contextlib.contextmanager
+def mended(prefix: str = "", kind: Callable[[str], Exception] = RepoError) -> Iterator[None]:
+    """Raise what DVC raises as an error of ours; as a decorator too. Around DVC's calls, and little else."""
+    try:
+        yield
+    except OSError as error:
+        raise kind(prefix + explain(error)) from error
+    except Exception as error:
+        if is_own(error):
+            raise
+        raise kind(prefix + told(error)) from error
+
+
+def told(error: BaseException) -> str:
+    """What is wrong, where and the mend, in one line."""
+    return next(filter(None, map(_told_exactly, _chain(error))), None) or _with_place(error)
+
+
+def one_line(error: BaseException) -> str:
+    """The error and what caused it, without line ends and colours."""
+    texts = [""]
+    for link in _chain(error):
+        if str(link) not in texts[-1]:
+            texts.append(str(link))
+    return " ".join(_COLOUR.sub("", ": ".join(filter(None, texts))).split())
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    """The error, what caused it, and so on."""
+    while error is not None:
+        yield error
+        error = error.__cause__
+
+
+def _told_exactly(error: BaseException) -> str | None:
+    """Of an error that knows more than it says: where in a file, or the mend."""
+    match error:
+        case RemoteMissingDepsError():
+            return _told_of_plugin(error, str(error.protocol), " ".join(error.missing_deps))
+        case ImportError() if found := _PLUGIN.search(str(error)):
+            return _told_of_plugin(error, found[2], found[1])
+        case YAMLValidationError():
+            return problems_of(error)
+        case YAMLSyntaxError() if error.hint:
+            mend = "mend it; of dvc.lock either side will do, what does not fit is run again"
+            return f"{_from_here(error.relpath)}: there are merge conflicts in it; {mend}"
+        case ParseError():
+            return _unparsed(error)
+        case sqlite3.Error():  # of the file hashes that DVC remembers
+            return f"DVC's database in {site_cache_dir()}: {error}; remove that folder, DVC makes it anew"
+    return None
+
+
+def _told_of_plugin(error: BaseException, scheme: str, lacking: str) -> str:
+    values = [value for frame in reversed(frames_outside(error)) for value in frame.f_locals.values()]
+    texts = [value.get("url") if isinstance(value, Mapping) else value for value in values]
+    address = next((text for text in texts if isinstance(text, str) and "://" in text), f"{scheme}://")
+    where = f"{place}: {address}" if (place := place_of(error)) else address
+    return f"{where}: DVC reads it by a package of its own: pip install {lacking}, or 'darkroom[{scheme}]'"
+
+
+def _unparsed(error: ParseError) -> str | None:
+    """Where in a file that is no YAML, JSON or TOML its parser gave up, if that is known."""
+    cause = error.__cause__
+    mark = getattr(cause, "problem_mark", None)  # of a MarkedYAMLError
+    line = getattr(cause, "lineno", None) if mark is None else mark.line + 1
+    if line is None:
+        return None
+    problem = getattr(cause, "problem", None) or getattr(cause, "msg", None) or str(cause)
+    return " ".join(f"{_from_here(error.path)}, line {line}: cannot be parsed: {problem}".split())
+
+
+def _with_place(error: BaseException) -> str:
+    """The error's own words, after the file that DVC was at where they do not name it."""
+    said, place = one_line(error), place_of(error)
+    if isinstance(error, RecursionError):
+        said = "DVC cannot read it: it is nested too deeply, or holds itself"
+    elif not isinstance(error, DvcException):
+        said = f"DVC fails{' on it' if place else ''}: {type(error).__name__}{f': {said}' if said else ''}"
+    elif place and place.partition(":")[0] in said:
+        return said
+    return f"{place}: {said}" if place else said
+
+
+def place_of(error: BaseException) -> str | None:
+    """The file that DVC had in hand when it raised, and the part of it if that is known."""
+    for frame in reversed(frames_outside(error)):
+        if found := _in_hand(frame.f_locals):
+            return found
+    return None
+
+
+def _in_hand(values: Mapping[str, Any]) -> str | None:
+    """The file that one of DVC's functions works on, by its variables."""
+    it, path = values.get("self", values.get("dvcfile")), values.get("path")
+    if isinstance(it, Config):
+        there = [file for file in it.files.values() if Path(file).exists()]
+        path = it.files.get(str(values.get("level")), there[0] if len(there) == 1 else None)
+    if isinstance(path, str | os.PathLike) and Path(path).is_file():
+        return _from_here(path)
+    if not isinstance(it, FileMixin | DataResolver):
+        return None
+    file, part = _from_here(it.relpath), values.get("name")
+    return f"{file}: {part}" if isinstance(part, str) else file
+
+
+def _from_here(path: str | os.PathLike[str]) -> str:
+    """A path below the current directory from there on, another one whole."""
+    short = os.path.relpath(path)
+    return str(Path(path).absolute()) if short.startswith(os.pardir) else short

@@ -1,0 +1,97 @@
+"""What a repository's stages have made, and what its metrics files hold, now and in commits."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dvc.repo import Repo
+from dvc.scm import NoSCM
+from dvc.utils.serialize import load_path
+
+from darkroom.repository.errors import mended
+from darkroom.repository.graph import name_of
+
+
+@dataclass(frozen=True, slots=True)
+class Product:
+    """One out of a stage: where it lies, and what dvc.yaml says it is."""
+
+    path: Path
+    is_metric: bool
+    is_plot: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What stages make, and what the metrics files hold."""
+
+    products: dict[str, tuple[Product, ...]]
+    """What each stage of the repository makes on this host, by its name; of a .dvc file's data nothing."""
+    metrics: dict[Path, Any]
+    """Now."""
+    before: dict[Path, Any]
+    """Those of the same files in the last commit; a file that cannot be read there is left out."""
+
+
+@mended()
+def shown(folder: Path) -> Shown:
+    """What the repository shows. Needs no lock, and reads dvc.yaml once where git holds the metrics."""
+    with Repo(folder) as repo, contextlib.chdir(repo.root_dir):
+        products = {name_of(stage): tuple(_products(stage)) for stage in repo.index.stages}
+        (result,) = repo.metrics.show(hide_workspace=False).values()
+        files = result.get("data", {})
+        before: dict[str, Any] = {}
+        if files and not isinstance(repo.scm, NoSCM) and not repo.scm.no_commits:
+            before = _metrics_in_head(repo, files)
+        root = Path(repo.root_dir)
+        now = {path: held["data"] for path, held in files.items() if "data" in held}
+        return Shown(
+            products, *({root / path: held for path, held in some.items()} for some in (now, before))
+        )
+
+
+@mended()
+def metrics_at(folder: Path, revisions: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """What the metrics files hold at each revision, by their paths from the root."""
+    with Repo(folder) as repo, contextlib.chdir(repo.root_dir):
+        held = repo.metrics.show(revs=list(revisions), hide_workspace=True)
+    return {rev: _readable(held.get(rev, {}).get("data", {})) for rev in revisions}
+
+
+@mended()
+def artifacts_of(folder: Path) -> dict[str, str]:
+    """The artifacts that dvc.yaml names and where they lie, from the root; the first of each name."""
+    with Repo(folder) as repo:
+        found: dict[str, str] = {}
+        for file, held in repo.artifacts.read().items():
+            for name, artifact in held.items():
+                found.setdefault(name, os.path.normpath(Path(file).parent / artifact.path))
+        return found
+
+
+def _metrics_in_head(repo: Any, files: Iterable[str]) -> dict[str, Any]:
+    """From git, or by DVC, which loads the whole repository at that commit, where its cache holds some."""
+    if any(out.use_cache for out in repo.index.metrics):
+        return _readable(repo.metrics.show(revs=["HEAD"]).get("HEAD", {}).get("data", {}))
+    head = repo.scm.get_fs("HEAD")
+    below = Path(repo.root_dir).relative_to(repo.scm.root_dir)
+    found = {}
+    for path in files:
+        with contextlib.suppress(Exception):  # not there, or no YAML, JSON or TOML then
+            found[path] = load_path(os.path.normpath(below / path), head)
+    return found
+
+
+def _readable(files: Mapping[str, Any]) -> dict[str, Any]:
+    return {path: held["data"] for path, held in files.items() if "data" in held}
+
+
+def _products(stage: Any) -> Iterator[Product]:
+    for out in stage.outs if stage.cmd else ():  # raw data may be a million pictures, and none is a result
+        if out.protocol == "local":
+            yield Product(Path(out.fs_path), bool(out.metric), bool(out.plot))

@@ -1,0 +1,126 @@
+"""What is known of a run that has ended: its report, the metrics beside the last commit's, the pictures."""
+
+import contextlib
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from darkroom.base.errors import RepoError
+from darkroom.base.files import logs_folder
+from darkroom.repository import products as results
+from darkroom.repository.commits import at
+from darkroom.repository.products import Product, Shown
+from darkroom.runs.metrics import MetricChange, main_metrics, metric_changes
+from darkroom.runs.report import RunReport, collector_paused
+from darkroom.schedule.events import Outcome
+
+PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg")
+PICTURES_A_FOLDER = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A picture that a stage made."""
+
+    stage: str
+    path: Path
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunRecord:
+    """A run that has ended."""
+
+    root: Path
+    """The repository's root."""
+    report: RunReport
+    metrics: tuple[MetricChange, ...]
+    pictures: tuple[Picture, ...]
+    last_lines: Mapping[str, tuple[str, ...]]
+    """The end of the output of each stage that did not end well and said something."""
+    before: Mapping[Path, bytes] = field(default_factory=dict)
+    """What pictures were in the last commit, of those that are other ones now."""
+    unread: str = ""
+    """Why neither metrics nor pictures are told, where DVC cannot read the repository any more."""
+
+    @property
+    def project(self) -> str:
+        """What the pages call the repository."""
+        return self.root.name
+
+    @property
+    def logs(self) -> Path:
+        """The folder of the run's log files, one a stage."""
+        return logs_folder(self.root, self.report.run)
+
+
+def record_run(root: Path, report: RunReport, last_lines: Mapping[str, tuple[str, ...]]) -> RunRecord:
+    """Gather what the repository shows after a run; only the stages of the run's plan count."""
+    shown, unread = Shown({}, {}, {}), ""
+    try:
+        with collector_paused():
+            shown = results.shown(root)
+    except RepoError as error:  # a stage has left dvc.yaml broken: what was run is recorded all the same
+        unread = str(error)
+    products = {stage.name: shown.products.get(stage.name, ()) for stage in report.plan.stages}
+    found = tuple(pictures(products))
+    return RunRecord(
+        root=root,
+        report=report,
+        metrics=tuple(metric_changes(products, shown.metrics, shown.before, root)),
+        pictures=found,
+        before=earlier(root, [picture.path for picture in shown_first(found) if is_new(picture, report)]),
+        last_lines={stage: lines for stage, lines in last_lines.items() if lines},
+        unread=unread,
+    )
+
+
+def pictures(products: Mapping[str, tuple[Product, ...]]) -> Iterator[Picture]:
+    """The pictures among the stages' outs, those in folders too."""
+    for stage, outs in products.items():
+        for out in outs:
+            found = sorted(out.path.rglob("*")) if out.path.is_dir() else [out.path]
+            yield from (Picture(stage, path) for path in found if is_picture(path))
+
+
+def is_picture(path: Path) -> bool:
+    """Whether `path` is a file that a page can show."""
+    return path.suffix.lower() in PICTURE_SUFFIXES and path.is_file()
+
+
+def shown_first(found: Iterable[Picture]) -> Iterator[Picture]:
+    """At most PICTURES_A_FOLDER of each stage's folder: some stages make thousands."""
+    seen: Counter[tuple[str, Path]] = Counter()
+    for picture in found:
+        place = (picture.stage, picture.path.parent)
+        seen[place] += 1
+        if seen[place] <= PICTURES_A_FOLDER:
+            yield picture
+
+
+def is_new(picture: Picture, report: RunReport) -> bool:
+    """Whether the run has made it."""
+    return report.stages[picture.stage].outcome in (Outcome.RAN, Outcome.RESTORED)
+
+
+def earlier(root: Path, paths: Sequence[Path]) -> dict[Path, bytes]:
+    """What these files were in the last commit, where git or DVC's cache has it and it was something else."""
+    if not paths:
+        return {}
+    with contextlib.suppress(RepoError), at(root, "HEAD") as head:
+        then = {path: head.read_here(os.path.relpath(path, root)) for path in paths}
+        return {
+            path: content
+            for path, content in then.items()
+            if content is not None and content != path.read_bytes()
+        }
+    return {}
+
+
+def news(record: RunRecord) -> Iterator[MetricChange]:
+    """The main metrics of what has run or has changed; not those of before that a stage had yet to renew."""
+    made = (Outcome.RAN, Outcome.RESTORED)
+    told = {name for name, stage in record.report.stages.items() if stage.outcome in made}
+    told |= {change.stage for change in record.metrics if change.then != change.now}
+    return main_metrics(change for change in record.metrics if change.stage in told)

@@ -1,0 +1,69 @@
+"""What a run is asked for, and what it tells in the end."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from darkroom.repository.graph import Selection
+from darkroom.schedule.events import (
+    Event,
+    Outcome,
+    StageFinished,
+)
+from darkroom.schedule.plan import Plan
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunOptions(Selection):
+    """What to run and how; flags that `dvc repro` has mean what they mean there."""
+
+    repo: Path = Path()
+    """Any folder of the repository; targets are relative to it."""
+    jobs: int | None = None
+    """Stages at once; None: as many as the host has cores."""
+    keep_going: bool = False
+    dry: bool = False
+    """Plan only."""
+    stop: threading.Event = field(default_factory=threading.Event)
+    """Set it (Ctrl-C, a cancelled flow): nothing more starts, what runs is ended, what finished stays."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunReport:
+    """How a run ended. `stages` holds every stage of the plan, in the plan's order."""
+
+    run: str
+    plan: Plan
+    stages: Mapping[str, StageFinished]
+    seconds: float
+    errors: tuple[str, ...]
+    """One line an error: what is wrong, where, the mend."""
+
+    @property
+    def well(self) -> bool:
+        """Whether every stage is done or was up to date."""
+        return not self.errors and all(stage.outcome.well for stage in self.stages.values())
+
+    def outcomes(self) -> dict[str, Outcome]:
+        """The outcome of each stage by its name."""
+        return {name: stage.outcome for name, stage in self.stages.items()}
+
+
+Observe = Callable[[Event], None]
+
+
+@contextlib.contextmanager
+def collector_paused() -> Iterator[None]:
+    """Without Python's search for cycles, which is in vain where many objects are made and all stay."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()

@@ -1,0 +1,213 @@
+"""Graph and states in, plan out: what will run, may run, is restored or up to date, why, and how long."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from darkroom.base.meta import StageMeta
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Node:
+    """One stage of the graph, in the serial order of its fellows."""
+
+    name: str
+    needs: tuple[str, ...] = ()
+    """Must be well before this one is looked at."""
+    after: tuple[str, ...] = ()
+    """Must be settled, well or not, before this one is looked at: they share paths without an edge."""
+    executes: bool = True
+    """Whether it has a command that can be executed (no .dvc file, not frozen)."""
+    meta: StageMeta = field(default_factory=StageMeta)
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A dep that stages before this one make, wholly or in part."""
+
+    path: str
+    recorded: str | None
+    """Its hash in dvc.lock; None: not there, or no single hash."""
+    reasons: tuple[str, ...]
+    """How it differs from what is recorded, as it lies there now."""
+    makers: tuple[str, ...]
+    new: tuple[str, ...] = ()
+    """What of it is not recorded at all: a reason, whatever its makers do."""
+    params: bool = False
+    """Values in it count, not the whole: its hash does not tell whether they are others."""
+    missing: tuple[str, ...] = ()
+    """What keeps a command from being started, unless its makers bring it."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class State:
+    """What is known of a stage before anything runs."""
+
+    name: str
+    own: tuple[str, ...]
+    """Why it must run whatever the stages before it do."""
+    made: tuple[Made, ...] = ()
+    forced: bool = False
+    repeats: bool = False
+    """It always runs, never from the run-cache."""
+    data: bool = False
+    """A .dvc file: nothing to execute, its data is committed as it lies there."""
+    frozen: bool = False
+    missing: tuple[str, ...] = ()
+    """What its command needs, is not there, and is made by no stage before it."""
+
+
+Restorable = Callable[[str, Mapping[str, str]], Mapping[str, str] | None]
+"""A stage's products where they can be restored (hash by path), given the hashes of deps restored first."""
+
+
+class Action(StrEnum):
+    """What a run would do with a stage."""
+
+    RUN = "run"
+    MAY_RUN = "may-run"  # depends on what an upstream will produce
+    RESTORE = "restore"  # from the run-cache, or with --pull from the remote
+    SKIP = "skip"
+    FROZEN = "frozen"
+    CANNOT_RUN = "cannot-run"  # what it needs is not there and will not be made
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedStage:
+    """One stage of a plan. `seconds` is None where no past run is known."""
+
+    name: str
+    action: Action
+    reasons: tuple[str, ...]
+    needs: tuple[str, ...]
+    seconds: float | None
+
+    def to_json(self) -> dict[str, Any]:
+        """The stage as in the plan's JSON contract."""
+        return {
+            "name": self.name,
+            "action": self.action.value,
+            "reasons": list(self.reasons),
+            "needs": list(self.needs),
+            "seconds": self.seconds,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Stages in DVC's own serial order, the whole's expected seconds, and the path that decides them."""
+
+    stages: tuple[PlannedStage, ...]
+    seconds: float | None
+    critical_path: tuple[str, ...]
+
+    @property
+    def work(self) -> tuple[PlannedStage, ...]:
+        """The stages for which there is, or may be, something to do; of frozen ones those with reasons.
+
+        These are recorded as they lie there. Those that cannot run count: a run fails at them.
+        """
+        idle = (Action.SKIP, Action.FROZEN)
+        return tuple(
+            stage
+            for stage in self.stages
+            if stage.action not in idle or (stage.action is Action.FROZEN and stage.reasons)
+        )
+
+    @property
+    def hopeless(self) -> bool:
+        """Whether there is a stage that cannot run."""
+        return any(stage.action is Action.CANNOT_RUN for stage in self.stages)
+
+    def to_json(self) -> dict[str, Any]:
+        """The stable contract: `{"stages": [...], "seconds": ..., "critical_path": [...]}`."""
+        return {
+            "stages": [stage.to_json() for stage in self.stages],
+            "seconds": self.seconds,
+            "critical_path": list(self.critical_path),
+        }
+
+
+class _Decisions:
+    """Actions in the serial order; each knows those before it."""
+
+    def __init__(self, restorable: Restorable) -> None:
+        self._restorable = restorable
+        self._unknown: set[str] = set()  # stages whose products only their run can tell
+        self._products: dict[str, Mapping[str, str]] = {}  # of restored stages
+        self._hopeless: set[str] = set()
+
+    def decide(self, state: State) -> tuple[Action, tuple[str, ...]]:
+        """The stage's action and its reasons in words."""
+        reasons, doubts, hashes = self._look_at_deps(state)
+        reasons = state.own + reasons
+        if state.frozen:
+            return Action.FROZEN, reasons or (("forced",) if state.forced else ())
+        if missing := self._missing(state):
+            self._hopeless.add(state.name)
+            return Action.CANNOT_RUN, missing
+        if state.forced:
+            if not state.data:
+                self._unknown.add(state.name)
+            return Action.RUN, reasons or ("forced",)
+        if not reasons and (state.data or not doubts):
+            return Action.SKIP, ()
+        if (
+            not doubts
+            and not state.repeats
+            and (products := self._restorable(state.name, hashes)) is not None
+        ):
+            self._products[state.name] = products
+            return Action.RESTORE, reasons
+        if state.data:
+            return Action.RUN, reasons
+        self._unknown.add(state.name)
+        return (Action.RUN, reasons) if reasons else (Action.MAY_RUN, tuple(doubts))
+
+    def _missing(self, state: State) -> tuple[str, ...]:
+        """What keeps the stage from running. A forced one is started without its deps, as by DVC."""
+        needed = dict.fromkeys(maker for dep in state.made for maker in dep.makers)
+        missing = [f"{maker} cannot run" for maker in needed if maker in self._hopeless]
+        if not state.forced:
+            missing += state.missing
+            for dep in state.made:
+                busy = (self._unknown, self._products, self._hopeless)
+                if not any(maker in some for maker in dep.makers for some in busy):
+                    missing += dep.missing
+        return tuple(missing)
+
+    def _look_at_deps(self, state: State) -> tuple[tuple[str, ...], list[str], dict[str, str]]:
+        """Reasons that are certain, doubts, and the hashes of deps that will be restored."""
+        reasons: list[str] = []
+        doubts: list[str] = []
+        hashes: dict[str, str] = {}
+        for dep in state.made:
+            reasons += dep.new
+            unknown = [maker for maker in dep.makers if maker in self._unknown]
+            restored = [maker for maker in dep.makers if maker in self._products]
+            if unknown:
+                doubts.append(f"depends on what {', '.join(unknown)} will produce")
+            elif restored == list(dep.makers) and (product := self._product(dep)):
+                hashes[dep.path] = product
+                if dep.recorded is not None and product != dep.recorded:
+                    reasons.append(f"{restored[0]} is restored to another state")
+            elif restored:
+                doubts.append(f"depends on what {', '.join(restored)} will restore")
+            else:
+                reasons += dep.reasons
+        return tuple(reasons), list(dict.fromkeys(doubts)), hashes
+
+    def _product(self, dep: Made) -> str | None:
+        """The hash of what is restored there, if one stage makes all of it."""
+        if dep.params or len(dep.makers) != 1:
+            return None
+        return self._products[dep.makers[0]].get(dep.path)
+
+
+def decide(states: Iterable[State], restorable: Restorable) -> dict[str, tuple[Action, tuple[str, ...]]]:
+    """Action and reasons of each stage; `states` stand in the serial order."""
+    decisions = _Decisions(restorable)
+    return {state.name: decisions.decide(state) for state in states}

@@ -1,0 +1,168 @@
+"""What a stage says about itself under `meta:` in dvc.yaml, and what the host has to give.
+
+    meta:
+      resources: {cpu: 2, memory: 4GB, gpu: 1, gpu_memory: 8GB, gpu_required: true}
+      priority: 10      # higher starts first among those that could start
+      timeout: 2h       # seconds, or a number with s, m, h or d
+      retries: 2        # after a kill or an out-of-memory, never after the stage's own error
+      keep_daemons: true  # what it starts in a session of its own stays when the stage ends
+      changes_deps: [notebook.ipynb]  # deps that its command changes
+
+Other keys of `meta:` belong to others and are left alone, unless they mean one of ours: misspelt, in another
+case, by another word (`retry`, `max_time`), or at another place (`gpu` beside `resources`). A `meta:` that is
+no mapping is left alone, too.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+import psutil
+
+from darkroom.base.errors import MetaError
+from darkroom.base.meta import _UNITS, Resources
+
+THREAD_VARIABLES = (
+    "OMP_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+    "NUMBA_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+    "BLIS_NUM_THREADS",
+    "RAYON_NUM_THREADS",
+    "POLARS_MAX_THREADS",
+)
+_UNITS |= {f"{p}IB": 1024**n for n, p in enumerate("KMGT", 1)}
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """What a running stage holds; `env` is what its command must know of it."""
+
+    resources: Resources
+    env: Mapping[str, str] = field(default_factory=dict)
+    devices: tuple[str, ...] = ()
+    """The names of the GPUs that are held."""
+    descriptors: tuple[int, ...] = ()
+    """Open files whose locks hold the GPUs: every process of the stage inherits them, the last one to end
+    frees the GPUs."""
+
+
+class Pool(Protocol):
+    """What can be held by the stages that run at once."""
+
+    def take(self, resources: Resources, stage: str = "") -> Lease | None:
+        """Hold the resources for the stage, or None where they are not free now."""
+
+    def give(self, lease: Lease) -> None:
+        """Free what was held."""
+
+    def waits(self, heads: Sequence[tuple[Resources, str]]) -> None:
+        """What could not be taken just now and is waited for, the most urgent first, each with its stage."""
+
+
+class Devices(Protocol):
+    """The GPUs that stages can hold."""
+
+    def take(self, resources: Resources, stage: str) -> Lease | None:
+        """Hold the GPUs that were asked for, all at once, or None where they are not free now."""
+
+    def give(self, lease: Lease) -> None:
+        """Free them."""
+
+    def waits(self, resources: Resources | None, stage: str) -> None:
+        """Queue for what could not be taken; None: nothing is waited for any more."""
+
+    def close(self) -> None:
+        """Free all that is held, leave the queue."""
+
+
+class NoDevices:
+    """A host without a GPU: stages that ask for one run on the CPU."""
+
+    def take(self, resources: Resources, stage: str) -> Lease | None:  # noqa: ARG002
+        """Nothing is held."""
+        return Lease(resources)
+
+    def give(self, lease: Lease) -> None:
+        """Nothing was held."""
+
+    def waits(self, resources: Resources | None, stage: str) -> None:
+        """Nothing to wait for."""
+
+    def close(self) -> None:
+        """Nothing to free."""
+
+
+class HostPool:
+    """A host's job slots, CPU cores, memory and GPUs. Who asks for more cores than there are gets all."""
+
+    def __init__(
+        self, jobs: int, cpus: int, memory: int, threads: int, devices: Devices | None = None
+    ) -> None:
+        self._jobs, self._cpus, self._memory = jobs, cpus, memory
+        self._all_cpus, self._threads = cpus, threads
+        self._devices = devices or NoDevices()
+
+    def take(self, resources: Resources, stage: str = "") -> Lease | None:
+        """A slot, and what else was asked for; nothing asked for, nothing counted."""
+        if not self._has(resources):
+            return None
+        held = self._devices.take(resources, stage) if resources.gpu else Lease(resources)
+        if held is None:
+            return None
+        self._count(-1, resources)
+        threads = thread_env(min(resources.cpu or 0, self._all_cpus) or self._threads)
+        return replace(held, env={**threads, **held.env})
+
+    def give(self, lease: Lease) -> None:
+        """Free the slot and what else was held."""
+        self._devices.give(lease)
+        self._count(1, lease.resources)
+
+    def waits(self, heads: Sequence[tuple[Resources, str]]) -> None:
+        """Queue on the host for the most urgent stage that lacks nothing but a GPU."""
+        lacking = (head for head in heads if head[0].gpu and self._has(head[0]))
+        self._devices.waits(*next(lacking, (None, "")))
+
+    def close(self) -> None:
+        """Free the GPUs, whatever was given back."""
+        self._devices.close()
+
+    def _has(self, resources: Resources) -> bool:
+        """Whether there is enough of everything but GPUs."""
+        cpu = min(resources.cpu or 0, self._all_cpus)
+        return self._jobs >= 1 and cpu <= self._cpus and (resources.memory or 0) <= self._memory
+
+    def _count(self, sign: int, resources: Resources) -> None:
+        self._jobs += sign
+        self._cpus += sign * min(resources.cpu or 0, self._all_cpus)
+        self._memory += sign * (resources.memory or 0)
+
+
+def thread_env(threads: int) -> dict[str, str]:
+    """The thread variables that numeric libraries read; those set from outside are left as they are."""
+    return {name: str(threads) for name in THREAD_VARIABLES if name not in os.environ}
+
+
+def host_cpus() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+def host_memory() -> int:
+    """Bytes of memory of the host."""
+    return int(psutil.virtual_memory().total)
+
+
+def refuse_too_large(named: Iterator[tuple[str, Resources]], memory: int) -> None:
+    """Raise MetaError for a stage that asks for more memory than the host has: it would wait for ever."""
+    for where, resources in named:
+        if (resources.memory or 0) > memory:
+            raise MetaError(
+                f"{where}.meta.resources.memory: {resources.memory} bytes asked for, the host has {memory}"
+            )

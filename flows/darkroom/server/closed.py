@@ -1,0 +1,162 @@
+"""The one application that every server of darkroom serves: Prefect's, closed to all but the project's owner.
+
+Its address is loopback's, which other accounts of the host reach too, and every web page in the owner's
+browser. So each call needs the string of `darkroom.server.login`; a call whose Host is another name (DNS
+rebinding), or whose Origin is another page's, is refused before Prefect sees it.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from starlette.applications import Starlette
+from starlette.datastructures import Headers
+from starlette.middleware import Middleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, PlainTextResponse, Response
+from starlette.routing import Mount, Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from darkroom.base.errors import DarkroomError
+from darkroom.server import login, login_links
+
+HOSTS = ("127.0.0.1", "localhost")
+TOKEN_BYTES = 200
+"""More than a token has."""
+
+# Prefect's pages look for the string, in base64, under this name in the browser's local storage.
+_SCRIPT = f"""
+const token = location.hash.slice(1);
+history.replaceState(null, "", location.pathname);
+fetch(location.pathname, {{method: "POST", body: token}}).then(async answer => {{
+  if (answer.ok) {{
+    localStorage.setItem("prefect-password", await answer.text());
+    location.replace("{login_links.RUNS_PAGE}");
+  }} else {{
+    document.getElementById("said").textContent = await answer.text();
+  }}
+}});
+"""
+_LOGIN_PAGE = f"""\
+<!doctype html>
+<meta charset="utf-8">
+<title>darkroom</title>
+<p id="said">Logging in ...</p>
+<script>{_SCRIPT}</script>
+"""
+_SCRIPT_HASH = base64.b64encode(hashlib.sha256(_SCRIPT.encode()).digest()).decode()
+_PRIVATE = {
+    "Cache-Control": "no-store",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "Content-Security-Policy": (
+        f"default-src 'none'; script-src 'sha256-{_SCRIPT_HASH}'; connect-src 'self'; base-uri 'none';"
+        " form-action 'none'; frame-ancestors 'none'"
+    ),
+}
+_SPENT = "This link was used already, or is too old. `darkroom ui` makes a new one."
+
+
+def settings(folder: Path, url: str, environ: Mapping[str, str]) -> dict[str, str]:
+    """Prefect's settings for a closed server whose API is at `url`; nothing in `environ` opens it."""
+    key = "PREFECT_SERVER_ENCRYPTION_KEY"
+    return {
+        "PREFECT_SERVER_API_AUTH_STRING": login.auth_string(folder),
+        "PREFECT_SERVER_API_CSRF_PROTECTION_ENABLED": "true",
+        "PREFECT_SERVER_API_CORS_ALLOWED_ORIGINS": ",".join(own_origins(url)),
+        key: environ.get(key) or login.encryption_key(folder),
+    }
+
+
+def own_origins(url: str) -> tuple[str, ...]:
+    """The origins of the pages that the server of the API at `url` serves."""
+    return tuple(f"http://{host}:{urlsplit(url).port}" for host in HOSTS)
+
+
+def application(folder: Path, url: str, *, webserver_only: bool) -> Starlette:
+    """Prefect's application, closed; `settings` must be in this process's environment.
+
+    Raises DarkroomError where Prefect does not follow them.
+    """
+    from prefect.server.api.server import create_app
+
+    _require_closed(folder, url)
+    prefect = create_app(webserver_only=webserver_only)
+
+    def lifespan(_: Starlette) -> AbstractAsyncContextManager[Any]:
+        return prefect.router.lifespan_context(prefect)
+
+    return Starlette(
+        routes=[
+            Route(login_links.PATH, _login_page, methods=["GET"]),
+            Route(login_links.PATH, _log_in(folder), methods=["POST"]),
+            Mount("/", app=prefect),
+        ],
+        middleware=[
+            Middleware(TrustedHostMiddleware, allowed_hosts=list(HOSTS), www_redirect=False),
+            Middleware(OwnOrigin, origins=own_origins(url)),
+        ],
+        lifespan=lifespan,
+    )
+
+
+def _require_closed(folder: Path, url: str) -> None:
+    """Look at the settings as Prefect has read them: another version may call them otherwise."""
+    from prefect.settings import get_current_settings
+
+    api, wanted = get_current_settings().server.api, settings(folder, url, os.environ)
+    if (
+        api.auth_string is None
+        or api.auth_string.get_secret_value() != wanted["PREFECT_SERVER_API_AUTH_STRING"]
+        or not api.csrf_protection_enabled
+        or api.cors_allowed_origins != wanted["PREFECT_SERVER_API_CORS_ALLOWED_ORIGINS"]
+    ):
+        raise DarkroomError(
+            "Prefect's server would be open to others: it does not follow PREFECT_SERVER_API_AUTH_STRING,"
+            " ..._CSRF_PROTECTION_ENABLED or ..._CORS_ALLOWED_ORIGINS; install the one in requirements.lock"
+        )
+
+
+class OwnOrigin:
+    """Refuses what a page of another origin asks, websockets included."""
+
+    def __init__(self, app: ASGIApp, origins: tuple[str, ...]) -> None:
+        self._app, self._origins = app, origins
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer 403, or pass on to the application."""
+        if scope["type"] in ("http", "websocket") and any(
+            origin not in self._origins for origin in Headers(scope=scope).getlist("origin")
+        ):
+            await PlainTextResponse("Foreign origin", status_code=403)(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
+
+
+async def _login_page(_: Request) -> Response:
+    return HTMLResponse(_LOGIN_PAGE, headers=_PRIVATE)
+
+
+def _log_in(folder: Path) -> Callable[[Request], Any]:
+    """Give the string, as the pages keep it, for a token."""
+
+    async def log_in(request: Request) -> Response:
+        token = b""
+        async for part in request.stream():
+            token += part
+            if len(token) > TOKEN_BYTES:
+                break
+        if not login_links.take(folder, token.decode("ascii", errors="replace")):
+            return PlainTextResponse(_SPENT, status_code=403, headers=_PRIVATE)
+        string = base64.b64encode(login.auth_string(folder).encode()).decode()
+        return PlainTextResponse(string, headers=_PRIVATE)
+
+    return log_in

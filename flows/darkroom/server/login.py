@@ -1,0 +1,86 @@
+"""The string that opens the project's Prefect server, and the profile by which Prefect's clients find both.
+
+All servers of a project, those of `up`, `ui` and `run`, have the same string. It is made at first use and
+stands in two files of mode 600, `auth` and Prefect's own `profiles.toml`. Clients are given the profile's
+path. The server, and by Prefect's worker the processes of flow runs, have the string in their environment;
+what those start has not, so that no stage can print it into a log.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import os
+import secrets
+import tomllib
+from pathlib import Path
+
+from darkroom.base.files import make_private_folder, write_secret, write_secret_once
+
+USER = "darkroom"
+PROFILE = "darkroom"
+
+
+def auth_file(folder: Path) -> Path:
+    """Where the string stands, in the project's folder of Prefect."""
+    return folder / "auth"
+
+
+def profiles_file(folder: Path) -> Path:
+    """Where Prefect's clients find address and string."""
+    return folder / "profiles.toml"
+
+
+def auth_string(folder: Path) -> str:
+    """`user:password`, made where there is none yet."""
+    return _kept(auth_file(folder), f"{USER}:{secrets.token_urlsafe(32)}")
+
+
+def encryption_key(folder: Path) -> str:
+    """By which the server encrypts passwords in its database; Prefect's own key would stand in there too."""
+    return _kept(folder / "key", base64.urlsafe_b64encode(secrets.token_bytes(32)).decode())
+
+
+def _kept(path: Path, new: str) -> str:
+    if not path.exists() or not path.read_text(encoding="ascii").strip():
+        path.unlink(missing_ok=True)  # an empty string would open Prefect's websockets to everybody
+        make_private_folder(path.parent)
+        write_secret_once(path, f"{new}\n")
+    path.chmod(0o600)  # whoever widened it
+    return path.read_text(encoding="ascii").strip()
+
+
+def write_profile(folder: Path, url: str) -> None:
+    """Have Prefect's clients find the string, and the server at `url`."""
+    write_secret(profiles_file(folder), _profile_text(folder, url))
+
+
+def _profile_text(folder: Path, url: str | None) -> str:
+    address = f'PREFECT_API_URL = "{url}"\n' if url else ""
+    return (
+        f'active = "{PROFILE}"\n\n[profiles.{PROFILE}]\n{address}'
+        f'PREFECT_API_AUTH_STRING = "{auth_string(folder)}"\n'
+    )
+
+
+def known_url(folder: Path) -> str | None:
+    """Where the server of `darkroom up` was the last time; None: never."""
+    return _profile(folder).get("PREFECT_API_URL")
+
+
+def _profile(folder: Path) -> dict[str, str]:
+    """The profile as it is; empty where there is none, or the file is damaged."""
+    with contextlib.suppress(FileNotFoundError, tomllib.TOMLDecodeError, UnicodeDecodeError, KeyError):
+        profile = tomllib.loads(profiles_file(folder).read_text(encoding="utf-8"))["profiles"][PROFILE]
+        return {name: str(value) for name, value in profile.items()}
+    return {}
+
+
+def client_environment(folder: Path) -> dict[str, str]:
+    """By what a client of Prefect may use the project's servers: the path of a file, which is made."""
+    auth = auth_string(folder)
+    write_secret_once(profiles_file(folder), _profile_text(folder, None))
+    if _profile(folder).get("PREFECT_API_AUTH_STRING") != auth:  # somebody removed `auth` to have another
+        write_secret(profiles_file(folder), _profile_text(folder, known_url(folder)))
+    chosen = {"PREFECT_PROFILE": PROFILE} if "PREFECT_PROFILE" in os.environ else {}  # it would be another's
+    return {"PREFECT_PROFILES_PATH": str(profiles_file(folder)), **chosen}

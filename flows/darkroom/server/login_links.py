@@ -1,0 +1,56 @@
+"""Links that log a browser in, each once. Whoever can read the project's folder makes them.
+
+A link holds a token. Of each token that was not used yet there is a file, named by the token's hash, in a
+folder that nobody else may look into. Taking the token removes the file: of two who try, one succeeds.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+import time
+from pathlib import Path
+
+from darkroom.base.files import make_private_folder
+
+LIFE_SECONDS = 600.0
+PATH = "/darkroom/login"
+RUNS_PAGE = "/v2/runs?hide-subflows=true"
+"""Where a link leads in the end: the runs without their stages. Prefect's older pages draw no graphs."""
+
+_FOLDER = "links"
+
+
+def make(folder: Path, url: str) -> str:
+    """A new link for the server whose API is at `url` and whose folder is `folder`.
+
+    The token is the link's fragment, which browsers send to nobody.
+    """
+    links = folder / _FOLDER
+    make_private_folder(links)
+    for path in links.iterdir():
+        if _age(path) > LIFE_SECONDS:
+            path.unlink(missing_ok=True)
+    token = secrets.token_urlsafe(32)
+    _file(folder, token).touch(mode=0o600)
+    return f"{url.removesuffix('/api')}{PATH}#{token}"
+
+
+def take(folder: Path, token: str) -> bool:
+    """Use up a token. False: it was used, is too old, or never was one."""
+    path = _file(folder, token)
+    try:
+        fresh = _age(path) <= LIFE_SECONDS
+        path.unlink()
+    except FileNotFoundError:
+        return False
+    return fresh
+
+
+def _file(folder: Path, token: str) -> Path:
+    return folder / _FOLDER / hashlib.sha256(token.encode()).hexdigest()
+
+
+def _age(path: Path) -> float:
+    """Seconds."""
+    return time.time() - path.stat().st_mtime

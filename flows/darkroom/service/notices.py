@@ -1,0 +1,40 @@
+"""Whom Prefect's server tells of runs that need a look: addresses by Apprise, webhooks and e-mail among them.
+
+They stand a line each in a file that nobody else may read: addresses hold passwords.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from prefect.blocks.notifications import AppriseNotificationBlock
+
+from darkroom.base.errors import UsageError
+from darkroom.base.files import STATE_FOLDER
+
+FILE = "notify"
+BLOCK = "darkroom"
+
+
+class Notices(AppriseNotificationBlock):
+    """Notifications to all the addresses of a project; `url` holds them, a line each."""
+
+    _block_type_name = "darkroom notices"
+    _block_type_slug = "darkroom-notices"
+
+
+def addresses(root: Path) -> str:
+    """The file's lines; empty where there is none. Raises UsageError."""
+    path = root / STATE_FOLDER / FILE
+    if not path.exists():
+        return ""
+    if path.stat().st_mode & 0o077:
+        raise UsageError(f"{path}: others may read it, and addresses hold passwords; chmod 600 it")
+    from apprise import Apprise
+
+    lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
+    kept = {number: line for number, line in enumerate(lines, 1) if line and not line.startswith("#")}
+    for number, line in kept.items():
+        if not Apprise().add(line):
+            raise UsageError(f"{path}: line {number}: no address by Apprise; json://HOST/PATH is a webhook")
+    return "\n".join(kept.values())

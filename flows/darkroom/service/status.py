@@ -1,0 +1,285 @@
+"""What `darkroom up` keeps going: the server, the workers, what runs, what is due, what is stuck and why."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import httpx
+from prefect import get_client
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.filters import WorkPoolFilter, WorkPoolFilterName
+from prefect.client.schemas.objects import FlowRun, StateType, WorkPool
+from prefect.client.schemas.responses import DeploymentResponse
+from prefect.client.schemas.sorting import FlowRunSort
+from prefect.exceptions import PrefectHTTPStatusError
+
+from darkroom.base.text import duration
+from darkroom.processes import daemons
+from darkroom.processes.daemons import Seen
+from darkroom.server import temporary as server
+from darkroom.service import flow_runs, registered, server_process, workers
+from darkroom.service.registered import Registered
+from darkroom.tracking.living_runs import end_killed
+
+DUE_SHOWN = 5
+LATE_SECONDS = 60.0
+PENDING_SECONDS = 300.0
+_PAGE = 200  # the most that Prefect gives at a time
+RUN_UP = "`darkroom up` starts it again"
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """The server or a worker."""
+
+    name: str
+    state: str
+    """`running`, `killed` or `stopped`."""
+    pid: int | None = None
+    since: str | None = None
+    url: str | None = None
+    supervised: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A flow run of a deployment, or a run that somebody started by hand."""
+
+    id: str
+    name: str
+    deployment: str | None
+    state: str
+    when: str | None
+    """ISO 8601: since when it runs, or when it is due."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Status:
+    """All of it."""
+
+    services: tuple[Service, ...]
+    running: tuple[Run, ...] = ()
+    due: tuple[Run, ...] = ()
+    stuck: tuple[str, ...] = field(default=())
+    """One line each: what, why, the mend."""
+
+    @property
+    def up(self) -> bool:
+        """Whether the server runs."""
+        return any(one.name == server_process.NAME and one.state == "running" for one in self.services)
+
+    @property
+    def well(self) -> bool:
+        """Whether it is up and nothing is stuck."""
+        return self.up and not self.stuck
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain values."""
+        return {"up": self.up, "well": self.well, **asdict(self)}
+
+
+def status(root: Path, pools: Sequence[str]) -> Status:
+    """Look at the processes, and ask the server if it runs."""
+    folder = daemons.services_folder(root)
+    names = dict.fromkeys([server_process.NAME, *map(workers.name_of, pools)])
+    known = {seen.name: seen for seen in daemons.see_all(folder)}
+    seen = [known.get(name) or daemons.see(folder, name) for name in {**names, **known}]
+    services = tuple(map(service, seen))
+    stuck = list(wrong_services(seen))
+    url = server.kept_up(root)
+    if url is None:
+        return Status(services=services, stuck=tuple(stuck))
+    with (
+        server.client_of(server.server_folder(root), url),
+        get_client(sync_client=True) as client,
+    ):
+        try:
+            return _asked(client, services, stuck, pools, registered.read(server.server_folder(root)))
+        except (httpx.HTTPError, PrefectHTTPStatusError) as error:
+            said = " ".join(str(error).split()) or type(error).__name__
+            stuck.append(
+                f"the server at {url} does not answer: {said}; see {daemons.log_file(folder, 'server')}"
+            )
+            return Status(services=services, stuck=tuple(stuck))
+
+
+def _asked(
+    client: SyncPrefectClient,
+    services: tuple[Service, ...],
+    stuck: list[str],
+    pools: Sequence[str],
+    known: Registered,
+) -> Status:
+    stuck += [
+        f"{run.name} was killed, which Prefect is told now; `darkroom run` goes on from there"
+        for run in end_killed(client)
+    ]
+    deployments = _all_deployments(client)
+    names = {deployment.id: deployment.name for deployment in deployments}
+    going = flow_runs.read(client, flow_runs.GOING)
+    scheduled = flow_runs.read(client, (StateType.SCHEDULED,), FlowRunSort.EXPECTED_START_TIME_ASC)
+    now = datetime.datetime.now(datetime.UTC)
+    found = _pools(client, pools)
+    stuck += paused_pools(found)
+    stuck += registered.wrong_pools(found, known)
+    stuck += filter(None, (registered.wrong_deployment(one, known) for one in deployments))
+    stuck += late_runs(scheduled, {pool.name: pool for pool in found}, services, now)
+    lost = {run.id for run in flow_runs.lost(client, going, pools)}
+    stuck += [
+        f"{run.name} ({said_state(run)}) has no process any more; its worker starts it again"
+        for run in going
+        if run.id in lost
+    ]
+    stuck += pending_runs([run for run in going if run.id not in lost], now)
+    due = [run for run in scheduled if not late(run, now)][:DUE_SHOWN]
+    return Status(
+        services=services,
+        running=tuple(_run(run, names, run.start_time or run.created) for run in going),
+        due=tuple(_run(run, names, run.expected_start_time) for run in due),
+        stuck=tuple(stuck),
+    )
+
+
+def service(seen: Seen) -> Service:
+    """A service as it is shown."""
+    state = "running" if seen.running else "killed" if seen.killed else "stopped"
+    if seen.note is None or not seen.running:
+        return Service(seen.name, state)
+    note = seen.note
+    return Service(seen.name, state, note.pid, note.since, note.url, note.supervised)
+
+
+def wrong_services(seen: Iterable[Seen]) -> Iterator[str]:
+    """What was killed, and workers that nothing is to be had from."""
+    services = {one.name: one for one in seen}
+    first = services[server_process.NAME]
+    for one in services.values():
+        if one.killed:
+            yield f"{one.name} was killed; {RUN_UP}"
+        elif first.running and not one.running and one.name.startswith(workers.PREFIX):
+            yield f"{one.name} does not run: nothing of its pool starts; {RUN_UP}"
+
+
+def paused_pools(pools: Iterable[WorkPool]) -> Iterator[str]:
+    """Pools that give out nothing."""
+    for pool in pools:
+        if pool.is_paused:
+            yield (
+                f"the work pool {pool.name} is paused: nothing of it starts;"
+                f" resume it on its page, or by `prefect work-pool resume {pool.name}`"
+            )
+
+
+def late(run: FlowRun, now: datetime.datetime) -> bool:
+    """Whether a scheduled run should be under way."""
+    due = run.expected_start_time
+    return due is not None and (now - due).total_seconds() > LATE_SECONDS
+
+
+def late_runs(
+    runs: Iterable[FlowRun], pools: dict[str, WorkPool], services: Iterable[Service], now: datetime.datetime
+) -> Iterator[str]:
+    """Scheduled runs whose time has gone by, and why they wait."""
+    working = {one.name for one in services if one.state == "running"}
+    for run in runs:
+        if late(run, now) and run.expected_start_time:
+            by = duration((now - run.expected_start_time).total_seconds())
+            yield f"{run.name} is late by {by}: {_why_late(run, pools, working)}"
+
+
+def _why_late(run: FlowRun, pools: dict[str, WorkPool], working: set[str]) -> str:
+    if run.work_pool_name is None:
+        return "it is in no work pool; give its deployment one"
+    pool = pools.get(run.work_pool_name)
+    if pool is not None and pool.is_paused:
+        return f"its work pool {pool.name} is paused"
+    if run.state is not None and run.state.name == "AwaitingConcurrencySlot":
+        return "another run of its deployment is under way; it starts when that has ended"
+    if workers.name_of(run.work_pool_name) not in working:
+        return f"its work pool {run.work_pool_name} has no worker here; {RUN_UP}"
+    if pool is not None and pool.concurrency_limit is not None:
+        return f"the work pool {pool.name} takes {pool.concurrency_limit} at once"
+    return "its worker has not taken it; see the worker's log"
+
+
+def pending_runs(runs: Iterable[FlowRun], now: datetime.datetime) -> Iterator[str]:
+    """Runs that a worker took and that do not start."""
+    for run in runs:
+        if run.state_type is StateType.PENDING and run.state is not None:
+            age = (now - run.state.timestamp).total_seconds()
+            if age > PENDING_SECONDS:
+                yield (
+                    f"{run.name} was taken by a worker {duration(age)} ago and has not started;"
+                    " see the worker's log"
+                )
+
+
+def said_state(run: FlowRun) -> str:
+    """The state's name."""
+    return run.state_name or "no state"
+
+
+def _all_deployments(client: SyncPrefectClient) -> list[DeploymentResponse]:
+    """The server gives so many at a time."""
+    found: list[DeploymentResponse] = []
+    while some := client.read_deployments(limit=_PAGE, offset=len(found)):
+        found += some
+    return found
+
+
+def _pools(client: SyncPrefectClient, names: Sequence[str]) -> list[WorkPool]:
+    return client.read_work_pools(work_pool_filter=WorkPoolFilter(name=WorkPoolFilterName(any_=list(names))))
+
+
+def _run(run: FlowRun, names: dict[UUID, str], when: datetime.datetime | None) -> Run:
+    deployment = names.get(run.deployment_id) if run.deployment_id else None
+    moment = when.astimezone().isoformat(timespec="seconds") if when else None
+    return Run(str(run.id), run.name, deployment, said_state(run), moment)
+
+
+def page(found: Status) -> Iterator[str]:
+    """The same as text, a line each."""
+    for one in found.services:
+        told = [one.state]
+        if one.state == "running":
+            told += [f"pid {one.pid}", f"since {_moment(one.since)}"]
+            told += ["by a supervisor"] if one.supervised else []
+            told += [one.url] if one.url and one.name == server_process.NAME else []
+        yield f"{one.name}: {', '.join(told)}"
+    if found.up:
+        yield "pages: `darkroom ui` opens them, logged in"
+    for run in found.running:
+        yield f"{said_state_of(run)}: {_named(run)} since {_moment(run.when)}"
+    for run in found.due:
+        yield f"due {_moment(run.when)}: {_named(run)}"
+    if found.up and not found.running and not found.due:
+        yield "nothing runs, nothing is scheduled"
+    if found.well:
+        yield "nothing is stuck"
+    elif not found.up and not found.stuck:
+        yield "not up: `darkroom up` starts it"
+
+
+def said_state_of(run: Run) -> str:
+    """The state's name as a line begins with it."""
+    return run.state.lower()
+
+
+def _named(run: Run) -> str:
+    return f"{run.deployment} ({run.name})" if run.deployment else run.name
+
+
+def _moment(text: str | None) -> str:
+    if text is None:
+        return "an unknown time"
+    moment = datetime.datetime.fromisoformat(text).astimezone()
+    return (
+        f"{moment:%H:%M:%S}"
+        if moment.date() == datetime.datetime.now().date()
+        else f"{moment:%Y-%m-%d %H:%M}"
+    )

@@ -1,0 +1,107 @@
+"""`darkroom ui`: Prefect's pages on the project's database, and the links that log a browser in."""
+
+from __future__ import annotations
+
+import fcntl
+import html
+import os
+import subprocess
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import IO
+
+from darkroom.base import interpreter
+from darkroom.base.errors import DarkroomError
+from darkroom.base.files import STATE_FOLDER, make_private_folder, make_state_folder, write_secret
+from darkroom.processes import daemons
+from darkroom.server import login_links
+from darkroom.server import temporary as server
+from darkroom.service import server_process
+
+_LOOK_SECONDS = 0.2
+_GRAPHICAL = ("BROWSER", "DISPLAY", "WAYLAND_DISPLAY")
+
+# What a browser gets to open: a file of mode 600, since all accounts of a host see command lines.
+_FORWARD = """\
+<!doctype html>
+<meta charset="utf-8">
+<meta name="referrer" content="no-referrer">
+<meta http-equiv="refresh" content="0; url={link}">
+"""
+
+
+def show(root: Path, port: int = server.UI_PORT, *, browser: bool = True) -> None:
+    """Serve the pages until Ctrl-C, say where they are, and open them in the user's `browser`, logged in."""
+    folder = server.server_folder(root)
+
+    def announce(url: str, served_here: bool) -> None:
+        print(f"all runs of this project: {server.pages(url)}{'  (Ctrl-C ends it)' * served_here}")
+        link, minutes = login_links.make(folder, url), login_links.LIFE_SECONDS / 60
+        print(f"to log in, once and within {minutes:.0f} minutes: {link}", flush=True)
+        if browser and has_browser(os.environ):
+            open_browser(folder, url)
+
+    serve_pages(root, announce, port)
+
+
+def serve_pages(root: Path, announce: Callable[[str, bool], None], port: int = server.UI_PORT) -> None:
+    """Serve Prefect's pages on the project's database until Ctrl-C.
+
+    `announce` gets the API's URL, and whether it is this process that serves it.
+
+    Later runs of the project record in this server, so that the pages are live. Where `darkroom up` or
+    another `darkroom ui` serves them already, that is all. Raises DarkroomError where that hangs.
+    """
+    make_state_folder(root / STATE_FOLDER)
+    folder = server.server_folder(root)
+    make_private_folder(folder)
+    give_up = time.monotonic() + server.START_SECONDS
+    with (folder / server.SHARED).open("a+") as file:
+        while not _take(file, root):
+            if url := server.kept_up(root) or server.shared_url(folder):
+                announce(url, False)
+                return
+            if time.monotonic() > give_up:
+                raise DarkroomError("another server of this project does not get ready; stop it")
+            time.sleep(_LOOK_SECONDS)
+
+        def announce_and_share(url: str) -> None:
+            file.write(url)
+            file.flush()
+            announce(url, True)
+
+        server.serve(folder, server.listen_near(port), announce_and_share)
+        file.truncate(0)
+
+
+def _take(file: IO[str], root: Path) -> bool:
+    """Be the project's one `darkroom ui`; False where another is, or `darkroom up` serves the pages."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    file.truncate(0)  # what one that was killed has left
+    if daemons.see(daemons.services_folder(root), server_process.NAME).running:
+        fcntl.flock(file, fcntl.LOCK_UN)
+        return False
+    return True
+
+
+def has_browser(environ: Mapping[str, str]) -> bool:
+    """Whether there is a screen to open a browser on, or a browser that the user names."""
+    return any(environ.get(name) for name in _GRAPHICAL)
+
+
+def open_browser(folder: Path, url: str) -> None:
+    """Open the pages of the server at `url` in the user's browser, logged in."""
+    page = folder / "login.html"
+    write_secret(page, _FORWARD.format(link=html.escape(login_links.make(folder, url))))
+    subprocess.Popen(
+        interpreter.command("webbrowser", page.resolve().as_uri()),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,  # Ctrl-C is for the server
+        env={name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")},
+    )

@@ -1,0 +1,57 @@
+"""`python -m darkroom.service.worker_process ROOT POOL`: a worker of the project's Prefect server."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import httpx
+
+from darkroom.clones.child import PYTHONPATH_BEFORE
+from darkroom.processes.daemons import ServiceError, exit_code, make_services_folder, registered
+from darkroom.server import login
+from darkroom.server.temporary import server_folder
+from darkroom.service.workers import SETTINGS, name_of
+
+FLOWS = "darkroom.deployments"
+"""The package of the flows of ours."""
+
+OWN_LOGGING = {"PREFECT_LOGGING_HANDLERS_CONSOLE_CLASS": "darkroom.tracking.console.LastingConsoleHandler"}
+"""For flow runs of ours alone: where a user's own flow runs, `darkroom` may be a package of the user's."""
+
+
+def own_module(entrypoint: str | None) -> str | None:
+    """The module of an entrypoint, where that is a flow of ours."""
+    module = (entrypoint or "").rpartition(".")[0]
+    if not module.startswith(f"{FLOWS}.") or ":" in module:
+        return None
+    return module if find_spec(module) else None
+
+
+def run(root: Path, pool: str) -> None:
+    """Work until SIGTERM. Raises ServiceError where the pool has a worker, or there is no server."""
+    services, folder = make_services_folder(root), server_folder(root)
+    with registered(services, name_of(pool)) as registration:
+        if login.known_url(folder) is None:
+            raise ServiceError("the project has no Prefect server yet; `darkroom up` starts one")
+        os.environ.pop("PREFECT_PROFILE", None)  # of another file of profiles
+        os.environ.setdefault(PYTHONPATH_BEFORE, os.environ.get("PYTHONPATH", ""))
+        os.environ.update({**SETTINGS, "PREFECT_HOME": str(folder), **login.client_environment(folder)})
+        from prefect.settings import get_current_settings
+
+        from darkroom.service.worker import put_back_lost, work
+
+        url = get_current_settings().api.url
+        assert url is not None
+        try:
+            asyncio.run(put_back_lost(pool))
+        except httpx.HTTPError as error:
+            raise ServiceError(f"the server at {url} does not answer: {error}") from error
+        asyncio.run(work(root, pool, lambda: registration.ready(url)))
+
+
+if __name__ == "__main__":
+    sys.exit(exit_code(lambda: run(Path(sys.argv[1]), sys.argv[2])))

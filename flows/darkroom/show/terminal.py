@@ -1,0 +1,237 @@
+"""What a user sees of a run: on a terminal a live display under the stages' lines, elsewhere plain lines."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import IO
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.spinner import Spinner
+from rich.table import Table
+from rich.text import Text
+
+from darkroom.base.escapes import shown
+from darkroom.base.text import counted, duration, figure, some
+from darkroom.runs.ended import RunRecord, news
+from darkroom.runs.metrics import MetricChange, Trend
+from darkroom.schedule.events import (
+    Event,
+    Outcome,
+    RunStarted,
+    StageAgain,
+    StageFinished,
+    StageLine,
+    StageStarted,
+    StageWaits,
+)
+from darkroom.schedule.plan import Plan
+from darkroom.show.output import standard_output
+from darkroom.show.pages import headline
+from darkroom.show.progress import Course, is_bar
+from darkroom.show.wording import again, ending, seconds, to_do, what_happened
+
+PIPE_WIDTH = 160
+COLOURS = ("cyan", "magenta", "green", "yellow", "blue", "bright_cyan", "bright_magenta", "bright_green")
+OUTCOME_COLOURS = {
+    Outcome.RAN: "green",
+    Outcome.RESTORED: "blue",
+    Outcome.SKIPPED: "dim",
+    Outcome.FROZEN: "dim",
+    Outcome.FAILED: "bold red",
+    Outcome.BLOCKED: "yellow",
+    Outcome.CANCELLED: "yellow",
+}
+TREND_COLOURS = {Trend.BETTER: "green", Trend.WORSE: "red"}
+
+
+def make_console(file: IO[str] | None = None) -> Console:
+    """Standard output: a terminal's own width, a wide one for pipes and files."""
+    out = file or standard_output()
+    return Console(file=out, highlight=False, width=None if out.isatty() else PIPE_WIDTH)
+
+
+def words(text: str, style: str = "") -> Text:
+    """Text for rich, shown as it is: rich itself lets escape sequences pass."""
+    return Text(shown(text), style)
+
+
+def write(console: Console, text: str, style: str = "") -> None:
+    """Write a line; the terminal breaks it where it must."""
+    console.print(words(text, style), soft_wrap=True)
+
+
+@contextlib.contextmanager
+def watching(console: Console) -> Iterator[Callable[[Event], None]]:
+    """An observer of a run that writes to `console`; the live display ends with the context."""
+    watch = Watch(console)
+    if not console.is_terminal:
+        yield watch
+        return
+    with Live(get_renderable=watch.render, console=console, refresh_per_second=4, transient=True):
+        yield watch
+
+
+@dataclass(slots=True)
+class Watch:
+    """Follows a run. Events come from several threads; the display is drawn from one more."""
+
+    console: Console
+    clock: Callable[[], float] = time.monotonic
+    _started: float = field(init=False)
+    _plan: Plan = field(init=False, default=Plan((), None, ()))
+    _running: dict[str, float] = field(init=False, default_factory=dict)
+    _courses: dict[str, Course] = field(init=False, default_factory=dict)
+    _settled: int = field(init=False, default=0)
+    _lock: threading.Lock = field(init=False, default_factory=threading.Lock)
+
+    def __post_init__(self) -> None:
+        self._started = self.clock()
+
+    def __call__(self, event: Event) -> None:
+        """Note the event, and write what there is to say of it."""
+        with self._lock:
+            match event:
+                case RunStarted(plan=plan):
+                    self._plan = plan
+                case StageStarted(stage, reasons):
+                    self._running[stage] = self.clock()
+                    self._courses[stage] = Course(self.clock)
+                    self._say(stage, f"starts: {some(reasons)}", style="bold")
+                case StageLine(stage, line):
+                    if course := self._courses.get(stage):
+                        course.take(line)
+                    if line.strip() and not is_bar(line):  # blank: where a bar was wiped away
+                        self._say(stage, line)
+                case StageWaits(stage, reason):
+                    self._say(stage, f"waits: {reason}", style="yellow")
+                case StageAgain(stage):
+                    self._running.pop(stage, None)
+                    self._say(stage, again(event), style="yellow")
+                case StageFinished():
+                    self._running.pop(event.stage, None)
+                    self._settled += 1
+                    if text := ending(event):
+                        self._say(event.stage, text, style=OUTCOME_COLOURS[event.outcome])
+
+    def _say(self, stage: str, text: str, style: str = "") -> None:
+        colour = COLOURS[hash_of(stage) % len(COLOURS)]
+        line = Text.assemble(words(f"{stage} │ ", colour), words(text, style))
+        self.console.print(line, soft_wrap=True)
+
+    def render(self) -> RenderableType:
+        """The live display: each running stage with its time, and how far the whole is."""
+        with self._lock:
+            now, running = self.clock(), dict(self._running)
+            told = {stage: course.words() for stage, course in self._courses.items() if stage in running}
+            whole = progress(self._plan, self._settled, now - self._started)
+        expected = {stage.name: stage.seconds for stage in self._plan.stages}
+        table = Table.grid(padding=(0, 1))
+        for stage, since in running.items():
+            usual = expected.get(stage)
+            table.add_row(
+                Spinner("dots"),
+                words(stage),
+                duration(now - since),
+                f"of about {duration(usual)}" if usual else "",
+                Text(shown(told.get(stage, "")), overflow="ellipsis", no_wrap=True),
+            )
+        return Group(table, Text(whole, style="dim"))
+
+
+def hash_of(stage: str) -> int:
+    """A number that is the same for the same stage in every run (`hash` of a text is not)."""
+    return sum(stage.encode())
+
+
+def progress(plan: Plan, settled: int, elapsed: float) -> str:
+    """How far a run is: `3 of 6 stages, 1 min 10 s, about 3 min 00 s more`."""
+    if not plan.stages:
+        return f"planning, {duration(elapsed)}"
+    parts = [f"{settled} of {counted(len(plan.stages), 'stage')}", duration(elapsed)]
+    if plan.seconds and plan.seconds > elapsed:
+        parts.append(f"about {duration(plan.seconds - elapsed)} more")
+    return ", ".join(parts)
+
+
+def print_record(console: Console, record: RunRecord, where: str) -> None:
+    """The end of a run: what happened, the main metrics, what went wrong, where to look."""
+    report = record.report
+    rows = [
+        (
+            stage.stage,
+            Text(what_happened(stage), OUTCOME_COLOURS[stage.outcome]),
+            seconds(stage),
+            some(stage.reasons),
+        )
+        for stage in report.stages.values()
+    ]
+    console.print(table_of(("stage", "what happened", "time", "why"), rows))
+    print_metrics(console, news(record))
+    for stage, lines in record.last_lines.items():
+        write(console, f"the last lines of {stage}:", "bold")
+        for line in lines:
+            write(console, f"  {line}")
+    for error in report.errors:
+        write(console, f"error: {error}", "bold red")
+    if record.unread:
+        write(console, f"warning: no metrics are told: {record.unread}", "yellow")
+    write(console, headline(report), "bold")
+    print_places(console, record, where)
+
+
+def print_metrics(console: Console, changes: Iterable[MetricChange]) -> None:
+    """How metrics stand to the last commit."""
+    rows = [
+        (c.stage, c.name, figure(c.now), c.difference, Text(c.trend.value, TREND_COLOURS.get(c.trend, "")))
+        for c in changes
+    ]
+    if rows:
+        console.print(table_of(("stage", "metric", "now", "change", "against the last commit"), rows))
+
+
+def print_places(console: Console, record: RunRecord, where: str) -> None:
+    """Where to look further."""
+    folders = sorted({os.path.relpath(picture.path.parent) for picture in record.pictures})
+    places = [("pages", where), ("pictures", ", ".join(folders)), ("logs", os.path.relpath(record.logs))]
+    for name, place in places:
+        if place:
+            write(console, f"{name:>9}: {place}")
+
+
+def print_plan(console: Console, plan: Plan) -> None:
+    """A plan as a table, with what the whole should take."""
+    rows = [
+        (
+            stage.name,
+            stage.action.value,
+            duration(stage.seconds) if stage.seconds is not None else "",
+            some(stage.reasons),
+        )
+        for stage in plan.stages
+    ]
+    console.print(table_of(("stage", "action", "usually", "why"), rows))
+    if not plan.work:
+        console.print(f"nothing to do: {counted(len(plan.stages), 'stage')} up to date")
+        return
+    todo = to_do(plan)
+    if plan.seconds is not None:
+        todo += f", about {duration(plan.seconds)}"
+    console.print(todo)
+    if plan.critical_path:
+        write(console, f"the longest path: {' -> '.join(plan.critical_path)}")
+
+
+def table_of(header: Sequence[str], rows: Iterable[Sequence[str | Text]]) -> Table:
+    """A table without frames; what stands in cells is never taken for markup."""
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    for name in header:
+        table.add_column(name, overflow="fold")
+    for row in rows:
+        table.add_row(*(words(value) if isinstance(value, str) else value for value in row))
+    return table

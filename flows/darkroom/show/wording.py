@@ -1,0 +1,89 @@
+"""Times, figures and changes of figures in words, the same on the terminal and on a run's page."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+
+from darkroom.base.escapes import shown
+from darkroom.base.text import counted, duration
+from darkroom.schedule.events import Outcome, StageAgain, StageFinished
+from darkroom.schedule.plan import Action, Plan
+
+WORK_WORDS = {
+    Action.RUN: "to run",
+    Action.MAY_RUN: "may run",
+    Action.RESTORE: "to restore",
+    Action.FROZEN: "to record as it lies there",
+    Action.CANNOT_RUN: "cannot run",
+}
+SHOWN_STAGES = 40
+OUTCOME_WORDS = {  # in the order in which a headline counts them
+    Outcome.FAILED: "failed",
+    Outcome.CANCELLED: "stopped",
+    Outcome.BLOCKED: "not started",
+    Outcome.RAN: "ran",
+    Outcome.RESTORED: "restored from the cache",
+    Outcome.SKIPPED: "up to date",
+    Outcome.FROZEN: "frozen",
+}
+
+
+def ending(event: StageFinished) -> str:
+    """How a stage ended, in a line; empty for what did not even start."""
+    match event.outcome:
+        case Outcome.SKIPPED | Outcome.FROZEN | Outcome.BLOCKED:
+            return ""
+        case Outcome.CANCELLED:
+            return f"stopped after {duration(event.seconds)}" if event.seconds else ""
+    return " ".join(filter(None, (what_happened(event), in_seconds(event), _cause(event))))
+
+
+def _cause(event: StageFinished) -> str:
+    """The error in brackets, without what stands before it on the line."""
+    cause = (event.error or "").removeprefix(f"{event.stage}: ").removeprefix("failed with ")
+    return f"({cause})" if cause else ""
+
+
+def what_happened(event: StageFinished) -> str:
+    """The outcome in words; a stage that had not begun when the run was stopped has not been stopped."""
+    idle = event.outcome is Outcome.CANCELLED and not event.seconds
+    return OUTCOME_WORDS[Outcome.BLOCKED if idle else event.outcome]
+
+
+def to_do(plan: Plan) -> str:
+    """What a plan has to do, counted: `2 stages to run, 1 may run, 3 to restore`."""
+    counts = Counter(stage.action for stage in plan.work)
+    said = [(counts[action], words) for action, words in WORK_WORDS.items() if counts[action]]
+    (first, words), rest = said[0], said[1:]
+    return ", ".join((f"{counted(first, 'stage')} {words}", *(f"{n} {words}" for n, words in rest)))
+
+
+def again(event: StageAgain) -> str:
+    """`killed by SIGKILL, starts again in 2.0 s (1 of 2)`."""
+    return f"{event.reason}, starts again in {duration(event.seconds)} ({event.retry} of {event.retries})"
+
+
+def how_to_go_on(outcomes: Iterable[Outcome], targets: Sequence[str]) -> str:
+    """After a run that was stopped: what is kept, and the command that takes it up again."""
+    done = [outcome.well for outcome in outcomes]
+    command = shown(" ".join(["darkroom run", *targets]))
+    kept = f"stopped: {sum(done)} of {counted(len(done), 'stage')} are done and kept"
+    return f"{kept}; `{command}` goes on from there, a training from its last checkpoint"
+
+
+def in_seconds(event: StageFinished) -> str:
+    """`in 12 s`; empty where no command was executed."""
+    return f"in {seconds(event)}" if event.seconds else ""
+
+
+def nothing_to_run(plan: Plan) -> Iterator[str]:
+    """Why a run runs nothing: a line a stage, or for many stages their number."""
+    for stage in plan.stages[:SHOWN_STAGES]:
+        yield f"{shown(stage.name)}: {'frozen' if stage.action is Action.FROZEN else 'up to date'}"
+    if len(plan.stages) > SHOWN_STAGES:
+        yield f"and {len(plan.stages) - SHOWN_STAGES} more up to date"
+    yield f"nothing to run: {counted(len(plan.stages), 'stage')} up to date"
+
+
+def seconds(stage: StageFinished) -> str:
+    """How long the stage's command took; empty where none was executed."""
+    return duration(stage.seconds) if stage.seconds else ""

@@ -1,0 +1,332 @@
+"""A run and each of its stages that executes or is restored, as flow runs of Prefect's server.
+
+They are created through Prefect's client and not by calling a @flow: Prefect's engine waits for the server
+before and after each run and fails with it, counts children in a dict that threads would race for, and makes
+eleven requests a child where three do.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import itertools
+import json
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import Any
+from uuid import UUID, uuid4
+
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.actions import ArtifactCreate, FlowRunCreate, TaskRunCreate
+from prefect.client.schemas.objects import FlowRunResult, State, StateType
+from prefect.exceptions import PrefectException
+from prefect.states import AwaitingRetry, Cancelled, Completed, Crashed, Failed, Running, to_state_create
+
+from darkroom.base.escapes import shown, shown_lines, shown_values
+from darkroom.base.text import duration
+from darkroom.processes import stage_process
+from darkroom.processes.stage_process import Ending, StageJob, StageResult
+from darkroom.runs.ended import RunRecord
+from darkroom.schedule.events import Event, Outcome, RunStarted, StageAgain, StageFinished
+from darkroom.show import pages as artifacts
+from darkroom.show.markdown import inline
+from darkroom.show.progress import Course
+from darkroom.show.wording import again, what_happened
+from darkroom.tracking.artifacts import artifacts_of, made, publication
+from darkroom.tracking.living_runs import RUN_FLOW, STAGE_FLOW, end_killed
+from darkroom.tracking.outbox import Outbox, Recorded, Request
+
+LATE_SECONDS = 2.0  # Prefect's times are those of its server's clock when it is told
+PROGRESS = "How far the stage is"
+PROGRESS_SECONDS = 5.0
+"""Between two tellings of how far a stage is."""
+
+
+@dataclass(slots=True)
+class Told:
+    """How far a stage is, and what of that Prefect knows: an artifact, brought up to date in its place."""
+
+    run: Recorded
+    key: str
+    course: Course = field(default_factory=Course)
+    news: bool = False
+    waiting: bool = False
+    """Whether a request is in the outbox already: while the server is away they do not pile up."""
+    due: float = 0.0
+    artifact: UUID | None = None
+    page: str = ""
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def take(self, line: str) -> None:
+        """Note a line of the stage's output."""
+        with self.lock:
+            self.news |= self.course.take(line)
+
+    def is_due(self) -> bool:
+        """Whether it is time to tell."""
+        return self.news and not self.waiting and time.monotonic() >= self.due
+
+    def tell(self, to: SyncPrefectClient) -> None:
+        """Publish the newest state."""
+        with self.lock:
+            self.page = self.course.page(now())
+            self.news = self.waiting = False
+        self.due = time.monotonic() + PROGRESS_SECONDS
+        if self.artifact is None:
+            artifact = ArtifactCreate(
+                key=self.key, type="markdown", data=self.page, description=PROGRESS, flow_run_id=self.run.id
+            )
+            self.artifact = made(to, "/artifacts/", artifact)
+        else:
+            body = {"data": self.page}
+            to.request("PATCH", "/artifacts/{id}", path_params={"id": self.artifact}, json=body)
+
+    def arrived(self, to: SyncPrefectClient) -> bool:
+        """Whether the server has what was told last."""
+        for artifact in artifacts_of(to, self.run, self.key):
+            self.artifact = artifact.id
+            return artifact.data == self.page
+        return False
+
+
+class StageFlowRuns:
+    """Records a run and executes its stages, each as a flow run under the run's. Used from many threads.
+
+    Stages never wait for Prefect: see `Outbox`. `stop` is set when someone cancels the run on the pages.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        parameters: dict[str, Any],
+        project: str,
+        stop: threading.Event,
+        labels: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
+        self.last_lines: dict[str, tuple[str, ...]] = {}
+        self._told: dict[str, Told] = {}
+        self.outbox = Outbox(look=Request("a look at the run's state", self._look))
+        self._stop, self._project, self._labels = stop, project, dict(labels)
+        self._key = str(uuid4())
+        self._keys = itertools.count()
+        self._flows: dict[str, UUID] = {}
+        self._parent = Recorded()
+        self._runs: dict[str, Recorded] = {}
+        self._needs: dict[str, tuple[str, ...]] = {}
+        self._behind: dict[str, tuple[str, ...]] = {}
+        """Of each stage that is settled without a flow run: the nearest before it that have one."""
+        self._going: set[str] = set()
+        self._results: dict[str, StageResult] = {}
+        wanted = {"name": name, "parameters": parameters, "idempotency_key": self._key}
+        began = now()
+
+        def start(to: SyncPrefectClient) -> None:
+            self._create(to, RUN_FLOW, self._parent, wanted, Running(), began)
+            with contextlib.suppress(PrefectException):  # whoever looks next finds them
+                end_killed(to)
+
+        self._put(f"the start of {name}", start)
+
+    def log(self, text: str, level: int) -> None:
+        """A line of the run's own log."""
+        self.outbox.put_line(self._parent, text, level)
+
+    def execute(self, job: StageJob) -> StageResult:
+        """`stage_process.execute`, its start and its output told to Prefect; `follow` tells its end."""
+        run = self._start(job) if job.attempt == 1 else self._start_again(job)
+
+        key = artifacts.progress_key(self._project, job.name)
+        told = self._told[job.name] = self._told.get(job.name) or Told(run, key)
+
+        def on_line(line: str) -> None:
+            told.take(line)
+            job.on_line(line)
+            self.outbox.put_line(run, line)
+
+        result = self._results[job.name] = stage_process.execute(replace(job, on_line=on_line))
+        self.last_lines.pop(job.name, None)  # of an earlier attempt
+        if not result.well:
+            self.last_lines[job.name] = result.last_lines
+        return result
+
+    def follow(self, event: Event) -> None:
+        """Tell what became of a stage: after its command its results may still not be taken over."""
+        match event:
+            case RunStarted():
+                self._needs = {stage.name: stage.needs for stage in event.plan.stages}
+            case StageAgain() if event.stage in self._going:
+                due = now() + datetime.timedelta(seconds=event.seconds)
+                waiting: State[Any] = AwaitingRetry(scheduled_time=due, message=again(event))
+                self._set_state(self._runs[event.stage], f"the retry of {event.stage}", waiting)
+            case StageFinished() if event.stage in self._going:
+                self._going.remove(event.stage)
+                self._tell_progress(event.stage, at_once=True)
+                state = final_state(event, self._results.get(event.stage))
+                if event.error:  # a stage's page opens with its log; the state's message is further off
+                    self.outbox.put_line(self._runs[event.stage], event.error, logging.ERROR)
+                self._set_state(self._runs[event.stage], f"the end of {event.stage}", state)
+            case StageFinished(outcome=Outcome.RESTORED):
+                self._add(event.stage, self._needs[event.stage], event.reasons, final_state(event, None))
+            case StageFinished():
+                self._behind[event.stage] = self._with_runs(self._needs[event.stage])
+
+    def publish(self, record: RunRecord) -> None:
+        """The run's page, and the metrics of each stage that has a flow run as a table of that."""
+        page = artifacts.run_page(record)
+        key = artifacts.page_key(record.project)
+        self._publish(self._parent, key, "markdown", page, "What ran and why, metrics, graph, pictures")
+        for stage, run in self._runs.items():
+            if rows := artifacts.metrics_table(change for change in record.metrics if change.stage == stage):
+                key = artifacts.metrics_key(record.project, stage)
+                self._publish(run, key, "table", json.dumps(rows), f"Metrics of the stage {inline(stage)}")
+
+    def end(self, state: State[Any]) -> None:
+        """The run's own last state; a stage that is still without one is lost with it."""
+        for stage in self._going:
+            self._set_state(self._runs[stage], f"the end of {stage}", Crashed(message="the run ended before"))
+        self._set_state(self._parent, "the end of the run", state)
+
+    def _start_again(self, job: StageJob) -> Recorded:
+        run = self._runs[job.name]
+        self._set_state(
+            run, f"attempt {job.attempt} of {job.name}", Running(message=f"attempt {job.attempt}")
+        )
+        return run
+
+    def _start(self, job: StageJob) -> Recorded:
+        run = self._add(job.name, job.needs, job.reasons, Running())
+        self._going.add(job.name)
+        return run
+
+    def _with_runs(self, needs: Iterable[str]) -> tuple[str, ...]:
+        """The stages of `needs` that have flow runs; for one that has none, the nearest before it."""
+        near = ((name,) if name in self._runs else self._behind.get(name, ()) for name in needs)
+        return tuple(dict.fromkeys(itertools.chain.from_iterable(near)))
+
+    def _add(self, stage: str, needs: tuple[str, ...], why: tuple[str, ...], state: State[Any]) -> Recorded:
+        """A flow run for a stage whose needs are settled."""
+        before = [self._runs[name] for name in self._with_runs(needs)]
+        run = self._runs[stage] = Recorded()
+        parameters = {"stage": stage, "needs": list(needs), "why": list(why)}
+        key = str(next(self._keys))
+        happened = now()
+
+        def create(to: SyncPrefectClient) -> None:
+            task = TaskRunCreate(
+                id=uuid4(),
+                name=shown(stage),
+                flow_run_id=self._parent.id,
+                task_key="stage",
+                dynamic_key=key,
+                task_inputs={"needs": [FlowRunResult(id=other.id) for other in before if other.given]},
+            )
+            wanted = {
+                "name": stage,
+                "parameters": parameters,
+                "idempotency_key": f"{self._key}-{key}",
+                "parent_task_run_id": made(to, "/task_runs/", task),
+            }
+            self._create(to, STAGE_FLOW, run, wanted, state, happened)
+
+        self._put(f"the start of {stage}", create)
+        return run
+
+    def _create(
+        self,
+        to: SyncPrefectClient,
+        flow: str,
+        run: Recorded,
+        wanted: dict[str, Any],
+        state: State[Any],
+        happened: datetime.datetime,
+    ) -> None:
+        """Create a flow run in that state; the one with its idempotency key if that exists."""
+        if flow not in self._flows:
+            self._flows[flow] = to.create_flow_from_name(flow)
+        late = state.model_copy(update={"message": said_late(state.message or "", happened) or None})
+        create = FlowRunCreate(
+            flow_id=self._flows[flow],
+            tags=[shown(self._project)],
+            state=to_state_create(late),
+            labels={**self._labels},
+            **shown_values(wanted),
+        )
+        run.given = made(to, "/flow_runs/", create)
+
+    def _tell_progress(self, stage: str, *, at_once: bool = False) -> None:
+        told = self._told[stage]
+        if told.is_due() or (at_once and told.news and not told.waiting):
+            told.waiting = True
+            self._put(f"the progress of {stage}", told.tell, told.arrived)
+
+    def _look(self, to: SyncPrefectClient) -> None:
+        """Tell how far the stages are; stop the run if someone has cancelled its flow run."""
+        for stage in list(self._going):
+            if stage in self._told:
+                self._tell_progress(stage)
+        if self._parent.given is None:
+            return
+        state = to.read_flow_run(self._parent.id).state_type
+        if state in (StateType.CANCELLING, StateType.CANCELLED):
+            self._stop.set()
+
+    def _publish(self, run: Recorded, key: str, kind: str, data: str, description: str) -> None:
+        self.outbox.put(publication(run, key, kind, data, description))
+
+    def _set_state(self, run: Recorded, what: str, state: State[Any]) -> None:
+        message, happened = state.message or "", now()
+        transition = state.state_details.transition_id = uuid4()
+
+        def tell(to: SyncPrefectClient) -> None:
+            late = state.model_copy(update={"message": said_late(message, happened)})
+            body = {"state": to_state_create(late).model_dump(mode="json"), "force": True}
+            to.request("POST", "/flow_runs/{id}/set_state", path_params={"id": run.id}, json=body)
+
+        def arrived(to: SyncPrefectClient) -> bool:
+            known = to.read_flow_run(run.id).state
+            return known is not None and known.state_details.transition_id == transition
+
+        self._put(what, tell, arrived)
+
+    def _put(
+        self,
+        what: str,
+        send: Callable[[SyncPrefectClient], object],
+        arrived: Callable[[SyncPrefectClient], bool] = lambda _: False,
+    ) -> None:
+        self.outbox.put(Request(what, send, arrived))
+
+
+def now() -> datetime.datetime:
+    """The time with the zone of this machine."""
+    return datetime.datetime.now().astimezone()
+
+
+def said_late(message: str, happened: datetime.datetime) -> str:
+    """`message`, and when it happened if that is a while ago: Prefect itself shows when it was told."""
+    message = shown_lines(message)
+    if (now() - happened).total_seconds() < LATE_SECONDS:
+        return message
+    first, *rest = message.split("\n")
+    when = f"(at {happened:%H:%M:%S}; Prefect was told later)"
+    return "\n".join((f"{first} {when}".strip(), *rest))
+
+
+def final_state(event: StageFinished, result: StageResult | None) -> State[Any]:
+    """Prefect's state for what became of a stage; `result` is its command's, None where it never ran."""
+    if event.outcome is Outcome.RESTORED:
+        return Completed(name="Cached", message=what_happened(event))
+    if event.outcome.well:
+        return Completed(message=f"in {duration(event.seconds)}")
+    if event.outcome is Outcome.CANCELLED:
+        return Cancelled(message="the run was told to stop")
+    if result is None or result.well:
+        return Failed(message=event.error)
+    message = "\n".join((result.describe(), *result.last_lines))
+    if result.ending in (Ending.KILLED, Ending.OUT_OF_MEMORY):
+        return Crashed(message=message)
+    return Failed(message=message, name="TimedOut" if result.ending is Ending.TIMED_OUT else "Failed")

@@ -1,0 +1,85 @@
+"""What the flow run of a deployment tells Prefect: its log and its pages, through an outbox.
+
+Prefect's own functions fail where the server is away for a moment, and its engine, which tells the end, does
+so too: a run whose work is done would be recorded as failed. So the run ends only once the server has all.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from prefect.client.schemas.objects import FlowRun
+from prefect.context import FlowRunContext
+from prefect.logging import get_run_logger
+
+from darkroom.processes.stage_process import no_line
+from darkroom.tracking.artifacts import publication
+from darkroom.tracking.outbox import Outbox, Recorded, Request
+from darkroom.tracking.pipeline import PATIENCE_SECONDS, STOPPED_SECONDS, patience_of
+
+PATIENCE_OF_DEPLOYMENTS = 1800.0
+"""Seconds that a silent server is waited for where nobody sits before it: somebody starts it again."""
+
+Publish = Callable[[str, str, str, str], None]
+"""Publish an artifact: its key, its type, its data, its description."""
+
+
+def no_page(key: str, kind: str, data: str, description: str) -> None:
+    """Publish nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Journal:
+    """Takes what there is to tell; who tells never waits."""
+
+    say: Callable[[str], None]
+    publish: Publish = no_page
+
+
+@contextmanager
+def journal() -> Iterator[Journal]:
+    """The journal of the flow run that is executed here.
+
+    The block's end waits for the server: for long in a run of a deployment, briefly where the run is stopped.
+    Outside of a flow run nobody is told.
+    """
+    context = FlowRunContext.get()
+    if context is None or context.flow_run is None:
+        yield Journal(no_line)
+        return
+    run = context.flow_run
+    recorded, logger = Recorded(run.id), get_run_logger()
+    outbox = Outbox()
+
+    def say(text: str) -> None:
+        for line in text.split("\n"):
+            logger.info("%s", line, extra={"send_to_api": False})  # to the worker's log alone
+            outbox.put_line(recorded, line)
+
+    def publish(key: str, kind: str, data: str, description: str) -> None:
+        outbox.put(publication(recorded, key, kind, data, description))
+
+    def remark(text: str) -> None:
+        logger.warning("%s", text, extra={"send_to_api": False})
+
+    at_most = float("inf")
+    try:
+        yield Journal(say, publish)
+    except Exception:
+        raise
+    except BaseException:  # it is stopped
+        at_most = STOPPED_SECONDS
+        raise
+    finally:
+        outbox.put(Request("the run's end", lambda to: to.read_flow_run(run.id)))
+        outbox.close(_patience(run), at_most, remark)
+        if lost := outbox.loss():
+            remark(f"Prefect's server was lost, the run's pages are not complete: {lost}")
+
+
+def _patience(run: FlowRun) -> float:
+    plain = PATIENCE_SECONDS if run.deployment_id is None else PATIENCE_OF_DEPLOYMENTS
+    return patience_of(os.environ, plain)

@@ -1,0 +1,291 @@
+"""What Prefect's server is told, in order, from a thread of its own: who works never waits for the server.
+
+While the server is away requests wait here, and are sent once it is back. A request whose answer got lost is
+not made twice: the server is asked first whether it had arrived.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import datetime
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import httpx
+from prefect import get_client
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.filters import LogFilter, LogFilterFlowRunId, LogFilterTimestamp
+from prefect.context import SettingsContext, get_settings_context
+
+from darkroom.base.escapes import shown_lines
+from darkroom.base.text import counted, some
+
+REQUEST_SECONDS = 20.0  # a stopped server accepts connections and never answers
+PROBE_SECONDS = 5.0
+FIRST_PAUSE, LONGEST_PAUSE = 0.25, 4.0
+TRIES = 5  # of one request that fails at a server that says it is well
+LOOK_SECONDS = 2.0
+SAY_SECONDS = 2.0
+LINES_SECONDS = 1.0  # lines go in batches: the pages ask for new ones every few seconds
+BATCH_BYTES = 500_000
+LINE_BYTES = 20_000  # of one line; the whole one is in the stage's log file
+BUFFER_BYTES = 16_000_000  # of lines that wait
+LINE_OVERHEAD = 200
+_BUSY_CODES = {408, 425, 429, 503}
+
+
+@dataclass(slots=True)
+class Recorded:
+    """What the server gives an identifier, once it has."""
+
+    given: UUID | None = None
+
+    @property
+    def id(self) -> UUID:
+        """The identifier. Raises LookupError where the server gave none."""
+        if self.given is None:
+            raise LookupError("what it belongs to is not recorded")
+        return self.given
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """Something to be told. `arrived` is asked before it is told a second time."""
+
+    what: str
+    send: Callable[[SyncPrefectClient], object]
+    arrived: Callable[[SyncPrefectClient], bool] = lambda _: False
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line of a run's log."""
+
+    run: Recorded
+    moment: datetime.datetime
+    text: str
+    level: int = logging.INFO
+
+    @property
+    def size(self) -> int:
+        """About what it takes in memory, in bytes."""
+        return len(self.text) + LINE_OVERHEAD
+
+    def to_json(self) -> dict[str, Any]:
+        """As Prefect's API takes it."""
+        moment = self.moment.isoformat()
+        return {
+            "name": "darkroom",
+            "level": self.level,
+            "message": self.text,
+            "timestamp": moment,
+            "flow_run_id": str(self.run.id),
+        }
+
+
+class Outbox:
+    """Requests and lines for the server that Prefect's client is set to. Any thread may put them in.
+
+    `look` is made every LOOK_SECONDS in between.
+    """
+
+    def __init__(self, look: Request | None = None) -> None:
+        self._look = look
+        self._requests: deque[Request] = deque()
+        self._lines: deque[Line] = deque()
+        self._waiting_bytes = 0
+        self._changed = threading.Condition()
+        self._closing = False
+        self._given_up = threading.Event()
+        self._answered = self._looked = self._sent_lines = time.monotonic()
+        self._refused: list[str] = []
+        self._lost_lines = 0
+        self._problem = ""
+        # Prefect reads settings files in the current directory, which the run is about to change.
+        with without_retries():
+            client = get_client(sync_client=True, httpx_settings={"timeout": REQUEST_SECONDS})
+            context = contextvars.copy_context()
+        self._thread = threading.Thread(
+            target=context.run, args=(self._deliver, client), name="outbox", daemon=True
+        )
+        self._thread.start()
+
+    def put(self, request: Request) -> None:
+        """Have it sent after what is in already."""
+        with self._changed:
+            self._requests.append(request)
+            self._changed.notify()
+
+    def put_line(self, run: Recorded, text: str, level: int = logging.INFO) -> None:
+        """Have a line of a log sent; one for which there is no room is lost, and counted."""
+        text = shown_lines(text)
+        text = text if len(text) <= LINE_BYTES else f"{text[:LINE_BYTES]}… [cut]"
+        line = Line(run, datetime.datetime.now(datetime.UTC), text, level)
+        with self._changed:
+            if self._waiting_bytes + line.size > BUFFER_BYTES:
+                self._lost_lines += 1
+                return
+            self._waiting_bytes += line.size
+            self._lines.append(line)
+
+    def close(self, patience: float, at_most: float, remark: Callable[[str], None]) -> None:
+        """Wait until all is sent, but not for a server that is silent for `patience` seconds.
+
+        Waits `at_most` seconds in all. Ctrl-C ends the waiting. `remark` gets a line where it takes a while.
+        """
+        with self._changed:
+            self._closing = True
+            self._changed.notify()
+        began, said = time.monotonic(), False
+        try:
+            while self._thread.is_alive():
+                self._thread.join(0.1)
+                now = time.monotonic()
+                if now - max(began, self._answered) > patience or now - began > at_most:
+                    break
+                if now - began > SAY_SECONDS and not said:
+                    remark("waiting for Prefect's server to record the run (Ctrl-C: do not wait)")
+                    said = True
+        except KeyboardInterrupt:
+            self._problem = self._problem or "not waited for"
+        self._given_up.set()
+
+    def loss(self) -> str | None:
+        """What the server was not told, and why, in a line; None where it knows all."""
+        with self._changed:
+            missing = [*self._refused, *(request.what for request in self._requests)]
+            lines = self._lost_lines + len(self._lines)
+            late = bool(self._requests or self._lines)
+        parts = [some(missing), counted(lines, "line") + " of the logs" if lines else ""]
+        said = " and ".join(filter(None, parts))
+        why = self._problem or ("no answer in time" if late else "more than there was room for")
+        return f"{said} ({why})" if said else None
+
+    def _deliver(self, client: SyncPrefectClient) -> None:
+        with client:
+            while not self._given_up.is_set() and (deliver := self._next()):
+                deliver(client)
+
+    def _next(self) -> Callable[[SyncPrefectClient], object] | None:
+        """What to do next, waited for; None where the outbox is closed and empty."""
+        with self._changed:
+            while True:
+                now = time.monotonic()
+                if self._look and not self._closing and now - self._looked >= LOOK_SECONDS:
+                    self._looked = now
+                    look = self._look
+                    return lambda client: self._see_through(client, look)
+                if batch := self._batch(now):
+                    return lambda client: self._send_lines(client, batch)
+                if self._requests:
+                    return self._send_first
+                if self._closing:
+                    return None
+                self._changed.wait(LINES_SECONDS / 2)
+
+    def _batch(self, now: float) -> list[Line]:
+        """The lines that are due, of runs that the server knows."""
+        if not self._requests:
+            self._drop_lines_of_nothing()
+        if now - self._sent_lines < LINES_SECONDS and not self._closing and self._waiting_bytes < BATCH_BYTES:
+            return []
+        batch, size = [], 0
+        for line in self._lines:
+            if line.run.given is None or size > BATCH_BYTES:
+                break
+            batch.append(line)
+            size += line.size
+        return batch
+
+    def _drop_lines_of_nothing(self) -> None:
+        """Lines of a run that the server would not record: nothing is under way that could change it."""
+        while self._lines and self._lines[0].run.given is None:
+            self._forget_line()
+            self._lost_lines += 1
+
+    def _forget_line(self) -> None:
+        self._waiting_bytes -= self._lines.popleft().size
+
+    def _send_first(self, client: SyncPrefectClient) -> None:
+        if self._see_through(client, self._requests[0]):
+            with self._changed:
+                self._requests.popleft()
+
+    def _send_lines(self, client: SyncPrefectClient, batch: list[Line]) -> None:
+        lines = [line.to_json() for line in batch]
+        what = f"{counted(len(lines), 'line')} of the logs"
+        request = Request(what, lambda to: to.create_logs(lines), lambda to: has_line(to, batch[0]))
+        if self._see_through(client, request):
+            self._sent_lines = time.monotonic()
+            with self._changed:
+                for _ in batch:
+                    self._forget_line()
+
+    def _see_through(self, client: SyncPrefectClient, request: Request) -> bool:
+        """Send it, as often as it takes. False: given up; what the server refuses is done with, and noted."""
+        tries = 0
+        while not self._given_up.is_set():
+            try:
+                if not (tries and request.arrived(client)):
+                    request.send(client)
+            except Exception as error:  # a recorder's fault must not end the stages
+                tries += 1
+                self._problem = f"{type(error).__name__}: {error}".splitlines()[0]
+                if not is_busy(error) and (not is_away(error) or tries >= TRIES):
+                    self._refused.append(request.what)
+                    return True
+                self._wait_for_server(client, tries)
+            else:
+                self._answered = time.monotonic()
+                return True
+        return False
+
+    def _wait_for_server(self, client: SyncPrefectClient, tries: int) -> None:
+        """Return when the server says that it is well, or nobody waits any more; later after more tries."""
+        pause = min(FIRST_PAUSE * 2.0 ** min(tries - 1, 10), LONGEST_PAUSE)
+        while not self._given_up.wait(pause):
+            pause = min(2 * pause, LONGEST_PAUSE)
+            try:
+                client.request("GET", "/health", timeout=PROBE_SECONDS)
+            except httpx.HTTPError as error:
+                self._problem = f"{type(error).__name__}: {error}"
+            else:
+                return
+
+
+def without_retries() -> SettingsContext:
+    """Prefect's settings, but that its client makes no retries: they would go on when nobody waits any more.
+
+    `temporary_settings` takes a fifth of a second for it: it reads all settings anew.
+    """
+    now = get_settings_context()
+    client = now.settings.client.model_copy(update={"max_retries": 0})
+    settings = now.settings.model_copy(update={"client": client})
+    return SettingsContext(profile=now.profile, settings=settings)
+
+
+def is_away(error: Exception) -> bool:
+    """Whether the same request may well be answered later."""
+    if isinstance(error, httpx.HTTPStatusError):
+        return error.response.status_code >= 500 or is_busy(error)
+    return isinstance(error, httpx.TransportError)
+
+
+def is_busy(error: Exception) -> bool:
+    """Whether the server has too much to do, as on SQLite with many writers; its health does not show it."""
+    if isinstance(error, httpx.HTTPStatusError):
+        return error.response.status_code in _BUSY_CODES
+    return isinstance(error, httpx.TimeoutException)
+
+
+def has_line(client: SyncPrefectClient, line: Line) -> bool:
+    """Whether the server has a line of this run and moment: a batch is recorded as a whole."""
+    moment = LogFilterTimestamp.model_validate({"after_": line.moment, "before_": line.moment})
+    of_run = LogFilterFlowRunId(any_=[line.run.id])
+    return bool(client.read_logs(LogFilter(flow_run_id=of_run, timestamp=moment), limit=1))

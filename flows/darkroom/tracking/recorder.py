@@ -1,0 +1,86 @@
+"""What records a run: Prefect, or nobody where it cannot be had. That keeps no run from its stages."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from darkroom.base.errors import UsageError, explain
+from darkroom.runs.ended import RunRecord
+from darkroom.runs.report import RunOptions
+from darkroom.schedule.events import Event
+from darkroom.server import temporary as server
+from darkroom.show.output import warn
+from darkroom.tracking.unrecorded import run_unrecorded
+
+SILENT_SECONDS = 3.0
+"""For a server that did not answer at the start either, at the end of a run: it may have come."""
+
+
+@dataclass(frozen=True, slots=True)
+class Nobody:
+    """Records nothing."""
+
+    where_to_look: str = ""
+    answers: bool = False
+
+    def run(
+        self, options: RunOptions, root: Path, observe: Callable[[Event], None]
+    ) -> tuple[RunRecord, str | None]:
+        """Run the stages all the same."""
+        return run_unrecorded(options, root, observe), None
+
+
+@dataclass(frozen=True, slots=True)
+class Recorder:
+    """Records in the server at `api`."""
+
+    api: server.Api
+    patience: float
+    """Seconds of the server's silence that a run waits for at its end."""
+
+    @property
+    def answers(self) -> bool:
+        """Whether the server did at the start."""
+        return not self.api.problem
+
+    @property
+    def where_to_look(self) -> str:
+        """What leads to the run's pages."""
+        return self.api.where_to_look
+
+    def run(
+        self, options: RunOptions, root: Path, observe: Callable[[Event], None]
+    ) -> tuple[RunRecord, str | None]:
+        """Run the stages; what Prefect was not told, and why, unless it was said before."""
+        from darkroom.tracking.pipeline import run_recorded
+
+        record, lost = run_recorded(options, root, observe, patience=self.patience)
+        said_before = self.api.problem and server.silence_of(server.Configured(self.api.url, server.API_URL))
+        return record, None if said_before else lost
+
+
+def start_recorder(root: Path, environ: Mapping[str, str], stack: ExitStack) -> Recorder | Nobody:
+    """Find Prefect's server, or start one until the stack ends; what is wrong with it is said in a line.
+
+    Raises UsageError where the environment asks for a patience that is none.
+    """
+    try:
+        api = stack.enter_context(server.prefect_api(root))
+        from darkroom.tracking.pipeline import PATIENCE, patience_of
+
+        if api.problem:
+            warn(f"the run is recorded only if the server comes in time: {api.problem}")
+        brief = api.problem and not environ.get(PATIENCE)
+        return Recorder(api, SILENT_SECONDS if brief else patience_of(environ))
+    except UsageError:
+        raise
+    except Exception as error:  # of Prefect's, its settings or its database: the stages need none of them
+        if os.environ.get("DARKROOM_TRACEBACK"):
+            raise
+        said = explain(error) if isinstance(error, OSError) else str(error) or type(error).__name__
+        warn(f"this run is not recorded by Prefect: {' '.join(said.split())}")
+        return Nobody()

@@ -1,0 +1,6 @@
+"""A DVC repository at work: stages begun, finished or abandoned in it, recorded as `dvc repro` does.
+
+workspace: made of all others; run_cache: what need not be executed; keeping: outs into DVC's cache, synced
+recording: dvc.lock and .gitignore, in the serial order; changes, witnesses: who changed a dep in a run
+rwlock, holding: which paths are in use, by DVC's own file; experiments: a run kept as `dvc exp run` does
+"""

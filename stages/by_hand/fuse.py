@@ -1,0 +1,299 @@
+"""`darkroom fuse`: a user's own pictures fused to one, or group by group, without any pipeline.
+
+    darkroom fuse a.png b.png --method laplacian --out c.png
+    darkroom fuse scans --pattern '(.+)_[ab].png' --method wavelet --out fused --figures figures.csv
+
+Exit codes: 0; 2 with one line where what the user gave is wrong.
+"""
+
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, get_args
+
+import click
+import numpy as np
+from click.core import ParameterSource
+
+from stages.by_hand.command import run_by_hand
+from stages.core.errors import DataError, ParamsError
+from stages.fusion.alignment import Registration
+from stages.fusion.compositing import grid, mosaic, poisson
+from stages.fusion.files import check_ending, read_opaque, read_picture, write_picture
+from stages.fusion.groups import (
+    Group,
+    check_sizes,
+    file_name,
+    groups_by_manifest,
+    groups_by_pattern,
+    read_group,
+)
+from stages.fusion.methods import Method, Settings, fuse
+from stages.fusion.pixels import Floats, Pictures, in_one_form
+
+TAKEN_BY = {
+    "alpha": ("average",),
+    "weights": ("average",),
+    "levels": ("laplacian", "wavelet"),
+    "classifier": ("features",),
+    "at": ("poisson",),
+    "target": ("mosaic",),
+    "columns": ("mosaic",),
+    "registration": get_args(Method),
+}
+"""Which methods an option is for, where it is not for all of them."""
+
+A_FILE = click.Path(path_type=Path)
+
+
+def numbers(kind: Callable[[str], Any], example: str) -> Callable[..., list[Any] | None]:
+    """A check of click's for a list of numbers with commas between, such as the example."""
+
+    def parse(_context: object, parameter: click.Parameter, words: str | None) -> list[Any] | None:
+        try:
+            return None if words is None else [kind(word) for word in words.split(",")]
+        except ValueError:
+            name = parameter.opts[0]
+            raise click.BadParameter(f"{words!r} is no list such as {example}", param_hint=name) from None
+
+    return parse
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.argument("pictures", nargs=-1, type=A_FILE)
+@click.option(
+    "--method",
+    type=click.Choice([*get_args(Method), "poisson", "mosaic"]),
+    required=True,
+    help="poisson sets the second picture, a cut-out with alpha, into the first; mosaic lays many out.",
+)
+@click.option(
+    "--out", type=A_FILE, required=True, help="The picture to write; with groups, a folder of them."
+)
+@click.option("--alpha", type=click.FloatRange(0, 1), help="average of two: the first one's weight.")
+@click.option(
+    "--weights", callback=numbers(float, "0.2,0.3,0.5"), help="average: 0.2,0.3,0.5; their sum is 1."
+)
+@click.option("--levels", type=click.IntRange(1), help="laplacian, wavelet: how often pictures are halved.")
+@click.option("--classifier", type=A_FILE, help="features: the model whose first layers say what counts.")
+@click.option("--at", callback=numbers(int, "40,25"), help="poisson: x,y of the cut-out's upper left corner.")
+@click.option(
+    "--target", type=A_FILE, help="mosaic: the picture whose colours it takes; a plain grid without."
+)
+@click.option("--columns", type=click.IntRange(1), help="mosaic: pictures side by side.")
+@click.option(
+    "--registration",
+    type=click.Choice(get_args(Registration)),
+    default="check",
+    show_default=True,
+    help="check: refuse pictures that seem moved, turned or scaled (in doubt they pass); ecc, features: "
+    "align them; none: take them as they are.",
+)
+@click.option("--manifest", type=A_FILE, help="A CSV table with columns group, picture and perhaps truth.")
+@click.option("--pattern", help="Names of one group's files below the folder given: '(.+)_[ab].png'.")
+@click.option("--figures", type=A_FILE, help="With groups: a CSV table to write, with every figure of each.")
+def command(pictures: tuple[Path, ...], manifest: Path | None, pattern: str | None, **chosen: Any) -> None:
+    """Fuse PICTURES of one scene into one, or groups of them that a manifest or a pattern names."""
+    refuse_unused(chosen["method"])
+    if manifest is None and pattern is None:
+        fuse_files(pictures, **chosen)
+        return
+    if manifest is not None and pattern is not None:
+        raise ParamsError("--manifest and --pattern: give one of them")
+    if chosen["method"] in ("poisson", "mosaic"):
+        raise ParamsError(f"--method {chosen['method']}: works on pictures, not on groups")
+    if manifest is not None:
+        if pictures:
+            raise ParamsError(f"{pictures[0]}: --manifest names the pictures; leave this one out")
+        fuse_groups(groups_by_manifest(manifest), **chosen)
+        return
+    if len(pictures) != 1 or not pictures[0].is_dir():
+        raise ParamsError("--pattern: asks for the folder that it looks in, and nothing else")
+    fuse_groups(groups_by_pattern(pictures[0], str(pattern)), **chosen)
+
+
+def refuse_unused(method: str) -> None:
+    """Refuse an option on the command line that `method` has no use for.
+
+    Raises:
+        ParamsError: there is one.
+
+    """
+    context = click.get_current_context()
+    for option, methods in TAKEN_BY.items():
+        given = context.get_parameter_source(option) is ParameterSource.COMMANDLINE
+        if given and method not in methods:
+            raise ParamsError(
+                f"--{option}: is of no use to --method {method}, only to {', '.join(methods)}; leave it out"
+            )
+
+
+def refuse_overwriting(written: Sequence[Path], read: Sequence[Path | None]) -> None:
+    """Refuse to write what is read.
+
+    Raises:
+        ParamsError: a path of `written` leads to a file of `read`.
+
+    """
+    inputs = {path.resolve() for path in read if path is not None}
+    for path in written:
+        if path.resolve() in inputs:
+            raise ParamsError(f"{path}: is read and would be overwritten; write to another name")
+
+
+def fuse_files(files: Sequence[Path], *, out: Path, **chosen: Any) -> None:
+    """One picture of all files, written to `out`."""
+    if chosen["figures"]:
+        raise ParamsError("--figures: asks for groups (--manifest or --pattern)")
+    if len(files) < 2:
+        raise ParamsError(f"{len(files)} pictures: give two or more")
+    refuse_overwriting([out], [*files, chosen["target"], chosen["classifier"]])
+    if chosen["method"] == "poisson":
+        picture = set_in(files, chosen["at"])
+    elif chosen["method"] == "mosaic":
+        picture = lay_out(files, chosen["target"], chosen["columns"])
+    else:
+        settings = settings_of(chosen)
+        sources = read_group(files, chosen["registration"])
+        check_ending(out, sources[0])
+        picture = fused(sources, chosen["method"], settings)
+    write_picture(out, picture)
+    print(out)
+
+
+def fuse_groups(groups: Sequence[Group], *, out: Path, figures: Path | None, **chosen: Any) -> None:
+    """A PNG file of each group in the folder `out`; every figure of each in the table `figures`.
+
+    They are written when all of them are fused.
+    """
+    import pandas as pd
+
+    from stages.core.tables import write_table
+    from stages.fusion.metrics import figures as measure
+    from stages.fusion.sets import own_set
+
+    if not groups:
+        raise DataError("the manifest names no group")
+    places = [out / f"{file_name(group.name)}.png" for group in groups]
+    read = [path for group in groups for path in (*group.files, group.truth)]
+    refuse_overwriting(places, [*read, chosen["classifier"]])
+    if figures is not None:
+        refuse_overwriting([figures], [*read, *places, chosen["classifier"]])
+    settings = settings_of(chosen)
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        for number, group in enumerate(groups):
+            one = own_set(group, chosen["registration"])
+            picture = fused(one.sources[0], chosen["method"], settings)
+            np.save(Path(folder) / f"{number}.npy", picture)
+            if figures is not None:
+                measured = measure(one.sources, picture[None], one.truth)
+                rows.append({"group": group.name} | {name: values[0] for name, values in measured.items()})
+        for number, place in enumerate(places):
+            write_picture(place, np.load(Path(folder) / f"{number}.npy"))
+    if figures is not None:
+        write_table(figures, pd.DataFrame(rows))
+    print(f"{out}: {len(groups)} pictures")
+
+
+def settings_of(chosen: dict[str, Any]) -> Settings:
+    """What the options say to the method.
+
+    Raises:
+        ParamsError: both alpha and weights, or no classifier where one is needed.
+        ModelError: see `activity_by`.
+
+    """
+    weights = chosen["weights"]
+    if chosen["alpha"] is not None:
+        if weights is not None:
+            raise ParamsError("--alpha: is for two pictures and without --weights; of more give --weights")
+        weights = [chosen["alpha"], 1 - chosen["alpha"]]
+    activity = activity_by(chosen["classifier"]) if chosen["method"] == "features" else None
+    return Settings(weights=weights, levels=chosen["levels"], activity=activity)
+
+
+def fused(sources: Pictures, method: Method, settings: Settings) -> Pictures:
+    """What the method makes of sources [S, H, W, C].
+
+    Raises:
+        ParamsError: weights or levels that do not fit them.
+
+    """
+    try:
+        return fuse(sources, method, settings)
+    except ValueError as error:
+        raise ParamsError(f"--method {method}: {error}") from None
+
+
+def activity_by(classifier: Path | None) -> Callable[[Pictures], Floats]:
+    """How active the classifier's first stage is.
+
+    Raises:
+        ParamsError: none given.
+        ModelError: no such file, or no classifier in it.
+
+    """
+    import torch
+
+    from stages.classifier.network import load_classifier
+    from stages.fusion.activity import activity_of
+    from stages.networks.compute import Compute
+
+    if classifier is None:
+        raise ParamsError("--method features: asks for a --classifier, as train-classifier writes one")
+    compute = Compute(device=torch.device("cpu"), dtype=torch.float32)
+    return activity_of(load_classifier(classifier), 1, compute)
+
+
+def set_in(files: Sequence[Path], at: list[int] | None) -> Pictures:
+    """The cut-out of the second file in the scene of the first.
+
+    Raises:
+        ParamsError: no place given, or not two files.
+        DataError: no alpha in the second, more than 8 bits, or a place outside of the scene.
+
+    """
+    if len(files) != 2 or at is None or len(at) != 2:
+        raise ParamsError("--method poisson: asks for a scene, a cut-out with alpha, and --at x,y")
+    scene, item = read_opaque(files[0]), read_picture(files[1])
+    if item.shape[2] != 4:
+        raise DataError(f"{files[1]}: has no alpha channel that says what is cut out; save it with one")
+    if not scene.dtype == item.dtype == np.uint8:
+        raise DataError(f"{files[0]}, {files[1]}: poisson computes with 8 bits a channel; save them so")
+    colour = item[..., :3] if scene.shape[2] == 3 else item[..., :3].mean(axis=2, keepdims=True)
+    try:
+        return poisson(scene.astype(np.uint8), colour.astype(np.uint8), item[..., 3] > 127, (at[0], at[1]))
+    except ValueError as error:
+        raise DataError(f"{files[1]}: {error}") from None
+
+
+def lay_out(files: Sequence[Path], target: Path | None, columns: int | None) -> Pictures:
+    """The files side by side, as a grid or after a target.
+
+    Raises:
+        ParamsError: no columns given, or too many.
+        DataError: see `read_opaque`; sizes that differ.
+
+    """
+    if columns is None:
+        raise ParamsError("--method mosaic: asks for --columns")
+    pictures = [read_opaque(file) for file in files]
+    check_sizes(files, pictures)
+    try:
+        if target is None:
+            return grid(np.stack(in_one_form(pictures)), columns)
+        *tiles, aim = in_one_form([*pictures, read_opaque(target)])
+        return mosaic(np.stack(tiles), aim, columns)
+    except ValueError as error:
+        raise ParamsError(f"--columns: {error}") from None
+
+
+def main(words: Sequence[str]) -> int:
+    """Do what the words say and return the exit code."""
+    return run_by_hand(command, "darkroom fuse", words)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,186 @@
+"""`darkroom generate`: pictures of what is asked for, from a trained generator.
+
+    darkroom generate "a pair of sneakers" --n 16 --seed 7
+    darkroom generate coat --attribute brightness=0.3 --truncation 0.7 --out coats
+
+A prompt that is the number or the name of a class asks for that class, any other is understood by the text
+encoder that the generator was trained with. Exit codes: 0; 2 with one line where what the user gave is wrong.
+"""
+
+import hashlib
+import math
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+import torch
+from torch import Tensor
+
+from stages.by_hand.command import run_by_hand
+from stages.by_hand.drawn_folder import replace_files
+from stages.by_hand.prompts import check_words, class_of
+from stages.core.errors import DataError
+from stages.drawing.sheets import Picture, enlarge, image_grid, png, scale_of
+from stages.generator.network import Generator, draw_latents, load_generator, render
+from stages.networks.compute import Compute
+from stages.prompting.attributes import asked_numbers, encode
+from stages.prompting.text_encoders import load_encoder
+
+MODEL = Path("data/models/generator.safetensors")
+BATCH = 250
+SEEDS = 2**63 - 1
+
+
+def pairs(_context: object, parameter: click.Parameter, words: Sequence[str]) -> dict[str, float]:
+    """Click's check of NAME=NUMBER."""
+    found = {}
+    for word in words:
+        name, _, number = word.partition("=")
+        try:
+            found[name.strip()] = finite_number(number)
+        except ValueError:
+            message = f"{word!r} is not NAME=NUMBER, such as brightness=0.5"
+            raise click.BadParameter(message, param_hint=parameter.opts[0]) from None
+    return found
+
+
+def finite_number(text: str) -> float:
+    """A number that can be reckoned with.
+
+    Raises:
+        ValueError: no number, NaN, or without an end.
+
+    """
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text} is not finite")
+    return number
+
+
+class Truncation(click.FloatRange):
+    """Click's range of floats, whose bounds let NaN pass."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The number, which lies in the range."""
+        number = super().convert(value, param, ctx)
+        if math.isnan(number):
+            self.fail(f"{value!r} is not a number.", param, ctx)
+        return number
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.argument("prompt")
+@click.option("--n", "number", type=click.IntRange(1), default=16, show_default=True, help="Pictures.")
+@click.option(
+    "--seed", type=click.IntRange(0, SEEDS), default=0, show_default=True, help="The same, the same pictures."
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("generated"),
+    show_default=True,
+    help="The folder for sheet.png and every picture by itself; those of the call before are replaced.",
+)
+@click.option(
+    "--model",
+    type=click.Path(path_type=Path),
+    default=MODEL,
+    show_default=True,
+    help="As train-gan writes it.",
+)
+@click.option(
+    "--truncation",
+    type=Truncation(0, min_open=True),
+    help="Latents within +-this: more typical pictures, fewer kinds.",
+)
+@click.option(
+    "--attribute",
+    "attributes",
+    multiple=True,
+    callback=pairs,
+    metavar="NAME=NUMBER",
+    help="One of the numbers that the generator was trained with; again for more.",
+)
+def command(
+    prompt: str,
+    number: int,
+    seed: int,
+    out: Path,
+    model: Path,
+    truncation: float | None,
+    attributes: Mapping[str, float],
+) -> None:
+    """Draw pictures of PROMPT: a text, or the name or number of a class."""
+    if not prompt.strip():
+        raise DataError("the prompt is empty: say what is to be seen, such as 'a pair of sneakers'")
+    network = load_generator(model)
+    kind = ask(network, prompt.strip(), attributes)
+    pictures = draw(network, kind, number, seed=seed, truncation=truncation)
+    asked = {
+        "prompt": prompt.strip(),
+        "seed": seed,
+        "truncation": None if truncation is None or math.isinf(truncation) else truncation,
+        "attributes": dict(attributes),
+        "model": hashlib.sha256(model.read_bytes()).hexdigest(),
+    }
+    replace_files(out, files_of(pictures), asked)
+    print(f"{out / 'sheet.png'}: {number} pictures")
+
+
+@torch.no_grad()
+def ask(network: Generator, prompt: str, attributes: Mapping[str, float]) -> Tensor:
+    """What the generator is told, [1, E + 2 A].
+
+    Raises:
+        DataError: no such class, or several, a word or an attribute that it does not know, or no text at all.
+        ParamsError, ModelError: its text encoder is not installed, or another one.
+
+    """
+    classes, text = network.config["classes"], network.config["text"]
+    label = class_of(prompt, classes, text)
+    if label is not None:
+        kind = network.by_class(torch.tensor([label]))
+    elif text is None:
+        known = ", ".join(classes)
+        raise DataError(f"prompt {prompt!r}: the generator was trained without text; it has classes: {known}")
+    else:
+        if text["encoder"] == "words":
+            check_words(prompt, classes, text)
+        kind = network.by_text(load_encoder(text).encode([prompt]))
+    scale = network.config["attributes"]
+    return network.ask(kind, encode(asked_numbers(attributes, scale), scale))
+
+
+def draw(
+    network: Generator, asked: Tensor, number: int, *, seed: int, truncation: float | None = None
+) -> Picture:
+    """So many pictures uint8 [N, H, W, C] of one thing that is asked for [1, E + 2 A]."""
+    compute = Compute(device=torch.device("cpu"), dtype=torch.float32)
+    latents = draw_latents(number, network.latent, seed=seed, truncation=truncation)
+    parts = [
+        render(network, some, asked.expand(len(some), -1), compute) for some in torch.split(latents, BATCH)
+    ]
+    return np.concatenate(parts)
+
+
+def files_of(pictures: Picture) -> dict[str, bytes]:
+    """Every picture [N, H, W, C] as PNG, and one sheet of all, about as wide as high, by file name."""
+    digits = len(str(len(pictures)))
+    files = {
+        f"{number:0{digits}d}.png": png(enlarge(picture, 1))
+        for number, picture in enumerate(pictures, start=1)
+    }
+    columns = max(1, round(len(pictures) ** 0.5))
+    return files | {"sheet.png": png(image_grid(pictures, columns, scale=scale_of(pictures)))}
+
+
+def main(words: Sequence[str]) -> int:
+    """Do what the words say and return the exit code."""
+    return run_by_hand(command, "darkroom generate", words)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,114 @@
+"""The classifier, and how it is asked: logits, features, feature maps, predictions.
+
+Built from its config alone, so that a model file needs no other key:
+    classes   ["T-shirt/top", ...]
+    mean, std one of each per colour channel, of the training pictures in 0..1
+    size      height and width of the training pictures
+    network   section `network` of the params: which, and how large
+    views     how many views of a picture `predict` averages over: 1, 2 or 6
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+from pydantic import TypeAdapter
+from torch import Tensor, nn
+
+from stages.classifier.trunks import NetworkParams, build_trunk
+from stages.networks.compute import Compute, to_unit
+from stages.networks.model_files import load_model
+
+SHIFT = 1  # pixels of the shifted views: as much as the training's own shifts do not distort
+
+
+class Classifier(nn.Module):
+    """Stages that make feature maps, a neck that makes features of the last ones, a linear head."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, config: dict[str, Any]) -> None:
+        super().__init__()
+        self.config = config
+        self.register_buffer("mean", torch.tensor(config["mean"]).view(1, -1, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(config["std"]).view(1, -1, 1, 1), persistent=False)
+        params: NetworkParams = TypeAdapter(NetworkParams).validate_python(config["network"])
+        trunk = build_trunk(params, channels=len(config["mean"]), size=config["size"])
+        self.stages = nn.ModuleList(trunk.stages)
+        self.features_of = trunk.neck
+        self.head = nn.Linear(trunk.features, len(config["classes"]))
+
+    def feature_maps(self, images: Tensor, stages: int = 1) -> Tensor:
+        """What the first `stages` stages make of images [N, C, H, W] in 0..1: [N, D, h, w]."""
+        maps = (images - self.mean) / self.std
+        for stage in self.stages[:stages]:
+            maps = stage(maps)
+        return maps
+
+    def logits_of(self, maps: Tensor, stages: int | None = None) -> Tensor:
+        """Logits [N, K] of feature maps [N, D, h, w] after `stages` stages, or after all."""
+        for stage in self.stages[len(self.stages) if stages is None else stages :]:
+            maps = stage(maps)
+        logits: Tensor = self.head(self.features_of(maps))
+        return logits
+
+    def features(self, images: Tensor) -> Tensor:
+        """The layer before the head, [N, F], of images [N, C, H, W] in 0..1."""
+        features: Tensor = self.features_of(self.feature_maps(images, len(self.stages)))
+        return features
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits [N, K] of images [N, C, H, W] in 0..1."""
+        return self.logits_of(self.feature_maps(images, len(self.stages)))
+
+
+def build_classifier(config: dict[str, Any]) -> Classifier:
+    """A fresh classifier; the module's docstring names the config's keys."""
+    return Classifier(config)
+
+
+def load_classifier(path: Path) -> Classifier:
+    """The trained classifier at `path`, in evaluation mode, on the CPU.
+
+    Raises:
+        ModelError: no such file, or no classifier in it.
+
+    """
+    return load_model(path, kind="classifier", build=build_classifier)
+
+
+@torch.inference_mode()
+def predict(
+    network: Classifier,
+    images: npt.NDArray[np.uint8],
+    *,
+    compute: Compute,
+    batch_size: int = 500,
+    views: int | None = None,
+) -> Tensor:
+    """Probabilities [N, K], float32 on the CPU, of pictures uint8 [N, H, W, C].
+
+    Averages the logits over `views` views of each picture, or as many as the network's config says.
+    `network` is on `compute`'s device, in evaluation mode.
+    """
+    count = network.config["views"] if views is None else views
+    logits = []
+    for start in range(0, len(images), batch_size):
+        batch = to_unit(images[start : start + batch_size])
+        with compute.autocast():
+            seen = [network(compute.images(view)).float() for view in _views(batch, count)]
+        logits.append(torch.stack(seen).mean(dim=0).cpu())
+    return torch.cat(logits).softmax(dim=1)
+
+
+def _views(images: Tensor, count: int) -> list[Tensor]:
+    """The pictures; their mirror images; both shifted up-left and down-right, as many as `count`."""
+    mirrored = [images, images.flip(-1)]
+    height, width = images.shape[-2:]
+    padded = [F.pad(view, [SHIFT] * 4, mode="replicate") for view in mirrored]
+    shifted = [view[..., at : at + height, at : at + width] for at in (0, 2 * SHIFT) for view in padded]
+    return [*mirrored, *shifted][:count]

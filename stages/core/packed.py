@@ -1,0 +1,201 @@
+"""What `preprocess` writes and every later stage reads: memory-mapped arrays and COCO annotations.
+
+classification/classes.json              ["T-shirt/top", ...]: a label is an index into it
+classification/{train,val,test}/images.npy   uint8 [N, H, W, C]
+classification/{train,val,test}/labels.npy   int64 [N]
+classification/{train,val,test}/captions.json    [text, ...], where the data has captions; "" for none
+classification/{train,val,test}/attributes.json  {name: [number or null, ...]}, where it has such columns
+detection/classes.json                   the same for boxes
+detection/{train,val,test}/images.npy        uint8 [N, H, W, C]
+detection/{train,val,test}/annotations.json  COCO: bbox is x, y, width, height in pixels; image_id is the
+row in images.npy; category_id is the label plus 1
+
+A split too large for one file has `images.json` in place of images.npy: {"shards": [[file, rows], ...]},
+files whose rows follow each other.
+"""
+
+import itertools
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from stages.core.errors import DataError
+
+Split = Literal["train", "val", "test"]
+SPLITS: tuple[Split, ...] = ("train", "val", "test")
+
+SHARD_INDEX = "images.json"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ClassificationSplit:
+    """One split of labelled pictures."""
+
+    images: npt.NDArray[np.uint8]
+    """[N, H, W, C], memory-mapped."""
+    labels: npt.NDArray[np.int64]
+    """[N], indices into `classes`."""
+    classes: list[str]
+    captions: list[str] | None = None
+    """Of each picture, empty where it has none; None: the data has no captions."""
+    attributes: dict[str, npt.NDArray[np.float64]] | None = None
+    """Numbers [N] by name, NaN where a picture has none; None: the data has no such columns."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DetectionSplit:
+    """One split of pictures with boxes."""
+
+    images: npt.NDArray[np.uint8]
+    """[N, H, W, C], memory-mapped."""
+    boxes: list[npt.NDArray[np.float32]]
+    """A picture's boxes [M, 4]: xyxy, absolute pixels."""
+    labels: list[npt.NDArray[np.int64]]
+    """A picture's labels [M], indices into `classes` (no background class)."""
+    classes: list[str]
+
+
+def load_classification(folder: Path, split: Split) -> ClassificationSplit:
+    """Split `split` of the prepared folder.
+
+    Raises:
+        DataError: a file is missing or damaged, or images and labels differ in number.
+
+    """
+    images, classes = _load_images(folder, split), _load_classes(folder)
+    labels = _load_array(folder / split / "labels.npy")
+    if len(labels) != len(images):
+        raise DataError(f"{folder / split}: {len(images)} images but {len(labels)} labels; rerun preprocess")
+    return ClassificationSplit(
+        images=images,
+        labels=labels,
+        classes=classes,
+        captions=_load_captions(folder / split / "captions.json", len(images)),
+        attributes=_load_attributes(folder / split / "attributes.json", len(images)),
+    )
+
+
+def _load_captions(path: Path, pictures: int) -> list[str] | None:
+    if not path.is_file():
+        return None
+    captions: list[str] = _load_json(path)
+    if len(captions) != pictures:
+        raise DataError(f"{path}: {len(captions)} captions of {pictures} images; rerun preprocess")
+    return captions
+
+
+def _load_attributes(path: Path, pictures: int) -> dict[str, npt.NDArray[np.float64]] | None:
+    if not path.is_file():
+        return None
+    columns = _load_json(path)
+    for name, numbers in columns.items():
+        if len(numbers) != pictures:
+            raise DataError(f"{path}: {len(numbers)} of '{name}' for {pictures} images; rerun preprocess")
+    return {name: np.array(numbers, dtype=np.float64) for name, numbers in columns.items()}
+
+
+def load_detection(folder: Path, split: Split) -> DetectionSplit:
+    """Split `split` of the prepared folder, boxes converted from COCO's xywh to xyxy.
+
+    Raises:
+        DataError: a file is missing or damaged.
+
+    """
+    images, classes = _load_images(folder, split), _load_classes(folder)
+    path = folder / split / "annotations.json"
+    boxes: list[list[list[float]]] = [[] for _ in range(len(images))]
+    labels: list[list[int]] = [[] for _ in range(len(images))]
+    with _undamaged(path):
+        for annotation in _load_json(path)["annotations"]:
+            x, y, width, height = annotation["bbox"]
+            boxes[annotation["image_id"]].append([x, y, x + width, y + height])
+            labels[annotation["image_id"]].append(annotation["category_id"] - 1)
+    return DetectionSplit(
+        images=images,
+        boxes=[np.array(b, dtype=np.float32).reshape(-1, 4) for b in boxes],
+        labels=[np.array(b, dtype=np.int64) for b in labels],
+        classes=classes,
+    )
+
+
+def _load_images(folder: Path, split: Split) -> npt.NDArray[np.uint8]:
+    """Mapped pictures: of one file, or of several that are indexed as one."""
+    index = folder / split / SHARD_INDEX
+    if not index.is_file():
+        images: npt.NDArray[np.uint8] = _load_array(folder / split / "images.npy", mmap_mode="r")
+        return images
+    with _undamaged(index):
+        files = [folder / split / name for name, _ in _load_json(index)["shards"]]
+    shards = [_load_array(file, mmap_mode="r") for file in files]
+    return cast("npt.NDArray[np.uint8]", Shards(shards))  # an array in all that a stage asks of pictures
+
+
+class Shards:
+    """Arrays [N_i, ...] in a row, taken as one array [N, ...] by row, slice or array of rows."""
+
+    def __init__(self, arrays: Sequence[npt.NDArray[np.uint8]]) -> None:
+        self._arrays = arrays
+        self._starts = np.cumsum([0, *(len(array) for array in arrays)])
+        self.shape = (int(self._starts[-1]), *arrays[0].shape[1:])
+        self.dtype = arrays[0].dtype
+
+    def __len__(self) -> int:
+        return int(self._starts[-1])
+
+    def __getitem__(self, rows: int | slice | npt.NDArray[np.int64]) -> npt.NDArray[np.uint8]:
+        if isinstance(rows, int | np.integer):
+            row = range(len(self))[rows]  # counts from the end where negative; IndexError beyond
+            picture: npt.NDArray[np.uint8] = self[np.array([row])][0]
+            return picture
+        wanted = np.arange(len(self))[rows]
+        taken = np.empty((len(wanted), *self.shape[1:]), dtype=self.dtype)
+        shard = np.searchsorted(self._starts, wanted, side="right") - 1
+        for number in np.unique(shard):
+            there = shard == number
+            taken[there] = self._arrays[number][wanted[there] - self._starts[number]]
+        return taken
+
+    def __iter__(self) -> Iterator[npt.NDArray[np.uint8]]:
+        return itertools.chain.from_iterable(self._arrays)
+
+
+def _load_classes(folder: Path) -> list[str]:
+    classes: list[str] = _load_json(folder / "classes.json")
+    return classes
+
+
+def _load_array(path: Path, mmap_mode: Literal["r"] | None = None) -> npt.NDArray[Any]:
+    with _undamaged(_existing(path)):
+        array: npt.NDArray[Any] = np.load(path, mmap_mode=mmap_mode)
+    return array
+
+
+def _load_json(path: Path) -> Any:
+    with _undamaged(_existing(path)):
+        return json.loads(path.read_text(encoding="utf-8"))
+
+
+@contextmanager
+def _undamaged(path: Path) -> Iterator[None]:
+    """What a damaged file raises, of numpy's and json's or where it is taken apart, as a DataError."""
+    try:
+        yield
+    except (OSError, DataError):
+        raise
+    except Exception as error:
+        why = " ".join(str(error).split()) or type(error).__name__
+        raise DataError(
+            f"{path}: damaged ({why}); `dvc checkout` restores it, or rerun preprocess"
+        ) from error
+
+
+def _existing(path: Path) -> Path:
+    if not path.is_file():
+        raise DataError(f"{path}: no such file; `dvc repro preprocess` makes it")
+    return path

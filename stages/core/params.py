@@ -1,0 +1,110 @@
+"""params.yaml as frozen, typed classes; whatever does not fit is refused with the key's full path.
+
+Values live in params.yaml alone: no class here has a default.
+"""
+
+import difflib
+from pathlib import Path
+from typing import Any, Literal, TypeVar, get_args
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from stages.core.errors import ParamsError
+
+
+class StageParams(BaseModel):
+    """Base of every section: frozen, strict about types, no unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True)
+
+
+class ComputeParams(StageParams):
+    """Section `compute`: what decides the bits of every stage alike."""
+
+    seed: int = Field(ge=0, lt=2**32)
+    """Every random generator starts from it (numpy's takes 32 bits)."""
+
+    threads: int = Field(ge=1)
+    """Threads of one stage. Another number gives other bits, so it is not taken from the machine."""
+
+    precision: Literal["auto", "float32", "bfloat16"]
+    """auto: bfloat16 where the processor multiplies it natively, else float32."""
+
+    deterministic: bool
+    """On CUDA: only kernels that add in a fixed order, at a price. On a processor it is always so."""
+
+
+Section = TypeVar("Section", bound=StageParams)
+
+
+def load_params(path: Path, section: str, cls: type[Section]) -> Section:
+    """Section `section` of the YAML file at `path` as a `cls`.
+
+    Raises:
+        ParamsError: the file cannot be read, or a key is missing, unknown or of the wrong type.
+
+    """
+    try:
+        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ParamsError(f"{path}: no such file; `git checkout {path}` brings it back") from None
+    except yaml.YAMLError as error:
+        raise ParamsError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(document, dict) or section not in document:
+        known = list(document) if isinstance(document, dict) else []
+        raise ParamsError(f"{path}: section '{section}' is missing{_suggestion(section, known)}")
+    try:
+        return cls.model_validate(document[section])
+    except ValidationError as error:
+        values = document[section]
+        wrong = [_describe(path, section, cls, values, e) for e in error.errors()]
+        raise ParamsError("; ".join(wrong)) from None
+
+
+def _describe(path: Path, section: str, cls: type[StageParams], values: Any, error: Any) -> str:
+    where = ".".join([section, *map(str, _keys_in(values, error["loc"], error["type"]))])
+    if error["type"] == "extra_forbidden":
+        known = _keys_at(cls, error["loc"][:-1])
+        return f"{path}: {where}: unknown key{_suggestion(str(error['loc'][-1]), known)}"
+    if error["type"] == "missing":
+        return f"{path}: {where}: missing"
+    wrong = error["msg"].removeprefix("Value error, ")  # pydantic's word for what our own validators raise
+    whole = error["type"] == "value_error" and isinstance(error["input"], dict)  # the message names its keys
+    got = "" if whole else f", got {error['input']!r}"
+    return f"{path}: {where}: {wrong[:1].lower()}{wrong[1:]}{got}"
+
+
+def _keys_in(values: Any, loc: tuple[Any, ...], kind: str) -> list[Any]:
+    """`loc` without the names of variants that pydantic puts between the keys of the file."""
+    keys: list[Any] = []
+    for number, key in enumerate(loc):
+        absent = isinstance(values, dict) and key not in values
+        if absent and not (number == len(loc) - 1 and kind == "missing"):
+            continue
+        keys.append(key)
+        values = values[key] if isinstance(values, dict | list) and not absent else None
+    return keys
+
+
+def _keys_at(cls: type[BaseModel], loc: tuple[Any, ...]) -> list[str]:
+    """Field names of the class that `loc` leads to, through nested sections and variants of them."""
+    candidates = [cls]
+    for key in loc:
+        nested = [c.model_fields[key].annotation for c in candidates if key in c.model_fields]
+        if nested:
+            options = [option for one in nested for option in (one, *get_args(one))]
+            candidates = [c for c in options if isinstance(c, type) and issubclass(c, BaseModel)]
+        else:  # the name of a variant
+            candidates = [c for c in candidates if key in _words(c)]
+    return list(candidates[0].model_fields) if len(candidates) == 1 else []
+
+
+def _words(cls: type[BaseModel]) -> set[Any]:
+    """All that may stand in one of its fields of given words."""
+    return {word for field in cls.model_fields.values() for word in get_args(field.annotation)}
+
+
+def _suggestion(key: str, known: list[str]) -> str:
+    close = difflib.get_close_matches(key, known, n=1)
+    return f"; did you mean '{close[0]}'?" if close else ""

@@ -1,0 +1,14 @@
+"""Tables that `dvc plots` reads."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from stages.core.files import write_atomically
+
+
+def write_table(path: Path, rows: pd.DataFrame | Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> None:
+    """Rows, or columns by name, as CSV."""
+    write_atomically(path, pd.DataFrame(rows).to_csv(index=False, float_format="%.6g").encode())

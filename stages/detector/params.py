@@ -1,0 +1,244 @@
+"""The detectors by name, and what each needs to be told.
+
+faster-rcnn  a network proposes boxes, heads name and mend them (Ren et al. 2015, arXiv:1506.01497)
+fast-rcnn    the same heads on proposals that are given (Girshick 2015, arXiv:1504.08083)
+r-cnn        each proposal cropped, scaled and classified by itself (Girshick et al. 2014, arXiv:1311.2524)
+ssd          classes and boxes of every anchor at once (Liu et al. 2016, arXiv:1512.02325)
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, PositiveFloat, PositiveInt, TypeAdapter, model_validator
+
+from stages.classifier.trunks import NetworkParams
+from stages.core.params import StageParams
+from stages.networks.weights import WeightsParams
+
+
+class ResidualParams(StageParams):
+    """`backbone: {model: residual}`: small, for training from scratch."""
+
+    model: Literal["residual"]
+
+    widths: list[PositiveInt] = Field(min_length=3, max_length=5)
+    """Channels after the stem (stride 2) and after each residual stage (strides 4, 8, ...)."""
+
+    blocks: list[PositiveInt]
+    """Residual blocks of each stage."""
+
+    @model_validator(mode="after")
+    def _one_for_each_stage(self) -> "ResidualParams":
+        if len(self.blocks) != len(self.widths) - 1:
+            raise ValueError(
+                f"{len(self.blocks)} numbers in `blocks` for {len(self.widths) - 1} stages: the first of "
+                "`widths` is the stem's"
+            )
+        return self
+
+
+class ResNetBackboneParams(StageParams):
+    """`backbone: {model: resnet}`: torchvision's, for which there are pretrained weights."""
+
+    model: Literal["resnet"]
+
+    depth: Literal[18, 34, 50]
+
+    stages: int = Field(ge=2, le=4)
+    """How many of its four are taken (strides 4, 8, 16, 32)."""
+
+
+BackboneParams = Annotated[ResidualParams | ResNetBackboneParams, Field(discriminator="model")]
+
+
+class FittedParams(StageParams):
+    """In place of a list: as many values as asked for, fitted to the training boxes by k-means."""
+
+    fitted: int = Field(ge=1)
+
+
+Stride = Literal[4, 8, 16, 32]
+
+
+class RegionsParams(StageParams):
+    """`proposals: {source: regions}`: the boxes of stable regions and, of too few, a grid of windows."""
+
+    source: Literal["regions"]
+
+    count: int = Field(ge=1)
+    """Proposals a picture."""
+
+
+class TrainedProposalsParams(WeightsParams):
+    """`proposals: {source: detector}`: those of a trained faster-rcnn's proposal network."""
+
+    source: Literal["detector"]
+
+    count: int = Field(ge=1)
+    """Proposals a picture."""
+
+
+class FileProposalsParams(WeightsParams):
+    """`proposals: {source: file}`: JSON, {train, val, test}, each COCO's results: image_id and bbox.
+
+    Pictures that are in none of the splits get those of `regions`.
+    """
+
+    source: Literal["file"]
+
+    count: int = Field(ge=1)
+    """Proposals a picture: the first ones, or those with the best `score` where they have one."""
+
+
+ProposalsParams = Annotated[
+    RegionsParams | TrainedProposalsParams | FileProposalsParams, Field(discriminator="source")
+]
+
+
+class FreshClassifierParams(StageParams):
+    """`classifier: {source: fresh}`."""
+
+    source: Literal["fresh"]
+
+    network: NetworkParams
+    """As in section `train-classifier`."""
+
+    crop: list[PositiveInt] = Field(min_length=2, max_length=2)
+    """Height and width that a proposal is scaled to, in pixels."""
+
+
+class TrainedClassifierParams(WeightsParams):
+    """`classifier: {source: trained}`: what train-classifier wrote; `frozen` says how much of it stays."""
+
+    source: Literal["trained"]
+
+
+CropClassifierParams = Annotated[
+    FreshClassifierParams | TrainedClassifierParams, Field(discriminator="source")
+]
+
+
+class DetectionsParams(StageParams):
+    """What every detector is told of its detections."""
+
+    score_min: float = Field(ge=0, lt=1)
+    """Detections with lower scores are dropped."""
+
+    overlap_max: float = Field(gt=0, le=1)
+    """Of two detections of one class that overlap more than this (IoU) the weaker is dropped."""
+
+    detections_max: int = Field(ge=1)
+    """Detections kept a picture."""
+
+
+class HeadsParams(DetectionsParams):
+    """Detectors whose heads look at proposals."""
+
+    roi_batch: int = Field(ge=1)
+    """Proposals a picture in the heads' loss."""
+
+    roi_positive: float = Field(gt=0, le=1)
+    """Share of the proposals in the heads' loss that may be items."""
+
+
+class PooledParams(HeadsParams):
+    """Detectors that pool a proposal's features from a map of the whole picture."""
+
+    backbone: BackboneParams
+
+    features: int = Field(ge=8)
+    """Channels of the feature maps that proposals and heads read."""
+
+    roi_stride: Stride
+    """Of the map that the heads read, in pixels."""
+
+    roi_size: int = Field(ge=2, multiple_of=2)
+    """Side of the grid that a proposal's features are pooled to."""
+
+    roi_width: int = Field(ge=1)
+    """Width of the heads' layer on patches of 2 x 2 of its cells."""
+
+    roi_hidden: int = Field(ge=1)
+    """Width of the heads' layer on all of them."""
+
+
+class FasterRcnnParams(PooledParams):
+    """`model: faster-rcnn`."""
+
+    model: Literal["faster-rcnn"]
+
+    rpn_stride: Stride
+    """Of the map that proposals are made from, in pixels."""
+
+    anchor_sizes: list[PositiveFloat] | FittedParams
+    """Sides of the square anchors, in pixels."""
+
+    anchor_ratios: list[PositiveFloat] | FittedParams
+    """Height over width."""
+
+    proposal_candidates: int = Field(ge=1)
+    """The likeliest boxes of a picture, many an item's, that go into non-maximum suppression."""
+
+    proposal_overlap_max: float = Field(gt=0, le=1)
+    """Of two of them that overlap more than this (IoU) the less likely is dropped."""
+
+    proposals_train: int = Field(ge=1)
+    """Proposals kept a picture of what is left."""
+
+    proposals_test: int = Field(ge=1)
+
+    rpn_batch: int = Field(ge=1)
+    """Anchors a picture in the proposals' loss."""
+
+
+class FastRcnnParams(PooledParams):
+    """`model: fast-rcnn`."""
+
+    model: Literal["fast-rcnn"]
+
+    proposals: ProposalsParams
+
+
+class RCnnParams(HeadsParams):
+    """`model: r-cnn`."""
+
+    model: Literal["r-cnn"]
+
+    proposals: ProposalsParams
+
+    classifier: CropClassifierParams
+    """What each proposal goes through, without its head."""
+
+
+class SsdParams(DetectionsParams):
+    """`model: ssd`."""
+
+    model: Literal["ssd"]
+
+    backbone: BackboneParams
+
+    features: int = Field(ge=8)
+    """Channels of the feature maps."""
+
+    strides: list[Stride] = Field(min_length=1)
+    """Of the maps that have anchors, in pixels, in rising order."""
+
+    anchor_sizes: list[PositiveFloat] | FittedParams
+    """Sides of the square anchors, in pixels: the smallest are those of the first map, and so on."""
+
+    anchor_ratios: list[PositiveFloat] | FittedParams
+    """Height over width."""
+
+    candidates: int = Field(ge=1)
+    """Detections of a class and picture that go into non-maximum suppression."""
+
+
+AnyDetectorParams = FasterRcnnParams | FastRcnnParams | RCnnParams | SsdParams
+
+DetectorParams = Annotated[AnyDetectorParams, Field(discriminator="model")]
+
+_ADAPTER: TypeAdapter[AnyDetectorParams] = TypeAdapter(DetectorParams)
+
+
+def network_params(dumped: dict[str, Any]) -> AnyDetectorParams:
+    """The params that were dumped into a model's config."""
+    return _ADAPTER.validate_python(dumped)

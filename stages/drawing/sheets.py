@@ -1,0 +1,185 @@
+"""Picture sheets: grids with captions, boxes drawn on pictures, PNG files that repeat to the byte."""
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageDraw, ImageFont
+
+from stages.core.files import write_atomically
+
+Picture = npt.NDArray[np.uint8]
+Colour = tuple[int, int, int]
+
+PAPER: Colour = (255, 255, 255)
+INK: Colour = (25, 25, 25)
+PALETTE: tuple[Colour, ...] = (
+    (230, 159, 0),
+    (86, 180, 233),
+    (0, 158, 115),
+    (240, 228, 66),
+    (0, 114, 178),
+    (213, 94, 0),
+    (204, 121, 167),
+)
+"""Okabe and Ito's colours, which colour-blind readers tell apart."""
+
+CLASSES_MOST = 50
+"""Classes with a row each on a sheet: with more of them nobody would look at it, and few could open it."""
+
+GAP = 4  # pixels between pictures
+LARGE = (
+    2_000_000  # pixels of a sheet; to make such a one as small as can be takes as long as a thousand JPEGs
+)
+EFFORT = 4  # of 9 of zlib's: a sheet of photographs is hardly larger so, and written five times as fast
+FONT_SIZE = 12  # pixels; smaller ones are hard to read
+
+
+def image_grid(
+    images: Picture | Sequence[Picture],
+    columns: int,
+    titles: Sequence[str] | None = None,
+    scale: int = 1,
+    rows: Sequence[str] | None = None,
+    note: str = "",
+) -> Image.Image:
+    """Pictures in reading order on white paper, `columns` to a row.
+
+    `images`: uint8 [N, H, W, C] or N arrays [H, W, C], C 1 (grey) or 3 (RGB), of any sizes; each is enlarged
+    `scale` times without smoothing. `titles`: a caption under each picture, cut to the picture's width.
+    `rows`: a label at the left of each row. `note`: a line above all.
+
+    Raises:
+        ValueError: no picture, a shape that is no picture, or titles or rows of another number.
+
+    """
+    pictures = [enlarge(image, scale) for image in images]
+    _check_numbers(len(pictures), columns, titles, rows)
+    font = _font()
+    cell_width = max(picture.width for picture in pictures) + GAP
+    picture_height = max(picture.height for picture in pictures)
+    cell_height = picture_height + GAP + (_line_height(font) if titles is not None else 0)
+    margin = GAP + (max(_text_width(font, row) for row in rows) + GAP if rows else 0)
+    row_count = -(-len(pictures) // columns)
+    top = GAP + (_line_height(font) if note else 0)
+    width = margin + min(columns, len(pictures)) * cell_width
+    size = (max(width, _text_width(font, note) + 2 * GAP if note else 0), top + row_count * cell_height)
+    sheet = Image.new("RGB", size, PAPER)
+    pen = ImageDraw.Draw(sheet)
+    pen.text((GAP, GAP), note, INK, font)
+    for number, picture in enumerate(pictures):
+        x, y = margin + number % columns * cell_width, top + number // columns * cell_height
+        sheet.paste(picture, (x, y))
+        if titles is not None:
+            pen.text((x, y + picture_height), _cut(font, titles[number], cell_width - 2), INK, font)
+    for number, row in enumerate(rows or []):
+        pen.text((GAP, top + number * cell_height + picture_height // 2), row, INK, font, anchor="lm")
+    return sheet
+
+
+def draw_boxes(
+    image: Picture,
+    boxes: npt.NDArray[np.floating],
+    captions: Sequence[str],
+    labels: Sequence[int] | npt.NDArray[np.integer],
+    scale: int = 1,
+) -> Image.Image:
+    """A picture uint8 [H, W, C] enlarged `scale` times, with boxes [K, 4] and a caption above each.
+
+    `boxes` are xyxy in the picture's own pixels. Each class has a colour of its own, by the boxes' `labels`,
+    as far as they reach; an empty caption draws none.
+
+    Raises:
+        ValueError: boxes, captions and labels differ in number.
+
+    """
+    sheet, font = enlarge(image, scale), _font()
+    pen = ImageDraw.Draw(sheet)
+    for box, caption, label in zip(boxes, captions, labels, strict=True):
+        colour = PALETTE[label % len(PALETTE)]
+        x1, y1, x2, y2 = (round(float(edge) * scale) for edge in box)
+        pen.rectangle((x1, y1, max(x1, x2 - 1), max(y1, y2 - 1)), outline=colour, width=max(1, scale // 2))
+        if caption:
+            # Above the box where there is room, else inside it; never off the right edge.
+            x = max(0, min(x1, sheet.width - _text_width(font, caption) - 2))
+            y = y1 - _line_height(font) if y1 >= _line_height(font) else y1
+            pen.rectangle((x, y, x + _text_width(font, caption) + 1, y + _line_height(font) - 1), fill=colour)
+            pen.text((x + 1, y), caption, INK if sum(colour) > 380 else PAPER, font)
+    return sheet
+
+
+def first_of(classes: Sequence[str]) -> str:
+    """A note for a sheet that shows the first `CLASSES_MOST` of them; empty where these are all."""
+    return f"The first {CLASSES_MOST} of {len(classes):,} classes" if len(classes) > CLASSES_MOST else ""
+
+
+def enlarge(image: Picture, scale: int) -> Image.Image:
+    """A picture uint8 [H, W, C], grey or RGB, as an RGB image whose every pixel is `scale` pixels wide.
+
+    Raises:
+        ValueError: another shape or type.
+
+    """
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] not in (1, 3):
+        raise ValueError(f"no picture: {image.dtype} {list(image.shape)}, want uint8 [H, W, 1 or 3]")
+    rgb = np.broadcast_to(image, (*image.shape[:2], 3))
+    return Image.fromarray(np.ascontiguousarray(rgb.repeat(scale, axis=0).repeat(scale, axis=1)))
+
+
+def save_png(path: Path, image: Image.Image) -> None:
+    """Write `image` as PNG, atomically; the same picture gives the same bytes (no date, no metadata)."""
+    write_atomically(path, png(image))
+
+
+def png(image: Image.Image) -> bytes:
+    """`image` as a PNG file's content, without a date or other metadata."""
+    buffer, plain = io.BytesIO(), Image.frombytes(image.mode, image.size, image.tobytes())
+    if plain.width * plain.height > LARGE:
+        plain.save(buffer, format="PNG", compress_level=EFFORT)
+    else:
+        plain.save(buffer, format="PNG", optimize=True)
+    return buffer.getvalue()
+
+
+def _check_numbers(
+    pictures: int, columns: int, titles: Sequence[str] | None, rows: Sequence[str] | None
+) -> None:
+    if not pictures or columns < 1:
+        raise ValueError(f"a grid of {pictures} pictures in {columns} columns")
+    if titles is not None and len(titles) != pictures:
+        raise ValueError(f"{len(titles)} titles for {pictures} pictures")
+    if rows is not None and len(rows) != -(-pictures // columns):
+        raise ValueError(f"{len(rows)} row labels for {-(-pictures // columns)} rows")
+
+
+def _font() -> ImageFont.FreeTypeFont:
+    font = ImageFont.load_default(FONT_SIZE)  # the one that comes inside Pillow: the same on every machine
+    assert isinstance(font, ImageFont.FreeTypeFont)
+    return font
+
+
+def _line_height(font: ImageFont.FreeTypeFont) -> int:
+    return sum(font.getmetrics())
+
+
+def _text_width(font: ImageFont.FreeTypeFont, text: str) -> int:
+    return -int(-font.getlength(text) // 1)
+
+
+def _cut(font: ImageFont.FreeTypeFont, text: str, width: int) -> str:
+    """`text`, shortened by an ellipsis to what fits into `width` pixels."""
+    if font.getlength(text) <= width:
+        return text
+    while text and font.getlength(text + "…") > width:
+        text = text[:-1]
+    return text + "…"
+
+
+SIDE = 56  # pixels that a small picture is enlarged to, about
+
+
+def scale_of(pictures: Picture) -> int:
+    """What makes pictures [N, H, W, C] about 56 pixels wide."""
+    return max(1, SIDE // int(pictures.shape[2]))

@@ -1,0 +1,80 @@
+"""Where in a picture a classifier sees a class: Grad-CAM (Selvaraju et al. 2016, https://arxiv.org/abs/1610.02391)."""
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from stages.classifier.network import Classifier
+from stages.drawing.sheets import Colour, Picture
+from stages.networks.compute import Compute, to_unit
+
+CELLS = 7  # that maps should have each way, as those of a ResNet on 224 px: fewer tell little of where
+HEAT: Colour = (213, 94, 0)
+STRONGEST = 0.75  # share of the heat's colour where it is hottest
+
+
+def grad_cam(
+    network: Classifier,
+    images: Picture,
+    targets: npt.NDArray[np.int64],
+    *,
+    compute: Compute,
+    batch_size: int,
+) -> npt.NDArray[np.float32]:
+    """How much each place speaks for the picture's class of `targets` [N]: [N, H, W], 0 to 1 in each.
+
+    The maps are those of the last stage that has at least `CELLS` cells each way, or of the last of all.
+    """
+    heats = []
+    for start in range(0, len(images), batch_size):
+        batch = slice(start, start + batch_size)
+        wanted = torch.from_numpy(targets[batch]).to(compute.device)
+        heats.append(_heat(network, compute.images(to_unit(images[batch])), wanted))
+    heat: npt.NDArray[np.float32] = torch.cat(heats).cpu().numpy()
+    return heat
+
+
+def overlaid(picture: Picture, heat: npt.NDArray[np.float32]) -> Picture:
+    """A picture [H, W, 1 or 3] in grey under the heat [H, W]: RGB [H, W, 3]."""
+    grey = picture.mean(axis=2, keepdims=True)
+    share = STRONGEST * heat[:, :, None]
+    mixed: Picture = ((1 - share) * grey + share * np.array(HEAT)).round().astype(np.uint8)
+    return mixed
+
+
+def _heat(network: Classifier, images: Tensor, targets: Tensor) -> Tensor:
+    """Of images [N, C, H, W]: [N, H, W]."""
+    stages, maps = _maps(network, images)
+    maps = maps.detach().requires_grad_()
+    with torch.enable_grad():
+        logits = network.logits_of(maps, stages)
+        chosen = logits.gather(1, targets[:, None]).sum()
+        (gradients,) = torch.autograd.grad(chosen, maps)
+    if maps.ndim == 3:  # a transformer's tokens
+        maps, gradients = _unrolled(maps), _unrolled(gradients)
+    weights = gradients.mean(dim=(2, 3), keepdim=True)
+    heat = F.relu((weights * maps).sum(dim=1, keepdim=True)).detach()  # [N, 1, h, w]
+    heat = F.interpolate(heat, images.shape[-2:], mode="bilinear", align_corners=False)[:, 0]
+    hottest = heat.amax(dim=(1, 2), keepdim=True)
+    return heat / hottest.clamp_min(torch.finfo(heat.dtype).tiny)
+
+
+@torch.no_grad()
+def _maps(network: Classifier, images: Tensor) -> tuple[int, Tensor]:
+    """After how many stages, and their maps."""
+    last = len(network.stages)
+    for stages in range(last, 0, -1):
+        maps = network.feature_maps(images, stages)
+        if maps.ndim == 4 and min(maps.shape[-2:]) >= CELLS:
+            return stages, maps
+    return last, network.feature_maps(images, last)
+
+
+def _unrolled(tokens: Tensor) -> Tensor:
+    """Tokens [N, T, D] as maps [N, D, s, s], without those in front that stand for no place."""
+    side = math.isqrt(tokens.shape[1])
+    return tokens[:, -(side**2) :].transpose(1, 2).reshape(len(tokens), -1, side, side)

@@ -1,0 +1,7 @@
+"""Run the stage."""
+
+from stages.core.cli import run_stage
+from stages.fuse.stage import main
+
+if __name__ == "__main__":
+    run_stage(main)

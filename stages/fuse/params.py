@@ -1,0 +1,112 @@
+"""Section `fuse` of params.yaml, and what in it cannot fit pictures and networks."""
+
+from pathlib import Path
+
+from pydantic import Field, field_validator, model_validator
+
+from stages.classifier.network import Classifier
+from stages.core.errors import ParamsError
+from stages.core.packed import ClassificationSplit
+from stages.core.params import StageParams
+from stages.fusion.alignment import Registration
+from stages.fusion.methods import Method, check_weights, most_levels
+
+
+class OwnParams(StageParams):
+    """Pictures of the user's own: which of them are one group, and how they are laid on each other."""
+
+    manifest: str | None
+    """A CSV file in the folder, with columns group, picture and perhaps truth; null: by pattern."""
+
+    pattern: str | None
+    """A regular expression on paths below the folder, whose first parenthesis names the group; null: by
+    manifest."""
+
+    registration: Registration
+    """check: refuse pictures that seem moved, turned or scaled; none: take them as they are; ecc, features:
+    align them."""
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> "OwnParams":
+        if (self.manifest is None) == (self.pattern is None):
+            raise ValueError("give either a manifest or a pattern, and null for the other")
+        return self
+
+
+class FuseParams(StageParams):
+    """Section `fuse`."""
+
+    pictures: int = Field(ge=1)
+    """Of the test split, in each of the kinds that are made of them; where there are fewer, all."""
+
+    scenes: int = Field(ge=1)
+    """Of the detection test split; where there are fewer, all."""
+
+    methods: list[Method] = Field(min_length=1)
+    """What fuses; every one of them fuses every group."""
+
+    weights: list[float] | None
+    """average: of each picture of a group; null: all the same."""
+
+    levels: int | None = Field(ge=1)
+    """laplacian, wavelet: how often the pictures are halved; null: as often as they can be."""
+
+    feature_stages: int = Field(ge=1)
+    """features: after how many of its stages the classifier's activity is taken."""
+
+    blur_sigma: float = Field(gt=0)
+    """focus, scenes: of the Gaussian that blurs one half, in pixels."""
+
+    stops: list[float] = Field(min_length=2)
+    """exposure: each picture of a group has 2 ** stop times the light."""
+
+    cut_out_threshold: int = Field(ge=0, lt=255)
+    """composites: what of a generated picture is brighter than that belongs to the item."""
+
+    overlap_min: float = Field(gt=0, le=1)
+    """composites: an item counts as found where a detection overlaps it so much (IoU) ..."""
+    score_min: float = Field(ge=0, le=1)
+    """... and is at least so sure."""
+
+    mosaic_columns: int = Field(ge=1, le=100)
+    """Pictures side by side in the mosaic, and as many in a column."""
+
+    batch_size: int = Field(ge=1)
+    """Pictures that the networks see at once."""
+
+    sheet_rows: int = Field(ge=1)
+    """Groups of each kind on its sheet."""
+
+    own: OwnParams
+
+    @field_validator("weights")
+    @classmethod
+    def _are_an_average(cls, weights: list[float] | None) -> list[float] | None:
+        if weights is not None:
+            check_weights(weights)
+        return weights
+
+
+def check_fit(path: Path, params: FuseParams, test: ClassificationSplit, network: Classifier) -> None:
+    """Refuse params that ask for more than pictures and classifier have.
+
+    Raises:
+        ParamsError: more levels than the pictures can be halved, or more stages than the classifier has.
+
+    """
+    height, width = test.images.shape[1:3]
+    limits = {
+        "levels": (
+            params.levels or 0,
+            most := most_levels(height, width),
+            f"pictures of {height} x {width} pixels allow at most {most}",
+        ),
+        "feature_stages": (
+            params.feature_stages,
+            len(network.stages),
+            f"the classifier has {len(network.stages)} stages",
+        ),
+    }
+    for key, (asked, limit, why) in limits.items():
+        if asked > limit:
+            raise ParamsError(f"{path}: fuse.{key}: {asked}, but {why}")

@@ -1,1 +1,0 @@
-"""Generation: what pictures are asked for by, the steps of training, its failures and its sheets."""

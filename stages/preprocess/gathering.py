@@ -1,0 +1,284 @@
+"""From a source's rows to pictures that may be used: decoded, checked, boxes in the frame, repeats sifted."""
+
+import re
+from array import array
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from stages.core.packed import Split
+from stages.intake.columns import Shared, Texts
+from stages.intake.decoding import Form
+from stages.intake.geometry import fit_boxes
+from stages.intake.intake import Task, take_in
+from stages.intake.picture_cache import Facts, folder_for
+from stages.intake.pixel_rows import PixelRows, Place
+from stages.preprocess.duplicates import Groups, equal_groups, near_groups, union
+from stages.sources.policy import Findings
+from stages.sources.rows import NO_BOXES, Boxes, Finding, Found, Kind, Row
+
+OVERHANG = 0.5  # pixels by which rounding may put a box outside
+
+Rows = npt.NDArray[np.int64]
+
+RANK: dict[Split | None, int] = {None: 0, "train": 0, "val": 1, "test": 2}
+"""Of a picture that stands in two splits the one of the lower rank is refused."""
+
+
+@dataclass(slots=True)
+class Gathered:
+    """Pictures of one source; lists and arrays have an entry for each."""
+
+    pixels: PixelRows
+    where: Texts = field(default_factory=Texts)
+    labels: Shared[tuple[str, ...]] = field(default_factory=Shared)
+    boxes: list[Boxes] = field(default_factory=list)
+    """In the frame."""
+    splits: Shared[Split | None] = field(default_factory=Shared)
+    groups: Shared[str | None] = field(default_factory=Shared)
+    captions: Texts = field(default_factory=Texts)
+    """Empty where the data has none."""
+    attributes: "dict[str, array[float]]" = field(default_factory=dict)
+    """Columns by name."""
+    sizes: "array[int]" = field(default_factory=lambda: array("I"))
+    """Width and height of the originals, by turns."""
+    digests: "array[int]" = field(default_factory=lambda: array("Q"))
+    looks: "array[int]" = field(default_factory=lambda: array("Q"))
+    seen: int = 0
+    """Pictures that the source spoke of, refused ones too."""
+
+    def __len__(self) -> int:
+        return len(self.where)
+
+    def rank(self, row: int) -> int:
+        """Of the picture's split."""
+        return RANK[self.splits[row]]
+
+    def said(self, row: int) -> tuple[tuple[str, ...], bytes] | None:
+        """Labels and boxes, to be compared; None for the test's, which is not sifted."""
+        return None if self.splits[row] == "test" else (self.labels[row], self.boxes[row].tobytes())
+
+    def add(
+        self,
+        row: Row,
+        facts: Facts,
+        place: Place,
+        boxes: Boxes,
+        labels: tuple[str, ...],
+        group: str | None,
+    ) -> None:
+        """Append a picture."""
+        self.where.append(row.where)
+        self.labels.append(labels)
+        self.boxes.append(boxes)
+        self.splits.append(row.split)
+        self.groups.append(group)
+        if row.caption is not None:
+            self.captions.append(row.caption)
+        for name, number in row.attributes.items():
+            self.attributes.setdefault(name, array("d")).append(number)
+        self.pixels.append(place)
+        self.sizes.extend((facts.width, facts.height))
+        self.digests.extend(facts.digest)
+        self.looks.extend(facts.look)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Gathering:
+    """How pictures are gathered."""
+
+    form: Form
+    classes: list[str] | None
+    """Those that may be named; None: any."""
+    group_pattern: str | None
+    near_duplicates: int | None
+    scratch: Path
+    """A folder for pixels that no cache is to keep."""
+    processes: int
+    cache: Path | None
+
+
+def gather(found: Found, how: Gathering, findings: Findings) -> Gathered:
+    """Decode every row's picture and check what is said of it.
+
+    Raises:
+        DataError: the policy stops at a finding.
+
+    """
+    waiting: deque[Row | Finding] = deque()
+    form, remember = how.form, how.cache is not None
+    folder = folder_for(how.cache, form) if how.cache else how.scratch
+    gathered = Gathered(PixelRows(folder=folder, shape=(form.height, form.width, form.channels)))
+    tasks = _tasks(found, waiting)
+    for facts in take_in(tasks, form, folder, processes=how.processes, remember=remember):
+        _note_findings(waiting, findings, gathered)
+        row = waiting.popleft()
+        assert isinstance(row, Row)
+        gathered.seen += 1
+        _judge(row, facts, how, findings, gathered)
+    _note_findings(waiting, findings, gathered)
+    return gathered
+
+
+def _tasks(found: Found, waiting: deque[Row | Finding]) -> Iterator[Task]:
+    """What is to be decoded; rows wait for the outcome, findings for their turn, whoever works how fast."""
+    for one in found:
+        waiting.append(one)
+        if isinstance(one, Row):
+            yield one.picture, one.crop
+
+
+def _note_findings(waiting: deque[Row | Finding], findings: Findings, gathered: Gathered) -> None:
+    while waiting and isinstance(waiting[0], Finding):
+        finding = waiting.popleft()
+        assert isinstance(finding, Finding)
+        action = findings.add(finding.kind, finding.where, finding.what)
+        gathered.seen += action == "refuse" and finding.kind != "invalid_box"
+
+
+def _judge(row: Row, facts: Facts, how: Gathering, findings: Findings, gathered: Gathered) -> None:
+    """Append the picture, unless something about it is refused."""
+    refused = facts.place is None
+    for oddity in facts.oddities:
+        findings.add(oddity, row.where, facts.what)  # type: ignore[arg-type]
+    if row.size is not None and facts.width and row.size != (facts.width, facts.height):
+        what = f"annotated as {row.size[0]} x {row.size[1]}, it is {facts.width} x {facts.height}"
+        refused |= findings.add("size_differs", row.where, what) == "refuse"
+    if not row.places:  # classified as a whole
+        unknown = _unknown(row.labels, how.classes)
+        if unknown:
+            refused |= findings.add("unknown_class", row.where, unknown[0]) == "refuse"
+        boxes, labels = NO_BOXES, row.labels
+    elif not refused:
+        boxes, labels = _boxes_in_frame(row, facts, how, findings)
+    if facts.place is not None and not refused:
+        gathered.add(row, facts, facts.place, boxes, labels, row.group or _group(row, how.group_pattern))
+
+
+def _unknown(labels: tuple[str, ...], classes: list[str] | None) -> list[str]:
+    return (
+        []
+        if classes is None
+        else [f"{label!r} is not in classes" for label in labels if label not in classes]
+    )
+
+
+def _group(row: Row, pattern: str | None) -> str | None:
+    match = re.search(pattern, str(row.picture)) if pattern and isinstance(row.picture, Path) else None
+    return match[1] if match else None
+
+
+def _boxes_in_frame(
+    row: Row, facts: Facts, how: Gathering, findings: Findings
+) -> tuple[Boxes, tuple[str, ...]]:
+    """The boxes that are worth keeping, as they lie in the frame, and their labels."""
+    size = facts.width, facts.height
+    frame = fit_boxes(row.boxes, size, how.form.frame, how.form.fit)
+    kept = []
+    for number, place in enumerate(row.places):
+        edges = " ".join(f"{edge:g}" for edge in row.boxes[number])
+        what = f"{place}, {row.labels[number]}: box {edges} in a picture of {size[0]} x {size[1]}"
+        wrong = _wrong_with(row.boxes[number], size, frame[number], findings.policy.min_box)
+        if number in row.marked:
+            wrong = [row.marked[number], *wrong]
+        if _unknown((row.labels[number],), how.classes):
+            wrong = ["unknown_class"]
+        if "refuse" not in [findings.add(kind, row.where, what) for kind in wrong]:
+            kept.append(number)
+    return frame[kept], tuple(row.labels[number] for number in kept)
+
+
+def _wrong_with(
+    box: npt.NDArray[np.float32], size: tuple[int, int], framed: npt.NDArray[np.float32], min_box: float
+) -> list[Kind]:
+    x1, y1, x2, y2 = box.tolist()
+    width, height = size
+    if x2 <= x1 or y2 <= y1 or x2 <= 0 or y2 <= 0 or x1 >= width or y1 >= height:
+        return ["invalid_box"]
+    wrong: list[Kind] = []
+    if min(x1, y1) < -OVERHANG or x2 > width + OVERHANG or y2 > height + OVERHANG:
+        wrong.append("box_out_of_frame")
+    if min(framed[2] - framed[0], framed[3] - framed[1]) < min_box:
+        wrong.append("tiny_box")
+    return wrong
+
+
+def sift(gathered: Gathered, how: Gathering, findings: Findings) -> tuple[Rows, Groups]:
+    """Pictures that stand neither twice nor in two splits, and which of them must stay together.
+
+    What the data calls test is never sifted: others' figures are measured on all of it.
+    """
+    digests = np.frombuffer(gathered.digests, np.uint64).reshape(-1, 2)
+    equal = equal_groups(digests)
+    kept = _without_repeats(gathered, equal, findings)
+    groups = equal[kept]
+    if any(gathered.groups.different()):
+        groups = union(groups, _named_groups(gathered, kept))
+    if how.near_duplicates is not None:
+        looks = np.frombuffer(gathered.looks, np.uint64).reshape(-1, 2)[kept]
+        groups = union(groups, near_groups(looks, how.near_duplicates))
+    stay = _without_companions(gathered, kept, groups, findings)
+    gathered.digests, gathered.looks = array("Q"), array("Q")  # of no further use, 32 bytes a picture
+    return kept[stay], groups[stay]
+
+
+def _without_repeats(gathered: Gathered, equal: Groups, findings: Findings) -> Rows:
+    stay = np.ones(len(gathered), dtype=bool)
+    together: list[int] = np.flatnonzero(np.bincount(equal)[equal] > 1).tolist() if len(equal) else []
+    groups: dict[int, list[int]] = {}
+    for row in together:
+        groups.setdefault(int(equal[row]), []).append(row)
+    highest = {group: max(rows, key=lambda row: (gathered.rank(row), -row)) for group, rows in groups.items()}
+    said = {group: {gathered.said(row) for row in rows} - {None} for group, rows in groups.items()}
+    seen: set[int] = set()
+    for row in together:
+        group = int(equal[row])
+        wrong = _repeat(gathered, row, highest[group], len(said[group]), group in seen)
+        if wrong is not None and findings.add(wrong[0], gathered.where[row], wrong[1]) == "refuse":
+            stay[row] = False
+        else:
+            seen.add(group)
+    return np.flatnonzero(stay)
+
+
+def _repeat(gathered: Gathered, row: int, highest: int, meanings: int, seen: bool) -> tuple[Kind, str] | None:
+    """What is wrong with one of several equal pictures, of which `highest` has the highest rank."""
+    split = gathered.splits[highest]
+    if gathered.rank(highest) > gathered.rank(row):
+        return "in_another_split", f"equals {gathered.where[highest]} in {split}"
+    if gathered.splits[row] == "test":
+        return None
+    if meanings > 1:
+        return "under_several_labels", f"equals {gathered.where[highest]}, of which something else is said"
+    return ("repeated", f"equals {gathered.where[highest]}") if seen else None
+
+
+def _named_groups(gathered: Gathered, rows: Rows) -> Groups:
+    """A number for each group that has a name; every picture without one stands alone."""
+    names: dict[str, int] = {}
+    fresh = count(len(rows))
+    named = [gathered.groups[row] for row in rows]
+    numbers = [next(fresh) if name is None else names.setdefault(name, len(names)) for name in named]
+    return np.array(numbers, dtype=np.int64)
+
+
+def _without_companions(gathered: Gathered, rows: Rows, groups: Groups, findings: Findings) -> Rows:
+    """Positions in `rows` of pictures with no near duplicate and none of their group in a higher split."""
+    if not any(gathered.splits.different()):
+        return np.arange(len(rows))
+    ranks = np.array([RANK[gathered.splits[row]] for row in rows])
+    order = np.lexsort((-ranks, groups))  # the first of each group has its highest rank
+    firsts = order[np.flatnonzero(np.diff(groups[order], prepend=-1))]
+    best = firsts[np.searchsorted(groups[firsts], groups)]
+    stay = np.ones(len(rows), dtype=bool)
+    for position in np.flatnonzero(ranks < ranks[best]):
+        other = int(rows[best[position]])
+        what = f"near duplicate, or of one group with {gathered.where[other]} in {gathered.splits[other]}"
+        action = findings.add("companion_in_another_split", gathered.where[rows[position]], what)
+        stay[position] = action != "refuse"
+    return np.flatnonzero(stay)

@@ -1,0 +1,81 @@
+"""Pictures as arrays on disk that are mapped into memory: what stages/core/packed.py reads.
+
+Rows are copied from file to file, so that memory stays flat whatever their number.
+"""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+
+from stages.core.files import write_atomically, write_json
+from stages.core.packed import SHARD_INDEX
+from stages.intake.pixel_rows import PixelRows
+
+
+def pack_images(folder: Path, pixels: PixelRows, rows: npt.NDArray[np.int64], shard_bytes: int) -> None:
+    """Write these rows as `images.npy`, or as shards of at most `shard_bytes` each with an index of them."""
+    per_shard = max(1, shard_bytes // pixels.row_bytes)
+    if len(rows) <= per_shard:
+        _write_array(folder / "images.npy", pixels, rows)
+        return
+    shards = []
+    for number, start in enumerate(range(0, len(rows), per_shard)):
+        part = rows[start : start + per_shard]
+        shards.append([f"images-{number:05d}.npy", len(part)])
+        _write_array(folder / f"images-{number:05d}.npy", pixels, part)
+    write_json(folder / SHARD_INDEX, {"shards": shards})
+
+
+def _write_array(path: Path, pixels: PixelRows, rows: npt.NDArray[np.int64]) -> None:
+    with path.open("wb") as file:
+        _write_header(file, (len(rows), *pixels.shape))
+        for block in pixels.blocks(rows) if len(rows) else ():
+            file.write(block)
+
+
+def _write_header(file: BinaryIO, shape: tuple[int, ...]) -> None:
+    """As `np.save` writes it."""
+    header = {
+        "descr": np.lib.format.dtype_to_descr(np.dtype(np.uint8)),
+        "fortran_order": False,
+        "shape": shape,
+    }
+    np.lib.format.write_array_header_1_0(file, header)
+
+
+def pack_annotations(path: Path, annotations: dict[str, Any]) -> None:
+    """Write COCO annotations in one line."""
+    write_atomically(path, json.dumps(annotations).encode() + b"\n")
+
+
+def coco(
+    boxes: Sequence[npt.NDArray[np.float32]],
+    labels: Sequence[npt.NDArray[np.int64]],
+    classes: list[str],
+    *,
+    height: int,
+    width: int,
+) -> dict[str, Any]:
+    """Boxes [K, 4] xyxy and labels [K] of each picture as COCO has them; its id is its row."""
+    annotations: list[dict[str, Any]] = []
+    for row, (picture_boxes, picture_labels) in enumerate(zip(boxes, labels, strict=True)):
+        for (x1, y1, x2, y2), label in zip(picture_boxes.tolist(), picture_labels.tolist(), strict=True):
+            annotations.append(
+                {
+                    "id": len(annotations) + 1,  # from 1: pycocotools takes a match with 0 for none
+                    "image_id": row,
+                    "category_id": label + 1,
+                    "bbox": [x1, y1, x2 - x1, y2 - y1],
+                    "area": (x2 - x1) * (y2 - y1),
+                    "iscrowd": 0,
+                }
+            )
+    return {
+        "images": [{"id": row, "width": width, "height": height} for row in range(len(boxes))],
+        "categories": [{"id": label + 1, "name": name} for label, name in enumerate(classes)],
+        "annotations": annotations,
+    }

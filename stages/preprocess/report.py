@@ -1,0 +1,144 @@
+"""What preprocess found: a page in markdown, a table of findings, figures."""
+
+import csv
+import io
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from stages.core.files import write_atomically
+from stages.core.packed import Split
+from stages.sources.policy import Findings
+
+EXAMPLES = 5  # findings of a kind that the page names; the table has all
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TaskReport:
+    """What there is to tell of the pictures of one task."""
+
+    task: str
+    source: str
+    """The format, as params.yaml calls it."""
+    classes: list[str]
+    labels: Mapping[Split, npt.NDArray[np.int64]]
+    """Of every picture or box."""
+    images: Mapping[Split, int]
+    packed_as: tuple[int, int, int]
+    """H, W, C."""
+    sizes: npt.NDArray[np.uint32]
+    """Width and height of the originals [N, 2]; none of what was composed."""
+    seen: int
+    """Pictures that the source spoke of."""
+    findings: Findings
+
+    def figures(self) -> dict[str, Any]:
+        """Counts by split and class, class balance, findings by kind: what `dvc metrics diff` compares."""
+        unit = "by_class" if self.task == "classification" else "boxes_by_class"
+        parts: dict[str, Any] = {
+            split: {"images": self.images[split], unit: self.by_class(split)} for split in self.labels
+        }
+        counted = {kind: count["count"] for kind, count in self.findings.counts().items()}
+        return parts | {"balance": self.balance(), "seen": self.seen, "findings": counted}
+
+    def by_class(self, split: Split) -> dict[str, int]:
+        """How often each class stands in the split."""
+        counts = np.bincount(self.labels[split], minlength=len(self.classes))
+        return dict(zip(self.classes, counts.tolist(), strict=True))
+
+    def balance(self) -> float:
+        """Of the training split: the rarest class's count over the commonest one's."""
+        counts = self.by_class("train").values()
+        return min(counts) / max(counts) if max(counts) else 0.0
+
+
+def write_report(folder: Path, reports: Sequence[TaskReport], sheet: Path) -> None:
+    """`report.md`, which shows the sample pictures of the file `sheet`, and `findings.csv` in `folder`."""
+    link = Path(os.path.relpath(sheet, folder)).as_posix()
+    page = ["# The data", "", *(line for report in reports for line in _section(report))]
+    page += ["## As it goes into training", "", f"![samples of each class, pictures with boxes]({link})", ""]
+    write_atomically(folder / "report.md", "\n".join(page).encode())
+    write_atomically(folder / "findings.csv", _table_of_findings(reports).encode())
+
+
+def _section(report: TaskReport) -> list[str]:
+    height, width, channels = report.packed_as
+    colour = "grey" if channels == 1 else "colour"
+    return [
+        f"## {report.task.capitalize()}",
+        "",
+        f"Source: {report.source}. {report.seen:,} pictures seen, {sum(report.images.values()):,} packed as "
+        f"{width} x {height} px, {colour}.",
+        "",
+        *_sizes(report.sizes),
+        *_counts(report),
+        f"Balance of the training split, its rarest class over its commonest: {report.balance():.3g}.",
+        "",
+        *_findings(report.findings),
+    ]
+
+
+def _sizes(sizes: npt.NDArray[np.uint32]) -> list[str]:
+    if not len(sizes):
+        return []
+    low, middle, high = (np.percentile(sizes, q, axis=0, method="lower") for q in (0, 50, 100))
+    rows = [
+        f"| {name} | {low[side]} | {middle[side]} | {high[side]} |"
+        for side, name in enumerate(("width", "height"))
+    ]
+    return ["| original, px | least | median | most |", "|---|---|---|---|", *rows, ""]
+
+
+def _counts(report: TaskReport) -> list[str]:
+    splits = list(report.labels)
+    by_class = {split: report.by_class(split) for split in splits}
+    what = "pictures" if report.task == "classification" else "boxes"
+    lines = [f"| {what} of | {' | '.join(splits)} |", "|---" * (len(splits) + 1) + "|"]
+    for name in report.classes:
+        lines.append(f"| {_plain(name)} | {' | '.join(f'{by_class[split][name]:,}' for split in splits)} |")
+    pictures = " | ".join(f"{report.images[split]:,}" for split in splits)
+    return [*lines, f"| **all pictures** | {pictures} |", ""]
+
+
+def _findings(findings: Findings) -> list[str]:
+    if not findings.all:
+        return ["Nothing was found wrong.", ""]
+    lines = ["| found | how often | done | where |", "|---|---|---|---|"]
+    ordered = sorted(findings.all, key=lambda finding: finding.kind)  # stable: in the source's order
+    for kind, group in groupby(ordered, key=lambda finding: finding.kind):
+        of_kind = list(group)
+        named = [f"{_plain(one.where)}: {_plain(one.what)}" for one in of_kind[:EXAMPLES]]
+        more = [f"and {len(of_kind) - EXAMPLES:,} more in findings.csv"] if len(of_kind) > EXAMPLES else []
+        where = "<br>".join([*named, *more])
+        lines.append(f"| {kind} | {len(of_kind):,} | {findings.policy.action(kind)} | {where} |")
+    return [*lines, ""]
+
+
+def _plain(text: str) -> str:
+    """Without what markdown or HTML would take for its own: names come from the data."""
+    for character, harmless in (
+        ("&", "&amp;"),
+        ("<", "&lt;"),
+        ("|", "&#124;"),
+        ("`", "&#96;"),
+        ("[", "&#91;"),
+    ):
+        text = text.replace(character, harmless)
+    return " ".join(text.split())
+
+
+def _table_of_findings(reports: Sequence[TaskReport]) -> str:
+    buffer = io.StringIO()
+    table = csv.writer(buffer, lineterminator="\n")
+    table.writerow(["task", "kind", "action", "where", "what"])
+    for report in reports:
+        policy = report.findings.policy
+        for one in report.findings.all:
+            table.writerow([report.task, one.kind, policy.action(one.kind), one.where, one.what])
+    return buffer.getvalue()

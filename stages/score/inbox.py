@@ -1,0 +1,165 @@
+"""Pictures in a folder that others write into: which are whole, and what each of them is.
+
+An input is a name and a content: the same file under another name is another input, and so is other content
+under the same name. The folder is only read.
+
+Others may put into it what they like. So no link is followed, symbolic or hard: it could name a file that
+only the owner of this process may read. Neither is a pipe or a device opened.
+"""
+
+import contextlib
+import hashlib
+import os
+import stat
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from stages.core.errors import DataError
+from stages.sources.rows import is_picture
+
+Version = tuple[str, int, int]
+"""Name, size and time of the last change: where all are as they were, nobody has touched the file."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Candidate:
+    """A file that may be an input."""
+
+    name: str
+    """Its path below the inbox; bytes that are no UTF-8 stand as \\xff."""
+    path: Path
+    """The same as the file system has it."""
+    size: int
+    """In bytes."""
+    changed_ns: int
+    """When content, name or permissions last changed: unlike the time of modification nobody can set it."""
+    mode: int
+    """Its permissions: who may not read the file may not read what is made of it."""
+
+    @property
+    def version(self) -> Version:
+        """What is known of the file without reading it."""
+        return self.name, self.size, self.changed_ns
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Input:
+    """A file, and its content as it was at one moment."""
+
+    file: Candidate
+    digest: str
+    """SHA-256 of the content."""
+    content: bytes | None
+    """None: too large to be taken into memory."""
+
+
+@dataclass(slots=True)
+class Look:
+    """What lies in an inbox."""
+
+    folder: Path
+    candidates: list[Candidate]
+    """In order of their names."""
+    waiting: list[str]
+    """Changed too recently: they may still be written."""
+    known: int
+    others: int
+    """Not named as pictures are."""
+    links: list[str]
+    """Links, and whatever is neither a file nor a folder: never opened."""
+
+
+def look(inbox: Path, known: Callable[[Version], bool], quiet_seconds: float) -> Look:
+    """Sort the files of the inbox by their names and times, without reading them.
+
+    Raises:
+        DataError: no such folder.
+
+    """
+    if not inbox.is_dir():
+        raise DataError(f"{inbox}: no such folder; make it, or name another inbox")
+    seen = Look(folder=inbox.resolve(), candidates=[], waiting=[], known=0, others=0, links=[])
+    latest = time.time_ns() - int(quiet_seconds * 1e9)
+    for path, found in _entries(seen.folder):
+        one = _candidate(path, found)
+        if not _is_plain(found):
+            seen.links.append(one.name)
+        elif not is_picture(path.name):
+            seen.others += 1
+        elif known(one.version):
+            seen.known += 1
+        elif one.changed_ns > latest:
+            seen.waiting.append(one.name)
+        else:
+            seen.candidates.append(one)
+    return seen
+
+
+def _entries(folder: Path) -> Iterator[tuple[Path, os.stat_result]]:
+    """All that is no folder below `folder`, by its path from there, in order; hidden names are left out."""
+    for parent, folders, files, descriptor in os.fwalk(folder, follow_symlinks=False):
+        names = sorted(name for name in (*folders, *files) if not name.startswith("."))
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in names:
+            with contextlib.suppress(OSError):  # it is gone
+                found = os.stat(name, dir_fd=descriptor, follow_symlinks=False)
+                if not stat.S_ISDIR(found.st_mode):
+                    yield Path(parent, name).relative_to(folder), found
+
+
+def _candidate(path: Path, found: os.stat_result) -> Candidate:
+    readable = os.fsencode(path.as_posix()).decode("utf-8", "backslashreplace")
+    return Candidate(
+        name=readable,
+        path=path,
+        size=found.st_size,
+        changed_ns=found.st_ctime_ns,
+        mode=stat.S_IMODE(found.st_mode),
+    )
+
+
+def _is_plain(found: os.stat_result) -> bool:
+    """Whether it is a file that has just this name."""
+    return stat.S_ISREG(found.st_mode) and found.st_nlink == 1
+
+
+def taken(candidates: Iterable[Candidate], max_bytes: int, seen: Look) -> Iterator[Input]:
+    """The contents; what changes meanwhile, or cannot be read now, waits for the next look."""
+    for one in candidates:
+        try:
+            with open(_opened(seen.folder, one.path), "rb") as file:
+                before = os.fstat(file.fileno())
+                if not _is_plain(before) or _candidate(one.path, before) != one:
+                    seen.waiting.append(one.name)
+                    continue
+                if one.size > max_bytes:
+                    content, digest = None, hashlib.file_digest(file, "sha256").hexdigest()
+                else:
+                    content = file.read(one.size + 1)
+                    digest = hashlib.sha256(content).hexdigest()
+                after = os.fstat(file.fileno())
+        except OSError:
+            seen.waiting.append(one.name)
+            continue
+        if _candidate(one.path, after) == one:
+            yield Input(file=one, digest=digest, content=content)
+        else:
+            seen.waiting.append(one.name)
+
+
+def _opened(folder: Path, path: Path) -> int:
+    """A descriptor of the file at `path` below `folder`. Raises OSError where a link stands in the way."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    for part in path.parts[:-1]:
+        descriptor = _opened_in(descriptor, part, os.O_DIRECTORY)
+    return _opened_in(descriptor, path.name, os.O_NONBLOCK)  # a pipe would wait for a writer
+
+
+def _opened_in(folder: int, name: str, flags: int) -> int:
+    """A descriptor of what stands in an opened folder, which is closed."""
+    try:
+        return os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NOCTTY | flags, dir_fd=folder)
+    finally:
+        os.close(folder)

@@ -1,0 +1,121 @@
+"""Trained models as new pictures are shown to them: with the form of the pictures that they were trained on.
+
+What a model file says of itself and section `preprocess` of the params.yaml it was trained by must agree.
+"""
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from stages.classifier.network import build_classifier
+from stages.core.errors import LibraryError, ModelError, ParamsError
+from stages.core.libraries import check_libraries
+from stages.core.params import ComputeParams, load_params
+from stages.detector.network import build_detector
+from stages.intake.decoding import Form
+from stages.networks.compute import Compute, prepare
+from stages.networks.model_files import load_model
+from stages.sources.composed import ComposedParams
+from stages.sources.crops import CropsParams
+from stages.sources.preparation import PreprocessParams, form_of
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Model:
+    """A trained network and the form of the pictures that it was trained on."""
+
+    network: nn.Module
+    config: dict[str, Any]
+    form: Form
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Models:
+    """What pictures are shown to."""
+
+    classifier: Model | None
+    detector: Model | None
+    compute: Compute
+    release: str
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """What is told of the models beside their predictions."""
+        labels = [model.config["classes"] if model else [] for model in (self.classifier, self.detector)]
+        return {"release": self.release, "labels": labels[0], "box_labels": labels[1]}
+
+
+def load_models(params: Path, classifier: Path | None, detector: Path | None, release: str) -> Models:
+    """The models, and how their pictures are prepared.
+
+    Raises:
+        ParamsError: neither is given, or params.yaml does not fit.
+        ModelError: a file that is no such model, or was trained on pictures of another form.
+
+    """
+    if classifier is None and detector is None:
+        raise ParamsError("--classifier, --detector: give at least one of them")
+    how = load_params(params, "preprocess", PreprocessParams)
+    compute = prepare(load_params(params, "compute", ComputeParams))
+    try:
+        check_libraries(params)
+    except LibraryError as error:  # no reason to let pictures wait
+        print(f"warning: predictions may differ in their last digits: {error}", file=sys.stderr)
+    classified = how.classification
+    by_whole = classifier is not None and not isinstance(classified, CropsParams)
+    if detector is None and not by_whole:
+        raise ParamsError(
+            "--classifier: it was trained on crops of boxes; give a --detector, which finds them"
+        )
+    return Models(
+        classifier=_classifier(classifier, how, compute) if classifier and by_whole else None,
+        detector=_detector(detector, how, compute) if detector else None,
+        compute=compute,
+        release=release,
+    )
+
+
+def _classifier(path: Path, how: PreprocessParams, compute: Compute) -> Model:
+    network, config = _load(path, "classifier", build_classifier, compute)
+    trained = (*config["size"], len(config["mean"]))
+    assert not isinstance(how.classification, CropsParams)
+    form = form_of(how.classification, how.policy, trained)
+    _require_form(path, form, trained)
+    return Model(network=network, config=config, form=form)
+
+
+def _detector(path: Path, how: PreprocessParams, compute: Compute) -> Model:
+    network, config = _load(path, "detector", build_detector, compute)
+    params = how.detection
+    height, width = [params.side] * 2 if isinstance(params, ComposedParams) else params.shape
+    trained = (height, width, config["channels"])
+    form = form_of(params, how.policy, trained)
+    _require_form(path, form, trained)
+    return Model(network=network, config=config, form=form)
+
+
+def _load(
+    path: Path, kind: str, build: Callable[[dict[str, Any]], nn.Module], compute: Compute
+) -> tuple[nn.Module, dict[str, Any]]:
+    """The network on its device, and the config that it was built from."""
+    held: dict[str, Any] = {}
+
+    def build_and_keep(config: dict[str, Any]) -> nn.Module:
+        held.update(config)
+        return build(config)
+
+    network = load_model(path, kind=kind, build=build_and_keep)
+    return compute.network(network), held
+
+
+def _require_form(path: Path, form: Form, trained: tuple[int, int, int]) -> None:
+    asked = (form.height, form.width, form.channels)
+    if asked != trained:
+        raise ModelError(
+            f"{path}: was trained on pictures of {' x '.join(map(str, trained))}, section preprocess says"
+            f" {' x '.join(map(str, asked))}; run the pipeline and release again"
+        )

@@ -1,0 +1,61 @@
+"""Parameters of the scenes that are composed from cut-out pictures."""
+
+from collections.abc import Sequence
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from stages.core.params import StageParams
+
+
+class SceneCounts(StageParams):
+    """Scenes of each split, composed of that split's own pictures."""
+
+    train: int = Field(ge=1)
+    val: int = Field(ge=1)
+    test: int = Field(ge=1)
+
+
+class SceneParams(StageParams):
+    """What the scenes look like and how many there are."""
+
+    count: SceneCounts
+
+    side: int = Field(ge=16)
+    """Side of the square scenes, in pixels."""
+
+    items_min: int = Field(ge=0)
+    """Items in a scene: drawn evenly from `items_min` to `items_max`."""
+    items_max: int = Field(ge=1)
+
+    scale_min: float = Field(gt=0)
+    """An item's size relative to its picture: drawn evenly in the logarithm."""
+    scale_max: float = Field(gt=0)
+
+    brightness_min: float = Field(gt=0)
+    """An item's brightness relative to its picture."""
+    brightness_max: float = Field(gt=0)
+
+    min_visible: float = Field(gt=0, le=1)
+    """Share of an item's pixels that later items must leave uncovered."""
+
+    mask_threshold: int = Field(ge=0, lt=255)
+    """Brightness above which a picture's pixel belongs to the item."""
+
+    def largest_item(self, sides: Sequence[int]) -> int:
+        """Longer side in pixels of the largest item that is cut out of pictures of these sides."""
+        return round(max(sides) * self.scale_max)
+
+    @model_validator(mode="after")
+    def _ranges_are_ordered(self) -> Self:
+        for name in ("items", "scale", "brightness"):
+            low, high = getattr(self, f"{name}_min"), getattr(self, f"{name}_max")
+            if low > high:
+                raise ValueError(f"{name}_min {low} is above {name}_max {high}")
+        return self
+
+
+class ComposedParams(SceneParams):
+    """`format: composed`: scenes of the classified pictures."""
+
+    format: Literal["composed"]

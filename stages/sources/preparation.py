@@ -1,0 +1,89 @@
+"""How pictures are prepared for the networks: section `preprocess`, and the form it brings pictures to.
+
+What is trained on and what the trained networks are shown later must be treated alike: both read it here.
+"""
+
+from typing import Annotated, Any
+
+from pydantic import Field, model_validator
+
+from stages.core.params import StageParams
+from stages.intake.decoding import ODDITIES, Form
+from stages.sources.coco import CocoParams
+from stages.sources.composed import ComposedParams
+from stages.sources.crops import CropsParams
+from stages.sources.idx import IdxParams
+from stages.sources.image_folder import ImageFolderParams
+from stages.sources.manifest import ManifestParams
+from stages.sources.params import FormParams
+from stages.sources.pascal_voc import PascalVocParams
+from stages.sources.policy import Policy
+from stages.sources.yolo import YoloParams
+
+
+class PreprocessParams(StageParams):
+    """Section `preprocess`."""
+
+    classification: Annotated[
+        IdxParams | ImageFolderParams | ManifestParams | CropsParams, Field(discriminator="format")
+    ]
+    """Pictures of one thing each."""
+
+    detection: Annotated[
+        ComposedParams | CocoParams | PascalVocParams | YoloParams, Field(discriminator="format")
+    ]
+    """Pictures with boxes."""
+
+    policy: Policy
+
+    shard_megabytes: int = Field(ge=1)
+    """A split with more pixels is packed into several files."""
+
+    @model_validator(mode="after")
+    def _boxes_come_from_somewhere(self) -> "PreprocessParams":
+        if isinstance(self.classification, CropsParams) and isinstance(self.detection, ComposedParams):
+            raise ValueError(
+                "crops are made of boxes and composed scenes of classified pictures: name a source"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _items_fit_into_their_scenes(self) -> "PreprocessParams":
+        """Said before anything is read; only of IDX files the size is not known yet."""
+        pictures, scenes = self.classification, self.detection
+        if isinstance(pictures, FormParams) and isinstance(scenes, ComposedParams):
+            largest = scenes.largest_item(pictures.shape)
+            if largest > scenes.side:
+                raise ValueError(
+                    f"detection.side: {scenes.side} px cannot hold items of {largest} px "
+                    f"(classification.shape {pictures.shape} times detection.scale_max {scenes.scale_max}): "
+                    f"raise side to {largest}, or lower shape or scale_max"
+                )
+        return self
+
+
+def form_of(
+    params: IdxParams | ComposedParams | FormParams, policy: Policy, stored: tuple[int, int, int] | None
+) -> Form:
+    """The form that a task's pictures are brought to.
+
+    `stored`: height, width and channels of pictures that stay as they are, which IDX and composed ones do;
+    a file's picture is stretched to IDX's, and padded to a scene's, whose items keep their proportions.
+    """
+    own: dict[str, Any]
+    if isinstance(params, FormParams):
+        height, width = params.shape
+        own = {"channels": params.channels, "fit": params.fit, "ground": params.ground}
+    else:
+        assert stored is not None
+        height, width, channels = stored
+        fit = "pad" if isinstance(params, ComposedParams) else "stretch"
+        own = {"channels": channels, "fit": fit, "ground": 0}
+    return Form(
+        height=height,
+        width=width,
+        max_pixels=policy.max_pixels,
+        refused=policy.kinds("refuse", "stop") & ODDITIES,
+        kept=policy.kinds("keep") & ODDITIES,
+        **own,
+    )

@@ -1,0 +1,181 @@
+"""Training pictures with boxes in batches: their order, their augmentation, their scale, a sheet of them.
+
+All but albumentations' own draws depend on seed and epoch alone and so have no state to keep.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import count, islice
+from typing import Any
+
+import albumentations as A
+import numpy as np
+import numpy.typing as npt
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.nn import functional as F
+
+from stages.augmentation.pipeline import pipeline
+from stages.core.packed import DetectionSplit
+from stages.drawing.sheets import draw_boxes, image_grid
+from stages.networks.compute import to_unit
+from stages.training.loop import batch_count, shuffled_batches
+
+Boxes = npt.NDArray[np.float32]
+Labels = npt.NDArray[np.int64]
+
+SCALES = 1 << 15  # apart from the numbers of epochs, of which each is the seed of another shuffle
+PROPOSAL = -1  # the label of boxes that are proposals, while they go through the augmentation
+LEAST_SIDE = 1.0  # pixels; a box that augmentation leaves less of is dropped
+SHEET_SIDE = 240  # pixels that a small picture is enlarged to, about
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Shown:
+    """A batch as the network takes it."""
+
+    images: Tensor
+    """[B, C, H, W] in 0..1."""
+    boxes: list[Boxes]
+    """A picture's boxes [M, 4]: xyxy, pixels."""
+    labels: list[Labels]
+    """A picture's labels [M]."""
+    proposals: list[Boxes] | None
+    """A picture's proposals [P, 4], where they are given."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DetectorBatches:
+    """The training split as it is shown to the network."""
+
+    split: DetectionSplit
+    size: int
+    """Pictures a batch."""
+    seed: int
+    scales: list[float]
+    """Each batch is scaled by one of these."""
+    pipeline: A.Compose
+    """albumentations'; may be empty."""
+    proposals: list[Boxes] | None
+    """Of every picture, where they are given."""
+    epoch_pictures: int | None
+    """That an epoch shows at most: the next one goes on from there. None: all."""
+
+    @property
+    def steps(self) -> int:
+        """Batches of an epoch."""
+        pictures = len(self.split.images)
+        return batch_count(min(pictures, self.epoch_pictures or pictures), self.size)
+
+    def epoch(self, epoch: int, *, done: int = 0) -> Iterator[Shown]:
+        """The batches of epoch `epoch`, from 1, but the first `done`."""
+        rows = islice(self._passes((epoch - 1) * self.steps + done), self.steps - done)
+        for number, places in enumerate(rows, start=done):
+            shown = self.show(places.tolist())
+            draw = np.random.default_rng([self.seed, SCALES, epoch, number])
+            yield scaled(shown, float(draw.choice(self.scales)))
+
+    def _passes(self, done: int) -> Iterator[Tensor]:
+        """Rows in batches, pass after pass over the pictures, each shuffled anew, but the first `done`."""
+        pictures = len(self.split.images)
+        first, done = divmod(done, batch_count(pictures, self.size))
+        for number in count(first):
+            yield from shuffled_batches(
+                pictures, self.size, seed=self.seed, epoch=number + 1, done=done if number == first else 0
+            )
+
+    def show(self, rows: Sequence[int]) -> Shown:
+        """The rows' pictures, each augmented by itself."""
+        drawn = [self._drawn(row) for row in rows]
+        images, boxes, labels = zip(*drawn, strict=True)
+        truth = [of != PROPOSAL for of in labels]
+        proposals = [box[~true] for box, true in zip(boxes, truth, strict=True)]
+        return Shown(
+            images=to_unit(np.stack(images)),
+            boxes=[box[true] for box, true in zip(boxes, truth, strict=True)],
+            labels=[label[true] for label, true in zip(labels, truth, strict=True)],
+            proposals=None if self.proposals is None else proposals,
+        )
+
+    def _drawn(self, row: int) -> tuple[npt.NDArray[np.uint8], Boxes, Labels]:
+        """A picture with its boxes and, under the label `PROPOSAL`, its proposals."""
+        image, boxes, labels = self.split.images[row], self.split.boxes[row], self.split.labels[row]
+        if self.proposals is not None:
+            boxes = np.concatenate([boxes, self.proposals[row]])
+            labels = np.concatenate([labels, np.full(len(self.proposals[row]), PROPOSAL)])
+        if not self.pipeline.transforms:
+            return image, boxes, labels
+        drawn = self.pipeline(image=np.ascontiguousarray(image), bboxes=boxes, labels=labels)
+        return (
+            drawn["image"],
+            np.asarray(drawn["bboxes"], dtype=np.float32).reshape(-1, 4),
+            np.asarray(drawn["labels"], dtype=np.int64),
+        )
+
+
+def build_detector_batches(
+    split: DetectionSplit,
+    *,
+    size: int,
+    seed: int,
+    scales: list[float],
+    transforms: list[dict[str, Any]],
+    visible_min: float,
+    proposals: list[Boxes] | None = None,
+    epoch_pictures: int | None = None,
+) -> DetectorBatches:
+    """Batches with generators of their own: two of them draw the same."""
+    return DetectorBatches(
+        split=split,
+        size=size,
+        seed=seed,
+        scales=scales,
+        pipeline=pipeline(transforms, seed=seed, bbox_params=with_boxes(visible_min)),
+        proposals=proposals,
+        epoch_pictures=epoch_pictures,
+    )
+
+
+def with_boxes(visible_min: float) -> A.BboxParams:
+    """How a pipeline keeps boxes: cut to the picture, and dropped where less than that share is left."""
+    return A.BboxParams(
+        format="pascal_voc",
+        label_fields=["labels"],
+        min_visibility=visible_min,
+        min_width=LEAST_SIDE,
+        min_height=LEAST_SIDE,
+        clip=True,
+    )
+
+
+def scaled(shown: Shown, scale: float) -> Shown:
+    """The same, larger or smaller."""
+    if scale == 1:
+        return shown
+    before = shown.images.shape[-2:]
+    size = [max(1, round(side * scale)) for side in before]
+    images = F.interpolate(shown.images, size=size, mode="bilinear", antialias=scale < 1)
+    factors = np.array([size[1] / before[1], size[0] / before[0]] * 2, dtype=np.float32)
+    return Shown(
+        images=images.clamp(0, 1),
+        boxes=[boxes * factors for boxes in shown.boxes],
+        labels=shown.labels,
+        proposals=None if shown.proposals is None else [boxes * factors for boxes in shown.proposals],
+    )
+
+
+def boxes_sheet(batches: DetectorBatches, *, columns: int, rows: int) -> Image.Image:
+    """So many training pictures with their boxes: a column as they are, the others as they are shown."""
+    split = batches.split
+    plain = replace(batches, pipeline=A.Compose([], seed=0))
+    scale = max(1, SHEET_SIDE // split.images.shape[2])
+    pictures = []
+    for row in islice(range(len(split.images)), rows):
+        for shown in (plain.show([row]), *(batches.show([row]) for _ in range(columns - 1))):
+            pixels = (shown.images[0].permute(1, 2, 0) * 255).round().to(torch.uint8).numpy()
+            names = [split.classes[label] for label in shown.labels[0]]
+            drawn = draw_boxes(pixels, shown.boxes[0], names, shown.labels[0], scale)
+            pictures.append(np.asarray(drawn))
+    titles = ["as it is", *["as shown"] * (columns - 1)] * min(rows, len(split.images))
+    return image_grid(pictures, columns, titles)

@@ -1,0 +1,305 @@
+"""Training that is killed at any step and started again ends in the bytes of training left alone.
+
+A checkpoint holds all that the next step reads: networks, optimizers, schedules, averages, every random
+generator, and the `Course`, which the loop keeps instead of local variables. It is taken up only where all
+that decides the result is what it was (`decisive`).
+
+The file: SHA-256 of what follows, a line of JSON (key, epoch, step), and what torch.save made of the state.
+It is read with weights_only, which runs no code; and torch.save keeps strides, which safetensors does not:
+other strides are other kernels, and other bits.
+"""
+
+import hashlib
+import io
+import json
+import pickle
+import platform
+import random
+import signal
+import sys
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, NoReturn, Protocol, TypeVar
+
+import numpy as np
+import torch
+from pydantic import Field
+from tqdm import tqdm
+
+import stages
+from stages.core.errors import TrainingError
+from stages.core.files import remove_leftovers, write_atomically
+from stages.core.params import StageParams
+from stages.networks.compute import Compute
+
+Batch = TypeVar("Batch")
+
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+class CheckpointParams(StageParams):
+    """Section `checkpoints`: no result depends on it, so that no stage does."""
+
+    seconds: float = Field(ge=0)
+    """Between two checkpoints; 0 is one a step."""
+
+
+class Part(Protocol):
+    """What keeps a part of the state: networks, optimizers and schedulers do as they are."""
+
+    def state_dict(self) -> Mapping[str, Any]:
+        """Tensors, and what JSON has."""
+        ...
+
+    def load_state_dict(self, state: Any, /) -> Any:
+        """Become what `state_dict` told of."""
+        ...
+
+
+@dataclass(kw_only=True, slots=True)
+class Course:
+    """How far a training has come."""
+
+    epoch: int = 1
+    """The one under way; the first is 1."""
+    step: int = 0
+    """Steps done in it."""
+    figures: list[dict[str, float]] = field(default_factory=list)
+    """Of each of these steps."""
+    history: list[dict[str, float]] = field(default_factory=list)
+    """A row of each epoch before."""
+    best: dict[str, Any] = field(default_factory=dict)
+    """Weights and figures of the best epoch so far, where training chooses one."""
+
+    def end_epoch(self, row: dict[str, float]) -> None:
+        """Turn to the next epoch; `row` tells of this one."""
+        self.history.append(row)
+        self.epoch, self.step, self.figures = self.epoch + 1, 0, []
+
+    def state_dict(self) -> dict[str, Any]:
+        """As a part of the checkpoint."""
+        return {entry.name: getattr(self, entry.name) for entry in fields(self)}
+
+    def load_state_dict(self, state: Mapping[str, Any], /) -> None:
+        """Be where the checkpoint was."""
+        for name, value in state.items():
+            setattr(self, name, value)
+
+
+class Generators:
+    """The random generators that belong to no object: torch's on every device, numpy's, Python's."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """As a part of the checkpoint."""
+        of_numpy: dict[str, Any] = np.random.get_state(legacy=False)
+        of_numpy["state"] = of_numpy["state"] | {"key": of_numpy["state"]["key"].tolist()}
+        return {
+            "torch": torch.get_rng_state(),
+            "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+            "numpy": of_numpy,
+            "python": random.getstate(),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any], /) -> None:
+        """Go on drawing where the checkpoint was."""
+        torch.set_rng_state(state["torch"])
+        if state["cuda"]:
+            torch.cuda.set_rng_state_all(state["cuda"])
+        np.random.set_state(state["numpy"])
+        random.setstate(state["python"])
+
+
+def decisive(
+    *, data: Path, params: Iterable[StageParams], libraries: Mapping[str, str], compute: Compute
+) -> dict[str, str]:
+    """What decides a training's result: a checkpoint in which one of these differs is another training's.
+
+    Call when all modules are imported: the code is that of every module of `stages` which is.
+    """
+    files = {getattr(module, "__dict__", {}).get("__file__") for module in list(sys.modules.values())}
+    package = Path(stages.__file__).parent
+    sources = [path for file in files if file and (path := Path(file)).is_relative_to(package)]
+    versions = {**libraries, "torch": torch.__version__, "python": platform.python_version()}
+    return {
+        "code": _digest_of_files(package, sources),
+        "params": _digest(json.dumps([values.model_dump(mode="json") for values in params]).encode()),
+        "data": _digest_of_files(data, [path for path in data.rglob("*") if path.is_file()]),
+        "libraries": _digest(json.dumps(versions, sort_keys=True).encode()),
+        "machine": compute.describe(),
+    }
+
+
+class Checkpoint:
+    """The checkpoint of one training, in a file that is there only while training is not finished."""
+
+    def __init__(self, path: Path, *, key: Mapping[str, str], seconds: float) -> None:
+        self._path = path
+        self._key = dict(key)
+        self._seconds = seconds
+        self._course = Course()
+        self._parts: dict[str, Part] = {}
+        self._saved = time.monotonic()
+        self._signal: int | None = None
+        self._interruptible = False
+
+    @contextmanager
+    def keeping(self, course: Course, **parts: Part) -> Iterator[None]:
+        """Take up `course` and `parts` if they were left; keep them every few seconds, and at a signal.
+
+        At SIGTERM or SIGINT the step under way is finished, and the process ends by that signal.
+        """
+        self._course = course
+        self._parts = {"course": course, "generators": Generators(), **parts}
+        self._take_up()
+        self._saved = time.monotonic()
+        heeded = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+        before = {number: signal.signal(number, self._on_signal) for number in heeded}
+        try:
+            yield
+            self._stop_if_asked()  # between the last validation and here
+        except _Stopped:
+            self._end()
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def steps(self, batches: Iterable[Batch]) -> Iterator[Batch]:
+        """The batches; with each the course is a step further, once its work is done."""
+        for batch in batches:
+            yield batch
+            self._course.step += 1
+            self._stop_if_asked()
+            if time.monotonic() - self._saved >= self._seconds:
+                self._save_if_possible()
+
+    @contextmanager
+    def interruptible(self) -> Iterator[None]:
+        """Within, nothing changes what is kept: a signal is heeded at once, not after the next step."""
+        self._interruptible = True
+        try:
+            self._stop_if_asked()
+            yield
+        finally:
+            self._interruptible = False
+
+    def remove(self) -> None:
+        """Training is finished and all of its results are written."""
+        self._path.unlink(missing_ok=True)
+        remove_leftovers(self._path)
+
+    def _on_signal(self, number: int, _frame: object) -> None:
+        self._signal = number
+        if self._interruptible:
+            self._interruptible = False  # a second signal must not disturb the last checkpoint
+            raise _Stopped
+
+    def _stop_if_asked(self) -> None:
+        if self._signal is not None:
+            raise _Stopped
+
+    def _take_up(self) -> None:
+        """Load the state from the file, unless there is none, or it is not of this training."""
+        try:
+            state = _read(self._path, self._key)
+        except FileNotFoundError:
+            return
+        except (ValueError, OSError) as error:
+            reason = error.strerror if isinstance(error, OSError) else error
+            _say(f"{self._path}: {reason}: not taken up, training starts afresh")
+            return
+        try:
+            for name, part in self._parts.items():
+                part.load_state_dict(state[name])
+        except Exception as error:  # what a part raises is its own to choose; some have been loaded already
+            reason = " ".join(str(error).split()) or type(error).__name__
+            raise TrainingError(
+                f"{self._path}: does not fit this training ({reason}); remove it, and training starts afresh"
+            ) from error
+        _say(f"{self._path}: training goes on after {self._place()}")
+
+    def _save(self) -> None:
+        place = {"epoch": self._course.epoch, "step": self._course.step}
+        content = io.BytesIO()
+        content.write(json.dumps({"key": self._key, **place}, sort_keys=True).encode() + b"\n")
+        torch.save({name: part.state_dict() for name, part in self._parts.items()}, content)
+        payload = content.getvalue()
+        write_atomically(self._path, f"{_digest(payload)}\n".encode() + payload)
+
+    def _save_if_possible(self) -> None:
+        """A full disk is no reason to end training: it may finish, and say so itself."""
+        try:
+            self._save()
+        except OSError as error:
+            _say(f"{self._path}: not written ({error.strerror}); training goes on without a new checkpoint")
+        self._saved = time.monotonic()
+
+    def _end(self) -> NoReturn:
+        """Keep the state and end by the signal that came."""
+        assert self._signal is not None
+        said = f"stopped by {signal.Signals(self._signal).name} after {self._place()}"
+        try:
+            self._save()
+            _say(f"{said}; {self._path} keeps it: the same command goes on from there")
+        except OSError as error:
+            _say(f"{said}; {self._path}: not written ({error.strerror}); make room there")
+        sys.stderr.flush()
+        signal.signal(self._signal, signal.SIG_DFL)
+        signal.raise_signal(self._signal)
+        raise SystemExit(128 + self._signal)  # where the signal is blocked
+
+    def _place(self) -> str:
+        return f"epoch {self._course.epoch}, step {self._course.step}"
+
+
+class _Stopped(BaseException):
+    """A signal came, and what is kept is whole."""
+
+
+def _read(path: Path, key: Mapping[str, str]) -> dict[str, Any]:
+    """The state in the file, by the names of its parts.
+
+    Raises:
+        FileNotFoundError: there is none.
+        OSError: it cannot be read.
+        ValueError: it is not what was written, or of another key; says so in words.
+
+    """
+    digest, _, payload = path.read_bytes().partition(b"\n")
+    if digest != _digest(payload).encode():
+        raise ValueError("damaged, its checksum is another")
+    header, _, content = payload.partition(b"\n")
+    try:
+        found = dict(json.loads(header)["key"])
+    except (ValueError, KeyError, TypeError, RecursionError):
+        raise ValueError("damaged, its first line is no checkpoint's") from None
+    if others := [name for name in key if found.get(name) != key[name]]:
+        raise ValueError(f"made with other {', '.join(others)}")
+    try:
+        state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError:
+        raise ValueError("holds more than numbers") from None
+    except Exception as error:  # what torch raises of a damaged file is any class
+        raise ValueError(f"damaged ({' '.join(str(error).split())[:200]})") from None
+    if not isinstance(state, dict):
+        raise ValueError("damaged, it holds no state by name")
+    return state
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _digest_of_files(folder: Path, paths: Iterable[Path]) -> str:
+    """Of their names within the folder and of their contents."""
+    listed = []
+    for path in sorted(paths):
+        with path.open("rb") as file:
+            listed.append(f"{path.relative_to(folder)} {hashlib.file_digest(file, 'sha256').hexdigest()}")
+    return _digest("\n".join(listed).encode())
+
+
+def _say(line: str) -> None:
+    tqdm.write(line, file=sys.stderr)

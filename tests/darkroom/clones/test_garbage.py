@@ -1,0 +1,114 @@
+"""What is freed, and what is kept, on a real repository with a cache."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from darkroom.clones import garbage
+from darkroom.clones.clone import held_clone
+from darkroom.processes import stage_lock
+from darkroom.runs.engine import run_pipeline
+from darkroom.runs.report import RunOptions
+from tests.darkroom.repositories import contents, git, make
+from tests.darkroom.shapes import Shape
+
+pytestmark = pytest.mark.slow
+
+PIPELINE = """\
+stages:
+  train:
+    cmd: "cp in.txt model.txt # --checkpoint tmp/train.ckpt"
+    deps: [in.txt]
+    outs: [model.txt]
+"""
+LONG_AGO = 1_000_000_000
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """Four results: of a tag, of a branch, one that nothing refers to any more, and of the workspace."""
+    root = make(tmp_path / "project", Shape("gc", {"dvc.yaml": PIPELINE, "in.txt": "start"}), tmp_path)
+    for name in ("tagged", "branched", "forgotten", "newest"):
+        (root / "in.txt").write_text(name)
+        assert run_pipeline(RunOptions(repo=root)).well
+        git(root, "add", "-A")
+        git(root, "commit", "-qm", name)
+        if name == "tagged":
+            git(root, "tag", "model@v1.0.0")
+        if name == "branched":
+            git(root, "branch", "other")
+    return root
+
+
+def cached(root: Path) -> set[str]:
+    """What the results in the cache hold."""
+    return {path.read_text() for path in (root / ".dvc/cache/files").rglob("*") if path.is_file()}
+
+
+def age(*paths: Path) -> None:
+    for path in paths:
+        os.utime(path, (LONG_AGO, LONG_AGO))
+
+
+def test_results_that_nothing_refers_to_go_and_released_ones_stay(root: Path) -> None:
+    before = contents(root)
+    with garbage.found(root, days=30) as found:
+        (path,) = found.cache
+        assert path.read_text() == "forgotten"
+        assert garbage.size(found.cache) == len("forgotten")
+        assert list(found.kinds()) == ["results in the cache"]
+        assert contents(root) == before  # so far it was only said
+        garbage.remove(root, found)
+    assert cached(root) == {"tagged", "branched", "newest"}
+
+
+def test_what_is_old_goes_and_what_is_new_stays(root: Path) -> None:
+    logs = sorted((root / ".darkroom/logs").iterdir())
+    age(*logs[0].iterdir(), logs[0])
+    checkpoint = root / "tmp/train.ckpt"
+    checkpoint.parent.mkdir()
+    checkpoint.write_text("half")
+    with garbage.found(root, days=30) as found:
+        assert (found.logs, found.checkpoints) == ((logs[0],), ())
+    age(checkpoint)
+    with garbage.found(root, days=30) as found:
+        assert found.checkpoints == (checkpoint,)
+        garbage.remove(root, found)
+    assert not checkpoint.exists()
+    assert sorted((root / ".darkroom/logs").iterdir()) == logs[1:]
+
+
+def test_clones_go_but_not_while_a_run_works_in_them(root: Path) -> None:
+    with held_clone(root, "nightly", source="", revision="") as clone:
+        folder = clone.folder.parent
+        with garbage.found(root, days=0) as found:
+            assert found.clones == found.cache == ()
+            assert found.busy == f"a run works in {folder}"
+    with garbage.found(root, days=30) as found:
+        assert found.kept_clones == (clone.folder,)
+    with garbage.found(root, days=0) as found:
+        assert found.clones == (folder,)
+        garbage.remove(root, found)
+    assert not folder.exists()
+    assert list(folder.parent.iterdir()) == []
+
+
+def test_the_cache_is_left_alone_while_a_stage_runs(root: Path) -> None:
+    lock = stage_lock.take(root / ".darkroom/locks", "train", root)
+    assert isinstance(lock, stage_lock.StageLock)
+    with garbage.found(root, days=30) as found:
+        assert found.cache == ()
+        assert str(found.busy).startswith("train: `darkroom run` with pid")
+    lock.release()
+
+
+def test_results_that_wait_for_their_turn_in_dvc_lock_are_no_garbage(tmp_path: Path) -> None:
+    (tmp_path / ".darkroom").mkdir()
+    (tmp_path / ".darkroom/ahead.jsonl").touch()
+    with garbage.found(tmp_path, 1) as found:
+        assert found.cache == ()
+        assert found.busy is not None
+        assert "wait for their turn" in found.busy

@@ -1,0 +1,41 @@
+from typing import Any
+
+import pytest
+
+from darkroom.base.errors import UsageError
+from darkroom.deployments.leaderboard import aligned, ranked, rows
+from darkroom.deployments.search_space import Trial
+from darkroom.runs.metrics import Metric
+
+TRIALS = [Trial(name, (f"lr={name}",)) for name in ("a", "b", "c")]
+METRICS: dict[str, dict[str, Any]] = {
+    "a": {"m.json": {"val": {"loss": 2.0}}},
+    "c": {"m.json": {"val": {"loss": 1.0}}},
+}
+
+
+def names(by: Metric) -> list[str]:
+    return [line.trial.name for line in ranked(TRIALS, METRICS, by)]
+
+
+def test_the_best_stands_first_and_what_has_no_figure_last() -> None:
+    assert names(Metric("m.json", "val.loss", lowest=True)) == ["c", "a", "b"]
+    assert names(Metric("m.json", "val.loss")) == ["a", "c", "b"]
+
+
+def test_the_table() -> None:
+    by = Metric.named("m.json:val.loss", lowest=True)
+    assert aligned(rows(ranked(TRIALS, METRICS, by), by)).splitlines() == [
+        "trial  val.loss  lr",
+        "c      1         c",
+        "a      2         a",
+        "b                b",
+    ]
+
+
+def test_a_metric_that_is_none_is_refused_with_those_that_are() -> None:
+    with pytest.raises(UsageError, match=r"there are m\.json:val\.loss"):
+        ranked(TRIALS, METRICS, Metric("m.json", "val.accuracy"))
+    assert [line.value for line in ranked(TRIALS, {}, Metric("m.json", "x"))] == [None] * 3
+    with pytest.raises(UsageError, match="FILE:NAME"):
+        Metric.named("loss", lowest=False)

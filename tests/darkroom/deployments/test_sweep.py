@@ -1,0 +1,125 @@
+"""Twelve trials, four at once, killed in the middle and gone on with."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.darkroom.repositories import contents, git, make
+from tests.darkroom.shapes import Shape
+from tests.darkroom.waiting import wait_for
+from tests.places import ROOT
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+
+LONG = 400
+# Each execution leaves a line outside; those of the second half wait until `go` is there.
+FILES = {
+    "params.yaml": "train:\n  lr: 0  # of the first try\n  width: 1\n",
+    "raw.txt": "raw\n",
+    "dvc.yaml": """\
+stages:
+  prepare:
+    cmd: echo prepared >> {outside}/prepared; cp raw.txt data.txt
+    deps: [raw.txt]
+    outs: [data.txt]
+  train:
+    cmd: python train.py
+    deps: [data.txt, train.py]
+    params: [train]
+    metrics: [m.json: {cache: false}]
+""",
+    "train.py": """\
+import json, pathlib, time, yaml
+train = yaml.safe_load(open("params.yaml"))["train"]
+while train["lr"] > 2 and not pathlib.Path("{outside}/go").exists():
+    time.sleep(0.1)
+with open("{outside}/trained", "a") as file:
+    print(train["lr"], train["width"], file=file)
+json.dump({"score": train["lr"] * train["width"]}, open("m.json", "w"))
+""",
+}
+SWEEP = (
+    "sweep",
+    "-S",
+    "train.lr=range(1,5)",
+    "-S",
+    "train.width=1,10,100",
+    "--metric",
+    "m.json:score",
+    "-j4",
+)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return make(tmp_path / "project", Shape("sweep", FILES), tmp_path)
+
+
+def start(root: Path, *words: str) -> subprocess.Popen[str]:
+    env = {k: v for k, v in os.environ.items() if not k.startswith("PREFECT_")}
+    command = [
+        sys.executable,
+        "-c",
+        "from darkroom.cli.main import main; main()",
+        *words,
+        "--repo",
+        str(root),
+    ]
+    return subprocess.Popen(
+        command, cwd=ROOT, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+
+
+def experiments(root: Path) -> list[str]:
+    return git(root, "for-each-ref", "--format=%(refname)", "refs/exps").split()
+
+
+def at_work(root: Path) -> list[int]:
+    """The processes in clones of the project."""
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if Path(process.cwd()).is_relative_to(root / ".darkroom"):
+                found.append(process.pid)
+    return found
+
+
+def lines(path: Path) -> list[str]:
+    return path.read_text().splitlines() if path.exists() else []
+
+
+def test_a_sweep_that_was_killed_goes_on_and_runs_nothing_twice(root: Path, tmp_path: Path) -> None:
+    before = contents(root)
+    with start(root, *SWEEP) as killed:
+        assert wait_for(lambda: len(experiments(root)) >= 6, LONG), at_work(root)
+        killed.send_signal(signal.SIGKILL)
+    assert wait_for(lambda: not at_work(root), LONG)
+    assert len(experiments(root)) == 6
+    (tmp_path / "go").touch()
+    with start(root, *SWEEP) as again:
+        said, _ = again.communicate(timeout=LONG)
+    assert again.returncode == 0, said
+    assert len(experiments(root)) == 12
+    counted = Counter(lines(tmp_path / "trained"))
+    assert set(counted) == {f"{lr} {width}" for lr in range(1, 5) for width in (1, 10, 100)}
+    assert set(counted.values()) == {1}
+    assert lines(tmp_path / "prepared") == ["prepared"]  # once for all
+    board = said[said.index("trial  ") :].splitlines()
+    name, *row = board[1].split()
+    assert (board[0].split(), row) == (
+        ["trial", "score", "train.lr", "train.width"],
+        ["400", "4", "100"],
+    )
+    (ref,) = [ref for ref in experiments(root) if ref.endswith(name)]
+    assert "lr: 4  # of the first try" in git(root, "show", f"{ref}:params.yaml")
+    after = contents(root)
+    assert {k: v for k, v in after.items() if not k.startswith(".dvc/cache")} == before

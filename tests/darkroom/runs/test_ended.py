@@ -1,0 +1,159 @@
+import shutil
+from pathlib import Path
+
+import pytest
+from dvc.repo import Repo
+
+from darkroom.repository.products import Product
+from darkroom.runs.ended import RunRecord, news, pictures, record_run
+from darkroom.runs.engine import run_pipeline
+from darkroom.runs.metrics import SHOWN_METRICS_A_GROUP, MetricChange, figures, main_metrics, metric_changes
+from darkroom.runs.report import RunOptions, RunReport
+from darkroom.schedule.events import Outcome, StageFinished
+from darkroom.schedule.plan import Plan
+from tests.darkroom.repositories import git, make
+from tests.darkroom.shapes import Shape
+
+
+def test_figures_are_flattened_with_dots_and_lists_left_out() -> None:
+    assert figures({"val": {"loss": 1, "per_class": [1, 2]}, "epochs": 3}) == {"val.loss": 1, "epochs": 3}
+
+
+def test_metrics_are_told_by_stage_with_what_is_new_and_what_is_gone() -> None:
+    root = Path("/project")
+    products = {"train": (Product(root / "train.json", True, False), Product(root / "model", False, False))}
+    now = {root / "train.json": {"loss": 1, "f1": 2}, root / "loose.json": {"n": 1}}
+    then = {root / "train.json": {"loss": 3, "old": 4}}
+    assert list(metric_changes(products, now, then, root)) == [
+        MetricChange("train", "loss", 3, 1),
+        MetricChange("train", "f1", None, 2),
+        MetricChange("train", "old", 4, None),
+        MetricChange("loose.json", "n", None, 1),
+    ]
+
+
+def test_a_run_that_leaves_dvc_yaml_broken_is_told_all_the_same(tmp_path: Path) -> None:
+    broken = """\
+stages:
+  breaks: {cmd: "echo 1 > out.txt; echo '[' >> dvc.yaml", outs: [out.txt]}
+"""
+    root = make(tmp_path / "r", Shape("breaks", {"dvc.yaml": broken}), tmp_path)
+    report = run_pipeline(RunOptions(repo=root))
+    record = record_run(root, report, {"says": ("so",), "silent": ()})
+    assert report.outcomes() == {"breaks": Outcome.RAN}
+    assert (record.report, record.metrics, record.pictures) == (report, (), ())
+    assert record.last_lines == {"says": ("so",)}
+    assert record.unread.startswith("dvc.yaml, line ")
+
+
+def test_pictures_are_found_among_outs_and_in_folders(tmp_path: Path) -> None:
+    (tmp_path / "sheets" / "deep").mkdir(parents=True)
+    for name in ("a.png", "sheets/deep/b.JPG", "sheets/notes.txt"):
+        (tmp_path / name).touch()
+    outs = tuple(Product(tmp_path / name, False, False) for name in ("a.png", "sheets", "gone.png"))
+    assert [picture.path.name for picture in pictures({"draw": outs})] == ["a.png", "b.JPG"]
+
+
+@pytest.mark.parametrize("cached", ["", ": {cache: false}"], ids=["in the cache", "in git"])
+@pytest.mark.parametrize("below", ["", "deep"], ids=["at git's root", "below it"])
+def test_metrics_stand_beside_those_of_the_last_commit(tmp_path: Path, cached: str, below: str) -> None:
+    git(tmp_path, "init")
+    root = tmp_path / below
+    root.mkdir(exist_ok=True)
+    Repo.init(str(root), subdir=bool(below)).close()
+    (root / "dvc.yaml").write_text(
+        f"stages:\n  train:\n    cmd: cp loss.json out.json\n    deps: [loss.json]\n"
+        f"    metrics: [out.json{cached}]\nmetrics: [loose.json]\n"
+    )
+    (root / "loose.json").write_text('{"n": 1}')
+    for loss in (3, 2):
+        (root / "loss.json").write_text(f'{{"loss": {loss}}}')
+        report = run_pipeline(RunOptions(repo=root))
+        assert report.well
+        if loss == 3:
+            git(tmp_path, "add", "-A")
+            git(tmp_path, "commit", "-m", "results")
+    assert record_run(root, report, {}).metrics == (
+        MetricChange("train", "loss", 3, 2),
+        MetricChange("loose.json", "n", 1, 1),
+    )
+
+
+def test_pictures_that_were_added_as_data_are_no_results(tmp_path: Path) -> None:
+    files = {
+        "dvc.yaml": "stages:\n  draw: {cmd: cp raw/in.png out.png, deps: [raw], outs: [out.png]}\n",
+        "raw/in.png": "one",
+    }
+    root = make(tmp_path / "r", Shape("added", files, add=("raw",)), tmp_path)
+    report = run_pipeline(RunOptions(repo=root))
+    assert set(report.outcomes()) == {"raw.dvc", "draw"}
+    assert [picture.path.name for picture in record_run(root, report, {}).pictures] == ["out.png"]
+
+
+@pytest.mark.parametrize("cached", ["", ": {cache: false}"], ids=["in the cache", "in git"])
+def test_pictures_stand_beside_those_of_the_last_commit(tmp_path: Path, cached: str) -> None:
+    """Those of stages that ran, and that became others; nothing is fetched from anywhere."""
+    pipeline = f"""\
+stages:
+  draw: {{cmd: mkdir s && cp in.png s/new.png && cp dvc.yaml s/same.png, deps: [in.png], outs: [s{cached}]}}
+  other: {{cmd: cp in2.png other.png, deps: [in2.png], outs: [other.png{cached}]}}
+"""
+    files = {"dvc.yaml": pipeline, "in.png": "one", "in2.png": "another"}
+    root = make(tmp_path / "r", Shape("draws", files), tmp_path)
+
+    def run(content: str) -> dict[Path, bytes]:
+        (root / "in.png").write_text(content)
+        return dict(record_run(root, run_pipeline(RunOptions(repo=root)), {}).before)
+
+    assert run("one") == {}
+    git(root, "add", "-A")
+    git(root, "commit", "-qm", "pictures")
+    (root / "other.png").unlink()
+    (root / "other.png").write_text("edited by hand")
+    assert run("two") == {root / "s/new.png": b"one"}
+    if not cached:
+        for kept in (".dvc/cache", ".dvc/tmp", "../site"):  # as in a new clone
+            shutil.rmtree(root / kept)
+        assert run("three") == {}
+
+
+def test_main_metrics_are_few_and_those_with_a_direction_first() -> None:
+    changes = [MetricChange("s", f"count_{number}", 1, 1) for number in range(10)]
+    changes.append(MetricChange("s", "accuracy", 1, 1))
+    shown = list(main_metrics(changes))
+    assert len(shown) == SHOWN_METRICS_A_GROUP
+    assert shown[0].name == "accuracy"
+
+
+def test_main_metrics_show_the_least_nested_of_each_group() -> None:
+    names = [
+        "box.map",
+        "box.by_class.cat",
+        "box.by_class.dog",
+        "made.floor.recall",
+        "made.recall",
+        "made.seen",
+    ]
+    shown = main_metrics(MetricChange("s", name, 1, 1) for name in names)
+    assert [change.name for change in shown] == ["box.map", "made.recall", "made.seen"]
+
+
+def test_told_are_metrics_of_stages_that_ran_and_those_that_changed() -> None:
+    ended = {"ran": Outcome.RAN, "idle": Outcome.SKIPPED, "edited": Outcome.SKIPPED}
+    ended |= {"failed": Outcome.FAILED, "waits": Outcome.BLOCKED}
+    report = RunReport(
+        run="r",
+        plan=Plan((), None, ()),
+        stages={name: StageFinished(name, outcome) for name, outcome in ended.items()},
+        seconds=1.0,
+        errors=(),
+    )
+    changes = (
+        MetricChange("ran", "loss", 1, 1),
+        MetricChange("idle", "loss", 1, 1),
+        MetricChange("edited", "loss", 1, 2),
+        MetricChange("waits", "loss", 1, 1),
+        MetricChange("loose.json", "loss", 1, 1),
+    )
+    record = RunRecord(root=Path(), report=report, metrics=changes, pictures=(), last_lines={})
+    assert [change.stage for change in news(record)] == ["ran", "edited"]

@@ -1,0 +1,116 @@
+"""What is said to be stuck, of states worked out by hand."""
+
+from __future__ import annotations
+
+import datetime
+from typing import Any
+from uuid import UUID, uuid4
+
+from prefect.client.schemas.objects import FlowRun, State, StateType, WorkPool
+
+from darkroom.processes.daemons import Note, Seen
+from darkroom.service.status import (
+    Run,
+    Service,
+    Status,
+    late_runs,
+    page,
+    paused_pools,
+    pending_runs,
+    service,
+    wrong_services,
+)
+
+NOW = datetime.datetime(2026, 1, 2, 3, 4, 5, tzinfo=datetime.UTC)
+NOTE = Note(pid=7, started=1, since="2026-01-02T03:00:00+00:00", url="http://127.0.0.1:4200/api")
+SERVER = Seen("server", running=True, note=NOTE)
+WORKER = Service("worker-p", "running")
+
+
+def run(seconds_ago: float, kind: StateType = StateType.SCHEDULED, name: str = "Scheduled") -> FlowRun:
+    moment = NOW - datetime.timedelta(seconds=seconds_ago)
+    state: State[Any] = State(type=kind, name=name, timestamp=moment)
+    return FlowRun(
+        flow_id=uuid4(),
+        name="nightly",
+        state=state,
+        state_type=kind,
+        state_name=name,
+        expected_start_time=moment,
+        work_pool_name="p",
+        deployment_id=UUID(int=1),
+    )
+
+
+def pool(**values: Any) -> WorkPool:
+    return WorkPool(name="p", type="process", default_queue_id=uuid4(), **values)
+
+
+def late(one: FlowRun, work_pool: WorkPool, *services: Service) -> list[str]:
+    return list(late_runs([one], {"p": work_pool}, services, NOW))
+
+
+def test_a_service_is_running_killed_or_stopped() -> None:
+    assert service(SERVER).state == "running"
+    assert service(Seen("server", running=False, note=NOTE)).state == "killed"
+    assert service(Seen("server", running=False, note=None)).state == "stopped"
+
+
+def test_what_was_killed_and_what_is_missing_is_wrong() -> None:
+    nothing = Seen("worker-p", running=False, note=None)
+    assert list(wrong_services([SERVER])) == []
+    assert list(wrong_services([SERVER, Seen("worker-p", running=False, note=NOTE)])) == [
+        "worker-p was killed; `darkroom up` starts it again"
+    ]
+    (said,) = wrong_services([SERVER, nothing])
+    assert said.startswith("worker-p does not run: nothing of its pool starts")
+    assert list(wrong_services([Seen("server", running=False, note=None), nothing])) == []
+
+
+def test_a_run_is_late_after_a_minute_and_the_reason_is_said() -> None:
+    assert late(run(-60), pool()) == []
+    assert late(run(59), pool(), WORKER) == []
+    assert late(run(125), pool()) == [
+        "nightly is late by 2 min 05 s: its work pool p has no worker here; `darkroom up` starts it again"
+    ]
+    assert late(run(125), pool(is_paused=True), WORKER) == [
+        "nightly is late by 2 min 05 s: its work pool p is paused"
+    ]
+    assert "takes 1 at once" in late(run(125), pool(concurrency_limit=1), WORKER)[0]
+    waiting = run(125, name="AwaitingConcurrencySlot")
+    assert "another run of its deployment is under way" in late(waiting, pool(), WORKER)[0]
+
+
+def test_a_paused_pool_says_how_to_go_on() -> None:
+    assert list(paused_pools([pool()])) == []
+    (said,) = paused_pools([pool(is_paused=True)])
+    assert "`prefect work-pool resume p`" in said
+
+
+def test_a_run_that_a_worker_took_and_never_started_is_stuck() -> None:
+    assert list(pending_runs([run(200, StateType.PENDING)], NOW)) == []
+    assert list(pending_runs([run(400, StateType.RUNNING)], NOW)) == []
+    (said,) = pending_runs([run(400, StateType.PENDING)], NOW)
+    assert said.startswith("nightly was taken by a worker 6 min 40 s ago")
+
+
+def test_the_page_says_what_is_up_what_runs_and_what_is_due() -> None:
+    found = Status(
+        services=(service(SERVER),),
+        running=(Run("1", "apt-owl", "retrain", "Running", "2026-01-02T03:01:00+00:00"),),
+        due=(Run("2", "by-hand", None, "Scheduled", None),),
+    )
+    first, pages, second, third, last = page(found)
+    assert first.startswith("server: running, pid 7, since 2026-01-0")
+    assert first.endswith("http://127.0.0.1:4200/api")
+    assert pages == "pages: `darkroom ui` opens them, logged in"
+    assert second.startswith("running: retrain (apt-owl) since 2026-01-0")
+    assert third == "due an unknown time: by-hand"
+    assert last == "nothing is stuck"
+    assert found.to_json()["well"]
+
+
+def test_what_is_not_up_says_how_it_is_started() -> None:
+    found = Status(services=(service(Seen("server", running=False, note=None)),))
+    assert list(page(found)) == ["server: stopped", "not up: `darkroom up` starts it"]
+    assert not found.well

@@ -1,0 +1,131 @@
+from datetime import date
+
+import pytest
+
+from darkroom.base.text import change_of, difference, duration, figure, some
+from darkroom.runs.metrics import Trend, better_direction, trend
+from darkroom.schedule.events import Outcome, StageFinished
+from darkroom.schedule.plan import Action, Plan, PlannedStage
+from darkroom.show.wording import SHOWN_STAGES, ending, nothing_to_run, to_do, what_happened
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (0.04, "0.0 s"),
+        (9.94, "9.9 s"),
+        (9.95, "10 s"),
+        (59.4, "59 s"),
+        (59.6, "1 min 00 s"),
+        (242, "4 min 02 s"),
+        (3599.6, "1 h 00 min"),
+        (3900, "1 h 05 min"),
+    ],
+)
+def test_duration(seconds: float, words: str) -> None:
+    assert duration(seconds) == words
+
+
+@pytest.mark.parametrize(
+    ("name", "direction"),
+    [
+        ("accuracy", 1),
+        ("map_50", 1),
+        ("test.macro_f1", 1),
+        ("recall.shirt", 1),
+        ("val.loss", -1),
+        ("recall.error", -1),  # the last part that tells decides
+        ("accuracy_drop", 0),  # says both
+        ("count", 0),
+        ("mapping", 0),  # a part of a word is no word
+    ],
+)
+def test_better_direction(name: str, direction: int) -> None:
+    assert better_direction(name) == direction
+
+
+@pytest.mark.parametrize(
+    ("name", "then", "now", "expected"),
+    [
+        ("accuracy", 0.5, 0.75, Trend.BETTER),
+        ("accuracy", 0.75, 0.5, Trend.WORSE),
+        ("loss", 0.75, 0.5, Trend.BETTER),
+        ("count", 1, 2, Trend.CHANGED),
+        ("accuracy", None, 0.5, Trend.NEW),
+        ("accuracy", 0.5, None, Trend.GONE),
+        ("accuracy", 0.5, 0.5, Trend.SAME),
+        ("accuracy", "high", 0.5, Trend.CHANGED),
+        ("accuracy", 0.5, float("nan"), Trend.CHANGED),
+    ],
+)
+def test_trend(name: str, then: object, now: object, expected: Trend) -> None:
+    assert trend(name, then, now) is expected
+
+
+@pytest.mark.parametrize(
+    ("then", "now", "words"),
+    [
+        (3, 5, "+2"),
+        (5, 3, "-2"),
+        (0.5, 0.75, "+0.25"),
+        (1, 1, ""),
+        (None, 1, ""),
+        ("a", "b", ""),
+        (True, 2, ""),
+    ],
+)
+def test_difference(then: object, now: object, words: str) -> None:
+    assert difference(then, now) == words
+
+
+def test_figure_keeps_four_digits_of_a_fraction_and_whole_numbers_whole() -> None:
+    assert [figure(0.123456), figure(123456), figure(None), figure("x")] == ["0.1235", "123456", "", "x"]
+
+
+def test_endings_say_what_happened_and_how_long_it_took() -> None:
+    assert ending(StageFinished("a", Outcome.RAN, (), 12.0)) == "ran in 12 s"
+    assert ending(StageFinished("a", Outcome.SKIPPED)) == ""
+    failed = StageFinished("a", Outcome.FAILED, (), 1.0, "a: failed with exit code 3")
+    assert ending(failed) == "failed in 1.0 s (exit code 3)"
+    assert ending(StageFinished("a", Outcome.CANCELLED, (), 2.0, "a: stopped")) == "stopped after 2.0 s"
+
+
+def test_what_had_not_begun_when_the_run_was_stopped_was_not_started() -> None:
+    idle, stopped = StageFinished("a", Outcome.CANCELLED), StageFinished("b", Outcome.CANCELLED, (), 1.0)
+    assert (what_happened(idle), ending(idle)) == ("not started", "")
+    assert what_happened(stopped) == "stopped"
+
+
+def test_what_is_to_be_done_is_counted_by_how_sure_it_is() -> None:
+    actions = [Action.RUN, Action.MAY_RUN, Action.RUN, Action.SKIP, Action.RESTORE]
+    stages = [PlannedStage(f"s{n}", action, (), (), None) for n, action in enumerate(actions)]
+    assert to_do(Plan(tuple(stages), None, ())) == "2 stages to run, 1 may run, 1 to restore"
+    assert to_do(Plan(tuple(stages[1:2]), None, ())) == "1 stage may run"
+    frozen = [PlannedStage("f", Action.FROZEN, reasons, (), None) for reasons in ((), ("out f: modified",))]
+    assert to_do(Plan(tuple(frozen), None, ())) == "1 stage to record as it lies there"
+
+
+def test_some_reasons_and_the_number_of_others() -> None:
+    assert some(["a", "b", "c"]) == "a; b; c"
+    assert some(["a", "b", "c", "d", "e"]) == "a; b; c; and 2 more"
+
+
+def test_nothing_to_run_is_said_stage_by_stage_unless_they_are_many() -> None:
+    stages = (
+        PlannedStage("ice", Action.FROZEN, (), (), None),
+        *(PlannedStage(f"s{i}", Action.SKIP, (), (), None) for i in range(SHOWN_STAGES)),
+    )
+    assert list(nothing_to_run(Plan(stages[:2], 0.0, ()))) == [
+        "ice: frozen",
+        "s0: up to date",
+        "nothing to run: 2 stages up to date",
+    ]
+    many = list(nothing_to_run(Plan(stages, 0.0, ())))
+    assert many[-2:] == ["and 1 more up to date", f"nothing to run: {len(stages)} stages up to date"]
+
+
+def test_a_value_that_cannot_be_shown_is_told_by_its_type() -> None:
+    endless: list[object] = []
+    endless.append(endless)
+    assert change_of(1 << 20000, 1) == "int too large to be shown -> 1"
+    assert change_of(endless, {"a": date(2026, 1, 2)}) == 'list too large to be shown -> {"a": "2026-01-02"}'

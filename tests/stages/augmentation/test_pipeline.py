@@ -1,0 +1,58 @@
+"""albumentations by name and arguments."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from stages.augmentation.pipeline import check_on, pipeline, transform
+from stages.core.errors import ParamsError
+
+PICTURE = np.random.default_rng(0).integers(0, 256, (12, 10, 3), dtype=np.uint8)
+
+
+def test_nested_transforms_draw_the_same_from_the_same_seed() -> None:
+    either = {"OneOf": {"transforms": [{"Blur": None}, {"GaussNoise": {"p": 1.0}}], "p": 1.0}}
+    specs = [either, {"HorizontalFlip": {"p": 0.5}}]
+    first, second, other = (pipeline(specs, seed=seed) for seed in (1, 1, 2))
+    drawn = [[made(image=PICTURE)["image"].tolist() for _ in range(5)] for made in (first, second, other)]
+    assert drawn[0] == drawn[1] != drawn[2]
+
+
+def test_boxes_go_with_the_picture() -> None:
+    flip = pipeline([{"HorizontalFlip": {"p": 1.0}}], seed=0, bbox_params={"format": "pascal_voc"})
+    boxes = flip(image=PICTURE, bboxes=np.array([[1, 2, 4, 6]]))["bboxes"]
+    np.testing.assert_allclose(boxes, [[6, 2, 9, 6]], atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("spec", "said"),
+    [
+        ({"rotate": {}}, "no transform 'rotate'; did you mean"),
+        ({"Rotate": {"limits": 1}}, "Rotate takes no argument 'limits'; did you mean 'limit'"),
+        ({"Rotate": {"limit": "far"}}, "Rotate: limit: Input should be"),
+        ({"Rotate": {"p": 1.5}}, "Rotate: p: Input should be less than or equal to 1"),
+        ({"RandomCrop": {}}, "RandomCrop: "),
+        ({"OneOf": {"transforms": ["Blur"]}}, "'Blur' is no transform"),
+        ({"OneOf": {"transforms": 3}}, "OneOf: "),
+        ({"OneOf": {"transforms": [{"Blur": {"size": 3}}]}}, "Blur takes no argument 'size'"),
+        ({"Compose": {}, "Blur": {}}, "is no transform"),
+    ],
+)
+def test_what_albumentations_does_not_take_is_one_line(spec: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValueError, match=said) as raised:
+        transform(spec)
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("spec", "said"),
+    [
+        ({"Normalize": {}}, "gives float32"),
+        ({"Resize": {"height": 5, "width": 10, "p": 0.01}}, r"gives uint8 \[5, 10, 3\]"),
+        ({"RandomCrop": {"height": 50, "width": 5}}, "fails on a training picture: Crop size"),
+    ],
+)
+def test_what_does_not_keep_the_picture_s_form_is_named(spec: dict[str, Any], said: str) -> None:
+    with pytest.raises(ParamsError, match=rf"^here\.1: \w+ {said}"):
+        check_on(PICTURE, [{"HorizontalFlip": {}}, spec], where="here")

@@ -1,0 +1,160 @@
+"""Figures of classification: by hand, and against scikit-learn's."""
+
+from dataclasses import asdict
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.calibration import calibration_curve
+from sklearn.metrics import (
+    accuracy_score,
+    f1_score,
+    log_loss,
+    precision_recall_fscore_support,
+    top_k_accuracy_score,
+)
+
+from stages.core.errors import DataError
+from stages.evaluate.of_classifier.metrics import (
+    classification_figures,
+    confusion,
+    outcome_table,
+    outcomes,
+    reliability_table,
+    resampled_figures,
+)
+from stages.evaluate.resampling import draws, intervals
+
+CLASSES = ["a", "b", "c"]
+# Sure of a, of a, of b, of b; true are a, b, b, b.
+PROBABILITIES = torch.tensor([[0.8, 0.1, 0.1], [0.6, 0.3, 0.1], [0.2, 0.8, 0.0], [0.3, 0.6, 0.1]])
+LABELS = np.array([0, 1, 1, 1])
+
+
+def figures_of(probabilities, labels, classes, *, bins=10):
+    return classification_figures(outcomes(probabilities, labels), classes, bins=bins)
+
+
+def test_figures_by_hand():
+    figures = figures_of(PROBABILITIES, LABELS, CLASSES, bins=2)
+    assert figures.accuracy == 0.75
+    assert figures.top5_accuracy == 1
+    assert asdict(figures)["by_class"] == {  # c is not in the split
+        "a": {"precision": 0.5, "recall": 1.0, "f1": pytest.approx(2 / 3), "pictures": 1},
+        "b": {"precision": 1.0, "recall": pytest.approx(2 / 3), "f1": pytest.approx(0.8), "pictures": 3},
+    }
+    assert figures.macro_f1 == pytest.approx((2 / 3 + 4 / 5) / 2)
+    # one bin holds all: mean confidence 0.7, accuracy 0.75
+    assert figures.calibration_error == pytest.approx(0.05, abs=1e-6)
+
+
+def test_confusion_by_hand():
+    counts = confusion(LABELS, np.array([0, 0, 1, 1]), 3)
+    assert counts.tolist() == [[1, 0, 0], [1, 2, 0], [0, 0, 0]]
+
+
+def test_reliability_by_hand():
+    table = reliability_table(outcomes(PROBABILITIES, LABELS), bins=4)
+    # 0.6 and 0.6 (one right) in the third step, 0.8 and 0.8 (both right) in the fourth
+    assert table.to_dict("list") == {
+        "confidence": pytest.approx([0.6, 0.8]),
+        "accuracy": [0.5, 1.0],
+        "pictures": [2, 2],
+    }
+
+
+def test_full_confidence_belongs_to_the_last_step():
+    table = reliability_table(outcomes(torch.tensor([[1.0, 0.0]]), np.array([0])), bins=10)
+    assert table.to_dict("list") == {"confidence": [1.0], "accuracy": [1.0], "pictures": [1]}
+
+
+def test_of_equally_probable_classes_the_first_is_found():
+    found = outcomes(torch.full((3, 3), 1 / 3), np.array([0, 1, 2]))
+    assert found.predicted.tolist() == [0, 0, 0]
+    assert found.rank.tolist() == [1, 2, 3]
+
+
+def test_outcomes_by_hand():
+    table = outcome_table(outcomes(PROBABILITIES, LABELS), CLASSES)
+    assert table["actual"].tolist() == ["a", "b", "b", "b"]
+    assert table["predicted"].tolist() == ["a", "a", "b", "b"]
+    assert table["rank"].tolist() == [1, 2, 1, 1]
+    assert table["loss"].tolist() == pytest.approx((-np.log([0.8, 0.3, 0.8, 0.6])).tolist(), abs=1e-6)
+    impossible = outcomes(torch.tensor([[1.0, 0.0]]), np.array([1]))
+    assert np.isfinite(impossible.loss).all()  # JSON and CSV hold no infinity
+
+
+@settings(max_examples=60)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    pictures=st.integers(1, 60),
+    classes=st.integers(2, 12),
+    bins=st.integers(1, 20),
+)
+def test_figures_are_scikit_learn_s(seed, pictures, classes, bins):
+    """Of few pictures and many classes, so that some classes have none, or are never found."""
+    draw = np.random.default_rng(seed)
+    probabilities = torch.from_numpy(draw.dirichlet(np.ones(classes), size=pictures))
+    labels = draw.integers(0, classes, pictures)
+    names = [str(label) for label in range(classes)]
+    figures = figures_of(probabilities, labels, names, bins=bins)
+    given, predicted = probabilities.numpy(), probabilities.numpy().argmax(axis=1)
+    present = np.unique(labels)
+    close = {"abs": 1e-6}
+    assert figures.accuracy == pytest.approx(accuracy_score(labels, predicted), **close)
+    of_present = {"labels": present, "zero_division": 0}
+    macro = f1_score(labels, predicted, average="macro", **of_present)
+    assert figures.macro_f1 == pytest.approx(macro, **close)
+    if classes > 5:  # else scikit-learn warns that it is always 1
+        top5 = top_k_accuracy_score(labels, given, k=5, labels=np.arange(classes))
+        assert figures.top5_accuracy == pytest.approx(top5, **close)
+    wanted = np.transpose(precision_recall_fscore_support(labels, predicted, **of_present))
+    ours = [list(asdict(figures.by_class[names[label]]).values()) for label in present]
+    np.testing.assert_allclose(ours, wanted, atol=1e-6)
+    found = outcomes(probabilities, labels)
+    loss = log_loss(labels, given, labels=np.arange(classes))
+    assert found.loss.mean() == pytest.approx(loss, **close)
+    table = reliability_table(found, bins=bins)
+    right = (predicted == labels).astype(int)
+    accuracy, confidence = calibration_curve(right, given.max(axis=1), n_bins=bins)
+    np.testing.assert_allclose(table["accuracy"], accuracy, atol=1e-6)
+    np.testing.assert_allclose(table["confidence"], confidence, atol=1e-6)
+    assert table["pictures"].sum() == pictures
+    error = (np.abs(accuracy - confidence) * table["pictures"]).sum() / pictures
+    assert figures.calibration_error == pytest.approx(error, **close)
+
+
+def test_no_picture_at_all_is_said():
+    with pytest.raises(DataError, match="no picture to judge the classifier by"):
+        outcomes(torch.zeros(0, 3), np.zeros(0, dtype=np.int64))
+
+
+def test_intervals_are_those_of_the_binomial():
+    """800 of 1,000 right: the accuracy's standard error is .0126."""
+    labels = np.zeros(1000, dtype=np.int64)
+    probabilities = torch.tensor([[0.9, 0.1]] * 800 + [[0.2, 0.8]] * 200)
+    found = resampled_figures(outcomes(probabilities, labels), draws(1000, 2000), classes=2, bins=10)
+    assert asdict(intervals(found)["accuracy"]) == {
+        "low": pytest.approx(0.8 - 1.96 * 0.0126, abs=0.003),
+        "high": pytest.approx(0.8 + 1.96 * 0.0126, abs=0.003),
+    }
+    sure = outcomes(probabilities[:800], labels[:800])
+    found = resampled_figures(sure, draws(800, 10), classes=2, bins=10)
+    assert asdict(intervals(found)["macro_f1"]) == {"low": 1.0, "high": 1.0}
+
+
+@settings(max_examples=30)
+@given(seed=st.integers(0, 2**32 - 1), pictures=st.integers(1, 60), classes=st.integers(2, 12))
+def test_a_draw_s_figures_are_those_of_the_pictures_drawn(seed, pictures, classes):
+    random = np.random.default_rng(seed)
+    probabilities = torch.from_numpy(random.dirichlet(np.ones(classes), size=pictures))
+    labels, names = random.integers(0, classes, pictures), [str(label) for label in range(classes)]
+    drawn = list(draws(pictures, 3))
+    found = resampled_figures(outcomes(probabilities, labels), drawn, classes=classes, bins=7)
+    for number, counts in enumerate(drawn):
+        rows = np.repeat(np.arange(pictures), counts)
+        figures = asdict(figures_of(probabilities[rows], labels[rows], names, bins=7))
+        for name, values in found.items():
+            assert values[number] == pytest.approx(figures[name], abs=1e-9), name

@@ -1,0 +1,95 @@
+import numpy as np
+import pytest
+
+from stages.evaluate.of_detector.errors import (
+    KINDS,
+    detection_errors,
+    matched,
+    outcomes,
+    score_calibration,
+    score_reliability,
+)
+
+# A cat of 10 x 10 pixels at the left, a dog of the same size at the right.
+BOXES = [np.array([[0, 0, 10, 10], [50, 0, 60, 10]], np.float32)]
+LABELS = [np.array([0, 1])]
+CAT, DOG = BOXES[0].tolist()
+NEAR_CAT = [5, 0, 15, 10]  # IoU 1/3
+NOWHERE = [20, 20, 30, 30]
+
+
+def judged(*found, boxes=BOXES, labels=LABELS, score_min=0.3):
+    """Detections (box, label, score) of one picture."""
+    arrays = (
+        np.array([box for box, _, _ in found], np.float32).reshape(-1, 4),
+        np.array([label for _, label, _ in found], np.int64),
+        np.array([score for _, _, score in found], np.float32),
+    )
+    return outcomes([arrays], boxes, labels, classes=2, score_min=score_min)
+
+
+@pytest.mark.parametrize(
+    ("box", "label", "kind", "missed"),
+    [
+        (CAT, 0, "right", 1),
+        (CAT, 1, "wrong_class", 1),
+        (NEAR_CAT, 0, "badly_placed", 1),
+        (NEAR_CAT, 1, "wrong_class_and_place", 1),
+        (NOWHERE, 0, "background", 2),
+    ],
+)
+def test_a_detection_is_one_of_the_kinds(box, label, kind, missed):
+    found = judged((box, label, 0.9))
+    assert [KINDS[k] for k in found.kinds] == [kind]
+    assert found.missed == missed
+
+
+def test_the_second_on_one_item_is_double_however_well_it_is_placed():
+    errors = detection_errors(judged(([0, 0, 10, 8], 0, 0.9), (CAT, 0, 0.8)))
+    assert (errors.right, errors.double, errors.missed) == (1, 1, 1)
+
+
+def test_kinds_add_up_to_the_detections_that_are_sure_enough():
+    found = judged((CAT, 0, 0.9), (CAT, 0, 0.8), (DOG, 0, 0.7), (NOWHERE, 1, 0.3), (DOG, 1, 0.29))
+    assert len(found.kinds) == 4
+    errors = detection_errors(found)
+    assert errors.right + errors.double + errors.wrong_class + errors.background == 4
+    assert errors.missed == 0  # of the dog it is said that it is a cat
+
+
+def test_an_item_found_right_is_not_missed_for_a_wrong_one_beside():
+    assert judged((DOG, 1, 0.9), (DOG, 0, 0.8), (CAT, 0, 0.7)).missed == 0
+
+
+def test_confusion_counts_every_item_and_every_detection_once():
+    found = judged((CAT, 0, 0.9), (DOG, 0, 0.8), (NOWHERE, 1, 0.7), (CAT, 1, 0.6))
+    # rows: cat, dog, ground
+    assert found.confusion.tolist() == [[1, 0, 0], [1, 0, 0], [0, 2, 0]]
+
+
+def test_what_is_right_is_matched_before_what_is_surer():
+    assert judged((CAT, 1, 0.9), (CAT, 0, 0.5)).confusion.tolist() == [[1, 0, 0], [0, 0, 1], [0, 1, 0]]
+
+
+def test_each_item_is_taken_once_by_the_surest():
+    overlap = np.array([[0.6, 0.7], [0.9, 0.8], [0.9, 0.8]])
+    assert matched(overlap, np.ones((3, 2), bool)).tolist() == [1, 0, -1]
+
+
+@pytest.mark.parametrize("boxes", [BOXES, [np.zeros((0, 4), np.float32)]])
+@pytest.mark.parametrize("found", [[], [(NOWHERE, 0, 0.9)]])
+def test_nothing_found_and_nothing_there(boxes, found):
+    labels = [np.zeros(len(boxes[0]), np.int64)]
+    errors = detection_errors(judged(*found, boxes=boxes, labels=labels))
+    assert (errors.background, errors.missed) == (len(found), len(boxes[0]))
+    steps = score_reliability(judged(*found, boxes=boxes, labels=labels), bins=5)
+    assert score_calibration(steps) == pytest.approx(0.9 * len(found))
+
+
+def test_calibration_is_the_mean_gap_between_score_and_share_that_is_right():
+    found = judged((CAT, 0, 0.9), (DOG, 1, 0.5), (NOWHERE, 0, 0.5))
+    steps = score_reliability(found, bins=2)
+    # up to .5: two with a mean score of .5, one right; above: one of .9, right
+    assert steps["count"].tolist() == [2, 1]
+    assert steps["accuracy"].tolist() == [0.5, 1.0]
+    assert score_calibration(steps) == pytest.approx((2 * 0.0 + 1 * 0.1) / 3)

@@ -1,0 +1,138 @@
+"""The figures of generated pictures, against cases worked out by hand and made-up failures."""
+
+import numpy as np
+import pytest
+
+from stages.core.errors import DataError
+from stages.evaluate.of_generator.metrics import (
+    conditional_accuracy,
+    frechet_distance,
+    kernel_distance,
+    memory,
+    nearest,
+)
+from stages.generator.overlap import Features, manifold_overlap
+
+
+@pytest.fixture
+def random() -> np.random.Generator:
+    return np.random.default_rng(0)
+
+
+def normal(random: np.random.Generator, pictures: int = 1500, dimensions: int = 8) -> Features:
+    return random.standard_normal((pictures, dimensions)).astype(np.float32)
+
+
+def with_moments(random: np.random.Generator, mean: float, deviation: float) -> Features:
+    """[N, 1] whose mean and (unbiased) standard deviation are exactly these."""
+    values = random.standard_normal((400, 1))
+    return mean + deviation * (values - values.mean()) / values.std(ddof=1)
+
+
+def test_frechet_distance_between_one_dimensional_gaussians(random: np.random.Generator) -> None:
+    real, generated = with_moments(random, mean=1, deviation=2), with_moments(random, mean=4, deviation=1)
+    # (4 - 1)^2 + (2 - 1)^2
+    assert frechet_distance(real, generated) == pytest.approx(10)
+
+
+def test_frechet_distance_of_shifted_and_scaled_dimensions_adds_up(random: np.random.Generator) -> None:
+    real = normal(random)
+    shift = np.arange(8)
+    assert frechet_distance(real, real + shift) == pytest.approx((shift**2).sum(), rel=1e-4)
+    variances = np.cov(real.T).trace()
+    assert frechet_distance(real, 3 * (real - real.mean(0)) + real.mean(0)) == pytest.approx(
+        4 * variances, rel=1e-4
+    )
+
+
+def test_a_set_against_itself_is_perfect(random: np.random.Generator) -> None:
+    real = normal(random)
+    overlap = manifold_overlap(real, real, neighbours=3)
+    assert frechet_distance(real, real) == pytest.approx(0, abs=1e-6)
+    assert (overlap.precision, overlap.recall, overlap.coverage) == (1, 1, 1)
+
+
+def test_far_sets_share_nothing(random: np.random.Generator) -> None:
+    overlap = manifold_overlap(normal(random), normal(random) + 100, neighbours=3)
+    assert (overlap.precision, overlap.recall, overlap.density, overlap.coverage) == (0, 0, 0, 0)
+
+
+def test_overlap_worked_by_hand() -> None:
+    real = np.array([[0.0], [1.0], [10.0]])  # nearest neighbours at 1, 1 and 9
+    generated = np.array([[0.5], [1.5], [30.0]])  # nearest neighbours at 1, 1 and 28.5
+    overlap = manifold_overlap(real, generated, neighbours=1)
+    # 0.5 lies in the balls of 0 and 1; 1.5 in those of 1 and 10 (8.5 away); 30 in none.
+    assert overlap.precision == pytest.approx(2 / 3)
+    assert overlap.density == pytest.approx(4 / 3)
+    assert overlap.coverage == pytest.approx(3 / 3)
+    # 0 and 1 lie in the ball of 0.5; 10 in that of 30 (20 away).
+    assert overlap.recall == pytest.approx(3 / 3)
+
+
+def test_overlap_does_not_depend_on_how_many_rows_are_taken_at_a_time(
+    random: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, generated = normal(random, 50), normal(random, 40)
+    whole = manifold_overlap(real, generated, neighbours=3)
+    monkeypatch.setattr("stages.generator.overlap.ROWS", 7)
+    assert manifold_overlap(real, generated, neighbours=3) == whole
+
+
+def test_kernel_distance_is_nought_for_equals_and_grows_with_the_shift(random: np.random.Generator) -> None:
+    real, generated = normal(random), normal(random)
+    distances = [
+        kernel_distance(real, generated + shift, subsets=10, subset_size=500, seed=0) for shift in (0, 0.5, 1)
+    ]
+    assert distances[0] == pytest.approx(0, abs=0.02)
+    assert distances[0] < distances[1] < distances[2]
+
+
+def test_kernel_distance_depends_on_its_own_seed_alone(random: np.random.Generator) -> None:
+    real, generated = normal(random), normal(random)
+
+    def measure(seed: int) -> float:
+        return kernel_distance(real, generated, subsets=2, subset_size=100, seed=seed)
+
+    assert measure(1) == measure(1) != measure(2)
+
+
+def test_collapse_keeps_precision_and_loses_recall_and_coverage(random: np.random.Generator) -> None:
+    real = normal(random)
+    collapsed = normal(random)[random.integers(0, 10, 1500)]
+    healthy = manifold_overlap(real, normal(random), neighbours=5)
+    fallen = manifold_overlap(real, collapsed, neighbours=5)
+    assert fallen.precision > 0.8
+    assert fallen.recall < 0.05 < 0.8 < healthy.recall
+    assert fallen.coverage < 0.2 < 0.8 < healthy.coverage
+
+
+def test_noise_loses_precision_and_distance(random: np.random.Generator) -> None:
+    real, healthy, noisy = normal(random), normal(random), 4 * normal(random)
+    assert manifold_overlap(real, noisy, neighbours=5).precision < 0.1
+    assert frechet_distance(real, noisy) > 10 * frechet_distance(real, healthy)
+
+
+def test_conditional_accuracy_counts_what_was_asked_for() -> None:
+    assert conditional_accuracy(np.array([0, 1, 2, 2]), np.array([0, 1, 1, 2])) == 0.75
+
+
+def test_too_few_pictures_are_refused_by_number(random: np.random.Generator) -> None:
+    few, many = normal(random, 3), normal(random, 20)
+    with pytest.raises(DataError, match="3 generated pictures, the metric needs 6"):
+        manifold_overlap(many, few, neighbours=5)
+    with pytest.raises(DataError, match="3 real pictures, the metric needs 10"):
+        kernel_distance(few, many, subsets=1, subset_size=10, seed=0)
+
+
+def test_the_nearest_and_how_far_it_is_by_hand() -> None:
+    training = np.array([[0, 0], [3, 4], [10, 10]], dtype=np.float32)
+    distances, places = nearest(np.array([[3, 4], [0, 2], [9, 9]], dtype=np.float32), training)
+    assert places.tolist() == [1, 0, 2]
+    np.testing.assert_allclose(distances, [0, 2**0.5, 1], atol=1e-3)  # root of the mean over two numbers
+
+
+def test_copies_are_memorised_and_others_are_as_often_as_by_chance(random: np.random.Generator) -> None:
+    unseen = random.uniform(1, 2, 1000)
+    assert memory(unseen, unseen).memorised == pytest.approx(0.01)
+    copied = memory(np.concatenate([np.zeros(30), np.full(70, 1.5)]), unseen)
+    assert (copied.memorised, copied.distance) == (0.3, 1.5)

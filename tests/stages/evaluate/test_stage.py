@@ -1,0 +1,214 @@
+import json
+import re
+from itertools import chain
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+import yaml
+
+from stages.classifier.network import build_classifier
+from stages.core.errors import DataError
+from stages.detector.network import build_detector
+from stages.evaluate.report import flat
+from stages.evaluate.stage import main
+from stages.generator.network import build_generator
+from stages.networks.model_files import save_model
+from tests.places import ROOT
+from tests.stages.param_files import write_params
+
+CLASSES = ["dark", "bright", "absent"]
+EVALUATE = {
+    "batch_size": 4,
+    "calibration_bins": 5,
+    "resamples": 100,
+    "generation": {
+        "samples_per_class": 6,
+        "neighbours": 2,
+        "kernel_subsets": 3,
+        "kernel_subset_share": 0.5,
+        "nearest_pictures": 4,
+        "score": {"pictures": 12, "epochs": 1, "batch_size": 4, "learning_rate": 0.01},
+        "inception": None,
+    },
+    "sheet_columns": 4,
+    "sheet_scenes": 2,
+    "sheet_boxes": 200,
+    "score_min": 0.1,
+}
+SHEETS = [
+    "boxes.png",
+    "confusion.png",
+    "detections.png",
+    "generated-confusion.png",
+    "generated-nearest.png",
+    "generated.png",
+    "grad-cam.png",
+    "predictions.png",
+    "worst-losses.png",
+]
+
+
+@pytest.fixture(params=[1, 3], ids=["grey", "colour"])
+def project(tmp_path, request):
+    """Little made-up data and three untrained models."""
+    channels = request.param
+    write_classification(tmp_path / "classification", channels)
+    write_detection(tmp_path / "detection", channels)
+    write_models(tmp_path, channels)
+    own_params(tmp_path)
+    return tmp_path
+
+
+def own_params(folder, **changed):
+    write_params(folder / "params.yaml", "evaluate", {**EVALUATE, **changed})
+
+
+def write_classification(folder, channels):
+    draw = np.random.default_rng(0)
+    for split, number in (("train", 20), ("test", 16)):
+        (folder / split).mkdir(parents=True)
+        labels = np.arange(number) % 2
+        bright = (labels * 120)[:, None, None, None]
+        images = (draw.integers(0, 120, (number, 16, 16, channels)) + bright).astype(np.uint8)
+        np.save(folder / split / "images.npy", images)
+        np.save(folder / split / "labels.npy", labels)
+    (folder / "classes.json").write_text(json.dumps(CLASSES))
+
+
+def write_detection(folder, channels):
+    (folder / "test").mkdir(parents=True)
+    images = np.random.default_rng(0).integers(0, 256, (3, 32, 32, channels), dtype=np.uint8)
+    np.save(folder / "test" / "images.npy", images)
+    annotations = [{"image_id": n, "category_id": n % 2 + 1, "bbox": [4, 6, 12, 10]} for n in range(2)]
+    (folder / "test" / "annotations.json").write_text(json.dumps({"annotations": annotations}))
+    (folder / "classes.json").write_text(json.dumps(CLASSES))
+
+
+def write_models(folder, channels):
+    torch.manual_seed(0)
+    small = {"mean": [0.5] * channels, "std": [0.3] * channels, "size": [16, 16], "views": 2}
+    compact = {"model": "compact", "widths": [[4], [8]], "grid": 2, "features": 8}
+    network = yaml.safe_load((ROOT / "params.yaml").read_text())["train-detector"]["network"]
+    built = {
+        "classifier": (build_classifier, {"classes": CLASSES, **small, "network": compact}),
+        "detector": (build_detector, {"classes": CLASSES, "channels": channels, "network": network}),
+        "generator": (
+            build_generator,
+            {
+                "size": 16,
+                "channels": channels,
+                "classes": CLASSES,
+                "latent": 4,
+                "condition": 2,
+                "width": 4,
+                "text": None,
+                "attributes": None,
+            },
+        ),
+    }
+    for kind, (build, config) in built.items():
+        save_model(folder / f"{kind}.safetensors", build(config), kind=kind, config=config)
+
+
+def run(project, out="out"):
+    main(
+        classification=project / "classification",
+        detection=project / "detection",
+        params=project / "params.yaml",
+        classifier=project / "classifier.safetensors",
+        detector=project / "detector.safetensors",
+        generator=project / "generator.safetensors",
+        metrics=project / out / "evaluate.json",
+        predictions=project / out / "predictions.csv",
+        resampled=project / out / "resampled.csv",
+        reliability=project / out / "reliability.csv",
+        precision_recall=project / out / "precision-recall.csv",
+        detection_reliability=project / out / "detection-reliability.csv",
+        plots=project / out / "plots",
+        report=project / out / "report.html",
+    )
+    return project / out
+
+
+def test_measures_all_three_models_and_draws_them(project, capsys):
+    out = run(project)
+    printed = capsys.readouterr().out
+    assert re.search(
+        r"16 pictures classified: \d+ a second\none picture alone classified in [\d.]+ ms", printed
+    )
+    assert re.search(r"one picture alone searched in [\d.]+ ms", printed)
+    figures = json.loads((out / "evaluate.json").read_text())
+    assert list(figures) == ["classifier", "detector", "generator"]
+    assert set(figures["classifier"]["by_class"]) == {"dark", "bright"}
+    assert set(figures["detector"]["by_class"]) == {"dark", "bright"}
+    assert set(figures["generator"]) == {
+        *figures["generator"]["floor"],
+        "floor",
+        "features",
+        "by_class",
+        "intervals",
+    }
+    # Noise is nothing like the pictures; training pictures are.
+    assert figures["generator"]["frechet_distance"] > figures["generator"]["floor"]["frechet_distance"]
+    assert sorted(path.name for path in (out / "plots").iterdir()) == SHEETS
+
+
+def test_tables_agree_with_the_figures(project):
+    out = run(project)
+    figures = json.loads((out / "evaluate.json").read_text())
+    predictions = pd.read_csv(out / "predictions.csv")
+    assert len(predictions) == 16
+    right = (predictions["actual"] == predictions["predicted"]).mean()
+    assert right == pytest.approx(figures["classifier"]["accuracy"])
+    steps = pd.read_csv(out / "reliability.csv")
+    assert (steps["accuracy"] * steps["pictures"]).sum() / 16 == pytest.approx(right, abs=1e-4)
+    curve = pd.read_csv(out / "precision-recall.csv")
+    assert curve["precision"].mean() == pytest.approx(figures["detector"]["map50"], abs=1e-4)
+
+
+def test_figures_in_draws_of_the_pictures_and_their_intervals(project):
+    out = run(project)
+    figures, drawn = json.loads((out / "evaluate.json").read_text()), pd.read_csv(out / "resampled.csv")
+    assert len(drawn) == 100
+    assert {"classifier.macro_f1", "detector.map", "generator.frechet_distance"} < set(drawn.columns)
+    for part in ("classifier", "detector", "generator"):
+        told = figures[part]["intervals"]
+        of_part = {column.removeprefix(f"{part}.") for column in drawn if column.startswith(part)}
+        assert set(told) == of_part - {"calibration_error", "frechet_distance"}
+        for name, interval in told.items():
+            assert name in figures[part]
+            edges = drawn[f"{part}.{name}"].quantile([0.025, 0.975]).tolist()
+            assert edges == pytest.approx([interval["low"], interval["high"]], rel=1e-4, abs=1e-6), name
+
+
+def test_the_report_shows_every_figure_and_sheet(project):
+    page = (run(project) / "report.html").read_text()
+    figures = json.loads((project / "out/evaluate.json").read_text())
+    assert page.count('src="data:image/png;base64,') == len(SHEETS)
+    assert page.count("<svg") == 3 + 2  # and one of each class with boxes
+    for name, value in chain(flat(figures["classifier"]), flat(figures["detector"])):
+        shown = f"{value:,}" if isinstance(value, int) else f"{value:,.4f}"
+        assert f"<tr><td>{name}</td><td>{shown}</td>" in page
+    assert "<tr><td>dark</td>" in page
+    edges = figures["detector"]["intervals"]["map"]
+    shown = f"{figures['detector']['map']:,.4f}</td><td>{edges['low']:,.4f} to {edges['high']:,.4f}</td>"
+    assert f"<tr><td>map</td><td>{shown}" in page
+
+
+@pytest.mark.slow
+def test_the_same_bytes_twice(project):
+    first, second = run(project, "first"), run(project, "second")
+    files = sorted(path.relative_to(first) for path in first.rglob("*") if path.is_file())
+    assert len(files) == 7 + len(SHEETS)
+    for file in files:
+        assert (first / file).read_bytes() == (second / file).read_bytes()
+
+
+def test_too_few_samples_are_refused_and_leave_no_sheets(project):
+    own_params(project, generation=EVALUATE["generation"] | {"samples_per_class": 1})
+    with pytest.raises(DataError, match="2 real pictures, the metric needs 3"):
+        run(project)
+    assert not (project / "out" / "plots").exists()
+    assert not (project / "out" / "evaluate.json").exists()

@@ -1,0 +1,68 @@
+import numpy as np
+import pytest
+
+from stages.core.errors import DataError
+from stages.preprocess.splitting import split_rows, strata_of_boxes
+from stages.sources.params import SplitParams
+
+
+def params(val=0.2, test=None):
+    return SplitParams(val=val, test=test, group_pattern=None, near_duplicates=None)
+
+
+def split(given, strata, groups=None, seed=1, **changes):
+    groups = np.arange(len(strata)) if groups is None else groups
+    return split_rows(given, np.array(strata), groups, params(**changes), seed, "preprocess.task")
+
+
+def test_given_splits_stay_and_missing_ones_are_taken_from_train():
+    given = ["train"] * 10 + ["test"] * 5 + [None] * 10
+    parts = split(given, [0] * 10 + [1] * 5 + [1] * 10)
+    assert parts["test"].tolist() == list(range(10, 15))
+    assert sorted([*parts["train"], *parts["val"]]) == [*range(10), *range(15, 25)]
+    assert [(parts["val"] < 10).sum(), (parts["val"] >= 15).sum()] == [2, 2]  # a fifth of each class
+
+
+def test_the_seed_decides():
+    first, again, other = (split([None] * 60, [0, 1] * 30, test=0.1, seed=seed) for seed in (1, 1, 2))
+    assert all((first[name] == again[name]).all() for name in first)
+    assert any(first[name].tolist() != other[name].tolist() for name in first)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_groups_are_never_divided_and_classes_stay_in_proportion(seed):
+    rng = np.random.default_rng(seed)
+    groups = rng.integers(0, 60, 600)
+    strata = groups % 3
+    parts = split([None] * 600, strata, groups, seed=seed, val=0.2, test=0.2)
+    of = [set(groups[rows]) for rows in parts.values()]
+    assert not of[0] & of[1]
+    assert not of[0] & of[2]
+    assert not of[1] & of[2]
+    for name, share in (("test", 0.2), ("val", 0.16), ("train", 0.64)):
+        counts = np.bincount(strata[parts[name]], minlength=3) / np.bincount(strata)
+        assert np.abs(counts - share).max() < 0.1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (([None] * 20, [0] * 20), r"preprocess\.task\.split\.test: the data gives no test split"),
+        ((["val"] * 9 + ["test"] * 9, [0] * 18), "no picture is left to train on"),
+        (([None] * 9 + ["test"], [0] * 10, np.array([0] * 9 + [1])), "too few groups"),
+        (([None] * 9 + ["test"], [0] * 9 + [1], np.arange(10)), None),
+    ],
+)
+def test_what_cannot_be_split_is_said(arguments, message):
+    if message is None:
+        assert len(split(*arguments)["val"]) == 2
+    else:
+        with pytest.raises(DataError, match=message):
+            split(*arguments)
+
+
+def test_stratum_of_boxes_is_the_rarest_class():
+    labels = [np.array([0, 1])] * 4 + [np.array([0, 0, 0])] * 5 + [np.array([], np.int64)] * 4
+    assert strata_of_boxes(labels, 2).tolist() == [1] * 4 + [0] * 5 + [2] * 4
+    few = [np.array([0])] * 5 + [np.array([1])]
+    assert strata_of_boxes(few, 2).tolist() == [0] * 6
