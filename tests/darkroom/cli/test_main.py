@@ -211,6 +211,7 @@ def test_a_run_goes_on_where_nobody_reads_its_output_any_more(
         assert said.splitlines()[0] == f"darkroom: {GOES_ON}: Broken pipe; its logs have the whole"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", ["plan", "plan --json", "doctor"])
 def test_who_leaves_early_hears_no_more(root: Path, words: str) -> None:
     command = f"{Path(sys.executable).with_name('darkroom')} {words}"
@@ -292,6 +293,7 @@ def is_one_line(capsys: pytest.CaptureFixture[str]) -> OneLine:
     return check
 
 
+@pytest.mark.slow
 def test_the_plan_as_json_starts_no_server(root: Path) -> None:
     done = darkroom(root.parent, "plan", "--json", "--repo", str(root))
     assert done.returncode == 3

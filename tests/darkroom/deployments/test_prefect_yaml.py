@@ -65,6 +65,7 @@ def due(cron: str, zone: str, start: datetime, end: datetime) -> list[datetime]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("zone", ZONES)
 def test_a_night_is_never_left_out_doubled_or_at_another_hour(zone: str) -> None:
     here = ZoneInfo(zone)
@@ -89,6 +90,7 @@ def days_of_change() -> set[date]:
     return found
 
 
+@pytest.mark.slow
 def test_a_look_every_five_minutes_is_never_left_out_or_doubled() -> None:
     days = days_of_change()
     assert len(days) == 3 * 2 * len(YEARS)  # two of the five zones never change theirs

@@ -181,6 +181,7 @@ def test_where_nothing_can_be_reached_the_ways_to_go_are_listed(repo):
     assert remarks == ["Debian package no-such-package: not installed, and this system has no apt-get"]
 
 
+@pytest.mark.slow
 def test_folder_that_does_not_exist(repo, tmp_path):
     with pytest.raises(RawDataError, match="no such folder"):
         fetch_all(repo, folder=tmp_path / "absent")
@@ -243,6 +244,7 @@ def test_a_broken_dvc_file_is_one_line_that_names_it(repo, tmp_path, text, said)
     assert not (tmp_path / "a").exists()
 
 
+@pytest.mark.slow
 def test_what_is_no_file_in_place_of_one_is_not_waited_for(repo):
     os.mkfifo(repo / "data/raw/tiny" / next(iter(CONTENTS)))
     with pytest.raises(WrongFileError, match="is no file; move it"):

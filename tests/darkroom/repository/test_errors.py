@@ -144,6 +144,7 @@ def test_each_problem_of_a_file_has_its_line(root: Path, error_of: Errors) -> No
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("before", "after", "said"),
     [
@@ -202,6 +203,7 @@ def test_a_fault_of_ours_is_none_of_the_user(
         cli.run_command(["plan"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("command", "said"),
     [

@@ -54,6 +54,7 @@ def test_pictures_are_found_among_outs_and_in_folders(tmp_path: Path) -> None:
     assert [picture.path.name for picture in pictures({"draw": outs})] == ["a.png", "b.JPG"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cached", ["", ": {cache: false}"], ids=["in the cache", "in git"])
 @pytest.mark.parametrize("below", ["", "deep"], ids=["at git's root", "below it"])
 def test_metrics_stand_beside_those_of_the_last_commit(tmp_path: Path, cached: str, below: str) -> None:
@@ -90,6 +91,7 @@ def test_pictures_that_were_added_as_data_are_no_results(tmp_path: Path) -> None
     assert [picture.path.name for picture in record_run(root, report, {}).pictures] == ["out.png"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cached", ["", ": {cache: false}"], ids=["in the cache", "in git"])
 def test_pictures_stand_beside_those_of_the_last_commit(tmp_path: Path, cached: str) -> None:
     """Those of stages that ran, and that became others; nothing is fetched from anywhere."""

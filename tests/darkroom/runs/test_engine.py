@@ -179,6 +179,7 @@ stages:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "edited",
     [
@@ -292,6 +293,7 @@ stages:
 """
 
 
+@pytest.mark.slow
 def test_stages_that_rewrite_dvc_yaml_as_dvclive_does_do_no_harm(tmp_path: Path) -> None:
     serial, parallel = two_copies(tmp_path, {"dvc.yaml": REWRITING, "live.py": LIVE, "in.txt": "1\n"})
     (serial / ".dvc/tmp/serial").touch()
@@ -583,6 +585,7 @@ stages:
     assert contents(parallel) == contents(serial)
 
 
+@pytest.mark.slow
 def test_what_cannot_be_read_is_judged_again_at_its_stages_turn(tmp_path: Path) -> None:
     """Params that a stage makes may be made anew by then; broken ones of the user fail their stage alone."""
     own = "  own: {cmd: echo 1 > own.txt, params: [{own.yaml: [k]}], outs: [own.txt]}\n"
@@ -654,6 +657,7 @@ def test_pull_fetches_the_remotes_run_cache_instead_of_running(tmp_path: Path) -
     assert contents(tmp_path / "parallel") == contents(tmp_path / "serial")
 
 
+@pytest.mark.slow
 def test_pull_fetches_what_is_missing_alone_and_the_plan_foresees_it(tmp_path: Path) -> None:
     stages = {
         "first": {"cmd": "cp raw.txt first.txt", "deps": ["raw.txt"], "outs": ["first.txt"]},
@@ -693,6 +697,7 @@ sys.exit(not report.well)
 """
 
 
+@pytest.mark.slow
 def test_a_stage_that_runs_alone_reads_what_the_run_is_given(tmp_path: Path) -> None:
     reading = "stages:\n  a: {cmd: [head -n 1 > a, cat >> a], outs: [a]}\n"
     reading += "  b: {cmd: cat > b, outs: [b]}\n"

@@ -123,6 +123,7 @@ def test_the_contract_and_the_times(tmp_path: Path) -> None:
     assert make_plan(RunOptions(repo=root)).to_json()["seconds"] == 0.0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["foreach", "kinds"])
 def test_what_is_printed_is_valid_by_the_schema_in_the_docs(
     tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]
@@ -142,6 +143,7 @@ def test_what_is_printed_is_valid_by_the_schema_in_the_docs(
     assert [error.message for error in validator.iter_errors(plan)] == ["'action' is a required property"]
 
 
+@pytest.mark.slow
 def test_a_plan_is_made_while_a_run_goes_on_and_changes_nothing(tmp_path: Path) -> None:
     pipeline = CHAIN.replace("echo b", "echo waiting; while [ ! -e go ]; do sleep 0.05; done; echo b")
     root = make(tmp_path / "r", Shape("chain", {"dvc.yaml": pipeline, "in.txt": "1\n"}), tmp_path)

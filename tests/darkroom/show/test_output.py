@@ -59,6 +59,7 @@ def test_a_command_says_in_a_line_that_its_output_is_full(root: Path, words: str
     assert shell(root, f"$D {words} 2> /dev/full").returncode == COMMANDS[words]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", ["plan nonsense", "plan --nonsense"])
 def test_an_error_that_nobody_can_be_told_has_its_exit_code(root: Path, words: str) -> None:
     for redirected in ("2>&-", "2> /dev/full"):
@@ -66,6 +67,7 @@ def test_an_error_that_nobody_can_be_told_has_its_exit_code(root: Path, words: s
         assert (done.returncode, done.stdout, done.stderr) == (2, "", "")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("encoding", "word"), [("ascii", r"gr\xf6\xdfe"), ("latin-1", "größe"), ("utf-8", "größe")]
 )
@@ -77,6 +79,7 @@ def test_any_encoding_will_do(root: Path, encoding: str, word: str) -> None:
     assert word in done.stdout
 
 
+@pytest.mark.slow
 def test_a_terminal_gets_no_sequence_but_its_own(root: Path) -> None:
     written = on_terminal(root, "plan")
     assert SHOWN.encode() in written

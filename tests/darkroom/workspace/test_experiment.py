@@ -59,6 +59,7 @@ def shown(root: Path) -> dict[str | None, object]:
         return {one.name: one.revs[0].data.metrics for state in states for one in state.experiments or ()}
 
 
+@pytest.mark.slow
 def test_a_run_is_listed_with_its_metrics_and_leaves_the_workspace_alone(root: Path, tmp_path: Path) -> None:
     twin = Path(shutil.copytree(root.parent, tmp_path / "twin", symlinks=True), root.name)
     for folder in (root, twin):
@@ -117,6 +118,7 @@ def test_a_failed_run_is_no_experiment(root: Path, monkeypatch: pytest.MonkeyPat
     assert experiments(root) == {}
 
 
+@pytest.mark.slow
 def test_a_dvc_root_below_git(tmp_path: Path) -> None:
     shape = Shape("below", SHAPE.files, root="deep/er")
     root = make(tmp_path / "r", shape, tmp_path)
@@ -125,6 +127,7 @@ def test_a_dvc_root_below_git(tmp_path: Path) -> None:
     assert "'rate': 1" in str(shown(root)["deep"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["a b", "a/b", "..", "", "x.lock", "a~1"])
 def test_a_bad_name_is_refused_before_anything_runs(root: Path, name: str) -> None:
     before = contents(root)

@@ -62,6 +62,7 @@ def test_each_size_has_a_result_of_its_own(root: Path) -> None:
         assert run(root) == ("restore", Outcome.RESTORED)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [1, 8.375779756625729e-07])  # DVC writes the last digit of that as an 8
 def test_what_dvc_repro_has_made_is_restored_for_its_own_size_alone(root: Path, size: object) -> None:
     put(root, params(size), root)

@@ -293,6 +293,7 @@ def test_dvcs_rwlock_is_looked_at_and_not_written_while_stages_are_judged(tmp_pa
             other.kill()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "place", [".dvc/cache/files/md5", ".dvc/cache/files/md5/??", ".dvc/cache/runs/??/*", ""]
 )

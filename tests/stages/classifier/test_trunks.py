@@ -26,6 +26,7 @@ def build(network: dict[str, Any], *, channels: int = 1, size: tuple[int, int] =
     return build_classifier(COMMON | shape | {"network": network}).eval()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("network", [SIMPLE, RESNET, RESNET | {"stem": "small"}], ids=lambda n: n["model"])
 def test_odd_sizes_in_grey_and_colour(network: dict[str, Any], channels: int) -> None:
@@ -86,6 +87,7 @@ def test_a_wrong_weights_file_is_one_line(tmp_path: Path) -> None:
         assert "\n" not in str(raised.value)
 
 
+@pytest.mark.slow
 def test_any_timm_network_by_name(tmp_path: Path) -> None:
     for name in ("resnet10t", "vit_tiny_patch16_224", "swin_tiny_patch4_window7_224"):
         size = (224, 224) if "224" in name else (33, 40)

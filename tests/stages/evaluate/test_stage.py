@@ -132,6 +132,7 @@ def run(project, out="out"):
     return project / out
 
 
+@pytest.mark.slow
 def test_measures_all_three_models_and_draws_them(project, capsys):
     out = run(project)
     printed = capsys.readouterr().out
@@ -155,6 +156,7 @@ def test_measures_all_three_models_and_draws_them(project, capsys):
     assert sorted(path.name for path in (out / "plots").iterdir()) == SHEETS
 
 
+@pytest.mark.slow
 def test_tables_agree_with_the_figures(project):
     out = run(project)
     figures = json.loads((out / "evaluate.json").read_text())
@@ -168,6 +170,7 @@ def test_tables_agree_with_the_figures(project):
     assert curve["precision"].mean() == pytest.approx(figures["detector"]["map50"], abs=1e-4)
 
 
+@pytest.mark.slow
 def test_figures_in_draws_of_the_pictures_and_their_intervals(project):
     out = run(project)
     figures, drawn = json.loads((out / "evaluate.json").read_text()), pd.read_csv(out / "resampled.csv")
@@ -183,6 +186,7 @@ def test_figures_in_draws_of_the_pictures_and_their_intervals(project):
             assert edges == pytest.approx([interval["low"], interval["high"]], rel=1e-4, abs=1e-6), name
 
 
+@pytest.mark.slow
 def test_the_report_shows_every_figure_and_sheet(project):
     page = (run(project) / "report.html").read_text()
     figures = json.loads((project / "out/evaluate.json").read_text())
@@ -206,6 +210,7 @@ def test_the_same_bytes_twice(project):
         assert (first / file).read_bytes() == (second / file).read_bytes()
 
 
+@pytest.mark.slow
 def test_too_few_samples_are_refused_and_leave_no_sheets(project):
     own_params(project, generation=EVALUATE["generation"] | {"samples_per_class": 1})
     with pytest.raises(DataError, match="2 real pictures, the metric needs 3"):

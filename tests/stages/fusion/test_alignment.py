@@ -41,6 +41,7 @@ def test_a_moved_picture_is_refused_in_one_line_and_taken_with_none():
     assert (aligned(*pair, "none") == np.stack(pair)).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("degrees", "scale"), [(2, 1.0), (-10, 1.0), (90, 1.0), (0, 1.05), (0, 1.25), (5, 0.9)]
 )
@@ -60,6 +61,7 @@ def test_a_turned_or_scaled_picture_is_refused_whatever_its_focus(seed, degrees,
     assert "\n" not in message
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(5))
 def test_pictures_of_other_kinds_pass_where_they_lie_on_each_other(seed):
     scene = scenery(240, 320, seed=seed)

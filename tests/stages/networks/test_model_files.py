@@ -99,6 +99,7 @@ def test_damaged_values_of_the_header_are_one_line(saved, config):
     assert "\n" not in str(refused.value)
 
 
+@pytest.mark.slow
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(header=st.binary(max_size=40) | st.text(max_size=40).map(str.encode))
 def test_any_other_header_is_one_line(saved, header):

@@ -60,6 +60,7 @@ def peak(folder, count, **told):
     return most
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("told", "bytes_each"), [({}, 110), (TOLD, 180)])
 def test_memory_grows_by_a_small_part_of_each_picture(tmp_path, told, bytes_each):
     """So little that a million pictures take less than a fifth of a gigabyte."""

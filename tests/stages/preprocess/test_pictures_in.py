@@ -263,6 +263,7 @@ def test_near_duplicates_stay_in_one_split(tmp_path):
         assert (np.diff(ordered)[::2] < 0.5).all()
 
 
+@pytest.mark.slow
 def test_only_new_pictures_are_decoded_again(own, monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     decoded = []
@@ -305,6 +306,7 @@ def of_something_else(content):
 ANYHOW = (cut_short, emptied, with_another_byte, of_something_else)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "broken"),
     [("*.sqlite", with_another_size), *((kind, how) for kind in ("*.sqlite", "*.rows") for how in ANYHOW)],
@@ -455,6 +457,7 @@ def write_yolo(raw):
     return {"format": "yolo", "file": "data.yaml"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("write", [write_coco, write_voc, write_yolo])
 def test_boxes_of_every_format_lie_on_what_they_name(tmp_path, write):
     form = FORM | {"shape": [40, 80]}
@@ -478,6 +481,7 @@ def test_boxes_of_every_format_lie_on_what_they_name(tmp_path, write):
     assert seen == 20
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("write", [write_coco, write_voc, write_yolo])
 @pytest.mark.parametrize(("rotated", "turned"), [("keep", False), ("mend", True)])
 def test_boxes_lie_on_what_they_name_in_rotated_pictures(tmp_path, write, rotated, turned):
@@ -500,6 +504,7 @@ def test_boxes_lie_on_what_they_name_in_rotated_pictures(tmp_path, write, rotate
     assert load_classification(out / "classification", "train").images.min() > 200
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("box", "kind"),
     [

@@ -58,6 +58,7 @@ def toy_training(path: Path, *, crash_after: int | None = None, key: dict[str, s
     return [network.weight.tolist(), course.history]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("steps", range(1, 10))
 def test_training_ends_alike_wherever_it_was_left(tmp_path: Path, steps: int, capsys: Any) -> None:
     alone = toy_training(tmp_path / "alone")
@@ -83,6 +84,7 @@ def test_of_another_key_it_is_not_taken_up(left: Path, capsys: Any) -> None:
     assert line == f"{left}: made with other params: not taken up, training starts afresh"
 
 
+@pytest.mark.slow
 def test_damaged_anywhere_it_is_not_taken_up(left: Path, tmp_path: Path, capsys: Any) -> None:
     content, draw = left.read_bytes(), random.Random(0)
     alone = toy_training(tmp_path / "alone")
@@ -114,6 +116,7 @@ def sealed(path: Path, payload: bytes) -> None:
     path.write_bytes(sha256(payload).hexdigest().encode() + b"\n" + payload)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "header", [b"", b"{", b"[]", b"7", b'{"key": 3}', b'{"key": ["ab"]}', b"[" * 100_000]
 )
@@ -127,6 +130,7 @@ def test_a_damaged_first_line_is_said_and_training_starts_afresh(
     assert line.endswith(": not taken up, training starts afresh")
 
 
+@pytest.mark.slow
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(content=st.binary(max_size=60), kept=st.floats(0, 1))
 def test_damaged_content_is_said_in_one_line(

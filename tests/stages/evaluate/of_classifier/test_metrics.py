@@ -86,6 +86,7 @@ def test_outcomes_by_hand():
     assert np.isfinite(impossible.loss).all()  # JSON and CSV hold no infinity
 
 
+@pytest.mark.slow
 @settings(max_examples=60)
 @given(
     seed=st.integers(0, 2**32 - 1),

@@ -104,6 +104,7 @@ def found(how: Measuring) -> dict[str, Compared]:
     return dict(zip(cases, compare(how, real, list(cases.values())), strict=True))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("figure", "rising"),
     [
@@ -132,6 +133,7 @@ def test_a_collapse_is_seen_by_recall_and_coverage_alone(found: dict[str, Compar
     assert found["collapsed"].figures["coverage"] < 0.5 < 0.8 < found["good"].figures["coverage"]
 
 
+@pytest.mark.slow
 def test_draws_of_the_pictures_tell_how_far_figures_can_be_believed(
     how: Measuring, found: dict[str, Compared]
 ) -> None:
@@ -153,6 +155,7 @@ def test_draws_of_the_pictures_tell_how_far_figures_can_be_believed(
     assert good["coverage"].min() > noise["coverage"].max()
 
 
+@pytest.mark.slow
 def test_a_pupil_of_good_pictures_does_well_and_of_wrong_ones_does_not(
     how: Measuring, compute: Compute
 ) -> None:
