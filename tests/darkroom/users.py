@@ -24,7 +24,7 @@ from pathlib import Path
 from darkroom.gpus.devices import Gpus, declared
 from darkroom.gpus.choice import Request
 from darkroom.gpus.lease_folder import SharedFolder
-from darkroom.gpus.lease_notes import Folder, Holder
+from darkroom.gpus.lease_notes import Folder, LeaseHolder
 from darkroom.gpus.leases import HostDevices
 from darkroom.base.locks import FOR_EVER
 from darkroom.schedule.pool import Resources

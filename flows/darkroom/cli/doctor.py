@@ -16,7 +16,7 @@ from darkroom.base.text import counted
 from darkroom.gpus.choice import Load, Request
 from darkroom.gpus.devices import VISIBLE, Device, Gpus, host_gpus, visible
 from darkroom.gpus.lease_folder import LeaseError, lease_folder
-from darkroom.gpus.lease_notes import Folder, Held, Holder, Waiter, described
+from darkroom.gpus.lease_notes import Folder, Held, LeaseHolder, Waiter, described
 from darkroom.gpus.leases import load_of, outside_in_words
 from darkroom.schedule.pool import host_cpus, host_memory
 from darkroom.show.terminal import write
@@ -129,7 +129,7 @@ def _wrong_variables(
 
 def _in_the_way(folder: Folder) -> Iterator[str]:
     """Who keeps runs from deciding on GPUs, found out as they do."""
-    with folder.alone(Holder.this_process("doctor", Path.cwd())) as ahead:
+    with folder.alone(LeaseHolder.this_process("doctor", Path.cwd())) as ahead:
         if ahead:
             yield f"runs that want GPUs wait for one that does not come to an end: {ahead}"
 

@@ -12,7 +12,7 @@ from darkroom.base.meta import Resources
 from darkroom.gpus.choice import CountedDevices, refusal
 from darkroom.gpus.devices import VISIBLE, Device, Gpus, host_gpus, visible
 from darkroom.gpus.lease_folder import lease_folder
-from darkroom.gpus.lease_notes import Holder
+from darkroom.gpus.lease_notes import LeaseHolder
 from darkroom.gpus.leases import HostDevices
 from darkroom.schedule.estimate import widest
 from darkroom.schedule.plan import Node
@@ -64,7 +64,7 @@ class Host:
         """The pool of one run, its GPUs leased. Raises LeaseError where that is not possible."""
         if not self.usable:
             return self._pool(NoDevices())
-        me = Holder.this_process(run, root)
+        me = LeaseHolder.this_process(run, root)
         return self._pool(HostDevices(self.gpus, self.usable, lease_folder(os.environ), me, on_wait))
 
     def _pool(self, devices: Devices) -> HostPool:

@@ -32,7 +32,7 @@ _UNREADABLE = (KeyError, TypeError, ValueError, OverflowError)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Holder:
+class LeaseHolder:
     """Who holds a lease or waits for one."""
 
     pid: int | None
@@ -45,7 +45,7 @@ class Holder:
     """Seconds since the epoch."""
 
     @classmethod
-    def this_process(cls, run: str, repository: Path) -> Holder:
+    def this_process(cls, run: str, repository: Path) -> LeaseHolder:
         """The run that this process is."""
         return cls(pid=os.getpid(), user=user_name(os.geteuid()), run=run, repository=str(repository))
 
@@ -56,7 +56,7 @@ class Held:
 
     bytes: int
     user: str
-    holder: Holder | None
+    holder: LeaseHolder | None
     """None: the user did not write down for what."""
 
     @property
@@ -74,7 +74,7 @@ class Waiter:
     request: Request
     looked: float
     """Seconds on the host's monotonic clock."""
-    holder: Holder
+    holder: LeaseHolder
 
     @property
     def attentive(self) -> bool:
@@ -99,7 +99,7 @@ class Folder:
         self.close()
 
     @contextmanager
-    def alone(self, me: Holder) -> Iterator[str | None]:
+    def alone(self, me: LeaseHolder) -> Iterator[str | None]:
         """Decide while nobody else does. None: we do; else, in words, who did not let us in."""
         self._shared.open_anew_if_removed()
         with lease_gate.alone(self._shared, asdict(me)) as ahead:
@@ -115,11 +115,11 @@ class Folder:
         waiters = (_waiter(file) for file in self._shared.held(_QUEUE))
         return sorted((waiter for waiter in waiters if waiter), key=lambda waiter: waiter.place)
 
-    def hold(self, device: Device, size: int, holder: Holder) -> OwnFile:
+    def hold(self, device: Device, size: int, holder: LeaseHolder) -> OwnFile:
         """Hold so many bytes of a device. Whether they are free is decided before, alone."""
         return self._shared.make(_kind_of(device), size, asdict(holder))
 
-    def join(self, request: Request, holder: Holder) -> OwnFile:
+    def join(self, request: Request, holder: LeaseHolder) -> OwnFile:
         """Take the last place in the queue. The clock tells the places: no other file changes the order."""
         return self._shared.make(_QUEUE, time.monotonic_ns(), waiting_note(request, holder))
 
@@ -128,18 +128,18 @@ class Folder:
         self._shared.remove_left()
 
 
-def _in_words(user: str, holder: Holder | None) -> str:
+def _in_words(user: str, holder: LeaseHolder | None) -> str:
     return described(holder) if holder else f"{user}, who did not write down for what"
 
 
-def described(holder: Holder) -> str:
+def described(holder: LeaseHolder) -> str:
     """`train of /data/project since 2026-01-02 10:15:03 (anna's run 20260102-101500-7, pid 7)`."""
     since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(holder.since))
     pid = "" if holder.pid is None else f", pid {holder.pid}"
     return f"{holder.stage} of {holder.repository} since {since} ({holder.user}'s run {holder.run}{pid})"
 
 
-def waiting_note(request: Request, holder: Holder) -> dict[str, Any]:
+def waiting_note(request: Request, holder: LeaseHolder) -> dict[str, Any]:
     """What a run in the queue writes down at each look."""
     return {"request": asdict(request), "looked": time.monotonic(), "holder": asdict(holder)}
 
@@ -148,18 +148,18 @@ def _kind_of(device: Device) -> str:
     return f"device.{device.name.replace('/', '_')}"
 
 
-def _holder(file: Found) -> Holder | None:
+def _holder(file: Found) -> LeaseHolder | None:
     with suppress(*_UNREADABLE):
         return _read_holder(file.note, file.uid)
     return None
 
 
-def _read_holder(note: Any, uid: int) -> Holder:
+def _read_holder(note: Any, uid: int) -> LeaseHolder:
     """Raises one of _UNREADABLE."""
     since = float(note["since"])
     if not 0 <= since < _LAST_SECOND:
         raise ValueError(since)
-    return Holder(
+    return LeaseHolder(
         pid=_pid_of(uid, note["pid"]),
         user=user_name(uid),
         run=_text(note["run"]),

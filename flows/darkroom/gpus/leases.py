@@ -21,7 +21,7 @@ from darkroom.base.meta import Resources
 from darkroom.gpus.choice import Load, Request, blockers, choose, fits, is_possible, left_over, share
 from darkroom.gpus.devices import VISIBLE, Device, Gpus
 from darkroom.gpus.lease_folder import ForeignError, LeaseError, OwnFile
-from darkroom.gpus.lease_notes import Folder, Held, Holder, Waiter, described, waiting_note
+from darkroom.gpus.lease_notes import Folder, Held, LeaseHolder, Waiter, described, waiting_note
 from darkroom.schedule.pool import Lease
 
 SAY_AFTER_SECONDS = 2.0
@@ -55,7 +55,7 @@ class _Place:
 
     file: OwnFile
     request: Request
-    holder: Holder
+    holder: LeaseHolder
 
 
 class HostDevices:
@@ -70,7 +70,7 @@ class HostDevices:
         gpus: Gpus,
         usable: Sequence[Device],
         folder: Path,
-        me: Holder,
+        me: LeaseHolder,
         on_wait: Callable[[str, str], None],
     ) -> None:
         self._gpus, self._usable, self._me, self._on_wait = gpus, usable, me, on_wait

@@ -29,7 +29,7 @@ class Record:
     content: Mapping[str, Any]
 
 
-class Records:
+class LockWriter:
     """One run's additions. `scratch` is for unfinished files. Written under DVC's repository lock alone."""
 
     def __init__(self, root: Path, scratch: Path, yaml: Yaml) -> None:

@@ -55,7 +55,7 @@ class Note:
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class DaemonState:
     """A service as its file shows it."""
 
     name: str
@@ -81,15 +81,15 @@ def make_services_folder(root: Path) -> Path:
     return folder
 
 
-def see(folder: Path, name: str) -> Seen:
+def see(folder: Path, name: str) -> DaemonState:
     """Look at one service."""
     with contextlib.suppress(FileNotFoundError), _open(folder, name, make=False) as file:
         running = bool(file.locked(*_HELD))
-        return Seen(name, running, _note(file))
-    return Seen(name, False, None)
+        return DaemonState(name, running, _note(file))
+    return DaemonState(name, False, None)
 
 
-def see_all(folder: Path) -> list[Seen]:
+def see_all(folder: Path) -> list[DaemonState]:
     """Look at every service that the project has had, by name."""
     return [see(folder, path.stem) for path in sorted(folder.glob("*.lock"))]
 

@@ -41,7 +41,7 @@ Say = Callable[[str, str], None]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Holder:
+class StageHolder:
     """Who runs a stage."""
 
     stage: str
@@ -125,7 +125,9 @@ class StageLock:
         self.descriptor = file
         me = process(os.getpid())
         assert me is not None
-        self._holder = Holder(stage=stage, root=root, boot=_boot(), owner=me.pid, owner_started=me.started)
+        self._holder = StageHolder(
+            stage=stage, root=root, boot=_boot(), owner=me.pid, owner_started=me.started
+        )
         self._write()
 
     def note(self, group: int, mark: str | None) -> None:
@@ -198,9 +200,9 @@ def busy(folder: Path) -> str | None:
     return None
 
 
-def _read(path: Path) -> Holder | None:
+def _read(path: Path) -> StageHolder | None:
     try:
-        return Holder(**json.loads(path.read_bytes()))
+        return StageHolder(**json.loads(path.read_bytes()))
     except (ValueError, TypeError):  # empty: nobody; torn: who wrote it is dead, and started no command yet
         return None
 

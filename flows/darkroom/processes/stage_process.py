@@ -172,9 +172,9 @@ def _execute(job: StageJob) -> StageResult:
         with guarded_group(guarded, kept, mark) as group:
             if job.lock:
                 job.lock.note(group.id, mark)
-            run = _Run(job, group, output, started)
+            commands = _CommandSequence(job, group, output, started)
             for command in job.commands:
-                ending, code = run.execute(command)
+                ending, code = commands.execute(command)
                 if ending is not Ending.OK:
                     break
         output.tell_ended(group.ended)
@@ -192,7 +192,7 @@ def _execute(job: StageJob) -> StageResult:
         )
 
 
-class _Run:
+class _CommandSequence:
     """One stage's commands in their group, and how they are told to end."""
 
     def __init__(self, job: StageJob, group: ProcessGroup, output: _Output, started: float) -> None:

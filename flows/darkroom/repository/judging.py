@@ -106,7 +106,7 @@ def only_missing(stage: Any, products: Mapping[str, str]) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class DepBefore:
     """A dep as it was when the stage's command was started."""
 
     recorded: Mapping[str, Any]
@@ -127,7 +127,7 @@ class Edit:
         return str(Path(str(self.dep), *self.parts))
 
 
-def edits(before: Seen, dep: Any) -> list[Edit]:
+def edits(before: DepBefore, dep: Any) -> list[Edit]:
     """What of a dep is no longer what it was when the command was started.
 
     By-products do not count: what Python compiles, DVC's .gitignore lines, and what git ignores beside files

@@ -91,7 +91,7 @@ def _take_lock(repo: Repo, stop: threading.Event) -> None:
                 raise KeyboardInterrupt from None
 
 
-def sweep(repo: Repo) -> None:
+def remove_half_written(repo: Repo) -> None:
     """Remove what a killed process left half-written in the cache inside this repository and beside outs.
 
     Whoever writes there holds the repository's lock, unless it is another repository that shares the cache.
@@ -123,7 +123,7 @@ def _left_beside_outs(repo: Repo) -> Iterator[Path]:
         yield from (path for path in folder.glob(".*.tmp") if _TEMPORARY.fullmatch(path.name))
 
 
-def sweep_partial(*folders: Path) -> None:
+def remove_partial_files(*folders: Path) -> None:
     """Remove the half-written files of dead processes; they have the process's number in their name."""
     for path in (path for folder in folders for path in folder.glob(".*.partial")):
         if match := _PARTIAL.fullmatch(path.name):

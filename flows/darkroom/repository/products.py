@@ -27,7 +27,7 @@ class Product:
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class ShownResults:
     """What stages make, and what the metrics files hold."""
 
     products: dict[str, tuple[Product, ...]]
@@ -39,7 +39,7 @@ class Shown:
 
 
 @mended()
-def shown(folder: Path) -> Shown:
+def shown(folder: Path) -> ShownResults:
     """What the repository shows. Needs no lock, and reads dvc.yaml once where git holds the metrics."""
     with Repo(folder) as repo, contextlib.chdir(repo.root_dir):
         products = {name_of(stage): tuple(_products(stage)) for stage in repo.index.stages}
@@ -50,7 +50,7 @@ def shown(folder: Path) -> Shown:
             before = _metrics_in_head(repo, files)
         root = Path(repo.root_dir)
         now = {path: held["data"] for path, held in files.items() if "data" in held}
-        return Shown(
+        return ShownResults(
             products, *({root / path: held for path, held in some.items()} for some in (now, before))
         )
 

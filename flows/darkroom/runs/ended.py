@@ -11,7 +11,7 @@ from darkroom.base.errors import RepoError
 from darkroom.base.files import logs_folder
 from darkroom.repository import products as results
 from darkroom.repository.commits import at
-from darkroom.repository.products import Product, Shown
+from darkroom.repository.products import Product, ShownResults
 from darkroom.runs.metrics import MetricChange, main_metrics, metric_changes
 from darkroom.runs.report import RunReport, collector_paused
 from darkroom.schedule.events import Outcome
@@ -29,7 +29,7 @@ class Picture:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class RunRecord:
+class EndedRun:
     """A run that has ended."""
 
     root: Path
@@ -55,9 +55,9 @@ class RunRecord:
         return logs_folder(self.root, self.report.run)
 
 
-def record_run(root: Path, report: RunReport, last_lines: Mapping[str, tuple[str, ...]]) -> RunRecord:
+def record_run(root: Path, report: RunReport, last_lines: Mapping[str, tuple[str, ...]]) -> EndedRun:
     """Gather what the repository shows after a run; only the stages of the run's plan count."""
-    shown, unread = Shown({}, {}, {}), ""
+    shown, unread = ShownResults({}, {}, {}), ""
     try:
         with collector_paused():
             shown = results.shown(root)
@@ -65,7 +65,7 @@ def record_run(root: Path, report: RunReport, last_lines: Mapping[str, tuple[str
         unread = str(error)
     products = {stage.name: shown.products.get(stage.name, ()) for stage in report.plan.stages}
     found = tuple(pictures(products))
-    return RunRecord(
+    return EndedRun(
         root=root,
         report=report,
         metrics=tuple(metric_changes(products, shown.metrics, shown.before, root)),
@@ -118,7 +118,7 @@ def earlier(root: Path, paths: Sequence[Path]) -> dict[Path, bytes]:
     return {}
 
 
-def news(record: RunRecord) -> Iterator[MetricChange]:
+def news(record: EndedRun) -> Iterator[MetricChange]:
     """The main metrics of what has run or has changed; not those of before that a stage had yet to renew."""
     made = (Outcome.RAN, Outcome.RESTORED)
     told = {name for name, stage in record.report.stages.items() if stage.outcome in made}

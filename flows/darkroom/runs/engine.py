@@ -156,7 +156,7 @@ class _Run:
         if not self._options.dry:
             self._workspace.end_left_overs()
             if self._unfinished.left():
-                self._workspace.sweep()
+                self._workspace.remove_half_written()
         with collector_paused(), self._workspace.locked():
             self._unfinished.swept()
             self._workspace.pull_run_cache()

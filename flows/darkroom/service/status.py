@@ -20,7 +20,7 @@ from prefect.exceptions import PrefectHTTPStatusError
 
 from darkroom.base.text import duration
 from darkroom.processes import daemons
-from darkroom.processes.daemons import Seen
+from darkroom.processes.daemons import DaemonState
 from darkroom.server import temporary as server
 from darkroom.service import flow_runs, registered, server_process, workers
 from darkroom.service.registered import Registered
@@ -145,7 +145,7 @@ def _asked(
     )
 
 
-def service(seen: Seen) -> Service:
+def service(seen: DaemonState) -> Service:
     """A service as it is shown."""
     state = "running" if seen.running else "killed" if seen.killed else "stopped"
     if seen.note is None or not seen.running:
@@ -154,7 +154,7 @@ def service(seen: Seen) -> Service:
     return Service(seen.name, state, note.pid, note.since, note.url, note.supervised)
 
 
-def wrong_services(seen: Iterable[Seen]) -> Iterator[str]:
+def wrong_services(seen: Iterable[DaemonState]) -> Iterator[str]:
     """What was killed, and workers that nothing is to be had from."""
     services = {one.name: one for one in seen}
     first = services[server_process.NAME]

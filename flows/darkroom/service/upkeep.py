@@ -20,7 +20,7 @@ from darkroom.base import interpreter
 from darkroom.base.errors import UsageError
 from darkroom.base.yaml_files import read_yaml
 from darkroom.processes import daemons
-from darkroom.processes.daemons import MARK, Note, Seen, ServiceError
+from darkroom.processes.daemons import MARK, DaemonState, Note, ServiceError
 from darkroom.server import login
 from darkroom.server import temporary as server
 from darkroom.service import server_process, worker_process, workers
@@ -203,7 +203,7 @@ def down(root: Path, remark: Remark) -> bool:
     return any(stopped)
 
 
-def _stop(services: Path, seen: Seen, remark: Remark) -> bool:
+def _stop(services: Path, seen: DaemonState, remark: Remark) -> bool:
     if seen.running and seen.note and seen.note.supervised:
         remark(f"{seen.name} was started by a supervisor, which stops it (systemctl stop ...)")
         return False
@@ -213,7 +213,7 @@ def _stop(services: Path, seen: Seen, remark: Remark) -> bool:
     return daemons.stop(services, seen.name, own + SERVER_STOP_SECONDS)
 
 
-def _end_orphans(root: Path, services: Path, last: Seen | None) -> bool:
+def _end_orphans(root: Path, services: Path, last: DaemonState | None) -> bool:
     """End what killed workers have left, and schedule again what that was. False: there was nothing."""
     keep = last.note.pid if last and last.running and last.note else 0
     found = list(left_overs(services, keep))

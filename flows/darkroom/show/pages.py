@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from darkroom.base.escapes import shown
 from darkroom.base.text import counted, duration, figure
-from darkroom.runs.ended import RunRecord, news, shown_first
+from darkroom.runs.ended import EndedRun, news, shown_first
 from darkroom.runs.metrics import MetricChange
 from darkroom.runs.report import RunReport
 from darkroom.schedule.events import Outcome
@@ -81,7 +81,7 @@ def metrics_table(changes: Iterable[MetricChange]) -> list[dict[str, str]]:
     ]
 
 
-def run_page(record: RunRecord) -> str:
+def run_page(record: EndedRun) -> str:
     """The markdown page of a run."""
     parts = [
         f"# {inline(record.project)}: {headline(record.report)}",
@@ -108,7 +108,7 @@ def headline(report: RunReport) -> str:
     return f"{', '.join(texts)}, in {duration(report.seconds)}"
 
 
-def failures(record: RunRecord) -> Iterator[str]:
+def failures(record: EndedRun) -> Iterator[str]:
     """What went wrong, as the run reports it."""
     if record.report.errors:
         yield "## What went wrong"
@@ -132,7 +132,7 @@ def stages_table(report: RunReport) -> str:
     return table(("Stage", "What happened", "Time", "Why"), [*rows[:ROWS], *more])
 
 
-def metrics_section(record: RunRecord) -> Iterator[str]:
+def metrics_section(record: EndedRun) -> Iterator[str]:
     """The main metrics beside those of the last commit; an evaluation has hundreds, by class, with bounds."""
     if not record.metrics:
         return
@@ -182,7 +182,7 @@ def label(text: str) -> str:
     return re.sub(r"[^\w @:/.,+()-]", lambda sign: f"#{ord(sign[0])};", shown(text))
 
 
-def pictures_section(record: RunRecord) -> Iterator[str]:
+def pictures_section(record: EndedRun) -> Iterator[str]:
     """The stages' pictures, inside the page, and on their left what they were in the last commit.
 
     Those that no longer fit are named.

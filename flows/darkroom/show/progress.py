@@ -124,7 +124,7 @@ def _seconds(text: str) -> float | None:
 
 
 @dataclass(slots=True)
-class Course:
+class StageProgress:
     """How far one stage is, and how it got there. For one thread at a time."""
 
     clock: Callable[[], float] = time.monotonic

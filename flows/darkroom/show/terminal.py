@@ -18,7 +18,7 @@ from rich.text import Text
 
 from darkroom.base.escapes import shown
 from darkroom.base.text import counted, duration, figure, some
-from darkroom.runs.ended import RunRecord, news
+from darkroom.runs.ended import EndedRun, news
 from darkroom.runs.metrics import MetricChange, Trend
 from darkroom.schedule.events import (
     Event,
@@ -33,7 +33,7 @@ from darkroom.schedule.events import (
 from darkroom.schedule.plan import Plan
 from darkroom.show.output import standard_output
 from darkroom.show.pages import headline
-from darkroom.show.progress import Course, is_bar
+from darkroom.show.progress import StageProgress, is_bar
 from darkroom.show.wording import again, ending, seconds, to_do, what_happened
 
 PIPE_WIDTH = 160
@@ -86,7 +86,7 @@ class Watch:
     _started: float = field(init=False)
     _plan: Plan = field(init=False, default=Plan((), None, ()))
     _running: dict[str, float] = field(init=False, default_factory=dict)
-    _courses: dict[str, Course] = field(init=False, default_factory=dict)
+    _courses: dict[str, StageProgress] = field(init=False, default_factory=dict)
     _settled: int = field(init=False, default=0)
     _lock: threading.Lock = field(init=False, default_factory=threading.Lock)
 
@@ -101,7 +101,7 @@ class Watch:
                     self._plan = plan
                 case StageStarted(stage, reasons):
                     self._running[stage] = self.clock()
-                    self._courses[stage] = Course(self.clock)
+                    self._courses[stage] = StageProgress(self.clock)
                     self._say(stage, f"starts: {some(reasons)}", style="bold")
                 case StageLine(stage, line):
                     if course := self._courses.get(stage):
@@ -159,7 +159,7 @@ def progress(plan: Plan, settled: int, elapsed: float) -> str:
     return ", ".join(parts)
 
 
-def print_record(console: Console, record: RunRecord, where: str) -> None:
+def print_record(console: Console, record: EndedRun, where: str) -> None:
     """The end of a run: what happened, the main metrics, what went wrong, where to look."""
     report = record.report
     rows = [
@@ -195,7 +195,7 @@ def print_metrics(console: Console, changes: Iterable[MetricChange]) -> None:
         console.print(table_of(("stage", "metric", "now", "change", "against the last commit"), rows))
 
 
-def print_places(console: Console, record: RunRecord, where: str) -> None:
+def print_places(console: Console, record: EndedRun, where: str) -> None:
     """Where to look further."""
     folders = sorted({os.path.relpath(picture.path.parent) for picture in record.pictures})
     places = [("pages", where), ("pictures", ", ".join(folders)), ("logs", os.path.relpath(record.logs))]

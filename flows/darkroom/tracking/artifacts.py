@@ -10,17 +10,17 @@ from prefect.client.schemas.actions import ArtifactCreate, FlowRunCreate, TaskRu
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId, ArtifactFilterKey
 from prefect.client.schemas.objects import Artifact
 
-from darkroom.tracking.outbox import Recorded, Request
+from darkroom.tracking.outbox import Message, Recorded
 
 
-def publication(run: Recorded, key: str, kind: str, data: str, description: str) -> Request:
+def publication(run: Recorded, key: str, kind: str, data: str, description: str) -> Message:
     """The request that makes an artifact of `run`; `kind` is Prefect's type, `markdown` or `table` (JSON)."""
 
     def publish(to: SyncPrefectClient) -> None:
         artifact = ArtifactCreate(key=key, type=kind, data=data, description=description, flow_run_id=run.id)
         made(to, "/artifacts/", artifact)  # the client's own way also opens a websocket for an event
 
-    return Request(f"the artifact {key}", publish, lambda to: bool(artifacts_of(to, run, key)))
+    return Message(f"the artifact {key}", publish, lambda to: bool(artifacts_of(to, run, key)))
 
 
 def made(to: SyncPrefectClient, path: Any, wanted: FlowRunCreate | TaskRunCreate | ArtifactCreate) -> UUID:

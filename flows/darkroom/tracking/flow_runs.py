@@ -30,15 +30,15 @@ from darkroom.base.escapes import shown, shown_lines, shown_values
 from darkroom.base.text import duration
 from darkroom.processes import stage_process
 from darkroom.processes.stage_process import Ending, StageJob, StageResult
-from darkroom.runs.ended import RunRecord
+from darkroom.runs.ended import EndedRun
 from darkroom.schedule.events import Event, Outcome, RunStarted, StageAgain, StageFinished
 from darkroom.show import pages as artifacts
 from darkroom.show.markdown import inline
-from darkroom.show.progress import Course
+from darkroom.show.progress import StageProgress
 from darkroom.show.wording import again, what_happened
 from darkroom.tracking.artifacts import artifacts_of, made, publication
 from darkroom.tracking.living_runs import RUN_FLOW, STAGE_FLOW, end_killed
-from darkroom.tracking.outbox import Outbox, Recorded, Request
+from darkroom.tracking.outbox import Message, Outbox, Recorded
 
 LATE_SECONDS = 2.0  # Prefect's times are those of its server's clock when it is told
 PROGRESS = "How far the stage is"
@@ -47,12 +47,12 @@ PROGRESS_SECONDS = 5.0
 
 
 @dataclass(slots=True)
-class Told:
+class ProgressPage:
     """How far a stage is, and what of that Prefect knows: an artifact, brought up to date in its place."""
 
     run: Recorded
     key: str
-    course: Course = field(default_factory=Course)
+    course: StageProgress = field(default_factory=StageProgress)
     news: bool = False
     waiting: bool = False
     """Whether a request is in the outbox already: while the server is away they do not pile up."""
@@ -108,8 +108,8 @@ class StageFlowRuns:
         labels: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         self.last_lines: dict[str, tuple[str, ...]] = {}
-        self._told: dict[str, Told] = {}
-        self.outbox = Outbox(look=Request("a look at the run's state", self._look))
+        self._told: dict[str, ProgressPage] = {}
+        self.outbox = Outbox(look=Message("a look at the run's state", self._look))
         self._stop, self._project, self._labels = stop, project, dict(labels)
         self._key = str(uuid4())
         self._keys = itertools.count()
@@ -140,7 +140,7 @@ class StageFlowRuns:
         run = self._start(job) if job.attempt == 1 else self._start_again(job)
 
         key = artifacts.progress_key(self._project, job.name)
-        told = self._told[job.name] = self._told.get(job.name) or Told(run, key)
+        told = self._told[job.name] = self._told.get(job.name) or ProgressPage(run, key)
 
         def on_line(line: str) -> None:
             told.take(line)
@@ -174,7 +174,7 @@ class StageFlowRuns:
             case StageFinished():
                 self._behind[event.stage] = self._with_runs(self._needs[event.stage])
 
-    def publish(self, record: RunRecord) -> None:
+    def publish(self, record: EndedRun) -> None:
         """The run's page, and the metrics of each stage that has a flow run as a table of that."""
         page = artifacts.run_page(record)
         key = artifacts.page_key(record.project)
@@ -298,7 +298,7 @@ class StageFlowRuns:
         send: Callable[[SyncPrefectClient], object],
         arrived: Callable[[SyncPrefectClient], bool] = lambda _: False,
     ) -> None:
-        self.outbox.put(Request(what, send, arrived))
+        self.outbox.put(Message(what, send, arrived))
 
 
 def now() -> datetime.datetime:

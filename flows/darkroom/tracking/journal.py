@@ -17,7 +17,7 @@ from prefect.logging import get_run_logger
 
 from darkroom.processes.stage_process import no_line
 from darkroom.tracking.artifacts import publication
-from darkroom.tracking.outbox import Outbox, Recorded, Request
+from darkroom.tracking.outbox import Message, Outbox, Recorded
 from darkroom.tracking.pipeline import PATIENCE_SECONDS, STOPPED_SECONDS, patience_of
 
 PATIENCE_OF_DEPLOYMENTS = 1800.0
@@ -74,7 +74,7 @@ def journal() -> Iterator[Journal]:
         at_most = STOPPED_SECONDS
         raise
     finally:
-        outbox.put(Request("the run's end", lambda to: to.read_flow_run(run.id)))
+        outbox.put(Message("the run's end", lambda to: to.read_flow_run(run.id)))
         outbox.close(_patience(run), at_most, remark)
         if lost := outbox.loss():
             remark(f"Prefect's server was lost, the run's pages are not complete: {lost}")

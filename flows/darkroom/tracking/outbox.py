@@ -55,7 +55,7 @@ class Recorded:
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class Message:
     """Something to be told. `arrived` is asked before it is told a second time."""
 
     what: str
@@ -64,7 +64,7 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class LogLine:
     """A line of a run's log."""
 
     run: Recorded
@@ -95,10 +95,10 @@ class Outbox:
     `look` is made every LOOK_SECONDS in between.
     """
 
-    def __init__(self, look: Request | None = None) -> None:
+    def __init__(self, look: Message | None = None) -> None:
         self._look = look
-        self._requests: deque[Request] = deque()
-        self._lines: deque[Line] = deque()
+        self._requests: deque[Message] = deque()
+        self._lines: deque[LogLine] = deque()
         self._waiting_bytes = 0
         self._changed = threading.Condition()
         self._closing = False
@@ -116,7 +116,7 @@ class Outbox:
         )
         self._thread.start()
 
-    def put(self, request: Request) -> None:
+    def put(self, request: Message) -> None:
         """Have it sent after what is in already."""
         with self._changed:
             self._requests.append(request)
@@ -126,7 +126,7 @@ class Outbox:
         """Have a line of a log sent; one for which there is no room is lost, and counted."""
         text = shown_lines(text)
         text = text if len(text) <= LINE_BYTES else f"{text[:LINE_BYTES]}… [cut]"
-        line = Line(run, datetime.datetime.now(datetime.UTC), text, level)
+        line = LogLine(run, datetime.datetime.now(datetime.UTC), text, level)
         with self._changed:
             if self._waiting_bytes + line.size > BUFFER_BYTES:
                 self._lost_lines += 1
@@ -189,7 +189,7 @@ class Outbox:
                     return None
                 self._changed.wait(LINES_SECONDS / 2)
 
-    def _batch(self, now: float) -> list[Line]:
+    def _batch(self, now: float) -> list[LogLine]:
         """The lines that are due, of runs that the server knows."""
         if not self._requests:
             self._drop_lines_of_nothing()
@@ -217,17 +217,17 @@ class Outbox:
             with self._changed:
                 self._requests.popleft()
 
-    def _send_lines(self, client: SyncPrefectClient, batch: list[Line]) -> None:
+    def _send_lines(self, client: SyncPrefectClient, batch: list[LogLine]) -> None:
         lines = [line.to_json() for line in batch]
         what = f"{counted(len(lines), 'line')} of the logs"
-        request = Request(what, lambda to: to.create_logs(lines), lambda to: has_line(to, batch[0]))
+        request = Message(what, lambda to: to.create_logs(lines), lambda to: has_line(to, batch[0]))
         if self._see_through(client, request):
             self._sent_lines = time.monotonic()
             with self._changed:
                 for _ in batch:
                     self._forget_line()
 
-    def _see_through(self, client: SyncPrefectClient, request: Request) -> bool:
+    def _see_through(self, client: SyncPrefectClient, request: Message) -> bool:
         """Send it, as often as it takes. False: given up; what the server refuses is done with, and noted."""
         tries = 0
         while not self._given_up.is_set():
@@ -284,7 +284,7 @@ def is_busy(error: Exception) -> bool:
     return isinstance(error, httpx.TimeoutException)
 
 
-def has_line(client: SyncPrefectClient, line: Line) -> bool:
+def has_line(client: SyncPrefectClient, line: LogLine) -> bool:
     """Whether the server has a line of this run and moment: a batch is recorded as a whole."""
     moment = LogFilterTimestamp.model_validate({"after_": line.moment, "before_": line.moment})
     of_run = LogFilterFlowRunId(any_=[line.run.id])

@@ -20,7 +20,7 @@ from prefect.states import Cancelled, Completed, Crashed, Failed
 from darkroom.base.errors import DarkroomError, UsageError
 from darkroom.base.text import some
 from darkroom.processes.stopping import stopping_on_signals
-from darkroom.runs.ended import RunRecord, record_run
+from darkroom.runs.ended import EndedRun, record_run
 from darkroom.runs.engine import run_pipeline
 from darkroom.runs.report import RunOptions
 from darkroom.schedule.events import (
@@ -73,7 +73,7 @@ def run_recorded(
     *,
     patience: float = PATIENCE_SECONDS,
     remark: Callable[[str], None] = say,
-) -> tuple[RunRecord, str | None]:
+) -> tuple[EndedRun, str | None]:
     """Run what `options` select of the repository at `root`, as a flow run of the Prefect server that is set.
 
     The stages never wait for the server; at the end the run does, for `patience` seconds of its silence.
@@ -97,7 +97,7 @@ def run_recorded(
 
 def _run_stages(
     options: RunOptions, root: Path, observe: Callable[[Event], None], stages: StageFlowRuns
-) -> RunRecord:
+) -> EndedRun:
     """Run the stages under the flow run, and publish what there is to see of them."""
 
     def tell(event: Event) -> None:
@@ -167,7 +167,7 @@ def shown_parameters(options: RunOptions) -> dict[str, Any]:
     }
 
 
-def final_state(record: RunRecord) -> State[Any]:
+def final_state(record: EndedRun) -> State[Any]:
     """Prefect's state for how a run ended."""
     said = artifacts.headline(record.report)
     if Outcome.CANCELLED in record.report.outcomes().values():

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from darkroom.base.errors import UsageError, explain
-from darkroom.runs.ended import RunRecord
+from darkroom.runs.ended import EndedRun
 from darkroom.runs.report import RunOptions
 from darkroom.schedule.events import Event
 from darkroom.server import temporary as server
@@ -29,7 +29,7 @@ class Nobody:
 
     def run(
         self, options: RunOptions, root: Path, observe: Callable[[Event], None]
-    ) -> tuple[RunRecord, str | None]:
+    ) -> tuple[EndedRun, str | None]:
         """Run the stages all the same."""
         return run_unrecorded(options, root, observe), None
 
@@ -54,7 +54,7 @@ class Recorder:
 
     def run(
         self, options: RunOptions, root: Path, observe: Callable[[Event], None]
-    ) -> tuple[RunRecord, str | None]:
+    ) -> tuple[EndedRun, str | None]:
         """Run the stages; what Prefect was not told, and why, unless it was said before."""
         from darkroom.tracking.pipeline import run_recorded
 

@@ -8,13 +8,13 @@ from pathlib import Path
 from darkroom.processes import stage_process
 from darkroom.processes.stage_process import StageJob, StageResult
 from darkroom.processes.stopping import stopping_on_signals
-from darkroom.runs.ended import RunRecord, record_run
+from darkroom.runs.ended import EndedRun, record_run
 from darkroom.runs.engine import run_pipeline
 from darkroom.runs.report import RunOptions
 from darkroom.schedule.events import Event, ignore
 
 
-def run_unrecorded(options: RunOptions, root: Path, observe: Callable[[Event], None] = ignore) -> RunRecord:
+def run_unrecorded(options: RunOptions, root: Path, observe: Callable[[Event], None] = ignore) -> EndedRun:
     """Run what `options` select of the repository at `root`.
 
     A failing stage does not raise: it is in the record. Raises DarkroomError where nothing could be started.

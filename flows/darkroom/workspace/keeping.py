@@ -12,7 +12,7 @@ from typing import Any
 from darkroom.base.errors import StageError, explain
 from darkroom.ledger.unkept import Facts, Unkept
 from darkroom.repository.errors import told
-from darkroom.repository.opening import sweep
+from darkroom.repository.opening import remove_half_written
 from darkroom.workspace.recording import Recording
 from darkroom.workspace.stage_errors import told_of_full_disks
 
@@ -57,7 +57,7 @@ class Committing:
         except Exception as error:
             if not noted and not _is_of_full_disk(error, self._repo):
                 raise
-            sweep(self._repo)  # what DVC had half copied: its bytes are needed
+            remove_half_written(self._repo)  # what DVC had half copied: its bytes are needed
             noted = noted or self._noted_anew(name, stage)
             then = (
                 "the next run keeps them"

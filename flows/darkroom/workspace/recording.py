@@ -16,7 +16,7 @@ from dvc.utils.serialize import dumps_yaml, parse_yaml, parse_yaml_for_update
 from dvc.utils.serialize._yaml import _get_yaml
 
 from darkroom.ledger.lock_text import Yaml
-from darkroom.ledger.writer import Record, Records
+from darkroom.ledger.writer import LockWriter, Record
 from darkroom.repository.graph import lock_file
 from darkroom.repository.ignoring import Ignoring
 from darkroom.workspace.synced_cache import synced
@@ -29,7 +29,7 @@ class Recording:
         self._repo = repo
         self._stages: Mapping[str, Any] = {}
         self._caches = synced(repo)
-        self._records = Records(Path(repo.root_dir), Path(repo.tmp_dir), YAML)
+        self._records = LockWriter(Path(repo.root_dir), Path(repo.tmp_dir), YAML)
         self._ignoring = Ignoring(repo, self._records.is_passed)
         self._recorded: dict[str, set[str]] = {}
         self._versions: dict[Path, tuple[int, ...] | None] = {}

@@ -18,7 +18,7 @@ _DECLARE = "if the stage itself changes it, name it in `changes_deps` under the 
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class DepsVerdict:
     """What to do with a stage whose deps have changed while its command ran."""
 
     refusal: str = ""
@@ -53,13 +53,13 @@ class Witnesses:
             self._ended = {**self._ended, **dict.fromkeys(witness.processes(), name)} if self._open else {}
             witness.close()
 
-    def judge(self, name: str, edits: Sequence[Edit]) -> Verdict:
+    def judge(self, name: str, edits: Sequence[Edit]) -> DepsVerdict:
         """Whether the stage made these changes."""
         own = self._open[name].commands if name in self._open else set()
         told = [(str(edit), self._writers(name, edit)) for edit in edits]
         foreign = [(path, writers) for path, writers in told if not _is_own(writers, own)]
         if not foreign:
-            return Verdict()
+            return DepsVerdict()
         stages = self._stages()
         pids = {pid for _, writers in foreign for pid in (writers.commands - own) | writers.strangers}
         strangers = pids - {*stages}
@@ -67,7 +67,7 @@ class Witnesses:
         if strangers or not all(writers != Writers() for _, writers in foreign):
             return _refused(changed, strangers)
         others = frozenset(stages[pid] for pid in pids)
-        return Verdict(f"{changed} changed while it ran, by {some(sorted(others))}", beside=others)
+        return DepsVerdict(f"{changed} changed while it ran, by {some(sorted(others))}", beside=others)
 
     def _writers(self, name: str, edit: Edit) -> Writers:
         if name not in self._open or not _is_here(edit.dep):
@@ -88,10 +88,10 @@ def _is_own(writers: Writers, own: set[int]) -> bool:
     return bool(writers.commands) and writers.commands <= own and not writers.strangers
 
 
-def _refused(changed: str, strangers: set[int]) -> Verdict:
+def _refused(changed: str, strangers: set[int]) -> DepsVerdict:
     if strangers:
-        return Verdict(f"{changed} changed while it ran, by {_processes(strangers)}")
-    return Verdict(f"{changed} changed while it ran, it cannot be told by whom", f"; {_DECLARE}")
+        return DepsVerdict(f"{changed} changed while it ran, by {_processes(strangers)}")
+    return DepsVerdict(f"{changed} changed while it ran, it cannot be told by whom", f"; {_DECLARE}")
 
 
 def _processes(pids: set[int]) -> str:

@@ -39,8 +39,8 @@ from darkroom.repository.graph import (
     name_of,
     serial_order,
 )
-from darkroom.repository.judging import Seen, edits, own_reasons, save_deps_there, state_of_dep, why
-from darkroom.repository.opening import locked, opened, sweep, sweep_partial
+from darkroom.repository.judging import DepBefore, edits, own_reasons, save_deps_there, state_of_dep, why
+from darkroom.repository.opening import locked, opened, remove_half_written, remove_partial_files
 from darkroom.schedule.events import Outcome
 from darkroom.schedule.plan import Node, State
 from darkroom.schedule.scheduler import Busy, Settled
@@ -52,7 +52,7 @@ from darkroom.workspace.holding import Holding
 from darkroom.workspace.keeping import Committing
 from darkroom.workspace.recording import Recording
 from darkroom.workspace.stage_errors import stage_errors, told_of_full_disks
-from darkroom.workspace.witnesses import Verdict, Witnesses
+from darkroom.workspace.witnesses import DepsVerdict, Witnesses
 
 LOCKS_FOLDER = "locks"
 
@@ -94,7 +94,7 @@ class Workspace:
         self._stop = stop or threading.Event()
         self._stages: dict[str, Any] = {}
         self._upstream: dict[str, list[Any]] = {}
-        self._seen: dict[str, list[Seen]] = {}
+        self._seen: dict[str, list[DepBefore]] = {}
         self._witnesses = Witnesses()
         self._apart: dict[str, set[str]] = {}
         self._kept_apart: dict[str, frozenset[str]] = {}
@@ -114,7 +114,7 @@ class Workspace:
         self._committing.close()
         self._open.close()
 
-    def sweep(self) -> None:
+    def remove_half_written(self) -> None:
         """Remove what an earlier run has left half-written, as soon as DVC's lock is held."""
         self._half_written = True
 
@@ -122,7 +122,9 @@ class Workspace:
         """Kill what dead runs have left of their stages, and remove what they have half-written."""
         self._holding.end_left_overs()
         state = self.root / STATE_FOLDER
-        sweep_partial(state, *(path for path in state.glob("*/") if path.is_dir()), Path(self._repo.tmp_dir))
+        remove_partial_files(
+            state, *(path for path in state.glob("*/") if path.is_dir()), Path(self._repo.tmp_dir)
+        )
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
@@ -134,7 +136,7 @@ class Workspace:
             with mended():
                 held.enter_context(locked(self._repo, self._stop))
                 if self._holding.heal() or self._half_written:
-                    sweep(self._repo)
+                    remove_half_written(self._repo)
                     self._half_written = False
             yield
             with mended():
@@ -298,7 +300,7 @@ class Workspace:
             self._committing.save(name, stage)
             return Settled(Outcome.RESTORED, reasons)
         pairs = zip(recorded, stage.deps, strict=True)
-        self._seen[name] = [Seen(then, dep.hash_info, dep.obj) for then, dep in pairs]
+        self._seen[name] = [DepBefore(then, dep.hash_info, dep.obj) for then, dep in pairs]
         return _prepared(stage, reasons, self._experiment, lock, witness)
 
     def _made_before(self, name: str) -> Settled | None:
@@ -356,7 +358,7 @@ class Workspace:
                 pairs = zip(self._seen[name], stage.deps, strict=True)
                 changed = [edit for seen, dep in pairs for edit in edits(seen, dep)]
                 doubtful = [edit for edit in changed if edit.dep not in declared_changes(stage)]
-                verdict = self._witnesses.judge(name, doubtful) if doubtful else Verdict()
+                verdict = self._witnesses.judge(name, doubtful) if doubtful else DepsVerdict()
                 if verdict.refusal and verdict.beside <= self._kept_apart[name]:
                     raise StageError(f"{verdict.refusal}: not recorded, run again{verdict.mend}")
                 if not verdict.refusal:

@@ -21,7 +21,7 @@ from darkroom.cli.doctor import examine, page
 from darkroom.gpus.choice import Request
 from darkroom.gpus.devices import Gpus, declared
 from darkroom.gpus.lease_folder import ForeignError, LeaseError, SharedFolder, lease_folder, user_name
-from darkroom.gpus.lease_notes import Folder, Holder
+from darkroom.gpus.lease_notes import Folder, LeaseHolder
 from darkroom.gpus.leases import HostDevices
 from darkroom.schedule.pool import Lease
 from tests.darkroom.users import EVE, MALLORY, does, needs_root, place_for_all, user
@@ -37,7 +37,7 @@ class Run:
     def __init__(self, folder: Path) -> None:
         devices = declared("1x16GB")
         self.said: list[str] = []
-        me = Holder.this_process("r1", Path("/repo"))
+        me = LeaseHolder.this_process("r1", Path("/repo"))
         self.devices = HostDevices(
             Gpus(devices), devices, folder, me, lambda _, words: self.said.append(words)
         )
@@ -311,7 +311,7 @@ def test_who_decides_and_never_ends_is_named(leases: Path, number: str) -> None:
 
 @needs_root
 def test_a_file_is_its_owners_and_a_run_that_of_who_executes_it(leases: Path) -> None:
-    me = Holder.this_process("r1", Path("/repo"))
+    me = LeaseHolder.this_process("r1", Path("/repo"))
     (device,) = declared("1x16GB")
     with Folder(leases) as folder, folder.hold(device, 10**11, me) as file:
         assert [(part.bytes, part.user, part.holder) for part in folder.held(device)] == [
@@ -408,7 +408,7 @@ def test_a_claim_on_less_than_one_is_none(
     leases: Path, count: object, memory: int | None, counts: bool
 ) -> None:
     request = {"count": count, "memory": memory, "names": ["a"]}
-    note = {"request": request, "looked": 0, "holder": asdict(Holder.this_process("r", Path("/repo")))}
+    note = {"request": request, "looked": 0, "holder": asdict(LeaseHolder.this_process("r", Path("/repo")))}
     shared = SharedFolder(leases)
     with shared.make("queue", 7, note) as file, Folder(leases) as folder:
         assert [waiter.place for waiter in folder.waiting()] == [(7, file.inode)] * counts
@@ -417,7 +417,7 @@ def test_a_claim_on_less_than_one_is_none(
 
 
 def test_a_run_says_who_it_is() -> None:
-    me = Holder.this_process("r", Path("/repo"))
+    me = LeaseHolder.this_process("r", Path("/repo"))
     assert (me.pid, me.user) == (os.getpid(), user_name(os.geteuid()))
     assert (me.run, me.repository, me.stage, me.since) == ("r", "/repo", "", 0.0)
 
@@ -548,7 +548,7 @@ def test_a_folder_that_lets_us_in_no_more_is_waited_for(place: Path) -> None:
     code = """
 said = []
 devices = declared("1x16GB")
-me = Holder.this_process("r1", Path("/repo"))
+me = LeaseHolder.this_process("r1", Path("/repo"))
 run = HostDevices(Gpus(devices), devices, folder, me, lambda stage, words: said.append(words))
 assert run.take(Resources(gpu=1), "train") is None
 assert "Permission denied" in said[0] and "nobody" in said[0], said
@@ -561,7 +561,7 @@ assert "Permission denied" in said[0] and "nobody" in said[0], said
 def test_users_share_the_devices_of_a_host(leases: Path) -> None:
     code = """
 devices = declared("1x16GB")
-me = Holder.this_process("r2", Path("/home/eve"))
+me = LeaseHolder.this_process("r2", Path("/home/eve"))
 run = HostDevices(Gpus(devices), devices, folder, me, print)
 assert run.take(Resources(gpu=1, gpu_memory=8_000_000_000), "hers")
 """
@@ -581,7 +581,7 @@ DECIDE = """
 with Folder(folder) as shared:
     decided = 0
     while decided < 40:
-        with shared.alone(Holder.this_process("r", Path("/"))) as ahead:
+        with shared.alone(LeaseHolder.this_process("r", Path("/"))) as ahead:
             if ahead is None:
                 os.mkdir(folder / "alone")
                 os.rmdir(folder / "alone")
@@ -602,7 +602,7 @@ def test_one_at_a_time_decides(leases: Path) -> None:
 
 
 def test_a_request_in_the_queue_is_read_as_it_was_written(leases: Path) -> None:
-    me = Holder.this_process("r", Path("/repo"))
+    me = LeaseHolder.this_process("r", Path("/repo"))
     with Folder(leases) as folder:
         first = folder.join(Request(2, 5, ("a", "b")), me)
         second = folder.join(Request(1, None, ("a",)), me)

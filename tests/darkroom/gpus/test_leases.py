@@ -21,7 +21,7 @@ from darkroom.gpus import lease_notes, leases
 from darkroom.gpus.choice import Load
 from darkroom.gpus.devices import Device, Gpus, Use, declared
 from darkroom.gpus.lease_folder import user_name
-from darkroom.gpus.lease_notes import Folder, Held, Holder
+from darkroom.gpus.lease_notes import Folder, Held, LeaseHolder
 from darkroom.gpus.leases import HostDevices, load_of, outside_in_words
 from darkroom.schedule.pool import Lease
 from tests.darkroom import repositories
@@ -43,7 +43,7 @@ class Runs:
 
     def make(self, name: str, gpus: str = "2x16GB", use: slice = slice(None)) -> HostDevices:
         devices = declared(gpus)
-        me = Holder(pid=os.getpid(), user=ME, run=name, repository=f"/repo/{name}")
+        me = LeaseHolder(pid=os.getpid(), user=ME, run=name, repository=f"/repo/{name}")
         run = HostDevices(
             Gpus(devices), devices[use], self.folder, me, lambda stage, on: self.said.append((stage, on))
         )
@@ -283,7 +283,7 @@ class Reading:
 
 def test_what_others_use_of_a_device_counts_once() -> None:
     (device,) = declared("1x16GB")
-    me = Holder(pid=os.getpid(), user=ME, run="r1", repository="/repo")
+    me = LeaseHolder(pid=os.getpid(), user=ME, run="r1", repository="/repo")
     child = subprocess.Popen(["sleep", "100"])
 
     def load(use: Use | None, *held: Held) -> Load:
@@ -333,7 +333,7 @@ def test_a_want_of_descriptors_is_said_and_waited_for(runs: Runs) -> None:
 def test_what_is_in_the_way_is_said_of_each_device(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(leases, "SAY_AFTER_SECONDS", 0.0)
     devices = declared("2x16GB")
-    me = Holder(pid=os.getpid(), user=ME, run="r2", repository="/repo/r2")
+    me = LeaseHolder(pid=os.getpid(), user=ME, run="r2", repository="/repo/r2")
     said: list[str] = []
     gpus = Gpus(devices, Reading(Use(10**10, {1: 10**10})))
     run = HostDevices(gpus, devices[:1], runs.folder, me, lambda _, words: said.append(words))
@@ -349,7 +349,7 @@ def test_what_is_in_the_way_is_said_of_each_device(runs: Runs, monkeypatch: pyte
 def test_memory_in_use_is_in_the_way_whoever_uses_it(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(leases, "SAY_AFTER_SECONDS", 0.0)
     devices = declared("1x16GB")
-    me = Holder(pid=os.getpid(), user=ME, run="r2", repository="/repo/r2")
+    me = LeaseHolder(pid=os.getpid(), user=ME, run="r2", repository="/repo/r2")
     for use, words in (
         (Use(10**10), "10.0 GB in use outside darkroom"),
         (Use(0, {1: 0}), "0.0 GB in use outside darkroom by pid 1"),
@@ -376,7 +376,7 @@ def test_who_decides_and_who_waits_is_written_down_with_the_stage_and_since_when
             return super().use(device)
 
     devices = declared("1x16GB")
-    me = Holder(pid=os.getpid(), user=ME, run="r2", repository="/repo/r2")
+    me = LeaseHolder(pid=os.getpid(), user=ME, run="r2", repository="/repo/r2")
     run = HostDevices(Gpus(devices, Looking(Use())), devices, runs.folder, me, lambda *_: None)
     before = time.time()
     lease = taken(run, ONE, "a")

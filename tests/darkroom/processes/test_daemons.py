@@ -44,7 +44,7 @@ def started(folder: Path) -> int:
 
 
 def test_nothing_is_known_of_a_service_that_never_ran(tmp_path: Path) -> None:
-    assert see(tmp_path, "one") == daemons.Seen("one", running=False, note=None)
+    assert see(tmp_path, "one") == daemons.DaemonState("one", running=False, note=None)
     assert daemons.see_all(tmp_path) == []
     assert not stop(tmp_path, "one", 1)
 
@@ -61,7 +61,7 @@ def test_a_service_outlives_its_starter_and_is_stopped(tmp_path: Path) -> None:
         pass
     assert stop(tmp_path, "one", 30)
     assert not alive(pid)
-    assert see(tmp_path, "one") == daemons.Seen("one", running=False, note=None)
+    assert see(tmp_path, "one") == daemons.DaemonState("one", running=False, note=None)
 
 
 @pytest.mark.slow

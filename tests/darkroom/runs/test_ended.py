@@ -5,7 +5,7 @@ import pytest
 from dvc.repo import Repo
 
 from darkroom.repository.products import Product
-from darkroom.runs.ended import RunRecord, news, pictures, record_run
+from darkroom.runs.ended import EndedRun, news, pictures, record_run
 from darkroom.runs.engine import run_pipeline
 from darkroom.runs.metrics import SHOWN_METRICS_A_GROUP, MetricChange, figures, main_metrics, metric_changes
 from darkroom.runs.report import RunOptions, RunReport
@@ -157,5 +157,5 @@ def test_told_are_metrics_of_stages_that_ran_and_those_that_changed() -> None:
         MetricChange("waits", "loss", 1, 1),
         MetricChange("loose.json", "loss", 1, 1),
     )
-    record = RunRecord(root=Path(), report=report, metrics=changes, pictures=(), last_lines={})
+    record = EndedRun(root=Path(), report=report, metrics=changes, pictures=(), last_lines={})
     assert [change.stage for change in news(record)] == ["ran", "edited"]

@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 
 from prefect.client.schemas.objects import FlowRun, State, StateType, WorkPool
 
-from darkroom.processes.daemons import Note, Seen
+from darkroom.processes.daemons import DaemonState, Note
 from darkroom.service.status import (
     Run,
     Service,
@@ -23,7 +23,7 @@ from darkroom.service.status import (
 
 NOW = datetime.datetime(2026, 1, 2, 3, 4, 5, tzinfo=datetime.UTC)
 NOTE = Note(pid=7, started=1, since="2026-01-02T03:00:00+00:00", url="http://127.0.0.1:4200/api")
-SERVER = Seen("server", running=True, note=NOTE)
+SERVER = DaemonState("server", running=True, note=NOTE)
 WORKER = Service("worker-p", "running")
 
 
@@ -52,19 +52,19 @@ def late(one: FlowRun, work_pool: WorkPool, *services: Service) -> list[str]:
 
 def test_a_service_is_running_killed_or_stopped() -> None:
     assert service(SERVER).state == "running"
-    assert service(Seen("server", running=False, note=NOTE)).state == "killed"
-    assert service(Seen("server", running=False, note=None)).state == "stopped"
+    assert service(DaemonState("server", running=False, note=NOTE)).state == "killed"
+    assert service(DaemonState("server", running=False, note=None)).state == "stopped"
 
 
 def test_what_was_killed_and_what_is_missing_is_wrong() -> None:
-    nothing = Seen("worker-p", running=False, note=None)
+    nothing = DaemonState("worker-p", running=False, note=None)
     assert list(wrong_services([SERVER])) == []
-    assert list(wrong_services([SERVER, Seen("worker-p", running=False, note=NOTE)])) == [
+    assert list(wrong_services([SERVER, DaemonState("worker-p", running=False, note=NOTE)])) == [
         "worker-p was killed; `darkroom up` starts it again"
     ]
     (said,) = wrong_services([SERVER, nothing])
     assert said.startswith("worker-p does not run: nothing of its pool starts")
-    assert list(wrong_services([Seen("server", running=False, note=None), nothing])) == []
+    assert list(wrong_services([DaemonState("server", running=False, note=None), nothing])) == []
 
 
 def test_a_run_is_late_after_a_minute_and_the_reason_is_said() -> None:
@@ -111,6 +111,6 @@ def test_the_page_says_what_is_up_what_runs_and_what_is_due() -> None:
 
 
 def test_what_is_not_up_says_how_it_is_started() -> None:
-    found = Status(services=(service(Seen("server", running=False, note=None)),))
+    found = Status(services=(service(DaemonState("server", running=False, note=None)),))
     assert list(page(found)) == ["server: stopped", "not up: `darkroom up` starts it"]
     assert not found.well

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from darkroom.runs.ended import PICTURES_A_FOLDER, Picture, RunRecord
+from darkroom.runs.ended import PICTURES_A_FOLDER, EndedRun, Picture
 from darkroom.runs.metrics import SHOWN_METRICS_A_GROUP, MetricChange
 from darkroom.runs.report import RunReport
 from darkroom.schedule.events import Outcome, StageFinished
@@ -26,8 +26,8 @@ def report(outcomes: dict[str, Outcome], needs: dict[str, tuple[str, ...]] | Non
 
 def record(
     root: Path, ran: RunReport, metrics: tuple[MetricChange, ...] = (), pictures: tuple[Path, ...] = ()
-) -> RunRecord:
-    return RunRecord(
+) -> EndedRun:
+    return EndedRun(
         root=root,
         report=ran,
         metrics=metrics,

@@ -4,7 +4,7 @@ import datetime
 
 import pytest
 
-from darkroom.show.progress import ROWS, Course, Step, step_of
+from darkroom.show.progress import ROWS, StageProgress, Step, step_of
 
 
 @pytest.mark.parametrize(
@@ -40,10 +40,10 @@ def test_what_a_line_tells(line: str, step: Step | None) -> None:
     assert step_of(line) == step
 
 
-def course(*lines: tuple[float, str]) -> tuple[Course, list[float]]:
+def course(*lines: tuple[float, str]) -> tuple[StageProgress, list[float]]:
     """The lines at their moments; the clock stands at the last."""
     moment = [0.0]
-    told = Course(lambda: moment[0])
+    told = StageProgress(lambda: moment[0])
     for moment[0], line in lines:
         told.take(line)
     return told, moment

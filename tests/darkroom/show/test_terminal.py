@@ -3,7 +3,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from darkroom.runs.ended import RunRecord
+from darkroom.runs.ended import EndedRun
 from darkroom.runs.metrics import MetricChange
 from darkroom.runs.report import RunReport
 from darkroom.schedule.events import Outcome, RunStarted, StageFinished, StageLine, StageStarted
@@ -91,7 +91,7 @@ def test_the_end_tells_outcomes_metrics_errors_and_where_to_look() -> None:
         seconds=2.5,
         errors=("make[it]: failed with exit code 3",),
     )
-    record = RunRecord(
+    record = EndedRun(
         root=Path.cwd(),
         report=report,
         metrics=(MetricChange("rest", "accuracy", 0.5, 0.25),),
