@@ -26,7 +26,7 @@ from tests.darkroom.waiting import wait_for
 
 LONG = 400
 DARKROOM = str(Path(sys.executable).parent / "darkroom")
-NAMES = ("dvc", "prefect", "stages", "git", "gto")
+NAMES = ("dvc", "flows", "prefect", "stages", "git", "gto")
 MODULES = ("logging", "click", "yaml", "runpy", "httpx", "rich", "sqlite3", "uvicorn", "pydantic", "psutil")
 TRAP = """\
 import os
@@ -43,7 +43,9 @@ stages:
     params: [lr]
     metrics: [m.json: {cache: false}]
 """
-FIRST = "import flows, dvc, json\njson.dump({'seven': flows.value * dvc.value // 7}, open('m.json', 'w'))\n"
+FIRST = (
+    "import darkroom, dvc, json\njson.dump({'seven': darkroom.value * dvc.value // 7}, open('m.json', 'w'))\n"
+)
 DEPLOYMENTS = """\
 deployments:
   - name: retrain
@@ -54,10 +56,10 @@ OWN = "from prefect import flow\n\n@flow\ndef tick() -> None:\n    import flows\
 RAW = "outs: [{md5: 900150983cd24fb0d6963f7d28e17f72, size: 3, path: abc}]\nmeta: {sources: {}}\n"
 
 
-def project(folder: Path, flows_as: str) -> Path:
+def project(folder: Path, darkroom_as: str) -> Path:
     """Committed; what was imported is in the file `imported` beside it."""
     trap = TRAP.format(mark=str(folder / "imported"))
-    names = [flows_as, *(f"{name}/__init__.py" for name in NAMES), *(f"{name}.py" for name in MODULES)]
+    names = [darkroom_as, *(f"{name}/__init__.py" for name in NAMES), *(f"{name}.py" for name in MODULES)]
     files: dict[str, str | None] = {
         **dict.fromkeys(names, trap),
         "dvc.yaml": PIPELINE,
@@ -95,16 +97,17 @@ class Shell:
         return done.stdout
 
 
-@pytest.fixture(params=["flows.py", "flows/__init__.py"])
+@pytest.fixture(params=["darkroom.py", "darkroom/__init__.py"])
 def root(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     return project(tmp_path, request.param)
 
 
-@pytest.fixture(params=["inside", "from elsewhere, with an empty entry in PYTHONPATH"])
-def shell(request: pytest.FixtureRequest, root: Path, tmp_path: Path) -> Shell:
-    if request.param == "inside":
+@pytest.fixture
+def shell(root: Path, tmp_path: Path) -> Shell:
+    """Inside the project where it has a module of that name, from elsewhere where it has a package."""
+    if (root / "darkroom.py").exists():
         return Shell(root, root, None)
-    return Shell(root, tmp_path, os.pathsep)
+    return Shell(root, tmp_path, os.pathsep)  # an empty entry in PYTHONPATH: the folder that one is in
 
 
 def test_a_child_finds_what_its_parent_does_and_nothing_in_its_folder(tmp_path: Path) -> None:
