@@ -15,12 +15,12 @@ ROOT = Path(__file__).parent.parent
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 LIBRARIES = yaml.safe_load((ROOT / "params.yaml").read_text())["libraries"]
 WITHOUT_RESULTS = {
+    "click": "reads the command line, which DVC records",
     "joblib": "hands pictures to processes and takes the results in order",
     "pydantic": "refuses parameters",
     "pyyaml": "reads parameters, which are dependencies themselves",
     "threadpoolctl": "sets numbers of threads, which are checked",
     "tqdm": "shows progress",
-    "typer": "reads the command line, which DVC records",
 }
 """Libraries that a stage imports and no result depends on."""
 

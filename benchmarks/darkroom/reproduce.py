@@ -20,9 +20,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random, SystemRandom
-from typing import Annotated, Any
+from typing import Any
 
-import typer
+import click
 import yaml
 
 from benchmarks.machine import describe
@@ -205,14 +205,18 @@ def report(trials: list[Trial], seed: int, quick: bool) -> str:
     return "\n".join([*title, *lines]) + "\n"
 
 
-def main(
-    quick: Annotated[bool, typer.Option("--quick", help="Few pictures, one epoch.")] = False,
-    times: int = 1,
-    seed: Annotated[int | None, typer.Option(help="Of the moments; a random one if not given.")] = None,
-    raw: Annotated[Path | None, typer.Option(help="As `darkroom fetch --from`.", resolve_path=True)] = None,
-    out: Path | None = None,
-) -> None:
-    """Compare `times` times, print, and write the page if `--out` names one. What differs is kept."""
+@click.command()
+@click.option("--quick", is_flag=True, help="Take few pictures and one epoch.")
+@click.option("--times", default=1, show_default=True, help="How often two clones are compared.")
+@click.option("--seed", type=int, help="The seed of the moments; a random one if not given, and printed.")
+@click.option(
+    "--raw",
+    type=click.Path(path_type=Path, resolve_path=True),
+    help="The folder of the raw files, as in `darkroom fetch --from`.",
+)
+@click.option("--out", type=click.Path(path_type=Path), help="The file for the page.")
+def main(quick: bool, times: int, seed: int | None, raw: Path | None, out: Path | None) -> None:
+    """Compare clones, print the page, and write it if `--out` names a file. Clones that differ are kept."""
     seed = SystemRandom().randrange(10**6) if seed is None else seed
     rng, trials = Random(seed), []
     print(f"seed {seed}", flush=True)
@@ -231,4 +235,4 @@ def main(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    main()

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import click
 
-from stages.core.cli import EXIT_USER_ERROR
+from stages.core.cli import EXIT_USER_ERROR, usage_error
 from stages.core.errors import StageError
 
 
@@ -14,7 +14,7 @@ def run_by_hand(command: click.Command, name: str, words: Sequence[str]) -> int:
     try:
         command.main(words, name, standalone_mode=False)
     except click.ClickException as error:
-        print(f"error: {' '.join(error.format_message().split())}", file=sys.stderr)
+        print(f"error: {usage_error(error)}", file=sys.stderr)
     except StageError as error:
         print(f"error: {error}", file=sys.stderr)
     except OSError as error:

@@ -1,32 +1,44 @@
-"""A stage's function as a command: arguments from its signature, errors as one line."""
+"""A stage's function as a command: options from its signature and docstring, errors as one line."""
 
 import inspect
 import os
+import re
 import signal
 import sys
-from collections.abc import Callable
-from typing import Annotated, Any, NoReturn
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import NoneType
+from typing import Any, NoReturn, get_args
 
-import typer
+import click
 
 from stages.core.errors import StageError
 
 EXIT_USER_ERROR = 2
+OPTION_TYPES: Mapping[type, Any] = {
+    Path: click.Path(path_type=Path),
+    float: click.FLOAT,
+    str: click.STRING,
+}
+"""What an argument of a stage may be; each may be None as well."""
 
 
 def run_stage(main: Callable[..., None]) -> NoReturn:
     """Run `main` with arguments from the command line; exit 0, or 2 with one line on stderr.
 
-    `main` takes keyword arguments only, each a `Path` that becomes `--its-name`.
-    DARKROOM_TRACEBACK=1 shows the stack trace of a user's error as well.
-    Ctrl-C ends the process as SIGTERM does, by the signal itself, unless `main` has something to keep.
+    DARKROOM_TRACEBACK=1 shows the stack trace of a user's error as well. Ctrl-C ends the process as SIGTERM
+    does, by the signal itself, unless `main` has something to keep.
     """
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        signal.signal(signal.SIGINT, signal.SIG_DFL)  # typer would make an exit code of an error of it
-    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-    app.command()(_with_options(main))
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # Python would show a stack trace
     try:
-        app()
+        arguments = command_of(main).main(standalone_mode=False)
+        if not isinstance(arguments, dict):  # the exit code of --help
+            sys.exit(arguments)
+        main(**arguments)  # outside of click, which would take an EOFError of a broken file for Ctrl-D
+    except click.ClickException as error:
+        print(f"error: {usage_error(error)}", file=sys.stderr)
+        sys.exit(EXIT_USER_ERROR)
     except StageError as error:
         if os.environ.get("DARKROOM_TRACEBACK"):
             raise
@@ -35,18 +47,49 @@ def run_stage(main: Callable[..., None]) -> NoReturn:
     sys.exit(0)
 
 
-def _with_options(main: Callable[..., None]) -> Callable[..., None]:
-    """`main` with every argument a `--option` to typer, for which one without a default is positional."""
+def usage_error(error: click.ClickException) -> str:
+    """What is wrong with a command line, in one line."""
+    return " ".join(error.format_message().split())
 
-    def command(**arguments: Any) -> None:
-        main(**arguments)
 
-    signature = inspect.signature(main, eval_str=True)
+def command_of(main: Callable[..., None]) -> click.Command:
+    """A command that reads the arguments of `main` and returns them by name.
+
+    `main` takes keyword arguments only, each of a type in OPTION_TYPES. An argument `model_file` becomes the
+    option `--model-file`, which must be given unless it has a default. The help is the docstring: its text up
+    to the first section, and for each option what the section `Args:` says of it.
+    """
+    text, explained = _documented(main)
     options = [
-        p.replace(annotation=Annotated[p.annotation, typer.Option()]) for p in signature.parameters.values()
+        _option(parameter, explained.get(parameter.name))
+        for parameter in inspect.signature(main, eval_str=True).parameters.values()
     ]
-    command.__doc__ = main.__doc__
-    # typer reads the one, the other is for names that it looks up by itself
-    command.__signature__ = signature.replace(parameters=options)  # type: ignore[attr-defined]
-    command.__annotations__ = {option.name: option.annotation for option in options}
-    return command
+    return click.Command(
+        main.__name__,
+        callback=dict,
+        params=list(options),
+        help=text,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+
+
+def _option(parameter: inspect.Parameter, explained: str | None) -> click.Option:
+    kinds: tuple[Any, ...] = get_args(parameter.annotation) or (parameter.annotation,)
+    (kind,) = (kind for kind in kinds if kind is not NoneType)
+    given: dict[str, Any] = {"required": True}
+    if parameter.default is not parameter.empty:
+        given = {"default": parameter.default, "show_default": bool(parameter.default)}
+    return click.Option(
+        [f"--{parameter.name.replace('_', '-')}", parameter.name],
+        type=OPTION_TYPES[kind],
+        help=explained,
+        **given,
+    )
+
+
+def _documented(main: Callable[..., None]) -> tuple[str, dict[str, str]]:
+    """The text of the docstring before its sections, and what it says of each argument."""
+    text, *sections = re.split(r"^(?:(Args)|\w+):\n", inspect.getdoc(main) or "", flags=re.MULTILINE)
+    arguments = next((body for name, body in zip(*[iter(sections)] * 2, strict=True) if name), "")
+    entries = re.findall(r"^ {4}(\w+): (.*(?:\n {8}.*)*)", arguments, flags=re.MULTILINE)
+    return text, {name: " ".join(said.split()) for name, said in entries}

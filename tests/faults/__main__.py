@@ -15,9 +15,8 @@ import time
 from itertools import count
 from pathlib import Path
 from random import SystemRandom
-from typing import Annotated
 
-import typer
+import click
 
 from darkroom.server.temporary import environment_of, temporary_server
 from tests.faults.campaign import TOOLS, Campaign, Life
@@ -27,13 +26,17 @@ from tests.faults.repository import make_starts
 SAID = 5  # findings of a life; one cause has many
 
 
+@click.command()
+@click.option(
+    "--rounds", default=200, show_default=True, help="How many runs are hit by at least one signal."
+)
+@click.option("--minutes", default=19.0, show_default=True, help="After so many minutes no round begins.")
+@click.option("--seed", type=int, help="The seed; a random one if not given, and printed.")
+@click.option("--life", type=int, help="Run this life alone, to see it again.")
+@click.option("--tool", type=click.Choice(list(TOOLS)), default="darkroom", help="What runs the pipelines.")
+@click.option("--out", type=click.Path(path_type=Path), help="The file for the page.")
 def main(
-    rounds: Annotated[int, typer.Option(help="Runs that are hit by one signal or more.")] = 200,
-    minutes: Annotated[float, typer.Option(help="No round begins later.")] = 19.0,
-    seed: Annotated[int | None, typer.Option(help="A random one if not given; printed.")] = None,
-    life: Annotated[int | None, typer.Option(help="This one alone, to see it again.")] = None,
-    tool: Annotated[str, typer.Option(help=f"What runs the pipelines: {', '.join(TOOLS)}.")] = "darkroom",
-    out: Path | None = None,
+    rounds: int, minutes: float, seed: int | None, life: int | None, tool: str, out: Path | None
 ) -> None:
     """Run the campaign, print its page, and write it if `--out` names a file."""
     begun = time.monotonic()
@@ -82,4 +85,4 @@ def _end(campaign: Campaign, lives: list[Life], *, enough: bool) -> None:
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    main()

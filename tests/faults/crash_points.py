@@ -25,9 +25,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random, SystemRandom
-from typing import Annotated
 
-import typer
+import click
 
 from benchmarks.machine import describe
 from darkroom.base.exits import Exit
@@ -313,13 +312,20 @@ def page(outcomes: Sequence[Outcome], points: Sequence[Point], chosen: str, seco
     )
 
 
+@click.command()
+@click.option("--at-most", type=int, help="Hit so many points, chosen by chance; all if not given.")
+@click.option("--seed", type=int, help="The seed of the choice; a random one if not given, and printed.")
+@click.option("--fault", type=click.Choice(list(FAULTS)), multiple=True, help="All if not given.")
+@click.option("--only", multiple=True, help="A point such as rename:7, to see it again.")
+@click.option("--whole", is_flag=True, help="Run the whole command, with Prefect.")
+@click.option("--out", type=click.Path(path_type=Path), help="The file for the page.")
 def main(
-    at_most: Annotated[int | None, typer.Option(help="So many by chance; all if not given.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Of the chance; printed.")] = None,
-    fault: Annotated[list[str] | None, typer.Option(help=f"Of {', '.join(FAULTS)}; all.")] = None,
-    only: Annotated[list[str] | None, typer.Option(help="A point such as rename:7, to see it again.")] = None,
-    whole: Annotated[bool, typer.Option(help="The whole command, with Prefect.")] = False,
-    out: Path | None = None,
+    at_most: int | None,
+    seed: int | None,
+    fault: Sequence[str],
+    only: Sequence[str],
+    whole: bool,
+    out: Path | None,
 ) -> None:
     """Hit the points, print the page, and write it if `--out` names a file."""
     begun = time.monotonic()
@@ -328,7 +334,7 @@ def main(
     bench = make_bench(folder, WHOLE_COMMAND if whole else IN_PROCESS)
     points = points_of(bench)
     print(f"{len(points)} points, seed {seed}, in {folder}", flush=True)
-    faults = fault or list(FAULTS)
+    faults = list(fault or FAULTS)
     if only:
         points = [point for point in points if str(point) in only]
     aims = [(point, one) for one in faults for point in points]
@@ -354,4 +360,4 @@ def main(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    main()

@@ -25,9 +25,8 @@ from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 from random import Random, SystemRandom
-from typing import Annotated
 
-import typer
+import click
 import yaml
 
 from benchmarks.machine import describe
@@ -469,11 +468,11 @@ def run_after(bench: Bench, cut: Cut, name: str) -> list[str]:
     return findings
 
 
-def main(
-    runs: Annotated[int, typer.Option(help="After so many of the cuts the next run is tried.")] = 60,
-    seed: Annotated[int | None, typer.Option(help="Of the choice; printed.")] = None,
-    out: Path | None = None,
-) -> None:
+@click.command()
+@click.option("--runs", default=60, show_default=True, help="After so many of the cuts a run is made.")
+@click.option("--seed", type=int, help="The seed of the choice; a random one if not given, and printed.")
+@click.option("--out", type=click.Path(path_type=Path), help="The file for the page.")
+def main(runs: int, seed: int | None, out: Path | None) -> None:
     """Cut the power at every moment, print the page, and write it if `--out` names a file."""
     begun = time.monotonic()
     seed = SystemRandom().randrange(10**6) if seed is None else seed
@@ -517,4 +516,4 @@ def main(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    main()
