@@ -7,6 +7,7 @@ is not listed.
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import tomllib
@@ -15,9 +16,21 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.places import ROOT
+
 LEAST_SHARE = 0.95
 NOTICED = ("killed", "caught by type check", "timeout")
 EQUIVALENT = Path(__file__).with_name("equivalent.toml")
+TREE = ROOT / ".mutants"
+"""Where mutmut finds the package in src/: any other folder it takes for a part of the modules' names."""
+
+LAID_OUT = {
+    "src": "flows",
+    **{name: name for name in ("pyproject.toml", "tests", "stages", "docs", "params.yaml", "dvc.yaml")},
+}
+"""What lies in that tree, and what of the project it is."""
+
+ENVIRONMENT = {**os.environ, "MYPYPATH": "src"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +46,10 @@ class Fault:
 
 def main() -> int:
     """Try all faults, or those whose names are given, and print what became of them."""
-    subprocess.run(["mutmut", "run", "--max-children", "1", *sys.argv[1:]], check=False)
+    lay_out()
+    subprocess.run(
+        ["mutmut", "run", "--max-children", "1", *sys.argv[1:]], cwd=TREE, env=ENVIRONMENT, check=False
+    )
     ends = {
         name: end for name, end in _ends(_said("mutmut", "results", "--all", "true")) if end != "not checked"
     }
@@ -51,6 +67,14 @@ def main() -> int:
         f"{share:.1%} of {len(ends)} noticed, {len(left) - len(unknown)} equivalent, {len(unknown)} unknown"
     )
     return int(share < LEAST_SHARE or bool(unknown))
+
+
+def lay_out() -> None:
+    """Make the tree of links that mutmut works in. What earlier faults came to is kept."""
+    TREE.mkdir(exist_ok=True)
+    for name, path in LAID_OUT.items():
+        (TREE / name).unlink(missing_ok=True)
+        (TREE / name).symlink_to(ROOT / path)
 
 
 def fault_of(shown: str) -> Fault:
@@ -88,7 +112,7 @@ def reasons() -> dict[Fault, str]:
 
 
 def _said(*command: str) -> str:
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    return subprocess.run(command, cwd=TREE, check=True, capture_output=True, text=True).stdout
 
 
 if __name__ == "__main__":
