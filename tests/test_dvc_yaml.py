@@ -2,6 +2,7 @@
 
 import ast
 import functools
+import json
 import re
 import sys
 from importlib.metadata import PackageNotFoundError, packages_distributions, requires
@@ -10,6 +11,9 @@ from pathlib import Path
 import pytest
 import yaml
 from packaging.requirements import Requirement
+
+from darkroom.base.meta import MetricMeta
+from darkroom.runs.metrics import figures
 
 ROOT = Path(__file__).parent.parent
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
@@ -173,3 +177,21 @@ def test_no_parameter_is_named_as_one_that_dvcs_run_cache_overlooks():
         if isinstance(field, ast.AnnAssign) and field.target.id in ("size", "nfiles")
     }
     assert not fields
+
+
+def metrics_files():
+    """Each metrics file with what dvc.yaml says of it."""
+    return [
+        (file, options.get("meta", {}))
+        for stage in STAGES.values()
+        for metric in stage["metrics"]
+        for file, options in metric.items()
+    ]
+
+
+@pytest.mark.parametrize(("file", "meta"), metrics_files())
+def test_what_is_said_of_metrics_fits_figures_that_the_stage_makes(file, meta):
+    held = figures(json.loads((ROOT / file).read_text()))
+    for key in ("higher_is_better", "lower_is_better"):
+        for pattern in meta.get(key, []):
+            assert any(MetricMeta((pattern,)).direction(name) for name in held), f"{file}: {key}: {pattern}"

@@ -1,4 +1,4 @@
-"""What a stage's `meta` in dvc.yaml says to darkroom: resources, retries, and who may change what."""
+"""What `meta` in dvc.yaml says to darkroom: of a stage its resources, of a metrics file which way is up."""
 
 from __future__ import annotations
 
@@ -27,6 +27,8 @@ _OTHER_WORDS = {
         "gpu": "numgpus ngpus gpucount",
         "gpu_memory": "vram",
         "keep_daemons": "daemon daemons keepdaemon",
+        "higher_is_better": "higher highest",
+        "lower_is_better": "lower lowest",
     }.items()
     for word in words.split()
 }
@@ -63,10 +65,70 @@ class StageMeta:
     """Deps that the command changes, as `deps` or `params` has them: recorded as they are after it."""
 
 
+@dataclass(frozen=True, slots=True)
+class MetricMeta:
+    """The part of a metrics file's `meta:` that is read here: which way its figures are better.
+
+    A figure is named as `dvc metrics show` names it, with dots for what is nested; `*` in a name stands for
+    any text, dots included.
+    """
+
+    higher_is_better: tuple[str, ...] = ()
+    lower_is_better: tuple[str, ...] = ()
+    absent_value: float | None = None
+    """The number that the file holds where there is no figure; None: there is no such number."""
+
+    def direction(self, name: str) -> int:
+        """1 where a higher value of the figure is better, -1 where a lower one is, 0 where neither is said.
+
+        Where several names fit, the one with most letters beside `*` decides.
+        """
+        fitting = {
+            (len(pattern.replace("*", "")), sign)
+            for sign, patterns in ((1, self.higher_is_better), (-1, self.lower_is_better))
+            for pattern in patterns
+            if _fits(pattern, name)
+        }
+        closest = max((letters for letters, _ in fitting), default=0)
+        return sum(sign for letters, sign in fitting if letters == closest)
+
+    def present(self, value: object) -> object:
+        """The value, or None where it is the number that stands for no figure."""
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        return None if is_number and value == self.absent_value else value
+
+
+def _fits(pattern: str, name: str) -> bool:
+    return re.fullmatch(".*".join(map(re.escape, pattern.split("*"))), name, re.DOTALL) is not None
+
+
+def parse_metric_meta(meta: Any, where: str) -> MetricMeta:
+    """The `meta:` of a metrics file as written in dvc.yaml; `where` is `dvc.yaml: train.metrics.m.json`.
+
+    Raises:
+        MetaError: A key or a value is wrong; the message begins with the key's path.
+
+    """
+    if not isinstance(meta, Mapping):
+        return MetricMeta()  # absent, or nobody's business here
+    at = f"{where}.meta"
+    for key in meta:
+        if key not in _METRIC_META and (near := _nearest(key, _METRIC_META)):
+            raise MetaError(f"{at}.{key}: unknown key; did you mean '{near}'?")
+    parsed = MetricMeta(
+        **{key: parse(meta[key], f"{at}.{key}") for key, parse in _METRIC_META.items() if key in meta}
+    )
+    if both := sorted(set(parsed.higher_is_better) & set(parsed.lower_is_better)):
+        raise MetaError(f"{at}.lower_is_better: {both[0]!r} stands under higher_is_better too")
+    return parsed
+
+
 def parse_meta(meta: Any, where: str) -> StageMeta:
     """A stage's `meta:` as written in dvc.yaml; `where` is `dvc.yaml: train`.
 
-    Raises MetaError with the key's path for a wrong key or value.
+    Raises:
+        MetaError: A key or a value is wrong; the message begins with the key's path.
+
     """
     if not isinstance(meta, Mapping):
         return StageMeta()  # absent, or nobody's business here
@@ -147,10 +209,22 @@ def _seconds(value: Any, at: str) -> float:
     return float(match[1]) * _SECONDS[match[2]]
 
 
-def _paths(value: Any, at: str) -> tuple[str, ...]:
-    if not isinstance(value, list) or not all(isinstance(path, str) for path in value):
-        raise MetaError(f"{at}: must be a list of paths, as the stage's deps have them")
-    return tuple(value)
+def _texts(what: str) -> Callable[[Any, str], tuple[str, ...]]:
+    def parse(value: Any, at: str) -> tuple[str, ...]:
+        if not isinstance(value, list) or not all(isinstance(text, str) for text in value):
+            raise MetaError(f"{at}: must be a list of {what}")
+        return tuple(value)
+
+    return parse
+
+
+def _number(value: Any, at: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise MetaError(f"{at}: {value!r} is not a number")
+    return value
+
+
+_FIGURES = _texts("figures' names, as `dvc metrics show` has them, with * for any text")
 
 
 _RESOURCES: dict[str, Callable[[Any, str], Any]] = {
@@ -166,5 +240,10 @@ _META: dict[str, Callable[[Any, str], Any]] = {
     "timeout": _seconds,
     "retries": _whole(0),
     "keep_daemons": _flag,
-    "changes_deps": _paths,
+    "changes_deps": _texts("paths, as the stage's deps have them"),
+}
+_METRIC_META: dict[str, Callable[[Any, str], Any]] = {
+    "higher_is_better": _FIGURES,
+    "lower_is_better": _FIGURES,
+    "absent_value": _number,
 }

@@ -74,11 +74,12 @@ def figure(value: object) -> str:
 
 def difference(then: object, now: object) -> str:
     """The change of a figure with its sign, empty where one of them is no number or nothing changed."""
-    if not (_is_number(then) and _is_number(now)) or then == now:
+    if not (is_number(then) and is_number(now)) or then == now:
         return ""
     delta = now - then  # type: ignore[operator]
     return f"{delta:+d}" if isinstance(delta, int) else f"{delta:+.{SIGNIFICANT - 1}g}"
 
 
-def _is_number(value: object) -> bool:
+def is_number(value: object) -> bool:
+    """Whether the value is a number that others can be compared with: neither a truth value nor NaN."""
     return isinstance(value, int | float) and not isinstance(value, bool) and not math.isnan(value)

@@ -26,7 +26,11 @@ from darkroom.cli.options import in_repo
     " train.lr=interval(0.001,0.1), tag(log,interval(0.001,0.1)), int(interval(8,64)). Again for more.",
 )
 @click.option("--metric", required=True, metavar="FILE:NAME", help="What trials are compared by.")
-@click.option("--lowest", is_flag=True, help="The lowest figure is the best.")
+@click.option(
+    "--lowest",
+    is_flag=True,
+    help="The lowest figure is the best; if not given, as dvc.yaml states, else the highest.",
+)
 @click.option("--draws", default=0, help="So many random draws; if not given, all combinations.")
 @click.option("--seed", default=0, help="The same gives the same draws.")
 @click.option("--jobs", "-j", "at_once", type=click.IntRange(1), default=1, help="Trials at once.")

@@ -25,7 +25,7 @@ from darkroom.deployments.search_space import Trial, trials
 from darkroom.deployments.steps import WELL, WORK_TO_DO, StepFailedError, Steps
 from darkroom.processes.stage_process import no_line
 from darkroom.repository.opening import root_of, set_params
-from darkroom.repository.products import metrics_at
+from darkroom.repository.products import metric_metas, metrics_at
 from darkroom.runs.metrics import Metric
 from darkroom.show.markdown import inline
 from darkroom.show.pages import slug
@@ -62,7 +62,7 @@ def sweep(
     Args:
         params: Parameters and their values, `key=1,2`, `key=range(1,9)`, for draws `key=interval(0.1,0.9)`.
         metric: What trials are compared by, as FILE:NAME.
-        lowest: The lowest figure is the best.
+        lowest: The lowest figure is the best; else what dvc.yaml states decides, else the highest is.
         draws: So many random draws; 0: all combinations.
         seed: The same gives the same draws.
         at_once: Trials at a time; they share the host's cores, and its GPUs by leases.
@@ -97,7 +97,9 @@ def run_sweep(
     targets: list[str],
 ) -> str:
     """Run the trials and publish the leaderboard; the best trial in words. Raises StepFailedError."""
-    plan = Sweep.of(root_of(Path()), trials(name, params, draws, seed), Metric.named(metric, lowest), targets)
+    root = root_of(Path())
+    by = Metric.named(metric, lowest, metric_metas(root))
+    plan = Sweep.of(root, trials(name, params, draws, seed), by, targets)
     tell = on_line.get()
 
     def say(text: str) -> None:

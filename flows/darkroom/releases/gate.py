@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from darkroom.base.errors import UsageError
+from darkroom.base.meta import MetricMeta
 from darkroom.base.text import figure
 from darkroom.base.yaml_files import read_yaml
 from darkroom.releases.paired import Difference, Pictures
@@ -30,7 +31,8 @@ class Bound(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    best: Literal["highest", "lowest"] = "highest"
+    best: Literal["highest", "lowest"] | None = None
+    """None: as dvc.yaml states it for the metrics file; where that is silent, the highest."""
     equal_within: Annotated[float, Field(ge=0)] = 0.0
     """Differences up to this one are noise: neither better nor worse."""
     at_least: float | None = None
@@ -118,7 +120,7 @@ def read(root: Path) -> Gate | None:
         where = ".".join(map(str, (KEY, *first["loc"])))
         raise UsageError(f"{PARAMS_FILE}: {where}: {first['msg']}") from error
     for name in gate.metrics:
-        Metric.named(name, lowest=False)
+        Metric.named(name)
     return gate
 
 
@@ -127,18 +129,21 @@ def judge(
     now: Mapping[str, Any],
     then: Mapping[str, Any] | None,
     differences: Mapping[str, Difference | str] = {},
+    stated: Mapping[str, MetricMeta] = {},
 ) -> Judgement:
     """Compare metrics, by file; `then` is the released model's, None where there is none.
 
     `differences`: of the metrics that could be compared picture by picture, or why they could not.
+    `stated`: what dvc.yaml says of the figures, by the metrics files' paths from the root.
     """
     return Judgement(
         tuple(
             _judge(
                 name,
                 bound,
-                value(now, name),
-                None if then is None else value(then, name),
+                _is_lowest_best(bound, name, stated),
+                value(now, name, stated),
+                None if then is None else value(then, name, stated),
                 differences.get(name),
             )
             for name, bound in gate.metrics.items()
@@ -146,13 +151,22 @@ def judge(
     )
 
 
-def value(metrics: Mapping[str, Any], name: str) -> float | None:
-    """The metric's, by file; None: there is none."""
-    return value_of(metrics, Metric.named(name, lowest=False))
+def value(metrics: Mapping[str, Any], name: str, stated: Mapping[str, MetricMeta] = {}) -> float | None:
+    """The figure of the metric FILE:NAME in `metrics`, by file; None: there is none."""
+    return value_of(metrics, Metric.named(name, stated=stated))
+
+
+def _is_lowest_best(bound: Bound, name: str, stated: Mapping[str, MetricMeta]) -> bool:
+    return bound.best == "lowest" if bound.best else Metric.named(name, stated=stated).lowest
 
 
 def _judge(
-    name: str, bound: Bound, now: float | None, then: float | None, difference: Difference | str | None
+    name: str,
+    bound: Bound,
+    lowest: bool,
+    now: float | None,
+    then: float | None,
+    difference: Difference | str | None,
 ) -> Judged:
     if now is None:
         return Judged(name, then, now, Verdict.MISSING, "the new model has no such metric")
@@ -161,7 +175,7 @@ def _judge(
     if then is None:
         return Judged(name, then, now, Verdict.FIRST, "")
     change = now - then
-    gain = change if bound.best == "highest" else -change
+    gain = -change if lowest else change
     chance = isinstance(difference, Difference) and difference.low <= 0 <= difference.high
     equal = chance or abs(gain) <= bound.equal_within
     verdict = Verdict.EQUAL if equal else Verdict.BETTER if gain > 0 else Verdict.WORSE

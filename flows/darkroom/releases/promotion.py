@@ -10,7 +10,7 @@ from darkroom.releases import gate, paired, releases
 from darkroom.releases.gate import Gate, Judged, Judgement
 from darkroom.releases.paired import Difference, NotPairedError, Pictures
 from darkroom.releases.releases import Release
-from darkroom.repository.products import metrics_at
+from darkroom.repository.products import metric_metas, metrics_at
 from darkroom.show.markdown import code, inline, table
 from darkroom.show.pages import slug
 from darkroom.tracking.journal import Publish
@@ -53,18 +53,19 @@ def promote_if_better(clone: Clone, commit: str, publish: Publish) -> str:
 
 
 def _judged(clone: Clone, commit: str, asked: Gate, current: Release | None) -> Judgement:
+    stated = metric_metas(clone.root)
     if current is None:
-        return gate.judge(asked, metrics_at(clone.root, [commit])[commit], None)
+        return gate.judge(asked, metrics_at(clone.root, [commit])[commit], None, stated=stated)
     metrics = metrics_at(clone.root, [commit, current.commit])
     now, then = metrics[commit], metrics[current.commit]
     found: dict[str, Difference | str] = {}
     for name, pictures in asked.by_pictures():
-        figures = gate.value(then, name), gate.value(now, name)
+        figures = gate.value(then, name, stated), gate.value(now, name, stated)
         try:
             found[name] = _difference(clone, asked, pictures, (current.commit, commit), figures)
         except NotPairedError as error:
             found[name] = str(error)
-    return gate.judge(asked, now, then, found)
+    return gate.judge(asked, now, then, found, stated)
 
 
 def _difference(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from dvc.repo import Repo
 from dvc.scm import NoSCM
 from dvc.utils.serialize import load_path
 
+from darkroom.base.meta import MetricMeta, parse_metric_meta
 from darkroom.repository.errors import mended
 from darkroom.repository.graph import name_of
 
@@ -24,6 +25,8 @@ class Product:
     path: Path
     is_metric: bool
     is_plot: bool
+    metric_meta: MetricMeta = field(default_factory=MetricMeta)
+    """What dvc.yaml says of the figures of a metrics file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +67,34 @@ def metrics_at(folder: Path, revisions: Sequence[str]) -> dict[str, dict[str, An
 
 
 @mended()
+def metric_metas(folder: Path) -> dict[str, MetricMeta]:
+    """What dvc.yaml says of the figures of the metrics files, by their paths from the root.
+
+    Raises:
+        MetaError: The `meta` of one is wrong.
+
+    """
+    with Repo(folder) as repo:
+        return {
+            os.path.relpath(out.fs_path, repo.root_dir): metric_meta_of(stage, out)
+            for stage in repo.index.stages
+            for out in stage.outs
+            if out.metric and out.protocol == "local"
+        }
+
+
+def metric_meta_of(stage: Any, out: Any) -> MetricMeta:
+    """What dvc.yaml says of the figures of one out of a stage, a metrics file.
+
+    Raises:
+        MetaError: A key or a value of its `meta` is wrong.
+
+    """
+    where = f"{stage.path_in_repo}: {name_of(stage)}.metrics.{out.def_path}"
+    return parse_metric_meta(out.annot.meta, where)
+
+
+@mended()
 def artifacts_of(folder: Path) -> dict[str, str]:
     """The artifacts that dvc.yaml names and where they lie, from the root; the first of each name."""
     with Repo(folder) as repo:
@@ -94,4 +125,5 @@ def _readable(files: Mapping[str, Any]) -> dict[str, Any]:
 def _products(stage: Any) -> Iterator[Product]:
     for out in stage.outs if stage.cmd else ():  # raw data may be a million pictures, and none is a result
         if out.protocol == "local":
-            yield Product(Path(out.fs_path), bool(out.metric), bool(out.plot))
+            meta = metric_meta_of(stage, out) if out.metric else MetricMeta()
+            yield Product(Path(out.fs_path), bool(out.metric), bool(out.plot), meta)

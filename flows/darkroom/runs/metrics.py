@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -11,46 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from darkroom.base.errors import UsageError
-from darkroom.base.text import _is_number, difference
+from darkroom.base.meta import MetricMeta
+from darkroom.base.text import difference, is_number
 from darkroom.repository.products import Product
-
-HIGHER_IS_BETTER = frozenset(
-    [
-        "accuracy",
-        "acc",
-        "auc",
-        "bleu",
-        "coverage",
-        "dice",
-        "f1",
-        "iou",
-        "map",
-        "precision",
-        "psnr",
-        "r2",
-        "recall",
-        "ssim",
-        "top1",
-        "top5",
-    ]
-)
-LOWER_IS_BETTER = frozenset(
-    [
-        "distance",
-        "divergence",
-        "drop",
-        "ece",
-        "error",
-        "fid",
-        "gap",
-        "kid",
-        "loss",
-        "mae",
-        "mse",
-        "perplexity",
-        "rmse",
-    ]
-)
 
 
 class Trend(StrEnum):
@@ -64,31 +26,20 @@ class Trend(StrEnum):
     CHANGED = "changed"
 
 
-def trend(name: str, then: object, now: object) -> Trend:
-    """What became of the metric `name`: better or worse only where its name says which way is up."""
+def trend(direction: int, then: object, now: object) -> Trend:
+    """What became of a figure: better or worse only where `direction` says which way is up.
+
+    `direction` is that of `MetricMeta.direction`; None for a value means that there is no figure.
+    """
     if then == now:
         return Trend.SAME
     if then is None:
         return Trend.NEW
     if now is None:
         return Trend.GONE
-    direction = better_direction(name)
-    if not direction or not (_is_number(then) and _is_number(now)):
+    if not direction or not (is_number(then) and is_number(now)):
         return Trend.CHANGED
     return Trend.BETTER if (now - then) * direction > 0 else Trend.WORSE  # type: ignore[operator]
-
-
-def better_direction(name: str) -> int:
-    """1 where a higher value of the metric is better, -1 where a lower one is, 0 where its name is silent.
-
-    The last part of a dotted name that tells decides: `val.loss` is a loss, `recall.shirt` a recall.
-    """
-    for part in reversed(name.lower().split(".")):
-        words = set(re.findall(r"[a-z]+\d*|\d+", part)) | set(re.findall(r"[a-z]+", part))
-        up, down = bool(words & HIGHER_IS_BETTER), bool(words & LOWER_IS_BETTER)
-        if up or down:
-            return up - down
-    return 0
 
 
 SHOWN_METRICS_A_GROUP = 6
@@ -104,6 +55,8 @@ class MetricChange:
     """With dots for what is nested: `val.accuracy`."""
     then: object
     now: object
+    direction: int = 0
+    """1 where a higher value is better, -1 where a lower one is, 0 where dvc.yaml does not say."""
 
     @property
     def difference(self) -> str:
@@ -112,8 +65,8 @@ class MetricChange:
 
     @property
     def trend(self) -> Trend:
-        """In words."""
-        return trend(self.name, self.then, self.now)
+        """Whether that is better or worse, as far as dvc.yaml says which way is up."""
+        return trend(self.direction, self.then, self.now)
 
 
 def metric_changes(
@@ -121,29 +74,35 @@ def metric_changes(
 ) -> Iterator[MetricChange]:
     """Each figure of each metrics file, by stage in the plan's order, then those that no stage makes."""
     owners = {
-        product.path: stage for stage, outs in products.items() for product in outs if product.is_metric
+        product.path: (stage, product.metric_meta)
+        for stage, outs in products.items()
+        for product in outs
+        if product.is_metric
     }
-    others = [path for path in now if path not in owners]
-    for path in (*owners, *others):
-        owner = owners.get(path) or os.path.relpath(path, root)
+    others = {path: (os.path.relpath(path, root), MetricMeta()) for path in now if path not in owners}
+    for path, (owner, meta) in {**owners, **others}.items():
         old, new = figures(then.get(path, {})), figures(now.get(path, {}))
         for name in {**new, **old}:
-            yield MetricChange(owner, name, old.get(name), new.get(name))
+            before, after = meta.present(old.get(name)), meta.present(new.get(name))
+            yield MetricChange(owner, name, before, after, meta.direction(name))
 
 
 def main_metrics(changes: Iterable[MetricChange]) -> Iterator[MetricChange]:
-    """Of each stage's groups of metrics the least nested ones, first those whose name says which way is up.
+    """Of each stage's groups of metrics the least nested ones, first those that are better one way.
 
-    A group is what stands under one top key of a metrics file; it shows at most SHOWN_METRICS_A_GROUP.
+    A group is what stands under one top key of a metrics file; it shows at most SHOWN_METRICS_A_GROUP. What
+    has a figure neither now nor in the last commit is left out.
     """
     groups: dict[tuple[str, str], list[MetricChange]] = {}
     for change in changes:
+        if change.then is None and change.now is None:
+            continue
         head, dot, _ = change.name.partition(".")
         groups.setdefault((change.stage, head if dot else ""), []).append(change)
     for group in groups.values():
         least = min(change.name.count(".") for change in group)
         plain = [change for change in group if change.name.count(".") == least]
-        yield from sorted(plain, key=lambda c: better_direction(c.name) == 0)[:SHOWN_METRICS_A_GROUP]
+        yield from sorted(plain, key=lambda change: not change.direction)[:SHOWN_METRICS_A_GROUP]
 
 
 def figures(held: object, prefix: str = "") -> dict[str, object]:
@@ -170,17 +129,27 @@ class Metric:
     """With dots for what is nested."""
     lowest: bool = False
     """Whether the lowest is the best."""
+    absent_value: float | None = None
+    """The number that the file holds where there is no figure."""
 
     @classmethod
-    def named(cls, text: str, lowest: bool) -> Metric:
-        """`metrics.json:val.accuracy`. Raises UsageError."""
+    def named(cls, text: str, lowest: bool = False, stated: Mapping[str, MetricMeta] = {}) -> Metric:
+        """`metrics.json:val.accuracy`; the lowest is the best if `lowest` or what is `stated` says so.
+
+        `stated`: what dvc.yaml says of the figures, by the metrics files' paths from the root.
+
+        Raises:
+            UsageError: The text has no file or no name.
+
+        """
         file, colon, name = text.rpartition(":")
         if not (file and colon and name):
             raise UsageError(f"{text}: a metric is named as FILE:NAME; `dvc metrics show` lists both")
-        return cls(file, name, lowest)
+        meta = stated.get(file, MetricMeta())
+        return cls(file, name, lowest or meta.direction(name) < 0, meta.absent_value)
 
 
 def value_of(metrics: Mapping[str, Any], by: Metric) -> float | None:
     """The figure that trials are compared by; None: there is none."""
-    value = figures(metrics.get(by.file, {})).get(by.name)
+    value = MetricMeta(absent_value=by.absent_value).present(figures(metrics.get(by.file, {})).get(by.name))
     return float(value) if isinstance(value, int | float) else None

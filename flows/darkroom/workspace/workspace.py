@@ -41,6 +41,7 @@ from darkroom.repository.graph import (
 )
 from darkroom.repository.judging import DepBefore, edits, own_reasons, save_deps_there, state_of_dep, why
 from darkroom.repository.opening import locked, opened, remove_half_written, remove_partial_files
+from darkroom.repository.products import metric_meta_of
 from darkroom.schedule.events import Outcome
 from darkroom.schedule.plan import Node, State
 from darkroom.schedule.scheduler import Busy, Settled
@@ -189,6 +190,9 @@ class Workspace:
             needs = [names[other] for other in self._upstream[name] if names[other] in place]
             related = {names[other] for other in (*graph.successors(stage), *graph.predecessors(stage))}
             related |= beside.get(name, set())
+            for out in stage.outs:
+                if out.metric:
+                    metric_meta_of(stage, out)  # a wrong one is refused before anything runs
             yield Node(
                 name=name,
                 needs=tuple(sorted(needs, key=place.__getitem__)),

@@ -3,6 +3,7 @@ from typing import Any
 import pytest
 
 from darkroom.base.errors import UsageError
+from darkroom.base.meta import MetricMeta
 from darkroom.deployments.leaderboard import aligned, ranked, rows
 from darkroom.deployments.search_space import Trial
 from darkroom.runs.metrics import Metric
@@ -21,6 +22,14 @@ def names(by: Metric) -> list[str]:
 def test_the_best_stands_first_and_what_has_no_figure_last() -> None:
     assert names(Metric("m.json", "val.loss", lowest=True)) == ["c", "a", "b"]
     assert names(Metric("m.json", "val.loss")) == ["a", "c", "b"]
+
+
+def test_the_best_is_what_dvc_yaml_states() -> None:
+    stated = {"m.json": MetricMeta(lower_is_better=("val.*",), absent_value=2)}
+    assert names(Metric.named("m.json:val.loss", stated=stated)) == ["c", "a", "b"]
+    assert names(Metric.named("m.json:val.loss", stated={"other.json": stated["m.json"]})) == ["a", "c", "b"]
+    by = Metric.named("m.json:val.loss", stated=stated)
+    assert [line.value for line in ranked(TRIALS, METRICS, by)] == [1.0, None, None]  # 2 stands for none
 
 
 def test_the_table() -> None:

@@ -4,6 +4,7 @@ from typing import Any
 import pytest
 
 from darkroom.base.errors import UsageError
+from darkroom.base.meta import MetricMeta
 from darkroom.releases.gate import Gate, Judged, Judgement, Verdict, judge, read
 from darkroom.releases.paired import Difference
 
@@ -59,6 +60,18 @@ def test_a_bound_holds_however_bad_the_released_model_is() -> None:
 def test_a_metric_that_is_missing_fails() -> None:
     found = judge(GATE, {"m.json": {"loss": 1.0}}, None)
     assert [one.verdict for one in found.failed] == [Verdict.MISSING]
+
+
+def test_dvc_yaml_says_which_way_is_better_unless_the_gate_does() -> None:
+    stated = {"m.json": MetricMeta(lower_is_better=("brier", "kappa"), absent_value=-1)}
+    bounds: dict[str, Any] = {"m.json:brier": {}, "m.json:kappa": {"best": "highest"}, "m.json:auroc": {}}
+    gate = Gate.model_validate({"release": "model", "metrics": bounds})
+    then = {"m.json": {"brier": 0.3, "kappa": 0.6, "auroc": -1}}
+    now = {"m.json": {"brier": 0.2, "kappa": 0.7, "auroc": 0.9}}
+    better = [one.verdict for one in judge(gate, now, then, stated=stated).metrics]
+    assert better == [Verdict.BETTER, Verdict.BETTER, Verdict.FIRST]
+    worse = [one.verdict for one in judge(gate, then, now, stated=stated).metrics]
+    assert worse == [Verdict.WORSE, Verdict.WORSE, Verdict.MISSING]
 
 
 def test_the_gate_is_read_from_the_params(tmp_path: Path) -> None:

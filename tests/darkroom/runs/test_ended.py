@@ -4,10 +4,19 @@ from pathlib import Path
 import pytest
 from dvc.repo import Repo
 
+from darkroom.base.errors import MetaError
+from darkroom.base.meta import MetricMeta
 from darkroom.repository.products import Product
 from darkroom.runs.ended import EndedRun, news, pictures, record_run
 from darkroom.runs.engine import run_pipeline
-from darkroom.runs.metrics import SHOWN_METRICS_A_GROUP, MetricChange, figures, main_metrics, metric_changes
+from darkroom.runs.metrics import (
+    SHOWN_METRICS_A_GROUP,
+    MetricChange,
+    Trend,
+    figures,
+    main_metrics,
+    metric_changes,
+)
 from darkroom.runs.report import RunOptions, RunReport
 from darkroom.schedule.events import Outcome, StageFinished
 from darkroom.schedule.plan import Plan
@@ -30,6 +39,33 @@ def test_metrics_are_told_by_stage_with_what_is_new_and_what_is_gone() -> None:
         MetricChange("train", "old", 4, None),
         MetricChange("loose.json", "n", None, 1),
     ]
+
+
+def test_what_dvc_yaml_states_decides_whether_a_change_is_better() -> None:
+    """Kappa and AUROC rise, Brier's score falls; a map of -1 means that there is none."""
+    root = Path("/project")
+    meta = MetricMeta(("kappa", "auroc.*", "map*"), ("brier", "auroc.spread"), absent_value=-1)
+    products = {"train": (Product(root / "m.json", True, False, meta),)}
+    then = {"kappa": 0.6, "brier": 0.2, "auroc": {"cat": 0.8, "spread": 0.1}, "map": 0.5, "map_large": 0.3}
+    then |= {"map_small": -1.0, "map_none": -1, "seen": 10, "loss": 2.0, "void": None}
+    now = {"kappa": 0.7, "brier": 0.25, "auroc": {"cat": 0.9, "spread": 0.2}, "map": 0.25, "map_large": -1}
+    now |= {"map_small": 0.1, "map_none": -1.0, "seen": 5, "loss": 1.0, "void": 0.5}
+    changes = list(metric_changes(products, {root / "m.json": now}, {root / "m.json": then}, root))
+    assert {change.name: change.trend for change in changes} == {
+        "kappa": Trend.BETTER,
+        "brier": Trend.WORSE,
+        "auroc.cat": Trend.BETTER,
+        "auroc.spread": Trend.WORSE,
+        "map": Trend.WORSE,
+        "map_large": Trend.GONE,
+        "map_small": Trend.NEW,
+        "map_none": Trend.SAME,
+        "seen": Trend.CHANGED,
+        "loss": Trend.CHANGED,  # a name alone says nothing
+        "void": Trend.NEW,
+    }
+    assert [(c.now, c.difference) for c in changes if c.name == "map_large"] == [(None, "")]
+    assert "map_none" not in [change.name for change in main_metrics(changes)]
 
 
 def test_a_run_that_leaves_dvc_yaml_broken_is_told_all_the_same(tmp_path: Path) -> None:
@@ -80,6 +116,45 @@ def test_metrics_stand_beside_those_of_the_last_commit(tmp_path: Path, cached: s
     )
 
 
+STATED = """\
+stages:
+  train:
+    cmd: cp loss.json out.json
+    deps: [loss.json]
+    metrics:
+      - out.json:
+          cache: false
+          meta: {lower_is_better: [brier], %s}
+"""
+
+
+def test_dvc_yaml_states_which_way_a_metric_is_better(tmp_path: Path) -> None:
+    files = {"dvc.yaml": STATED % "higher_is_better: [kappa]", "loss.json": '{"brier": 3, "kappa": 1}'}
+    root = make(tmp_path / "r", Shape("stated", files), tmp_path)
+    assert run_pipeline(RunOptions(repo=root)).well
+    git(root, "add", "-A")
+    git(root, "commit", "-qm", "results")
+    (root / "loss.json").write_text('{"brier": 2, "kappa": 0}')
+    report = run_pipeline(RunOptions(repo=root))
+    assert [(c.name, c.trend) for c in record_run(root, report, {}).metrics] == [
+        ("brier", Trend.BETTER),
+        ("kappa", Trend.WORSE),
+    ]
+    (root / "dvc.yaml").write_text(STATED % "higher_is_better: [kappa, brier.*]")
+    assert run_pipeline(RunOptions(repo=root)).outcomes() == {"train": Outcome.SKIPPED}
+
+
+def test_a_wrong_statement_of_a_metric_is_refused_before_anything_runs(tmp_path: Path) -> None:
+    files = {"dvc.yaml": STATED % "higher_is_beter: [kappa]", "loss.json": "{}"}
+    root = make(tmp_path / "r", Shape("wrong", files), tmp_path)
+    with pytest.raises(MetaError) as error:
+        run_pipeline(RunOptions(repo=root))
+    assert str(error.value) == (
+        "dvc.yaml: train.metrics.out.json.meta.higher_is_beter: unknown key; did you mean 'higher_is_better'?"
+    )
+    assert not (root / "out.json").exists()
+
+
 def test_pictures_that_were_added_as_data_are_no_results(tmp_path: Path) -> None:
     files = {
         "dvc.yaml": "stages:\n  draw: {cmd: cp raw/in.png out.png, deps: [raw], outs: [out.png]}\n",
@@ -121,7 +196,7 @@ stages:
 
 def test_main_metrics_are_few_and_those_with_a_direction_first() -> None:
     changes = [MetricChange("s", f"count_{number}", 1, 1) for number in range(10)]
-    changes.append(MetricChange("s", "accuracy", 1, 1))
+    changes.append(MetricChange("s", "accuracy", 1, 1, 1))
     shown = list(main_metrics(changes))
     assert len(shown) == SHOWN_METRICS_A_GROUP
     assert shown[0].name == "accuracy"

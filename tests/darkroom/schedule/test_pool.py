@@ -5,7 +5,14 @@ from typing import Any
 import pytest
 
 from darkroom.base.errors import MetaError
-from darkroom.base.meta import Resources, StageMeta, parse_bytes, parse_meta
+from darkroom.base.meta import (
+    MetricMeta,
+    Resources,
+    StageMeta,
+    parse_bytes,
+    parse_meta,
+    parse_metric_meta,
+)
 from darkroom.schedule.pool import HostPool, Lease, NoDevices, refuse_too_large, thread_env
 
 
@@ -103,6 +110,59 @@ def test_wrong_keys_and_values_are_refused_with_their_path(meta: Any, error: str
     with pytest.raises(MetaError) as caught:
         parse_meta(meta, "dvc.yaml: train")
     assert str(caught.value) == f"dvc.yaml: train.meta.{error}"
+
+
+def test_everything_that_a_metrics_file_may_say() -> None:
+    meta = {"higher_is_better": ["f1"], "lower_is_better": ["*.loss"], "absent_value": -1, "owner": "anna"}
+    assert parse_metric_meta(meta, "x") == MetricMeta(("f1",), ("*.loss",), -1)
+    assert parse_metric_meta(None, "x") == parse_metric_meta(["of others"], "x") == MetricMeta()
+
+
+@pytest.mark.parametrize("key", OF_OTHERS.split())
+def test_keys_of_others_in_a_metrics_file_are_no_slips_of_ours(key: str) -> None:
+    assert parse_metric_meta({key: 1}, "x") == MetricMeta()
+
+
+@pytest.mark.parametrize(
+    ("meta", "error"),
+    [
+        ({"higher": ["f1"]}, "higher: unknown key; did you mean 'higher_is_better'?"),
+        ({"lower_is_beter": []}, "lower_is_beter: unknown key; did you mean 'lower_is_better'?"),
+        (
+            {"higher_is_better": "f1"},
+            "higher_is_better: must be a list of figures' names, as `dvc metrics show` has them,"
+            " with * for any text",
+        ),
+        ({"absent_value": "none"}, "absent_value: 'none' is not a number"),
+        ({"absent_value": True}, "absent_value: True is not a number"),
+        (
+            {"higher_is_better": ["a", "b"], "lower_is_better": ["b"]},
+            "lower_is_better: 'b' stands under higher_is_better too",
+        ),
+    ],
+)
+def test_what_a_metrics_file_says_wrongly_is_refused_with_its_path(meta: Any, error: str) -> None:
+    with pytest.raises(MetaError) as caught:
+        parse_metric_meta(meta, "dvc.yaml: train.metrics.m.json")
+    assert str(caught.value) == f"dvc.yaml: train.metrics.m.json.meta.{error}"
+
+
+@pytest.mark.parametrize(
+    ("name", "direction"),
+    [
+        ("val.map", 1),
+        ("val.map_drop", -1),  # the name with most letters that fits decides
+        ("val.map.[x]+", 1),
+        ("found.right", 1),
+        ("found.wrong", -1),
+        ("kappa", 0),
+        ("xfound.wrong", 0),
+        ("both.ways", 0),  # two names fit as well
+    ],
+)
+def test_the_closest_name_says_which_way_is_better(name: str, direction: int) -> None:
+    meta = MetricMeta(("val.map*", "found.right", "both.*"), ("*.map_drop", "found.*", "*.ways"))
+    assert meta.direction(name) == direction
 
 
 def test_a_pool_gives_no_more_than_there_is() -> None:

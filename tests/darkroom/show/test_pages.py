@@ -65,7 +65,7 @@ def test_stages_that_differ_in_a_sign_have_keys_of_their_own() -> None:
 
 
 def test_a_table_of_metrics_has_figures_changes_and_words() -> None:
-    assert artifacts.metrics_table([MetricChange("train", "val.loss", 0.5, 0.25)]) == [
+    assert artifacts.metrics_table([MetricChange("train", "val.loss", 0.5, 0.25, -1)]) == [
         {"metric": "val.loss", "now": "0.25", "last commit": "0.5", "change": "-0.25", "in words": "better"}
     ]
 
@@ -108,7 +108,7 @@ def test_a_long_table_of_stages_keeps_those_that_did_something() -> None:
 def test_the_page_says_what_ran_why_and_against_what(tmp_path: Path) -> None:
     ran = report({"train": Outcome.RAN})
     page = artifacts.run_page(
-        record(tmp_path / "project", ran, (MetricChange("train", "accuracy", 0.5, 0.75),))
+        record(tmp_path / "project", ran, (MetricChange("train", "accuracy", 0.5, 0.75, 1),))
     )
     assert page.startswith("# project: 1 stage ran, in 12 s\n")
     assert "| train | ran | 2.0 s | dep in.txt: modified |" in page
@@ -117,7 +117,7 @@ def test_the_page_says_what_ran_why_and_against_what(tmp_path: Path) -> None:
 
 
 def test_of_many_metrics_the_page_has_the_main_ones_and_counts_the_others(tmp_path: Path) -> None:
-    changes = [MetricChange("train", "map", 0.5, 0.75)]
+    changes = [MetricChange("train", "map", 0.5, 0.75, 1)]
     changes += [MetricChange("train", f"by_class.c{number}.map.low", 1, 2) for number in range(300)]
     page = artifacts.run_page(record(tmp_path, report({"train": Outcome.RAN}), tuple(changes)))
     assert "| train | map | 0.5 | 0.75 | +0.25 | better |" in page

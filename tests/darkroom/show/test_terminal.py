@@ -94,7 +94,7 @@ def test_the_end_tells_outcomes_metrics_errors_and_where_to_look() -> None:
     record = EndedRun(
         root=Path.cwd(),
         report=report,
-        metrics=(MetricChange("rest", "accuracy", 0.5, 0.25),),
+        metrics=(MetricChange("rest", "accuracy", 0.5, 0.25, 1),),
         pictures=(),
         last_lines={"make[it]": ("no such [thing]",)},
     )

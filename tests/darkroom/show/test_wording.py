@@ -3,7 +3,7 @@ from datetime import date
 import pytest
 
 from darkroom.base.text import change_of, difference, duration, figure, some
-from darkroom.runs.metrics import Trend, better_direction, trend
+from darkroom.runs.metrics import Trend, trend
 from darkroom.schedule.events import Outcome, StageFinished
 from darkroom.schedule.plan import Action, Plan, PlannedStage
 from darkroom.show.wording import SHOWN_STAGES, ending, nothing_to_run, to_do, what_happened
@@ -27,39 +27,22 @@ def test_duration(seconds: float, words: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "direction"),
+    ("direction", "then", "now", "expected"),
     [
-        ("accuracy", 1),
-        ("map_50", 1),
-        ("test.macro_f1", 1),
-        ("recall.shirt", 1),
-        ("val.loss", -1),
-        ("recall.error", -1),  # the last part that tells decides
-        ("accuracy_drop", 0),  # says both
-        ("count", 0),
-        ("mapping", 0),  # a part of a word is no word
+        (1, 0.5, 0.75, Trend.BETTER),
+        (1, 0.75, 0.5, Trend.WORSE),
+        (-1, 0.75, 0.5, Trend.BETTER),
+        (-1, 0.5, 0.75, Trend.WORSE),
+        (0, 1, 2, Trend.CHANGED),
+        (1, None, 0.5, Trend.NEW),
+        (1, 0.5, None, Trend.GONE),
+        (1, 0.5, 0.5, Trend.SAME),
+        (1, "high", 0.5, Trend.CHANGED),
+        (1, 0.5, float("nan"), Trend.CHANGED),
     ],
 )
-def test_better_direction(name: str, direction: int) -> None:
-    assert better_direction(name) == direction
-
-
-@pytest.mark.parametrize(
-    ("name", "then", "now", "expected"),
-    [
-        ("accuracy", 0.5, 0.75, Trend.BETTER),
-        ("accuracy", 0.75, 0.5, Trend.WORSE),
-        ("loss", 0.75, 0.5, Trend.BETTER),
-        ("count", 1, 2, Trend.CHANGED),
-        ("accuracy", None, 0.5, Trend.NEW),
-        ("accuracy", 0.5, None, Trend.GONE),
-        ("accuracy", 0.5, 0.5, Trend.SAME),
-        ("accuracy", "high", 0.5, Trend.CHANGED),
-        ("accuracy", 0.5, float("nan"), Trend.CHANGED),
-    ],
-)
-def test_trend(name: str, then: object, now: object, expected: Trend) -> None:
-    assert trend(name, then, now) is expected
+def test_trend(direction: int, then: object, now: object, expected: Trend) -> None:
+    assert trend(direction, then, now) is expected
 
 
 @pytest.mark.parametrize(
