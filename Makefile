@@ -33,8 +33,8 @@ test-random: $(READY) ## every test, in another order each time with four worker
 
 faults: $(READY) ## 200 runs hit at random, 20 minutes (FLAGS="--rounds 400 --minutes 40"); every crash point; power cuts
 	@python -m tests.faults --out benchmarks/darkroom/results/faults.md $(FLAGS)
-	@python -m tests.faults.crash_points --out benchmarks/darkroom/results/crash_points.md
-	@python -m tests.faults.power_loss --out benchmarks/darkroom/results/power_loss.md
+	@python -m tests.crashes.crash_points --out benchmarks/darkroom/results/crash_points.md
+	@python -m tests.crashes.power_loss --out benchmarks/darkroom/results/power_loss.md
 
 mutants: $(READY) ## small faults in the modules that decide, and whether tests or types notice them (half an hour)
 	@python -m tests.mutants

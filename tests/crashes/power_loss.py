@@ -1,6 +1,6 @@
 """What a power cut can leave of a run, at each of its moments, and what the next run makes of it.
 
-    python -m tests.faults.power_loss [--runs 40] [--seed N] [--out PAGE]
+    python -m tests.crashes.power_loss [--runs 40] [--seed N] [--out PAGE]
 
 All that a run does to the files of its repository is recorded, and replayed up to every moment without what
 was not synced by then. What is taken as safe (Pillai et al., "All file systems are not created equal", 2014):
@@ -30,8 +30,8 @@ import click
 import yaml
 
 from benchmarks.machine import describe
+from tests.crashes.crash_points import Bench, differences, make_bench, run
 from tests.faults.checks import md5
-from tests.faults.crash_points import Bench, differences, make_bench, run
 
 TRACED = (
     *("openat", "creat", "write", "pwrite64", "copy_file_range", "sendfile", "ftruncate", "chmod", "fchmod"),
@@ -491,7 +491,7 @@ def main(runs: int, seed: int | None, out: Path | None) -> None:
         [
             "# Power cuts",
             "",
-            f"`python -m tests.faults.power_loss --runs {runs} --seed {seed}` on {describe()}:",
+            f"`python -m tests.crashes.power_loss --runs {runs} --seed {seed}` on {describe()}:",
             f"{len(recorded.calls)} calls of a run change or sync a file. {len(told)} states that a cut can"
             f" leave were looked at, and a run was made after {len(tried)} of them, chosen by chance.",
             f"{(time.monotonic() - begun) / 60:.1f} minutes.",

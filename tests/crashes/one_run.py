@@ -1,4 +1,4 @@
-"""One run of a repository without Prefect, for the crash points: `python -m tests.faults.one_run`.
+"""One run of a repository without Prefect, for the crash points: `python -m tests.crashes.one_run`.
 
 The current folder is the repository. Exit codes are those of `darkroom run`.
 """

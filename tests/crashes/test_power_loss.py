@@ -6,8 +6,8 @@ from random import Random
 
 import pytest
 
-from tests.faults.crash_points import Bench, can_trace, make_bench
-from tests.faults.power_loss import Recorded, cuts, disk_of, record, run_after
+from tests.crashes.crash_points import Bench, can_trace, make_bench
+from tests.crashes.power_loss import Recorded, cuts, disk_of, record, run_after
 
 pytestmark = [
     pytest.mark.slow,

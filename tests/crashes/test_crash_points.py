@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults import crash_points
-from tests.faults.crash_points import FAULTS, WHOLE_COMMAND, Bench, can_trace, hit_all, make_bench, points_of
+from tests.crashes import crash_points
+from tests.crashes.crash_points import FAULTS, WHOLE_COMMAND, Bench, can_trace, hit_all, make_bench, points_of
 
 pytestmark = [
     pytest.mark.slow,

@@ -1,6 +1,6 @@
 """Every crash point of a run: it is killed, or fails, at its n-th system call that changes a file.
 
-    python -m tests.faults.crash_points [--at-most 40 --seed N] [--fault KILL] [--only rename:7] [--out PAGE]
+    python -m tests.crashes.crash_points [--at-most 40 --seed N] [--fault KILL] [--only rename:7] [--out PAGE]
 
 A run that nobody disturbs is traced first: each of its calls that changes something below its own folder is a
 point. Then, for every point and fault, a run of a fresh repository is hit there by strace, and the run after
@@ -55,7 +55,7 @@ ONE_OF_PAGES = 20
 """One page of so many that SQLite writes into DVC's databases is a point: its own tests have the others."""
 
 FAULTS = ("KILL", "ENOSPC", "EIO", "EINTR")
-IN_PROCESS = [sys.executable, "-m", "tests.faults.one_run"]
+IN_PROCESS = [sys.executable, "-m", "tests.crashes.one_run"]
 WHOLE_COMMAND = [str(BIN / "darkroom"), "run", "--jobs", "1"]
 SECONDS = 300.0
 """For one run at most; it takes one or two."""
@@ -293,7 +293,7 @@ def page(outcomes: Sequence[Outcome], points: Sequence[Point], chosen: str, seco
         [
             "# Every crash point",
             "",
-            f"`python -m tests.faults.crash_points{chosen}` on {describe()}:",
+            f"`python -m tests.crashes.crash_points{chosen}` on {describe()}:",
             f"a run of four stages has {len(points)} points; {len(outcomes)} runs were hit at one of them,"
             f" and run again. {seconds / 60:.1f} minutes.",
             "",
