@@ -19,6 +19,7 @@ from prefect.client.schemas.objects import FlowRun, WorkPool
 from prefect.client.schemas.responses import DeploymentResponse
 
 from darkroom.base.files import write_secret
+from darkroom.service.worker_process import renamed
 
 _DECIDES = {
     "entrypoint",
@@ -73,8 +74,10 @@ def _digest(values: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
-def wrong_deployment(deployment: DeploymentResponse, registered: Registered) -> str | None:
-    """Why no worker runs the deployment; None: they do."""
+def wrong_deployment(deployment: DeploymentResponse, registered: Registered, root: Path) -> str | None:
+    """Why no worker of the project at `root` runs the deployment; None: they do."""
+    if line := renamed(deployment.name, deployment.entrypoint, root):
+        return f"the deployment {line}, and {AGAIN}"
     kept = registered.deployments.get(str(deployment.id))
     if kept is None:
         return (
@@ -101,12 +104,12 @@ def wrong_pools(pools: Iterable[WorkPool], registered: Registered) -> Iterator[s
 
 
 def refusal(
-    run: FlowRun, deployment: DeploymentResponse | None, pool: WorkPool, registered: Registered
+    run: FlowRun, deployment: DeploymentResponse | None, pool: WorkPool, registered: Registered, root: Path
 ) -> str | None:
-    """Why a worker must not execute the run; None: it may."""
+    """Why a worker of the project at `root` must not execute the run; None: it may."""
     if deployment is None:
         return "it is of no deployment, and workers run only those that `darkroom up` registered"
-    if why := wrong_deployment(deployment, registered) or next(wrong_pools([pool], registered), None):
+    if why := wrong_deployment(deployment, registered, root) or next(wrong_pools([pool], registered), None):
         return why
     own, wanted = deployment.job_variables, run.job_variables or {}
     if other := sorted(name for name in wanted if name not in own or own[name] != wanted[name]):

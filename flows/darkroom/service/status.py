@@ -23,7 +23,6 @@ from darkroom.processes import daemons
 from darkroom.processes.daemons import DaemonState
 from darkroom.server import temporary as server
 from darkroom.service import flow_runs, registered, server_process, workers
-from darkroom.service.registered import Registered
 from darkroom.tracking.living_runs import end_killed
 
 DUE_SHOWN = 5
@@ -99,7 +98,7 @@ def status(root: Path, pools: Sequence[str]) -> Status:
         get_client(sync_client=True) as client,
     ):
         try:
-            return _asked(client, services, stuck, pools, registered.read(server.server_folder(root)))
+            return _asked(client, services, stuck, pools, root)
         except (httpx.HTTPError, PrefectHTTPStatusError) as error:
             said = " ".join(str(error).split()) or type(error).__name__
             stuck.append(
@@ -113,8 +112,9 @@ def _asked(
     services: tuple[Service, ...],
     stuck: list[str],
     pools: Sequence[str],
-    known: Registered,
+    root: Path,
 ) -> Status:
+    known = registered.read(server.server_folder(root))
     stuck += [
         f"{run.name} was killed, which Prefect is told now; `darkroom run` goes on from there"
         for run in end_killed(client)
@@ -127,7 +127,7 @@ def _asked(
     found = _pools(client, pools)
     stuck += paused_pools(found)
     stuck += registered.wrong_pools(found, known)
-    stuck += filter(None, (registered.wrong_deployment(one, known) for one in deployments))
+    stuck += filter(None, (registered.wrong_deployment(one, known, root) for one in deployments))
     stuck += late_runs(scheduled, {pool.name: pool for pool in found}, services, now)
     lost = {run.id for run in flow_runs.lost(client, going, pools)}
     stuck += [

@@ -43,17 +43,29 @@ class Up:
 
 def pools_of(root: Path) -> tuple[str, ...]:
     """The work pools of the deployments in prefect.yaml, in its order. Raises UsageError."""
-    return tuple(dict.fromkeys(pool for pool, _ in _deployments(root)))
+    return tuple(dict.fromkeys(one.pool for one in _deployments(root)))
 
 
-def _deployments(root: Path) -> list[tuple[str, str]]:
-    """Work pool and entrypoint of those in prefect.yaml. Raises UsageError."""
+@dataclass(frozen=True, slots=True)
+class _Deployment:
+    """A deployment as prefect.yaml has it."""
+
+    name: str
+    entrypoint: str
+    pool: str
+
+
+def _deployments(root: Path) -> list[_Deployment]:
+    """Those in prefect.yaml. Raises UsageError."""
     path = root / DEPLOYMENTS
     if not path.exists():
         return []
     try:
         found = read_yaml(path)["deployments"] or []
-        return [(str(one["work_pool"]["name"]), str(one.get("entrypoint"))) for one in found]
+        return [
+            _Deployment(str(one.get("name")), str(one.get("entrypoint")), str(one["work_pool"]["name"]))
+            for one in found
+        ]
     except (KeyError, TypeError, AttributeError) as error:
         said = " ".join(str(error).split())
         raise UsageError(
@@ -63,8 +75,15 @@ def _deployments(root: Path) -> list[tuple[str, str]]:
 
 def own_flows(root: Path) -> list[str]:
     """The modules of the flows of ours among the entrypoints in prefect.yaml."""
-    found = (worker_process.own_module(entrypoint) for _, entrypoint in _deployments(root))
+    found = (worker_process.own_module(one.entrypoint) for one in _deployments(root))
     return list(dict.fromkeys(module for module in found if module))
+
+
+def _require_new_names(root: Path) -> None:
+    """Raise UsageError where prefect.yaml calls a flow of ours as it was called before."""
+    for one in _deployments(root):
+        if line := worker_process.renamed(one.name, one.entrypoint, root):
+            raise UsageError(f"{DEPLOYMENTS}: {line}")
 
 
 def up(root: Path, port: int | None, remark: Remark) -> Up:
@@ -80,6 +99,7 @@ def up(root: Path, port: int | None, remark: Remark) -> Up:
             f" project's own: {set_to.mend}, or deploy to that server by `prefect deploy --all`"
         )
     pools, addresses = pools_of(root), notices.addresses(root)
+    _require_new_names(root)
     services, folder = daemons.make_services_folder(root), server.server_folder(root)
     with daemons.alone(services):
         note = _server_up(root, services, port, remark)

@@ -106,7 +106,7 @@ def _registered_only(worker: ProcessWorker, root: Path) -> Callable[..., Awaitab
     ) -> ProcessWorkerResult:
         while True:
             changing = daemons.is_up_or_down_at_work(daemons.services_folder(root))
-            why = await _refusal(worker.client, flow_run.id, worker.work_pool.name, server_folder(root))
+            why = await _refusal(worker.client, flow_run.id, worker.work_pool.name, root)
             if why is None:
                 return await execute(flow_run, configuration, task_status)
             if not changing:
@@ -121,12 +121,13 @@ def _registered_only(worker: ProcessWorker, root: Path) -> Callable[..., Awaitab
     return run
 
 
-async def _refusal(client: PrefectClient, run: UUID, pool: str, folder: Path) -> str | None:
+async def _refusal(client: PrefectClient, run: UUID, pool: str, root: Path) -> str | None:
     """Why the run must not be executed, by what the server says of it now."""
     flow_run, deployment = await client.read_flow_run(run), None
     if flow_run.deployment_id is not None:
         deployment = await client.read_deployment(flow_run.deployment_id)
-    return refusal(flow_run, deployment, await client.read_work_pool(pool), read(folder))
+    known = read(server_folder(root))
+    return refusal(flow_run, deployment, await client.read_work_pool(pool), known, root)
 
 
 async def put_back_lost(pool: str) -> None:

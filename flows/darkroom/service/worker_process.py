@@ -19,6 +19,9 @@ from darkroom.service.workers import SETTINGS, name_of
 FLOWS = "darkroom.deployments"
 """The package of the flows of ours."""
 
+FLOWS_BEFORE = "flows.deployments"
+"""What that package was called before; a prefect.yaml or a registration of then names it still."""
+
 OWN_LOGGING = {"PREFECT_LOGGING_HANDLERS_CONSOLE_CLASS": "darkroom.tracking.console.LastingConsoleHandler"}
 """For flow runs of ours alone: where a user's own flow runs, `darkroom` may be a package of the user's."""
 
@@ -29,6 +32,21 @@ def own_module(entrypoint: str | None) -> str | None:
     if not module.startswith(f"{FLOWS}.") or ":" in module:
         return None
     return module if find_spec(module) else None
+
+
+def renamed(name: str, entrypoint: str | None, root: Path) -> str | None:
+    """In a line, what the entrypoint of the deployment `name` is called now; None: as it is.
+
+    A module of that name in the project at `root` is the project's own.
+    """
+    module = (entrypoint or "").rpartition(".")[0]
+    own = root.joinpath(*module.split("."))
+    if not module.startswith(f"{FLOWS_BEFORE}.") or own.with_suffix(".py").exists() or own.is_dir():
+        return None
+    now = f"{FLOWS}{(entrypoint or '').removeprefix(FLOWS_BEFORE)}"
+    if own_module(now) is None:
+        return None
+    return f"{name}: the entrypoint {entrypoint} is called {now} now; write that in prefect.yaml"
 
 
 def run(root: Path, pool: str) -> None:

@@ -16,6 +16,9 @@ from prefect.server.schemas.schedules import CronSchedule
 
 from darkroom.releases import gate
 from darkroom.service.upkeep import pools_of
+from tests.darkroom.repositories import make
+from tests.darkroom.service.project import Project
+from tests.darkroom.shapes import Shape
 from tests.places import ROOT
 
 DEPLOYMENTS: list[dict[str, Any]] = yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"]
@@ -103,6 +106,20 @@ def test_a_look_every_five_minutes_is_never_left_out_or_doubled() -> None:
 
 def test_a_slow_run_is_not_overtaken(deployment: dict[str, Any]) -> None:
     assert deployment["concurrency_limit"]["limit"] == 1
+
+
+def test_a_file_with_the_flows_old_names_is_refused_with_the_new_ones(tmp_path: Path) -> None:
+    """Those of the package that was called `flows`; nothing is started."""
+    root = make(tmp_path / "r", Shape("old", {"dvc.yaml": "stages: {}\n"}), tmp_path)
+    text = (ROOT / "prefect.yaml").read_text().replace("entrypoint: darkroom.", "entrypoint: flows.")
+    (root / "prefect.yaml").write_text(text)
+    done = Project(root).darkroom("up")
+    assert (done.returncode, done.stderr) == (
+        2,
+        "error: prefect.yaml: retrain: the entrypoint flows.deployments.retrain.retrain is called"
+        " darkroom.deployments.retrain.retrain now; write that in prefect.yaml\n",
+    )
+    assert not (root / ".darkroom").exists()
 
 
 def test_one_worker_serves_them() -> None:

@@ -21,7 +21,7 @@ from uuid import UUID, uuid4
 
 import pytest
 from prefect.client.orchestration import SyncPrefectClient
-from prefect.client.schemas.actions import WorkPoolCreate
+from prefect.client.schemas.actions import DeploymentUpdate, WorkPoolCreate
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.states import Running
 
@@ -142,6 +142,20 @@ def test_up_again_changes_nothing(project: Project) -> None:
     code, found = project.status()
     assert code == 0, found
     assert [one["state"] for one in found["services"]] == ["running", "running"]
+
+
+def test_up_replaces_a_deployment_that_was_registered_under_its_old_name(project: Project) -> None:
+    with project.client() as client:
+        before = client.read_deployment_by_name(RETRAIN)
+        old = DeploymentUpdate(entrypoint="flows.deployments.retrain.retrain")
+        client.update_deployment(before.id, old)
+        code, found = project.status()
+        assert code == 1
+        assert "is called darkroom.deployments.retrain.retrain now" in found["stuck"][0]
+        project.up()
+        now = client.read_deployment_by_name(RETRAIN)
+        assert (now.id, now.entrypoint) == (before.id, "darkroom.deployments.retrain.retrain")
+    assert project.status()[0] == 0
 
 
 def test_who_uses_the_projects_own_profile_is_not_at_another_server(project: Project) -> None:
