@@ -21,7 +21,7 @@ from benchmarks.stages.training import ROOT, few_pictures, params, spread, train
 from stages.classifier.network import load_classifier, predict
 from stages.core.packed import load_classification
 from stages.core.params import ComputeParams
-from stages.evaluate.of_classifier.metrics import confusion, macro_f1, outcomes
+from stages.evaluate.of_classifier.metrics import classification_outcomes, confusion, macro_f1
 from stages.evaluate.size import Size, network_size
 from stages.evaluate.timing import latency
 from stages.networks.compute import prepare
@@ -87,7 +87,9 @@ def judge(data: Path, folder: Path, changed: dict[str, Any], *, seed: int) -> Ju
     network = compute.network(load_classifier(folder / "model"))
     test = load_classification(data, "test")
     started = time.perf_counter()
-    found = outcomes(predict(network, test.images, compute=compute, batch_size=BATCH), test.labels)
+    found = classification_outcomes(
+        predict(network, test.images, compute=compute, batch_size=BATCH), test.labels
+    )
     took = time.perf_counter() - started
     return Judged(
         accuracy=float((found.rank == 1).mean()),

@@ -25,8 +25,14 @@ from stages.classifier.network import load_classifier
 from stages.core.errors import StageError
 from stages.core.packed import ClassificationSplit, load_classification
 from stages.core.params import ComputeParams, load_params
-from stages.evaluate.of_generator.evaluation import Measuring, compare, evaluate_generated, measuring, sample
-from stages.evaluate.stage import EvaluateParams
+from stages.evaluate.of_generator.evaluation import (
+    Measuring,
+    compare,
+    evaluate_generator,
+    measuring_with,
+    sample,
+)
+from stages.evaluate.params import EvaluateParams
 from stages.generator.network import Generator, load_generator
 from stages.networks.compute import prepare
 
@@ -86,7 +92,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         data = few_pictures(arguments.data, folder / "data") if arguments.quick else arguments.data
-        how = measure_with(arguments.classifier, quick=arguments.quick)
+        measuring = measure_with(arguments.classifier, quick=arguments.quick)
         trained = ["--settings", *arguments.settings, "--seeds", str(arguments.seeds)]  # no paths
         chosen = ["--calibration"] if arguments.calibration else trained
         chosen += [f"--{name}" for name in ("phrasings", "quick") if getattr(arguments, name)]
@@ -94,14 +100,23 @@ def main() -> None:
         report = [
             f"# {title}\n",
             f"`python -m benchmarks.stages.generator {' '.join(chosen)}` on {describe()}.\n",
-            f"Features of the classifier with sha256 {how.sha256[:16]}...; one core.\n",
+            f"Features of the classifier with sha256 {measuring.sha256[:16]}...; one core.\n",
         ]
         if arguments.calibration:
-            report += calibration(load_classification(data, "test"), load_classification(data, "train"), how)
+            report += calibration(
+                load_classification(data, "test"), load_classification(data, "train"), measuring
+            )
         else:
             judged = {
                 name: [
-                    judge(data, folder / f"{name}-{seed}", name, how, seed=SEED + seed, quick=arguments.quick)
+                    judge(
+                        data,
+                        folder / f"{name}-{seed}",
+                        name,
+                        measuring,
+                        seed=SEED + seed,
+                        quick=arguments.quick,
+                    )
                     for seed in range(arguments.seeds)
                 ]
                 for name in arguments.settings
@@ -122,20 +137,18 @@ def measure_with(classifier: Path, *, quick: bool) -> Measuring:
         generation = generation.model_copy(update={"samples_per_class": 50, "score": score})
     compute = prepare(load_params(PARAMS, "compute", ComputeParams))
     network = compute.network(load_classifier(classifier))
-    return measuring(classifier, network, generation, compute, batch_size=values.batch_size, seed=SEED)
+    return measuring_with(classifier, network, generation, compute, batch_size=values.batch_size, seed=SEED)
 
 
-def judge(data: Path, folder: Path, name: str, how: Measuring, *, seed: int, quick: bool) -> Judged:
+def judge(data: Path, folder: Path, name: str, measuring: Measuring, *, seed: int, quick: bool) -> Judged:
     """Train with params.yaml, what the settings change in it, and the seed; measure what was trained."""
     changed = SETTINGS[name] if not quick else merged(SETTINGS[name], QUICK)
     section = merged(params()["train-gan"], changed)
     cost = train("train-gan", section, data, folder, seed=seed)
     generator = load_generator(folder / "model")
-    figures, _ = evaluate_generated(
-        generator, data, replace(how, seed=seed), resamples=1, sheets=folder, columns=10
-    )
-    understood = {which: ask_all(generator, how, phrasings) for which, phrasings in PHRASINGS.items()}
-    return Judged(figures=figures, cpu_seconds=cost.cpu_seconds, understood=understood)
+    evaluation = evaluate_generator(generator, data, replace(measuring, seed=seed), resamples=1, columns=10)
+    understood = {which: ask_all(generator, measuring, phrasings) for which, phrasings in PHRASINGS.items()}
+    return Judged(figures=evaluation.figures, cpu_seconds=cost.cpu_seconds, understood=understood)
 
 
 def merged(values: Mapping[str, Any], changed: Mapping[str, Any]) -> dict[str, Any]:
@@ -148,7 +161,7 @@ def merged(values: Mapping[str, Any], changed: Mapping[str, Any]) -> dict[str, A
     return result
 
 
-def ask_all(generator: Generator, how: Measuring, phrasings: Mapping[str, Sequence[str]]) -> Understood:
+def ask_all(generator: Generator, measuring: Measuring, phrasings: Mapping[str, Sequence[str]]) -> Understood:
     """Every phrasing asked for; right: the classifier takes most of its pictures for what was meant."""
     classes: list[str] = generator.config["classes"]
     right, refused, wrong = 0, 0, []
@@ -159,7 +172,7 @@ def ask_all(generator: Generator, how: Measuring, phrasings: Mapping[str, Sequen
             except StageError:
                 refused += 1
                 continue
-            taken = np.bincount(how.taken_for(pictures), minlength=len(classes))
+            taken = np.bincount(measuring.predict(pictures), minlength=len(classes))
             if taken.argmax() == label:
                 right += 1
             else:
@@ -167,11 +180,11 @@ def ask_all(generator: Generator, how: Measuring, phrasings: Mapping[str, Sequen
     return Understood(right=right, refused=refused, wrong=tuple(wrong))
 
 
-def calibration(test: ClassificationSplit, train: ClassificationSplit, how: Measuring) -> list[str]:
+def calibration(test: ClassificationSplit, train: ClassificationSplit, measuring: Measuring) -> list[str]:
     """The figures of real pictures and of failures made of them, against the test split."""
     random = np.random.default_rng(SEED)
-    real, _ = sample(test, how.params.samples_per_class, random)
-    good, labels = sample(train, how.params.samples_per_class, random)
+    real, _ = sample(test, measuring.params.samples_per_class, random)
+    good, labels = sample(train, measuring.params.samples_per_class, random)
     few = np.concatenate([np.flatnonzero(labels == label)[:5] for label in range(len(test.classes))])
     collapsed = few[random.integers(0, len(few), len(good))]
     blurred = np.stack([cv2.blur(image, (3, 3)).reshape(image.shape) for image in good])
@@ -188,7 +201,7 @@ def calibration(test: ClassificationSplit, train: ClassificationSplit, how: Meas
         name for name in FIGURES if name not in ("accuracy_trained_on_it", "nearest_distance", "memorised")
     ]
     lines = [f"| set | {' | '.join(shown)} |", "|---" * (len(shown) + 1) + "|"]
-    for name, found in zip(cases, compare(how, real, list(cases.values())), strict=True):
+    for name, found in zip(cases, compare(measuring, real, list(cases.values())), strict=True):
         lines.append(f"| {name} | {' | '.join(format(found.figures[key], FIGURES[key]) for key in shown)} |")
     return lines
 

@@ -42,7 +42,10 @@ def main() -> None:
     parser.add_argument("--classifier", type=Path, default=ROOT / "data/models/classifier.safetensors")
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
-    generator, how = load_generator(arguments.generator), measure_with(arguments.classifier, quick=False)
+    generator, measuring = (
+        load_generator(arguments.generator),
+        measure_with(arguments.classifier, quick=False),
+    )
     section = params()["train-gan"]
     section["text"] |= {"encoder": "minilm"}
     report = [
@@ -59,7 +62,7 @@ def main() -> None:
         "names": section["text"] | {"descriptions": None},
         "names and descriptions": section["text"],
     }.items():
-        rows, wrong = judge(name, generator, how, TrainGanParams(**(section | {"text": text})))
+        rows, wrong = judge(name, generator, measuring, TrainGanParams(**(section | {"text": text})))
         report += rows
         said += wrong
     report += said
@@ -73,7 +76,7 @@ def count(which: str) -> int:
 
 
 def judge(
-    name: str, generator: Generator, how: Measuring, settings: TrainGanParams
+    name: str, generator: Generator, measuring: Measuring, settings: TrainGanParams
 ) -> tuple[list[str], list[str]]:
     """A row for each list of phrasings; and what is drawn for those that go wrong, by the first seed."""
     assert settings.text is not None
@@ -85,7 +88,7 @@ def judge(
         asked = [(text, classes.index(label)) for label, texts in phrasings.items() for text in texts]
         vectors, truth = captions.encoder.encode([text for text, _ in asked]), [label for _, label in asked]
         near = nearest(captions, vectors)
-        counts = [drawn_for(reader, vectors, how) for reader in readers]
+        counts = [drawn_for(reader, vectors, measuring) for reader in readers]
         drawn = [each.argmax(axis=1) for each in counts]
         right = [float(sum(np.equal(each, truth))) for each in drawn]
         meant = [
@@ -147,10 +150,10 @@ def nearest(captions: Captions, vectors: Tensor) -> list[int]:
 
 
 @torch.no_grad()
-def drawn_for(generator: Generator, vectors: Tensor, how: Measuring) -> npt.NDArray[np.int64]:
+def drawn_for(generator: Generator, vectors: Tensor, measuring: Measuring) -> npt.NDArray[np.int64]:
     """What pictures drawn for each of vectors [N, D] are taken for: [N, K]."""
     asked = generator.ask(generator.by_text(vectors))  # [N, E + 2 A]
-    taken = [how.taken_for(draw(generator, one, DRAWN, seed=SEED)) for one in asked.split(1)]
+    taken = [measuring.predict(draw(generator, one, DRAWN, seed=SEED)) for one in asked.split(1)]
     return np.stack([np.bincount(each, minlength=len(generator.config["classes"])) for each in taken])
 
 

@@ -128,6 +128,16 @@ def enlarge(image: Picture, scale: int) -> Image.Image:
     return Image.fromarray(np.ascontiguousarray(rgb.repeat(scale, axis=0).repeat(scale, axis=1)))
 
 
+def scale_to(side: int, length: int, *, least: int = 1) -> int:
+    """How many times a picture of `length` pixels is enlarged to about `side` pixels: at least `least`."""
+    return max(least, side // length)
+
+
+def blank_like(picture: Picture) -> Picture:
+    """White paper of the shape [H, W, C] of a picture, for a cell of a grid that has none."""
+    return np.full(picture.shape, 255, np.uint8)
+
+
 def save_png(path: Path, image: Image.Image) -> None:
     """Write `image` as PNG, atomically; the same picture gives the same bytes (no date, no metadata)."""
     write_atomically(path, png(image))
@@ -182,4 +192,4 @@ SIDE = 56  # pixels that a small picture is enlarged to, about
 
 def scale_of(pictures: Picture) -> int:
     """What makes pictures [N, H, W, C] about 56 pixels wide."""
-    return max(1, SIDE // int(pictures.shape[2]))
+    return scale_to(SIDE, pictures.shape[2])

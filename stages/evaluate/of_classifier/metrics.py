@@ -21,7 +21,7 @@ TOP = 5
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Outcomes:
+class ClassificationOutcomes:
     """What became of each of N pictures."""
 
     labels: Labels
@@ -60,7 +60,7 @@ class ClassificationFigures:
     """Of each class that is in the split."""
 
 
-def outcomes(probabilities: Tensor, labels: Labels) -> Outcomes:
+def classification_outcomes(probabilities: Tensor, labels: Labels) -> ClassificationOutcomes:
     """What became of pictures with probabilities [N, K] and labels [N].
 
     Of classes equally probable the first is predicted.
@@ -74,7 +74,7 @@ def outcomes(probabilities: Tensor, labels: Labels) -> Outcomes:
     probable: Floats = probabilities.double().numpy()
     right = probable[np.arange(len(labels)), labels][:, None]
     before = np.arange(probable.shape[1]) < labels[:, None]
-    return Outcomes(
+    return ClassificationOutcomes(
         labels=labels,
         predicted=probable.argmax(axis=1),
         confidence=probable.max(axis=1),
@@ -83,7 +83,9 @@ def outcomes(probabilities: Tensor, labels: Labels) -> Outcomes:
     )
 
 
-def classification_figures(found: Outcomes, classes: list[str], *, bins: int) -> ClassificationFigures:
+def classification_figures(
+    found: ClassificationOutcomes, classes: list[str], *, bins: int
+) -> ClassificationFigures:
     """Figures of outcomes whose labels are indices into the K `classes`."""
     counts = confusion(found.labels, found.predicted, len(classes))
     steps = reliability_table(found, bins=bins)
@@ -102,7 +104,9 @@ def classification_figures(found: Outcomes, classes: list[str], *, bins: int) ->
     )
 
 
-def resampled_figures(found: Outcomes, drawn: Iterable[Draw], *, classes: int, bins: int) -> Resampled:
+def resampled_figures(
+    found: ClassificationOutcomes, drawn: Iterable[Draw], *, classes: int, bins: int
+) -> Resampled:
     """The four figures of the N pictures in every draw of them."""
     right, among_five = found.rank == 1, found.rank <= TOP
     cells, steps = found.labels * classes + found.predicted, _steps(found.confidence, bins)
@@ -132,7 +136,7 @@ def macro_f1(counts: npt.NDArray[np.number]) -> float:
     return float(f1[counts.sum(axis=1) > 0].mean())
 
 
-def reliability_table(found: Outcomes, *, bins: int) -> pd.DataFrame:
+def reliability_table(found: ClassificationOutcomes, *, bins: int) -> pd.DataFrame:
     """Mean `confidence` and `accuracy` of the `pictures` in each of `bins` equal steps of confidence.
 
     A step ends with its upper edge; steps without a picture are left out. A calibrated classifier's two
@@ -157,7 +161,7 @@ def calibration_error(steps: pd.DataFrame, counts: "pd.Series[int]") -> float:
     return float(gaps.sum() / max(1, counts.sum()))
 
 
-def outcome_table(found: Outcomes, classes: list[str]) -> pd.DataFrame:
+def outcome_table(found: ClassificationOutcomes, classes: list[str]) -> pd.DataFrame:
     """A row a picture in the split's order, with the names of its class and of the one found."""
     names = np.array(classes)
     return pd.DataFrame(

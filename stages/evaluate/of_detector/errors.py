@@ -26,7 +26,7 @@ KINDS = ("right", "wrong_class", "badly_placed", "wrong_class_and_place", "doubl
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Outcomes:
+class DetectionOutcomes:
     """What became of the detections that are sure enough."""
 
     scores: npt.NDArray[np.float64]
@@ -59,14 +59,14 @@ class DetectionErrors:
     """Items that none of the first four speaks of."""
 
 
-def outcomes(
+def detection_outcomes(
     detections: Sequence[tuple[Boxes, Labels, Scores]],
     boxes: Sequence[Boxes],
     labels: Sequence[Labels],
     *,
     classes: int,
     score_min: float,
-) -> Outcomes:
+) -> DetectionOutcomes:
     """What became of the detections with a score of at least `score_min`.
 
     Each picture's are boxes [D, 4], labels [D] and scores [D]; its truth is boxes [M, 4] and labels [M].
@@ -83,7 +83,7 @@ def outcomes(
         scores.append(sure[order].astype(np.float64))
         missed += int(_unmentioned(overlap, same, taken, kinds[-1]).sum())
         _count(confusion, overlap, of[order], true_labels, taken)
-    return Outcomes(
+    return DetectionOutcomes(
         scores=np.concatenate(scores), kinds=np.concatenate(kinds), missed=missed, confusion=confusion
     )
 
@@ -118,13 +118,13 @@ def kinds_of(overlap: npt.NDArray[np.float64], same: npt.NDArray[np.bool_], take
     return kinds
 
 
-def detection_errors(found: Outcomes) -> DetectionErrors:
+def detection_errors(found: DetectionOutcomes) -> DetectionErrors:
     """How many of each kind."""
     counts = np.bincount(found.kinds, minlength=len(KINDS)).tolist()
     return DetectionErrors(**dict(zip(KINDS, counts, strict=True)), missed=found.missed)
 
 
-def score_reliability(found: Outcomes, *, bins: int) -> pd.DataFrame:
+def score_reliability(found: DetectionOutcomes, *, bins: int) -> pd.DataFrame:
     """Mean `confidence` (score), `accuracy` (share that is right) and `count` by steps of the score."""
     return reliability(found.scores, found.kinds == KINDS.index("right"), bins=bins)
 

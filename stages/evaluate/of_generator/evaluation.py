@@ -14,61 +14,36 @@ import numpy as np
 import numpy.typing as npt
 import torch
 import torch.nn.functional as F
-from pydantic import Field
+from PIL import Image
 from torch import Tensor
 
 from stages.classifier.network import Classifier, predict
 from stages.core.packed import ClassificationSplit, load_classification
-from stages.core.params import StageParams
-from stages.drawing.sheets import Picture, save_png
+from stages.drawing.sheets import Picture
+from stages.evaluate.drawing import confusion_sheet
 from stages.evaluate.of_classifier.metrics import confusion
-from stages.evaluate.of_classifier.sheets import confusion_sheet
 from stages.evaluate.of_generator.inception import inception_features, load_inception
 from stages.evaluate.of_generator.metrics import (
-    Memory,
     conditional_accuracy,
     frechet_distance,
     kernel_distance,
-    memory,
+    memorisation,
     nearest,
     resampled_distances,
 )
-from stages.evaluate.of_generator.pupil import ScoreParams, recognised, train_anew
+from stages.evaluate.of_generator.pupil import recognised, train_anew
 from stages.evaluate.of_generator.sheets import generated_sheet, nearest_sheet
+from stages.evaluate.params import GenerationParams
 from stages.evaluate.resampling import Counts, Resampled, draws, mean_of
+from stages.evaluate.result import Evaluation, Sheet
 from stages.generator.network import Generator, generate
 from stages.generator.overlap import Features, Overlap, overlap
 from stages.networks.compute import Compute, to_unit
-from stages.networks.weights import WeightsParams
 
 Labels = npt.NDArray[np.int64]
 Rights = npt.NDArray[np.bool_]
 
 SIDE = 32  # pixels that are compared with the training's; larger pictures are reduced
-
-
-class GenerationParams(StageParams):
-    """`evaluate.generation`: how generated pictures are measured."""
-
-    samples_per_class: int = Field(ge=1)
-    """Generated, test and training pictures that are compared; where a class has fewer, all of them."""
-
-    neighbours: int = Field(ge=1)
-    """k of precision, recall, density and coverage."""
-
-    kernel_subsets: int = Field(ge=1)
-    """Random subsets that the kernel distance is the mean of."""
-
-    kernel_subset_share: float = Field(gt=0, le=1)
-    """Size of each of them, as a share of the pictures compared."""
-
-    nearest_pictures: int = Field(ge=1)
-    """Generated ones, and ones of the test, whose nearest training picture is looked for among all."""
-
-    score: ScoreParams
-
-    inception: WeightsParams | None
-    """torchvision's weights of inception_v3; null: the classifier's features alone."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -87,7 +62,7 @@ class Measuring:
         """The classifier's layer before its head, [N, D], of pictures [N, H, W, C]."""
         return features_of(self.classifier, images, self.compute, self.batch_size)
 
-    def taken_for(self, images: Picture) -> Labels:
+    def predict(self, images: Picture) -> Labels:
         """What the classifier takes pictures [N, H, W, C] for: [N]."""
         found = predict(self.classifier, images, compute=self.compute, batch_size=self.batch_size)
         return found.argmax(dim=1).numpy()
@@ -97,7 +72,7 @@ class Measuring:
         return generate(generator, labels, seed=self.seed, compute=self.compute, batch_size=self.batch_size)
 
 
-def measuring(
+def measuring_with(
     path: Path,
     classifier: Classifier,
     params: GenerationParams,
@@ -106,7 +81,7 @@ def measuring(
     batch_size: int,
     seed: int,
 ) -> Measuring:
-    """What measures with the classifier, which was loaded from `path`."""
+    """What measures with `classifier`, which was loaded from the file `path` and is on `compute`'s device."""
     sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
     return Measuring(
         classifier=classifier, sha256=sha256, params=params, batch_size=batch_size, compute=compute, seed=seed
@@ -124,100 +99,149 @@ class Compared:
     """By them."""
 
 
-def evaluate_generated(
-    generator: Generator, data: Path, how: Measuring, *, resamples: int, sheets: Path, columns: int
-) -> tuple[dict[str, Any], Resampled]:
-    """Figures of generated pictures against the test split, and under `floor` those of training pictures.
+def evaluate_generator(
+    generator: Generator, data: Path, measuring: Measuring, *, resamples: int, columns: int
+) -> Evaluation:
+    """Measure generated pictures against the test split, and beside them training pictures, as `floor`.
 
-    Then the first in draws of the pictures. Sheets of `columns` pictures a row go to the folder `sheets`.
+    `data` is the folder that preprocess packed for classification. The sheets have `columns` pictures a row.
+
+    Raises:
+        DataError: there are too few pictures for a figure.
+        ModelError: the file with Inception's weights is missing or another one.
+
     """
-    draw = np.random.default_rng(how.seed)
+    draw = np.random.default_rng(measuring.seed)
     test, train = load_classification(data, "test"), load_classification(data, "train")
-    (real, labels), (seen, seen_labels) = (
-        sample(s, how.params.samples_per_class, draw) for s in (test, train)
+    (real, labels), (training, training_labels) = (
+        sample(split, measuring.params.samples_per_class, draw) for split in (test, train)
     )
-    made = how.make(generator, labels)
-    taken = how.taken_for(made)
-    save_png(sheets / "generated.png", generated_sheet(made, labels, test.classes, columns))
-    counts = confusion(labels, taken, len(test.classes))
-    save_png(sheets / "generated-confusion.png", confusion_sheet(counts, test.classes))
-    own, floor = compare(how, real, [(made, labels), (seen, seen_labels)])
-    pupils = list(train_pupils(generator, test, train, how, draw))
-    for one, right in zip((own, floor), pupils, strict=True):
-        one.figures["accuracy_trained_on_it"] = float(right.mean())
-    for one, near in zip((own, floor), copies(made, labels, real, train, how, sheets, columns), strict=True):
-        one.figures.update(nearest_distance=near.distance, memorised=near.memorised)
-    figures = {
-        **own.figures,
-        "floor": floor.figures,
-        "features": {"network": "classifier", "sha256": how.sha256},
-        "by_class": by_class(counts, how.taken_for(real), test.classes),
+    made = measuring.make(generator, labels)
+    predicted = measuring.predict(made)
+    counts = confusion(labels, predicted, len(test.classes))
+    own, floor = compare(measuring, real, [(made, labels), (training, training_labels)])
+    pupils = list(train_pupils(generator, test, train, measuring, draw))
+    neighbours = find_neighbours(made, labels, real, train, measuring)
+    return Evaluation(
+        figures={
+            **own.figures,
+            **training_figures(pupils[0], neighbours.of_made, neighbours.of_real),
+            "floor": {
+                **floor.figures,
+                **training_figures(pupils[1], neighbours.of_real, neighbours.of_real),
+            },
+            "features": {"network": "classifier", "sha256": measuring.sha256},
+            "by_class": figures_by_class(counts, measuring.predict(real), test.classes),
+        },
+        resampled=resampled_generation(
+            own, measuring.features(real), predicted == labels, pupils[0], resamples
+        ),
+        tables={},
+        curves=[],
+        sheets={
+            "generated": Sheet(
+                caption="Generated pictures of each class",
+                image=generated_sheet(made, labels, test.classes, columns),
+            ),
+            "generated-confusion": Sheet(
+                caption="What was asked for (rows), and what the classifier sees (columns)",
+                image=confusion_sheet(counts, test.classes),
+            ),
+            "generated-nearest": Sheet(
+                caption="Generated pictures over their nearest training pictures, with distances",
+                image=neighbours.sheet(train.classes, columns),
+            ),
+        },
+    )
+
+
+def training_figures(pupil: Rights, distances: Features, unseen_distances: Features) -> dict[str, float]:
+    """What pictures are worth as training pictures, and how near they lie to those of the training.
+
+    `pupil` [T]: is a test picture recognised by a classifier that was trained on them. `distances` [N]: to
+    the nearest training picture; `unseen_distances` [M]: the same of pictures that nobody trained on.
+    """
+    copied = memorisation(distances, unseen_distances)
+    return {
+        "accuracy_trained_on_it": float(pupil.mean()),
+        "nearest_distance": copied.distance,
+        "memorised": copied.memorised,
     }
-    return figures, resampled(own, how.features(real), taken == labels, pupils[0], resamples)
 
 
-def resampled(own: Compared, real: Features, right: Rights, pupil: Rights, resamples: int) -> Resampled:
-    """Figures in draws of real pictures of features [N, D], of the generated, and of the test split.
+def resampled_generation(
+    own: Compared, real: Features, right: Rights, pupil: Rights, resamples: int
+) -> Resampled:
+    """Figures in every draw of generated, of real, and of test pictures, each [R].
 
-    `right` [M]: is a generated picture taken for its class; `pupil`: is one of the test, by the classifier
-    that was trained on generated ones. Precision and coverage are told under the balls of all pictures: a
-    picture that is drawn twice would have none of its own.
+    `real` [N, D]: features of the real pictures. `right` [M]: is a generated picture taken for its class.
+    `pupil` [T]: is a test picture recognised by the classifier that was trained on generated pictures.
+    Precision and coverage are measured under the balls of all pictures: a picture drawn twice would have none
+    of its own.
     """
 
-    def of_real() -> Iterator[Counts]:
+    def draws_of_real() -> Iterator[Counts]:
         return draws(len(real), resamples)
 
-    def of_own() -> Iterator[Counts]:
+    def draws_of_made() -> Iterator[Counts]:
         return draws(len(own.features), resamples)
 
     return {
-        "conditional_accuracy": mean_of(right, of_own()),
-        "frechet_distance": resampled_distances(real, own.features, of_real(), of_own()),
-        "precision": mean_of(own.overlap.precision, of_own()),
-        "recall": mean_of(own.overlap.recall, of_real()),
-        "density": mean_of(own.overlap.density, of_own()),
-        "coverage": mean_of(own.overlap.coverage, of_real()),
+        "conditional_accuracy": mean_of(right, draws_of_made()),
+        "frechet_distance": resampled_distances(real, own.features, draws_of_real(), draws_of_made()),
+        "precision": mean_of(own.overlap.precision, draws_of_made()),
+        "recall": mean_of(own.overlap.recall, draws_of_real()),
+        "density": mean_of(own.overlap.density, draws_of_made()),
+        "coverage": mean_of(own.overlap.coverage, draws_of_real()),
         "accuracy_trained_on_it": mean_of(pupil, draws(len(pupil), resamples)),
     }
 
 
-def compare(how: Measuring, real: Picture, sets: Sequence[tuple[Picture, Labels]]) -> list[Compared]:
-    """Figures of each of the sets of pictures and labels against real pictures [N, H, W, C]."""
-    aim, made = how.features(real), []
+def compare(measuring: Measuring, real: Picture, sets: Sequence[tuple[Picture, Labels]]) -> list[Compared]:
+    """Measure sets of pictures [M, H, W, C] and their labels [M] against real pictures [N, H, W, C].
+
+    Raises:
+        DataError: there are too few pictures for a figure.
+        ModelError: the file with Inception's weights is missing or another one.
+
+    """
+    aim, compared = measuring.features(real), []
     for images, labels in sets:
-        features = how.features(images)
-        found = overlap(aim, features, neighbours=how.params.neighbours)
+        features = measuring.features(images)
+        found = overlap(aim, features, neighbours=measuring.params.neighbours)
         figures = {
-            "conditional_accuracy": conditional_accuracy(how.taken_for(images), labels),
-            **distances(aim, features, found, how),
+            "conditional_accuracy": conditional_accuracy(measuring.predict(images), labels),
+            **distances(aim, features, found, measuring),
         }
-        made.append(Compared(figures=figures, features=features, overlap=found))
-    if how.params.inception is not None:
-        network = load_inception(how.params.inception)
+        compared.append(Compared(figures=figures, features=features, overlap=found))
+    if measuring.params.inception is not None:
+        network = load_inception(measuring.params.inception)
         by_inception = [
-            inception_features(network, images, how.compute, how.batch_size)
+            inception_features(network, images, measuring.compute, measuring.batch_size)
             for images in (real, *(images for images, _ in sets))
         ]
-        for one, features in zip(made, by_inception[1:], strict=True):
-            found = overlap(by_inception[0], features, neighbours=how.params.neighbours)
-            one.figures["inception"] = {
+        for item, features in zip(compared, by_inception[1:], strict=True):
+            found = overlap(by_inception[0], features, neighbours=measuring.params.neighbours)
+            item.figures["inception"] = {
                 "features": {
                     "network": "inception_v3",
-                    "file": Path(how.params.inception.file).name,
-                    "sha256": how.params.inception.sha256,
+                    "file": Path(measuring.params.inception.file).name,
+                    "sha256": measuring.params.inception.sha256,
                 },
-                **distances(by_inception[0], features, found, how),
+                **distances(by_inception[0], features, found, measuring),
             }
-    return made
+    return compared
 
 
-def distances(real: Features, features: Features, found: Overlap, how: Measuring) -> dict[str, float]:
+def distances(real: Features, features: Features, found: Overlap, measuring: Measuring) -> dict[str, float]:
     """Every figure of features [M, D] against those of real pictures [N, D]."""
-    size = max(2, round(min(len(real), len(features)) * how.params.kernel_subset_share))
-    subsets = how.params.kernel_subsets
+    size = max(2, round(min(len(real), len(features)) * measuring.params.kernel_subset_share))
+    subsets = measuring.params.kernel_subsets
     return {
         "frechet_distance": frechet_distance(real, features),
-        "kernel_distance": kernel_distance(real, features, subsets=subsets, subset_size=size, seed=how.seed),
+        "kernel_distance": kernel_distance(
+            real, features, subsets=subsets, subset_size=size, seed=measuring.seed
+        ),
         **asdict(found.figures()),
     }
 
@@ -226,42 +250,66 @@ def train_pupils(
     generator: Generator,
     test: ClassificationSplit,
     train: ClassificationSplit,
-    how: Measuring,
+    measuring: Measuring,
     draw: np.random.Generator,
 ) -> Iterator[Rights]:
     """What of the test split classifiers recognise: one trained on generated pictures, one on real ones."""
-    score = how.params.score
+    score = measuring.params.score
     rows = np.sort(draw.permutation(len(train.labels))[: score.pictures])
     labels = train.labels[rows]
-    for images in (how.make(generator, labels), np.asarray(train.images[rows])):
-        pupil = train_anew(how.classifier, images, labels, score, how.compute, seed=how.seed)
-        yield recognised(pupil, np.asarray(test.images[:]), test.labels, how.compute, how.batch_size)
+    for images in (measuring.make(generator, labels), np.asarray(train.images[rows])):
+        pupil = train_anew(
+            measuring.classifier, images, labels, score, measuring.compute, seed=measuring.seed
+        )
+        yield recognised(
+            pupil, np.asarray(test.images[:]), test.labels, measuring.compute, measuring.batch_size
+        )
 
 
-def copies(
-    made: Picture,
-    labels: Labels,
-    real: Picture,
-    train: ClassificationSplit,
-    how: Measuring,
-    sheets: Path,
-    columns: int,
-) -> Iterator[Memory]:
-    """How near to training pictures lie generated ones, and ones of the test; a sheet of the nearest.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Neighbours:
+    """Generated pictures and the training pictures nearest to them."""
 
-    It shows one pair of each class: of all, those of the class whose pictures differ least would be nearest.
+    made: Picture
+    """[N, H, W, C]."""
+    labels: Labels
+    """[N]: the classes that were asked for."""
+    training: Picture
+    """[N, H, W, C]: the nearest training picture of each."""
+    of_made: Features
+    """[N]: the distance to it, in grey levels a pixel."""
+    of_real: Features
+    """[M]: the same distance of pictures of the test split, which nobody trained on."""
+
+    def sheet(self, classes: Sequence[str], columns: int) -> Image.Image:
+        """Draw the nearest pair of each class.
+
+        The nearest of all would be those of the class whose pictures differ least.
+        """
+        rows = nearest_of_each(self.of_made, self.labels)
+        names = [classes[label] for label in self.labels[rows]]
+        return nearest_sheet(self.made[rows], self.training[rows], self.of_made[rows], names, columns)
+
+
+def find_neighbours(
+    made: Picture, labels: Labels, real: Picture, train: ClassificationSplit, measuring: Measuring
+) -> Neighbours:
+    """Find the training pictures nearest to an even choice of the generated ones and of the test split.
+
+    `made` and `real` are [N, H, W, C], `labels` [N] the classes of both.
     """
-    each = max(1, len(made) // how.params.nearest_pictures)  # evenly from all, which are sorted by nothing
-    training = small(np.asarray(train.images[:]))
-    shown = made[::each]
-    of_made, places = nearest(small(shown), training)
-    of_real, _ = nearest(small(real[::each]), training)
-    closest = nearest_of_each(of_made, labels[::each])
-    names = [train.classes[label] for label in labels[::each][closest]]
-    sheet = nearest_sheet(shown[closest], train.images[places[closest]], of_made[closest], names, columns)
-    save_png(sheets / "generated-nearest.png", sheet)
-    yield memory(of_made, of_real)
-    yield memory(of_real, of_real)
+    step = max(1, len(made) // measuring.params.nearest_pictures)  # the pictures are in no order
+    chosen = made[::step]
+    training = reduced(np.asarray(train.images[:]))
+    of_made, places = nearest(reduced(chosen), training)
+    of_real, _ = nearest(reduced(real[::step]), training)
+    return Neighbours(
+        made=chosen,
+        labels=labels[::step],
+        training=train.images[places],
+        of_made=of_made,
+        of_real=of_real,
+    )
 
 
 def nearest_of_each(distances: Features, labels: Labels) -> npt.NDArray[np.int64]:
@@ -270,7 +318,7 @@ def nearest_of_each(distances: Features, labels: Labels) -> npt.NDArray[np.int64
     return by_distance[np.unique(labels[by_distance], return_index=True)[1]]
 
 
-def small(images: Picture) -> Features:
+def reduced(images: Picture) -> Features:
     """Pictures [N, H, W, C] in a row each, float32 [N, h * w * C] in grey levels, reduced where large."""
     if max(images.shape[1:3]) <= SIDE:
         return images.reshape(len(images), -1).astype(np.float32)
@@ -282,7 +330,7 @@ def small(images: Picture) -> Features:
     return rows
 
 
-def by_class(
+def figures_by_class(
     counts: npt.NDArray[np.int64], real_taken: Labels, classes: Sequence[str]
 ) -> dict[str, dict[str, float]]:
     """Of each class that was asked for: how many, the share recognised, how many of all were taken for it.

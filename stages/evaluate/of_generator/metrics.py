@@ -28,7 +28,7 @@ def frechet_distance(real: Features, generated: Features) -> float:
 
     """
     _at_least(2, real, generated)
-    metric = FrechetInceptionDistance(feature=_Given(real.shape[1])).set_dtype(torch.float64)
+    metric = FrechetInceptionDistance(feature=_ReadyFeatures(real.shape[1])).set_dtype(torch.float64)
     metric.update(_tensor(real), real=True)
     metric.update(_tensor(generated), real=False)
     return float(metric.compute())
@@ -55,11 +55,11 @@ def kernel_distance(
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Memory:
+class Memorisation:
     """How near pictures lie to those of the training."""
 
     distance: float
-    """To the nearest of them, in grey levels a pixel (root of the mean square); the median."""
+    """Median distance to the nearest training picture, in grey levels a pixel (root of the mean square)."""
     memorised: float
     """Share that lies nearer than all but one in a hundred of the pictures never trained on."""
 
@@ -67,11 +67,11 @@ class Memory:
 MEMORISED = 0.01  # of the pictures never trained on lie as near by chance
 
 
-def memory(nearest: Features, unseen: Features) -> Memory:
-    """From distances to the nearest training picture: of pictures [N], of real ones never trained on [M]."""
-    return Memory(
-        distance=float(np.median(nearest)),
-        memorised=float((nearest < np.quantile(unseen, MEMORISED)).mean()),
+def memorisation(distances: Features, unseen_distances: Features) -> Memorisation:
+    """Compare distances [N] to the nearest training picture with those [M] of pictures never trained on."""
+    return Memorisation(
+        distance=float(np.median(distances)),
+        memorised=float((distances < np.quantile(unseen_distances, MEMORISED)).mean()),
     )
 
 
@@ -108,7 +108,7 @@ def resampled_distances(
     )
 
 
-class _Given(nn.Module):
+class _ReadyFeatures(nn.Module):
     """torchmetrics asks for a network that makes features; ours are made already."""
 
     def __init__(self, dimensions: int) -> None:

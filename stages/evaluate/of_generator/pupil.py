@@ -7,11 +7,10 @@ falls where a class lacks variety or means something else.
 import numpy as np
 import numpy.typing as npt
 import torch
-from pydantic import Field
 
 from stages.classifier.loss import Loss
 from stages.classifier.network import Classifier, build_classifier, predict
-from stages.core.params import StageParams
+from stages.evaluate.params import PupilParams
 from stages.networks.compute import Compute, to_unit
 from stages.training.loop import batch_count, shuffled_batches
 from stages.training.optimization import ScheduleParams, SgdParams, build_learner
@@ -22,22 +21,10 @@ Labels = npt.NDArray[np.int64]
 WARMUP = 0.2
 
 
-class ScoreParams(StageParams):
-    """`evaluate.score`: a short training of the classifier's network, on generated and on real pictures."""
-
-    pictures: int = Field(ge=10)
-    """Of either kind, each class as often as in the training split."""
-
-    epochs: int = Field(ge=1)
-    batch_size: int = Field(ge=2)
-    learning_rate: float = Field(gt=0)
-    """The peak of SGD's with momentum .9."""
-
-
 def train_anew(
-    like: Classifier, images: Pictures, labels: Labels, params: ScoreParams, compute: Compute, *, seed: int
+    like: Classifier, images: Pictures, labels: Labels, params: PupilParams, compute: Compute, *, seed: int
 ) -> Classifier:
-    """A classifier built like another, from scratch, trained on pictures [N, H, W, C] of labels [N]."""
+    """Train a classifier built like another, from scratch, on pictures [N, H, W, C] and labels [N]."""
     with torch.random.fork_rng(devices=[]):  # what is drawn here moves nothing elsewhere
         torch.manual_seed(seed)
         network = compute.network(build_classifier(like.config))

@@ -1,4 +1,4 @@
-"""What evaluation shows: detections beside truth, generated pictures, the real ones nearest to them."""
+"""What evaluation shows of a generator: its pictures by class, and the training pictures nearest to them."""
 
 from collections.abc import Sequence
 
@@ -6,19 +6,23 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from stages.drawing.sheets import CLASSES_MOST, Picture, first_of, image_grid
+from stages.drawing.sheets import CLASSES_MOST, Picture, blank_like, first_of, image_grid
+from stages.evaluate.drawing import evaluation_scale
 
 
 def generated_sheet(
     images: Picture, labels: npt.NDArray[np.int64], classes: Sequence[str], columns: int
 ) -> Image.Image:
-    """A row a class: the first pictures generated of it; the first classes where they are many."""
+    """Draw a row for each class with the first pictures [N, H, W, C] generated of it.
+
+    Of more than `CLASSES_MOST` classes the sheet shows the first.
+    """
     pictures: list[Picture] = []
     rows = classes[:CLASSES_MOST]
     for label in range(len(rows)):
         chosen = images[labels == label][:columns]
-        pictures += [*chosen, *[_blank(images)] * (columns - len(chosen))]
-    return image_grid(pictures, columns, scale=_scale(images), rows=rows, note=first_of(classes))
+        pictures += [*chosen, *[blank_like(images[0])] * (columns - len(chosen))]
+    return image_grid(pictures, columns, scale=evaluation_scale(images), rows=rows, note=first_of(classes))
 
 
 def nearest_sheet(
@@ -28,9 +32,9 @@ def nearest_sheet(
     names: Sequence[str],
     columns: int,
 ) -> Image.Image:
-    """Generated pictures [N, H, W, C] of `names`; below each the nearest of the training, and how far it is.
+    """Draw generated pictures [N, H, W, C], and below each the training picture nearest to it.
 
-    As many pairs of rows as it takes.
+    `names` [N] stand under the generated pictures, `distances` [N] in grey levels under the training's.
     """
     columns = min(columns, len(made))
     pictures: list[Picture] = []
@@ -40,16 +44,7 @@ def nearest_sheet(
         absent = start + columns - min(start + columns, len(made))
         far = [f"{distance:.0f}" for distance in distances[pairs]]
         for row, captions in ((made[pairs], names[pairs]), (training[pairs], far)):
-            pictures += [*row, *[_blank(made)] * absent]
+            pictures += [*row, *[blank_like(made[0])] * absent]
             titles += [*captions, *[""] * absent]
     rows = ["generated", "nearest"] * (len(pictures) // columns // 2)
-    return image_grid(pictures, columns, titles, scale=_scale(made), rows=rows)
-
-
-def _scale(images: Picture) -> int:
-    """What makes pictures [N, H, W, C] about 84 pixels wide or, if they are larger, twice their size."""
-    return max(2, 84 // int(images.shape[2]))
-
-
-def _blank(images: Picture) -> Picture:
-    return np.full(images.shape[1:], 255, np.uint8)
+    return image_grid(pictures, columns, titles, scale=evaluation_scale(made), rows=rows)

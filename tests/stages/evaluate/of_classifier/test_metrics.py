@@ -19,9 +19,9 @@ from sklearn.metrics import (
 from stages.core.errors import DataError
 from stages.evaluate.of_classifier.metrics import (
     classification_figures,
+    classification_outcomes,
     confusion,
     outcome_table,
-    outcomes,
     reliability_table,
     resampled_figures,
 )
@@ -34,7 +34,7 @@ LABELS = np.array([0, 1, 1, 1])
 
 
 def figures_of(probabilities, labels, classes, *, bins=10):
-    return classification_figures(outcomes(probabilities, labels), classes, bins=bins)
+    return classification_figures(classification_outcomes(probabilities, labels), classes, bins=bins)
 
 
 def test_figures_by_hand():
@@ -56,7 +56,7 @@ def test_confusion_by_hand():
 
 
 def test_reliability_by_hand():
-    table = reliability_table(outcomes(PROBABILITIES, LABELS), bins=4)
+    table = reliability_table(classification_outcomes(PROBABILITIES, LABELS), bins=4)
     # 0.6 and 0.6 (one right) in the third step, 0.8 and 0.8 (both right) in the fourth
     assert table.to_dict("list") == {
         "confidence": pytest.approx([0.6, 0.8]),
@@ -66,23 +66,23 @@ def test_reliability_by_hand():
 
 
 def test_full_confidence_belongs_to_the_last_step():
-    table = reliability_table(outcomes(torch.tensor([[1.0, 0.0]]), np.array([0])), bins=10)
+    table = reliability_table(classification_outcomes(torch.tensor([[1.0, 0.0]]), np.array([0])), bins=10)
     assert table.to_dict("list") == {"confidence": [1.0], "accuracy": [1.0], "pictures": [1]}
 
 
 def test_of_equally_probable_classes_the_first_is_found():
-    found = outcomes(torch.full((3, 3), 1 / 3), np.array([0, 1, 2]))
+    found = classification_outcomes(torch.full((3, 3), 1 / 3), np.array([0, 1, 2]))
     assert found.predicted.tolist() == [0, 0, 0]
     assert found.rank.tolist() == [1, 2, 3]
 
 
 def test_outcomes_by_hand():
-    table = outcome_table(outcomes(PROBABILITIES, LABELS), CLASSES)
+    table = outcome_table(classification_outcomes(PROBABILITIES, LABELS), CLASSES)
     assert table["actual"].tolist() == ["a", "b", "b", "b"]
     assert table["predicted"].tolist() == ["a", "a", "b", "b"]
     assert table["rank"].tolist() == [1, 2, 1, 1]
     assert table["loss"].tolist() == pytest.approx((-np.log([0.8, 0.3, 0.8, 0.6])).tolist(), abs=1e-6)
-    impossible = outcomes(torch.tensor([[1.0, 0.0]]), np.array([1]))
+    impossible = classification_outcomes(torch.tensor([[1.0, 0.0]]), np.array([1]))
     assert np.isfinite(impossible.loss).all()  # JSON and CSV hold no infinity
 
 
@@ -114,7 +114,7 @@ def test_figures_are_scikit_learn_s(seed, pictures, classes, bins):
     wanted = np.transpose(precision_recall_fscore_support(labels, predicted, **of_present))
     ours = [list(asdict(figures.by_class[names[label]]).values()) for label in present]
     np.testing.assert_allclose(ours, wanted, atol=1e-6)
-    found = outcomes(probabilities, labels)
+    found = classification_outcomes(probabilities, labels)
     loss = log_loss(labels, given, labels=np.arange(classes))
     assert found.loss.mean() == pytest.approx(loss, **close)
     table = reliability_table(found, bins=bins)
@@ -129,19 +129,21 @@ def test_figures_are_scikit_learn_s(seed, pictures, classes, bins):
 
 def test_no_picture_at_all_is_said():
     with pytest.raises(DataError, match="no picture to judge the classifier by"):
-        outcomes(torch.zeros(0, 3), np.zeros(0, dtype=np.int64))
+        classification_outcomes(torch.zeros(0, 3), np.zeros(0, dtype=np.int64))
 
 
 def test_intervals_are_those_of_the_binomial():
     """800 of 1,000 right: the accuracy's standard error is .0126."""
     labels = np.zeros(1000, dtype=np.int64)
     probabilities = torch.tensor([[0.9, 0.1]] * 800 + [[0.2, 0.8]] * 200)
-    found = resampled_figures(outcomes(probabilities, labels), draws(1000, 2000), classes=2, bins=10)
+    found = resampled_figures(
+        classification_outcomes(probabilities, labels), draws(1000, 2000), classes=2, bins=10
+    )
     assert asdict(intervals(found)["accuracy"]) == {
         "low": pytest.approx(0.8 - 1.96 * 0.0126, abs=0.003),
         "high": pytest.approx(0.8 + 1.96 * 0.0126, abs=0.003),
     }
-    sure = outcomes(probabilities[:800], labels[:800])
+    sure = classification_outcomes(probabilities[:800], labels[:800])
     found = resampled_figures(sure, draws(800, 10), classes=2, bins=10)
     assert asdict(intervals(found)["macro_f1"]) == {"low": 1.0, "high": 1.0}
 
@@ -153,7 +155,7 @@ def test_a_draw_s_figures_are_those_of_the_pictures_drawn(seed, pictures, classe
     probabilities = torch.from_numpy(random.dirichlet(np.ones(classes), size=pictures))
     labels, names = random.integers(0, classes, pictures), [str(label) for label in range(classes)]
     drawn = list(draws(pictures, 3))
-    found = resampled_figures(outcomes(probabilities, labels), drawn, classes=classes, bins=7)
+    found = resampled_figures(classification_outcomes(probabilities, labels), drawn, classes=classes, bins=7)
     for number, counts in enumerate(drawn):
         rows = np.repeat(np.arange(pictures), counts)
         figures = asdict(figures_of(probabilities[rows], labels[rows], names, bins=7))

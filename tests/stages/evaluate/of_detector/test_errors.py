@@ -4,8 +4,8 @@ import pytest
 from stages.evaluate.of_detector.errors import (
     KINDS,
     detection_errors,
+    detection_outcomes,
     matched,
-    outcomes,
     score_calibration,
     score_reliability,
 )
@@ -25,7 +25,7 @@ def judged(*found, boxes=BOXES, labels=LABELS, score_min=0.3):
         np.array([label for _, label, _ in found], np.int64),
         np.array([score for _, _, score in found], np.float32),
     )
-    return outcomes([arrays], boxes, labels, classes=2, score_min=score_min)
+    return detection_outcomes([arrays], boxes, labels, classes=2, score_min=score_min)
 
 
 @pytest.mark.parametrize(

@@ -13,22 +13,22 @@ from stages.core.packed import ClassificationSplit
 from stages.core.params import ComputeParams
 from stages.evaluate.of_generator.evaluation import (
     Compared,
-    GenerationParams,
     Measuring,
-    by_class,
     compare,
+    figures_by_class,
     nearest_of_each,
-    resampled,
+    reduced,
+    resampled_generation,
     sample,
-    small,
 )
-from stages.evaluate.of_generator.pupil import ScoreParams, recognised, train_anew
+from stages.evaluate.of_generator.pupil import recognised, train_anew
+from stages.evaluate.params import GenerationParams, PupilParams
 from stages.networks.compute import Compute, prepare
 from tests.stages.evaluate.of_generator.inception_weights import random_weights
 
 SIDE = 16
 KINDS = 5
-SCORE = ScoreParams(pictures=1000, epochs=4, batch_size=50, learning_rate=0.1)
+SCORE = PupilParams(pictures=1000, epochs=4, batch_size=50, learning_rate=0.1)
 
 
 def items(number: int, seed: int) -> tuple[Any, Any]:
@@ -61,7 +61,7 @@ def compute() -> Compute:
 
 
 @pytest.fixture(scope="module")
-def how(compute: Compute) -> Measuring:
+def measuring(compute: Compute) -> Measuring:
     """A classifier of the items, and how much is compared."""
     images, labels = items(1500, seed=1)
     config = {
@@ -86,7 +86,7 @@ def how(compute: Compute) -> Measuring:
 
 
 @pytest.fixture(scope="module")
-def found(how: Measuring) -> dict[str, Compared]:
+def found(measuring: Measuring) -> dict[str, Compared]:
     """Figures of failures against the same real pictures."""
     real, _ = items(1000, seed=2)
     good, labels = items(1000, seed=3)
@@ -101,7 +101,7 @@ def found(how: Measuring) -> dict[str, Compared]:
         "blurred": (blurred, labels),
         "noise": (draw.integers(0, 256, good.shape, dtype=np.uint8), labels),
     }
-    return dict(zip(cases, compare(how, real, list(cases.values())), strict=True))
+    return dict(zip(cases, compare(measuring, real, list(cases.values())), strict=True))
 
 
 @pytest.mark.slow
@@ -135,14 +135,14 @@ def test_a_collapse_is_seen_by_recall_and_coverage_alone(found: dict[str, Compar
 
 @pytest.mark.slow
 def test_draws_of_the_pictures_tell_how_far_figures_can_be_believed(
-    how: Measuring, found: dict[str, Compared]
+    measuring: Measuring, found: dict[str, Compared]
 ) -> None:
     real, _ = items(1000, seed=2)
     labels = items(1000, seed=3)[1]
-    features, pupil = how.features(real), np.arange(50) < 40
+    features, pupil = measuring.features(real), np.arange(50) < 40
 
     def drawn(name: str) -> dict[str, Any]:
-        return resampled(found[name], features, labels < 4, pupil, resamples=20)
+        return resampled_generation(found[name], features, labels < 4, pupil, resamples=20)
 
     good, noise = drawn("good"), drawn("noise")
     for name in ("precision", "recall", "density", "coverage"):
@@ -157,14 +157,14 @@ def test_draws_of_the_pictures_tell_how_far_figures_can_be_believed(
 
 @pytest.mark.slow
 def test_a_pupil_of_good_pictures_does_well_and_of_wrong_ones_does_not(
-    how: Measuring, compute: Compute
+    measuring: Measuring, compute: Compute
 ) -> None:
     test, truth = items(500, seed=4)
     good, labels = items(1000, seed=5)
     taught = {"good": labels, "wrong": (labels + 1) % KINDS}
     reached = {
         name: recognised(
-            train_anew(how.classifier, good, of, SCORE, compute, seed=0), test, truth, compute, 250
+            train_anew(measuring.classifier, good, of, SCORE, compute, seed=0), test, truth, compute, 250
         ).mean()
         for name, of in taught.items()
     }
@@ -173,11 +173,11 @@ def test_a_pupil_of_good_pictures_does_well_and_of_wrong_ones_does_not(
 
 
 @pytest.mark.slow
-def test_figures_on_inceptions_features_say_of_which_weights(how: Measuring, tmp_path: Path) -> None:
+def test_figures_on_inceptions_features_say_of_which_weights(measuring: Measuring, tmp_path: Path) -> None:
     real, labels = items(10, seed=2)
     weights = random_weights(tmp_path)
-    params = how.params.model_copy(update={"inception": weights, "neighbours": 2})
-    (compared,) = compare(replace(how, params=params), real, [(real[:8], labels[:8])])
+    params = measuring.params.model_copy(update={"inception": weights, "neighbours": 2})
+    (compared,) = compare(replace(measuring, params=params), real, [(real[:8], labels[:8])])
     assert compared.figures["inception"].pop("features") == {
         "network": "inception_v3",
         "file": "inception_v3.safetensors",
@@ -196,7 +196,7 @@ def test_of_each_class_the_nearest_is_shown() -> None:
 
 def test_by_class_by_hand() -> None:
     counts = np.array([[3, 1], [0, 0]])  # four of the first asked for, one taken for the second
-    assert by_class(counts, np.array([0, 0, 1, 1]), ["coat", "bag"]) == {
+    assert figures_by_class(counts, np.array([0, 0, 1, 1]), ["coat", "bag"]) == {
         "coat": {"asked": 4, "recognised": 0.75, "taken_for_it": 3, "real_taken_for_it": 2}
     }
 
@@ -204,9 +204,9 @@ def test_by_class_by_hand() -> None:
 def test_large_pictures_are_compared_reduced() -> None:
     images = np.zeros((3, 64, 64, 3), dtype=np.uint8)
     images[:, :, :32] = 200
-    assert small(images).shape == (3, 32 * 32 * 3)
-    assert sorted(np.unique(small(images).round())) == [0, 200]
-    assert small(images[:, :16, :16, :1]).shape == (3, 256)
+    assert reduced(images).shape == (3, 32 * 32 * 3)
+    assert sorted(np.unique(reduced(images).round())) == [0, 200]
+    assert reduced(images[:, :16, :16, :1]).shape == (3, 256)
 
 
 def test_sample_takes_as_many_of_each_class_or_all_there_are() -> None:

@@ -8,7 +8,7 @@ from stages.evaluate.of_generator.metrics import (
     conditional_accuracy,
     frechet_distance,
     kernel_distance,
-    memory,
+    memorisation,
     nearest,
 )
 from stages.generator.overlap import Features, manifold_overlap
@@ -133,6 +133,6 @@ def test_the_nearest_and_how_far_it_is_by_hand() -> None:
 
 def test_copies_are_memorised_and_others_are_as_often_as_by_chance(random: np.random.Generator) -> None:
     unseen = random.uniform(1, 2, 1000)
-    assert memory(unseen, unseen).memorised == pytest.approx(0.01)
-    copied = memory(np.concatenate([np.zeros(30), np.full(70, 1.5)]), unseen)
+    assert memorisation(unseen, unseen).memorised == pytest.approx(0.01)
+    copied = memorisation(np.concatenate([np.zeros(30), np.full(70, 1.5)]), unseen)
     assert (copied.memorised, copied.distance) == (0.3, 1.5)

@@ -1,0 +1,103 @@
+"""The classifier on the test split: figures, tables and picture sheets."""
+
+from dataclasses import asdict
+
+import numpy as np
+
+from stages.classifier.network import Classifier, predict
+from stages.core.packed import ClassificationSplit
+from stages.drawing.sheets import CLASSES_MOST
+from stages.evaluate.drawing import confusion_sheet, most_confused
+from stages.evaluate.of_classifier.grad_cam import grad_cam
+from stages.evaluate.of_classifier.metrics import (
+    ClassificationOutcomes,
+    classification_figures,
+    classification_outcomes,
+    confusion,
+    outcome_table,
+    reliability_table,
+    resampled_figures,
+)
+from stages.evaluate.of_classifier.sheets import (
+    cams_sheet,
+    pictures_in,
+    predictions_sheet,
+    right_and_wrong,
+    worst_sheet,
+)
+from stages.evaluate.params import EvaluateParams
+from stages.evaluate.resampling import draws
+from stages.evaluate.result import Evaluation, Sheet, TableCurve
+from stages.evaluate.size import network_size
+from stages.evaluate.timing import latency, timed
+from stages.networks.compute import Compute
+
+
+def evaluate_classifier(
+    network: Classifier, test: ClassificationSplit, params: EvaluateParams, compute: Compute
+) -> Evaluation:
+    """Measure a classifier, which is on `compute`'s device, on the test split.
+
+    Its tables are `predictions`, with a row for each test picture, and `reliability`, with a row for each
+    step of confidence.
+
+    Raises:
+        DataError: the test split has no pictures.
+
+    """
+    with timed("classified", len(test.images)):
+        probabilities = predict(network, test.images, compute=compute, batch_size=params.batch_size)
+    alone = latency(lambda row: predict(network, test.images[row], compute=compute), len(test.images))
+    print(f"one picture alone classified in {alone:.1f} ms (median)")
+    outcomes = classification_outcomes(probabilities, test.labels)
+    figures = classification_figures(outcomes, test.classes, bins=params.calibration_bins)
+    drawn = draws(len(test.images), params.resamples)
+    return Evaluation(
+        figures={**asdict(figures), "size": asdict(network_size(network, test.images.shape[1:3]))},
+        resampled=resampled_figures(outcomes, drawn, classes=len(test.classes), bins=params.calibration_bins),
+        tables={
+            "predictions": outcome_table(outcomes, test.classes),
+            "reliability": reliability_table(outcomes, bins=params.calibration_bins),
+        },
+        curves=[TableCurve(title="how often it is right", table="reliability", x="confidence", y="accuracy")],
+        sheets=classifier_sheets(network, test, outcomes, params, compute),
+    )
+
+
+def classifier_sheets(
+    network: Classifier,
+    test: ClassificationSplit,
+    outcomes: ClassificationOutcomes,
+    params: EvaluateParams,
+    compute: Compute,
+) -> dict[str, Sheet]:
+    """Draw the confusion table, right and wrong pictures of each class, Grad-CAM, and the worst losses."""
+    counts = confusion(outcomes.labels, outcomes.predicted, len(test.classes))
+    columns = params.sheet_columns
+    rows = right_and_wrong(outcomes, most_confused(counts, CLASSES_MOST), columns)
+    shown = np.array(pictures_in(rows), dtype=np.int64)
+    heat = grad_cam(
+        network,
+        test.images[shown],
+        outcomes.predicted[shown],
+        compute=compute,
+        batch_size=params.batch_size,
+    )
+    return {
+        "confusion": Sheet(
+            caption="What pictures are (rows), and what they were taken for (columns)",
+            image=confusion_sheet(counts, test.classes),
+        ),
+        "predictions": Sheet(
+            caption="Of each class the surest that were right, and the surest that were wrong",
+            image=predictions_sheet(test, outcomes, rows, columns),
+        ),
+        "grad-cam": Sheet(
+            caption="The same: the brighter, the more the place spoke for what was found (Grad-CAM)",
+            image=cams_sheet(test, outcomes, rows, columns, heat),
+        ),
+        "worst-losses": Sheet(
+            caption="The greatest losses: what was found, and what it is not",
+            image=worst_sheet(test, outcomes, columns),
+        ),
+    }

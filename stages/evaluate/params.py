@@ -1,0 +1,69 @@
+"""Section `evaluate` of params.yaml."""
+
+from pydantic import Field
+
+from stages.core.params import StageParams
+from stages.networks.weights import WeightsParams
+
+
+class PupilParams(StageParams):
+    """`evaluate.generation.score`: a short training of the classifier's network."""
+
+    pictures: int = Field(ge=10)
+    """Pictures that it is trained on, with each class as often as in the training split."""
+
+    epochs: int = Field(ge=1)
+    batch_size: int = Field(ge=2)
+    learning_rate: float = Field(gt=0)
+    """The highest learning rate of the schedule; the optimizer is SGD with momentum 0.9."""
+
+
+class GenerationParams(StageParams):
+    """`evaluate.generation`: how generated pictures are measured."""
+
+    samples_per_class: int = Field(ge=1)
+    """Generated, test and training pictures that are compared; where a class has fewer, all of them."""
+
+    neighbours: int = Field(ge=1)
+    """k of precision, recall, density and coverage."""
+
+    kernel_subsets: int = Field(ge=1)
+    """Random subsets whose mean is the kernel distance."""
+
+    kernel_subset_share: float = Field(gt=0, le=1)
+    """Size of each subset, as a share of the pictures compared."""
+
+    nearest_pictures: int = Field(ge=1)
+    """Generated pictures, and as many of the test split, whose nearest training picture is searched for."""
+
+    score: PupilParams
+
+    inception: WeightsParams | None
+    """torchvision's weights of inception_v3; null: the classifier's features alone."""
+
+
+class EvaluateParams(StageParams):
+    """Section `evaluate`."""
+
+    batch_size: int = Field(ge=1)
+    """Pictures that a network sees at once."""
+
+    calibration_bins: int = Field(ge=1)
+    """Equal steps of confidence in the calibration error and in the reliability table."""
+
+    resamples: int = Field(ge=100)
+    """Draws of the test pictures, with replacement, for the figures' 95 % intervals."""
+
+    generation: GenerationParams
+
+    sheet_columns: int = Field(ge=2)
+    """Pictures of each class on the sheets."""
+
+    score_min: float = Field(ge=0, le=1)
+    """Score from which on detections are drawn, counted by kind of error, and calibrated."""
+
+    sheet_scenes: int = Field(ge=1)
+    """Scenes on the sheet of detections."""
+
+    sheet_boxes: int = Field(ge=1)
+    """The largest number of detections on that sheet."""
