@@ -75,7 +75,7 @@ class Truncation(click.FloatRange):
 @click.argument("prompt")
 @click.option("--n", "number", type=click.IntRange(1), default=16, show_default=True, help="Pictures.")
 @click.option(
-    "--seed", type=click.IntRange(0, SEEDS), default=0, show_default=True, help="The same, the same pictures."
+    "--seed", type=click.IntRange(0, SEEDS), default=0, show_default=True, help="Same seed, same pictures."
 )
 @click.option(
     "--out",
@@ -89,7 +89,7 @@ class Truncation(click.FloatRange):
     type=click.Path(path_type=Path),
     default=MODEL,
     show_default=True,
-    help="As train-gan writes it.",
+    help="A model file that train-gan wrote.",
 )
 @click.option(
     "--truncation",

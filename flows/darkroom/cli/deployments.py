@@ -89,7 +89,7 @@ def _swept(chosen: dict[str, Any], recorded: bool) -> tuple[str, bool]:
 @click.command()
 @in_repo
 @click.option("--days", default=30.0, show_default=True, help="What was touched since is kept.")
-@click.option("--yes", is_flag=True, help="Remove it; if not given, it is only said what would go.")
+@click.option("--yes", is_flag=True, help="Delete; without it, only list what would be deleted.")
 def gc(repo: Path, days: float, yes: bool) -> int:
     """Free disk space: old logs, clones and checkpoints, results that nothing refers to any more.
 
