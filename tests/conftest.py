@@ -34,6 +34,7 @@ def pytest_configure() -> None:
 
 TOGETHER = {
     "tests/test_end_to_end.py",
+    "tests/test_package.py",
     "tests/faults/test_checks.py",
     "tests/darkroom/releases/test_promotion.py",
     "tests/darkroom/deployments/test_retrain_on_data.py",

@@ -10,7 +10,7 @@ stays in the environment: it is meant for the stages.
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import darkroom
@@ -23,21 +23,36 @@ import os, sys
 here = os.getcwd()
 more = [path for path in {more!r} if path not in sys.path and os.path.realpath(path) != here]
 sys.path[:] = [*{first!r}, *sys.path, *more]
-import importlib, runpy
+import importlib, importlib.util, runpy
+for name, folder in {packages!r}.items():
+    spec = importlib.util.spec_from_file_location(name, os.path.join(folder, "__init__.py"))
+    sys.modules[name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(sys.modules[name])
 for name in {imported!r}: importlib.import_module(name)
 sys.modules.pop({module!r}, None)
 runpy.run_module({module!r}, run_name="__main__", alter_sys=True)
 """
 
 
-def command(module: str, *words: str, first: Sequence[Path] = (), imported: Sequence[str] = ()) -> list[str]:
+def command(
+    module: str,
+    *words: str,
+    first: Sequence[Path] = (),
+    imported: Sequence[str] = (),
+    packages: Mapping[str, Path] | None = None,
+) -> list[str]:
     """The command that executes a module, with the words as its arguments.
 
     `first`: folders that go before all others. `imported`: modules imported before the module starts,
-    so that it finds no others under their names.
+    so that it finds no others under their names. `packages`: the folders of packages that are taken from
+    there, wherever the process finds others; nothing else of what lies beside them is found.
     """
     script = _START.format(
-        more=_module_path(), first=[str(path) for path in first], imported=list(imported), module=module
+        more=_module_path(),
+        first=[str(path) for path in first],
+        imported=list(imported),
+        packages={name: str(folder) for name, folder in (packages or {}).items()},
+        module=module,
     )
     return [sys.executable, "-I", "-c", script, *words]
 

@@ -11,8 +11,6 @@ import atexit
 import gc
 import json
 import os
-import signal
-import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -21,7 +19,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from darkroom.base import interpreter
 from darkroom.base.errors import TRACEBACK, DarkroomError, explain, told_of_fault
 from darkroom.base.escapes import shown
 from darkroom.base.exits import Exit
@@ -29,6 +26,7 @@ from darkroom.cli import service as commands
 from darkroom.cli.deployments import gc as free_disk
 from darkroom.cli.deployments import rollback, sweep
 from darkroom.cli.options import in_repo
+from darkroom.cli.vision import fuse, generate
 from darkroom.show import output
 
 if TYPE_CHECKING:
@@ -110,7 +108,7 @@ def app() -> None:
     """Run DVC pipelines in parallel, recorded by Prefect, equal to `dvc repro` byte for byte."""
 
 
-for command in (commands.up, commands.down, commands.status, sweep, rollback, free_disk):
+for command in (commands.up, commands.down, commands.status, sweep, rollback, free_disk, fuse, generate):
     app.add_command(command)
 
 
@@ -278,31 +276,6 @@ def ui(repo: Path, port: int, browser: bool) -> int:
     _look_for_cycles_in_what_comes()
     pages.show(root_of(repo), port, browser=browser)
     return Exit.WELL
-
-
-# The stages know what may follow: nothing is declared twice, and nothing of theirs is imported here.
-@app.command(
-    add_help_option=False, context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False}
-)
-@click.argument("words", nargs=-1, type=click.UNPROCESSED)
-def fuse(words: tuple[str, ...]) -> int:
-    """Fuse pictures of one scene into one: `darkroom fuse --help`."""
-    return _run_module("stages.by_hand.fuse", words)
-
-
-@app.command(
-    add_help_option=False, context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False}
-)
-@click.argument("words", nargs=-1, type=click.UNPROCESSED)
-def generate(words: tuple[str, ...]) -> int:
-    """Draw pictures of what is asked for: `darkroom generate --help`."""
-    return _run_module("stages.by_hand.generate", words)
-
-
-def _run_module(module: str, words: Sequence[str]) -> int:
-    """Run a module of the stages in a process of its own, with this one's terminal; its exit code is ours."""
-    code = subprocess.run(interpreter.command(output.__name__, module, *words), check=False).returncode
-    return code if code >= 0 else Exit.INTERRUPTED if code == -signal.SIGINT else Exit.FAILED
 
 
 @app.command()

@@ -1,0 +1,83 @@
+"""`darkroom fuse` and `generate`: the vision half's commands, each in a process of its own.
+
+The stages know what may follow: nothing is declared twice, and nothing of theirs is imported here.
+"""
+
+import signal
+import subprocess
+from collections.abc import Callable, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+
+import click
+
+import darkroom
+from darkroom.base import interpreter
+from darkroom.base.errors import DarkroomError
+from darkroom.base.exits import Exit
+from darkroom.show import output
+
+LIBRARIES = (
+    "albumentations",
+    "cv2",
+    "joblib",
+    "pyarrow",
+    "pycocotools",
+    "pywt",
+    "safetensors",
+    "simplejpeg",
+    "sklearn",
+    "threadpoolctl",
+    "torch",
+    "torchmetrics",
+    "torchvision",
+    "tqdm",
+)
+"""What `pip install darkroom[vision]` adds, by the names of imports."""
+
+passing_on: Callable[[Callable[..., int]], click.Command] = click.command(
+    add_help_option=False, context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False}
+)
+"""A command whose words are another's, `--help` too."""
+
+
+@passing_on
+@click.argument("words", nargs=-1, type=click.UNPROCESSED)
+def fuse(words: tuple[str, ...]) -> int:
+    """Fuse pictures of one scene into one: `darkroom fuse --help`."""
+    return _run_module("stages.by_hand.fuse", words)
+
+
+@passing_on
+@click.argument("words", nargs=-1, type=click.UNPROCESSED)
+def generate(words: tuple[str, ...]) -> int:
+    """Draw pictures of what is asked for: `darkroom generate --help`."""
+    return _run_module("stages.by_hand.generate", words)
+
+
+def _run_module(module: str, words: Sequence[str]) -> int:
+    """Run a module of the stages in a process of its own, with this one's terminal; its exit code is ours."""
+    if missing := [name for name in LIBRARIES if find_spec(name) is None]:
+        raise DarkroomError(
+            "this command needs the vision libraries: pip install 'darkroom[vision]'"
+            f" ({', '.join(missing)} cannot be imported)"
+        )
+    command = interpreter.command(output.__name__, module, *words, packages={"stages": stages_folder()})
+    code = subprocess.run(command, check=False).returncode
+    return code if code >= 0 else Exit.INTERRUPTED if code == -signal.SIGINT else Exit.FAILED
+
+
+def stages_folder() -> Path:
+    """The folder of the stages: the current project's own, else those that were installed with darkroom.
+
+    Raises:
+        DarkroomError: there are none.
+
+    """
+    own = Path.cwd() / "stages"
+    of_wheel = Path(darkroom.__file__).parent / "templates/vision/stages"
+    of_repository = interpreter.PACKAGES.parent / "stages"
+    for folder in (own, of_wheel, of_repository):
+        if (folder / "by_hand/__init__.py").is_file():
+            return folder
+    raise DarkroomError(f"{own}: no stages of darkroom here, and none came with its installation")
