@@ -14,7 +14,7 @@ Classified = IdxParams | ImageFolderParams | ManifestParams
 Annotated = CocoParams | PascalVocParams | YoloParams
 
 
-def read(raw: Path, params: Classified | Annotated, *, upright: bool) -> Found:
+def read_source(raw: Path, params: Classified | Annotated, *, upright: bool) -> Found:
     """The rows of the source that `params` names, and what is wrong with its lines.
 
     `upright`: pictures will be turned as their EXIF says; else their boxes are those of the stored pixels.

@@ -11,86 +11,31 @@ run  python -m stages.preprocess --help
 import shutil
 import tempfile
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
-from importlib import import_module
-from itertools import chain
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
 from stages.core.errors import DataError
 from stages.core.files import write_folder_atomically, write_json
 from stages.core.libraries import check_libraries
-from stages.core.packed import (
-    SPLITS,
-    ClassificationSplit,
-    DetectionSplit,
-    Split,
-    load_classification,
-    load_detection,
-)
+from stages.core.packed import SPLITS, load_classification
 from stages.core.params import ComputeParams, load_params
 from stages.core.seeds import pin_threads, seed_generators
-from stages.drawing.sheets import CLASSES_MOST, Picture, draw_boxes, first_of, image_grid, save_png
-from stages.intake.side_by_side import cores
-from stages.preprocess.gathering import Gathered, Gathering, gather, sift
+from stages.drawing.sheets import save_png
+from stages.preprocess.gathering import Gathered
 from stages.preprocess.packing import coco, pack_annotations, pack_images
-from stages.preprocess.readers import Annotated, Classified, read
+from stages.preprocess.readers import Annotated, Classified, read_source
 from stages.preprocess.report import TaskReport, write_report
 from stages.preprocess.scenes import compose_scenes
-from stages.preprocess.splitting import split_rows, strata_of_boxes
+from stages.preprocess.sheet import draw_sheet
+from stages.preprocess.sorting import RunSettings, SortedPictures, sort_pictures
 from stages.sources.composed import ComposedParams
 from stages.sources.crops import CropsParams, crop_rows
-from stages.sources.idx import IdxParams, picture_size
-from stages.sources.policy import Findings, Policy, refuse_too_many
-from stages.sources.preparation import PreprocessParams, form_of
+from stages.sources.policy import Findings
+from stages.sources.preparation import PreprocessParams
 from stages.sources.rows import Found
-
-SHEET_COLUMNS = 16
-SHEET_SCENES = 8
-SHEET_PICTURE = 56  # pixels that a small picture is enlarged to, about
-SHEET_SCENE = 288
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Surroundings:
-    """What every task of one run is told."""
-
-    raw: Path
-    seed: int
-    policy: Policy
-    scratch: Path
-    """An empty folder on the disk that the outs go to."""
-    cache: Path | None
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Sorted:
-    """Pictures of one task, checked and split."""
-
-    gathered: Gathered
-    classes: list[str]
-    numbers: dict[str, int]
-    """Of the classes."""
-    rows: dict[Split, npt.NDArray[np.int64]]
-    """Into what was gathered."""
-
-    def splits(self) -> dict[str, Split]:
-        """The split of each picture, by where it is from."""
-        return {self.gathered.where[row]: split for split, rows in self.rows.items() for row in rows}
-
-    def labels(self, split: Split) -> Iterator[npt.NDArray[np.int64]]:
-        """Labels of each of the split's pictures."""
-        return (labels_of(self.gathered, row, self.numbers) for row in self.rows[split])
-
-    def all_labels(self, split: Split) -> npt.NDArray[np.int64]:
-        """Labels of all of the split's pictures one after the other."""
-        names = chain.from_iterable(self.gathered.labels[row] for row in self.rows[split])
-        return np.fromiter((self.numbers[name] for name in names), dtype=np.int64)
 
 
 def main(
@@ -104,7 +49,19 @@ def main(
     report: Path,
     cache: Path | None = None,
 ) -> None:
-    """Read RAW; write the folders CLASSIFICATION, DETECTION and REPORT, the files METRICS and SHEET."""
+    """Check, split and pack the pictures of a folder, and compose scenes from them where it gives no boxes.
+
+    Args:
+        raw: Folder of the pictures, laid out as section `preprocess` says.
+        params: params.yaml.
+        classification: Folder to pack labelled pictures into; what it held before is removed.
+        detection: Folder to pack pictures with boxes into; what it held before is removed.
+        metrics: JSON file for counts by split and class, and of findings.
+        sheet: PNG file for samples of each class and of pictures with boxes.
+        report: Folder for report.md and findings.csv, which name what was mended and refused.
+        cache: Folder of pictures decoded before: with it only new ones are decoded. It decides no result.
+
+    """
     check_libraries(params)
     values = load_params(params, "preprocess", PreprocessParams)
     compute = load_params(params, "compute", ComputeParams)
@@ -115,11 +72,11 @@ def main(
         write_folder_atomically(classification) as classification_partial,
         write_folder_atomically(detection) as detection_partial,
     ):
-        around = Surroundings(raw=raw, seed=compute.seed, policy=values.policy, scratch=scratch, cache=cache)
-        reports = prepare(values, around, classification_partial, detection_partial)
+        settings = RunSettings(raw=raw, seed=compute.seed, policy=values.policy, scratch=scratch, cache=cache)
+        reports = prepare(values, settings, classification_partial, detection_partial)
         save_png(sheet, draw_sheet(classification_partial, detection_partial))
     write_report(report, reports, sheet)
-    write_json(metrics, {told.task: told.figures() for told in reports})
+    write_json(metrics, {task.task: task.figures() for task in reports})
 
 
 @contextmanager
@@ -134,7 +91,7 @@ def _scratch(parent: Path) -> Iterator[Path]:
 
 
 def prepare(
-    values: PreprocessParams, around: Surroundings, classification: Path, detection: Path
+    values: PreprocessParams, settings: RunSettings, classification: Path, detection: Path
 ) -> list[TaskReport]:
     """Fill both folders: scenes are composed of the classified pictures, crops cut from those with boxes.
 
@@ -144,31 +101,41 @@ def prepare(
     """
     if isinstance(values.detection, ComposedParams):
         assert not isinstance(values.classification, CropsParams)  # refused with the params
-        found = rows_of(values.classification, around)
-        pictures = prepare_classification(values, found, around, classification)
-        return [pictures, compose(values.detection, around, classification, detection)]
-    boxes, chosen = prepare_detection(values, values.detection, around, detection)
+        found = rows_of(values.classification, settings)
+        pictures = prepare_classification(values, found, settings, classification)
+        return [pictures, compose_detection(values.detection, settings, classification, detection)]
+    boxes, chosen = prepare_detection(values, values.detection, settings, detection)
     if isinstance(values.classification, CropsParams):
-        refused = around.policy.kinds("refuse", "stop")
-        annotated = rows_of(values.detection, around)
+        refused = settings.policy.kinds("refuse", "stop")
+        annotated = rows_of(values.detection, settings)
         found = crop_rows(annotated, values.classification, refused, chosen.splits())
     else:
-        found = rows_of(values.classification, around)
+        found = rows_of(values.classification, settings)
     del chosen  # what is kept of a million pictures takes memory
-    return [prepare_classification(values, found, around, classification), boxes]
+    return [prepare_classification(values, found, settings, classification), boxes]
 
 
-def rows_of(params: Classified | Annotated, around: Surroundings) -> Found:
-    """What the source gives."""
-    return read(around.raw, params, upright=around.policy.upright)
+def rows_of(params: Classified | Annotated, settings: RunSettings) -> Found:
+    """What the source gives: a row for each picture, a finding for each line that is none.
+
+    Raises:
+        DataError: a file or folder of the source is missing or cannot be read as a whole.
+
+    """
+    return read_source(settings.raw, params, upright=settings.policy.upright)
 
 
 def prepare_classification(
-    values: PreprocessParams, found: Found, around: Surroundings, folder: Path
+    values: PreprocessParams, found: Found, settings: RunSettings, folder: Path
 ) -> TaskReport:
-    """Fill the folder that `datasets.load_classification` reads."""
-    params, findings = values.classification, Findings(around.policy)
-    chosen = sort_pictures(found, params, "classification", around, findings)
+    """Fill the folder that `stages.core.packed.load_classification` reads; return what there is to report.
+
+    Raises:
+        DataError: the policy stops at a finding, or a class has no picture.
+
+    """
+    params, findings = values.classification, Findings(settings.policy)
+    chosen = sort_pictures(found, params, "classification", settings, findings)
     pack(folder, chosen, values.shard_megabytes)
     for split in chosen.rows:
         labels = chosen.all_labels(split)
@@ -176,11 +143,11 @@ def prepare_classification(
             refuse_empty_classes(labels, chosen.classes, f"preprocess.classification, {split}")
         np.save(folder / split / "labels.npy", labels)
         pack_descriptions(folder / split, chosen.gathered, chosen.rows[split])
-    return tell("classification", params.format, chosen, findings)
+    return report_of("classification", params.format, chosen, findings)
 
 
 def pack_descriptions(folder: Path, gathered: Gathered, rows: npt.NDArray[np.int64]) -> None:
-    """Write captions and numbers of these rows, where the data has such columns."""
+    """Write captions and numbers of these rows [N], where the data has such columns."""
     if len(gathered.captions):
         write_json(folder / "captions.json", [gathered.captions[row] for row in rows])
     if gathered.attributes:
@@ -190,11 +157,16 @@ def pack_descriptions(folder: Path, gathered: Gathered, rows: npt.NDArray[np.int
 
 
 def prepare_detection(
-    values: PreprocessParams, params: Annotated, around: Surroundings, folder: Path
-) -> tuple[TaskReport, Sorted]:
-    """Fill the folder that `datasets.load_detection` reads; what went into it."""
-    findings = Findings(around.policy)
-    chosen = sort_pictures(rows_of(params, around), params, "detection", around, findings)
+    values: PreprocessParams, params: Annotated, settings: RunSettings, folder: Path
+) -> tuple[TaskReport, SortedPictures]:
+    """Fill the folder that `stages.core.packed.load_detection` reads; return the report and the pictures.
+
+    Raises:
+        DataError: the policy stops at a finding, or a class has no box in the training split.
+
+    """
+    findings = Findings(settings.policy)
+    chosen = sort_pictures(rows_of(params, settings), params, "detection", settings, findings)
     refuse_empty_classes(chosen.all_labels("train"), chosen.classes, "preprocess.detection, train")
     pack(folder, chosen, values.shard_megabytes)
     height, width = chosen.gathered.pixels.shape[:2]
@@ -202,109 +174,69 @@ def prepare_detection(
         boxes = [chosen.gathered.boxes[row] for row in rows]
         annotations = coco(boxes, list(chosen.labels(split)), chosen.classes, height=height, width=width)
         pack_annotations(folder / split / "annotations.json", annotations)
-    return tell("detection", params.format, chosen, findings), chosen
-
-
-def sort_pictures(
-    found: Found,
-    params: Classified | Annotated | CropsParams,
-    task: str,
-    around: Surroundings,
-    findings: Findings,
-) -> Sorted:
-    """Decode, check, sift and split what a source gives.
-
-    Raises:
-        DataError: what the policy stops at, or pictures that cannot be split as asked.
-
-    """
-    idx = isinstance(params, IdxParams)
-    rule = None if isinstance(params, CropsParams) else params.split  # crops stand where their pictures do
-    how = Gathering(
-        form=form_of(params, around.policy, (*picture_size(around.raw), 1) if idx else None),
-        classes=params.classes,
-        group_pattern=rule.group_pattern if rule else None,
-        near_duplicates=rule.near_duplicates if rule else None,
-        scratch=around.scratch / task,
-        processes=1 if idx else cores(),  # nothing to decode there
-        cache=None if idx else around.cache,
-    )
-    with ThreadPoolExecutor(1) as aside:  # it takes a second, for which this process has nothing else to do
-        aside.submit(import_module, "sklearn.model_selection")
-        gathered = gather(found, how, findings)
-    rows, groups = sift(gathered, how, findings)
-    refuse_too_many(gathered.seen - len(rows), gathered.seen, task, findings)
-    if not len(rows):
-        raise DataError(f"{around.raw}: no picture for {task} as preprocess.{task} describes it")
-    classes = params.classes or sorted({label for row in rows for label in gathered.labels[row]})
-    numbers = {name: label for label, name in enumerate(classes)}
-    if task == "classification":
-        strata = np.fromiter((numbers[gathered.labels[row][0]] for row in rows), dtype=np.int64)
-    else:
-        strata = strata_of_boxes([labels_of(gathered, row, numbers) for row in rows], len(classes))
-    given = [gathered.splits[row] for row in rows]
-    parts = split_rows(given, strata, groups, rule, around.seed, f"preprocess.{task}")
-    return Sorted(
-        gathered=gathered,
-        classes=classes,
-        numbers=numbers,
-        rows={split: rows[part] for split, part in parts.items()},
-    )
-
-
-def labels_of(gathered: Gathered, row: int, numbers: dict[str, int]) -> npt.NDArray[np.int64]:
-    """Labels of one picture as numbers."""
-    return np.array([numbers[name] for name in gathered.labels[row]], dtype=np.int64)
+    return report_of("detection", params.format, chosen, findings), chosen
 
 
 def refuse_empty_classes(labels: npt.NDArray[np.int64], classes: list[str], where: str) -> None:
-    """Raise DataError where a class has no picture: it could neither be learned nor measured."""
+    """Refuse classes without a picture, which could neither be learned nor measured.
+
+    Raises:
+        DataError: none of the `labels` [N] is that of one of the classes.
+
+    """
     empty = sorted(set(range(len(classes))) - set(labels.tolist()))
     if empty:
         names = ", ".join(classes[label] for label in empty)
         raise DataError(f"{where}: no picture of {names}; remove it from classes or add pictures")
 
 
-def pack(folder: Path, chosen: Sorted, shard_megabytes: int) -> None:
-    """Write the names of the classes and every split's pictures."""
+def pack(folder: Path, chosen: SortedPictures, shard_megabytes: int) -> None:
+    """Write the names of the classes, and every split's pictures in files of limited size."""
     write_json(folder / "classes.json", chosen.classes)
     for split, rows in chosen.rows.items():
         (folder / split).mkdir()
         pack_images(folder / split, chosen.gathered.pixels, rows, shard_megabytes << 20)
 
 
-def compose(params: ComposedParams, around: Surroundings, classification: Path, folder: Path) -> TaskReport:
-    """Scenes for each split from its own pictures alone, each from a seed of its own."""
-    seeds = dict(zip(SPLITS, np.random.SeedSequence(around.seed).generate_state(len(SPLITS)), strict=True))
+def compose_detection(
+    params: ComposedParams, settings: RunSettings, classification: Path, folder: Path
+) -> TaskReport:
+    """Compose the scenes of each split from its own pictures alone, each split from a seed of its own.
+
+    Raises:
+        DataError: a packed file is missing or damaged.
+
+    """
+    seeds = dict(zip(SPLITS, np.random.SeedSequence(settings.seed).generate_state(len(SPLITS)), strict=True))
     labels, images, shape = {}, {}, (0, 0, 0)
     for split in SPLITS:
-        given = load_classification(classification, split)
+        pictures = load_classification(classification, split)
         count = getattr(params.count, split)
         scenes = compose_scenes(
-            given.images, given.labels, count=count, params=params, seed=int(seeds[split])
+            pictures.images, pictures.labels, count=count, params=params, seed=int(seeds[split])
         )
         (folder / split).mkdir()
         np.save(folder / split / "images.npy", scenes.images)
         shape = scenes.images.shape[1:]
-        annotations = coco(scenes.boxes, scenes.labels, given.classes, height=shape[0], width=shape[1])
+        annotations = coco(scenes.boxes, scenes.labels, pictures.classes, height=shape[0], width=shape[1])
         pack_annotations(folder / split / "annotations.json", annotations)
         labels[split], images[split] = np.concatenate(scenes.labels), count
-    write_json(folder / "classes.json", given.classes)
+    write_json(folder / "classes.json", pictures.classes)
     return TaskReport(
         task="detection",
         source="scenes composed of the classified pictures",
-        classes=given.classes,
+        classes=pictures.classes,
         labels=labels,
         images=images,
         packed_as=shape,
         sizes=np.empty((0, 2), dtype=np.uint32),
         seen=sum(images.values()),
-        findings=Findings(around.policy),
+        findings=Findings(settings.policy),
     )
 
 
-def tell(task: str, source: str, chosen: Sorted, findings: Findings) -> TaskReport:
-    """What there is to tell of a task whose pictures came from files."""
+def report_of(task: str, source: str, chosen: SortedPictures, findings: Findings) -> TaskReport:
+    """What there is to report of a task whose pictures came from files."""
     return TaskReport(
         task=task,
         source=source,
@@ -316,35 +248,3 @@ def tell(task: str, source: str, chosen: Sorted, findings: Findings) -> TaskRepo
         seen=chosen.gathered.seen,
         findings=findings,
     )
-
-
-def draw_sheet(classification: Path, detection: Path) -> Image.Image:
-    """The first training pictures of each class, a row each; under them the first ones with their boxes."""
-    upper = _draw_classes(load_classification(classification, "train"))
-    lower = _draw_scenes(load_detection(detection, "train"))
-    sheet = Image.new("RGB", (max(upper.width, lower.width), upper.height + lower.height), "white")
-    sheet.paste(upper, (0, 0))
-    sheet.paste(lower, (0, upper.height))
-    return sheet
-
-
-def _draw_classes(split: ClassificationSplit) -> Image.Image:
-    classes = split.classes[:CLASSES_MOST]
-    rows = [np.flatnonzero(split.labels == label)[:SHEET_COLUMNS] for label in range(len(classes))]
-    columns = max(len(row) for row in rows)
-    blank = np.full(split.images.shape[1:], 255, dtype=np.uint8)
-    shown: list[Picture] = []
-    for row in rows:
-        shown += [*split.images[row], *[blank] * (columns - len(row))]
-    scale = max(1, SHEET_PICTURE // max(blank.shape[:2]))
-    return image_grid(shown, columns, scale=scale, rows=classes, note=first_of(split.classes))
-
-
-def _draw_scenes(split: DetectionSplit) -> Image.Image:
-    scale = max(1, SHEET_SCENE // max(split.images.shape[1:3]))
-    first = zip(split.images[:SHEET_SCENES], split.boxes, split.labels, strict=False)
-    drawn = [
-        np.asarray(draw_boxes(image, boxes, [split.classes[label] for label in labels], labels, scale))
-        for image, boxes, labels in first
-    ]
-    return image_grid(drawn, columns=SHEET_SCENES // 2)

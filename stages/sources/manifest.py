@@ -1,7 +1,8 @@
 """A table with a picture's path and its class in each row: CSV or Parquet."""
 
 import csv
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -9,7 +10,7 @@ from stages.core.errors import DataError
 from stages.core.packed import SPLITS
 from stages.core.params import StageParams
 from stages.sources.params import PictureParams
-from stages.sources.rows import Finding, Found, Row, existing_file, unsafe, with_unlabelled
+from stages.sources.rows import Finding, Found, Kind, Row, existing_file, unsafe, with_unlabelled
 
 
 class Columns(StageParams):
@@ -56,38 +57,101 @@ def read_manifest(raw: Path, params: ManifestParams) -> Found:
     return with_unlabelled(rows, folder, f"{file} does not name it")
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Cells:
+    """What a row of the table says, before it is believed."""
+
+    columns: Columns
+    folder: Path
+    """The folder that paths of pictures start from."""
+    picture: str
+    label: str
+    split: str
+    group: str
+    caption: str | None
+    """None: the table has no such column."""
+    attributes: Mapping[str, str]
+
+
+def _cells(table: str, folder: Path, record: Mapping[str, Any], columns: Columns) -> _Cells:
+    """The cells of a row that the params name a column for.
+
+    Raises:
+        DataError: the table lacks a column.
+
+    """
+    names = columns.model_dump(exclude={"attributes"})
+    for name in (*names.values(), *columns.attributes):
+        if name is not None and name not in record:
+            raise DataError(f"{table}: no column '{name}' among {', '.join(map(str, record))}")
+    texts = {key: _text(record[name]) for key, name in names.items() if name is not None}
+    return _Cells(
+        columns=columns,
+        folder=folder,
+        picture=texts["picture"],
+        label=texts["label"],
+        split=texts.get("split", ""),
+        group=texts.get("group", ""),
+        caption=texts.get("caption"),
+        attributes={name: _text(record[name]) for name in columns.attributes},
+    )
+
+
 def _row(where: str, folder: Path, record: Mapping[str, Any] | None, columns: Columns) -> Row | Finding:
     if record is None:
         return Finding(kind="bad_row", where=where, what="not as many cells as columns")
-    texts = columns.model_dump(exclude={"attributes"})
-    wanted = [*(name for name in texts.values() if name is not None), *columns.attributes]
-    missing = [name for name in wanted if name not in record]
-    if missing:
-        table = where.rpartition(": row")[0]
-        raise DataError(f"{table}: no column '{missing[0]}' among {', '.join(map(str, record))}")
-    values = {key: _text(record[name]) for key, name in texts.items() if name is not None}
-    name, label, split = values["picture"], values["label"], values.get("split")
-    if not name or not label:
-        empty = columns.picture if not name else columns.label
-        return Finding(kind="bad_row", where=where, what=f"column '{empty}' is empty")
-    if unsafe(name):
-        return Finding(kind="path_traversal", where=where, what=f"leads out of {folder}: {name!r}")
-    if split and split not in SPLITS:
-        return Finding(kind="bad_row", where=where, what=f"split {split!r} is none of {', '.join(SPLITS)}")
-    given = next((known for known in SPLITS if known == split), None)
-    try:
-        attributes = {column: float(_text(record[column]) or "nan") for column in columns.attributes}
-    except ValueError as error:
-        return Finding(kind="bad_row", where=where, what=f"an attribute is no number: {error}")
+    cells = _cells(where.rpartition(": row")[0], folder, record, columns)
+    for kind, what_is_wrong in CHECKS:
+        if (what := what_is_wrong(cells)) is not None:
+            return Finding(kind=kind, where=where, what=what)
     return Row(
-        where=f"{where}: {name}",
-        picture=folder / name,
-        labels=(label,),
-        split=given,
-        group=values.get("group") or None,
-        caption=values.get("caption"),
-        attributes=attributes,
+        where=f"{where}: {cells.picture}",
+        picture=folder / cells.picture,
+        labels=(cells.label,),
+        split=next((split for split in SPLITS if split == cells.split), None),
+        group=cells.group or None,
+        caption=cells.caption,
+        attributes={name: _number(text) for name, text in cells.attributes.items()},
     )
+
+
+def _empty_column(cells: _Cells) -> str | None:
+    for name, text in ((cells.columns.picture, cells.picture), (cells.columns.label, cells.label)):
+        if not text:
+            return f"column '{name}' is empty"
+    return None
+
+
+def _way_out(cells: _Cells) -> str | None:
+    return f"leads out of {cells.folder}: {cells.picture!r}" if unsafe(cells.picture) else None
+
+
+def _unknown_split(cells: _Cells) -> str | None:
+    known = not cells.split or cells.split in SPLITS
+    return None if known else f"split {cells.split!r} is none of {', '.join(SPLITS)}"
+
+
+def _wrong_attribute(cells: _Cells) -> str | None:
+    try:
+        for text in cells.attributes.values():
+            _number(text)
+    except ValueError as error:
+        return f"an attribute is no number: {error}"
+    return None
+
+
+CHECKS: tuple[tuple[Kind, Callable[[_Cells], str | None]], ...] = (
+    ("bad_row", _empty_column),
+    ("path_traversal", _way_out),
+    ("bad_row", _unknown_split),
+    ("bad_row", _wrong_attribute),
+)
+"""What is looked for in each row, in this order: the finding's kind, and what says what is wrong."""
+
+
+def _number(text: str) -> float:
+    """A cell of an attribute; NaN, which is unknown, where it is empty."""
+    return float(text or "nan")
 
 
 def _text(value: Any) -> str:

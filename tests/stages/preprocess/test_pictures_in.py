@@ -325,7 +325,9 @@ def test_broken_cache_is_as_none_and_mends_itself(own, monkeypatch, kind, broken
 
 @pytest.mark.slow
 def test_runs_at_once_share_a_cache(own, monkeypatch):
-    script = "import sys; from pathlib import Path; from tests.stages import test_pictures_in as here;"
+    script = (
+        "import sys; from pathlib import Path; from tests.stages.preprocess import test_pictures_in as here;"
+    )
     script += "own = Path(sys.argv[1]); here.run(own, sys.argv[2], own / 'cache')"
     names = ["one", "other", "third"]
     runs = [subprocess.Popen([sys.executable, "-c", script, own, name], cwd=ROOT) for name in names]

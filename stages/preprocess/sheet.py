@@ -1,0 +1,60 @@
+"""The picture sheet of preprocess: training pictures of each class, and training pictures with boxes."""
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from stages.core.packed import ClassificationSplit, DetectionSplit, load_classification, load_detection
+from stages.drawing.sheets import (
+    CLASSES_MOST,
+    Picture,
+    blank_like,
+    draw_boxes,
+    first_of,
+    image_grid,
+    scale_to,
+)
+
+COLUMNS = 16
+SCENES = 8
+PICTURE_SIDE = 56  # pixels that the longer side of a small picture is enlarged to, about
+SCENE_SIDE = 288  # pixels, likewise
+
+
+def draw_sheet(classification: Path, detection: Path) -> Image.Image:
+    """Draw a row of training pictures for each class, and under them the first training pictures with boxes.
+
+    `classification` and `detection` are the folders that preprocess packs.
+
+    Raises:
+        DataError: a packed file is missing or damaged.
+
+    """
+    upper = _draw_classes(load_classification(classification, "train"))
+    lower = _draw_scenes(load_detection(detection, "train"))
+    sheet = Image.new("RGB", (max(upper.width, lower.width), upper.height + lower.height), "white")
+    sheet.paste(upper, (0, 0))
+    sheet.paste(lower, (0, upper.height))
+    return sheet
+
+
+def _draw_classes(split: ClassificationSplit) -> Image.Image:
+    classes = split.classes[:CLASSES_MOST]
+    rows = [np.flatnonzero(split.labels == label)[:COLUMNS] for label in range(len(classes))]
+    columns = max(len(row) for row in rows)
+    blank = blank_like(split.images[0])
+    pictures: list[Picture] = []
+    for row in rows:
+        pictures += [*split.images[row], *[blank] * (columns - len(row))]
+    scale = scale_to(PICTURE_SIDE, max(blank.shape[:2]))
+    return image_grid(pictures, columns, scale=scale, rows=classes, note=first_of(split.classes))
+
+
+def _draw_scenes(split: DetectionSplit) -> Image.Image:
+    scale = scale_to(SCENE_SIDE, max(split.images.shape[1:3]))
+    scenes = [
+        np.asarray(draw_boxes(image, boxes, [split.classes[label] for label in labels], labels, scale))
+        for image, boxes, labels in zip(split.images[:SCENES], split.boxes, split.labels, strict=False)
+    ]
+    return image_grid(scenes, columns=SCENES // 2)

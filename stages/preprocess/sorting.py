@@ -1,0 +1,146 @@
+"""Pictures of one task, from what its source gives to splits: decoded, checked, without repeats, labelled."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import import_module
+from itertools import chain
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from stages.core.errors import DataError
+from stages.core.packed import Split
+from stages.intake.side_by_side import cores
+from stages.preprocess.gathering import Gathered, Gathering, gather, sift
+from stages.preprocess.readers import Annotated, Classified
+from stages.preprocess.splitting import split_rows, strata_of_boxes
+from stages.sources.crops import CropsParams
+from stages.sources.idx import IdxParams, picture_size
+from stages.sources.policy import Findings, Policy, refuse_too_many
+from stages.sources.preparation import form_of
+from stages.sources.rows import Found
+
+TaskName = Literal["classification", "detection"]
+"""The two halves of section `preprocess`: pictures of one thing each, and pictures with boxes."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunSettings:
+    """What both tasks of one run share."""
+
+    raw: Path
+    """The folder that sources are read from."""
+    seed: int
+    policy: Policy
+    scratch: Path
+    """An empty folder on the disk that the outputs go to."""
+    cache: Path | None
+    """The folder of pictures decoded before; None: every picture is decoded."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SortedPictures:
+    """Pictures of one task, checked and split."""
+
+    gathered: Gathered
+    classes: list[str]
+    numbers: dict[str, int]
+    """The label of each class by its name."""
+    rows: dict[Split, npt.NDArray[np.int64]]
+    """Indices into `gathered` of each split's pictures, [N] each."""
+
+    def splits(self) -> dict[str, Split]:
+        """The split of each picture, by the words that findings name the picture with."""
+        return {self.gathered.where[row]: split for split, rows in self.rows.items() for row in rows}
+
+    def labels(self, split: Split) -> Iterator[npt.NDArray[np.int64]]:
+        """Labels [K] of each picture of the split, one picture after the other."""
+        return (_labels_of(self.gathered, row, self.numbers) for row in self.rows[split])
+
+    def all_labels(self, split: Split) -> npt.NDArray[np.int64]:
+        """Labels [M] of all pictures of the split in one array."""
+        names = chain.from_iterable(self.gathered.labels[row] for row in self.rows[split])
+        return np.fromiter((self.numbers[name] for name in names), dtype=np.int64)
+
+
+def sort_pictures(
+    found: Found,
+    params: Classified | Annotated | CropsParams,
+    task: TaskName,
+    settings: RunSettings,
+    findings: Findings,
+) -> SortedPictures:
+    """Decode, check, sift and split what a source gives.
+
+    Raises:
+        DataError: the policy stops at a finding, or pictures cannot be split as the params ask.
+
+    """
+    gathering = gathering_for(params, task, settings)
+    with _imported_meanwhile("sklearn.model_selection"):
+        gathered = gather(found, gathering, findings)
+    rows, groups = sift(gathered, gathering, findings)
+    refuse_too_many(gathered.seen - len(rows), gathered.seen, task, findings)
+    if not len(rows):
+        raise DataError(f"{settings.raw}: no picture for {task} as preprocess.{task} describes it")
+    classes = params.classes or sorted({label for row in rows for label in gathered.labels[row]})
+    numbers = {name: label for label, name in enumerate(classes)}
+    parts = split_rows(
+        [gathered.splits[row] for row in rows],
+        _strata(task, gathered, rows, numbers),
+        groups,
+        None if isinstance(params, CropsParams) else params.split,
+        settings.seed,
+        f"preprocess.{task}",
+    )
+    return SortedPictures(
+        gathered=gathered,
+        classes=classes,
+        numbers=numbers,
+        rows={split: rows[part] for split, part in parts.items()},
+    )
+
+
+def gathering_for(
+    params: Classified | Annotated | CropsParams, task: TaskName, settings: RunSettings
+) -> Gathering:
+    """How the pictures of a task are gathered."""
+    if isinstance(params, IdxParams):  # its pictures are stored as pixels: nothing to decode, nothing to keep
+        stored, processes, cache = (*picture_size(settings.raw), 1), 1, None
+    else:
+        stored, processes, cache = None, cores(), settings.cache
+    split = None if isinstance(params, CropsParams) else params.split  # crops stand where their pictures do
+    return Gathering(
+        form=form_of(params, settings.policy, stored),
+        classes=params.classes,
+        group_pattern=split.group_pattern if split else None,
+        near_duplicates=split.near_duplicates if split else None,
+        scratch=settings.scratch / task,
+        processes=processes,
+        cache=cache,
+    )
+
+
+@contextmanager
+def _imported_meanwhile(module: str) -> Iterator[None]:
+    """Import a module in a thread: it takes a second in which this process only waits for others."""
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(import_module, module)
+        yield
+
+
+def _strata(
+    task: TaskName, gathered: Gathered, rows: npt.NDArray[np.int64], numbers: dict[str, int]
+) -> npt.NDArray[np.int64]:
+    """The class that each picture [N] stands for when the splits are drawn in proportion."""
+    if task == "classification":  # an array of one label for each of a million pictures would take memory
+        return np.fromiter((numbers[gathered.labels[row][0]] for row in rows), dtype=np.int64)
+    return strata_of_boxes([_labels_of(gathered, row, numbers) for row in rows], len(numbers))
+
+
+def _labels_of(gathered: Gathered, row: int, numbers: dict[str, int]) -> npt.NDArray[np.int64]:
+    return np.array([numbers[name] for name in gathered.labels[row]], dtype=np.int64)
