@@ -120,7 +120,7 @@ def check_pictures(data: Path) -> None:
     """Sheets, fused pictures and the page are there, in colour."""
     for name in (
         "plots/preprocess",
-        "plots/train-gan/samples",
+        "plots/training/train-gan/samples",
         "plots/evaluate/grad-cam",
         "plots/fuse/focus",
     ):

@@ -97,7 +97,7 @@ def _corner(number: int, side: int) -> np.ndarray:
 
 CLASSIFIER = Trainer(
     stage="train-classifier",
-    outs=("model", "metrics", "history", "rates", "sheet"),
+    outs=("model", "metrics", "history", "rates", "samples"),
     write_data=write_pictures,
     steps=12,
     settings={
@@ -126,7 +126,7 @@ CLASSIFIER = Trainer(
 )
 DETECTOR = Trainer(
     stage="train-detector",
-    outs=("model", "metrics", "history", "sheet"),
+    outs=("model", "metrics", "history", "samples"),
     write_data=write_scenes,
     steps=5,
     settings={
@@ -172,7 +172,7 @@ DETECTOR = Trainer(
 )
 GAN = Trainer(
     stage="train-gan",
-    outs=("model", "metrics", "history", "sheets"),
+    outs=("model", "metrics", "history", "samples"),
     write_data=write_pictures,
     steps=12,
     settings={
@@ -200,7 +200,6 @@ GAN = Trainer(
         },
         "sheet_every": 2,
         "film_frames": 5,
-        "film_milliseconds": 100,
         "latent": 4,
         "condition": 4,
         "generator_width": 4,

@@ -18,9 +18,9 @@ from stages.core.packed import SPLITS, load_classification
 ROOT = Path(__file__).parents[2]
 PARAMS = ROOT / "params.yaml"
 OUTS = {
-    "train-classifier": ("model", "metrics", "history", "rates", "sheet", "checkpoint"),
-    "train-detector": ("model", "metrics", "history", "sheet", "checkpoint"),
-    "train-gan": ("model", "metrics", "history", "sheets", "checkpoint"),
+    "train-classifier": ("model", "metrics", "history", "rates", "samples", "checkpoint"),
+    "train-detector": ("model", "metrics", "history", "samples", "checkpoint"),
+    "train-gan": ("model", "metrics", "history", "samples", "checkpoint"),
 }
 FEW = {"train": 2000, "val": 500, "test": 1000}
 

@@ -1,6 +1,7 @@
 """params.yaml as frozen, typed classes; whatever does not fit is refused with the key's full path.
 
-Values live in params.yaml alone: no class here has a default.
+Values live in params.yaml alone: no class here has a default, but for keys that came later, so that a
+params.yaml from before them stays valid and gives the same bytes.
 """
 
 import difflib

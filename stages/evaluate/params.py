@@ -67,3 +67,6 @@ class EvaluateParams(StageParams):
 
     sheet_boxes: int = Field(ge=1)
     """The largest number of detections on that sheet."""
+
+    film_milliseconds: int = Field(ge=10, default=250)
+    """How long each frame of the film of the generator's training is shown."""

@@ -23,8 +23,14 @@ from stages.evaluate.of_generator.evaluation import evaluate_generator, measurin
 from stages.evaluate.params import EvaluateParams
 from stages.evaluate.report import Section, read_curve, report_page
 from stages.evaluate.result import Evaluation
+from stages.evaluate.training_sheets import (
+    write_classifier_sheet,
+    write_detector_sheet,
+    write_generator_sheets,
+)
 from stages.generator.network import load_generator
 from stages.networks.compute import prepare
+from stages.training.samples import ClassifierSamples, DetectorSamples, GeneratorSamples, read_samples
 
 
 def main(
@@ -35,6 +41,9 @@ def main(
     classifier: Path,
     detector: Path,
     generator: Path,
+    classifier_samples: Path,
+    detector_samples: Path,
+    generator_samples: Path,
     metrics: Path,
     predictions: Path,
     resampled: Path,
@@ -42,6 +51,7 @@ def main(
     precision_recall: Path,
     detection_reliability: Path,
     plots: Path,
+    training_plots: Path,
     report: Path,
 ) -> None:
     """Evaluate all three models on the test split, and write figures, tables, picture sheets and a report.
@@ -53,6 +63,9 @@ def main(
         classifier: Model file of the classifier.
         detector: Model file of the detector.
         generator: Model file of the generator.
+        classifier_samples: Training pictures as the classifier was shown them, which its training left.
+        detector_samples: Training pictures as the detector was shown them, which its training left.
+        generator_samples: Pictures that the generator drew during its training.
         metrics: JSON file for the figures of all three models.
         predictions: CSV file for what the classifier made of each test picture.
         resampled: CSV file for the figures in draws of the test pictures, a row for each draw.
@@ -60,6 +73,7 @@ def main(
         precision_recall: CSV file for the detector's precision by its recall.
         detection_reliability: CSV file for the share of right detections by their score.
         plots: Folder for the picture sheets; what it held before is removed.
+        training_plots: Folder for pictures of the trainings; what it held before is removed.
         report: HTML file that shows figures, curves and sheets on one page.
 
     """
@@ -103,6 +117,17 @@ def main(
         for name, table in found.tables.items():
             write_table(tables[name], table)
     write_sheets(plots, evaluations)
+    with write_folder_atomically(training_plots) as folder:
+        write_classifier_sheet(folder, read_samples(classifier_samples, ClassifierSamples), network)
+        write_detector_sheet(folder, read_samples(detector_samples, DetectorSamples), load_detector(detector))
+        write_generator_sheets(
+            folder / "train-gan",
+            read_samples(generator_samples, GeneratorSamples),
+            load_generator(generator),
+            compute,
+            seed=compute_params.seed,
+            milliseconds=values.film_milliseconds,
+        )
     write_report(report, evaluations, tables, plots)
 
 

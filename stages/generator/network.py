@@ -243,6 +243,23 @@ def generate(
     return np.concatenate([render(network, z, c, compute) for z, c in zip(latents, asked, strict=True)])
 
 
+def draw_fixed(
+    network: Generator, compute: Compute, *, columns: int, seed: int, truncation: float | None = None
+) -> npt.NDArray[np.uint8]:
+    """Pictures [K * columns, H, W, C] of every class from the same latents."""
+    latents = draw_latents(columns, network.latent, seed=seed, truncation=truncation)
+    return draw_classes(network, latents, compute)
+
+
+@torch.no_grad()
+def draw_classes(network: Generator, latents: Tensor, compute: Compute) -> npt.NDArray[np.uint8]:
+    """Pictures [K * M, H, W, C] of every class from latents [M, Z]."""
+    classes = len(network.config["classes"])
+    device = network.embed.weight.device
+    kinds = network.by_class(torch.arange(classes, device=device)).repeat_interleave(len(latents), dim=0)
+    return render(network, latents.repeat(classes, 1), network.ask(kinds), compute)
+
+
 @torch.inference_mode()
 def render(network: Generator, latents: Tensor, asked: Tensor, compute: Compute) -> npt.NDArray[np.uint8]:
     """Pictures uint8 [N, H, W, C] of latents [N, Z] and what is asked for [N, E + 2 A].

@@ -1,4 +1,4 @@
-"""Training pictures in batches: their order, their balance, their augmentation, a sheet of it.
+"""Training pictures in batches: their order, their balance, their augmentation, samples of it.
 
 All but albumentations' own draws depend on seed and epoch alone and so have no state to keep.
 """
@@ -11,19 +11,18 @@ import albumentations as A
 import numpy as np
 import numpy.typing as npt
 import torch
-from PIL import Image
 from torch import Tensor
 
 from stages.augmentation.pipeline import pipeline
 from stages.core.packed import ClassificationSplit
-from stages.drawing.sheets import CLASSES_MOST, Picture, first_of, image_grid
 from stages.networks.compute import to_unit
 from stages.train_classifier.augment import mirror, shift
 from stages.training.loop import epoch_generator, shuffled_batches
+from stages.training.samples import ClassifierSamples, Pictures
 
 BALANCE = 1 << 15  # apart from the numbers of epochs, of which each is the seed of another shuffle
 GREY_LEVELS = np.arange(256) / 255
-SHEET_SIDE = 84  # pixels that a small picture is enlarged to, about
+CLASSES_SHOWN = 50  # of which samples are kept: of more of them nobody would look at a sheet
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -55,7 +54,7 @@ class Batches:
                 images = mirror(images, mirrored[places])
             yield shift(images, shifts[:, places]), torch.from_numpy(labels[chosen])
 
-    def _drawn(self, images: Picture) -> Picture:
+    def _drawn(self, images: Pictures) -> Pictures:
         if not self.pipeline.transforms:
             return images
         return np.stack([self.pipeline(image=image)["image"] for image in images])
@@ -131,25 +130,22 @@ def balanced_rows(labels: npt.NDArray[np.int64], *, seed: int, epoch: int) -> np
     return np.concatenate(rows)
 
 
-def augmentation_sheet(batches: Batches, columns: int) -> Image.Image:
-    """A row a class, of many the first: a picture as it is, and as it is shown in `columns` - 1 epochs."""
+def samples_of(batches: Batches, columns: int) -> ClassifierSamples:
+    """A picture of each class, of many classes the first: as it is, then as shown in `columns` - 1 epochs."""
     split = batches.split
-    present = np.unique(split.labels)[:CLASSES_MOST]
+    present = np.unique(split.labels)[:CLASSES_SHOWN]
     rows = [int(np.argmax(split.labels == label)) for label in present]
     one = ClassificationSplit(
         images=np.asarray(split.images[np.array(rows)]), labels=split.labels[rows], classes=split.classes
     )
     shown = replace(batches, split=one, size=len(rows), balanced=False)
     epochs = [one.images, *(_in_order(shown, epoch) for epoch in range(1, columns))]
-    pictures = [epoch[row] for row in range(len(rows)) for epoch in epochs]
-    scale = max(1, SHEET_SIDE // one.images.shape[2])
-    names = [split.classes[label] for label in one.labels]
-    return image_grid(pictures, columns, scale=scale, rows=names, note=first_of(split.classes))
+    return ClassifierSamples(pictures=np.stack(epochs, axis=1), labels=one.labels)
 
 
-def _in_order(batches: Batches, epoch: int) -> Picture:
+def _in_order(batches: Batches, epoch: int) -> Pictures:
     """The one batch of an epoch as pictures uint8 [N, H, W, C], ordered by label."""
     ((images, labels),) = batches.epoch(epoch)
     ordered = images[labels.argsort()].permute(0, 2, 3, 1)  # [N, C, H, W] -> [N, H, W, C]
-    pictures: Picture = (ordered * 255).round().to(torch.uint8).numpy()
+    pictures: Pictures = (ordered * 255).round().to(torch.uint8).numpy()
     return pictures

@@ -1,8 +1,8 @@
 """Train the classifier.
 
 in   data/prepared/classification (train, val)
-out  the model, its metrics, one row of history an epoch, the learning rates tried, a sheet of augmented
-     pictures; a checkpoint until they are there
+out  the model, its metrics, one row of history an epoch, the learning rates tried, samples of augmented
+     pictures, which `evaluate` draws; a checkpoint until they are there
 run  python -m stages.train_classifier --help
 
 What it reaches: data/metrics/train-classifier.json on val, data/metrics/evaluate.json on test;
@@ -31,10 +31,9 @@ from stages.core.libraries import check_libraries
 from stages.core.packed import ClassificationSplit, load_classification
 from stages.core.params import ComputeParams, StageParams, load_params
 from stages.core.tables import write_table
-from stages.drawing.sheets import save_png
 from stages.networks.compute import Compute, prepare
 from stages.networks.model_files import save_model
-from stages.train_classifier.batches import Batches, augmentation_sheet, build_batches, channel_statistics
+from stages.train_classifier.batches import Batches, build_batches, channel_statistics, samples_of
 from stages.train_classifier.learning_rates import RangeTestParams, range_test
 from stages.train_classifier.start import load_pretrained
 from stages.training.checkpoint import Checkpoint, CheckpointParams, Course, decisive
@@ -46,6 +45,7 @@ from stages.training.optimization import (
     build_learner,
     build_optimizer,
 )
+from stages.training.samples import write_samples
 
 
 class TrainClassifierParams(StageParams):
@@ -92,7 +92,7 @@ class TrainClassifierParams(StageParams):
     """Learning rates that are tried before training, for the plot alone."""
 
     sheet_columns: int = Field(ge=2)
-    """Pictures of each class on the sheet of augmented ones."""
+    """Samples of each class: a picture as it is, and as it is shown in the epochs after."""
 
 
 def main(
@@ -103,7 +103,7 @@ def main(
     metrics: Path,
     history: Path,
     rates: Path,
-    sheet: Path,
+    samples: Path,
     checkpoint: Path,
 ) -> None:
     """Train the classifier on DATA with section train-classifier of PARAMS."""
@@ -119,7 +119,7 @@ def main(
     compute.network(network)
     batches = partial(batches_of, train, settings, compute_settings.seed)  # each with generators of its own
     loss_of = loss_for(train, settings, compute)
-    save_png(sheet, augmentation_sheet(batches(), settings.sheet_columns))
+    write_samples(samples, samples_of(batches(), settings.sheet_columns))
     tried = range_test(
         network,
         chain.from_iterable(map(batches().epoch, count(1))),

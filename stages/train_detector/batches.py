@@ -1,4 +1,4 @@
-"""Training pictures with boxes in batches: their order, their augmentation, their scale, a sheet of them.
+"""Training pictures with boxes in batches: their order, their augmentation, their scale, samples of them.
 
 All but albumentations' own draws depend on seed and epoch alone and so have no state to keep.
 """
@@ -12,15 +12,14 @@ import albumentations as A
 import numpy as np
 import numpy.typing as npt
 import torch
-from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
 from stages.augmentation.pipeline import pipeline
 from stages.core.packed import DetectionSplit
-from stages.drawing.sheets import draw_boxes, image_grid
 from stages.networks.compute import to_unit
 from stages.training.loop import batch_count, shuffled_batches
+from stages.training.samples import DetectorSamples
 
 Boxes = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.int64]
@@ -28,7 +27,6 @@ Labels = npt.NDArray[np.int64]
 SCALES = 1 << 15  # apart from the numbers of epochs, of which each is the seed of another shuffle
 PROPOSAL = -1  # the label of boxes that are proposals, while they go through the augmentation
 LEAST_SIDE = 1.0  # pixels; a box that augmentation leaves less of is dropped
-SHEET_SIDE = 240  # pixels that a small picture is enlarged to, about
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -165,17 +163,19 @@ def scaled(shown: Shown, scale: float) -> Shown:
     )
 
 
-def boxes_sheet(batches: DetectorBatches, *, columns: int, rows: int) -> Image.Image:
+def samples_of(batches: DetectorBatches, *, columns: int, rows: int) -> DetectorSamples:
     """So many training pictures with their boxes: a column as they are, the others as they are shown."""
-    split = batches.split
     plain = replace(batches, pipeline=A.Compose([], seed=0))
-    scale = max(1, SHEET_SIDE // split.images.shape[2])
-    pictures = []
-    for row in islice(range(len(split.images)), rows):
-        for shown in (plain.show([row]), *(batches.show([row]) for _ in range(columns - 1))):
-            pixels = (shown.images[0].permute(1, 2, 0) * 255).round().to(torch.uint8).numpy()
-            names = [split.classes[label] for label in shown.labels[0]]
-            drawn = draw_boxes(pixels, shown.boxes[0], names, shown.labels[0], scale)
-            pictures.append(np.asarray(drawn))
-    titles = ["as it is", *["as shown"] * (columns - 1)] * min(rows, len(split.images))
-    return image_grid(pictures, columns, titles)
+    shown = [
+        each
+        for row in islice(range(len(batches.split.images)), rows)
+        for each in (plain.show([row]), *(batches.show([row]) for _ in range(columns - 1)))
+    ]
+    images = torch.cat([each.images for each in shown]).permute(0, 2, 3, 1)  # [N, C, H, W] -> [N, H, W, C]
+    pictures = (images * 255).round().to(torch.uint8).numpy()
+    return DetectorSamples(
+        pictures=pictures.reshape(-1, columns, *pictures.shape[1:]),
+        box_counts=np.array([len(each.boxes[0]) for each in shown], dtype=np.int64).reshape(-1, columns),
+        boxes=np.concatenate([each.boxes[0] for each in shown]),
+        labels=np.concatenate([each.labels[0] for each in shown]),
+    )

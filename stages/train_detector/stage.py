@@ -2,7 +2,8 @@
 
 in   data/prepared/detection (train, val)
 out  the model: the averaged weights of the best validation; its metrics on val; one row of history an epoch;
-     a sheet of pictures with their boxes as they are shown; a checkpoint until they are there
+     samples of pictures with their boxes as they are shown, which `evaluate` draws; a checkpoint until they
+     are there
 run  python -m stages.train_detector --help
 
 What it reaches: data/metrics/train-detector.json on val, data/metrics/evaluate.json on test;
@@ -29,7 +30,6 @@ from stages.core.tables import write_table
 from stages.detector.average_precision import AveragePrecision, average_precision, precision
 from stages.detector.network import build_detector, detect, given_proposals, to_targets
 from stages.detector.params import DetectorParams
-from stages.drawing.sheets import save_png
 from stages.networks.compute import Compute, prepare, to_unit
 from stages.networks.model_files import save_model
 from stages.networks.weights import WeightsParams
@@ -37,14 +37,17 @@ from stages.train_detector.batches import (
     Boxes,
     DetectorBatches,
     Shown,
-    boxes_sheet,
     build_detector_batches,
+    samples_of,
     with_boxes,
 )
 from stages.train_detector.start import begin, detector_config, set_training
 from stages.training.averaging import averaged_model
 from stages.training.checkpoint import Checkpoint, CheckpointParams, Course, Part, decisive
 from stages.training.loop import Progress, decay_groups, finite, one_cycle
+from stages.training.samples import write_samples
+
+SAMPLE_COLUMNS = 4  # a picture as it is, and three times as it is shown
 
 
 class TrainDetectorParams(StageParams):
@@ -101,7 +104,7 @@ class TrainDetectorParams(StageParams):
     """A box of which augmentation leaves a smaller share in the picture is dropped."""
 
     sheet_rows: int = Field(ge=1)
-    """Pictures on the sheet of augmented ones."""
+    """Samples: pictures as they are, and as they are shown."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -139,7 +142,7 @@ class Trained:
 
 
 def main(
-    *, data: Path, params: Path, model: Path, metrics: Path, history: Path, sheet: Path, checkpoint: Path
+    *, data: Path, params: Path, model: Path, metrics: Path, history: Path, samples: Path, checkpoint: Path
 ) -> None:
     """Train on `data`/train, choose the epoch on `data`/val, write the model and how it came about."""
     libraries = check_libraries(params)
@@ -161,7 +164,7 @@ def main(
     batches = batches_of(train, settings, config, seed=compute_params.seed)
     held = Held(split=val, proposals=given_proposals(config, "val", len(val.images)))
     again = batches_of(train, settings, config, seed=compute_params.seed)  # with generators of its own
-    save_png(sheet, boxes_sheet(again, columns=4, rows=settings.sheet_rows))
+    write_samples(samples, samples_of(again, columns=SAMPLE_COLUMNS, rows=settings.sheet_rows))
     key = decisive(data=data, params=[settings, compute_params], libraries=libraries, compute=compute)
     kept = Checkpoint(checkpoint, key=key, seconds=seconds)
     trained = fit(network, batches, held, settings, compute, checkpoint=kept)

@@ -44,10 +44,10 @@ class TrainGanParams(StageParams):
     """A step's part in the averaged generator is one minus this."""
     failure: FailureParams
     sheet_columns: int = Field(ge=2)
-    """Pictures a class on the sheets."""
+    """Pictures a class, on sheets and in the film."""
     sheet_every: int = Field(ge=1)
     """Epochs from one sheet to the next."""
     film_frames: int = Field(ge=1)
-    """Of training.webp, evenly over training."""
-    film_milliseconds: int = Field(ge=10)
-    """That each is shown."""
+    """Of the film of training, evenly over it."""
+    film_milliseconds: int | None = Field(ge=10, default=None)
+    """Without effect: `evaluate` draws the film, and its own `film_milliseconds` counts."""

@@ -1,7 +1,8 @@
 """Train a generator of pictures of what is asked for, against a discriminator.
 
 In: the train split, with captions and numbers where the data has them. Out: the averaged generator, its
-metrics and history, a folder of sheets; a checkpoint until they are there.
+metrics and history, pictures of the same latents on its way, which `evaluate` draws; a checkpoint until they
+are there.
 By default hinge loss, spectral normalisation, class projection and an auxiliary classifier (Odena et al.
 2017); one step each per batch, on the same fakes. Pictures with captions of their own are asked for by them
 or by class, the others by class alone, and captions made of class names are learned to mean the class;
@@ -25,19 +26,19 @@ import torch.nn.functional as F
 from tqdm import tqdm
 
 from stages.core.errors import DataError
-from stages.core.files import write_folder_atomically, write_json
+from stages.core.files import write_json
 from stages.core.libraries import check_libraries
 from stages.core.packed import ClassificationSplit, load_classification
 from stages.core.params import ComputeParams, load_params
 from stages.core.tables import write_table
-from stages.generator.network import Generator, generate
+from stages.generator.network import Generator, draw_fixed, generate
 from stages.networks.compute import Compute, prepare
 from stages.networks.model_files import save_model
 from stages.train_gan.failures import fail, recall, troubles
+from stages.train_gan.frames import Frames, frame_steps, samples_of
 from stages.train_gan.losses import WassersteinParams
 from stages.train_gan.material import Batch, draw_batch, material_of
 from stages.train_gan.params import TrainGanParams
-from stages.train_gan.sheets import Frames, draw_fixed, write_sheets
 from stages.train_gan.steps import (
     Adversaries,
     build_adversaries,
@@ -47,6 +48,7 @@ from stages.train_gan.steps import (
 )
 from stages.training.checkpoint import Checkpoint, CheckpointParams, Course, decisive
 from stages.training.loop import Progress, batch_count, finite, shuffled_batches
+from stages.training.samples import write_samples
 
 SAMPLE = 1000  # pictures, for spread and recall: enough for two digits, a second of work
 
@@ -148,11 +150,6 @@ class Trained:
     """Those of the film."""
 
 
-def frame_steps(steps: int, frames: int) -> frozenset[int]:
-    """The steps, of all from 1 to `steps`, after which a frame of the film is drawn: evenly, and the last."""
-    return frozenset(max(1, round(frame * steps / frames)) for frame in range(1, frames + 1))
-
-
 def judge_epoch(
     network: Generator,
     split: ClassificationSplit,
@@ -191,7 +188,7 @@ def _spread(images: npt.NDArray[np.uint8], labels: npt.NDArray[np.int64]) -> flo
 
 
 def main(
-    *, data: Path, params: Path, model: Path, metrics: Path, history: Path, sheets: Path, checkpoint: Path
+    *, data: Path, params: Path, model: Path, metrics: Path, history: Path, samples: Path, checkpoint: Path
 ) -> None:
     """Train a generator of pictures of what is asked for."""
     libraries = check_libraries(params)
@@ -203,17 +200,7 @@ def main(
     key = decisive(data=data, params=[settings, compute_params], libraries=libraries, compute=compute)
     kept = Checkpoint(checkpoint, key=key, seconds=seconds)
     trained = train(split, settings, compute, seed=seed, checkpoint=kept)
-    with write_folder_atomically(sheets) as folder:
-        write_sheets(
-            folder,
-            trained.generator,
-            compute,
-            columns=settings.sheet_columns,
-            seed=seed,
-            epochs=trained.epochs,
-            frames=trained.frames,
-            milliseconds=settings.film_milliseconds,
-        )
+    write_samples(samples, samples_of(trained.epochs, trained.frames))
     save_model(model, trained.generator, kind="generator", config=trained.generator.config)
     write_json(metrics, {name: value for name, value in trained.history[-1].items() if name != "epoch"})
     write_table(history, trained.history)

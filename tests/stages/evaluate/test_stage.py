@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 import torch
 import yaml
+from PIL import Image
 
 from stages.classifier.network import build_classifier
 from stages.core.errors import DataError
@@ -15,6 +16,7 @@ from stages.evaluate.report import flat
 from stages.evaluate.stage import main
 from stages.generator.network import build_generator
 from stages.networks.model_files import save_model
+from stages.training.samples import ClassifierSamples, DetectorSamples, GeneratorSamples, write_samples
 from tests.places import ROOT
 from tests.stages.param_files import write_params
 
@@ -48,6 +50,17 @@ SHEETS = [
     "predictions.png",
     "worst-losses.png",
 ]
+TRAINING = [
+    "train-classifier.png",
+    "train-detector.png",
+    "train-gan/class-to-class.png",
+    "train-gan/epoch-002.png",
+    "train-gan/epoch-004.png",
+    "train-gan/interpolation.png",
+    "train-gan/samples.png",
+    "train-gan/training.webp",
+    "train-gan/truncation.png",
+]
 
 
 @pytest.fixture(params=[1, 3], ids=["grey", "colour"])
@@ -57,6 +70,7 @@ def project(tmp_path, request):
     write_classification(tmp_path / "classification", channels)
     write_detection(tmp_path / "detection", channels)
     write_models(tmp_path, channels)
+    leave_samples(tmp_path, channels)
     own_params(tmp_path)
     return tmp_path
 
@@ -112,6 +126,31 @@ def write_models(folder, channels):
         save_model(folder / f"{kind}.safetensors", build(config), kind=kind, config=config)
 
 
+def leave_samples(folder, channels):
+    draw = np.random.default_rng(0)
+
+    def pictures(*shape):
+        return draw.integers(0, 256, (*shape, channels), dtype=np.uint8)
+
+    left = {
+        "classifier": ClassifierSamples(pictures=pictures(2, 3, 16, 16), labels=np.arange(2)),
+        "detector": DetectorSamples(
+            pictures=pictures(1, 4, 32, 32),
+            box_counts=np.array([[1, 0, 2, 1]]),
+            boxes=np.array([[4, 6, 16, 16]] * 4, np.float32),
+            labels=np.array([0, 1, 2, 0]),
+        ),
+        "generator": GeneratorSamples(
+            epochs=np.array([2, 4]),
+            epoch_pictures=pictures(2, 6, 16, 16),
+            steps=np.array([1, 7, 9]),
+            step_pictures=pictures(3, 6, 16, 16),
+        ),
+    }
+    for name, samples in left.items():
+        write_samples(folder / f"{name}-samples.safetensors", samples)
+
+
 def run(project, out="out"):
     main(
         classification=project / "classification",
@@ -120,6 +159,9 @@ def run(project, out="out"):
         classifier=project / "classifier.safetensors",
         detector=project / "detector.safetensors",
         generator=project / "generator.safetensors",
+        classifier_samples=project / "classifier-samples.safetensors",
+        detector_samples=project / "detector-samples.safetensors",
+        generator_samples=project / "generator-samples.safetensors",
         metrics=project / out / "evaluate.json",
         predictions=project / out / "predictions.csv",
         resampled=project / out / "resampled.csv",
@@ -127,6 +169,7 @@ def run(project, out="out"):
         precision_recall=project / out / "precision-recall.csv",
         detection_reliability=project / out / "detection-reliability.csv",
         plots=project / out / "plots",
+        training_plots=project / out / "training",
         report=project / out / "report.html",
     )
     return project / out
@@ -201,11 +244,25 @@ def test_the_report_shows_every_figure_and_sheet(project):
     assert f"<tr><td>map</td><td>{shown}" in page
 
 
+def test_what_training_looked_like_is_drawn_from_what_the_trainers_left(project):
+    folder = run(project) / "training"
+    drawn = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    assert drawn == TRAINING
+    with Image.open(folder / "train-gan/training.webp") as film:
+        assert film.n_frames == 3
+    with Image.open(folder / "train-classifier.png") as sheet:
+        assert sheet.width > 3 * 5 * 16
+        assert sheet.height > 2 * 5 * 16
+    with Image.open(folder / "train-detector.png") as sheet:
+        assert sheet.width > 4 * 7 * 32
+        assert sheet.height > 7 * 32
+
+
 @pytest.mark.slow
 def test_the_same_bytes_twice(project):
     first, second = run(project, "first"), run(project, "second")
     files = sorted(path.relative_to(first) for path in first.rglob("*") if path.is_file())
-    assert len(files) == 7 + len(SHEETS)
+    assert len(files) == 7 + len(SHEETS) + len(TRAINING)
     for file in files:
         assert (first / file).read_bytes() == (second / file).read_bytes()
 

@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 from stages.classifier.network import load_classifier
 from stages.core.errors import DataError, ParamsError, TrainingError
+from stages.core.packed import load_classification
 from stages.train_classifier.stage import main
+from stages.training.samples import ClassifierSamples, read_samples
 from tests.places import ROOT
 from tests.stages.param_files import write_params
 
@@ -35,7 +36,7 @@ SMALL: dict[str, Any] = {
     "range_test": {"lowest": 0.001, "highest": 10.0, "steps": 12},
     "sheet_columns": 4,
 }
-OUTS = ("model.safetensors", "metrics.json", "history.csv", "rates.csv", "sheet.png")
+OUTS = ("model.safetensors", "metrics.json", "history.csv", "rates.csv", "samples.safetensors")
 
 
 def write_data(
@@ -64,7 +65,7 @@ def arguments(data: Path, out: Path, *, precision: str = "float32", **changed: A
     """The stage's arguments, with a params file of `SMALL` and what is `changed` in it."""
     out.mkdir(exist_ok=True)
     write_params(out / "params.yaml", "train-classifier", SMALL | changed, seed=3, precision=precision)
-    model, metrics, history, rates, sheet = (out / name for name in OUTS)
+    model, metrics, history, rates, samples = (out / name for name in OUTS)
     return {
         "data": data,
         "params": out / "params.yaml",
@@ -72,7 +73,7 @@ def arguments(data: Path, out: Path, *, precision: str = "float32", **changed: A
         "metrics": metrics,
         "history": history,
         "rates": rates,
-        "sheet": sheet,
+        "samples": samples,
         "checkpoint": out / "checkpoint",
     }
 
@@ -194,15 +195,18 @@ def test_early_stop_takes_the_best_epoch_s_weights(data: Path, tmp_path: Path) -
     assert metrics["val_accuracy"] == pytest.approx(max(accuracies), abs=1e-6)
 
 
-def test_range_test_and_sheet_show_what_is_coming(data: Path, tmp_path: Path) -> None:
+def test_range_test_and_samples_show_what_is_coming(data: Path, tmp_path: Path) -> None:
     main(**arguments(data, tmp_path / "out"))
     with (tmp_path / "out/rates.csv").open() as table:
         rates = [float(row["log10_learning_rate"]) for row in csv.DictReader(table)]
     assert rates[0] == -3
     assert np.diff(rates) == pytest.approx(4 / 11, abs=1e-4)
-    with Image.open(tmp_path / "out/sheet.png") as sheet:
-        assert sheet.width > 4 * 84
-        assert sheet.height > 3 * 84
+    samples = read_samples(tmp_path / "out/samples.safetensors", ClassifierSamples)
+    assert samples.pictures.shape == (3, SMALL["sheet_columns"], 16, 12, 1)
+    split = load_classification(data, "train")
+    for pictures, label in zip(samples.pictures, samples.labels, strict=True):
+        assert (pictures[0] == split.images[int(np.argmax(split.labels == label))]).all()
+        assert (pictures[1] != pictures[2]).any()  # mirrored in one of them
 
 
 @pytest.mark.parametrize(

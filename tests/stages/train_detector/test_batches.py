@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from stages.core.packed import DetectionSplit
-from stages.train_detector.batches import boxes_sheet, build_detector_batches
+from stages.train_detector.batches import build_detector_batches, samples_of
 
 FLIP = [{"HorizontalFlip": {"p": 1.0}}]
 
@@ -80,7 +80,11 @@ def test_epochs_of_a_few_pictures_go_on_where_the_one_before_ended(split):
     assert batches_of(split, epoch_pictures=100).steps == batches_of(split).steps == 2
 
 
-def test_the_sheet_shows_pictures_as_they_are_and_as_they_are_shown(split):
-    sheet = np.asarray(boxes_sheet(batches_of(split, transforms=FLIP), columns=3, rows=2))
-    assert sheet.shape[0] > 2 * 32 * 5
-    assert sheet.shape[1] > 3 * 48 * 5
+def test_samples_are_pictures_as_they_are_and_as_they_are_shown(split):
+    samples = samples_of(batches_of(split, transforms=FLIP), columns=3, rows=2)
+    assert samples.pictures.shape == (2, 3, 32, 48, 1)
+    np.testing.assert_array_equal(samples.pictures[:, 0], split.images[:2])
+    np.testing.assert_array_equal(samples.pictures[:, 1:], split.images[:2, None, :, ::-1].repeat(2, axis=1))
+    assert samples.box_counts.tolist() == [[1, 1, 1]] * 2
+    assert samples.labels.tolist() == [0, 0, 0, 1, 1, 1]
+    np.testing.assert_allclose(samples.boxes[:3], [[4, 4, 20, 16], [28, 4, 44, 16], [28, 4, 44, 16]])

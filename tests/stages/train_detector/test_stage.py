@@ -38,7 +38,7 @@ SMALL: dict[str, Any] = {
     "network": FASTER,
 }
 SHAPES = {"square": (16, 16), "tall bar": (8, 24), "wide bar": (24, 8)}  # width, height
-OUTS = ("model.safetensors", "metrics.json", "history.csv", "sheet.png")
+OUTS = ("model.safetensors", "metrics.json", "history.csv", "samples.safetensors")
 
 
 def write_data(folder: Path) -> None:
@@ -74,14 +74,14 @@ def train(
     out.mkdir(exist_ok=True)
     params = out / "params.yaml"
     write_params(params, "train-detector", SMALL | changed, seconds=seconds, seed=3, precision=precision)
-    model, metrics, history, sheet = (out / name for name in OUTS)
+    model, metrics, history, samples = (out / name for name in OUTS)
     main(
         data=data,
         params=out / "params.yaml",
         model=model,
         metrics=metrics,
         history=history,
-        sheet=sheet,
+        samples=samples,
         checkpoint=out / "checkpoint",
     )
     return out

@@ -20,9 +20,10 @@ from stages.core.packed import ClassificationSplit
 from stages.core.params import ComputeParams
 from stages.generator.network import generate, load_generator
 from stages.networks.compute import Compute, prepare
+from stages.train_gan.frames import frame_steps
 from stages.train_gan.material import draw_batch, material_of
 from stages.train_gan.params import TrainGanParams
-from stages.train_gan.stage import frame_steps, relative_spread, train
+from stages.train_gan.stage import relative_spread, train
 from stages.train_gan.steps import (
     build_adversaries,
     make_fakes,
@@ -30,6 +31,7 @@ from stages.train_gan.steps import (
     train_generator_step,
 )
 from stages.training.checkpoint import Checkpoint
+from stages.training.samples import GeneratorSamples, read_samples
 from tests.stages.param_files import write_params
 
 SETTINGS = {
@@ -69,19 +71,7 @@ SETTINGS = {
     "sheet_columns": 3,
     "sheet_every": 1,
     "film_frames": 3,
-    "film_milliseconds": 100,
 }
-
-
-SHEETS = [
-    "class-to-class.png",
-    "epoch-001.png",
-    "epoch-002.png",
-    "interpolation.png",
-    "samples.png",
-    "training.webp",
-    "truncation.png",
-]
 
 
 @pytest.fixture
@@ -282,7 +272,7 @@ def run_stage(folder: Path, out: Path) -> subprocess.CompletedProcess[str]:
         "model": "model.safetensors",
         "metrics": "metrics.json",
         "history": "history.csv",
-        "sheets": "sheets",
+        "samples": "samples.safetensors",
         "checkpoint": "checkpoint",
     }
     arguments = [f"--data={folder / 'data'}", f"--params={folder / 'params.yaml'}"]
@@ -318,9 +308,11 @@ def test_the_stage_writes_the_same_bytes_twice(project: Path) -> None:
     for path in files:
         other = project / "second" / path.relative_to(project / "first")
         assert path.read_bytes() == other.read_bytes(), path.name
-    assert [path.name for path in files if path.parent.name == "sheets"] == SHEETS
-    with Image.open(project / "first/sheets/training.webp") as film:
-        assert film.n_frames == 3
+    samples = read_samples(project / "first/samples.safetensors", GeneratorSamples)
+    assert samples.epochs.tolist() == [1, 2]
+    assert samples.steps.tolist() == [1, 3, 4]
+    assert samples.step_pictures.shape == (3, 2 * 3, 8, 8, 1)  # of two classes, from three latents each
+    np.testing.assert_array_equal(samples.epoch_pictures[-1], samples.step_pictures[-1])
     metrics = json.loads((project / "first/metrics.json").read_text())
     assert metrics["pictures_seen"] == 2 * 16  # two epochs of two whole batches of 8 out of 20
     assert list(pd.read_csv(project / "first/history.csv")["epoch"]) == [1, 2]

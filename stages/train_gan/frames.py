@@ -1,0 +1,54 @@
+"""What a generator draws of the same latents at several times of its training."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from stages.training.samples import GeneratorSamples, Pictures
+
+
+class Frames:
+    """Pictures of the same latents at several times of training; a part of the checkpoint."""
+
+    def __init__(self) -> None:
+        self._kept: list[tuple[int, Tensor]] = []
+
+    def add(self, at: int, pictures: Pictures) -> None:
+        """Keep pictures [N, H, W, C] of time `at`."""
+        self._kept.append((at, torch.from_numpy(pictures)))
+
+    def times(self) -> list[int]:
+        """When each was drawn, in order."""
+        return [at for at, _ in self._kept]
+
+    def pictures(self) -> list[Pictures]:
+        """Pictures [N, H, W, C] of each of these times."""
+        return [pictures.numpy() for _, pictures in self._kept]
+
+    def state_dict(self) -> dict[str, Any]:
+        """As a part of the checkpoint."""
+        return {"kept": [[at, pictures] for at, pictures in self._kept]}
+
+    def load_state_dict(self, state: Mapping[str, Any], /) -> None:
+        """Have what the checkpoint had."""
+        self._kept = [(at, pictures) for at, pictures in state["kept"]]
+
+
+def samples_of(epochs: Frames, film: Frames) -> GeneratorSamples:
+    """Both as arrays; a film has a frame at the least, and there may be no epoch's."""
+    moving = np.stack(film.pictures())
+    still = np.stack(epochs.pictures()) if epochs.times() else moving[:0]
+    return GeneratorSamples(
+        epochs=np.array(epochs.times(), dtype=np.int64),
+        epoch_pictures=still,
+        steps=np.array(film.times(), dtype=np.int64),
+        step_pictures=moving,
+    )
+
+
+def frame_steps(steps: int, frames: int) -> frozenset[int]:
+    """The steps, of all from 1 to `steps`, after which a frame of the film is drawn: evenly, and the last."""
+    return frozenset(max(1, round(frame * steps / frames)) for frame in range(1, frames + 1))
