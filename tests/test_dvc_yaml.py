@@ -13,7 +13,7 @@ import yaml
 from packaging.requirements import Requirement
 
 from darkroom.base.meta import MetricMeta
-from darkroom.runs.metrics import figures
+from darkroom.runs.metrics import flat_figures
 
 ROOT = Path(__file__).parent.parent
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
@@ -201,7 +201,7 @@ def metrics_files():
 
 @pytest.mark.parametrize(("file", "meta"), metrics_files())
 def test_what_is_said_of_metrics_fits_figures_that_the_stage_makes(file, meta):
-    held = figures(json.loads((ROOT / file).read_text()))
+    held = flat_figures(json.loads((ROOT / file).read_text()))
     for key in ("higher_is_better", "lower_is_better"):
         for pattern in meta.get(key, []):
             assert any(MetricMeta((pattern,)).direction(name) for name in held), f"{file}: {key}: {pattern}"

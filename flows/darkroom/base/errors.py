@@ -65,7 +65,7 @@ def _package(frame: FrameType) -> str:
     return str(frame.f_globals.get("__name__")).partition(".")[0]
 
 
-def told_of_fault(error: BaseException) -> str:
+def describe_fault(error: BaseException) -> str:
     """An error that nobody has foreseen, and where in the code it came from, in one line."""
     passed = list(traceback.walk_tb(error.__traceback__))
     frame, line = next((step for step in reversed(passed) if _package(step[0]) == _OWN), passed[-1])
@@ -90,5 +90,5 @@ class MetaError(RepoError):
     """A wrong key or value under a stage's `meta:` in dvc.yaml."""
 
 
-class StageError(DarkroomError):
+class StageRecordError(DarkroomError):
     """A stage that DVC cannot judge, restore or record."""

@@ -30,23 +30,23 @@ _IN_A_LINE = _Escapes({ord("\t"): "\t"})
 _IN_LINES = _Escapes({ord("\t"): "\t", ord("\n"): "\n"})
 
 
-def shown(text: str) -> str:
+def escape(text: str) -> str:
     r"""`text` in one line; a line end in it is shown as `\n`."""
     return text if text.isprintable() else text.translate(_IN_A_LINE)
 
 
-def shown_lines(text: str) -> str:
+def escape_lines(text: str) -> str:
     """The same of a text of several lines, which stay lines."""
     return text if text.isprintable() else text.translate(_IN_LINES)
 
 
-def shown_values(value: Any) -> Any:
+def escape_values(value: Any) -> Any:
     """The same of every text in plain values, names of keys too."""
     match value:
         case str():
-            return shown(value)
+            return escape(value)
         case Mapping():
-            return {shown(str(key)): shown_values(inner) for key, inner in value.items()}
+            return {escape(str(key)): escape_values(inner) for key, inner in value.items()}
         case list() | tuple():
-            return [shown_values(inner) for inner in value]
+            return [escape_values(inner) for inner in value]
     return value

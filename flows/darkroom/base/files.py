@@ -56,10 +56,10 @@ def write_bytes(path: Path, content: bytes, scratch: Path | None = None, *, sync
         if target.exists():
             temporary.chmod(target.stat().st_mode & 0o7777)
         if synced:
-            sync(temporary)
+            sync_path(temporary)
         temporary.replace(target)
         if synced:
-            sync(target.parent)
+            sync_path(target.parent)
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(path)) from error  # `write` does not say where
     finally:
@@ -70,7 +70,7 @@ def _on_one_disk(one: Path, other: Path) -> bool:
     return one.stat().st_dev == other.stat().st_dev
 
 
-def sync(path: Path) -> None:
+def sync_path(path: Path) -> None:
     """Return when a file's content, or a folder's names, would survive a power cut. Raises OSError."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
@@ -82,11 +82,11 @@ def sync(path: Path) -> None:
         os.close(descriptor)
 
 
-def sync_all(paths: Iterable[Path]) -> None:
+def sync_paths(paths: Iterable[Path]) -> None:
     """`sync` of each that is there and may be read. Raises OSError."""
     for path in paths:
         with contextlib.suppress(FileNotFoundError, PermissionError):
-            sync(path)
+            sync_path(path)
 
 
 def sync_file_system(path: Path) -> None:

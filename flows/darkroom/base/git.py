@@ -65,7 +65,7 @@ def git(
     done = subprocess.run(
         ["git", *words],
         cwd=folder,
-        env={**_QUIET, **environment(os.environ), **_not_above(folder), **(env or {})},
+        env={**_QUIET, **environment_without_repository(os.environ), **_not_above(folder), **(env or {})},
         input=given,
         capture_output=True,
         encoding="utf-8",
@@ -80,7 +80,7 @@ def git(
     raise GitError(f"{folder}: git {name}: {' '.join((done.stderr or done.stdout).split())}")
 
 
-def environment(environ: Mapping[str, str]) -> dict[str, str]:
+def environment_without_repository(environ: Mapping[str, str]) -> dict[str, str]:
     """One without the repository that a hook was called for."""
     return {name: value for name, value in environ.items() if name not in OF_A_REPOSITORY}
 

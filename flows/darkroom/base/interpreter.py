@@ -34,7 +34,7 @@ runpy.run_module({module!r}, run_name="__main__", alter_sys=True)
 """
 
 
-def command(
+def python_command(
     module: str,
     *words: str,
     first: Sequence[Path] = (),

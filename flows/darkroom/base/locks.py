@@ -35,11 +35,11 @@ _LONGEST_NOTES = 1 << 16
 _TRAPS = {errno.EISDIR, errno.ELOOP, errno.ENXIO}  # a folder, a link, a socket
 
 
-class LockError(DarkroomError):
+class LockFileError(DarkroomError):
     """A lock file that cannot be used."""
 
 
-def lock(descriptor: int, start: int, end: int) -> bool:
+def lock_range(descriptor: int, start: int, end: int) -> bool:
     """Hold a range, if no other open file holds any of it. Raises OSError."""
     try:
         _ask(descriptor, fcntl.F_OFD_SETLK, fcntl.F_WRLCK, start, end)
@@ -48,7 +48,7 @@ def lock(descriptor: int, start: int, end: int) -> bool:
     return True
 
 
-def unlock(descriptor: int, start: int, end: int) -> None:
+def unlock_range(descriptor: int, start: int, end: int) -> None:
     """Free a range for everybody who has inherited this open file."""
     _ask(descriptor, fcntl.F_OFD_SETLK, fcntl.F_UNLCK, start, end)
 
@@ -109,7 +109,7 @@ class LockFile:
 
     def lock(self, start: int, end: int) -> bool:
         """Hold a range, if no other open file does."""
-        return lock(self.descriptor, start, end)
+        return lock_range(self.descriptor, start, end)
 
     def locked(self, start: int, end: int) -> bool:
         """Whether another open file holds some of a range."""
@@ -130,13 +130,13 @@ def _opened(path: Path) -> int:
         try:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
         except OSError as error:
-            raise LockError(_no_file(path) if error.errno in _TRAPS else explain(error)) from error
+            raise LockFileError(_no_file(path) if error.errno in _TRAPS else explain(error)) from error
         now = os.fstat(descriptor)
         if stat.S_ISREG(now.st_mode) and now.st_nlink == 1:
             return descriptor
         os.close(descriptor)
         if now.st_nlink or time.monotonic() > give_up:
-            raise LockError(_no_file(path))
+            raise LockFileError(_no_file(path))
         time.sleep(_PAUSE_SECONDS)  # it was removed after it was opened
 
 

@@ -13,7 +13,7 @@ SHOWN_BEFORE = 15
 """Of what two long values have in common, before they differ."""
 
 
-def duration(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """A time as people say it: `0.4 s`, `12 s`, `4 min 02 s`, `1 h 05 min`."""
     if seconds < 9.95:
         return f"{seconds:.1f} s"
@@ -26,18 +26,18 @@ def duration(seconds: float) -> str:
     return f"{minutes // 60} h {minutes % 60:02d} min"
 
 
-def some(reasons: Sequence[str]) -> str:
+def format_reasons(reasons: Sequence[str]) -> str:
     """The first few reasons, and how many more there are."""
     more = [f"and {len(reasons) - SHOWN_REASONS} more"] if len(reasons) > SHOWN_REASONS else []
     return "; ".join([*reasons[:SHOWN_REASONS], *more])
 
 
-def counted(number: int, noun: str) -> str:
+def format_count(number: int, noun: str) -> str:
     """`1 stage`, `6 stages`."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
-def change_of(then: object, now: object) -> str:
+def format_change(then: object, now: object) -> str:
     """A value before and after: `"1" -> 1`; of long ones the part that differs."""
     one, other = _json_text(then), _json_text(now)
     pairs = zip_longest(one, other)
@@ -46,7 +46,7 @@ def change_of(then: object, now: object) -> str:
     return f"{_cut(one, start)} -> {_cut(other, start)}"
 
 
-def in_json(value: object) -> str:
+def format_json(value: object) -> str:
     """A value as JSON has it, so that its type can be seen: `"1"` is a text, `1` a number."""
     return _cut(_json_text(value), 0)
 
@@ -63,7 +63,7 @@ def _cut(text: str, start: int) -> str:
     return f"{'...' if start else ''}{text[start:end]}{'...' if end < len(text) else ''}"
 
 
-def figure(value: object) -> str:
+def format_figure(value: object) -> str:
     """A metric's value: four significant digits of a fraction, whole numbers as they are."""
     if value is None:
         return ""
@@ -72,7 +72,7 @@ def figure(value: object) -> str:
     return str(value)
 
 
-def difference(then: object, now: object) -> str:
+def format_difference(then: object, now: object) -> str:
     """The change of a figure with its sign, empty where one of them is no number or nothing changed."""
     if not (is_number(then) and is_number(now)) or then == now:
         return ""

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from darkroom.base.escapes import shown
+from darkroom.base.escapes import escape
 from darkroom.base.exits import Exit
 from darkroom.cli.options import in_repo
 
@@ -56,7 +56,7 @@ def sweep(repo: Path, **chosen: Any) -> int:
             {name: list(v) if isinstance(v, tuple) else v for name, v in chosen.items()}, recorded
         )
     for line in said.split("\n"):
-        print(f"error: {shown(line)}" if failed else line, file=sys.stderr if failed else sys.stdout)
+        print(f"error: {escape(line)}" if failed else line, file=sys.stderr if failed else sys.stdout)
     return Exit.FAILED if failed else Exit.WELL
 
 

@@ -12,14 +12,14 @@ from typing import Any
 
 from rich.console import Console
 
-from darkroom.base.text import counted
+from darkroom.base.text import format_count
 from darkroom.gpus.choice import Load, Request
 from darkroom.gpus.devices import VISIBLE, Device, Gpus, host_gpus, visible
 from darkroom.gpus.lease_folder import LeaseError, lease_folder
 from darkroom.gpus.lease_notes import Folder, Held, LeaseHolder, Waiter, described
 from darkroom.gpus.leases import load_of, outside_in_words
 from darkroom.schedule.pool import host_cpus, host_memory
-from darkroom.show.terminal import write
+from darkroom.show.terminal import write_line
 
 PACKAGES = ("darkroom", "dvc", "prefect")
 ORDER = "CUDA_DEVICE_ORDER"
@@ -118,8 +118,8 @@ def _wrong_variables(
     entries = text.split(",")
     if len(usable) < len(entries):
         yield (
-            f"{VISIBLE}={text} shows {counted(len(usable), 'device')} of {len(entries)} named: CUDA ends the"
-            " list at the first that names none, and shows none where one is named twice"
+            f"{VISIBLE}={text} shows {format_count(len(usable), 'device')} of {len(entries)} named: CUDA ends"
+            " the list at the first that names none, and shows none where one is named twice"
         )
     models = {device.model for device in devices}
     by_number = any(entry.strip().isdigit() for entry in entries)
@@ -144,15 +144,15 @@ def _wrong_leases(devices: Iterable[DeviceState]) -> Iterator[str]:
 def print_examination(console: Console, found: Examination) -> None:
     """The same as a page of text."""
     for line in page(found):
-        write(console, line)
+        write_line(console, line)
     for problem in found.problems:
-        write(console, f"wrong: {problem}", "bold red")
+        write_line(console, f"wrong: {problem}", "bold red")
 
 
 def page(found: Examination) -> Iterator[str]:
     """What stands there and is not wrong."""
     yield ", ".join(f"{name} {number or 'none'}" for name, number in found.versions.items())
-    yield f"{counted(found.cpus, 'core')}, {_size(found.memory)} of memory"
+    yield f"{format_count(found.cpus, 'core')}, {_size(found.memory)} of memory"
     if not found.devices:
         yield "no GPU: stages that ask for one run on the CPU"
     for state in found.devices:
@@ -176,7 +176,7 @@ def _device_lines(state: DeviceState) -> Iterator[str]:
 
 def _asked(request: Request) -> str:
     each = "whole" if request.memory is None else f"{_size(request.memory)} each"
-    return f"{counted(request.count, 'device')} ({each})"
+    return f"{format_count(request.count, 'device')} ({each})"
 
 
 def _size(count: int) -> str:

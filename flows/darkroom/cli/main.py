@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from darkroom.base.errors import TRACEBACK, DarkroomError, explain, told_of_fault
-from darkroom.base.escapes import shown
+from darkroom.base.errors import TRACEBACK, DarkroomError, describe_fault, explain
+from darkroom.base.escapes import escape
 from darkroom.base.exits import Exit
 from darkroom.cli import service as commands
 from darkroom.cli.deployments import gc as free_disk
@@ -70,7 +70,7 @@ def _do(words: Sequence[str]) -> int:
         print(error.format_message(), file=sys.stderr)
         return Exit.WRONG_INPUT
     except click.ClickException as error:
-        print(f"error: {shown(' '.join(error.format_message().split()))}", file=sys.stderr)
+        print(f"error: {escape(' '.join(error.format_message().split()))}", file=sys.stderr)
         return Exit.WRONG_INPUT
     except (KeyboardInterrupt, click.Abort):
         print("darkroom: interrupted; what has finished is kept, the same again goes on", file=sys.stderr)
@@ -79,7 +79,7 @@ def _do(words: Sequence[str]) -> int:
         if isinstance(error, output.OutputError) or os.environ.get(TRACEBACK):
             raise
         said, code = _told(error)
-        print(f"error: {shown(said)}", file=sys.stderr)
+        print(f"error: {escape(said)}", file=sys.stderr)
         return code
 
 
@@ -89,7 +89,7 @@ def _told(error: Exception) -> tuple[str, Exit]:
         return str(error), Exit.WRONG_INPUT
     if isinstance(error, OSError):  # a full disk, no file descriptors, a socket that is gone
         return explain(error), Exit.WRONG_INPUT
-    return told_of_fault(error), Exit.FAULT
+    return describe_fault(error), Exit.FAULT
 
 
 class _Commands(click.Group):
@@ -183,7 +183,7 @@ def _keep_as_it_is(options: "RunOptions") -> int:
 
     report = run_pipeline(options)
     for error in report.errors:
-        print(f"error: {shown(error)}", file=sys.stderr)
+        print(f"error: {escape(error)}", file=sys.stderr)
     _say_experiment(options, report)
     return Exit.WELL if report.well else Exit.FAILED
 
@@ -207,7 +207,7 @@ def _run_recorded(options: "RunOptions") -> int:
         with console.status("starting Prefect ..."):  # on a terminal: it takes seconds
             recorder = start_recorder(root, os.environ, stack)
         _look_for_cycles_in_what_comes()
-        with terminal.watching(console) as observe:
+        with terminal.watching_run(console) as observe:
             record, lost = recorder.run(options, root, observe)
     terminal.print_record(console, record, recorder.where_to_look)
     _say_experiment(options, record.report)

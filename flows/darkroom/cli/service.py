@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from darkroom.base.escapes import shown
+from darkroom.base.escapes import escape
 from darkroom.base.exits import Exit
 from darkroom.cli.options import in_repo
 
@@ -68,7 +68,7 @@ def status(repo: Path, as_json: bool) -> int:
     if as_json:
         print(json.dumps(found.to_json(), indent=2))
     else:
-        print(*map(shown, page(found)), sep="\n")
+        print(*map(escape, page(found)), sep="\n")
         for line in found.stuck:
-            print(f"stuck: {shown(line)}")
+            print(f"stuck: {escape(line)}")
     return Exit.WELL if found.well else Exit.FAILED

@@ -62,7 +62,9 @@ def _run_module(module: str, words: Sequence[str]) -> int:
             "this command needs the vision libraries: pip install 'darkroom[vision]'"
             f" ({', '.join(missing)} cannot be imported)"
         )
-    command = interpreter.command(output.__name__, module, *words, packages={"stages": stages_folder()})
+    command = interpreter.python_command(
+        output.__name__, module, *words, packages={"stages": stages_folder()}
+    )
     code = subprocess.run(command, check=False).returncode
     return code if code >= 0 else Exit.INTERRUPTED if code == -signal.SIGINT else Exit.FAILED
 

@@ -35,7 +35,7 @@ def environment(environ: Mapping[str, str], project: Path, clone: Path) -> dict[
     """
     kept = {
         name: value
-        for name, value in git.environment(environ).items()
+        for name, value in git.environment_without_repository(environ).items()
         if name not in _SECRETS and not name.startswith(_PREFECTS_OWN)
     }
     path = kept.pop("PYTHONPATH", "")

@@ -21,7 +21,7 @@ from pathlib import Path
 from darkroom.base import interpreter
 from darkroom.base.errors import RepoError, UsageError
 from darkroom.base.files import STATE_FOLDER, make_state_folder, write_secret
-from darkroom.base.git import environment, git, require_address, require_revision
+from darkroom.base.git import environment_without_repository, git, require_address, require_revision
 from darkroom.base.locks import LockFile
 from darkroom.clones import checkout
 from darkroom.clones.checkout import CloneError
@@ -119,9 +119,9 @@ def _share_cache(root: Path, inside: Path) -> None:
 def _cache_of(root: Path) -> str:
     """Asked once: DVC takes a second to answer."""
     done = subprocess.run(
-        interpreter.command("dvc", "cache", "dir"),
+        interpreter.python_command("dvc", "cache", "dir"),
         cwd=root,
-        env=environment(os.environ),
+        env=environment_without_repository(os.environ),
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

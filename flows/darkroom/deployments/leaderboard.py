@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from darkroom.base.errors import UsageError
-from darkroom.base.text import figure
+from darkroom.base.text import format_figure
 from darkroom.deployments.search_space import Trial
-from darkroom.runs.metrics import Metric, figures, value_of
+from darkroom.runs.metrics import Metric, flat_figures, value_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ def ranked(trials: Sequence[Trial], metrics: Mapping[str, Mapping[str, Any]], by
     lines = [Line(trial, value_of(metrics.get(trial.name, {}), by)) for trial in trials]
     if metrics and all(line.value is None for line in lines):
         known = next(iter(metrics.values()))
-        names = ", ".join(f"{file}:{name}" for file, held in known.items() for name in figures(held))
+        names = ", ".join(f"{file}:{name}" for file, held in known.items() for name in flat_figures(held))
         raise UsageError(f"--metric {by.file}:{by.name}: there is none; there are {names or 'no metrics'}")
     sign = 1 if by.lowest else -1
     return sorted(lines, key=lambda line: (line.value is None, sign * (line.value or 0.0)))
@@ -39,7 +39,7 @@ def rows(lines: Iterable[Line], by: Metric) -> list[dict[str, str]]:
     return [
         {
             "trial": line.trial.name,
-            by.name: figure(line.value) if line.value is not None else "",
+            by.name: format_figure(line.value) if line.value is not None else "",
             **dict(setting.split("=", 1) for setting in line.trial.settings),
         }
         for line in lines

@@ -9,7 +9,7 @@ from typing import Annotated
 from prefect import flow
 from pydantic import Field
 
-from darkroom.base.text import duration
+from darkroom.base.text import format_duration
 from darkroom.clones.clone import held_clone
 from darkroom.deployments import quiet as inbox
 from darkroom.deployments.steps import StepFailedError, Steps, bring_up_to_date
@@ -56,7 +56,7 @@ def retrain_on_data(
         inbox.write(path, memory)
         waiting = inbox.waiting_seconds(memory, now, quiet_minutes * 60)
         if waiting is None or waiting:
-            said = f"new data, waits for {duration(waiting)} of quiet" if waiting else "nothing is new"
+            said = f"new data, waits for {format_duration(waiting)} of quiet" if waiting else "nothing is new"
         else:
             said = _train(steps, path, imports, branch=branch, targets=targets, pull=pull, push=push)
         told.say(said)

@@ -12,7 +12,7 @@ from prefect import flow
 from pydantic import Field
 
 from darkroom.base.errors import UsageError
-from darkroom.base.text import counted, some
+from darkroom.base.text import format_count, format_reasons
 from darkroom.clones.clone import Clone, held_clone
 from darkroom.deployments.steps import Steps
 from darkroom.releases import gate, releases
@@ -20,7 +20,7 @@ from darkroom.releases.releases import Release
 from darkroom.repository.opening import root_of
 from darkroom.repository.products import artifacts_of
 from darkroom.runs.ended import PICTURES_A_FOLDER
-from darkroom.show.markdown import inline, picture, table
+from darkroom.show.markdown import inline_text, markdown_picture, markdown_table
 from darkroom.show.pages import data_uri, slug
 from darkroom.tracking.journal import Journal, journal
 
@@ -139,29 +139,29 @@ def _models(clone: Clone, current: Release, names: Mapping[str, str]) -> dict[st
 def _tell(told: Journal, root: Path, figures: dict[str, Any]) -> str:
     """In words, what was done; where it was something, on a page too."""
     done, aside = figures["scored"], figures["set_aside"]
-    waiting = f"; {counted(figures['waiting'], 'file')} not quiet yet" if figures["waiting"] else ""
+    waiting = f"; {format_count(figures['waiting'], 'file')} not quiet yet" if figures["waiting"] else ""
     if links := figures.get("links"):  # a release's own code may be older
-        waiting += f"; links and special files are left alone: {some(links)}"
+        waiting += f"; links and special files are left alone: {format_reasons(links)}"
     if not done + aside:
         return f"nothing is new{waiting}"
-    said = f"{counted(done, 'picture')} scored by {figures['release']}, {aside} set aside{waiting}"
+    said = f"{format_count(done, 'picture')} scored by {figures['release']}, {aside} set aside{waiting}"
     text = "\n\n".join(page(said, figures))
-    told.publish(slug(f"{root.name}-score"), "markdown", text, inline(said))
+    told.publish(slug(f"{root.name}-score"), "markdown", text, inline_text(said))
     return said
 
 
 def page(said: str, figures: dict[str, Any]) -> Iterator[str]:
     """What was found, why pictures were set aside, and some of the drawn ones."""
-    yield f"# {inline(said)}"
-    yield f"{counted(figures['all'], 'input')} have their rows in all."
+    yield f"# {inline_text(said)}"
+    yield f"{format_count(figures['all'], 'input')} have their rows in all."
     for heading, counts in (("Label", figures["labels"]), ("Boxes", figures["boxes"])):
         if counts:
-            yield table((heading, "Count"), [(name, str(count)) for name, count in counts.items()])
+            yield markdown_table((heading, "Count"), [(name, str(count)) for name, count in counts.items()])
     if figures["reasons"]:
         yield "## Set aside"
-        yield table(("Picture", "Why"), [(one["name"], one["why"]) for one in figures["reasons"]])
+        yield markdown_table(("Picture", "Why"), [(one["name"], one["why"]) for one in figures["reasons"]])
     if (more := figures["set_aside"] - len(figures["reasons"])) > 0:
         yield f"And {more} more; all stand in the predictions, column `set_aside`."
     for path in map(Path, figures["drawn"][:PICTURES_A_FOLDER]):
         if path.exists() and (uri := data_uri(path)):
-            yield picture(path.name, uri)
+            yield markdown_picture(path.name, uri)

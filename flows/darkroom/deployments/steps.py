@@ -43,16 +43,18 @@ class Steps:
 
         Raises StepFailedError where that is none of the `fine` ones.
         """
-        return self._execute(f"darkroom {words[0]}", interpreter.command("darkroom.cli.main", *words), fine)
+        return self._execute(
+            f"darkroom {words[0]}", interpreter.python_command("darkroom.cli.main", *words), fine
+        )
 
     def dvc(self, *words: str) -> None:
         """The environment's own DVC. Raises StepFailedError."""
-        self._execute(f"dvc {words[0]}", interpreter.command("dvc", *words), (WELL,))
+        self._execute(f"dvc {words[0]}", interpreter.python_command("dvc", *words), (WELL,))
 
     def module(self, name: str, *words: str, env: Mapping[str, str], folder: Path | None) -> None:
         """A module of `folder`; None: of the environment. Raises StepFailedError."""
         first = [] if folder is None else [folder]
-        self._execute(name, interpreter.command(name, *words, first=first), (WELL,), env)
+        self._execute(name, interpreter.python_command(name, *words, first=first), (WELL,), env)
 
     def _execute(
         self,

@@ -16,7 +16,7 @@ from typing import Annotated
 from prefect import flow
 from pydantic import Field
 
-from darkroom.base.escapes import shown_values
+from darkroom.base.escapes import escape_values
 from darkroom.base.git import git
 from darkroom.clones import clone as clones
 from darkroom.clones.clone import Clone, held_clone
@@ -27,7 +27,7 @@ from darkroom.processes.stage_process import no_line
 from darkroom.repository.opening import root_of, set_params
 from darkroom.repository.products import metric_metas, metrics_at
 from darkroom.runs.metrics import Metric
-from darkroom.show.markdown import inline
+from darkroom.show.markdown import inline_text
 from darkroom.show.pages import slug
 from darkroom.tracking.journal import Journal, journal
 
@@ -113,8 +113,8 @@ def run_sweep(
     told.publish(
         slug(f"{plan.root.name}-{name}-leaderboard"),
         "table",
-        json.dumps(shown_values(table)),
-        inline(f"{len(board)} trials by {metric}, on {plan.commit[:12]}"),
+        json.dumps(escape_values(table)),
+        inline_text(f"{len(board)} trials by {metric}, on {plan.commit[:12]}"),
     )
     said = f"{len(board)} trials; the best is {board[0].trial.name}"
     error = "\n".join(f"{trial.name}: {error}" for trial, error in failed)

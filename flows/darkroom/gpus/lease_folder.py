@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from darkroom.base.errors import DarkroomError, explain
-from darkroom.base.locks import FOR_EVER, first_held, lock, read_notes, unlock, write_notes
+from darkroom.base.locks import FOR_EVER, first_held, lock_range, read_notes, unlock_range, write_notes
 
 FOLDER_VARIABLE = "DARKROOM_LEASES"
 SHARED_FOLDERS = (Path("/run/lock"), Path("/dev/shm"), Path("/tmp"))
@@ -119,7 +119,7 @@ class SharedFolder:
                 )
             except OSError as error:
                 raise self._unusable(error) from error
-            held = lock(descriptor, 0, length)
+            held = lock_range(descriptor, 0, length)
             write_notes(descriptor, [note])
             os.fchmod(descriptor, _FOR_ALL_TO_READ | stat.S_IWUSR)
             file = OwnFile(self, name, descriptor)
@@ -163,7 +163,7 @@ class SharedFolder:
         try:
             # One that is not for all to read may be in the making: the lock keeps its maker from it.
             shown = now.st_mode & _FOR_ALL_TO_READ == _FOR_ALL_TO_READ
-            if first_held(descriptor, 0, 1) is None and (shown or lock(descriptor, 0, 1)):
+            if first_held(descriptor, 0, 1) is None and (shown or lock_range(descriptor, 0, 1)):
                 os.unlink(name, dir_fd=self.descriptor)
         finally:
             os.close(descriptor)
@@ -220,7 +220,7 @@ class OwnFile:
 
     def keep(self, length: int) -> None:
         """Hold only so many bytes from the first one on."""
-        unlock(self.descriptor, length, FOR_EVER)
+        unlock_range(self.descriptor, length, FOR_EVER)
 
     def note(self, note: Mapping[str, Any]) -> None:
         """Replace what it says to people, if the disk has room for it."""
@@ -233,7 +233,7 @@ class OwnFile:
 
     def free(self) -> None:
         """Let go of it for everybody who inherited it, too, if only for the moment before an exec."""
-        unlock(self.descriptor, 0, FOR_EVER)
+        unlock_range(self.descriptor, 0, FOR_EVER)
         self.close()
 
     def __enter__(self) -> OwnFile:

@@ -25,15 +25,15 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 
 from darkroom.base import interpreter
 from darkroom.base.errors import DarkroomError
-from darkroom.base.git import environment
+from darkroom.base.git import environment_without_repository
 from darkroom.base.yaml_files import YamlError, read_yaml
 from darkroom.raw_data.sources import (
-    Debian,
+    DebianSource,
     FileUnavailableError,
-    Folder,
+    FolderSource,
     Source,
     SourceUnavailableError,
-    Web,
+    WebSource,
     WrongContentError,
     file_md5,
     write_checked,
@@ -209,11 +209,11 @@ def _from_dvc(
 
 
 def _sources(named: _Sources, folder: Path | None) -> list[Source]:
-    sources: list[Source] = [Folder(folder)] if folder is not None else []
+    sources: list[Source] = [FolderSource(folder)] if folder is not None else []
     if named.debian is not None:
-        sources.append(Debian(package=named.debian.package, path=named.debian.path))
+        sources.append(DebianSource(package=named.debian.package, path=named.debian.path))
     if named.url is not None:
-        sources.append(Web(named.url))
+        sources.append(WebSource(named.url))
     return sources
 
 
@@ -240,7 +240,7 @@ def _obtain(source: Source, path: Path, out: _Out, scratch: Path, remark: Remark
             write_checked(stream, path, out.md5, out.size)
     except WrongContentError as error:
         message = f"{source}: gave a wrong {path.name}: {error}"
-        if isinstance(source, Folder):
+        if isinstance(source, FolderSource):
             raise WrongFileError(f"{message}; replace it, or leave the folder out") from None
         remark(message)
     except FileUnavailableError as error:
@@ -260,8 +260,8 @@ def _tell_dvc(dvc_file: Path, repo: Path) -> None:
 
 
 def _dvc(repo: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = interpreter.command("dvc", *arguments)
-    env = environment(os.environ)
+    command = interpreter.python_command("dvc", *arguments)
+    env = environment_without_repository(os.environ)
     return subprocess.run(
         command, cwd=repo, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
     )

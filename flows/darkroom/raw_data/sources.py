@@ -63,7 +63,7 @@ class Source(Protocol):
 
 
 @dataclass(frozen=True)
-class Folder:
+class FolderSource:
     """A folder that holds the files, gzipped or as they are."""
 
     path: Path
@@ -85,7 +85,7 @@ class Folder:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Debian:
+class DebianSource:
     """A Debian package: as installed, else downloaded and unpacked, which needs no root."""
 
     package: str
@@ -122,7 +122,7 @@ class Debian:
 
 
 @dataclass(frozen=True)
-class Web:
+class WebSource:
     """An address; "{name}" stands for the file's name."""
 
     url: str

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from darkroom.base.errors import UsageError
 from darkroom.base.meta import MetricMeta
-from darkroom.base.text import figure
+from darkroom.base.text import format_figure
 from darkroom.base.yaml_files import read_yaml
 from darkroom.releases.paired import Difference, Pictures
 from darkroom.runs.metrics import Metric, value_of
@@ -184,8 +184,8 @@ def _judge(
 
 def _why(change: float, equal: bool, bound: Bound, difference: Difference | str | None) -> str:
     """By how much, and what was allowed."""
-    noise = figure(bound.equal_within)
-    said = f"with a change of {change:+.3g}" if equal else f"by {figure(abs(change))}"
+    noise = format_figure(bound.equal_within)
+    said = f"with a change of {change:+.3g}" if equal else f"by {format_figure(abs(change))}"
     match difference:
         case Difference():
             within = [f"{noise} is allowed"] if bound.equal_within else []
@@ -199,7 +199,7 @@ def _why(change: float, equal: bool, bound: Bound, difference: Difference | str 
 def _out_of_bounds(bound: Bound, now: float) -> str:
     """By how much; empty where it keeps them."""
     if bound.at_least is not None and now < bound.at_least:
-        return f"{figure(bound.at_least - now)} below the bound {figure(bound.at_least)}"
+        return f"{format_figure(bound.at_least - now)} below the bound {format_figure(bound.at_least)}"
     if bound.at_most is not None and now > bound.at_most:
-        return f"{figure(now - bound.at_most)} above the bound {figure(bound.at_most)}"
+        return f"{format_figure(now - bound.at_most)} above the bound {format_figure(bound.at_most)}"
     return ""

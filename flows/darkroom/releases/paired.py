@@ -21,8 +21,8 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from darkroom.base.errors import RepoError
-from darkroom.base.text import figure
-from darkroom.repository.commits import at
+from darkroom.base.text import format_figure
+from darkroom.repository.commits import opened_commit
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -94,14 +94,14 @@ class Difference:
     confidence: float
 
     def __str__(self) -> str:
-        share, low, high = f"{100 * self.confidence:g} %", figure(self.low), figure(self.high)
+        share, low, high = f"{100 * self.confidence:g} %", format_figure(self.low), format_figure(self.high)
         return f"{share} interval of the change {low} to {high}, {self.by}"
 
 
 def measured(root: Path, commit: str, wanted: Pictures, metric: float | None) -> Measured:
     """What a commit holds of its model, whose metric must be the mean of it. Raises NotPairedError."""
     try:
-        with at(root, commit) as held:
+        with opened_commit(root, commit) as held:
             tested, content = held.hashes(wanted.of), held.read(wanted.results)
     except RepoError as error:
         raise NotPairedError(f"{commit[:12]}: {error}") from error
@@ -111,7 +111,8 @@ def measured(root: Path, commit: str, wanted: Pictures, metric: float | None) ->
     mean = float(figures.mean()) if len(figures) else math.nan
     if wanted.draws is None and not math.isclose(mean, metric, rel_tol=SAME_FIGURE, abs_tol=1e-9):
         raise NotPairedError(
-            f"{commit[:12]}: the mean of {wanted.mean} is {figure(mean)}, the metric {figure(metric)}"
+            f"{commit[:12]}: the mean of {wanted.mean} is {format_figure(mean)},"
+            f" the metric {format_figure(metric)}"
         )
     return Measured(figures, tested, metric)
 

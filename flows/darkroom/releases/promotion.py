@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from darkroom.base.errors import DarkroomError
 from darkroom.base.git import git
-from darkroom.base.text import figure
+from darkroom.base.text import format_figure
 from darkroom.clones.clone import Clone
 from darkroom.releases import gate, paired, releases
 from darkroom.releases.gate import Gate, Judged, Judgement
 from darkroom.releases.paired import Difference, NotPairedError, Pictures
 from darkroom.releases.releases import Release
 from darkroom.repository.products import metric_metas, metrics_at
-from darkroom.show.markdown import code, inline, table
+from darkroom.show.markdown import code_span, inline_text, markdown_table
 from darkroom.show.pages import slug
 from darkroom.tracking.journal import Publish
 
@@ -39,7 +39,7 @@ def promote_if_better(clone: Clone, commit: str, publish: Publish) -> str:
         slug(f"{clone.root.name}-gate"),
         "markdown",
         _page(judgement, said, commit),
-        inline(f"{commit[:12]} against {current.version if current else 'nothing'}"),
+        inline_text(f"{commit[:12]} against {current.version if current else 'nothing'}"),
     )
     if judgement.failed:
         raise GateFailedError(said)
@@ -100,13 +100,13 @@ def _line(one: Judged) -> str:
 
 def _page(judgement: Judgement, said: str, commit: str) -> str:
     rows = [
-        (one.metric, figure(one.then), figure(one.now), one.verdict.value, one.why)
+        (one.metric, format_figure(one.then), format_figure(one.now), one.verdict.value, one.why)
         for one in judgement.metrics
     ]
     return "\n\n".join(
         (
-            f"# {inline(said)}",
-            f"Commit {code(commit)}.",
-            table(("Metric", "Released", "New", "Verdict", "Why"), rows),
+            f"# {inline_text(said)}",
+            f"Commit {code_span(commit)}.",
+            markdown_table(("Metric", "Released", "New", "Verdict", "Why"), rows),
         )
     )

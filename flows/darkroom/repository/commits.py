@@ -56,7 +56,7 @@ class Commit:
 
 
 @contextlib.contextmanager
-def at(folder: Path, revision: str) -> Iterator[Commit]:
+def opened_commit(folder: Path, revision: str) -> Iterator[Commit]:
     """The repository as a revision has it. Raises RepoError."""
     with contextlib.ExitStack() as opened:
         with mended():

@@ -17,7 +17,7 @@ from dvc.scm import NoSCM
 from dvc.stage import PipelineStage
 from pathspec.patterns.gitwildmatch import GitWildMatchPattern
 
-from darkroom.base.files import sync_all
+from darkroom.base.files import sync_paths
 from darkroom.ledger import ignore_lines
 
 
@@ -73,7 +73,7 @@ class Ignoring:
 
     def sync(self) -> None:
         """Have a power cut leave what was written. Raises OSError."""
-        sync_all([*self._unsynced, *{file.parent for file in self._unsynced}])
+        sync_paths([*self._unsynced, *{file.parent for file in self._unsynced}])
         self._unsynced.clear()
 
     def _lines(self, name: str) -> dict[Path, list[_Line]]:

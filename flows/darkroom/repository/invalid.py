@@ -10,13 +10,13 @@ from typing import Any
 from dvc.utils.serialize import parse_yaml_for_update
 from dvc.utils.strictyaml import YAMLValidationError
 
-from darkroom.base.text import some
+from darkroom.base.text import format_reasons
 
 
 def problems_of(error: YAMLValidationError) -> str:
     """The file and its first problems, by their lines: `dvc.yaml: line 3: stages.a.cmd: expected str`."""
     found = sorted(set(_problems(error)))
-    return f"{os.path.normpath(error.path)}: {some([said for _, said in found])}"
+    return f"{os.path.normpath(error.path)}: {format_reasons([said for _, said in found])}"
 
 
 def _problems(error: YAMLValidationError) -> Iterator[tuple[int, str]]:

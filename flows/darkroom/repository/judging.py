@@ -13,7 +13,7 @@ from dvc.exceptions import DvcException
 from dvc_data.hashfile.tree import Tree
 
 from darkroom.base.errors import explain, is_own
-from darkroom.base.text import change_of, in_json
+from darkroom.base.text import format_change, format_json
 from darkroom.repository.errors import told
 from darkroom.repository.graph import name_of
 from darkroom.schedule.plan import Made
@@ -209,13 +209,13 @@ def _unreadable(item: Any, error: Exception) -> str:
 def _param_changes(key: str, then: Any, now: Any) -> Iterator[str]:
     """What changed at `key`, down to the values that differ: a section is not told whole."""
     if not isinstance(then, dict) or not isinstance(now, dict):
-        yield f"{key}: {change_of(then, now)}"
+        yield f"{key}: {format_change(then, now)}"
         return
     for name in dict.fromkeys((*then, *now)):
         if name not in now:
-            yield f"{key}.{name}: {in_json(then[name])} -> gone"
+            yield f"{key}.{name}: {format_json(then[name])} -> gone"
         elif name not in then:
-            yield f"{key}.{name}: new -> {in_json(now[name])}"
+            yield f"{key}.{name}: new -> {format_json(now[name])}"
         elif then[name] != now[name]:
             yield from _param_changes(f"{key}.{name}", then[name], now[name])
 

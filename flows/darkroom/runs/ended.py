@@ -10,7 +10,7 @@ from pathlib import Path
 from darkroom.base.errors import RepoError
 from darkroom.base.files import logs_folder
 from darkroom.repository import products as results
-from darkroom.repository.commits import at
+from darkroom.repository.commits import opened_commit
 from darkroom.repository.products import Product, ShownResults
 from darkroom.runs.metrics import MetricChange, main_metrics, metric_changes
 from darkroom.runs.report import RunReport, collector_paused
@@ -64,19 +64,21 @@ def record_run(root: Path, report: RunReport, last_lines: Mapping[str, tuple[str
     except RepoError as error:  # a stage has left dvc.yaml broken: what was run is recorded all the same
         unread = str(error)
     products = {stage.name: shown.products.get(stage.name, ()) for stage in report.plan.stages}
-    found = tuple(pictures(products))
+    found = tuple(pictures_among(products))
     return EndedRun(
         root=root,
         report=report,
         metrics=tuple(metric_changes(products, shown.metrics, shown.before, root)),
         pictures=found,
-        before=earlier(root, [picture.path for picture in shown_first(found) if is_new(picture, report)]),
+        before=pictures_before(
+            root, [picture.path for picture in shown_first(found) if is_new(picture, report)]
+        ),
         last_lines={stage: lines for stage, lines in last_lines.items() if lines},
         unread=unread,
     )
 
 
-def pictures(products: Mapping[str, tuple[Product, ...]]) -> Iterator[Picture]:
+def pictures_among(products: Mapping[str, tuple[Product, ...]]) -> Iterator[Picture]:
     """The pictures among the stages' outs, those in folders too."""
     for stage, outs in products.items():
         for out in outs:
@@ -104,11 +106,11 @@ def is_new(picture: Picture, report: RunReport) -> bool:
     return report.stages[picture.stage].outcome in (Outcome.RAN, Outcome.RESTORED)
 
 
-def earlier(root: Path, paths: Sequence[Path]) -> dict[Path, bytes]:
+def pictures_before(root: Path, paths: Sequence[Path]) -> dict[Path, bytes]:
     """What these files were in the last commit, where git or DVC's cache has it and it was something else."""
     if not paths:
         return {}
-    with contextlib.suppress(RepoError), at(root, "HEAD") as head:
+    with contextlib.suppress(RepoError), opened_commit(root, "HEAD") as head:
         then = {path: head.read_here(os.path.relpath(path, root)) for path in paths}
         return {
             path: content
@@ -118,7 +120,7 @@ def earlier(root: Path, paths: Sequence[Path]) -> dict[Path, bytes]:
     return {}
 
 
-def news(record: EndedRun) -> Iterator[MetricChange]:
+def metrics_of_interest(record: EndedRun) -> Iterator[MetricChange]:
     """The main metrics of what has run or has changed; not those of before that a stage had yet to renew."""
     made = (Outcome.RAN, Outcome.RESTORED)
     told = {name for name, stage in record.report.stages.items() if stage.outcome in made}

@@ -12,9 +12,9 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 
-from darkroom.base.errors import RepoError, StageError, explain
+from darkroom.base.errors import RepoError, StageRecordError, explain
 from darkroom.base.files import STATE_FOLDER, log_file, make_state_folder
-from darkroom.base.text import some
+from darkroom.base.text import format_reasons
 from darkroom.gpus.host import Host
 from darkroom.processes import stage_process
 from darkroom.processes.stage_process import Ending, StageJob, StageResult
@@ -226,7 +226,7 @@ class _Run:
         """Settle a stage that is up to date."""
         try:
             return self._workspace.peek(name)
-        except StageError as error:
+        except StageRecordError as error:
             return Settled(Outcome.FAILED, error=str(error))
 
     def begin(self, name: str, lease: Lease) -> Settled | StageJob:
@@ -234,7 +234,7 @@ class _Run:
         refusal = self._host.refusal(name, self._nodes[name].meta.resources)
         try:
             begun = self._workspace.begin(name, refusal)
-        except StageError as error:
+        except StageRecordError as error:
             self._clean = False
             return Settled(Outcome.FAILED, error=str(error))
         except Busy as busy:
@@ -288,11 +288,11 @@ class _Run:
             changed = self._workspace.finish(name)
         except ChangedBesideError as error:
             return self._apart(name, str(error))
-        except StageError as error:
+        except StageRecordError as error:
             self._clean = False
             return Settled(Outcome.FAILED, reasons, result.seconds, str(error))
         if changed:
-            said = f"darkroom: {some(changed)} changed by the stage itself: recorded as it is now"
+            said = f"darkroom: {format_reasons(changed)} changed by the stage itself: recorded as it is now"
             self._observe(StageLine(name, said))
         self._note_duration(name, result)
         return Settled(Outcome.RAN, reasons, result.seconds)

@@ -11,7 +11,7 @@ from typing import Any
 
 from darkroom.base.errors import UsageError
 from darkroom.base.meta import MetricMeta
-from darkroom.base.text import difference, is_number
+from darkroom.base.text import format_difference, is_number
 from darkroom.repository.products import Product
 
 
@@ -26,7 +26,7 @@ class Trend(StrEnum):
     CHANGED = "changed"
 
 
-def trend(direction: int, then: object, now: object) -> Trend:
+def trend_of(direction: int, then: object, now: object) -> Trend:
     """What became of a figure: better or worse only where `direction` says which way is up.
 
     `direction` is that of `MetricMeta.direction`; None for a value means that there is no figure.
@@ -61,12 +61,12 @@ class MetricChange:
     @property
     def difference(self) -> str:
         """With its sign; empty where there is none."""
-        return difference(self.then, self.now)
+        return format_difference(self.then, self.now)
 
     @property
     def trend(self) -> Trend:
         """Whether that is better or worse, as far as dvc.yaml says which way is up."""
-        return trend(self.direction, self.then, self.now)
+        return trend_of(self.direction, self.then, self.now)
 
 
 def metric_changes(
@@ -81,7 +81,7 @@ def metric_changes(
     }
     others = {path: (os.path.relpath(path, root), MetricMeta()) for path in now if path not in owners}
     for path, (owner, meta) in {**owners, **others}.items():
-        old, new = figures(then.get(path, {})), figures(now.get(path, {}))
+        old, new = flat_figures(then.get(path, {})), flat_figures(now.get(path, {}))
         for name in {**new, **old}:
             before, after = meta.present(old.get(name)), meta.present(new.get(name))
             yield MetricChange(owner, name, before, after, meta.direction(name))
@@ -105,7 +105,7 @@ def main_metrics(changes: Iterable[MetricChange]) -> Iterator[MetricChange]:
         yield from sorted(plain, key=lambda change: not change.direction)[:SHOWN_METRICS_A_GROUP]
 
 
-def figures(held: object, prefix: str = "") -> dict[str, object]:
+def flat_figures(held: object, prefix: str = "") -> dict[str, object]:
     """A metrics file's content flattened: `{"val": {"loss": 1}}` becomes `{"val.loss": 1}`.
 
     A list's items are not figures to compare run by run: it is left out.
@@ -114,7 +114,7 @@ def figures(held: object, prefix: str = "") -> dict[str, object]:
         return {
             name: value
             for key, inner in held.items()
-            for name, value in figures(inner, f"{prefix}{key}.").items()
+            for name, value in flat_figures(inner, f"{prefix}{key}.").items()
         }
     return {} if isinstance(held, list) else {prefix.removesuffix("."): held}
 
@@ -151,5 +151,7 @@ class Metric:
 
 def value_of(metrics: Mapping[str, Any], by: Metric) -> float | None:
     """The figure that trials are compared by; None: there is none."""
-    value = MetricMeta(absent_value=by.absent_value).present(figures(metrics.get(by.file, {})).get(by.name))
+    value = MetricMeta(absent_value=by.absent_value).present(
+        flat_figures(metrics.get(by.file, {})).get(by.name)
+    )
     return float(value) if isinstance(value, int | float) else None

@@ -10,7 +10,7 @@ import contextlib
 import os
 from pathlib import Path
 
-from darkroom.base.files import sync
+from darkroom.base.files import sync_path
 from darkroom.processes.process_group import process
 
 
@@ -39,8 +39,8 @@ class Unfinished:
         with contextlib.suppress(OSError):
             self._folder.mkdir(exist_ok=True)
             self._mine.touch()
-            sync(self._folder)
-            sync(self._folder.parent)
+            sync_path(self._folder)
+            sync_path(self._folder.parent)
 
     def end(self) -> None:
         """Note that this run has left nothing half-written."""

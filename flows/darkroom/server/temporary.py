@@ -275,7 +275,7 @@ class _Child:
             if self._closed:
                 return
             self._process = subprocess.Popen(
-                interpreter.command("darkroom.server.temporary", str(self._folder), str(self._port)),
+                interpreter.python_command("darkroom.server.temporary", str(self._folder), str(self._port)),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,

@@ -18,7 +18,7 @@ from prefect.client.schemas.responses import DeploymentResponse
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.exceptions import PrefectHTTPStatusError
 
-from darkroom.base.text import duration
+from darkroom.base.text import format_duration
 from darkroom.processes import daemons
 from darkroom.processes.daemons import DaemonState
 from darkroom.server import temporary as server
@@ -188,7 +188,7 @@ def late_runs(
     working = {one.name for one in services if one.state == "running"}
     for run in runs:
         if late(run, now) and run.expected_start_time:
-            by = duration((now - run.expected_start_time).total_seconds())
+            by = format_duration((now - run.expected_start_time).total_seconds())
             yield f"{run.name} is late by {by}: {_why_late(run, pools, working)}"
 
 
@@ -214,7 +214,7 @@ def pending_runs(runs: Iterable[FlowRun], now: datetime.datetime) -> Iterator[st
             age = (now - run.state.timestamp).total_seconds()
             if age > PENDING_SECONDS:
                 yield (
-                    f"{run.name} was taken by a worker {duration(age)} ago and has not started;"
+                    f"{run.name} was taken by a worker {format_duration(age)} ago and has not started;"
                     " see the worker's log"
                 )
 

@@ -98,7 +98,7 @@ def open_browser(folder: Path, url: str) -> None:
     page = folder / "login.html"
     write_secret(page, _FORWARD.format(link=html.escape(login_links.make(folder, url))))
     subprocess.Popen(
-        interpreter.command("webbrowser", page.resolve().as_uri()),
+        interpreter.python_command("webbrowser", page.resolve().as_uri()),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

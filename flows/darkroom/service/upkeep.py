@@ -125,7 +125,7 @@ def _server_up(root: Path, services: Path, port: int | None, remark: Remark) -> 
     before = login.known_url(server.server_folder(root))
     wanted = port or (server.port_of(before) if before else server.UI_PORT)
     remark("starting the server" + (", which was killed" if seen.killed else ""))
-    command = interpreter.command(server_process.__name__, str(root), str(wanted))
+    command = interpreter.python_command(server_process.__name__, str(root), str(wanted))
     return daemons.start(services, server_process.NAME, command, root)
 
 
@@ -140,7 +140,7 @@ def _worker_up(root: Path, services: Path, pool: str, url: str, remark: Remark) 
         remark(f"{name} runs already")
         return
     remark(f"starting {name}" + (", which was killed" if seen.killed else ""))
-    daemons.start(services, name, interpreter.command(worker_process.__name__, str(root), pool), root)
+    daemons.start(services, name, interpreter.python_command(worker_process.__name__, str(root), pool), root)
 
 
 def prepare(pools: Iterable[str], addresses: str, remark: Remark) -> None:
@@ -193,7 +193,7 @@ def _deploy(root: Path, services: Path) -> list[str]:
     """The ids of what prefect.yaml holds, once it is registered."""
     ids = services / "deployed.json"
     ids.unlink(missing_ok=True)
-    command = interpreter.command("darkroom.service.deploying", str(ids), imported=own_flows(root))
+    command = interpreter.python_command("darkroom.service.deploying", str(ids), imported=own_flows(root))
     done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
     if done.returncode:
         log = daemons.log_file(services, "deploy")

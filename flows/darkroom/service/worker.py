@@ -50,7 +50,7 @@ class _Configuration(ProcessJobConfiguration):
         module = worker_process.own_module(deployment.entrypoint if deployment else None)
         if module and self.command is None:
             # Prefect puts the project's folder before all others while it imports a flow.
-            self.command = shlex.join(interpreter.command("prefect.engine", imported=[module]))
+            self.command = shlex.join(interpreter.python_command("prefect.engine", imported=[module]))
             self.env = {**worker_process.OWN_LOGGING, **self.env}
         super().prepare_for_flow_run(flow_run, deployment, *others, **named)
 

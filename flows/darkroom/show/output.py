@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import IO, Any, cast
 
 from darkroom.base.errors import explain
-from darkroom.base.escapes import shown, shown_lines
+from darkroom.base.escapes import escape, escape_lines
 from darkroom.base.exits import Exit
 
 ERRORS = "darkroom"
@@ -52,7 +52,7 @@ class Output:
 
     def write(self, text: str) -> int:
         """Write text that may come from anywhere."""
-        return self.write_styled(shown_lines(text))
+        return self.write_styled(escape_lines(text))
 
     def write_styled(self, text: str) -> int:
         """Write text that holds escape sequences of ours, and of nobody else."""
@@ -113,7 +113,7 @@ def _ignore(_: OSError) -> None:
 
 def warn(text: str) -> None:
     """Say what did not go as it should, and ends nothing."""
-    print(f"warning: {shown(text)}", file=sys.stderr)
+    print(f"warning: {escape(text)}", file=sys.stderr)
 
 
 def open_missing() -> None:

@@ -10,15 +10,23 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from darkroom.base.escapes import shown
-from darkroom.base.text import counted, duration, figure
-from darkroom.runs.ended import EndedRun, news, shown_first
+from darkroom.base.escapes import escape
+from darkroom.base.text import format_count, format_duration, format_figure
+from darkroom.runs.ended import EndedRun, metrics_of_interest, shown_first
 from darkroom.runs.metrics import MetricChange
 from darkroom.runs.report import RunReport
 from darkroom.schedule.events import Outcome
 from darkroom.schedule.plan import PlannedStage
-from darkroom.show.markdown import code, code_block, inline, paragraph, picture, raw_table, table
-from darkroom.show.wording import OUTCOME_WORDS, seconds, what_happened
+from darkroom.show.markdown import (
+    code_block,
+    code_span,
+    inline_text,
+    markdown_picture,
+    markdown_table,
+    paragraph_text,
+    table_of_markdown,
+)
+from darkroom.show.wording import OUTCOME_WORDS, time_taken, what_happened
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -71,9 +79,9 @@ def metrics_table(changes: Iterable[MetricChange]) -> list[dict[str, str]]:
     """The rows of a stage's table of metrics."""
     return [
         {
-            "metric": shown(change.name),
-            "now": shown(figure(change.now)),
-            "last commit": shown(figure(change.then)),
+            "metric": escape(change.name),
+            "now": escape(format_figure(change.now)),
+            "last commit": escape(format_figure(change.then)),
             "change": change.difference,
             "in words": change.trend.value,
         }
@@ -84,14 +92,14 @@ def metrics_table(changes: Iterable[MetricChange]) -> list[dict[str, str]]:
 def run_page(record: EndedRun) -> str:
     """The markdown page of a run."""
     parts = [
-        f"# {inline(record.project)}: {headline(record.report)}",
-        *failures(record),
+        f"# {inline_text(record.project)}: {headline(record.report)}",
+        *failures_section(record),
         "## What happened, and why",
         stages_table(record.report),
         "## The graph",
-        graph(record.report),
+        graph_section(record.report),
         *metrics_section(record),
-        *([f"No metrics are told: {inline(record.unread)}"] if record.unread else []),
+        *([f"No metrics are told: {inline_text(record.unread)}"] if record.unread else []),
         *pictures_section(record),
     ]
     return "\n\n".join(parts) + "\n"
@@ -104,18 +112,18 @@ def headline(report: RunReport) -> str:
     if not said:
         return "no stages"
     (first, words), rest = said[0], said[1:]
-    texts = [f"{counted(first, 'stage')} {words}", *(f"{number} {words}" for number, words in rest)]
-    return f"{', '.join(texts)}, in {duration(report.seconds)}"
+    texts = [f"{format_count(first, 'stage')} {words}", *(f"{number} {words}" for number, words in rest)]
+    return f"{', '.join(texts)}, in {format_duration(report.seconds)}"
 
 
-def failures(record: EndedRun) -> Iterator[str]:
+def failures_section(record: EndedRun) -> Iterator[str]:
     """What went wrong, as the run reports it."""
     if record.report.errors:
         yield "## What went wrong"
-        yield "\n".join(f"- {paragraph(error)}" for error in record.report.errors)
+        yield "\n".join(f"- {paragraph_text(error)}" for error in record.report.errors)
     logs = os.path.relpath(record.logs, record.root)
     for stage, lines in record.last_lines.items():
-        yield f"The last lines of {code(stage)}; the whole output is in {code(logs)}:"
+        yield f"The last lines of {code_span(stage)}; the whole output is in {code_span(logs)}:"
         yield code_block(lines)
 
 
@@ -125,11 +133,11 @@ def stages_table(report: RunReport) -> str:
         report.stages.values(), key=lambda stage: stage.outcome in (Outcome.SKIPPED, Outcome.FROZEN)
     )
     rows = [
-        (stage.stage, what_happened(stage), seconds(stage), "; ".join(stage.reasons))
+        (stage.stage, what_happened(stage), time_taken(stage), "; ".join(stage.reasons))
         for stage in (stages if len(stages) > ROWS else report.stages.values())
     ]
     more = [("…", f"and {len(rows) - ROWS} more", "", "")] if len(rows) > ROWS else []
-    return table(("Stage", "What happened", "Time", "Why"), [*rows[:ROWS], *more])
+    return markdown_table(("Stage", "What happened", "Time", "Why"), [*rows[:ROWS], *more])
 
 
 def metrics_section(record: EndedRun) -> Iterator[str]:
@@ -137,19 +145,22 @@ def metrics_section(record: EndedRun) -> Iterator[str]:
     if not record.metrics:
         return
     yield "## Metrics against the last commit"
-    rows = list(news(record))[:ROWS]
+    rows = list(metrics_of_interest(record))[:ROWS]
     header = ("Stage", "Metric", "Last commit", "Now", "Change", "In words")
     if rows:
-        yield table(
+        yield markdown_table(
             header,
-            [(c.stage, c.name, figure(c.then), figure(c.now), c.difference, c.trend.value) for c in rows],
+            [
+                (c.stage, c.name, format_figure(c.then), format_figure(c.now), c.difference, c.trend.value)
+                for c in rows
+            ],
         )
     if len(record.metrics) > len(rows):
-        more = counted(len(record.metrics) - len(rows), "metric")
+        more = format_count(len(record.metrics) - len(rows), "metric")
         yield f"{more} more: in the stages' own tables and by `dvc metrics diff --all`."
 
 
-def graph(report: RunReport) -> str:
+def graph_section(report: RunReport) -> str:
     """The stages and what they wait for, with states and times, as a mermaid graph."""
     stages = report.plan.stages
     if len(stages) > GRAPH_STAGES:
@@ -159,7 +170,7 @@ def graph(report: RunReport) -> str:
     if len(stages) > GRAPH_STAGES:
         return f"Too many stages ran ({len(stages)}) to draw their graph."
     ids = {stage.name: f"n{number}" for number, stage in enumerate(stages)}
-    lines = ["graph LR", *(f"  {line}" for stage in stages for line in node(stage, report, ids))]
+    lines = ["graph LR", *(f"  {line}" for stage in stages for line in graph_node(stage, report, ids))]
     used = {report.stages[stage.name].outcome for stage in stages}
     styles = [
         f"  classDef {o.value} fill:{fill},stroke:#6b7280,color:#111827"
@@ -169,17 +180,17 @@ def graph(report: RunReport) -> str:
     return "\n".join(["```mermaid", *lines, *styles, "```"])
 
 
-def node(stage: PlannedStage, report: RunReport, ids: dict[str, str]) -> Iterator[str]:
+def graph_node(stage: PlannedStage, report: RunReport, ids: dict[str, str]) -> Iterator[str]:
     """A stage's box and its edges."""
     ended = report.stages[stage.name]
-    words = " · ".join(filter(None, (ended.outcome.value, seconds(ended))))
-    yield f'{ids[stage.name]}["{label(stage.name)}<br/>{words}"]:::{ended.outcome.value}'
+    words = " · ".join(filter(None, (ended.outcome.value, time_taken(ended))))
+    yield f'{ids[stage.name]}["{graph_label(stage.name)}<br/>{words}"]:::{ended.outcome.value}'
     yield from (f"{ids[other]} --> {ids[stage.name]}" for other in stage.needs if other in ids)
 
 
-def label(text: str) -> str:
+def graph_label(text: str) -> str:
     """A text in a box of the graph: Mermaid writes signs by their numbers."""
-    return re.sub(r"[^\w @:/.,+()-]", lambda sign: f"#{ord(sign[0])};", shown(text))
+    return re.sub(r"[^\w @:/.,+()-]", lambda sign: f"#{ord(sign[0])};", escape(text))
 
 
 def pictures_section(record: EndedRun) -> Iterator[str]:
@@ -195,29 +206,32 @@ def pictures_section(record: EndedRun) -> Iterator[str]:
         if now is None or len(now) > budget:
             left_out.append(name)
             continue
-        then = embedded(record.before.get(one.path, b""), one.path.suffix)
+        then = embedded_picture(record.before.get(one.path, b""), one.path.suffix)
         if then is not None and len(now) + len(then) > budget:
             then = None
         budget -= len(now) + len(then or "")
-        yield from filter(None, (heading, f"### {inline(name)}", side_by_side(name, then, now)))
+        yield from filter(None, (heading, f"### {inline_text(name)}", side_by_side(name, then, now)))
         heading = ""
     if left_out:
-        yield f"Not shown here, too large or not readable: {', '.join(map(code, left_out))}."
+        yield f"Not shown here, too large or not readable: {', '.join(map(code_span, left_out))}."
 
 
 def side_by_side(name: str, then: str | None, now: str) -> str:
     """A picture, and the one of the last commit on its left if there is one; data URIs both."""
     if then is None:
-        return picture(name, now)
-    return raw_table(("Last commit", "Now"), [(picture(f"{name}, last commit", then), picture(name, now))])
+        return markdown_picture(name, now)
+    return table_of_markdown(
+        ("Last commit", "Now"),
+        [(markdown_picture(f"{name}, last commit", then), markdown_picture(name, now))],
+    )
 
 
 def data_uri(path: Path) -> str | None:
     """The picture at `path` as text, scaled down to at most PICTURE_BYTES; None if it cannot be read."""
-    return embedded(path.read_bytes(), path.suffix)
+    return embedded_picture(path.read_bytes(), path.suffix)
 
 
-def embedded(content: bytes, suffix: str) -> str | None:
+def embedded_picture(content: bytes, suffix: str) -> str | None:
     """The same of a file's content; None for none."""
     from PIL import Image  # a tenth of a second that `darkroom plan` need not spend
 
@@ -227,13 +241,13 @@ def embedded(content: bytes, suffix: str) -> str | None:
     if len(content) > PICTURE_BYTES:
         try:
             with Image.open(io.BytesIO(content), formats=PICTURE_FORMATS) as image:
-                content, mime = smaller(image.convert("RGB")), "image/jpeg"
+                content, mime = scaled_jpeg(image.convert("RGB")), "image/jpeg"
         except Exception:  # what a damaged picture raises is any class; its page goes without
             return None
     return f"data:{mime};base64,{base64.b64encode(content).decode()}"
 
 
-def smaller(image: "Image.Image") -> bytes:
+def scaled_jpeg(image: "Image.Image") -> bytes:
     """The picture as JPEG of at most PICTURE_BYTES: as large as fits."""
     side = min(SHOWN_PIXELS, max(image.size))
     while True:

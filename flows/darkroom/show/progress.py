@@ -14,8 +14,8 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from darkroom.base.text import duration
-from darkroom.show.markdown import inline, table
+from darkroom.base.text import format_duration
+from darkroom.show.markdown import inline_text, markdown_table
 
 ROWS = 30
 """Of the table of epochs: the last ones."""
@@ -174,7 +174,7 @@ class StageProgress:
     def _left_in_words(self) -> Iterator[str]:
         left = self.left()
         if left is not None and self.last is not None and self.last.share < 1:
-            yield f"about {duration(left)} left"
+            yield f"about {format_duration(left)} left"
 
     def page(self, now: datetime.datetime) -> str:
         """As markdown, a few kilobytes at most."""
@@ -182,7 +182,7 @@ class StageProgress:
             return ""
         full = math.floor(self.last.share * BAR_CELLS)
         bar = f"`{'█' * full}{'░' * (BAR_CELLS - full)}` {self.last.share:.0%}"
-        parts = [f"**{inline(self.words())}** (at {now:%H:%M:%S})", bar, *self._table()]
+        parts = [f"**{inline_text(self.words())}** (at {now:%H:%M:%S})", bar, *self._table()]
         return "\n\n".join(parts) + "\n"
 
     def _table(self) -> Iterator[str]:
@@ -194,4 +194,4 @@ class StageProgress:
             [str(step.number), *(dict(step.figures).get(name, "") for name in names)]
             for step in reversed(self._epochs)
         ]
-        yield table([self._epochs[-1].unit, *names], rows)
+        yield markdown_table([self._epochs[-1].unit, *names], rows)

@@ -16,9 +16,9 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from darkroom.base.escapes import shown
-from darkroom.base.text import counted, duration, figure, some
-from darkroom.runs.ended import EndedRun, news
+from darkroom.base.escapes import escape
+from darkroom.base.text import format_count, format_duration, format_figure, format_reasons
+from darkroom.runs.ended import EndedRun, metrics_of_interest
 from darkroom.runs.metrics import MetricChange, Trend
 from darkroom.schedule.events import (
     Event,
@@ -34,7 +34,7 @@ from darkroom.schedule.plan import Plan
 from darkroom.show.output import standard_output
 from darkroom.show.pages import headline
 from darkroom.show.progress import StageProgress, is_bar
-from darkroom.show.wording import again, ending, seconds, to_do, what_happened
+from darkroom.show.wording import describe_end, describe_restart, describe_work, time_taken, what_happened
 
 PIPE_WIDTH = 160
 COLOURS = ("cyan", "magenta", "green", "yellow", "blue", "bright_cyan", "bright_magenta", "bright_green")
@@ -56,18 +56,18 @@ def make_console(file: IO[str] | None = None) -> Console:
     return Console(file=out, highlight=False, width=None if out.isatty() else PIPE_WIDTH)
 
 
-def words(text: str, style: str = "") -> Text:
+def escaped_text(text: str, style: str = "") -> Text:
     """Text for rich, shown as it is: rich itself lets escape sequences pass."""
-    return Text(shown(text), style)
+    return Text(escape(text), style)
 
 
-def write(console: Console, text: str, style: str = "") -> None:
+def write_line(console: Console, text: str, style: str = "") -> None:
     """Write a line; the terminal breaks it where it must."""
-    console.print(words(text, style), soft_wrap=True)
+    console.print(escaped_text(text, style), soft_wrap=True)
 
 
 @contextlib.contextmanager
-def watching(console: Console) -> Iterator[Callable[[Event], None]]:
+def watching_run(console: Console) -> Iterator[Callable[[Event], None]]:
     """An observer of a run that writes to `console`; the live display ends with the context."""
     watch = Watch(console)
     if not console.is_terminal:
@@ -102,7 +102,7 @@ class Watch:
                 case StageStarted(stage, reasons):
                     self._running[stage] = self.clock()
                     self._courses[stage] = StageProgress(self.clock)
-                    self._say(stage, f"starts: {some(reasons)}", style="bold")
+                    self._say(stage, f"starts: {format_reasons(reasons)}", style="bold")
                 case StageLine(stage, line):
                     if course := self._courses.get(stage):
                         course.take(line)
@@ -112,16 +112,16 @@ class Watch:
                     self._say(stage, f"waits: {reason}", style="yellow")
                 case StageAgain(stage):
                     self._running.pop(stage, None)
-                    self._say(stage, again(event), style="yellow")
+                    self._say(stage, describe_restart(event), style="yellow")
                 case StageFinished():
                     self._running.pop(event.stage, None)
                     self._settled += 1
-                    if text := ending(event):
+                    if text := describe_end(event):
                         self._say(event.stage, text, style=OUTCOME_COLOURS[event.outcome])
 
     def _say(self, stage: str, text: str, style: str = "") -> None:
         colour = COLOURS[hash_of(stage) % len(COLOURS)]
-        line = Text.assemble(words(f"{stage} │ ", colour), words(text, style))
+        line = Text.assemble(escaped_text(f"{stage} │ ", colour), escaped_text(text, style))
         self.console.print(line, soft_wrap=True)
 
     def render(self) -> RenderableType:
@@ -129,17 +129,17 @@ class Watch:
         with self._lock:
             now, running = self.clock(), dict(self._running)
             told = {stage: course.words() for stage, course in self._courses.items() if stage in running}
-            whole = progress(self._plan, self._settled, now - self._started)
+            whole = describe_progress(self._plan, self._settled, now - self._started)
         expected = {stage.name: stage.seconds for stage in self._plan.stages}
         table = Table.grid(padding=(0, 1))
         for stage, since in running.items():
             usual = expected.get(stage)
             table.add_row(
                 Spinner("dots"),
-                words(stage),
-                duration(now - since),
-                f"of about {duration(usual)}" if usual else "",
-                Text(shown(told.get(stage, "")), overflow="ellipsis", no_wrap=True),
+                escaped_text(stage),
+                format_duration(now - since),
+                f"of about {format_duration(usual)}" if usual else "",
+                Text(escape(told.get(stage, "")), overflow="ellipsis", no_wrap=True),
             )
         return Group(table, Text(whole, style="dim"))
 
@@ -149,13 +149,13 @@ def hash_of(stage: str) -> int:
     return sum(stage.encode())
 
 
-def progress(plan: Plan, settled: int, elapsed: float) -> str:
+def describe_progress(plan: Plan, settled: int, elapsed: float) -> str:
     """How far a run is: `3 of 6 stages, 1 min 10 s, about 3 min 00 s more`."""
     if not plan.stages:
-        return f"planning, {duration(elapsed)}"
-    parts = [f"{settled} of {counted(len(plan.stages), 'stage')}", duration(elapsed)]
+        return f"planning, {format_duration(elapsed)}"
+    parts = [f"{settled} of {format_count(len(plan.stages), 'stage')}", format_duration(elapsed)]
     if plan.seconds and plan.seconds > elapsed:
-        parts.append(f"about {duration(plan.seconds - elapsed)} more")
+        parts.append(f"about {format_duration(plan.seconds - elapsed)} more")
     return ", ".join(parts)
 
 
@@ -166,29 +166,35 @@ def print_record(console: Console, record: EndedRun, where: str) -> None:
         (
             stage.stage,
             Text(what_happened(stage), OUTCOME_COLOURS[stage.outcome]),
-            seconds(stage),
-            some(stage.reasons),
+            time_taken(stage),
+            format_reasons(stage.reasons),
         )
         for stage in report.stages.values()
     ]
     console.print(table_of(("stage", "what happened", "time", "why"), rows))
-    print_metrics(console, news(record))
+    print_metrics(console, metrics_of_interest(record))
     for stage, lines in record.last_lines.items():
-        write(console, f"the last lines of {stage}:", "bold")
+        write_line(console, f"the last lines of {stage}:", "bold")
         for line in lines:
-            write(console, f"  {line}")
+            write_line(console, f"  {line}")
     for error in report.errors:
-        write(console, f"error: {error}", "bold red")
+        write_line(console, f"error: {error}", "bold red")
     if record.unread:
-        write(console, f"warning: no metrics are told: {record.unread}", "yellow")
-    write(console, headline(report), "bold")
+        write_line(console, f"warning: no metrics are told: {record.unread}", "yellow")
+    write_line(console, headline(report), "bold")
     print_places(console, record, where)
 
 
 def print_metrics(console: Console, changes: Iterable[MetricChange]) -> None:
     """How metrics stand to the last commit."""
     rows = [
-        (c.stage, c.name, figure(c.now), c.difference, Text(c.trend.value, TREND_COLOURS.get(c.trend, "")))
+        (
+            c.stage,
+            c.name,
+            format_figure(c.now),
+            c.difference,
+            Text(c.trend.value, TREND_COLOURS.get(c.trend, "")),
+        )
         for c in changes
     ]
     if rows:
@@ -201,7 +207,7 @@ def print_places(console: Console, record: EndedRun, where: str) -> None:
     places = [("pages", where), ("pictures", ", ".join(folders)), ("logs", os.path.relpath(record.logs))]
     for name, place in places:
         if place:
-            write(console, f"{name:>9}: {place}")
+            write_line(console, f"{name:>9}: {place}")
 
 
 def print_plan(console: Console, plan: Plan) -> None:
@@ -210,21 +216,21 @@ def print_plan(console: Console, plan: Plan) -> None:
         (
             stage.name,
             stage.action.value,
-            duration(stage.seconds) if stage.seconds is not None else "",
-            some(stage.reasons),
+            format_duration(stage.seconds) if stage.seconds is not None else "",
+            format_reasons(stage.reasons),
         )
         for stage in plan.stages
     ]
     console.print(table_of(("stage", "action", "usually", "why"), rows))
     if not plan.work:
-        console.print(f"nothing to do: {counted(len(plan.stages), 'stage')} up to date")
+        console.print(f"nothing to do: {format_count(len(plan.stages), 'stage')} up to date")
         return
-    todo = to_do(plan)
+    todo = describe_work(plan)
     if plan.seconds is not None:
-        todo += f", about {duration(plan.seconds)}"
+        todo += f", about {format_duration(plan.seconds)}"
     console.print(todo)
     if plan.critical_path:
-        write(console, f"the longest path: {' -> '.join(plan.critical_path)}")
+        write_line(console, f"the longest path: {' -> '.join(plan.critical_path)}")
 
 
 def table_of(header: Sequence[str], rows: Iterable[Sequence[str | Text]]) -> Table:
@@ -233,5 +239,5 @@ def table_of(header: Sequence[str], rows: Iterable[Sequence[str | Text]]) -> Tab
     for name in header:
         table.add_column(name, overflow="fold")
     for row in rows:
-        table.add_row(*(words(value) if isinstance(value, str) else value for value in row))
+        table.add_row(*(escaped_text(value) if isinstance(value, str) else value for value in row))
     return table

@@ -3,8 +3,8 @@
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
-from darkroom.base.escapes import shown
-from darkroom.base.text import counted, duration
+from darkroom.base.escapes import escape
+from darkroom.base.text import format_count, format_duration
 from darkroom.schedule.events import Outcome, StageAgain, StageFinished
 from darkroom.schedule.plan import Action, Plan
 
@@ -27,14 +27,14 @@ OUTCOME_WORDS = {  # in the order in which a headline counts them
 }
 
 
-def ending(event: StageFinished) -> str:
+def describe_end(event: StageFinished) -> str:
     """How a stage ended, in a line; empty for what did not even start."""
     match event.outcome:
         case Outcome.SKIPPED | Outcome.FROZEN | Outcome.BLOCKED:
             return ""
         case Outcome.CANCELLED:
-            return f"stopped after {duration(event.seconds)}" if event.seconds else ""
-    return " ".join(filter(None, (what_happened(event), in_seconds(event), _cause(event))))
+            return f"stopped after {format_duration(event.seconds)}" if event.seconds else ""
+    return " ".join(filter(None, (what_happened(event), in_time_taken(event), _cause(event))))
 
 
 def _cause(event: StageFinished) -> str:
@@ -49,41 +49,43 @@ def what_happened(event: StageFinished) -> str:
     return OUTCOME_WORDS[Outcome.BLOCKED if idle else event.outcome]
 
 
-def to_do(plan: Plan) -> str:
+def describe_work(plan: Plan) -> str:
     """What a plan has to do, counted: `2 stages to run, 1 may run, 3 to restore`."""
     counts = Counter(stage.action for stage in plan.work)
     said = [(counts[action], words) for action, words in WORK_WORDS.items() if counts[action]]
     (first, words), rest = said[0], said[1:]
-    return ", ".join((f"{counted(first, 'stage')} {words}", *(f"{n} {words}" for n, words in rest)))
+    return ", ".join((f"{format_count(first, 'stage')} {words}", *(f"{n} {words}" for n, words in rest)))
 
 
-def again(event: StageAgain) -> str:
+def describe_restart(event: StageAgain) -> str:
     """`killed by SIGKILL, starts again in 2.0 s (1 of 2)`."""
-    return f"{event.reason}, starts again in {duration(event.seconds)} ({event.retry} of {event.retries})"
+    return (
+        f"{event.reason}, starts again in {format_duration(event.seconds)} ({event.retry} of {event.retries})"
+    )
 
 
 def how_to_go_on(outcomes: Iterable[Outcome], targets: Sequence[str]) -> str:
     """After a run that was stopped: what is kept, and the command that takes it up again."""
     done = [outcome.well for outcome in outcomes]
-    command = shown(" ".join(["darkroom run", *targets]))
-    kept = f"stopped: {sum(done)} of {counted(len(done), 'stage')} are done and kept"
+    command = escape(" ".join(["darkroom run", *targets]))
+    kept = f"stopped: {sum(done)} of {format_count(len(done), 'stage')} are done and kept"
     return f"{kept}; `{command}` goes on from there, a training from its last checkpoint"
 
 
-def in_seconds(event: StageFinished) -> str:
+def in_time_taken(event: StageFinished) -> str:
     """`in 12 s`; empty where no command was executed."""
-    return f"in {seconds(event)}" if event.seconds else ""
+    return f"in {time_taken(event)}" if event.seconds else ""
 
 
 def nothing_to_run(plan: Plan) -> Iterator[str]:
     """Why a run runs nothing: a line a stage, or for many stages their number."""
     for stage in plan.stages[:SHOWN_STAGES]:
-        yield f"{shown(stage.name)}: {'frozen' if stage.action is Action.FROZEN else 'up to date'}"
+        yield f"{escape(stage.name)}: {'frozen' if stage.action is Action.FROZEN else 'up to date'}"
     if len(plan.stages) > SHOWN_STAGES:
         yield f"and {len(plan.stages) - SHOWN_STAGES} more up to date"
-    yield f"nothing to run: {counted(len(plan.stages), 'stage')} up to date"
+    yield f"nothing to run: {format_count(len(plan.stages), 'stage')} up to date"
 
 
-def seconds(stage: StageFinished) -> str:
+def time_taken(stage: StageFinished) -> str:
     """How long the stage's command took; empty where none was executed."""
-    return duration(stage.seconds) if stage.seconds else ""
+    return format_duration(stage.seconds) if stage.seconds else ""

@@ -26,16 +26,16 @@ from prefect.client.schemas.objects import FlowRunResult, State, StateType
 from prefect.exceptions import PrefectException
 from prefect.states import AwaitingRetry, Cancelled, Completed, Crashed, Failed, Running, to_state_create
 
-from darkroom.base.escapes import shown, shown_lines, shown_values
-from darkroom.base.text import duration
+from darkroom.base.escapes import escape, escape_lines, escape_values
+from darkroom.base.text import format_duration
 from darkroom.processes import stage_process
 from darkroom.processes.stage_process import Ending, StageJob, StageResult
 from darkroom.runs.ended import EndedRun
 from darkroom.schedule.events import Event, Outcome, RunStarted, StageAgain, StageFinished
 from darkroom.show import pages as artifacts
-from darkroom.show.markdown import inline
+from darkroom.show.markdown import inline_text
 from darkroom.show.progress import StageProgress
-from darkroom.show.wording import again, what_happened
+from darkroom.show.wording import describe_restart, what_happened
 from darkroom.tracking.artifacts import artifacts_of, made, publication
 from darkroom.tracking.living_runs import RUN_FLOW, STAGE_FLOW, end_killed
 from darkroom.tracking.outbox import Message, Outbox, Recorded
@@ -160,7 +160,7 @@ class StageFlowRuns:
                 self._needs = {stage.name: stage.needs for stage in event.plan.stages}
             case StageAgain() if event.stage in self._going:
                 due = now() + datetime.timedelta(seconds=event.seconds)
-                waiting: State[Any] = AwaitingRetry(scheduled_time=due, message=again(event))
+                waiting: State[Any] = AwaitingRetry(scheduled_time=due, message=describe_restart(event))
                 self._set_state(self._runs[event.stage], f"the retry of {event.stage}", waiting)
             case StageFinished() if event.stage in self._going:
                 self._going.remove(event.stage)
@@ -182,7 +182,9 @@ class StageFlowRuns:
         for stage, run in self._runs.items():
             if rows := artifacts.metrics_table(change for change in record.metrics if change.stage == stage):
                 key = artifacts.metrics_key(record.project, stage)
-                self._publish(run, key, "table", json.dumps(rows), f"Metrics of the stage {inline(stage)}")
+                self._publish(
+                    run, key, "table", json.dumps(rows), f"Metrics of the stage {inline_text(stage)}"
+                )
 
     def end(self, state: State[Any]) -> None:
         """The run's own last state; a stage that is still without one is lost with it."""
@@ -218,7 +220,7 @@ class StageFlowRuns:
         def create(to: SyncPrefectClient) -> None:
             task = TaskRunCreate(
                 id=uuid4(),
-                name=shown(stage),
+                name=escape(stage),
                 flow_run_id=self._parent.id,
                 task_key="stage",
                 dynamic_key=key,
@@ -250,10 +252,10 @@ class StageFlowRuns:
         late = state.model_copy(update={"message": said_late(state.message or "", happened) or None})
         create = FlowRunCreate(
             flow_id=self._flows[flow],
-            tags=[shown(self._project)],
+            tags=[escape(self._project)],
             state=to_state_create(late),
             labels={**self._labels},
-            **shown_values(wanted),
+            **escape_values(wanted),
         )
         run.given = made(to, "/flow_runs/", create)
 
@@ -308,7 +310,7 @@ def now() -> datetime.datetime:
 
 def said_late(message: str, happened: datetime.datetime) -> str:
     """`message`, and when it happened if that is a while ago: Prefect itself shows when it was told."""
-    message = shown_lines(message)
+    message = escape_lines(message)
     if (now() - happened).total_seconds() < LATE_SECONDS:
         return message
     first, *rest = message.split("\n")
@@ -321,7 +323,7 @@ def final_state(event: StageFinished, result: StageResult | None) -> State[Any]:
     if event.outcome is Outcome.RESTORED:
         return Completed(name="Cached", message=what_happened(event))
     if event.outcome.well:
-        return Completed(message=f"in {duration(event.seconds)}")
+        return Completed(message=f"in {format_duration(event.seconds)}")
     if event.outcome is Outcome.CANCELLED:
         return Cancelled(message="the run was told to stop")
     if result is None or result.well:

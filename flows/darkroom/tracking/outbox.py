@@ -23,8 +23,8 @@ from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.filters import LogFilter, LogFilterFlowRunId, LogFilterTimestamp
 from prefect.context import SettingsContext, get_settings_context
 
-from darkroom.base.escapes import shown_lines
-from darkroom.base.text import counted, some
+from darkroom.base.escapes import escape_lines
+from darkroom.base.text import format_count, format_reasons
 
 REQUEST_SECONDS = 20.0  # a stopped server accepts connections and never answers
 PROBE_SECONDS = 5.0
@@ -124,7 +124,7 @@ class Outbox:
 
     def put_line(self, run: Recorded, text: str, level: int = logging.INFO) -> None:
         """Have a line of a log sent; one for which there is no room is lost, and counted."""
-        text = shown_lines(text)
+        text = escape_lines(text)
         text = text if len(text) <= LINE_BYTES else f"{text[:LINE_BYTES]}… [cut]"
         line = LogLine(run, datetime.datetime.now(datetime.UTC), text, level)
         with self._changed:
@@ -162,7 +162,7 @@ class Outbox:
             missing = [*self._refused, *(request.what for request in self._requests)]
             lines = self._lost_lines + len(self._lines)
             late = bool(self._requests or self._lines)
-        parts = [some(missing), counted(lines, "line") + " of the logs" if lines else ""]
+        parts = [format_reasons(missing), format_count(lines, "line") + " of the logs" if lines else ""]
         said = " and ".join(filter(None, parts))
         why = self._problem or ("no answer in time" if late else "more than there was room for")
         return f"{said} ({why})" if said else None
@@ -219,7 +219,7 @@ class Outbox:
 
     def _send_lines(self, client: SyncPrefectClient, batch: list[LogLine]) -> None:
         lines = [line.to_json() for line in batch]
-        what = f"{counted(len(lines), 'line')} of the logs"
+        what = f"{format_count(len(lines), 'line')} of the logs"
         request = Message(what, lambda to: to.create_logs(lines), lambda to: has_line(to, batch[0]))
         if self._see_through(client, request):
             self._sent_lines = time.monotonic()

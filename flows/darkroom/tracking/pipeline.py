@@ -18,7 +18,7 @@ from prefect.client.schemas.objects import State
 from prefect.states import Cancelled, Completed, Crashed, Failed
 
 from darkroom.base.errors import DarkroomError, UsageError
-from darkroom.base.text import some
+from darkroom.base.text import format_reasons
 from darkroom.processes.stopping import stopping_on_signals
 from darkroom.runs.ended import EndedRun, record_run
 from darkroom.runs.engine import run_pipeline
@@ -33,7 +33,7 @@ from darkroom.schedule.events import (
     ignore,
 )
 from darkroom.show import pages as artifacts
-from darkroom.show.wording import again, ending
+from darkroom.show.wording import describe_end, describe_restart
 from darkroom.tracking.flow_runs import StageFlowRuns
 from darkroom.tracking.living_runs import living
 from darkroom.tracking.unrecorded import run_unrecorded
@@ -132,12 +132,12 @@ def line_of_log(event: Event) -> str:
     """What the pipeline's own log says of an event; empty where that is nothing."""
     match event:
         case StageStarted(stage, reasons):
-            return f"{stage} starts: {some(reasons)}"
+            return f"{stage} starts: {format_reasons(reasons)}"
         case StageWaits(stage, reason):
             return f"{stage} waits: {reason}"
         case StageAgain(stage):
-            return f"{stage} {again(event)}"
-        case StageFinished() if text := ending(event):
+            return f"{stage} {describe_restart(event)}"
+        case StageFinished() if text := describe_end(event):
             return f"{event.stage} {text}"
     return ""
 

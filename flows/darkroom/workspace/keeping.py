@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from darkroom.base.errors import StageError, explain
+from darkroom.base.errors import StageRecordError, explain
 from darkroom.ledger.unkept import Facts, Unkept
 from darkroom.repository.errors import told
 from darkroom.repository.opening import remove_half_written
@@ -32,7 +32,9 @@ class Committing:
         cache = Path(self._repo.cache.local.path)
         there = next(path for path in (cache, *cache.parents) if path.exists())
         if not os.access(there, os.W_OK):
-            raise StageError(f"DVC's cache {cache} cannot be written; mount it writable, or `dvc cache dir`")
+            raise StageRecordError(
+                f"DVC's cache {cache} cannot be written; mount it writable, or `dvc cache dir`"
+            )
 
     def lie_there(self, name: str, stage: Any) -> bool:
         """Whether the outs lie there as an earlier run made them, which could not put them into the cache."""
@@ -64,7 +66,7 @@ class Committing:
                 if noted
                 else "nor could that be noted: the next run makes them anew"
             )
-            raise StageError(
+            raise StageRecordError(
                 f"its outs are not in DVC's cache yet: {self._told_of(error)}; {then}"
             ) from error
         self._saved.append(name)

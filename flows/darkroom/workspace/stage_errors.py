@@ -12,8 +12,8 @@ from typing import Any
 from dvc.lock import LockError
 from dvc.stage.exceptions import MissingDataSource
 
-from darkroom.base.errors import TRACEBACK, StageError, explain, is_own, told_of_fault
-from darkroom.base.text import some
+from darkroom.base.errors import TRACEBACK, StageRecordError, describe_fault, explain, is_own
+from darkroom.base.text import format_reasons
 from darkroom.repository.errors import one_line, told
 from darkroom.repository.graph import name_of
 from darkroom.schedule.scheduler import Busy
@@ -32,20 +32,22 @@ def stage_errors(repo: Any, name: str) -> Iterator[None]:
     except LockError as error:
         raise Busy(one_line(error).partition(" If there are no processes")[0]) from error
     except FileNotFoundError as error:
-        raise StageError(f"{name}: {_told_of_missing(repo, error)}") from error
+        raise StageRecordError(f"{name}: {_told_of_missing(repo, error)}") from error
     except MissingDataSource as error:
         stage = next(stage for stage in repo.index.stages if name_of(stage) == name)
         gone = [out.fs_path for out in stage.outs if not out.exists]
-        raise StageError(f"{name}: {some([_told_of_gone(repo, path) for path in gone])}") from error
-    except StageError as error:
-        raise StageError(f"{name}: {error}") from error
+        raise StageRecordError(
+            f"{name}: {format_reasons([_told_of_gone(repo, path) for path in gone])}"
+        ) from error
+    except StageRecordError as error:
+        raise StageRecordError(f"{name}: {error}") from error
     except OSError as error:
-        raise StageError(f"{name}: {explain(error, repo.root_dir)}") from error
+        raise StageRecordError(f"{name}: {explain(error, repo.root_dir)}") from error
     except Exception as error:  # DVC itself goes on after any error of a stage, its own bugs included
         if is_own(error) and os.environ.get(TRACEBACK):
             traceback.print_exception(error)
-        said = told_of_fault(error) if is_own(error) else told(error)
-        raise StageError(f"{name}: {said}{told_of_full_disks(repo)}") from error
+        said = describe_fault(error) if is_own(error) else told(error)
+        raise StageRecordError(f"{name}: {said}{told_of_full_disks(repo)}") from error
 
 
 def _told_of_missing(repo: Any, error: FileNotFoundError) -> str:

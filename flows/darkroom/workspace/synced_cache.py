@@ -15,7 +15,7 @@ from dvc_data.hashfile.db.local import LocalHashFileDB
 from dvc_objects.fs.local import FsspecLocalFileSystem, LocalFileSystem, localfs
 from dvc_objects.fs.utils import as_atomic, copyfile
 
-from darkroom.base.files import sync, sync_all, sync_file_system
+from darkroom.base.files import sync_file_system, sync_path, sync_paths
 
 MANY_FILES = 200
 """So many new files of an out are synced by their file system as a whole: each alone takes milliseconds."""
@@ -67,7 +67,7 @@ class SyncedCache(LocalHashFileDB):
         if self.is_protected(path):  # type: ignore[no-untyped-call]
             return
         if not self._many:
-            sync(Path(path))
+            sync_path(Path(path))
         elif not self._flushed:
             sync_file_system(Path(path))
             self._flushed = True
@@ -76,7 +76,7 @@ class SyncedCache(LocalHashFileDB):
 
     def move(self, from_info: str, to_info: str) -> None:
         """Give an entry of the run-cache its name."""
-        sync(Path(from_info))
+        sync_path(Path(from_info))
         super().move(from_info, to_info)  # type: ignore[no-untyped-call]
         self._name(Path(to_info))
 
@@ -90,7 +90,7 @@ class SyncedCache(LocalHashFileDB):
 
     def sync(self) -> None:
         """Make the names of all that was taken in durable. Raises OSError."""
-        sync_all(self.unsynced)
+        sync_paths(self.unsynced)
         self.unsynced.clear()
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import psutil
 
-from darkroom.base.text import some
+from darkroom.base.text import format_reasons
 from darkroom.processes.witness import Witness, Writers
 from darkroom.repository.judging import Edit
 
@@ -63,11 +63,13 @@ class Witnesses:
         stages = self._stages()
         pids = {pid for _, writers in foreign for pid in (writers.commands - own) | writers.strangers}
         strangers = pids - {*stages}
-        changed = some([path for path, _ in foreign])
+        changed = format_reasons([path for path, _ in foreign])
         if strangers or not all(writers != Writers() for _, writers in foreign):
             return _refused(changed, strangers)
         others = frozenset(stages[pid] for pid in pids)
-        return DepsVerdict(f"{changed} changed while it ran, by {some(sorted(others))}", beside=others)
+        return DepsVerdict(
+            f"{changed} changed while it ran, by {format_reasons(sorted(others))}", beside=others
+        )
 
     def _writers(self, name: str, edit: Edit) -> Writers:
         if name not in self._open or not _is_here(edit.dep):
@@ -101,4 +103,4 @@ def _processes(pids: set[int]) -> str:
             named.append(f"{psutil.Process(pid).name()} (pid {pid})")
             continue
         named.append(f"pid {pid}")
-    return f"another process: {some(named)}"
+    return f"another process: {format_reasons(named)}"

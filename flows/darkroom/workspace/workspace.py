@@ -22,7 +22,7 @@ from dvc.repo.reproduce import collect_stages, get_active_graph
 from dvc.stage.cache import RunCacheNotFoundError, RunCacheNotSupported
 from dvc.stage.run import _enforce_cmd_list, _make_cmd, _pull_missing_deps, get_executable, prepare_kwargs
 
-from darkroom.base.errors import StageError, UsageError
+from darkroom.base.errors import StageRecordError, UsageError
 from darkroom.base.files import STATE_FOLDER
 from darkroom.base.meta import parse_meta
 from darkroom.ledger.unkept import Unkept
@@ -70,7 +70,7 @@ class Prepared:
     witness: Witness | None
 
 
-class ChangedBesideError(StageError):
+class ChangedBesideError(StageRecordError):
     """Other stages of the run changed a stage's deps while its command ran: it is to be begun anew, apart."""
 
 
@@ -364,7 +364,7 @@ class Workspace:
                 doubtful = [edit for edit in changed if edit.dep not in declared_changes(stage)]
                 verdict = self._witnesses.judge(name, doubtful) if doubtful else DepsVerdict()
                 if verdict.refusal and verdict.beside <= self._kept_apart[name]:
-                    raise StageError(f"{verdict.refusal}: not recorded, run again{verdict.mend}")
+                    raise StageRecordError(f"{verdict.refusal}: not recorded, run again{verdict.mend}")
                 if not verdict.refusal:
                     self._committing.save(name, stage)
         except BaseException:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from darkroom.base.escapes import shown, shown_lines, shown_values
+from darkroom.base.escapes import escape, escape_lines, escape_values
 
 
 @pytest.mark.parametrize(
@@ -20,20 +20,20 @@ from darkroom.base.escapes import shown, shown_lines, shown_values
     ],
 )
 def test_what_moves_a_cursor_or_cannot_be_seen_is_shown_by_its_escape(text: str, expected: str) -> None:
-    assert shown(text) == expected
+    assert escape(text) == expected
 
 
 @given(st.text(st.characters(), max_size=40))
 @example("\x1b[2J\n\u202e")
 def test_no_text_keeps_anything_hidden_and_plain_text_stays_as_it_is(text: str) -> None:
-    result = shown(text)
+    result = escape(text)
     assert not [c for c in result if c != "\t" and unicodedata.category(c) in ("Cc", "Cf", "Cs", "Zl", "Zp")]
-    assert shown(result) == result
-    assert "\n".join(map(shown, text.split("\n"))) == shown_lines(text)
+    assert escape(result) == result
+    assert "\n".join(map(escape, text.split("\n"))) == escape_lines(text)
     if text.isprintable():
         assert result == text
 
 
 def test_values_are_shown_at_any_depth() -> None:
     held = {"a\x1b": ["\u202e", 1, None, True, {"b": ("\x07",)}]}
-    assert shown_values(held) == {r"a\x1b": [r"\u202e", 1, None, True, {"b": [r"\x07"]}]}
+    assert escape_values(held) == {r"a\x1b": [r"\u202e", 1, None, True, {"b": [r"\x07"]}]}

@@ -10,7 +10,12 @@ from pathlib import Path
 import pytest
 
 from darkroom.base.errors import UsageError
-from darkroom.base.git import OF_A_REPOSITORY, environment, require_address, require_revision
+from darkroom.base.git import (
+    OF_A_REPOSITORY,
+    environment_without_repository,
+    require_address,
+    require_revision,
+)
 from darkroom.base.git import git as call
 from darkroom.clones.checkout import CloneError, resolved
 from darkroom.clones.clone import Clone, commit_results, held_clone
@@ -31,7 +36,9 @@ def test_all_variables_that_git_calls_local_are_cleared() -> None:
     """But for what git has dropped: an older one may know more."""
     listed = git(Path(), "rev-parse", "--local-env-vars").split()
     assert set(listed) <= OF_A_REPOSITORY
-    assert environment({**dict.fromkeys(OF_A_REPOSITORY, "x"), "PATH": "p"}) == {"PATH": "p"}
+    assert environment_without_repository({**dict.fromkeys(OF_A_REPOSITORY, "x"), "PATH": "p"}) == {
+        "PATH": "p"
+    }
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ import pytest
 from prefect import get_client
 from prefect.client.schemas.objects import StateType
 
-from darkroom.base.interpreter import command
+from darkroom.base.interpreter import python_command
 from darkroom.server import login
 from darkroom.server import temporary as server
 from tests.darkroom.repositories import make
@@ -115,8 +115,8 @@ def test_a_child_finds_what_its_parent_does_and_nothing_in_its_folder(tmp_path: 
     site = tmp_path / "site"
     site.mkdir()
     (site / "told.py").write_text("import json, sys; print(json.dumps([sys.argv[1:], sys.path]))\n")
-    script = "import sys, subprocess; from darkroom.base.interpreter import command;"
-    script += "subprocess.run(command('told', '-a', 'b c'), check=True)"
+    script = "import sys, subprocess; from darkroom.base.interpreter import python_command;"
+    script += "subprocess.run(python_command('told', '-a', 'b c'), check=True)"
     for entries in (["", str(site)], [".", str(tmp_path), str(site)]):
         env = {**os.environ, "PYTHONPATH": os.pathsep.join(entries)}
         told = subprocess.run(
@@ -134,7 +134,7 @@ def test_a_module_that_was_imported_before_is_not_looked_for_again(tmp_path: Pat
     (site / "m.py").write_text("import sys\nsys.path.insert(0, '.')\nimport graphlib\n")
     (tmp_path / "graphlib.py").write_text("raise ImportError\n")
     for imported, code in ((["graphlib"], 0), ([], 1)):
-        words = command("m", first=[site], imported=imported)
+        words = python_command("m", first=[site], imported=imported)
         done = subprocess.run(words, cwd=tmp_path, capture_output=True, check=False)
         assert done.returncode == code, done.stderr
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from darkroom.base.locks import FOR_EVER, LockError, LockFile, first_held, lock, unlock
+from darkroom.base.locks import FOR_EVER, LockFile, LockFileError, first_held, lock_range, unlock_range
 from tests.darkroom.waiting import wait_for
 
 
@@ -28,7 +28,7 @@ def test_a_range_belongs_to_one_open_file(tmp_path: Path) -> None:
         assert first_held(third.descriptor, 0, 100) == (10, 20)
         assert first_held(third.descriptor, 25, 26) == (20, 30)
         assert first_held(third.descriptor, 30, 100) is None
-        unlock(one.descriptor, 12, FOR_EVER)
+        unlock_range(one.descriptor, 12, FOR_EVER)
         assert first_held(third.descriptor, 0, 100) == (10, 12)
         assert third.lock(40, FOR_EVER)
         assert first_held(other.descriptor, 50, 51) == (40, FOR_EVER)
@@ -42,7 +42,7 @@ def test_who_may_only_read_a_file_sees_who_holds_it_and_holds_none_of_it(
     with LockFile(tmp_path / "f") as file:
         reader = os.open(tmp_path / "f", os.O_RDONLY)
         with pytest.raises(OSError, match="Bad file descriptor"):
-            lock(reader, 0, 1)
+            lock_range(reader, 0, 1)
         assert first_held(reader, 0, 1) is None
         assert file.lock(0, 7)
         assert first_held(reader, 0, 1) == (0, 7)
@@ -88,7 +88,7 @@ def test_links_and_other_traps_are_refused_and_left_as_they_are(tmp_path: Path) 
         ("folder", "is no plain file"),
         ("none/f", "No such file"),
     ):
-        with pytest.raises(LockError, match=f"^{tmp_path / name}: {why}") as caught:
+        with pytest.raises(LockFileError, match=f"^{tmp_path / name}: {why}") as caught:
             LockFile(tmp_path / name)
         assert "GPU" not in str(caught.value)  # locks of clones and of services are no leases
     assert victim.read_text() == "mine"

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from darkroom.base.locks import unlock
+from darkroom.base.locks import unlock_range
 from darkroom.base.meta import Resources
 from darkroom.cli.doctor import examine, page
 from darkroom.gpus.choice import Request
@@ -188,7 +188,7 @@ def test_only_what_is_held_from_the_first_byte_on_counts(leases: Path) -> None:
     shared = SharedFolder(leases)
     with shared.make("queue", 5, {}) as file:
         assert [found.length for found in shared.held("queue")] == [5]
-        unlock(file.descriptor, 0, 1)
+        unlock_range(file.descriptor, 0, 1)
         assert shared.held("queue") == []
     shared.close()
 

@@ -7,13 +7,13 @@ from dvc.repo import Repo
 from darkroom.base.errors import MetaError
 from darkroom.base.meta import MetricMeta
 from darkroom.repository.products import Product
-from darkroom.runs.ended import EndedRun, news, pictures, record_run
+from darkroom.runs.ended import EndedRun, metrics_of_interest, pictures_among, record_run
 from darkroom.runs.engine import run_pipeline
 from darkroom.runs.metrics import (
     SHOWN_METRICS_A_GROUP,
     MetricChange,
     Trend,
-    figures,
+    flat_figures,
     main_metrics,
     metric_changes,
 )
@@ -25,7 +25,10 @@ from tests.darkroom.shapes import Shape
 
 
 def test_figures_are_flattened_with_dots_and_lists_left_out() -> None:
-    assert figures({"val": {"loss": 1, "per_class": [1, 2]}, "epochs": 3}) == {"val.loss": 1, "epochs": 3}
+    assert flat_figures({"val": {"loss": 1, "per_class": [1, 2]}, "epochs": 3}) == {
+        "val.loss": 1,
+        "epochs": 3,
+    }
 
 
 def test_metrics_are_told_by_stage_with_what_is_new_and_what_is_gone() -> None:
@@ -87,7 +90,7 @@ def test_pictures_are_found_among_outs_and_in_folders(tmp_path: Path) -> None:
     for name in ("a.png", "sheets/deep/b.JPG", "sheets/notes.txt"):
         (tmp_path / name).touch()
     outs = tuple(Product(tmp_path / name, False, False) for name in ("a.png", "sheets", "gone.png"))
-    assert [picture.path.name for picture in pictures({"draw": outs})] == ["a.png", "b.JPG"]
+    assert [picture.path.name for picture in pictures_among({"draw": outs})] == ["a.png", "b.JPG"]
 
 
 @pytest.mark.slow
@@ -233,4 +236,4 @@ def test_told_are_metrics_of_stages_that_ran_and_those_that_changed() -> None:
         MetricChange("loose.json", "loss", 1, 1),
     )
     record = EndedRun(root=Path(), report=report, metrics=changes, pictures=(), last_lines={})
-    assert [change.stage for change in news(record)] == ["ran", "edited"]
+    assert [change.stage for change in metrics_of_interest(record)] == ["ran", "edited"]

@@ -11,7 +11,7 @@ from darkroom.runs import engine as run_module
 from darkroom.runs.engine import run_pipeline
 from darkroom.runs.report import RunOptions, RunReport
 from darkroom.schedule.events import Event, Outcome, StageAgain, StageFinished, StageStarted
-from darkroom.show.wording import again
+from darkroom.show.wording import describe_restart
 from tests.darkroom.repositories import contents, make, put, serial_repro
 from tests.darkroom.shapes import Shape
 
@@ -71,7 +71,7 @@ def test_killed_it_is_started_again_from_a_clean_place_and_ends_as_a_serial_run(
         StageStarted,
         StageFinished,
     ]
-    said = [again(event) for event in told if isinstance(event, StageAgain)]
+    said = [describe_restart(event) for event in told if isinstance(event, StageAgain)]
     assert said == [
         "killed by SIGKILL, starts again in 0.1 s (1 of 2)",
         "killed by SIGKILL, starts again in 0.2 s (2 of 2)",

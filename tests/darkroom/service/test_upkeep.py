@@ -341,7 +341,7 @@ def start_server_again(project: Project) -> None:
     kill(project.pids()["server"])
     time.sleep(10)
     folder, root = str(project.services), str(project.root)
-    command = interpreter.command(server_process.__name__, root, str(port))
+    command = interpreter.python_command(server_process.__name__, root, str(port))
     start = f"daemons.start(Path({folder!r}), 'server', {command!r}, Path({root!r}))"
     script = f"from pathlib import Path; from darkroom.processes import daemons; {start}"
     starter = [sys.executable, "-c", script]

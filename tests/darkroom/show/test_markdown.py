@@ -6,8 +6,15 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-from darkroom.base.escapes import shown
-from darkroom.show.markdown import code, code_block, inline, paragraph, picture, table
+from darkroom.base.escapes import escape
+from darkroom.show.markdown import (
+    code_block,
+    code_span,
+    inline_text,
+    markdown_picture,
+    markdown_table,
+    paragraph_text,
+)
 
 HOSTILE = (
     "````\n# injected",
@@ -42,7 +49,7 @@ def texts(text: str) -> str:
 
 
 def as_said(text: str) -> str:
-    return " ".join(shown(text.replace("\n", " ")).split())
+    return " ".join(escape(text.replace("\n", " ")).split())
 
 
 any_text = st.text(
@@ -52,17 +59,17 @@ any_text = st.text(
 
 @pytest.mark.parametrize("text", HOSTILE)
 def test_hostile_text_stays_text(text: str) -> None:
-    assert kinds(paragraph(text)) == {"paragraph_open", "inline", "text", "paragraph_close"} | (
-        kinds(paragraph(text)) & {"text_special"}
+    assert kinds(paragraph_text(text)) == {"paragraph_open", "inline", "text", "paragraph_close"} | (
+        kinds(paragraph_text(text)) & {"text_special"}
     )
-    assert texts(paragraph(text)) == as_said(text)
+    assert texts(paragraph_text(text)) == as_said(text)
 
 
 @given(any_text)
 @example("_a_")
 @example("1)x")
 def test_no_text_is_markup_and_each_reads_as_it_was(text: str) -> None:
-    page = paragraph(text)
+    page = paragraph_text(text)
     assert kinds(page) <= {"paragraph_open", "inline", "text", "text_special", "paragraph_close"}
     assert texts(page) == as_said(text)
 
@@ -70,7 +77,7 @@ def test_no_text_is_markup_and_each_reads_as_it_was(text: str) -> None:
 @given(any_text, any_text)
 @example("a|b", "\\|")
 def test_a_table_has_the_cells_that_it_was_given(one: str, two: str) -> None:
-    page = table(("head", one), [(two, "x")])
+    page = markdown_table(("head", one), [(two, "x")])
     tokens = flat(parsed(page))
     assert [token.type for token in tokens].count("td_open") == 2
     assert [token.type for token in tokens].count("th_open") == 2
@@ -87,9 +94,9 @@ def texts_of(token: Token) -> str:
 @example("``")
 @example("`")
 def test_code_is_closed_by_nothing_in_it(text: str) -> None:
-    tokens = flat(parsed(f"before {code(text)} after"))
+    tokens = flat(parsed(f"before {code_span(text)} after"))
     (found,) = [token for token in tokens if token.type == "code_inline"]
-    assert found.content.strip() == shown(text).strip()
+    assert found.content.strip() == escape(text).strip()
 
 
 @given(st.lists(any_text.map(lambda text: text.replace("\n", "")), max_size=4))
@@ -97,11 +104,11 @@ def test_code_is_closed_by_nothing_in_it(text: str) -> None:
 @example(["~~~", "`" * 20])
 def test_a_block_of_code_is_closed_by_nothing_in_it(lines: list[str]) -> None:
     block, after = parsed(f"{code_block(lines)}\n\nafter")[0], parsed(f"{code_block(lines)}\n\nafter")[1]
-    assert (block.type, block.content) == ("fence", "".join(f"{shown(line)}\n" for line in lines))
+    assert (block.type, block.content) == ("fence", "".join(f"{escape(line)}\n" for line in lines))
     assert after.type == "paragraph_open"
 
 
 def test_what_is_no_markup_is_not_disfigured() -> None:
     plain = "train_gan: dep data/in.txt: modified, +0.25 (a & b), 5 > 3"
-    assert inline(plain) == plain
-    assert picture("a]b.png", "data:,") == "![a\\]b.png](data:,)"
+    assert inline_text(plain) == plain
+    assert markdown_picture("a]b.png", "data:,") == "![a\\]b.png](data:,)"

@@ -13,6 +13,7 @@ from darkroom.runs.report import RunReport
 from darkroom.schedule.events import Outcome, StageFinished
 from darkroom.schedule.plan import Action, Plan, PlannedStage
 from darkroom.show import pages as artifacts
+from darkroom.show.markdown import markdown_table
 
 
 def report(outcomes: dict[str, Outcome], needs: dict[str, tuple[str, ...]] | None = None) -> RunReport:
@@ -76,13 +77,13 @@ def test_the_headline_counts_what_went_wrong_first() -> None:
 
 
 def test_cells_cannot_break_a_table() -> None:
-    table = artifacts.table(("a", "b"), [("x|y", "two\nlines"), ("<b>", "")])
+    table = markdown_table(("a", "b"), [("x|y", "two\nlines"), ("<b>", "")])
     assert table.splitlines() == ["| a | b |", "| --- | --- |", "| x\\|y | two lines |", "| &lt;b> |  |"]
 
 
 def test_the_graph_has_the_edges_states_and_times() -> None:
     ran = report({"a": Outcome.SKIPPED, "b": Outcome.RAN}, {"b": ("a", "not-in-the-run")})
-    lines = artifacts.graph(ran).splitlines()
+    lines = artifacts.graph_section(ran).splitlines()
     assert '  n0["a<br/>skipped"]:::skipped' in lines
     assert '  n1["b<br/>ran · 2.0 s"]:::ran' in lines
     assert [line for line in lines if "-->" in line] == ["  n0 --> n1"]
@@ -91,10 +92,10 @@ def test_the_graph_has_the_edges_states_and_times() -> None:
 
 def test_a_graph_of_many_stages_shows_only_those_that_did_something() -> None:
     outcomes = {f"s{number}": Outcome.SKIPPED for number in range(artifacts.GRAPH_STAGES)}
-    graph = artifacts.graph(report(outcomes | {"late": Outcome.RAN}))
+    graph = artifacts.graph_section(report(outcomes | {"late": Outcome.RAN}))
     assert "late" in graph
     assert "s1" not in graph
-    everything = artifacts.graph(report(dict.fromkeys((*outcomes, "late"), Outcome.RAN)))
+    everything = artifacts.graph_section(report(dict.fromkeys((*outcomes, "late"), Outcome.RAN)))
     assert everything == f"Too many stages ran ({artifacts.GRAPH_STAGES + 1}) to draw their graph."
 
 

@@ -31,7 +31,7 @@ def written(to: Console) -> list[str]:
 
 def test_on_a_pipe_each_line_bears_its_stage_and_is_never_taken_for_markup() -> None:
     to = console()
-    with terminal.watching(to) as observe:
+    with terminal.watching_run(to) as observe:
         observe(RunStarted("r", PLAN))
         observe(StageStarted("make[it]", ("never run",)))
         observe(StageLine("make[it]", "[bold]loss[/bold] 0.5"))

@@ -2,11 +2,17 @@ from datetime import date
 
 import pytest
 
-from darkroom.base.text import change_of, difference, duration, figure, some
-from darkroom.runs.metrics import Trend, trend
+from darkroom.base.text import (
+    format_change,
+    format_difference,
+    format_duration,
+    format_figure,
+    format_reasons,
+)
+from darkroom.runs.metrics import Trend, trend_of
 from darkroom.schedule.events import Outcome, StageFinished
 from darkroom.schedule.plan import Action, Plan, PlannedStage
-from darkroom.show.wording import SHOWN_STAGES, ending, nothing_to_run, to_do, what_happened
+from darkroom.show.wording import SHOWN_STAGES, describe_end, describe_work, nothing_to_run, what_happened
 
 
 @pytest.mark.parametrize(
@@ -23,7 +29,7 @@ from darkroom.show.wording import SHOWN_STAGES, ending, nothing_to_run, to_do, w
     ],
 )
 def test_duration(seconds: float, words: str) -> None:
-    assert duration(seconds) == words
+    assert format_duration(seconds) == words
 
 
 @pytest.mark.parametrize(
@@ -42,7 +48,7 @@ def test_duration(seconds: float, words: str) -> None:
     ],
 )
 def test_trend(direction: int, then: object, now: object, expected: Trend) -> None:
-    assert trend(direction, then, now) is expected
+    assert trend_of(direction, then, now) is expected
 
 
 @pytest.mark.parametrize(
@@ -58,39 +64,44 @@ def test_trend(direction: int, then: object, now: object, expected: Trend) -> No
     ],
 )
 def test_difference(then: object, now: object, words: str) -> None:
-    assert difference(then, now) == words
+    assert format_difference(then, now) == words
 
 
 def test_figure_keeps_four_digits_of_a_fraction_and_whole_numbers_whole() -> None:
-    assert [figure(0.123456), figure(123456), figure(None), figure("x")] == ["0.1235", "123456", "", "x"]
+    assert [format_figure(0.123456), format_figure(123456), format_figure(None), format_figure("x")] == [
+        "0.1235",
+        "123456",
+        "",
+        "x",
+    ]
 
 
 def test_endings_say_what_happened_and_how_long_it_took() -> None:
-    assert ending(StageFinished("a", Outcome.RAN, (), 12.0)) == "ran in 12 s"
-    assert ending(StageFinished("a", Outcome.SKIPPED)) == ""
+    assert describe_end(StageFinished("a", Outcome.RAN, (), 12.0)) == "ran in 12 s"
+    assert describe_end(StageFinished("a", Outcome.SKIPPED)) == ""
     failed = StageFinished("a", Outcome.FAILED, (), 1.0, "a: failed with exit code 3")
-    assert ending(failed) == "failed in 1.0 s (exit code 3)"
-    assert ending(StageFinished("a", Outcome.CANCELLED, (), 2.0, "a: stopped")) == "stopped after 2.0 s"
+    assert describe_end(failed) == "failed in 1.0 s (exit code 3)"
+    assert describe_end(StageFinished("a", Outcome.CANCELLED, (), 2.0, "a: stopped")) == "stopped after 2.0 s"
 
 
 def test_what_had_not_begun_when_the_run_was_stopped_was_not_started() -> None:
     idle, stopped = StageFinished("a", Outcome.CANCELLED), StageFinished("b", Outcome.CANCELLED, (), 1.0)
-    assert (what_happened(idle), ending(idle)) == ("not started", "")
+    assert (what_happened(idle), describe_end(idle)) == ("not started", "")
     assert what_happened(stopped) == "stopped"
 
 
 def test_what_is_to_be_done_is_counted_by_how_sure_it_is() -> None:
     actions = [Action.RUN, Action.MAY_RUN, Action.RUN, Action.SKIP, Action.RESTORE]
     stages = [PlannedStage(f"s{n}", action, (), (), None) for n, action in enumerate(actions)]
-    assert to_do(Plan(tuple(stages), None, ())) == "2 stages to run, 1 may run, 1 to restore"
-    assert to_do(Plan(tuple(stages[1:2]), None, ())) == "1 stage may run"
+    assert describe_work(Plan(tuple(stages), None, ())) == "2 stages to run, 1 may run, 1 to restore"
+    assert describe_work(Plan(tuple(stages[1:2]), None, ())) == "1 stage may run"
     frozen = [PlannedStage("f", Action.FROZEN, reasons, (), None) for reasons in ((), ("out f: modified",))]
-    assert to_do(Plan(tuple(frozen), None, ())) == "1 stage to record as it lies there"
+    assert describe_work(Plan(tuple(frozen), None, ())) == "1 stage to record as it lies there"
 
 
 def test_some_reasons_and_the_number_of_others() -> None:
-    assert some(["a", "b", "c"]) == "a; b; c"
-    assert some(["a", "b", "c", "d", "e"]) == "a; b; c; and 2 more"
+    assert format_reasons(["a", "b", "c"]) == "a; b; c"
+    assert format_reasons(["a", "b", "c", "d", "e"]) == "a; b; c; and 2 more"
 
 
 def test_nothing_to_run_is_said_stage_by_stage_unless_they_are_many() -> None:
@@ -110,5 +121,7 @@ def test_nothing_to_run_is_said_stage_by_stage_unless_they_are_many() -> None:
 def test_a_value_that_cannot_be_shown_is_told_by_its_type() -> None:
     endless: list[object] = []
     endless.append(endless)
-    assert change_of(1 << 20000, 1) == "int too large to be shown -> 1"
-    assert change_of(endless, {"a": date(2026, 1, 2)}) == 'list too large to be shown -> {"a": "2026-01-02"}'
+    assert format_change(1 << 20000, 1) == "int too large to be shown -> 1"
+    assert (
+        format_change(endless, {"a": date(2026, 1, 2)}) == 'list too large to be shown -> {"a": "2026-01-02"}'
+    )
