@@ -215,7 +215,7 @@ def made_sets(photographs: Bytes) -> dict[str, FusionSet]:
 
 def fused_set(one: FusionSet) -> FusedSet:
     fused = {name: np.stack([method(name)(group) for group in one.sources]) for name in METHODS}
-    return FusedSet(of=one, fused=fused)
+    return FusedSet(inputs=one, fused=fused)
 
 
 def method(name: Method) -> Callable[[Bytes], Bytes]:

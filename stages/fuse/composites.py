@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from stages.drawing.sheets import image_grid
+from stages.drawing.sheets import image_grid, save_png
 from stages.fuse.sheets import on_sheet
 from stages.fusion.compositing import ROOM, cut_out, mosaic, paste, poisson
 from stages.fusion.pixels import eight_bits, in_channels
@@ -76,7 +77,7 @@ def compose(
 def _find_place(
     rng: np.random.Generator, size: tuple[int, int], scene: tuple[int, int], boxes: Boxes
 ) -> tuple[int, int] | None:
-    """The corner (x, y), of some drawn ones, where a box of `size` covers least of the `boxes` [K, 4].
+    """The corner (x, y), among `TRIES` drawn ones, where a box of `size` covers least of the `boxes` [K, 4].
 
     None where it does not fit at all.
     """
@@ -93,16 +94,26 @@ def _find_place(
 def composites_sheet(
     made: Composites, found: dict[str, list[str]], classes: Sequence[str], rows: int
 ) -> Image.Image:
-    """A row a scene: before, the item, and each way with the name of the class found there, "" for none."""
+    """Draw a row for each scene: before, the item, and each way of composing with the class found there.
+
+    `found` holds, for each way, the name of that class [N], "" for none.
+    """
     pictures: list[Bytes] = []
     titles: list[str] = []
     for row in range(min(rows, len(made.labels))):
         pictures += [on_sheet(made.scenes[row], SIDE), on_sheet(made.items[row], SIDE)]
         pictures += [on_sheet(composed[row], SIDE) for composed in made.ways.values()]
-        seen = [(way, found[way][row]) for way in made.ways]
         titles += ["scene", classes[made.labels[row]]]
-        titles += [f"{way}: {name or 'not found'}" for way, name in seen]
+        titles += [f"{way}: {found[way][row] or 'not found'}" for way in made.ways]
     return image_grid(pictures, 2 + len(made.ways), titles)
+
+
+def draw_composites(
+    folder: Path, made: Composites, found: dict[str, list[str]], classes: Sequence[str], rows: int
+) -> None:
+    """Write composites.png below `folder`, where there are composites."""
+    if len(made.labels):
+        save_png(folder / "composites.png", composites_sheet(made, found, classes, rows))
 
 
 def mosaic_sheet(tiles: Bytes, target: Bytes, columns: int) -> Image.Image:

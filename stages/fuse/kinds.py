@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from stages.core.packed import DetectionSplit
+from stages.core.packed import ClassificationSplit, DetectionSplit
 from stages.fuse.params import FuseParams, OwnParams
 from stages.fusion.groups import groups_by_manifest, groups_by_pattern
 from stages.fusion.methods import Method, Settings, fuse
@@ -17,44 +17,64 @@ Labels = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Kind:
-    """Groups that are measured together, as sets of one size, and what they show, where that is known."""
+class FusionKind:
+    """Groups that are measured together, in sets of one size, and what they show where it is known."""
 
     sets: list[FusionSet]
     labels: Labels | None = None
-    """[N]: what the pictures of the only set show, for the classifier."""
+    """[N]: classes of what the only set's pictures show, for the classifier; None: not known."""
     scenes: DetectionSplit | None = None
-    """What the pictures of the only set show, for the detector: they are the first ones of this split."""
+    """The split whose first scenes are the only set's pictures, for the detector; None: not known."""
 
     @property
     def is_known(self) -> bool:
-        """Whether a network can be asked."""
+        """Whether it is known what the pictures show, so that a network can be judged by it."""
         return self.labels is not None or self.scenes is not None
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ChosenPictures:
+    """Pictures of the test split that groups are made of."""
+
+    images: Bytes
+    """[N, H, W, C]."""
+    labels: Labels
+    """[N]."""
+    names: list[str]
+    """[N]: the class and the number in the test split of each."""
+
+
+def choose_pictures(test: ClassificationSplit, number: int, *, seed: int) -> ChosenPictures:
+    """Draw pictures of the test split by the seed, in the split's order; all where there are fewer."""
+    number = min(number, len(test.images))
+    rows = np.sort(np.random.default_rng(seed).choice(len(test.images), number, replace=False))
+    labels = test.labels[rows]
+    return ChosenPictures(
+        images=np.asarray(test.images[rows]),
+        labels=labels,
+        names=[f"{test.classes[label]} {row}" for label, row in zip(labels, rows, strict=True)],
+    )
+
+
 def made_kinds(
-    images: Bytes,
-    labels: Labels,
-    generated: Bytes,
-    names: list[str],
-    scenes: DetectionSplit,
-    params: FuseParams,
-) -> dict[str, Kind]:
-    """Kinds made of test pictures [N, H, W, C], of generated ones of the same labels [N], and of scenes."""
+    chosen: ChosenPictures, generated: Bytes, scenes: DetectionSplit, params: FuseParams
+) -> dict[str, FusionKind]:
+    """Make groups of test pictures, of generated pictures [N, H, W, C] of the same labels, and of scenes."""
+    images, labels, names = chosen.images, chosen.labels, chosen.names
     truths = np.asarray(scenes.images[: params.scenes])
     numbers = [f"scene {number}" for number in range(len(truths))]
     sharp, lit = half_sharp(images, params.blur_sigma), exposed(images, params.stops)
     both = np.stack([images, generated], axis=1)
     halves = half_sharp(truths, params.blur_sigma)
     return {
-        "focus": Kind(sets=[FusionSet(names=names, sources=sharp, truth=images)], labels=labels),
-        "exposure": Kind(sets=[FusionSet(names=names, sources=lit, truth=images)], labels=labels),
-        "generated": Kind(sets=[FusionSet(names=names, sources=both, truth=None)], labels=labels),
-        "scenes": Kind(sets=[FusionSet(names=numbers, sources=halves, truth=truths)], scenes=scenes),
+        "focus": FusionKind(sets=[FusionSet(names=names, sources=sharp, truth=images)], labels=labels),
+        "exposure": FusionKind(sets=[FusionSet(names=names, sources=lit, truth=images)], labels=labels),
+        "generated": FusionKind(sets=[FusionSet(names=names, sources=both, truth=None)], labels=labels),
+        "scenes": FusionKind(sets=[FusionSet(names=numbers, sources=halves, truth=truths)], scenes=scenes),
     }
 
 
-def own_kind(folder: Path, params: OwnParams) -> dict[str, Kind]:
+def own_kind(folder: Path, params: OwnParams) -> dict[str, FusionKind]:
     """The user's own groups in `folder` as kind `own`; nothing where there are none.
 
     Raises:
@@ -66,15 +86,22 @@ def own_kind(folder: Path, params: OwnParams) -> dict[str, Kind]:
     else:
         assert params.pattern is not None  # the params' own check
         groups = groups_by_pattern(folder, params.pattern)
-    return {"own": Kind(sets=[own_set(group, params.registration) for group in groups])} if groups else {}
+    if not groups:
+        return {}
+    return {"own": FusionKind(sets=[own_set(group, params.registration) for group in groups])}
 
 
-def fuse_set(one: FusionSet, methods: list[Method], settings: Settings) -> FusedSet:
-    """What every method makes of every group of the set.
+def fuse_set(inputs: FusionSet, methods: list[Method], settings: Settings) -> FusedSet:
+    """Fuse every group of a set by every method.
 
     Raises:
         ValueError: see `fuse`.
 
     """
-    fused = {method: np.stack([fuse(group, method, settings) for group in one.sources]) for method in methods}
-    return FusedSet(of=one, fused=fused)
+    return FusedSet(
+        inputs=inputs,
+        fused={
+            method: np.stack([fuse(group, method, settings) for group in inputs.sources])
+            for method in methods
+        },
+    )

@@ -7,7 +7,7 @@ import pandas as pd
 from torch import nn
 
 from stages.classifier.network import Classifier
-from stages.fuse.kinds import Kind
+from stages.fuse.kinds import FusionKind
 from stages.fuse.networks import accuracy, map50
 from stages.fusion.metrics import figures, mean_figure
 from stages.fusion.pixels import Pictures, eight_bits
@@ -21,7 +21,7 @@ Summary = dict[str, dict[str, dict[str, float | None]]]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Networks:
-    """Who says what is seen in a picture, on the device."""
+    """The trained networks that say what a picture shows, on the device."""
 
     classifier: Classifier
     detector: nn.Module
@@ -30,19 +30,19 @@ class Networks:
 
 
 def measure(fused: dict[str, list[FusedSet]]) -> pd.DataFrame:
-    """A row for each fused picture: its kind, its name, the method, every figure; NaN where it has none."""
+    """A row for each fused picture: its kind, name, method, and every figure, NaN where it has none."""
     rows = [
-        pd.DataFrame({"kind": kind, "picture": one.of.names, "method": method} | measured)
+        pd.DataFrame({"kind": kind, "picture": fused_set.inputs.names, "method": method} | measured)
         for kind, sets in fused.items()
-        for one in sets
-        for method, pictures in one.fused.items()
-        for measured in [figures(one.of.sources, pictures, one.of.truth)]
+        for fused_set in sets
+        for method, pictures in fused_set.fused.items()
+        for measured in [figures(fused_set.inputs.sources, pictures, fused_set.inputs.truth)]
     ]
     return pd.concat(rows, ignore_index=True)
 
 
 def means(table: pd.DataFrame) -> Summary:
-    """Of each kind and method the mean of each figure that all its pictures have."""
+    """The mean, for each kind and method, of every figure that all its pictures have."""
     summary: Summary = {}
     for (kind, method), rows in table.groupby(["kind", "method"], sort=False):
         known = rows.drop(columns=KEYS).dropna(axis="columns")
@@ -52,21 +52,26 @@ def means(table: pd.DataFrame) -> Summary:
     return summary
 
 
-def seen(kind: Kind, fused: FusedSet, networks: Networks) -> dict[str, dict[str, float]]:
-    """How well the networks see what the pictures of a kind's only set show: sources, truth, each method.
+def network_figures(kind: FusionKind, fused: FusedSet, networks: Networks) -> dict[str, dict[str, float]]:
+    """Measure how well a network sees what the pictures of a kind's only set show.
 
-    `accuracy` is the classifier's, `map50` the detector's (COCO's average precision at IoU .50); of several
-    sources it is the mean.
+    The keys are `sources`, `truth` where it is known, and the methods. Under each stands `accuracy`, which is
+    the classifier's, or `map50`, the detector's (COCO's average precision at IoU .50); of several sources the
+    mean.
     """
-    sources = np.moveaxis(fused.of.sources, 1, 0)  # [S, N, H, W, C]
-    by = {"sources": [*sources], "truth": [] if fused.of.truth is None else [fused.of.truth]}
-    by |= {method: [pictures] for method, pictures in fused.fused.items()}
-    asked = {who: [_ask(kind, pictures, networks) for pictures in versions] for who, versions in by.items()}
-    name = "accuracy" if kind.labels is not None else "map50"
-    return {who: {name: float(np.mean(answers))} for who, answers in asked.items() if answers}
+    sources = np.moveaxis(fused.inputs.sources, 1, 0)  # [S, N, H, W, C]
+    truth = [] if fused.inputs.truth is None else [fused.inputs.truth]
+    versions = {"sources": [*sources], "truth": truth}
+    versions |= {method: [pictures] for method, pictures in fused.fused.items()}
+    figure = "accuracy" if kind.labels is not None else "map50"
+    return {
+        version: {figure: float(np.mean([_network_figure(kind, part, networks) for part in parts]))}
+        for version, parts in versions.items()
+        if parts
+    }
 
 
-def _ask(kind: Kind, pictures: Pictures, networks: Networks) -> float:
+def _network_figure(kind: FusionKind, pictures: Pictures, networks: Networks) -> float:
     compute, batch_size = networks.compute, networks.batch_size
     if kind.labels is not None:
         return accuracy(networks.classifier, pictures, kind.labels, compute, batch_size)

@@ -27,9 +27,16 @@ from stages.core.params import ComputeParams, load_params
 from stages.core.tables import write_table
 from stages.detector.network import detect, load_detector
 from stages.drawing.sheets import save_png
-from stages.fuse.composites import Composites, compose, composites_sheet, mosaic_sheet
-from stages.fuse.kinds import Kind, fuse_set, made_kinds, own_kind
-from stages.fuse.measuring import Networks, Summary, means, measure, seen
+from stages.fuse.composites import Composites, compose, draw_composites, mosaic_sheet
+from stages.fuse.kinds import (
+    ChosenPictures,
+    FusionKind,
+    choose_pictures,
+    fuse_set,
+    made_kinds,
+    own_kind,
+)
+from stages.fuse.measuring import Networks, Summary, means, measure, network_figures
 from stages.fuse.networks import found_at
 from stages.fuse.params import FuseParams, check_fit
 from stages.fuse.sheets import examples_sheet, extremes_sheet
@@ -38,7 +45,7 @@ from stages.fusion.files import write_picture
 from stages.fusion.groups import file_name
 from stages.fusion.methods import Settings
 from stages.fusion.sets import FusedSet
-from stages.generator.network import generate, load_generator
+from stages.generator.network import Generator, generate, load_generator
 from stages.networks.compute import Compute, prepare
 
 Bytes = npt.NDArray[np.uint8]
@@ -59,26 +66,37 @@ def main(
     sheets: Path,
     table: Path,
 ) -> None:
-    """Fuse from both test splits and from folder `own`; write `fused`, `metrics`, `sheets` and `table`."""
+    """Fuse groups made of both test splits and the user's own groups, and measure what every method made.
+
+    Args:
+        data: Folder of labelled pictures that preprocess packed.
+        detection: Folder of pictures with boxes that preprocess packed.
+        own: Folder of the user's own pictures.
+        params: params.yaml.
+        classifier: Model file of the classifier.
+        detector: Model file of the detector.
+        generator: Model file of the generator.
+        fused: Folder for the fused pictures; what it held before is removed.
+        metrics: JSON file for the figures by kind and method.
+        sheets: Folder for the picture sheets; what it held before is removed.
+        table: CSV file for the figures of every picture.
+
+    """
     started = time.perf_counter()
     check_libraries(params)
     values = load_params(params, "fuse", FuseParams)
-    seed = (compute_params := load_params(params, "compute", ComputeParams)).seed
-    compute = prepare(compute_params)
+    compute_params = load_params(params, "compute", ComputeParams)
+    compute, seed = prepare(compute_params), compute_params.seed
     test, scenes = load_classification(data, "test"), load_detection(detection, "test")
     network = compute.network(load_classifier(classifier))
     check_fit(params, values, test, network)
-    number = min(values.pictures, len(test.images))
-    chosen = np.sort(np.random.default_rng(seed).choice(len(test.images), number, replace=False))
-    images, labels = np.asarray(test.images[chosen]), test.labels[chosen]
-    names = [f"{test.classes[label]} {number}" for label, number in zip(labels, chosen, strict=True)]
-    items = generate_like(images, labels, generator, seed=seed, compute=compute, batch_size=values.batch_size)
-    kinds = made_kinds(images, labels, items, names, scenes, values) | own_kind(own, values.own)
+    chosen = choose_pictures(test, values.pictures, seed=seed)
+    items = generate_like(chosen, load_generator(generator), compute, seed=seed, batch_size=values.batch_size)
+    kinds = made_kinds(chosen, items, scenes, values) | own_kind(own, values.own)
     activity = activity_of(network, values.feature_stages, compute)
     settings = Settings(weights=values.weights, levels=values.levels, activity=activity)
     results = {name: fuse_kind(params, name, kind, values, settings) for name, kind in kinds.items()}
-    composites = compose_into(scenes, items, labels, values, seed=seed)
-
+    composites = compose_into(scenes, items, chosen.labels, values, seed=seed)
     networks = Networks(
         classifier=network,
         detector=compute.network(load_detector(detector)),
@@ -87,49 +105,47 @@ def main(
     )
     by_picture = measure(results)
     found = find_items(composites, scenes.classes, networks, values)
+    item_names = [test.classes[label] for label in composites.labels]
     write_fused(fused, results, composites)
     write_table(table, by_picture)
-    named = [test.classes[label] for label in composites.labels]
-    write_json(metrics, summarise(by_picture, kinds, results, networks) | found_share(named, found))
+    write_json(metrics, summarise(by_picture, kinds, results, networks) | found_share(item_names, found))
     with write_folder_atomically(sheets) as folder:
         draw_kinds(folder, results, by_picture, values.sheet_rows)
-        if named:
-            sheet = composites_sheet(composites, found, test.classes, values.sheet_rows)
-            save_png(folder / "composites.png", sheet)
-        save_png(
-            folder / "mosaic.png",
-            mosaic_sheet(test.images, images[labels.argmax()], values.mosaic_columns),
-        )
+        draw_composites(folder, composites, found, test.classes, values.sheet_rows)
+        target = chosen.images[chosen.labels.argmax()]
+        save_png(folder / "mosaic.png", mosaic_sheet(test.images, target, values.mosaic_columns))
     print(f"{len(by_picture)} pictures fused and measured in {time.perf_counter() - started:.1f} s")
 
 
 def generate_like(
-    images: Bytes, labels: Labels, generator: Path, *, seed: int, compute: Compute, batch_size: int
+    chosen: ChosenPictures, generator: Generator, compute: Compute, *, seed: int, batch_size: int
 ) -> Bytes:
-    """Generated pictures of the same labels [N] and of the same shape as `images` [N, H, W, C].
+    """Generate a picture of the class and the shape of each chosen one: [N, H, W, C].
 
     Raises:
         DataError: the generator makes pictures of another shape.
 
     """
-    made = generate(load_generator(generator), labels, seed=seed, compute=compute, batch_size=batch_size)
-    if made.shape != images.shape:
+    made = generate(generator, chosen.labels, seed=seed, compute=compute, batch_size=batch_size)
+    if made.shape != chosen.images.shape:
         raise DataError(
-            f"generated pictures are {list(made.shape[1:])}, the test split's {list(images.shape[1:])}; "
-            "rerun train-gan on this data"
+            f"generated pictures are {list(made.shape[1:])}, "
+            f"the test split's {list(chosen.images.shape[1:])}; rerun train-gan on this data"
         )
     return made
 
 
-def fuse_kind(path: Path, name: str, kind: Kind, params: FuseParams, settings: Settings) -> list[FusedSet]:
-    """What every method makes of every group of a kind.
+def fuse_kind(
+    path: Path, name: str, kind: FusionKind, params: FuseParams, settings: Settings
+) -> list[FusedSet]:
+    """Fuse every group of a kind by every method.
 
     Raises:
         ParamsError: weights or levels that the groups do not allow.
 
     """
     try:
-        return [fuse_set(one, params.methods, settings) for one in kind.sets]
+        return [fuse_set(inputs, params.methods, settings) for inputs in kind.sets]
     except ValueError as error:
         raise ParamsError(f"{path}: fuse: of kind {name}: {error}") from None
 
@@ -137,7 +153,7 @@ def fuse_kind(path: Path, name: str, kind: Kind, params: FuseParams, settings: S
 def compose_into(
     scenes: DetectionSplit, items: Bytes, labels: Labels, params: FuseParams, *, seed: int
 ) -> Composites:
-    """A generated item in each of the first scenes."""
+    """Set a generated item [N, h, w, C] of labels [N] into each of the first scenes."""
     number = min(params.scenes, len(scenes.images), len(items))
     made = compose(
         np.asarray(scenes.images[:number]),
@@ -155,7 +171,7 @@ def compose_into(
 def find_items(
     composites: Composites, classes: list[str], networks: Networks, params: FuseParams
 ) -> dict[str, list[str]]:
-    """By way of composing, which of its `classes` the detector finds in each item's place; "": none."""
+    """Name the class that the detector finds in each item's place, for each way of composing; "" is none."""
     found = {
         way: found_at(
             detect(networks.detector, composed, networks.compute, networks.batch_size),
@@ -168,49 +184,50 @@ def find_items(
     return {way: [classes[label] if label >= 0 else "" for label in labels] for way, labels in found.items()}
 
 
-def found_share(named: list[str], found: dict[str, list[str]]) -> Summary:
-    """The share of the items that the detector finds and names right, by way of composing; where any are.
+def found_share(item_names: list[str], found: dict[str, list[str]]) -> Summary:
+    """The share of the items that the detector finds and names right, for each way of composing.
 
-    By name: the detector's classes may be others than the classifier's.
+    Without items there is no such figure. Names are compared, since the detector's classes may be others than
+    the classifier's.
     """
-    if not named:
+    if not item_names:
         return {}
     return {
         "composites": {
-            way: {"found": float(np.mean([a == b for a, b in zip(names, named, strict=True)]))}
+            way: {"found": float(np.mean([a == b for a, b in zip(names, item_names, strict=True)]))}
             for way, names in found.items()
         }
     }
 
 
 def summarise(
-    table: pd.DataFrame, kinds: dict[str, Kind], results: dict[str, list[FusedSet]], networks: Networks
+    table: pd.DataFrame, kinds: dict[str, FusionKind], results: dict[str, list[FusedSet]], networks: Networks
 ) -> Summary:
-    """By kind and method what the networks see, and the mean of every figure."""
-    by_kind = means(table)
-    known = {name: seen(kind, results[name][0], networks) for name, kind in kinds.items() if kind.is_known}
-    return {
-        name: {
-            who: {**known.get(name, {}).get(who, {}), **by_method.get(who, {})}
-            for who in [*known.get(name, {}), *by_method]
+    """Join, for each kind and method, what the networks see and the mean of every figure."""
+    summary: Summary = {}
+    for name, mean_figures in means(table).items():
+        kind = kinds[name]
+        seen = network_figures(kind, results[name][0], networks) if kind.is_known else {}
+        summary[name] = {
+            version: {**seen.get(version, {}), **mean_figures.get(version, {})}
+            for version in [*seen, *mean_figures]
         }
-        for name, by_method in by_kind.items()
-    }
+    return summary
 
 
 def write_fused(folder: Path, results: dict[str, list[FusedSet]], composites: Composites) -> None:
-    """`folder`/KIND/METHOD.npy and sources.npy; of the user's own KIND/GROUP/METHOD.png."""
+    """Write KIND/METHOD.npy and KIND/sources.npy below `folder`; of the user's own own/GROUP/METHOD.png."""
     with write_folder_atomically(folder) as partial:
         for kind, sets in results.items():
             if kind == "own":
-                for group in (group for one in sets for group in one.groups()):
+                for group in (group for fused_set in sets for group in fused_set.groups()):
                     for method, picture in group.fused.items():
                         write_picture(partial / kind / file_name(group.name) / f"{method}.png", picture)
                 continue
             (partial / kind).mkdir()
-            (one,) = sets
-            np.save(partial / kind / "sources.npy", one.of.sources)
-            for method, pictures in one.fused.items():
+            (fused_set,) = sets
+            np.save(partial / kind / "sources.npy", fused_set.inputs.sources)
+            for method, pictures in fused_set.fused.items():
                 np.save(partial / kind / f"{method}.npy", pictures)
         (partial / "composites").mkdir()
         for way, composed in composites.ways.items():
@@ -218,15 +235,16 @@ def write_fused(folder: Path, results: dict[str, list[FusedSet]], composites: Co
 
 
 def draw_kinds(folder: Path, results: dict[str, list[FusedSet]], table: pd.DataFrame, rows: int) -> None:
-    """KIND.png: the first groups; KIND-extremes.png: what each method did best and worst.
+    """Draw KIND.png, the first groups, and KIND-extremes.png, what each method did best and worst.
 
-    By likeness to the truth, or where it is not known by how much is kept of the edges.
+    Best and worst are decided by likeness to the truth, or where it is not known by how much of the edges is
+    kept.
     """
     for kind, sets in results.items():
-        groups = [group for one in sets for group in one.groups()]
+        groups = [group for fused_set in sets for group in fused_set.groups()]
         save_png(folder / f"{kind}.png", examples_sheet(groups[:rows]))
         known = all(group.truth is not None for group in groups)
-        mine = table[table["kind"] == kind].groupby("method", sort=False)
-        by_method = mine["truth_ssim" if known else "edge_preservation"]
+        of_kind = table[table["kind"] == kind].groupby("method", sort=False)
+        by_method = of_kind["truth_ssim" if known else "edge_preservation"]
         scores = {method: by_method.get_group(method).tolist() for method in groups[0].fused}
         save_png(folder / f"{kind}-extremes.png", extremes_sheet(groups, scores))

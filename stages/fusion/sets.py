@@ -82,16 +82,16 @@ class FusedGroup:
 class FusedSet:
     """A set and what the methods made of it."""
 
-    of: FusionSet
+    inputs: FusionSet
     fused: dict[Method, Pictures]
     """[N, H, W, C] each."""
 
     def groups(self) -> Iterator[FusedGroup]:
         """Its groups, one by one."""
-        for row, name in enumerate(self.of.names):
+        for row, name in enumerate(self.inputs.names):
             yield FusedGroup(
                 name=name,
-                sources=self.of.sources[row],
-                truth=None if self.of.truth is None else self.of.truth[row],
+                sources=self.inputs.sources[row],
+                truth=None if self.inputs.truth is None else self.inputs.truth[row],
                 fused={method: pictures[row] for method, pictures in self.fused.items()},
             )
