@@ -21,10 +21,10 @@ needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can be othe
 _AS_USER = """
 import contextlib, fcntl, json, os, socket, stat, sys, time
 from pathlib import Path
-from darkroom.gpus.devices import Gpus, declared
+from darkroom.gpus.devices import Gpus, declared_devices
 from darkroom.gpus.choice import Request
 from darkroom.gpus.lease_folder import SharedFolder
-from darkroom.gpus.lease_notes import Folder, LeaseHolder
+from darkroom.gpus.lease_notes import HostLeases, LeaseHolder
 from darkroom.gpus.leases import HostDevices
 from darkroom.base.locks import FOR_EVER
 from darkroom.schedule.pool import Resources

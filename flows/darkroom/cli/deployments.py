@@ -100,15 +100,15 @@ def gc(repo: Path, days: float, yes: bool) -> int:
     from darkroom.repository.opening import root_of
 
     root = root_of(repo)
-    with garbage.found(root, days) as found:
+    with garbage.found_garbage(root, days) as found:
         for kind, paths in found.kinds().items():
-            print(f"{garbage.size(paths) / 1e6:10.1f} MB  {kind} ({len(paths)})")
+            print(f"{garbage.total_bytes(paths) / 1e6:10.1f} MB  {kind} ({len(paths)})")
         if found.busy:
             print(f"the cache is left alone: {found.busy}")
         if not found.kinds():
             print("nothing to free")
         elif yes:
-            garbage.remove(root, found)
+            garbage.remove_garbage(root, found)
             print("removed")
         else:
             print("nothing was removed; `darkroom gc --yes` does")
@@ -127,7 +127,7 @@ def rollback(repo: Path) -> int:
     from darkroom.repository.opening import root_of
 
     root = root_of(repo)
-    asked = gate.read(root)
+    asked = gate.read_gate(root)
     if asked is None:
         raise UsageError(f"{gate.PARAMS_FILE}: {gate.KEY}: there is none, and so nothing was released")
     now = releases.roll_back(root, asked.release, asked.stage)

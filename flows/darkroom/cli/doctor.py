@@ -14,9 +14,9 @@ from rich.console import Console
 
 from darkroom.base.text import format_count
 from darkroom.gpus.choice import Load, Request
-from darkroom.gpus.devices import VISIBLE, Device, Gpus, host_gpus, visible
+from darkroom.gpus.devices import VISIBLE, Device, Gpus, host_gpus, visible_devices
 from darkroom.gpus.lease_folder import LeaseError, lease_folder
-from darkroom.gpus.lease_notes import Folder, Held, LeaseHolder, Waiter, described
+from darkroom.gpus.lease_notes import HeldShare, HostLeases, LeaseHolder, Waiter, describe_holder
 from darkroom.gpus.leases import load_of, outside_in_words
 from darkroom.schedule.pool import host_cpus, host_memory
 from darkroom.show.terminal import write_line
@@ -33,7 +33,7 @@ class DeviceState:
     usable: bool
     """Whether CUDA_VISIBLE_DEVICES leaves it to runs that are started from here."""
     load: Load
-    held: tuple[Held, ...]
+    held: tuple[HeldShare, ...]
 
     def to_json(self) -> dict[str, Any]:
         """Sizes in bytes, `since` in seconds since the epoch; no holder: the user did not write it down."""
@@ -77,10 +77,10 @@ class Examination:
         }
 
 
-def examine(environ: Mapping[str, str]) -> Examination:
+def examine_host(environ: Mapping[str, str]) -> Examination:
     """Look at the host. Raises UsageError where DARKROOM_GPUS cannot be read."""
     gpus, path = host_gpus(environ), lease_folder(environ)
-    usable = visible(gpus.devices, environ.get(VISIBLE))
+    usable = visible_devices(gpus.devices, environ.get(VISIBLE))
     problems = [*gpus.problems, *_wrong_variables(gpus.devices, usable, environ)]
     if shutil.which("git") is None:
         problems.append("git is not found: experiments cannot be kept; install it")
@@ -88,7 +88,7 @@ def examine(environ: Mapping[str, str]) -> Examination:
     waiting: tuple[Waiter, ...] = ()
     if gpus.devices:
         try:
-            with Folder(path) as folder:
+            with HostLeases(path) as folder:
                 devices = tuple(_state(device, gpus, folder, usable) for device in gpus.devices)
                 waiting = tuple(folder.waiting())
                 problems += _in_the_way(folder)
@@ -104,7 +104,7 @@ def examine(environ: Mapping[str, str]) -> Examination:
     return Examination(versions, host_cpus(), host_memory(), path, devices, waiting, tuple(problems))
 
 
-def _state(device: Device, gpus: Gpus, folder: Folder | None, usable: Sequence[Device]) -> DeviceState:
+def _state(device: Device, gpus: Gpus, folder: HostLeases | None, usable: Sequence[Device]) -> DeviceState:
     held = folder.held(device) if folder else []
     return DeviceState(device, device in usable, load_of(device, held, gpus), tuple(held))
 
@@ -127,7 +127,7 @@ def _wrong_variables(
         yield f"{VISIBLE}={text}: GPUs of several models; name them by UUID, or set {ORDER}=PCI_BUS_ID"
 
 
-def _in_the_way(folder: Folder) -> Iterator[str]:
+def _in_the_way(folder: HostLeases) -> Iterator[str]:
     """Who keeps runs from deciding on GPUs, found out as they do."""
     with folder.alone(LeaseHolder.this_process("doctor", Path.cwd())) as ahead:
         if ahead:
@@ -143,13 +143,13 @@ def _wrong_leases(devices: Iterable[DeviceState]) -> Iterator[str]:
 
 def print_examination(console: Console, found: Examination) -> None:
     """The same as a page of text."""
-    for line in page(found):
+    for line in examination_lines(found):
         write_line(console, line)
     for problem in found.problems:
         write_line(console, f"wrong: {problem}", "bold red")
 
 
-def page(found: Examination) -> Iterator[str]:
+def examination_lines(found: Examination) -> Iterator[str]:
     """What stands there and is not wrong."""
     yield ", ".join(f"{name} {number or 'none'}" for name, number in found.versions.items())
     yield f"{format_count(found.cpus, 'core')}, {_size(found.memory)} of memory"
@@ -158,7 +158,7 @@ def page(found: Examination) -> Iterator[str]:
     for state in found.devices:
         yield from _device_lines(state)
     for waiter in found.waiting:
-        yield f"waits for {_asked(waiter.request)}: {described(waiter.holder)}"
+        yield f"waits for {_asked(waiter.request)}: {describe_holder(waiter.holder)}"
     if found.devices:
         yield f"leases are in {found.folder}"
     if not found.problems:

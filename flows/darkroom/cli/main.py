@@ -274,7 +274,7 @@ def ui(repo: Path, port: int, browser: bool) -> int:
     from darkroom.service import ui as pages
 
     _look_for_cycles_in_what_comes()
-    pages.show(root_of(repo), port, browser=browser)
+    pages.show_pages(root_of(repo), port, browser=browser)
     return Exit.WELL
 
 
@@ -285,10 +285,10 @@ def doctor(as_json: bool) -> int:
 
     Exit code 1 if something is wrong.
     """
-    from darkroom.cli.doctor import examine, print_examination
+    from darkroom.cli.doctor import examine_host, print_examination
     from darkroom.show import terminal
 
-    found = examine(os.environ)
+    found = examine_host(os.environ)
     if as_json:
         print(json.dumps(found.to_json(), indent=2))
     else:

@@ -11,7 +11,7 @@ from darkroom.base.exits import Exit
 from darkroom.cli.options import in_repo
 
 
-def remark(text: str) -> None:
+def print_remark(text: str) -> None:
     """A remark beside the output."""
     print(f"darkroom: {text}", file=sys.stderr, flush=True)
 
@@ -31,7 +31,7 @@ def up(repo: Path, port: int | None) -> int:
     from darkroom.repository.opening import root_of
     from darkroom.service import upkeep
 
-    done = upkeep.up(root_of(repo), port, remark)
+    done = upkeep.bring_up(root_of(repo), port, print_remark)
     print(f"pages: {done.pages}")
     print(f"api: {done.url}")
     print("`darkroom ui` opens the pages, logged in")
@@ -47,7 +47,7 @@ def down(repo: Path) -> int:
     from darkroom.repository.opening import root_of
     from darkroom.service import upkeep
 
-    print("down" if upkeep.down(root_of(repo), remark) else "nothing was up")
+    print("down" if upkeep.bring_down(root_of(repo), print_remark) else "nothing was up")
     return Exit.WELL
 
 
@@ -61,14 +61,14 @@ def status(repo: Path, as_json: bool) -> int:
     """
     from darkroom.repository.opening import root_of
     from darkroom.service import upkeep
-    from darkroom.service.status import page, status
+    from darkroom.service.status import project_status, status_lines
 
     root = root_of(repo)
-    found = status(root, upkeep.pools_of(root))
+    found = project_status(root, upkeep.pools_of(root))
     if as_json:
         print(json.dumps(found.to_json(), indent=2))
     else:
-        print(*map(escape, page(found)), sep="\n")
+        print(*map(escape, status_lines(found)), sep="\n")
         for line in found.stuck:
             print(f"stuck: {escape(line)}")
     return Exit.WELL if found.well else Exit.FAILED

@@ -43,7 +43,7 @@ def bring_to_newest(folder: Path, source: str, revision: str) -> str:
     _make(folder)
     if (local := _local(source)) is not None:
         _borrow(folder, local)
-    fetch(folder, source, revision)
+    fetch_revision(folder, source, revision)
     commit = git(folder, "rev-parse", "FETCH_HEAD^{commit}")
     new = commit != git(folder, "rev-parse", "--quiet", "--verify", "HEAD", fails="")
     _check_out(folder, commit, clean=new)
@@ -51,7 +51,7 @@ def bring_to_newest(folder: Path, source: str, revision: str) -> str:
     return commit
 
 
-def fetch(folder: Path, source: str, revision: str) -> None:
+def fetch_revision(folder: Path, source: str, revision: str) -> None:
     """Fetch a revision, which is FETCH_HEAD then. Raises GitError."""
     # Version 2 gives any commit that there is; a shallow clone's history is taken as far as it goes.
     words = ("--quiet", "--no-tags", "--update-shallow", "--no-recurse-submodules", "--", source, revision)
@@ -142,10 +142,10 @@ def _obtain(place: Path, one: Submodule, *, on_this_host: bool) -> str:
 def _fetch_commit(place: Path, address: str, commit: str) -> None:
     """Servers of old give what their branches hold alone. Raises GitError."""
     try:
-        fetch(place, address, commit)
+        fetch_revision(place, address, commit)
     except GitError:
         with contextlib.suppress(GitError):
-            fetch(place, address, "+refs/*:refs/source/*")
+            fetch_revision(place, address, "+refs/*:refs/source/*")
         if not _has(place, commit):
             raise
 
@@ -172,7 +172,7 @@ def _submodules(folder: Path, source: str) -> Iterator[Submodule]:
         own = {key: _setting(local, f"submodule.{name}.{key}") for key in ("url", "update")}
         if (own["update"] or settings.get("update")) == "none":
             continue
-        addresses = [own["url"] or resolved(settings.get("url", ""), base)]
+        addresses = [own["url"] or resolve_address(settings.get("url", ""), base)]
         if local is not None and (local / path / ".git").exists() and _has(local / path, links[path]):
             addresses.insert(0, str(local / path))
         for address in addresses:
@@ -207,7 +207,7 @@ def _remote(local: Path, name: str) -> str:
     return str((local / address).resolve()) if address and (local / address).exists() else address
 
 
-def resolved(address: str, base: str) -> str:
+def resolve_address(address: str, base: str) -> str:
     """An address as .gitmodules has it: `../other.git` is beside the repository at `base`."""
     if not address.startswith(("./", "../")):
         return address

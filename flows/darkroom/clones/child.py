@@ -28,7 +28,7 @@ PYTHONPATH_BEFORE = "DARKROOM_PYTHONPATH"
 """In the environment of a worker: PYTHONPATH as the user has set it; Prefect adds folders to it."""
 
 
-def environment(environ: Mapping[str, str], project: Path, clone: Path) -> dict[str, str]:
+def child_environment(environ: Mapping[str, str], project: Path, clone: Path) -> dict[str, str]:
     """A flow run's, without secrets, Prefect's own part and the repository of a git hook.
 
     The profile in it leads to the server. Folders of the project in PYTHONPATH are those of the clone.
@@ -55,7 +55,7 @@ class Stopped(Exception):  # noqa: N818  (nothing went wrong)
     """The command was told to end before it had."""
 
 
-def run(
+def run_child(
     command: Sequence[str],
     cwd: Path,
     env: Mapping[str, str],

@@ -91,15 +91,15 @@ def held_clone(root: Path, name: str, *, source: str, revision: str) -> Iterator
         yield Clone(folder=folder, root=inside, project=top, source=source or str(top), commit=commit)
 
 
-def remove(clone: Clone) -> None:
+def remove_clone(clone: Clone) -> None:
     """Remove a clone that is held, with all that is kept for it elsewhere, its lock too."""
-    forget(clone.root)
+    remove_site_cache(clone.root)
     parent = clone.folder.parent
     shutil.rmtree(parent)
     parent.with_name(f"{parent.name}{LOCK_SUFFIX}").unlink(missing_ok=True)
 
 
-def forget(root: Path) -> None:
+def remove_site_cache(root: Path) -> None:
     """Remove what DVC keeps of a repository outside of it: the hashes of its files."""
     with contextlib.suppress(RepoError):
         shutil.rmtree(site_cache_of(root), ignore_errors=True)
@@ -167,5 +167,5 @@ def _last_of(clone: Clone, branch: str) -> str | None:
     """The last commit of a branch in the source, fetched; None where there is no such branch."""
     if not git(clone.folder, "ls-remote", "--", clone.source, f"refs/heads/{branch}"):
         return None
-    checkout.fetch(clone.folder, clone.source, f"refs/heads/{branch}")
+    checkout.fetch_revision(clone.folder, clone.source, f"refs/heads/{branch}")
     return git(clone.folder, "rev-parse", "FETCH_HEAD^{commit}")

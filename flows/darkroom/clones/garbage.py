@@ -13,7 +13,7 @@ from pathlib import Path
 from darkroom.base.errors import DarkroomError
 from darkroom.base.files import STATE_FOLDER
 from darkroom.base.locks import LockFile
-from darkroom.clones.clone import LOCK_SUFFIX, clones_folder, forget
+from darkroom.clones.clone import LOCK_SUFFIX, clones_folder, remove_site_cache
 from darkroom.processes import stage_lock
 from darkroom.repository.unused import remove_unused, unused
 
@@ -48,7 +48,7 @@ class Garbage:
 
 
 @contextlib.contextmanager
-def found(root: Path, days: float) -> Iterator[Garbage]:
+def found_garbage(root: Path, days: float) -> Iterator[Garbage]:
     """What was last touched so many `days` ago, and what of the cache nobody refers to.
 
     Until the block ends no run can start in the clones. Raises GarbageError.
@@ -75,11 +75,11 @@ def found(root: Path, days: float) -> Iterator[Garbage]:
         )
 
 
-def remove(root: Path, garbage: Garbage) -> None:
+def remove_garbage(root: Path, garbage: Garbage) -> None:
     """Remove it. Raises GarbageError, RepoError."""
     for clone in garbage.clones:
         for repository in _repositories(clone):
-            forget(repository)
+            remove_site_cache(repository)
         clone.with_name(f"{clone.name}{LOCK_SUFFIX}").unlink(missing_ok=True)  # it is ours
     for path in (*garbage.logs, *garbage.checkpoints, *garbage.clones):
         if path.is_dir():
@@ -94,7 +94,7 @@ def remove(root: Path, garbage: Garbage) -> None:
         )
 
 
-def size(paths: Iterable[Path]) -> int:
+def total_bytes(paths: Iterable[Path]) -> int:
     """In bytes, with what is in folders."""
     return sum(one.lstat().st_size for path in paths for one in (path, *path.rglob("*")) if not one.is_dir())
 

@@ -13,19 +13,21 @@ from darkroom.runs.metrics import Metric, flat_figures, value_of
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class RankedTrial:
     """A trial and its figure; None: it has none (yet)."""
 
     trial: Trial
     value: float | None
 
 
-def ranked(trials: Sequence[Trial], metrics: Mapping[str, Mapping[str, Any]], by: Metric) -> list[Line]:
+def rank_trials(
+    trials: Sequence[Trial], metrics: Mapping[str, Mapping[str, Any]], by: Metric
+) -> list[RankedTrial]:
     """The trials by their figures, the best first, those without one last; `metrics` by trial and file.
 
     Raises UsageError where no trial that has metrics has this one.
     """
-    lines = [Line(trial, value_of(metrics.get(trial.name, {}), by)) for trial in trials]
+    lines = [RankedTrial(trial, value_of(metrics.get(trial.name, {}), by)) for trial in trials]
     if metrics and all(line.value is None for line in lines):
         known = next(iter(metrics.values()))
         names = ", ".join(f"{file}:{name}" for file, held in known.items() for name in flat_figures(held))
@@ -34,7 +36,7 @@ def ranked(trials: Sequence[Trial], metrics: Mapping[str, Mapping[str, Any]], by
     return sorted(lines, key=lambda line: (line.value is None, sign * (line.value or 0.0)))
 
 
-def rows(lines: Iterable[Line], by: Metric) -> list[dict[str, str]]:
+def leaderboard_rows(lines: Iterable[RankedTrial], by: Metric) -> list[dict[str, str]]:
     """As a table, with a column for each parameter."""
     return [
         {

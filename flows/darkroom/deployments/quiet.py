@@ -18,7 +18,7 @@ from darkroom.base.yaml_files import YamlError, read_yaml
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Memory:
+class LookMemory:
     """What earlier looks have left."""
 
     seen: str = ""
@@ -29,27 +29,27 @@ class Memory:
     """The fingerprint of the data that was trained on last, whatever came of it."""
 
 
-def after_look(memory: Memory, fingerprint: str, now: float) -> Memory:
+def after_look(memory: LookMemory, fingerprint: str, now: float) -> LookMemory:
     """The memory with a look in it."""
     return memory if memory.seen == fingerprint else replace(memory, seen=fingerprint, since=now)
 
 
-def waiting_seconds(memory: Memory, now: float, quiet: float) -> float | None:
+def waiting_seconds(memory: LookMemory, now: float, quiet: float) -> float | None:
     """How long the data must still be quiet before it is trained on; 0: now; None: nothing is new."""
     if memory.seen == memory.done:
         return None
     return max(0.0, memory.since + quiet - now)
 
 
-def read(path: Path) -> Memory:
+def read_memory(path: Path) -> LookMemory:
     """The memory; an empty one where there is none, or a disk that ran full has torn it."""
     try:
-        return Memory(**json.loads(path.read_text(encoding="utf-8")))
+        return LookMemory(**json.loads(path.read_text(encoding="utf-8")))
     except (FileNotFoundError, ValueError, TypeError):
-        return Memory()
+        return LookMemory()
 
 
-def write(path: Path, memory: Memory) -> None:
+def write_memory(path: Path, memory: LookMemory) -> None:
     """Keep the memory."""
     write_text(path, json.dumps(asdict(memory)))
 

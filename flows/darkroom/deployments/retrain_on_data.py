@@ -52,8 +52,8 @@ def retrain_on_data(
         path = clone.folder.parent.with_suffix(".json")
         now = time.time()
         steps = Steps(clone, told.say, told.publish)
-        memory = inbox.after_look(inbox.read(path), _look(steps, imports), now)
-        inbox.write(path, memory)
+        memory = inbox.after_look(inbox.read_memory(path), _look(steps, imports), now)
+        inbox.write_memory(path, memory)
         waiting = inbox.waiting_seconds(memory, now, quiet_minutes * 60)
         if waiting is None or waiting:
             said = f"new data, waits for {format_duration(waiting)} of quiet" if waiting else "nothing is new"
@@ -87,5 +87,5 @@ def _train(
 
 
 def _note_done(path: Path, fingerprint: str) -> None:
-    memory = inbox.read(path)
-    inbox.write(path, inbox.Memory(seen=memory.seen, since=memory.since, done=fingerprint))
+    memory = inbox.read_memory(path)
+    inbox.write_memory(path, inbox.LookMemory(seen=memory.seen, since=memory.since, done=fingerprint))

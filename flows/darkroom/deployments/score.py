@@ -58,13 +58,13 @@ def score(
 
     """
     root = root_of(Path())
-    asked = gate.read(root)
+    asked = gate.read_gate(root)
     name = release or (asked.release if asked else "")
     if not name:
         raise UsageError("release: params.yaml has no gate that names it; say whose releases to use")
     word = stage or (asked.stage if asked else STAGE)
     with journal() as told:
-        current = releases.released(root, name, word)
+        current = releases.released_version(root, name, word)
         if current is None:
             said = f"nothing is released as {name} for {word} yet; the pictures wait"
         else:
@@ -145,12 +145,12 @@ def _tell(told: Journal, root: Path, figures: dict[str, Any]) -> str:
     if not done + aside:
         return f"nothing is new{waiting}"
     said = f"{format_count(done, 'picture')} scored by {figures['release']}, {aside} set aside{waiting}"
-    text = "\n\n".join(page(said, figures))
+    text = "\n\n".join(score_page(said, figures))
     told.publish(slug(f"{root.name}-score"), "markdown", text, inline_text(said))
     return said
 
 
-def page(said: str, figures: dict[str, Any]) -> Iterator[str]:
+def score_page(said: str, figures: dict[str, Any]) -> Iterator[str]:
     """What was found, why pictures were set aside, and some of the drawn ones."""
     yield f"# {inline_text(said)}"
     yield f"{format_count(figures['all'], 'input')} have their rows in all."

@@ -49,17 +49,17 @@ class Axis:
         return _within(self.interval, rng) if self.interval else rng.choice(self.values)
 
 
-def trials(sweep: str, given: Sequence[str], draws: int, seed: int) -> list[Trial]:
+def make_trials(sweep: str, given: Sequence[str], draws: int, seed: int) -> list[Trial]:
     """All combinations of the values, or so many `draws` of them; none twice. Raises UsageError.
 
     Where there are fewer combinations than draws, there are fewer trials.
     """
-    axes = [axis(text) for text in given]
+    axes = [parse_axis(text) for text in given]
     settings = _drawn(axes, draws, seed) if draws else _grid(axes)
     return [Trial(_name(sweep, one), one) for one in dict.fromkeys(settings)]
 
 
-def axis(text: str) -> Axis:
+def parse_axis(text: str) -> Axis:
     """A parameter as it is given. Raises UsageError."""
     left, equals, value = text.partition("=")
     file, colon, key = left.rpartition(":")

@@ -64,10 +64,10 @@ class Steps:
         more: Mapping[str, str] = MappingProxyType({}),
     ) -> int:
         waits = {PATIENCE: str(PATIENCE_OF_DEPLOYMENTS)}
-        kept = child.environment(os.environ, self.clone.project, self.clone.folder)
+        kept = child.child_environment(os.environ, self.clone.project, self.clone.folder)
         env = {**waits, **kept, **AUTHOR, **more}
         env["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), env.get("PATH", os.defpath)])
-        code, last = child.run(command, self.clone.root, env, self.say, self.stop)
+        code, last = child.run_child(command, self.clone.root, env, self.say, self.stop)
         if code not in fine:
             raise StepFailedError("\n".join((f"{name}: exit code {code}", *last)))
         return code

@@ -20,8 +20,8 @@ from darkroom.base.escapes import escape_values
 from darkroom.base.git import git
 from darkroom.clones import clone as clones
 from darkroom.clones.clone import Clone, held_clone
-from darkroom.deployments.leaderboard import Line, aligned, ranked, rows
-from darkroom.deployments.search_space import Trial, trials
+from darkroom.deployments.leaderboard import RankedTrial, aligned, leaderboard_rows, rank_trials
+from darkroom.deployments.search_space import Trial, make_trials
 from darkroom.deployments.steps import WELL, WORK_TO_DO, StepFailedError, Steps
 from darkroom.processes.stage_process import no_line
 from darkroom.repository.opening import root_of, set_params
@@ -99,7 +99,7 @@ def run_sweep(
     """Run the trials and publish the leaderboard; the best trial in words. Raises StepFailedError."""
     root = root_of(Path())
     by = Metric.named(metric, lowest, metric_metas(root))
-    plan = Sweep.of(root, trials(name, params, draws, seed), by, targets)
+    plan = Sweep.on_last_commit(root, make_trials(name, params, draws, seed), by, targets)
     tell = on_line.get()
 
     def say(text: str) -> None:
@@ -108,7 +108,7 @@ def run_sweep(
 
     failed = plan.run(at_once, say)
     board = plan.leaderboard()
-    table = rows(board, plan.metric)
+    table = leaderboard_rows(board, plan.metric)
     say(aligned(table))
     told.publish(
         slug(f"{plan.root.name}-{name}-leaderboard"),
@@ -136,7 +136,9 @@ class Sweep:
     stop: threading.Event = field(default_factory=threading.Event)
 
     @classmethod
-    def of(cls, root: Path, trials: Sequence[Trial], metric: Metric, targets: Sequence[str]) -> Sweep:
+    def on_last_commit(
+        cls, root: Path, trials: Sequence[Trial], metric: Metric, targets: Sequence[str]
+    ) -> Sweep:
         """A sweep on what is committed now."""
         return cls(root, trials, metric, targets, git(root, "rev-parse", "HEAD"))
 
@@ -171,11 +173,11 @@ class Sweep:
         """Whether the trial is an experiment on this commit."""
         return bool(git(self.root, "rev-parse", "--quiet", "--verify", self._ref(trial), fails=""))
 
-    def leaderboard(self) -> list[Line]:
+    def leaderboard(self) -> list[RankedTrial]:
         """The trials, the best first. Raises UsageError where the metric is none of theirs."""
         refs = {trial.name: self._ref(trial) for trial in self.trials if self.done(trial)}
         held = metrics_at(self.root, list(refs.values())) if refs else {}
-        return ranked(self.trials, {name: held[ref] for name, ref in refs.items()}, self.metric)
+        return rank_trials(self.trials, {name: held[ref] for name, ref in refs.items()}, self.metric)
 
     def _ref(self, trial: Trial) -> str:
         return f"refs/exps/{self.commit[:2]}/{self.commit[2:]}/{trial.name}"
@@ -186,7 +188,7 @@ class Sweep:
             steps = Steps(clone)
             steps.dvc("checkout", "--allow-missing")
             code = steps.darkroom("plan", "--", *self.targets, fine=(WELL, WORK_TO_DO))
-            clones.remove(clone)
+            clones.remove_clone(clone)
         return code == WORK_TO_DO
 
     def _try(self, trial: Trial, jobs: int) -> StepFailedError | None:
@@ -198,7 +200,7 @@ class Sweep:
             except StepFailedError as error:
                 return error
             git(clone.folder, "push", "--quiet", "--", clone.source, f"{ref}:{ref}")
-            clones.remove(clone)  # all of it is in the cache and the experiment
+            clones.remove_clone(clone)  # all of it is in the cache and the experiment
         return None
 
     def _make(self, trial: Trial, steps: Steps, jobs: int) -> None:

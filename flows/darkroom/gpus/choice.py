@@ -32,7 +32,7 @@ class Request:
     names: tuple[str, ...]
 
     @classmethod
-    def of(cls, resources: Resources, devices: Iterable[Device]) -> Request:
+    def for_stage(cls, resources: Resources, devices: Iterable[Device]) -> Request:
         """What a stage asks for of the devices that its run may use."""
         return cls(resources.gpu, resources.gpu_memory, tuple(device.name for device in devices))
 
@@ -56,12 +56,12 @@ class Load:
         return max(0, self.device.memory - self.leased - self.outside - self.claimed)
 
 
-def share(request: Request, device: Device) -> int:
+def device_share(request: Request, device: Device) -> int:
     """The bytes that a request takes of a device."""
     return device.memory if request.memory is None or device.exclusive else request.memory
 
 
-def suits(request: Request, device: Device) -> bool:
+def is_suitable(request: Request, device: Device) -> bool:
     """Whether the device, with nobody on it, is one that the request could use."""
     enough = request.memory is None or request.memory <= device.memory
     return enough and device.name in request.names and not (device.is_slice and request.count > 1)
@@ -69,10 +69,10 @@ def suits(request: Request, device: Device) -> bool:
 
 def is_possible(request: Request, devices: Iterable[Device]) -> bool:
     """Whether the devices, with nobody on them, are enough."""
-    return sum(suits(request, device) for device in devices) >= request.count
+    return sum(is_suitable(request, device) for device in devices) >= request.count
 
 
-def refusal(resources: Resources, devices: Sequence[Device]) -> str | None:
+def refusal_by_devices(resources: Resources, devices: Sequence[Device]) -> str | None:
     """Why a stage can never be executed with these devices: the key below `meta`, what is wrong, the mend."""
     if not devices:
         if resources.gpu_required:
@@ -82,16 +82,16 @@ def refusal(resources: Resources, devices: Sequence[Device]) -> str | None:
     if len(usable) < resources.gpu:
         slices = "" if len(usable) == len(devices) else ", MIG slices apart (one stage can have one of them)"
         return f"resources.gpu: {resources.gpu} GPUs asked for, there are {len(usable)} here{slices}"
-    if not is_possible(Request.of(resources, devices), devices):
+    if not is_possible(Request.for_stage(resources, devices), devices):
         largest = sorted((device.memory for device in usable), reverse=True)[resources.gpu - 1]
         each = " each" if resources.gpu > 1 else ""
         return f"resources.gpu_memory: {resources.gpu_memory} bytes{each} asked for, there are {largest} here"
     return None
 
 
-def fits(request: Request, load: Load) -> bool:
+def has_room(request: Request, load: Load) -> bool:
     """Whether the request can have its share of the device now."""
-    if not suits(request, load.device):
+    if not is_suitable(request, load.device):
         return False
     if request.memory is not None and not load.device.exclusive:
         return request.memory <= load.free
@@ -100,9 +100,9 @@ def fits(request: Request, load: Load) -> bool:
     return unused and enough and int(load.device.memory * WHOLE_FREE_SHARE) <= load.free
 
 
-def choose(request: Request, loads: Iterable[Load]) -> list[Device] | None:
+def choose_devices(request: Request, loads: Iterable[Load]) -> list[Device] | None:
     """All the devices that the request gets now, or None."""
-    best = _freest(load for load in loads if fits(request, load))
+    best = _freest(load for load in loads if has_room(request, load))
     return [load.device for load in best[: request.count]] if len(best) >= request.count else None
 
 
@@ -110,21 +110,23 @@ def left_over(waiting: Iterable[Request], loads: Sequence[Load]) -> list[Load]:
     """What those who wait, in their order, leave to who comes after them."""
     left = list(loads)
     for request in waiting:
-        claimed = {device.name: share(request, device) for device in choose(request, left) or ()}
+        claimed = {
+            device.name: device_share(request, device) for device in choose_devices(request, left) or ()
+        }
         if not claimed:
             claimed = {device.name: device.memory for device in _awaited(request, left)}
         left = [replace(load, claimed=load.claimed + claimed.get(load.device.name, 0)) for load in left]
     return left
 
 
-def blockers(request: Request, loads: Iterable[Load]) -> list[Load]:
+def blocking_devices(request: Request, loads: Iterable[Load]) -> list[Load]:
     """The devices that a request waits for: those that it could use but for what is in use of them."""
-    return [load for load in loads if suits(request, load.device) and not fits(request, load)]
+    return [load for load in loads if is_suitable(request, load.device) and not has_room(request, load)]
 
 
 def _awaited(request: Request, loads: Iterable[Load]) -> list[Device]:
     """The devices that a request will have once leases end; none where leases are not all that it lacks."""
-    could = _freest(load for load in loads if fits(request, replace(load, leased=0)))
+    could = _freest(load for load in loads if has_room(request, replace(load, leased=0)))
     return [load.device for load in could[: request.count]] if len(could) >= request.count else []
 
 
@@ -141,10 +143,10 @@ class CountedDevices:
 
     def take(self, resources: Resources, stage: str) -> Lease | None:  # noqa: ARG002
         """Count what is asked for, all of it or nothing; none of it where it can never be had."""
-        request = Request.of(resources, self._devices)
+        request = Request.for_stage(resources, self._devices)
         if not is_possible(request, self._devices):
             return Lease(resources)
-        chosen = choose(request, [Load(device, leased) for device, leased in self._leased.items()])
+        chosen = choose_devices(request, [Load(device, leased) for device, leased in self._leased.items()])
         if chosen is None:
             return None
         self._count(1, request, {device.name for device in chosen})
@@ -152,7 +154,7 @@ class CountedDevices:
 
     def give(self, lease: Lease) -> None:
         """Count it back."""
-        self._count(-1, Request.of(lease.resources, self._devices), lease.devices)
+        self._count(-1, Request.for_stage(lease.resources, self._devices), lease.devices)
 
     def waits(self, resources: Resources | None, stage: str) -> None:
         """Nobody else is there to wait for."""
@@ -163,4 +165,4 @@ class CountedDevices:
     def _count(self, sign: int, request: Request, names: Collection[str]) -> None:
         for device in self._leased:
             if device.name in names:
-                self._leased[device] += sign * share(request, device)
+                self._leased[device] += sign * device_share(request, device)

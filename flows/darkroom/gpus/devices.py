@@ -75,13 +75,13 @@ class Gpus:
 def host_gpus(environ: Mapping[str, str]) -> Gpus:
     """The devices of this host. Raises UsageError where DARKROOM_GPUS cannot be read."""
     if (text := environ.get(DECLARED)) is not None:
-        return Gpus(declared(text))
+        return Gpus(declared_devices(text))
     import pynvml
 
     return read_nvml(pynvml)
 
 
-def declared(text: str) -> tuple[Device, ...]:
+def declared_devices(text: str) -> tuple[Device, ...]:
     """The devices of `4x16GB` (named gpu-0 to gpu-3) or `a:16GB,b:8GB`."""
     if many := re.fullmatch(r"\s*(\d+)\s*x\s*(\S+)\s*", text):
         memory = parse_bytes(many[2], DECLARED)
@@ -96,7 +96,7 @@ def declared(text: str) -> tuple[Device, ...]:
     return tuple(devices)
 
 
-def visible(devices: Sequence[Device], text: str | None) -> tuple[Device, ...]:
+def visible_devices(devices: Sequence[Device], text: str | None) -> tuple[Device, ...]:
     """Those that CUDA_VISIBLE_DEVICES lets a program see, by CUDA's own rules; None: it is not set.
 
     Entries are indices, UUIDs or beginnings of UUIDs that fit one device alone. The first entry that fits

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from darkroom.base.errors import MetaError
 from darkroom.base.meta import Resources
-from darkroom.gpus.choice import CountedDevices, refusal
-from darkroom.gpus.devices import VISIBLE, Device, Gpus, host_gpus, visible
+from darkroom.gpus.choice import CountedDevices, refusal_by_devices
+from darkroom.gpus.devices import VISIBLE, Device, Gpus, host_gpus, visible_devices
 from darkroom.gpus.lease_folder import lease_folder
 from darkroom.gpus.lease_notes import LeaseHolder
 from darkroom.gpus.leases import HostDevices
@@ -41,11 +41,11 @@ class Host:
         gpus = host_gpus(os.environ) if any(node.meta.resources.gpu for node in nodes) else Gpus()
         jobs = jobs or cpus
         threads = max(1, cpus // min(jobs, widest(nodes)))
-        return cls(jobs, cpus, memory, threads, gpus, visible(gpus.devices, os.environ.get(VISIBLE)))
+        return cls(jobs, cpus, memory, threads, gpus, visible_devices(gpus.devices, os.environ.get(VISIBLE)))
 
     def refusal(self, name: str, resources: Resources) -> str | None:
         """Why a stage cannot be executed on this host's GPUs, in one line; None: it can."""
-        if not (why := refusal(resources, self.usable)):
+        if not (why := refusal_by_devices(resources, self.usable)):
             return None
         file, _, stage = name.rpartition(":")
         return f"{file or 'dvc.yaml'}: {stage}.meta.{why}"

@@ -77,7 +77,7 @@ def user_name(uid: int) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class LeaseFile:
     """A file whose owner holds something."""
 
     name: str
@@ -128,12 +128,12 @@ class SharedFolder:
             file.free()  # another run of ours took it for one that was left behind
         raise LeaseError(f"{self._path}: files that are made there do not stay; leases of GPUs need them")
 
-    def held(self, kind: str) -> list[Found]:
+    def held(self, kind: str) -> list[LeaseFile]:
         """The files of a kind whose owners hold something. Raises LeaseError."""
         found = (self.look(name) for name in self._names() if _kind(name) == kind)
         return list({file.inode: file for file in found if file}.values())  # a second name is no second lease
 
-    def look(self, name: str) -> Found | None:
+    def look(self, name: str) -> LeaseFile | None:
         """One file; None where nobody holds it or it is none. Raises LeaseError."""
         with self._opened(name) as descriptor:
             if descriptor is None:
@@ -142,7 +142,7 @@ class SharedFolder:
             if held is None:
                 return None
             notes = read_notes(descriptor)
-            return Found(name, now.st_ino, now.st_uid, held[1], notes[0] if notes else None)
+            return LeaseFile(name, now.st_ino, now.st_uid, held[1], notes[0] if notes else None)
 
     def remove_left(self) -> None:
         """Remove what runs of this user have left behind: files that nobody holds."""
@@ -218,7 +218,7 @@ class OwnFile:
         self.descriptor = descriptor
         self.inode = os.fstat(descriptor).st_ino
 
-    def keep(self, length: int) -> None:
+    def hold_only(self, length: int) -> None:
         """Hold only so many bytes from the first one on."""
         unlock_range(self.descriptor, length, FOR_EVER)
 

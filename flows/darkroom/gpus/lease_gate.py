@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from darkroom.base.locks import FOR_EVER
-from darkroom.gpus.lease_folder import Found, OwnFile, SharedFolder
+from darkroom.gpus.lease_folder import LeaseFile, OwnFile, SharedFolder
 
 GATE = "gate"
 
@@ -23,7 +23,7 @@ _PAUSE_SECONDS = 0.005
 
 
 @contextmanager
-def alone(folder: SharedFolder, note: Mapping[str, Any]) -> Iterator[Found | None]:
+def alone_at_gate(folder: SharedFolder, note: Mapping[str, Any]) -> Iterator[LeaseFile | None]:
     """Decide while nobody else does. None: we do; else who did not let us in within a second.
 
     Raises LeaseError.
@@ -34,19 +34,19 @@ def alone(folder: SharedFolder, note: Mapping[str, Any]) -> Iterator[Found | Non
         if last and number >= _DRAWS:
             yield last
             return
-        mine.keep(number)
+        mine.hold_only(number)
         yield _who_stays_ahead(folder, mine, number)
 
 
-def _number(file: Found | None) -> int:
+def _number(file: LeaseFile | None) -> int:
     return file.length if file and file.length < _DRAWS else 0
 
 
-def _others(folder: SharedFolder, mine: OwnFile) -> list[Found]:
+def _others(folder: SharedFolder, mine: OwnFile) -> list[LeaseFile]:
     return [file for file in folder.held(GATE) if file.inode != mine.inode]
 
 
-def _who_stays_ahead(folder: SharedFolder, mine: OwnFile, number: int) -> Found | None:
+def _who_stays_ahead(folder: SharedFolder, mine: OwnFile, number: int) -> LeaseFile | None:
     """Wait for those who come before: who comes later than this look at them sees our number."""
     give_up = time.monotonic() + _TRY_SECONDS
     for other in _others(folder, mine):

@@ -19,7 +19,7 @@ import psutil
 from darkroom.gpus import lease_gate
 from darkroom.gpus.choice import Request
 from darkroom.gpus.devices import Device
-from darkroom.gpus.lease_folder import Found, OwnFile, SharedFolder, user_name
+from darkroom.gpus.lease_folder import LeaseFile, OwnFile, SharedFolder, user_name
 
 ATTENTIVE_SECONDS = 5.0
 """Who waits and has not looked for so long (stopped, busy with a large commit) keeps its place but no device.
@@ -51,7 +51,7 @@ class LeaseHolder:
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class HeldShare:
     """A part of a device and who holds it."""
 
     bytes: int
@@ -82,7 +82,7 @@ class Waiter:
         return time.monotonic() - self.looked < ATTENTIVE_SECONDS
 
 
-class Folder:
+class HostLeases:
     """The leases and the queue of a host, as they are now. Raises LeaseError, here and later."""
 
     def __init__(self, path: Path) -> None:
@@ -92,7 +92,7 @@ class Folder:
         """What was taken stays taken."""
         self._shared.close()
 
-    def __enter__(self) -> Folder:
+    def __enter__(self) -> HostLeases:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -102,13 +102,15 @@ class Folder:
     def alone(self, me: LeaseHolder) -> Iterator[str | None]:
         """Decide while nobody else does. None: we do; else, in words, who did not let us in."""
         self._shared.open_anew_if_removed()
-        with lease_gate.alone(self._shared, asdict(me)) as ahead:
+        with lease_gate.alone_at_gate(self._shared, asdict(me)) as ahead:
             yield _in_words(user_name(ahead.uid), _holder(ahead)) if ahead else None
 
-    def held(self, device: Device) -> list[Held]:
+    def held(self, device: Device) -> list[HeldShare]:
         """What is leased of a device, and to whom."""
         files = self._shared.held(_kind_of(device))
-        return [Held(min(file.length, device.memory), user_name(file.uid), _holder(file)) for file in files]
+        return [
+            HeldShare(min(file.length, device.memory), user_name(file.uid), _holder(file)) for file in files
+        ]
 
     def waiting(self) -> list[Waiter]:
         """Who waits, in the order in which they came."""
@@ -129,10 +131,10 @@ class Folder:
 
 
 def _in_words(user: str, holder: LeaseHolder | None) -> str:
-    return described(holder) if holder else f"{user}, who did not write down for what"
+    return describe_holder(holder) if holder else f"{user}, who did not write down for what"
 
 
-def described(holder: LeaseHolder) -> str:
+def describe_holder(holder: LeaseHolder) -> str:
     """`train of /data/project since 2026-01-02 10:15:03 (anna's run 20260102-101500-7, pid 7)`."""
     since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(holder.since))
     pid = "" if holder.pid is None else f", pid {holder.pid}"
@@ -148,7 +150,7 @@ def _kind_of(device: Device) -> str:
     return f"device.{device.name.replace('/', '_')}"
 
 
-def _holder(file: Found) -> LeaseHolder | None:
+def _holder(file: LeaseFile) -> LeaseHolder | None:
     with suppress(*_UNREADABLE):
         return _read_holder(file.note, file.uid)
     return None
@@ -182,7 +184,7 @@ def _text(value: object) -> str:
     return "".join(letter for letter in str(value)[:_LONGEST_TEXT] if letter.isprintable())
 
 
-def _waiter(file: Found) -> Waiter | None:
+def _waiter(file: LeaseFile) -> Waiter | None:
     with suppress(*_UNREADABLE):
         note: Any = file.note
         asked = note["request"]

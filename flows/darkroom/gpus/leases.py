@@ -18,10 +18,26 @@ from typing import TypeVar
 import psutil
 
 from darkroom.base.meta import Resources
-from darkroom.gpus.choice import Load, Request, blockers, choose, fits, is_possible, left_over, share
+from darkroom.gpus.choice import (
+    Load,
+    Request,
+    blocking_devices,
+    choose_devices,
+    device_share,
+    has_room,
+    is_possible,
+    left_over,
+)
 from darkroom.gpus.devices import VISIBLE, Device, Gpus
 from darkroom.gpus.lease_folder import ForeignError, LeaseError, OwnFile
-from darkroom.gpus.lease_notes import Folder, Held, LeaseHolder, Waiter, described, waiting_note
+from darkroom.gpus.lease_notes import (
+    HeldShare,
+    HostLeases,
+    LeaseHolder,
+    Waiter,
+    describe_holder,
+    waiting_note,
+)
 from darkroom.schedule.pool import Lease
 
 SAY_AFTER_SECONDS = 2.0
@@ -30,7 +46,7 @@ SAY_AFTER_SECONDS = 2.0
 Decided = TypeVar("Decided")
 
 
-def load_of(device: Device, held: Sequence[Held], gpus: Gpus) -> Load:
+def load_of(device: Device, held: Sequence[HeldShare], gpus: Gpus) -> Load:
     """What is in use of a device, by leases and by others."""
     leased = sum(part.bytes for part in held)
     use = gpus.use(device)
@@ -75,7 +91,7 @@ class HostDevices:
     ) -> None:
         self._gpus, self._usable, self._me, self._on_wait = gpus, usable, me, on_wait
         self._path = folder
-        self._folder: Folder | None = None
+        self._folder: HostLeases | None = None
         self._mine: _Place | None = None
         self._said: str | None = None
         self._leases: dict[tuple[int, ...], list[OwnFile]] = {}
@@ -90,7 +106,7 @@ class HostDevices:
 
     def take(self, resources: Resources, stage: str) -> Lease | None:
         """Hold all the devices that were asked for, or none: they are not free, or others came before."""
-        request = Request.of(resources, self._usable)
+        request = Request.for_stage(resources, self._usable)
         if not is_possible(request, self._usable):
             return Lease(
                 resources
@@ -100,11 +116,11 @@ class HostDevices:
             self._leave()
         return lease
 
-    def _take(self, folder: Folder, request: Request, resources: Resources, stage: str) -> Lease | None:
-        chosen = choose(request, left_over(self._before(folder, request), self._loads(folder)))
+    def _take(self, folder: HostLeases, request: Request, resources: Resources, stage: str) -> Lease | None:
+        chosen = choose_devices(request, left_over(self._before(folder, request), self._loads(folder)))
         if chosen is None:
             return None
-        shares = {device: share(request, device) for device in chosen}
+        shares = {device: device_share(request, device) for device in chosen}
         return self._hold(folder, resources, shares, stage)
 
     def give(self, lease: Lease) -> None:
@@ -117,7 +133,7 @@ class HostDevices:
         if resources is None:
             self._leave()
             return
-        request = Request.of(resources, self._usable)
+        request = Request.for_stage(resources, self._usable)
         self._alone(stage, lambda folder: self._queue_up(folder, request, stage))
         with suppress(LeaseError):  # said the next time
             self._say()
@@ -134,11 +150,11 @@ class HostDevices:
             self._folder.close()
             self._folder = None
 
-    def _opened(self) -> Folder:
-        self._folder = self._folder or Folder(self._path)
+    def _opened(self) -> HostLeases:
+        self._folder = self._folder or HostLeases(self._path)
         return self._folder
 
-    def _alone(self, stage: str, decide: Callable[[Folder], Decided]) -> Decided | None:
+    def _alone(self, stage: str, decide: Callable[[HostLeases], Decided]) -> Decided | None:
         """Decide while no other run does. Who or what keeps us from it is said, and waited for."""
         try:
             folder = self._opened()
@@ -150,10 +166,10 @@ class HostDevices:
             self._on_wait(stage, str(error))
         return None
 
-    def _loads(self, folder: Folder) -> list[Load]:
+    def _loads(self, folder: HostLeases) -> list[Load]:
         return [load_of(device, folder.held(device), self._gpus) for device in self._gpus.devices]
 
-    def _before(self, folder: Folder, request: Request) -> Iterator[Request]:
+    def _before(self, folder: HostLeases, request: Request) -> Iterator[Request]:
         """Of those who wait who comes first: the run's place is that of its most urgent request alone."""
         for waiter in folder.waiting():
             if self._is_mine(waiter) and waiter.request == request:
@@ -164,7 +180,9 @@ class HostDevices:
     def _is_mine(self, waiter: Waiter) -> bool:
         return self._mine is not None and waiter.place[1] == self._mine.file.inode
 
-    def _hold(self, folder: Folder, resources: Resources, shares: Mapping[Device, int], stage: str) -> Lease:
+    def _hold(
+        self, folder: HostLeases, resources: Resources, shares: Mapping[Device, int], stage: str
+    ) -> Lease:
         me = replace(self._me, stage=stage, since=time.time())
         with ExitStack() as stack:
             files = [stack.enter_context(folder.hold(*part, me)) for part in shares.items()]
@@ -174,7 +192,7 @@ class HostDevices:
         self._leases[descriptors] = files
         return Lease(resources, {VISIBLE: ",".join(names)}, names, descriptors)
 
-    def _queue_up(self, folder: Folder, request: Request, stage: str) -> None:
+    def _queue_up(self, folder: HostLeases, request: Request, stage: str) -> None:
         """Take the last place in the queue, or show that the one we have is wanted still."""
         holder = replace(self._me, stage=stage, since=time.time())
         if self._mine is None:
@@ -203,20 +221,20 @@ class HostDevices:
             self._said = mine.holder.stage
             self._on_wait(mine.holder.stage, words)
 
-    def _awaited(self, folder: Folder, mine: _Place) -> str:
+    def _awaited(self, folder: HostLeases, mine: _Place) -> str:
         loads = self._loads(folder)
         lines = [
             f"{load.device.name} ({'; '.join(words)})"
-            for load in blockers(mine.request, loads)
+            for load in blocking_devices(mine.request, loads)
             if (words := self._in_the_way(folder, load))
         ]
         earlier = takewhile(lambda waiter: not self._is_mine(waiter), folder.waiting())
         ahead = [waiter for waiter in earlier if waiter.attentive]
-        if ahead and any(fits(mine.request, load) for load in loads):
-            lines.append(f"who came before: {'; '.join(described(waiter.holder) for waiter in ahead)}")
+        if ahead and any(has_room(mine.request, load) for load in loads):
+            lines.append(f"who came before: {'; '.join(describe_holder(waiter.holder) for waiter in ahead)}")
         return ", ".join(lines)
 
-    def _in_the_way(self, folder: Folder, load: Load) -> list[str]:
+    def _in_the_way(self, folder: HostLeases, load: Load) -> list[str]:
         """Who is on a device but this run, in words."""
         words = [
             f"held by {part.in_words}"

@@ -10,7 +10,7 @@ from pathlib import Path
 from darkroom.base.files import write_bytes
 
 
-def add(file: Path, lines: Iterable[str], before: Collection[str], scratch: Path) -> bool:
+def add_ignore_lines(file: Path, lines: Iterable[str], before: Collection[str], scratch: Path) -> bool:
     """Append the lines that are not there, as DVC does, or put them in front of the first of `before`.
 
     False: there were none. Raises OSError, with the file as it was. `scratch` is for the unfinished file.
@@ -41,7 +41,7 @@ def _append(file: Path, text: bytes) -> None:
         raise OSError(error.errno, error.strerror, str(file)) from error
 
 
-def remove(file: Path, lines: Iterable[str], scratch: Path) -> None:
+def remove_ignore_lines(file: Path, lines: Iterable[str], scratch: Path) -> None:
     """Take the lines out, the file too if nothing else was in it; `scratch` is for the unfinished file."""
     gone = {line.encode() for line in lines}
     held = file.read_bytes().splitlines(keepends=True) if file.exists() else []

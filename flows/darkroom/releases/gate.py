@@ -107,7 +107,7 @@ class Judgement:
         return news and not self.failed
 
 
-def read(root: Path) -> Gate | None:
+def read_gate(root: Path) -> Gate | None:
     """The project's gate; None: it has none. Raises UsageError."""
     path = root / PARAMS_FILE
     params = read_yaml(path) if path.exists() else None
@@ -142,8 +142,8 @@ def judge(
                 name,
                 bound,
                 _is_lowest_best(bound, name, stated),
-                value(now, name, stated),
-                None if then is None else value(then, name, stated),
+                metric_value(now, name, stated),
+                None if then is None else metric_value(then, name, stated),
                 differences.get(name),
             )
             for name, bound in gate.metrics.items()
@@ -151,7 +151,9 @@ def judge(
     )
 
 
-def value(metrics: Mapping[str, Any], name: str, stated: Mapping[str, MetricMeta] = {}) -> float | None:
+def metric_value(
+    metrics: Mapping[str, Any], name: str, stated: Mapping[str, MetricMeta] = {}
+) -> float | None:
     """The figure of the metric FILE:NAME in `metrics`, by file; None: there is none."""
     return value_of(metrics, Metric.named(name, stated=stated))
 

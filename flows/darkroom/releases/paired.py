@@ -98,7 +98,7 @@ class Difference:
         return f"{share} interval of the change {low} to {high}, {self.by}"
 
 
-def measured(root: Path, commit: str, wanted: Pictures, metric: float | None) -> Measured:
+def measure_model(root: Path, commit: str, wanted: Pictures, metric: float | None) -> Measured:
     """What a commit holds of its model, whose metric must be the mean of it. Raises NotPairedError."""
     try:
         with opened_commit(root, commit) as held:
@@ -117,7 +117,7 @@ def measured(root: Path, commit: str, wanted: Pictures, metric: float | None) ->
     return Measured(figures, tested, metric)
 
 
-def difference(then: Measured, now: Measured, *, confidence: float, resamples: int) -> Difference:
+def difference_of_means(then: Measured, now: Measured, *, confidence: float, resamples: int) -> Difference:
     """The change from `then` to `now` on the same pictures.
 
     The interval is the paired bootstrap's, by percentiles: pictures are resampled with replacement (Efron

@@ -26,13 +26,13 @@ def promote_if_better(clone: Clone, commit: str, publish: Publish) -> str:
     Its page is published, its tags are made in the clone's source. Raises GateFailedError, which says by how
     much.
     """
-    asked = gate.read(clone.root)
+    asked = gate.read_gate(clone.root)
     if asked is None:
         return "there is no gate in params.yaml: nothing is released"
     pattern = f"refs/tags/{asked.release}*"
     words = ("--quiet", "--force", "--prune", "--update-shallow", "--", clone.source, f"{pattern}:{pattern}")
     git(clone.folder, "fetch", *words)
-    current = releases.released(clone.folder, asked.release, asked.stage)
+    current = releases.released_version(clone.folder, asked.release, asked.stage)
     judgement = _judged(clone, commit, asked, current)
     said = _outcome(judgement, asked, current)
     publish(
@@ -45,7 +45,7 @@ def promote_if_better(clone: Clone, commit: str, publish: Publish) -> str:
         raise GateFailedError(said)
     if judgement.promotes:
         message = f"Release {asked.release}: {said}"
-        made, tags = releases.release(clone.folder, asked.release, asked.stage, commit, message)
+        made, tags = releases.make_release(clone.folder, asked.release, asked.stage, commit, message)
         refs = [f"refs/tags/{tag}" for tag in tags]
         git(clone.folder, "push", "--quiet", "--atomic", "--", clone.source, *refs)
         said = f"{asked.release} {made.version} is released: {said}"
@@ -60,7 +60,7 @@ def _judged(clone: Clone, commit: str, asked: Gate, current: Release | None) -> 
     now, then = metrics[commit], metrics[current.commit]
     found: dict[str, Difference | str] = {}
     for name, pictures in asked.by_pictures():
-        figures = gate.value(then, name, stated), gate.value(now, name, stated)
+        figures = gate.metric_value(then, name, stated), gate.metric_value(now, name, stated)
         try:
             found[name] = _difference(clone, asked, pictures, (current.commit, commit), figures)
         except NotPairedError as error:
@@ -77,12 +77,12 @@ def _difference(
 ) -> Difference:
     """Between the released model, first, and the new one. Raises NotPairedError."""
     then, now = (
-        paired.measured(clone.root, commit, pictures, metric)
+        paired.measure_model(clone.root, commit, pictures, metric)
         for commit, metric in zip(commits, metrics, strict=True)
     )
     if pictures.draws is not None:
         return paired.difference_in_draws(then, now, confidence=asked.confidence)
-    return paired.difference(then, now, confidence=asked.confidence, resamples=asked.resamples)
+    return paired.difference_of_means(then, now, confidence=asked.confidence, resamples=asked.resamples)
 
 
 def _outcome(judgement: Judgement, asked: Gate, current: Release | None) -> str:

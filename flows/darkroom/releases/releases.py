@@ -31,7 +31,7 @@ class Release:
     commit: str
 
 
-def released(repo: Path, name: str, stage: str) -> Release | None:
+def released_version(repo: Path, name: str, stage: str) -> Release | None:
     """The version that was assigned to the stage last; None: none was.
 
     So do `dvc artifacts get --stage` and `gto show` take it; `gto.api` has the highest that ever was.
@@ -41,7 +41,7 @@ def released(repo: Path, name: str, stage: str) -> Release | None:
     return Release(version, commit) if version and commit else None
 
 
-def release(repo: Path, name: str, stage: str, commit: str, message: str) -> tuple[Release, list[str]]:
+def make_release(repo: Path, name: str, stage: str, commit: str, message: str) -> tuple[Release, list[str]]:
     """Make the next version of a commit, if it has none, and assign it to the stage; and the tags of both.
 
     Raises ReleaseError.
@@ -80,14 +80,14 @@ def release(repo: Path, name: str, stage: str, commit: str, message: str) -> tup
 
 def roll_back(repo: Path, name: str, stage: str) -> Release:
     """Assign the last version below the released one that was ever assigned. Raises ReleaseError."""
-    current = released(repo, name, stage)
+    current = released_version(repo, name, stage)
     used = set(_commits(repo, f"{name}#{stage}#*").values())
     versions = _versions(repo, name)
     below = list(versions)[list(versions).index(current.version) + 1 :] if current else []
     before = next((version for version in below if versions[version] in used), None)
     if before is None:
         raise ReleaseError(f"{name}: no earlier version was in {stage}; `gto history {name}` lists what was")
-    return release(repo, name, stage, versions[before], f"Roll {name} back")[0]
+    return make_release(repo, name, stage, versions[before], f"Roll {name} back")[0]
 
 
 def _versions(repo: Path, name: str) -> dict[str, str]:

@@ -58,7 +58,9 @@ class Ignoring:
             chosen = [line for line in (*self._before(name, file), *made) if self._is_wanted(line.out)]
             places = self._added.setdefault(file, {})
             later = {text for text, place in places.items() if place > self._places[name]}
-            if ignore_lines.add(file, [line.text for line in chosen], later, Path(self._repo.tmp_dir)):
+            if ignore_lines.add_ignore_lines(
+                file, [line.text for line in chosen], later, Path(self._repo.tmp_dir)
+            ):
                 self._written(file)
             places.update({line.text: line.place for line in chosen})
             for line in chosen:
@@ -68,7 +70,7 @@ class Ignoring:
     def failed(self, name: str) -> None:
         """A serial run would go on without the stage: its lines were written too early."""
         for file, text in self._early.pop(name, ()):
-            ignore_lines.remove(file, [text], Path(self._repo.tmp_dir))
+            ignore_lines.remove_ignore_lines(file, [text], Path(self._repo.tmp_dir))
             self._written(file)
 
     def sync(self) -> None:

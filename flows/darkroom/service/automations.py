@@ -72,7 +72,7 @@ async def hear_anew() -> None:
     await (await db.engine()).dispose()
 
 
-def notices(block: UUID) -> AutomationCore:
+def notices_automation(block: UUID) -> AutomationCore:
     """Of runs of deployments alone: the stages of a run are told of with it."""
     return AutomationCore(
         name=_NOTICES,
@@ -95,14 +95,16 @@ def notices(block: UUID) -> AutomationCore:
     )
 
 
-def register(client: SyncPrefectClient, addresses: str) -> None:
+def register_automations(client: SyncPrefectClient, addresses: str) -> None:
     """Register them, or bring them up to date; whether they are on is the user's choice.
 
     Without addresses there are no notices.
     """
     wanted = [silent_runs()]
     if addresses:
-        wanted.append(notices(UUID(str(Notices(url=SecretStr(addresses)).save(BLOCK, overwrite=True)))))
+        wanted.append(
+            notices_automation(UUID(str(Notices(url=SecretStr(addresses)).save(BLOCK, overwrite=True))))
+        )
     elif known := client.read_automations_by_name(_NOTICES):
         client.delete_automation(known[0].id)
     for automation in wanted:

@@ -16,7 +16,7 @@ from uuid import UUID
 from prefect.deployments.runner import RunnerDeployment
 
 
-def deploy(file: Path) -> None:
+def deploy_and_note_ids(file: Path) -> None:
     """Deploy all of prefect.yaml in the current folder. Raises SystemExit as Prefect's command does."""
     ids: list[str] = []
     apply = RunnerDeployment.apply
@@ -40,4 +40,4 @@ def deploy(file: Path) -> None:
 
 
 if __name__ == "__main__":
-    deploy(Path(sys.argv[1]))
+    deploy_and_note_ids(Path(sys.argv[1]))

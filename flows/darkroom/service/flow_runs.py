@@ -53,7 +53,7 @@ def flow_run_of(process: psutil.Process) -> UUID | None:
     return None
 
 
-def read(
+def read_flow_runs(
     client: SyncPrefectClient,
     types: Sequence[StateType],
     sort: FlowRunSort = FlowRunSort.START_TIME_DESC,
@@ -69,7 +69,9 @@ def read(
     return client.read_flow_runs(flow_run_filter=wanted, sort=sort)
 
 
-def lost(client: SyncPrefectClient, going: Iterable[FlowRun], pools: Sequence[str]) -> list[FlowRun]:
+def lost_flow_runs(
+    client: SyncPrefectClient, going: Iterable[FlowRun], pools: Sequence[str]
+) -> list[FlowRun]:
     """Those that a worker of this host has taken, and that no process executes."""
     ours = {name for name in pools if not _works_elsewhere(client, name)}
     return _not_executed(run for run in going if run.work_pool_name in ours and not _being_taken(run))
@@ -81,10 +83,16 @@ def to_be_retried(pools: Sequence[str]) -> list[UUID]:
     with get_client(sync_client=True) as client:
         crashed = [
             run
-            for run in read(client, (StateType.CRASHED,), ended_after=recently)
+            for run in read_flow_runs(client, (StateType.CRASHED,), ended_after=recently)
             if run.work_pool_name in pools and run.run_count < ATTEMPTS
         ]
-        return [run.id for run in (*lost(client, read(client, GOING), pools), *_not_executed(crashed))]
+        return [
+            run.id
+            for run in (
+                *lost_flow_runs(client, read_flow_runs(client, GOING), pools),
+                *_not_executed(crashed),
+            )
+        ]
 
 
 async def put_back(runs: Iterable[UUID], why: str) -> list[UUID]:

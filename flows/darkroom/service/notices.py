@@ -23,7 +23,7 @@ class Notices(AppriseNotificationBlock):
     _block_type_slug = "darkroom-notices"
 
 
-def addresses(root: Path) -> str:
+def read_addresses(root: Path) -> str:
     """The file's lines; empty where there is none. Raises UsageError."""
     path = root / STATE_FOLDER / FILE
     if not path.exists():

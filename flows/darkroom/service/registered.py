@@ -41,15 +41,18 @@ class Registered:
     pools: dict[str, str] = field(default_factory=dict)
 
 
-def keep(folder: Path, deployments: Iterable[DeploymentResponse], pools: Iterable[WorkPool]) -> None:
+def keep_registered(
+    folder: Path, deployments: Iterable[DeploymentResponse], pools: Iterable[WorkPool]
+) -> None:
     """Let workers run these, as they are now, and no others."""
     registered = Registered(
-        {str(one.id): digest(one) for one in deployments}, {pool.name: digest_of_pool(pool) for pool in pools}
+        {str(one.id): deployment_digest(one) for one in deployments},
+        {pool.name: pool_digest(pool) for pool in pools},
     )
     write_secret(_file(folder), json.dumps(asdict(registered), indent=2) + "\n")
 
 
-def read(folder: Path) -> Registered:
+def read_registered(folder: Path) -> Registered:
     """What `keep` was given the last time; nothing where that is unreadable."""
     with contextlib.suppress(FileNotFoundError, ValueError, TypeError):
         return Registered(**json.loads(_file(folder).read_text(encoding="utf-8")))
@@ -60,12 +63,12 @@ def _file(folder: Path) -> Path:
     return folder / "registered.json"
 
 
-def digest(deployment: DeploymentResponse) -> str:
+def deployment_digest(deployment: DeploymentResponse) -> str:
     """Of what decides the command that a run of the deployment executes."""
     return _digest(deployment.model_dump(mode="json", include=_DECIDES))
 
 
-def digest_of_pool(pool: WorkPool) -> str:
+def pool_digest(pool: WorkPool) -> str:
     """Of the template by which the pool's workers make commands."""
     return _digest({"type": pool.type, "template": pool.base_job_template})
 
@@ -85,7 +88,7 @@ def wrong_deployment(deployment: DeploymentResponse, registered: Registered, roo
             f" workers refuse its runs; put it into prefect.yaml, or remove it by"
             f" `prefect deployment delete --id {deployment.id}`"
         )
-    if kept != digest(deployment):
+    if kept != deployment_digest(deployment):
         return (
             f"the deployment {deployment.name} was changed since `darkroom up`: workers refuse its runs;"
             f" {AGAIN}"
@@ -96,14 +99,14 @@ def wrong_deployment(deployment: DeploymentResponse, registered: Registered, roo
 def wrong_pools(pools: Iterable[WorkPool], registered: Registered) -> Iterator[str]:
     """Why workers run nothing of a pool."""
     for pool in pools:
-        if registered.pools.get(pool.name) != digest_of_pool(pool):
+        if registered.pools.get(pool.name) != pool_digest(pool):
             yield (
                 f"the work pool {pool.name} was changed since `darkroom up`: its worker refuses all runs;"
                 f" {AGAIN}"
             )
 
 
-def refusal(
+def refusal_of_run(
     run: FlowRun, deployment: DeploymentResponse | None, pool: WorkPool, registered: Registered, root: Path
 ) -> str | None:
     """Why a worker of the project at `root` must not execute the run; None: it may."""

@@ -32,7 +32,7 @@ SETTINGS = {
 """A restart loses nothing, and the database stays small."""
 
 
-def run(root: Path, port: int) -> None:
+def run_server(root: Path, port: int) -> None:
     """Serve until SIGTERM. Raises ServiceError where the project's server runs already."""
     services, folder = make_services_folder(root), server_folder(root)
     with registered(services, NAME) as registration:
@@ -66,4 +66,4 @@ def _hear_anew() -> None:
 
 if __name__ == "__main__":
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # uvicorn sends itself the signal again at its end
-    sys.exit(exit_code(lambda: run(Path(sys.argv[1]), int(sys.argv[2]))))
+    sys.exit(exit_code(lambda: run_server(Path(sys.argv[1]), int(sys.argv[2]))))

@@ -82,13 +82,13 @@ class Status:
         return {"up": self.up, "well": self.well, **asdict(self)}
 
 
-def status(root: Path, pools: Sequence[str]) -> Status:
+def project_status(root: Path, pools: Sequence[str]) -> Status:
     """Look at the processes, and ask the server if it runs."""
     folder = daemons.services_folder(root)
     names = dict.fromkeys([server_process.NAME, *map(workers.name_of, pools)])
     known = {seen.name: seen for seen in daemons.see_all(folder)}
     seen = [known.get(name) or daemons.see(folder, name) for name in {**names, **known}]
-    services = tuple(map(service, seen))
+    services = tuple(map(service_of, seen))
     stuck = list(wrong_services(seen))
     url = server.kept_up(root)
     if url is None:
@@ -114,29 +114,29 @@ def _asked(
     pools: Sequence[str],
     root: Path,
 ) -> Status:
-    known = registered.read(server.server_folder(root))
+    known = registered.read_registered(server.server_folder(root))
     stuck += [
         f"{run.name} was killed, which Prefect is told now; `darkroom run` goes on from there"
         for run in end_killed(client)
     ]
     deployments = _all_deployments(client)
     names = {deployment.id: deployment.name for deployment in deployments}
-    going = flow_runs.read(client, flow_runs.GOING)
-    scheduled = flow_runs.read(client, (StateType.SCHEDULED,), FlowRunSort.EXPECTED_START_TIME_ASC)
+    going = flow_runs.read_flow_runs(client, flow_runs.GOING)
+    scheduled = flow_runs.read_flow_runs(client, (StateType.SCHEDULED,), FlowRunSort.EXPECTED_START_TIME_ASC)
     now = datetime.datetime.now(datetime.UTC)
     found = _pools(client, pools)
     stuck += paused_pools(found)
     stuck += registered.wrong_pools(found, known)
     stuck += filter(None, (registered.wrong_deployment(one, known, root) for one in deployments))
     stuck += late_runs(scheduled, {pool.name: pool for pool in found}, services, now)
-    lost = {run.id for run in flow_runs.lost(client, going, pools)}
+    lost = {run.id for run in flow_runs.lost_flow_runs(client, going, pools)}
     stuck += [
-        f"{run.name} ({said_state(run)}) has no process any more; its worker starts it again"
+        f"{run.name} ({state_name(run)}) has no process any more; its worker starts it again"
         for run in going
         if run.id in lost
     ]
     stuck += pending_runs([run for run in going if run.id not in lost], now)
-    due = [run for run in scheduled if not late(run, now)][:DUE_SHOWN]
+    due = [run for run in scheduled if not is_late(run, now)][:DUE_SHOWN]
     return Status(
         services=services,
         running=tuple(_run(run, names, run.start_time or run.created) for run in going),
@@ -145,7 +145,7 @@ def _asked(
     )
 
 
-def service(seen: DaemonState) -> Service:
+def service_of(seen: DaemonState) -> Service:
     """A service as it is shown."""
     state = "running" if seen.running else "killed" if seen.killed else "stopped"
     if seen.note is None or not seen.running:
@@ -175,7 +175,7 @@ def paused_pools(pools: Iterable[WorkPool]) -> Iterator[str]:
             )
 
 
-def late(run: FlowRun, now: datetime.datetime) -> bool:
+def is_late(run: FlowRun, now: datetime.datetime) -> bool:
     """Whether a scheduled run should be under way."""
     due = run.expected_start_time
     return due is not None and (now - due).total_seconds() > LATE_SECONDS
@@ -187,7 +187,7 @@ def late_runs(
     """Scheduled runs whose time has gone by, and why they wait."""
     working = {one.name for one in services if one.state == "running"}
     for run in runs:
-        if late(run, now) and run.expected_start_time:
+        if is_late(run, now) and run.expected_start_time:
             by = format_duration((now - run.expected_start_time).total_seconds())
             yield f"{run.name} is late by {by}: {_why_late(run, pools, working)}"
 
@@ -219,7 +219,7 @@ def pending_runs(runs: Iterable[FlowRun], now: datetime.datetime) -> Iterator[st
                 )
 
 
-def said_state(run: FlowRun) -> str:
+def state_name(run: FlowRun) -> str:
     """The state's name."""
     return run.state_name or "no state"
 
@@ -239,10 +239,10 @@ def _pools(client: SyncPrefectClient, names: Sequence[str]) -> list[WorkPool]:
 def _run(run: FlowRun, names: dict[UUID, str], when: datetime.datetime | None) -> Run:
     deployment = names.get(run.deployment_id) if run.deployment_id else None
     moment = when.astimezone().isoformat(timespec="seconds") if when else None
-    return Run(str(run.id), run.name, deployment, said_state(run), moment)
+    return Run(str(run.id), run.name, deployment, state_name(run), moment)
 
 
-def page(found: Status) -> Iterator[str]:
+def status_lines(found: Status) -> Iterator[str]:
     """The same as text, a line each."""
     for one in found.services:
         told = [one.state]
@@ -254,7 +254,7 @@ def page(found: Status) -> Iterator[str]:
     if found.up:
         yield "pages: `darkroom ui` opens them, logged in"
     for run in found.running:
-        yield f"{said_state_of(run)}: {_named(run)} since {_moment(run.when)}"
+        yield f"{state_in_line(run)}: {_named(run)} since {_moment(run.when)}"
     for run in found.due:
         yield f"due {_moment(run.when)}: {_named(run)}"
     if found.up and not found.running and not found.due:
@@ -265,7 +265,7 @@ def page(found: Status) -> Iterator[str]:
         yield "not up: `darkroom up` starts it"
 
 
-def said_state_of(run: Run) -> str:
+def state_in_line(run: Run) -> str:
     """The state's name as a line begins with it."""
     return run.state.lower()
 

@@ -31,7 +31,7 @@ _FORWARD = """\
 """
 
 
-def show(root: Path, port: int = server.UI_PORT, *, browser: bool = True) -> None:
+def show_pages(root: Path, port: int = server.UI_PORT, *, browser: bool = True) -> None:
     """Serve the pages until Ctrl-C, say where they are, and open them in the user's `browser`, logged in."""
     folder = server.server_folder(root)
 

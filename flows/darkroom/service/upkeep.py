@@ -86,7 +86,7 @@ def _require_new_names(root: Path) -> None:
             raise UsageError(f"{DEPLOYMENTS}: {line}")
 
 
-def up(root: Path, port: int | None, remark: Remark) -> Up:
+def bring_up(root: Path, port: int | None, remark: Remark) -> Up:
     """Start what does not run, and register the deployments.
 
     Raises UsageError where Prefect is set to another server, ServiceError where something does not start.
@@ -98,15 +98,15 @@ def up(root: Path, port: int | None, remark: Remark) -> Up:
             f"{set_to.where}: Prefect is set to the server at {set_to.url}; `darkroom up` is for the"
             f" project's own: {set_to.mend}, or deploy to that server by `prefect deploy --all`"
         )
-    pools, addresses = pools_of(root), notices.addresses(root)
+    pools, addresses = pools_of(root), notices.read_addresses(root)
     _require_new_names(root)
     services, folder = daemons.make_services_folder(root), server.server_folder(root)
     with daemons.alone(services):
         note = _server_up(root, services, port, remark)
         assert note.url is not None
         with server.client_of(folder, note.url):
-            prepare(pools, addresses, remark)
-            register(root, services, pools)
+            prepare_server(pools, addresses, remark)
+            register_deployments(root, services, pools)
             for pool in pools:
                 _worker_up(root, services, pool, note.url, remark)
     return Up(note.url, server.pages(note.url), pools)
@@ -143,7 +143,7 @@ def _worker_up(root: Path, services: Path, pool: str, url: str, remark: Remark) 
     daemons.start(services, name, interpreter.python_command(worker_process.__name__, str(root), pool), root)
 
 
-def prepare(pools: Iterable[str], addresses: str, remark: Remark) -> None:
+def prepare_server(pools: Iterable[str], addresses: str, remark: Remark) -> None:
     """Make the work pools that are missing, for processes, and register the automations.
 
     A pool's template decides what commands its worker executes, so that it is always Prefect's own: what a
@@ -158,7 +158,7 @@ def prepare(pools: Iterable[str], addresses: str, remark: Remark) -> None:
 
     template = ProcessWorker.get_default_base_job_template()
     with get_client(sync_client=True) as client:
-        automations.register(client, addresses)
+        automations.register_automations(client, addresses)
         for name in pools:
             try:
                 known = client.read_work_pool(name)
@@ -174,7 +174,7 @@ def prepare(pools: Iterable[str], addresses: str, remark: Remark) -> None:
                 client.update_work_pool(name, WorkPoolUpdate(base_job_template=template))
 
 
-def register(root: Path, services: Path, pools: Sequence[str]) -> None:
+def register_deployments(root: Path, services: Path, pools: Sequence[str]) -> None:
     """Register what prefect.yaml holds, and let workers run that alone.
 
     Raises ServiceError with what Prefect says of it.
@@ -186,7 +186,7 @@ def register(root: Path, services: Path, pools: Sequence[str]) -> None:
     ids = _deploy(root, services) if pools else []
     with get_client(sync_client=True) as client:
         deployments = [client.read_deployment(UUID(one)) for one in ids]
-        registered.keep(server.server_folder(root), deployments, map(client.read_work_pool, pools))
+        registered.keep_registered(server.server_folder(root), deployments, map(client.read_work_pool, pools))
 
 
 def _deploy(root: Path, services: Path) -> list[str]:
@@ -204,7 +204,7 @@ def _deploy(root: Path, services: Path) -> list[str]:
     return deployed
 
 
-def down(root: Path, remark: Remark) -> bool:
+def bring_down(root: Path, remark: Remark) -> bool:
     """Stop what `up` started, workers first, so that runs end in order. False: nothing of it ran.
 
     What a supervisor started is the supervisor's to stop.

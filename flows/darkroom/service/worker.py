@@ -31,7 +31,7 @@ from darkroom.base import interpreter
 from darkroom.processes import daemons
 from darkroom.server.temporary import server_folder
 from darkroom.service import flow_runs, worker_process, workers
-from darkroom.service.registered import read, refusal
+from darkroom.service.registered import read_registered, refusal_of_run
 
 LOST_SECONDS = 15.0
 """Between two looks for runs whose process was killed."""
@@ -59,7 +59,7 @@ class _Worker(ProcessWorker):
     job_configuration = _Configuration
 
 
-async def work(root: Path, pool: str, ready: Callable[[], None]) -> None:
+async def take_runs(root: Path, pool: str, ready: Callable[[], None]) -> None:
     """Take runs from the pool until SIGTERM or SIGINT; then see to it that those under way end in order."""
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -126,8 +126,8 @@ async def _refusal(client: PrefectClient, run: UUID, pool: str, root: Path) -> s
     flow_run, deployment = await client.read_flow_run(run), None
     if flow_run.deployment_id is not None:
         deployment = await client.read_deployment(flow_run.deployment_id)
-    known = read(server_folder(root))
-    return refusal(flow_run, deployment, await client.read_work_pool(pool), known, root)
+    known = read_registered(server_folder(root))
+    return refusal_of_run(flow_run, deployment, await client.read_work_pool(pool), known, root)
 
 
 async def put_back_lost(pool: str) -> None:

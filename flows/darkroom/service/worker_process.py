@@ -49,7 +49,7 @@ def renamed(name: str, entrypoint: str | None, root: Path) -> str | None:
     return f"{name}: the entrypoint {entrypoint} is called {now} now; write that in prefect.yaml"
 
 
-def run(root: Path, pool: str) -> None:
+def run_worker(root: Path, pool: str) -> None:
     """Work until SIGTERM. Raises ServiceError where the pool has a worker, or there is no server."""
     services, folder = make_services_folder(root), server_folder(root)
     with registered(services, name_of(pool)) as registration:
@@ -60,7 +60,7 @@ def run(root: Path, pool: str) -> None:
         os.environ.update({**SETTINGS, "PREFECT_HOME": str(folder), **login.client_environment(folder)})
         from prefect.settings import get_current_settings
 
-        from darkroom.service.worker import put_back_lost, work
+        from darkroom.service.worker import put_back_lost, take_runs
 
         url = get_current_settings().api.url
         assert url is not None
@@ -68,8 +68,8 @@ def run(root: Path, pool: str) -> None:
             asyncio.run(put_back_lost(pool))
         except httpx.HTTPError as error:
             raise ServiceError(f"the server at {url} does not answer: {error}") from error
-        asyncio.run(work(root, pool, lambda: registration.ready(url)))
+        asyncio.run(take_runs(root, pool, lambda: registration.ready(url)))
 
 
 if __name__ == "__main__":
-    sys.exit(exit_code(lambda: run(Path(sys.argv[1]), sys.argv[2])))
+    sys.exit(exit_code(lambda: run_worker(Path(sys.argv[1]), sys.argv[2])))

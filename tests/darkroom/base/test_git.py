@@ -17,7 +17,7 @@ from darkroom.base.git import (
     require_revision,
 )
 from darkroom.base.git import git as call
-from darkroom.clones.checkout import CloneError, resolved
+from darkroom.clones.checkout import CloneError, resolve_address
 from darkroom.clones.clone import Clone, commit_results, held_clone
 from tests.darkroom.repositories import contents, git, make
 from tests.darkroom.shapes import Shape
@@ -95,7 +95,7 @@ def test_revisions_are_taken() -> None:
     ],
 )
 def test_relative_addresses_of_submodules(address: str, base: str, expected: str) -> None:
-    assert resolved(address, base) == expected
+    assert resolve_address(address, base) == expected
 
 
 def newest(root: Path, source: str = "", revision: str = "") -> Clone:

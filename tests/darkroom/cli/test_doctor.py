@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from darkroom.cli.doctor import examine, page
+from darkroom.cli.doctor import examination_lines, examine_host
 from darkroom.cli.main import run_command
 from tests.darkroom import repositories
 from tests.darkroom.shapes import Shape
@@ -20,9 +20,9 @@ from tests.places import ROOT
 
 
 def test_a_host_without_a_gpu(tmp_path: Path) -> None:
-    found = examine({"DARKROOM_GPUS": "", "DARKROOM_LEASES": str(tmp_path / "leases")})
+    found = examine_host({"DARKROOM_GPUS": "", "DARKROOM_LEASES": str(tmp_path / "leases")})
     assert found.problems == ()
-    lines = list(page(found))
+    lines = list(examination_lines(found))
     assert "no GPU: stages that ask for one run on the CPU" in lines
     assert lines[-1] == "nothing is wrong with this host"
     assert not (tmp_path / "leases").exists()
@@ -31,13 +31,13 @@ def test_a_host_without_a_gpu(tmp_path: Path) -> None:
 
 def test_devices_and_what_hides_them(tmp_path: Path) -> None:
     environ = {"DARKROOM_GPUS": "a:16GB,b:8GB", "DARKROOM_LEASES": str(tmp_path / "leases")}
-    found = examine({**environ, "CUDA_VISIBLE_DEVICES": "b,c"})
-    lines = list(page(found))
+    found = examine_host({**environ, "CUDA_VISIBLE_DEVICES": "b,c"})
+    lines = list(examination_lines(found))
     assert "a (declared): 16.0 GB, 16.0 GB free, hidden by CUDA_VISIBLE_DEVICES" in lines
     assert "b (declared): 8.0 GB, 8.0 GB free" in lines
     (problem,) = found.problems
     assert problem.startswith("CUDA_VISIBLE_DEVICES=b,c shows 1 device of 2 named")
-    assert examine({**environ, "CUDA_VISIBLE_DEVICES": "-1"}).problems == ()
+    assert examine_host({**environ, "CUDA_VISIBLE_DEVICES": "-1"}).problems == ()
 
 
 def test_what_is_wrong_is_said_and_decides_the_exit_code(
@@ -74,7 +74,7 @@ raise SystemExit(0 if run_pipeline(RunOptions(), observe=observe).well else 1)
 
 
 def held_or_awaited(env: dict[str, str]) -> list[Any]:
-    found = examine(env).to_json()
+    found = examine_host(env).to_json()
     return [*found["devices"][0]["leases"], *found["waiting"]]
 
 
@@ -90,7 +90,7 @@ def test_who_holds_and_who_waits_and_on_whom(tmp_path: Path) -> None:
         words = [sys.executable, "-c", RUN]
         runs.append(subprocess.Popen(words, cwd=root, env=env, stdout=subprocess.PIPE, text=True))
         assert wait_for(lambda: len(held_or_awaited(env)) == len(runs), 60)
-    found = examine(env).to_json()
+    found = examine_host(env).to_json()
     (lease,) = found["devices"][0]["leases"]
     assert (lease["bytes"], lease["holder"]["pid"], lease["holder"]["stage"]) == (
         10**10,
@@ -106,7 +106,7 @@ def test_who_holds_and_who_waits_and_on_whom(tmp_path: Path) -> None:
     gate.touch()
     assert [run.wait(60) for run in runs] == [0, 0]
     assert runs[1].stdout.read() == ""
-    assert examine(env).to_json()["devices"][0]["leases"] == []
+    assert examine_host(env).to_json()["devices"][0]["leases"] == []
     for run in runs:
         assert run.stdout is not None
         run.stdout.close()

@@ -14,7 +14,7 @@ from darkroom.clones.clone import (
     Results,
     commit_results,
     held_clone,
-    remove,
+    remove_clone,
     require_no_password,
 )
 from darkroom.repository.opening import site_cache_of
@@ -140,10 +140,10 @@ def test_a_clone_that_is_removed_leaves_nothing_behind(root: Path) -> None:
     with held_clone(root, "c", source="", revision="") as clone:
         kept = site_cache_of(clone.root)
         assert kept.exists()
-        remove(clone)
+        remove_clone(clone)
         # Who comes now takes another lock, and does not meet the one that is being removed.
         with held_clone(root, "c", source="", revision="") as again:
             assert again.folder == clone.folder
-            remove(again)
+            remove_clone(again)
     assert not kept.exists()
     assert list((root / ".darkroom/clones").iterdir()) == []

@@ -55,13 +55,13 @@ def age(*paths: Path) -> None:
 
 def test_results_that_nothing_refers_to_go_and_released_ones_stay(root: Path) -> None:
     before = contents(root)
-    with garbage.found(root, days=30) as found:
+    with garbage.found_garbage(root, days=30) as found:
         (path,) = found.cache
         assert path.read_text() == "forgotten"
-        assert garbage.size(found.cache) == len("forgotten")
+        assert garbage.total_bytes(found.cache) == len("forgotten")
         assert list(found.kinds()) == ["results in the cache"]
         assert contents(root) == before  # so far it was only said
-        garbage.remove(root, found)
+        garbage.remove_garbage(root, found)
     assert cached(root) == {"tagged", "branched", "newest"}
 
 
@@ -71,12 +71,12 @@ def test_what_is_old_goes_and_what_is_new_stays(root: Path) -> None:
     checkpoint = root / "tmp/train.ckpt"
     checkpoint.parent.mkdir()
     checkpoint.write_text("half")
-    with garbage.found(root, days=30) as found:
+    with garbage.found_garbage(root, days=30) as found:
         assert (found.logs, found.checkpoints) == ((logs[0],), ())
     age(checkpoint)
-    with garbage.found(root, days=30) as found:
+    with garbage.found_garbage(root, days=30) as found:
         assert found.checkpoints == (checkpoint,)
-        garbage.remove(root, found)
+        garbage.remove_garbage(root, found)
     assert not checkpoint.exists()
     assert sorted((root / ".darkroom/logs").iterdir()) == logs[1:]
 
@@ -84,14 +84,14 @@ def test_what_is_old_goes_and_what_is_new_stays(root: Path) -> None:
 def test_clones_go_but_not_while_a_run_works_in_them(root: Path) -> None:
     with held_clone(root, "nightly", source="", revision="") as clone:
         folder = clone.folder.parent
-        with garbage.found(root, days=0) as found:
+        with garbage.found_garbage(root, days=0) as found:
             assert found.clones == found.cache == ()
             assert found.busy == f"a run works in {folder}"
-    with garbage.found(root, days=30) as found:
+    with garbage.found_garbage(root, days=30) as found:
         assert found.kept_clones == (clone.folder,)
-    with garbage.found(root, days=0) as found:
+    with garbage.found_garbage(root, days=0) as found:
         assert found.clones == (folder,)
-        garbage.remove(root, found)
+        garbage.remove_garbage(root, found)
     assert not folder.exists()
     assert list(folder.parent.iterdir()) == []
 
@@ -99,7 +99,7 @@ def test_clones_go_but_not_while_a_run_works_in_them(root: Path) -> None:
 def test_the_cache_is_left_alone_while_a_stage_runs(root: Path) -> None:
     lock = stage_lock.take(root / ".darkroom/locks", "train", root)
     assert isinstance(lock, stage_lock.StageLock)
-    with garbage.found(root, days=30) as found:
+    with garbage.found_garbage(root, days=30) as found:
         assert found.cache == ()
         assert str(found.busy).startswith("train: `darkroom run` with pid")
     lock.release()
@@ -108,7 +108,7 @@ def test_the_cache_is_left_alone_while_a_stage_runs(root: Path) -> None:
 def test_results_that_wait_for_their_turn_in_dvc_lock_are_no_garbage(tmp_path: Path) -> None:
     (tmp_path / ".darkroom").mkdir()
     (tmp_path / ".darkroom/ahead.jsonl").touch()
-    with garbage.found(tmp_path, 1) as found:
+    with garbage.found_garbage(tmp_path, 1) as found:
         assert found.cache == ()
         assert found.busy is not None
         assert "wait for their turn" in found.busy

@@ -4,7 +4,7 @@ import pytest
 
 from darkroom.base.errors import UsageError
 from darkroom.base.meta import MetricMeta
-from darkroom.deployments.leaderboard import aligned, ranked, rows
+from darkroom.deployments.leaderboard import aligned, leaderboard_rows, rank_trials
 from darkroom.deployments.search_space import Trial
 from darkroom.runs.metrics import Metric
 
@@ -16,7 +16,7 @@ METRICS: dict[str, dict[str, Any]] = {
 
 
 def names(by: Metric) -> list[str]:
-    return [line.trial.name for line in ranked(TRIALS, METRICS, by)]
+    return [line.trial.name for line in rank_trials(TRIALS, METRICS, by)]
 
 
 def test_the_best_stands_first_and_what_has_no_figure_last() -> None:
@@ -29,12 +29,12 @@ def test_the_best_is_what_dvc_yaml_states() -> None:
     assert names(Metric.named("m.json:val.loss", stated=stated)) == ["c", "a", "b"]
     assert names(Metric.named("m.json:val.loss", stated={"other.json": stated["m.json"]})) == ["a", "c", "b"]
     by = Metric.named("m.json:val.loss", stated=stated)
-    assert [line.value for line in ranked(TRIALS, METRICS, by)] == [1.0, None, None]  # 2 stands for none
+    assert [line.value for line in rank_trials(TRIALS, METRICS, by)] == [1.0, None, None]  # 2 stands for none
 
 
 def test_the_table() -> None:
     by = Metric.named("m.json:val.loss", lowest=True)
-    assert aligned(rows(ranked(TRIALS, METRICS, by), by)).splitlines() == [
+    assert aligned(leaderboard_rows(rank_trials(TRIALS, METRICS, by), by)).splitlines() == [
         "trial  val.loss  lr",
         "c      1         c",
         "a      2         a",
@@ -44,7 +44,7 @@ def test_the_table() -> None:
 
 def test_a_metric_that_is_none_is_refused_with_those_that_are() -> None:
     with pytest.raises(UsageError, match=r"there are m\.json:val\.loss"):
-        ranked(TRIALS, METRICS, Metric("m.json", "val.accuracy"))
-    assert [line.value for line in ranked(TRIALS, {}, Metric("m.json", "x"))] == [None] * 3
+        rank_trials(TRIALS, METRICS, Metric("m.json", "val.accuracy"))
+    assert [line.value for line in rank_trials(TRIALS, {}, Metric("m.json", "x"))] == [None] * 3
     with pytest.raises(UsageError, match="FILE:NAME"):
         Metric.named("loss", lowest=False)

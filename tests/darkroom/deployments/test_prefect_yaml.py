@@ -127,13 +127,13 @@ def test_one_worker_serves_them() -> None:
 
 
 def test_its_gate_asks_for_metrics_and_outs_that_there_are() -> None:
-    asked = gate.read(ROOT)
+    asked = gate.read_gate(ROOT)
     assert asked is not None
     pipeline = yaml.safe_load((ROOT / "dvc.yaml").read_text())
     assert asked.release in pipeline["artifacts"]
     for name in asked.metrics:
         file = name.partition(":")[0]
-        assert gate.value({file: json.loads((ROOT / file).read_text())}, name) is not None
+        assert gate.metric_value({file: json.loads((ROOT / file).read_text())}, name) is not None
     outs = [out for stage in pipeline["stages"].values() for out in stage.get("outs", [])]
     for _, pictures in asked.by_pictures():
         assert pictures.results in outs

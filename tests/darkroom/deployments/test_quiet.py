@@ -3,13 +3,20 @@ from pathlib import Path
 import pytest
 
 from darkroom.base.errors import UsageError
-from darkroom.deployments.quiet import Memory, after_look, fingerprint, read, waiting_seconds, write
+from darkroom.deployments.quiet import (
+    LookMemory,
+    after_look,
+    fingerprint,
+    read_memory,
+    waiting_seconds,
+    write_memory,
+)
 
 IMPORT = "deps:\n- path: /inbox\n  md5: {md5}.dir\nouts:\n- path: pictures\n"
 
 
 def test_a_change_is_trained_on_once_it_was_quiet_for_long_enough() -> None:
-    memory = after_look(Memory(), "a", 100)
+    memory = after_look(LookMemory(), "a", 100)
     assert waiting_seconds(memory, 100, 60) == 60
     memory = after_look(memory, "a", 130)
     assert waiting_seconds(memory, 130, 60) == 30
@@ -19,24 +26,24 @@ def test_a_change_is_trained_on_once_it_was_quiet_for_long_enough() -> None:
 
 
 def test_what_was_trained_on_is_not_new_until_it_changes() -> None:
-    memory = Memory(seen="a", since=100, done="a")
+    memory = LookMemory(seen="a", since=100, done="a")
     assert waiting_seconds(memory, 1000, 60) is None
     assert waiting_seconds(after_look(memory, "b", 1000), 1000, 60) == 60
 
 
 def test_a_change_during_the_training_is_found_afterwards() -> None:
-    memory = Memory(seen="a", since=100, done="a")  # trained on a, while b came
+    memory = LookMemory(seen="a", since=100, done="a")  # trained on a, while b came
     memory = after_look(memory, "b", 5000)
     assert waiting_seconds(after_look(memory, "b", 5060), 5060, 60) == 0
 
 
 def test_the_memory_is_kept_and_a_torn_one_is_empty(tmp_path: Path) -> None:
     path = tmp_path / "memory.json"
-    assert read(path) == Memory()
-    write(path, Memory(seen="a", since=1.5, done="b"))
-    assert read(path) == Memory(seen="a", since=1.5, done="b")
+    assert read_memory(path) == LookMemory()
+    write_memory(path, LookMemory(seen="a", since=1.5, done="b"))
+    assert read_memory(path) == LookMemory(seen="a", since=1.5, done="b")
     path.write_text('{"seen": "a')
-    assert read(path) == Memory()
+    assert read_memory(path) == LookMemory()
 
 
 def test_a_fingerprint_is_that_of_the_sources(tmp_path: Path) -> None:

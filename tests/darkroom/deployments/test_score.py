@@ -16,7 +16,7 @@ from prefect import get_client
 
 from darkroom.base.errors import UsageError
 from darkroom.deployments.score import score
-from darkroom.releases.releases import release
+from darkroom.releases.releases import make_release
 from tests.darkroom.repositories import git, make
 from tests.darkroom.shapes import Shape
 from tests.stages.small_models import params_for_models, save_models
@@ -61,8 +61,8 @@ def look(root: Path, **words: Any) -> str:
         return str(score(**{**given, **words}))
 
 
-def make_release(root: Path) -> None:
-    release(root, "pictures", "prod", git(root, "rev-parse", "HEAD").strip(), "better")
+def release_pictures(root: Path) -> None:
+    make_release(root, "pictures", "prod", git(root, "rev-parse", "HEAD").strip(), "better")
 
 
 def pages() -> list[str]:
@@ -74,7 +74,7 @@ def test_looks_before_a_release_and_by_two_of_them(root: Path) -> None:
     put(root, "a.png", "b.png")
     (root / "inbox/c.png").write_text("corrupt")
     assert look(root) == "nothing is released as pictures for prod yet; the pictures wait"
-    make_release(root)
+    release_pictures(root)
     # What is not committed yet, or not released, decides nothing.
     (root / "params.yaml").write_text("nothing: here")
     with pytest.raises(
@@ -96,7 +96,7 @@ def test_looks_before_a_release_and_by_two_of_them(root: Path) -> None:
     (root / "notes").write_text("newer")
     git(root, "add", "-A")
     git(root, "commit", "-m", "newer")
-    make_release(root)
+    release_pictures(root)
     put(root, "d.png")
     assert look(root) == "1 picture scored by pictures@v0.2.0, 0 set aside"
     assert pd.read_parquet(root / "scored/predictions")["name"].tolist() == [

@@ -3,11 +3,11 @@ import math
 import pytest
 
 from darkroom.base.errors import UsageError
-from darkroom.deployments.search_space import trials
+from darkroom.deployments.search_space import make_trials
 
 
 def settings(*given: str, draws: int = 0, seed: int = 0) -> list[tuple[str, ...]]:
-    return [trial.settings for trial in trials("s", given, draws, seed)]
+    return [trial.settings for trial in make_trials("s", given, draws, seed)]
 
 
 def test_a_grid_is_every_combination_once() -> None:
@@ -36,7 +36,7 @@ def test_there_are_no_more_trials_than_combinations() -> None:
 
 
 def test_a_trial_is_called_by_its_settings() -> None:
-    (one, two), (other, *_) = trials("s", ["a=1,2"], 0, 0), trials("s", ["a=2,3"], 0, 0)
+    (one, two), (other, *_) = make_trials("s", ["a=1,2"], 0, 0), make_trials("s", ["a=2,3"], 0, 0)
     assert two.name == other.name != one.name
     assert one.name.startswith("s-")
 

@@ -9,7 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from darkroom.base.meta import Resources, StageMeta
-from darkroom.gpus.choice import CountedDevices, Load, Request, blockers, choose, left_over, refusal, share
+from darkroom.gpus.choice import (
+    CountedDevices,
+    Load,
+    Request,
+    blocking_devices,
+    choose_devices,
+    device_share,
+    left_over,
+    refusal_by_devices,
+)
 from darkroom.gpus.devices import Device
 from darkroom.schedule.estimate import expected_seconds
 from darkroom.schedule.plan import Node
@@ -40,54 +49,58 @@ def names(devices: list[Device] | None) -> list[str] | None:
     ],
 )
 def test_choice(request_: Request, loads: list[Load], expected: list[str] | None) -> None:
-    assert names(choose(request_, loads)) == expected
+    assert names(choose_devices(request_, loads)) == expected
 
 
 def test_slices_come_singly_and_exclusive_devices_whole() -> None:
     slices = [Load(replace(A, is_slice=True)), Load(replace(B, is_slice=True))]
-    assert names(choose(Request(1, None, ALL), slices)) == ["a"]
-    assert choose(Request(2, None, ALL), slices) is None
+    assert names(choose_devices(Request(1, None, ALL), slices)) == ["a"]
+    assert choose_devices(Request(2, None, ALL), slices) is None
     alone = replace(A, exclusive=True)
-    assert share(Request(1, 4, ALL), alone) == 16
-    assert choose(Request(1, 4, ALL), [Load(alone, leased=4)]) is None
+    assert device_share(Request(1, 4, ALL), alone) == 16
+    assert choose_devices(Request(1, 4, ALL), [Load(alone, leased=4)]) is None
 
 
 def test_who_waits_keeps_what_becomes_free_until_it_is_enough() -> None:
     both, one = Request(2, None, ("a", "b")), Request(1, None, ("a", "b", "c"))
     loads = [Load(A), Load(B, leased=16), Load(C, leased=8)]
-    assert choose(both, loads) is None
-    assert choose(one, left_over([both], loads)) is None  # a is kept
-    assert names(choose(one, left_over([both], [*loads[:2], Load(C)]))) == ["c"]  # c is not wanted
+    assert choose_devices(both, loads) is None
+    assert choose_devices(one, left_over([both], loads)) is None  # a is kept
+    assert names(choose_devices(one, left_over([both], [*loads[:2], Load(C)]))) == ["c"]  # c is not wanted
 
 
 def test_two_who_wait_keep_different_devices() -> None:
     one = Request(1, None, ALL)
     loads = [Load(A, leased=16), Load(B, leased=16), Load(C)]
-    assert choose(one, left_over([one], loads)) is None
-    assert names(choose(Request(1, 4, ("a",)), left_over([Request(1, 8, ("b",))], [Load(A), Load(B)]))) == [
-        "a"
-    ]
+    assert choose_devices(one, left_over([one], loads)) is None
+    assert names(
+        choose_devices(Request(1, 4, ("a",)), left_over([Request(1, 8, ("b",))], [Load(A), Load(B)]))
+    ) == ["a"]
 
 
 def test_who_waits_for_somebody_outside_keeps_nothing() -> None:
     everything = Request(3, None, ALL)
     loads = [Load(A), Load(B, outside=16, strangers=(7,)), Load(C)]
-    assert choose(everything, loads) is None
-    assert names(choose(Request(1, None, ALL), left_over([everything], loads))) == ["a"]
+    assert choose_devices(everything, loads) is None
+    assert names(choose_devices(Request(1, None, ALL), left_over([everything], loads))) == ["a"]
 
 
 def test_a_whole_device_is_drained_for_who_waits_for_it() -> None:
     whole = Request(1, None, ("a",))
     loads = [Load(A, leased=8)]
-    assert choose(Request(1, 4, ("a",)), loads) is not None
-    assert choose(Request(1, 4, ("a",)), left_over([whole], loads)) is None
+    assert choose_devices(Request(1, 4, ("a",)), loads) is not None
+    assert choose_devices(Request(1, 4, ("a",)), left_over([whole], loads)) is None
 
 
 requests = st.builds(Request, st.integers(1, 3), st.none() | st.integers(1, 16), st.just(ALL))
 
 
 def with_lease(load: Load, request: Request, chosen: list[Device]) -> Load:
-    return replace(load, leased=load.leased + share(request, load.device)) if load.device in chosen else load
+    return (
+        replace(load, leased=load.leased + device_share(request, load.device))
+        if load.device in chosen
+        else load
+    )
 
 
 @given(st.lists(requests, min_size=1, max_size=6), st.lists(st.integers(0, 16), min_size=3, max_size=3))
@@ -99,16 +112,16 @@ def test_what_later_ones_are_given_never_keeps_the_first_waiting(
     before = [Load(d, min(part, d.memory)) for d, part in zip((A, B, C), leased, strict=True)]
     waiting, loads = [first], before
     for request in others:
-        if chosen := choose(request, left_over(waiting, loads)):
+        if chosen := choose_devices(request, left_over(waiting, loads)):
             loads = [with_lease(load, request, chosen) for load in loads]
             assert all(load.leased <= load.device.memory for load in loads)
         else:
             waiting.append(request)
-    if choose(first, before):
-        assert choose(first, loads)
+    if choose_devices(first, before):
+        assert choose_devices(first, loads)
     ended = [replace(now, leased=now.leased - then.leased) for now, then in zip(loads, before, strict=True)]
-    if choose(first, [replace(load, leased=0) for load in before]):
-        assert choose(first, ended)
+    if choose_devices(first, [replace(load, leased=0) for load in before]):
+        assert choose_devices(first, ended)
 
 
 def test_who_waits_leaves_what_it_does_not_ask_for() -> None:
@@ -121,19 +134,19 @@ def test_who_waits_leaves_what_it_does_not_ask_for() -> None:
 
 def test_a_device_for_one_process_is_taken_whole_by_who_asks_for_a_part() -> None:
     alone = replace(A, exclusive=True)
-    assert share(Request(1, 5, ALL), alone) == 16
-    assert choose(Request(1, 5, ALL), [Load(alone, outside=8)]) == [alone]
-    assert choose(Request(1, 8, ALL), [Load(alone, outside=8)]) == [alone]
-    assert choose(Request(1, 9, ALL), [Load(alone, outside=8)]) is None
-    assert choose(Request(1, 5, ALL), [Load(alone, outside=9)]) is None
-    assert choose(Request(1, 5, ALL), [Load(alone, leased=1)]) is None
+    assert device_share(Request(1, 5, ALL), alone) == 16
+    assert choose_devices(Request(1, 5, ALL), [Load(alone, outside=8)]) == [alone]
+    assert choose_devices(Request(1, 8, ALL), [Load(alone, outside=8)]) == [alone]
+    assert choose_devices(Request(1, 9, ALL), [Load(alone, outside=8)]) is None
+    assert choose_devices(Request(1, 5, ALL), [Load(alone, outside=9)]) is None
+    assert choose_devices(Request(1, 5, ALL), [Load(alone, leased=1)]) is None
 
 
 def test_who_waits_waits_for_the_devices_that_it_could_use() -> None:
     loads = [Load(A), Load(B, leased=1), Load(C, leased=1)]
-    assert blockers(Request(1, None, ALL), loads) == loads[1:]
-    assert blockers(Request(1, None, ("a", "b")), loads) == [loads[1]]
-    assert blockers(Request(1, 9, ALL), [*loads[:2], Load(C)]) == []
+    assert blocking_devices(Request(1, None, ALL), loads) == loads[1:]
+    assert blocking_devices(Request(1, None, ("a", "b")), loads) == [loads[1]]
+    assert blocking_devices(Request(1, 9, ALL), [*loads[:2], Load(C)]) == []
 
 
 @given(st.integers(1, 8), st.sets(st.integers(0, 2)))
@@ -141,7 +154,7 @@ def test_no_device_is_idle_while_requests_for_one_wait(waiting: int, busy: set[i
     """As many of those who wait find a device as there are free ones."""
     one = Request(1, None, ALL)
     loads = [Load(device, device.memory if n in busy else 0) for n, device in enumerate((A, B, C))]
-    found = [choose(one, left_over([one] * place, loads)) for place in range(waiting)]
+    found = [choose_devices(one, left_over([one] * place, loads)) for place in range(waiting)]
     served = [chosen[0].name for chosen in found if chosen]
     assert len(served) == len(set(served)) == min(waiting, 3 - len(busy))
 
@@ -173,7 +186,7 @@ def test_no_device_is_idle_while_requests_for_one_wait(waiting: int, busy: set[i
 def test_what_the_host_can_never_give_is_refused(
     resources: Resources, devices: tuple[Device, ...], expected: str | None
 ) -> None:
-    why = refusal(resources, devices)
+    why = refusal_by_devices(resources, devices)
     assert (why or "").startswith(expected or "")
     assert (why is None) == (expected is None)
 

@@ -13,17 +13,17 @@ from typing import Any
 import pytest
 
 from darkroom.base.errors import DarkroomError
-from darkroom.gpus.devices import Device, Use, declared, host_gpus, read_nvml, visible
+from darkroom.gpus.devices import Device, Use, declared_devices, host_gpus, read_nvml, visible_devices
 
 GB = 1000**3
 
 
 def test_declared_by_number_or_by_name() -> None:
-    assert [(d.name, d.memory, d.index) for d in declared("2 x 16GB")] == [
+    assert [(d.name, d.memory, d.index) for d in declared_devices("2 x 16GB")] == [
         ("gpu-0", 16 * GB, 0),
         ("gpu-1", 16 * GB, 1),
     ]
-    assert [(d.name, d.memory, d.index) for d in declared("a:16GB, b:500MB")] == [
+    assert [(d.name, d.memory, d.index) for d in declared_devices("a:16GB, b:500MB")] == [
         ("a", 16 * GB, 0),
         ("b", GB // 2, 1),
     ]
@@ -42,7 +42,7 @@ def test_declared_by_number_or_by_name() -> None:
 )
 def test_a_declaration_that_cannot_be_read_says_so(text: str, error: str) -> None:
     with pytest.raises(DarkroomError) as caught:
-        declared(text)
+        declared_devices(text)
     assert str(caught.value) == error
 
 
@@ -73,12 +73,12 @@ FOUR = (
     ],
 )
 def test_cuda_visible_devices_from_outside(text: str | None, names: list[str]) -> None:
-    assert [device.name for device in visible(FOUR, text)] == names
+    assert [device.name for device in visible_devices(FOUR, text)] == names
 
 
 def test_a_name_that_begins_another_is_itself() -> None:
-    devices = declared("a:1GB,ab:1GB")
-    assert [device.name for device in visible(devices, "a,ab")] == ["a", "ab"]
+    devices = declared_devices("a:1GB,ab:1GB")
+    assert [device.name for device in visible_devices(devices, "a,ab")] == ["a", "ab"]
 
 
 class NvmlError(Exception):

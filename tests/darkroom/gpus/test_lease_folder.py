@@ -17,11 +17,11 @@ import pytest
 
 from darkroom.base.locks import unlock_range
 from darkroom.base.meta import Resources
-from darkroom.cli.doctor import examine, page
+from darkroom.cli.doctor import examination_lines, examine_host
 from darkroom.gpus.choice import Request
-from darkroom.gpus.devices import Gpus, declared
+from darkroom.gpus.devices import Gpus, declared_devices
 from darkroom.gpus.lease_folder import ForeignError, LeaseError, SharedFolder, lease_folder, user_name
-from darkroom.gpus.lease_notes import Folder, LeaseHolder
+from darkroom.gpus.lease_notes import HostLeases, LeaseHolder
 from darkroom.gpus.leases import HostDevices
 from darkroom.schedule.pool import Lease
 from tests.darkroom.users import EVE, MALLORY, does, needs_root, place_for_all, user
@@ -35,7 +35,7 @@ class Run:
     """A run of this user on a host of one device, and what it says."""
 
     def __init__(self, folder: Path) -> None:
-        devices = declared("1x16GB")
+        devices = declared_devices("1x16GB")
         self.said: list[str] = []
         me = LeaseHolder.this_process("r1", Path("/repo"))
         self.devices = HostDevices(
@@ -61,8 +61,8 @@ def leases(place: Path) -> Path:
 
 def doctor(folder: Path) -> tuple[str, ...]:
     """What is wrong with the host, and what else it says of leases."""
-    found = examine({"DARKROOM_GPUS": "1x16GB", "DARKROOM_LEASES": str(folder)})
-    return (*found.problems, *page(found))
+    found = examine_host({"DARKROOM_GPUS": "1x16GB", "DARKROOM_LEASES": str(folder)})
+    return (*found.problems, *examination_lines(found))
 
 
 def test_the_folder_is_the_same_for_all_and_can_be_set() -> None:
@@ -232,8 +232,8 @@ def test_a_second_name_of_a_lease_is_no_second_lease(leases: Path) -> None:
     lease = run.take(HALF)
     (file,) = leases.iterdir()
     (leases / NAMES[2]).hardlink_to(file)
-    with Folder(leases) as folder:
-        assert [part.bytes for part in folder.held(declared("1x16GB")[0])] == [8_000_000_000]
+    with HostLeases(leases) as folder:
+        assert [part.bytes for part in folder.held(declared_devices("1x16GB")[0])] == [8_000_000_000]
     assert lease is not None
     run.devices.close()
     assert list(leases.iterdir()) == []
@@ -312,8 +312,8 @@ def test_who_decides_and_never_ends_is_named(leases: Path, number: str) -> None:
 @needs_root
 def test_a_file_is_its_owners_and_a_run_that_of_who_executes_it(leases: Path) -> None:
     me = LeaseHolder.this_process("r1", Path("/repo"))
-    (device,) = declared("1x16GB")
-    with Folder(leases) as folder, folder.hold(device, 10**11, me) as file:
+    (device,) = declared_devices("1x16GB")
+    with HostLeases(leases) as folder, folder.hold(device, 10**11, me) as file:
         assert [(part.bytes, part.user, part.holder) for part in folder.held(device)] == [
             (device.memory, "root", me)  # more than there is cannot be held
         ]
@@ -410,7 +410,7 @@ def test_a_claim_on_less_than_one_is_none(
     request = {"count": count, "memory": memory, "names": ["a"]}
     note = {"request": request, "looked": 0, "holder": asdict(LeaseHolder.this_process("r", Path("/repo")))}
     shared = SharedFolder(leases)
-    with shared.make("queue", 7, note) as file, Folder(leases) as folder:
+    with shared.make("queue", 7, note) as file, HostLeases(leases) as folder:
         assert [waiter.place for waiter in folder.waiting()] == [(7, file.inode)] * counts
         assert not any(waiter.attentive for waiter in folder.waiting())
     shared.close()
@@ -483,8 +483,8 @@ for path in folder.iterdir():
         raise AssertionError(attack)
 """
     with user(EVE, leases, tries):
-        with Folder(leases) as folder:
-            assert [part.user for part in folder.held(declared("1x16GB")[0])] == ["root"]
+        with HostLeases(leases) as folder:
+            assert [part.user for part in folder.held(declared_devices("1x16GB")[0])] == ["root"]
         assert {path: path.read_text() for path in leases.iterdir()} == before
         run.devices.give(lease)
         assert run.take(HALF) is not None  # its place in the queue is that of this request
@@ -547,7 +547,7 @@ def test_a_folder_that_lets_us_in_no_more_is_waited_for(place: Path) -> None:
     does(EVE, leases, "os.mkdir(folder); os.chmod(folder, 0o755)")
     code = """
 said = []
-devices = declared("1x16GB")
+devices = declared_devices("1x16GB")
 me = LeaseHolder.this_process("r1", Path("/repo"))
 run = HostDevices(Gpus(devices), devices, folder, me, lambda stage, words: said.append(words))
 assert run.take(Resources(gpu=1), "train") is None
@@ -560,7 +560,7 @@ assert "Permission denied" in said[0] and "nobody" in said[0], said
 @pytest.mark.slow
 def test_users_share_the_devices_of_a_host(leases: Path) -> None:
     code = """
-devices = declared("1x16GB")
+devices = declared_devices("1x16GB")
 me = LeaseHolder.this_process("r2", Path("/home/eve"))
 run = HostDevices(Gpus(devices), devices, folder, me, print)
 assert run.take(Resources(gpu=1, gpu_memory=8_000_000_000), "hers")
@@ -578,7 +578,7 @@ assert run.take(Resources(gpu=1, gpu_memory=8_000_000_000), "hers")
 
 
 DECIDE = """
-with Folder(folder) as shared:
+with HostLeases(folder) as shared:
     decided = 0
     while decided < 40:
         with shared.alone(LeaseHolder.this_process("r", Path("/"))) as ahead:
@@ -603,7 +603,7 @@ def test_one_at_a_time_decides(leases: Path) -> None:
 
 def test_a_request_in_the_queue_is_read_as_it_was_written(leases: Path) -> None:
     me = LeaseHolder.this_process("r", Path("/repo"))
-    with Folder(leases) as folder:
+    with HostLeases(leases) as folder:
         first = folder.join(Request(2, 5, ("a", "b")), me)
         second = folder.join(Request(1, None, ("a",)), me)
         assert [waiter.request for waiter in folder.waiting()] == [

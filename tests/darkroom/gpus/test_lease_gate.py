@@ -9,8 +9,8 @@ import pytest
 
 from darkroom.base.locks import FOR_EVER
 from darkroom.gpus import lease_gate
-from darkroom.gpus.lease_folder import Found, SharedFolder
-from darkroom.gpus.lease_gate import GATE, alone
+from darkroom.gpus.lease_folder import LeaseFile, SharedFolder
+from darkroom.gpus.lease_gate import GATE, alone_at_gate
 
 
 class Watched(SharedFolder):
@@ -20,14 +20,14 @@ class Watched(SharedFolder):
     while_it_waits: Callable[[], None] | None = None
     looks = 0
 
-    def held(self, kind: str) -> list[Found]:
+    def held(self, kind: str) -> list[LeaseFile]:
         found = super().held(kind)
         if self.after_the_draw:
             self.after_the_draw()
             self.after_the_draw = None
         return found
 
-    def look(self, name: str) -> Found | None:
+    def look(self, name: str) -> LeaseFile | None:
         self.looks += 1
         if self.looks == 9 and self.while_it_waits:
             self.while_it_waits()
@@ -52,14 +52,14 @@ def number_of_ours(folder: SharedFolder) -> int:
     return max(file.length for file in folder.held(GATE) if file.note == {"mine": 1})
 
 
-def ahead_of_us(folder: SharedFolder) -> Found | None:
-    with alone(folder, {"mine": 1}) as ahead:
+def ahead_of_us(folder: SharedFolder) -> LeaseFile | None:
+    with alone_at_gate(folder, {"mine": 1}) as ahead:
         return ahead
 
 
 def test_the_first_draws_1_and_takes_its_number_with_it(folder: Watched) -> None:
     for _ in range(2):
-        with alone(folder, {"mine": 1}) as ahead:
+        with alone_at_gate(folder, {"mine": 1}) as ahead:
             assert ahead is None
             assert number_of_ours(folder) == 1
         assert folder.held(GATE) == []
@@ -69,7 +69,7 @@ def test_the_first_draws_1_and_takes_its_number_with_it(folder: Watched) -> None
 @pytest.mark.parametrize(("number", "ours"), [(1, 2), (7, 8), (FOR_EVER - 2, FOR_EVER - 1), (FOR_EVER, 1)])
 def test_who_was_there_before_comes_first(folder: Watched, number: int, ours: int) -> None:
     with folder.make(GATE, number, {}) as other:
-        with alone(folder, {"mine": 1}) as ahead:
+        with alone_at_gate(folder, {"mine": 1}) as ahead:
             assert ahead is not None
             assert (ahead.inode, ahead.length) == (other.inode, number)
             assert number_of_ours(folder) == ours
@@ -97,7 +97,7 @@ def test_who_draws_while_we_do_comes_before_or_after(
         late.append(folder.make(GATE, number, {}))
 
     folder.after_the_draw = others
-    with alone(folder, {"mine": 1}) as ahead:
+    with alone_at_gate(folder, {"mine": 1}) as ahead:
         (ours,) = [file for file in folder.held(GATE) if file.note == {"mine": 1}]
         assert ours.length == 2
     assert (ahead is not None) == (late[0].inode < ours.inode if before_us is None else before_us)
@@ -114,6 +114,6 @@ def test_who_ends_lets_us_in(folder: Watched, number: int) -> None:
 
 def test_who_draws_a_number_after_ours_lets_us_in(folder: Watched) -> None:
     other = folder.make(GATE, FOR_EVER, {})
-    folder.while_it_waits = lambda: other.keep(2)
+    folder.while_it_waits = lambda: other.hold_only(2)
     assert ahead_of_us(folder) is None
     other.free()

@@ -19,9 +19,9 @@ import pytest
 from darkroom.base.meta import Resources
 from darkroom.gpus import lease_notes, leases
 from darkroom.gpus.choice import Load
-from darkroom.gpus.devices import Device, Gpus, Use, declared
+from darkroom.gpus.devices import Device, Gpus, Use, declared_devices
 from darkroom.gpus.lease_folder import user_name
-from darkroom.gpus.lease_notes import Folder, Held, LeaseHolder
+from darkroom.gpus.lease_notes import HeldShare, HostLeases, LeaseHolder
 from darkroom.gpus.leases import HostDevices, load_of, outside_in_words
 from darkroom.schedule.pool import Lease
 from tests.darkroom import repositories
@@ -42,7 +42,7 @@ class Runs:
         self._made: list[HostDevices] = []
 
     def make(self, name: str, gpus: str = "2x16GB", use: slice = slice(None)) -> HostDevices:
-        devices = declared(gpus)
+        devices = declared_devices(gpus)
         me = LeaseHolder(pid=os.getpid(), user=ME, run=name, repository=f"/repo/{name}")
         run = HostDevices(
             Gpus(devices), devices[use], self.folder, me, lambda stage, on: self.said.append((stage, on))
@@ -51,14 +51,14 @@ class Runs:
         return run
 
     def held(self, gpus: str = "2x16GB") -> dict[str, list[str]]:
-        with Folder(self.folder) as folder:
+        with HostLeases(self.folder) as folder:
             return {
                 device.name: sorted(part.holder.stage if part.holder else "?" for part in folder.held(device))
-                for device in declared(gpus)
+                for device in declared_devices(gpus)
             }
 
     def waiting(self) -> list[str]:
-        with Folder(self.folder) as folder:
+        with HostLeases(self.folder) as folder:
             return [waiter.holder.stage for waiter in folder.waiting()]
 
     def close(self) -> None:
@@ -84,8 +84,8 @@ def test_a_lease_names_its_devices_and_notes_who_holds_them(runs: Runs) -> None:
     lease = taken(run, Resources(gpu=2), "train")
     assert lease.env == {"CUDA_VISIBLE_DEVICES": "gpu-0,gpu-1"}
     assert len(lease.descriptors) == 2
-    with Folder(runs.folder) as folder:
-        (part,) = folder.held(declared("2x16GB")[1])
+    with HostLeases(runs.folder) as folder:
+        (part,) = folder.held(declared_devices("2x16GB")[1])
     assert part.bytes == 16_000_000_000
     assert part.holder is not None
     assert (part.holder.user, part.holder.run, part.holder.stage) == (ME, "r1", "train")
@@ -238,8 +238,8 @@ def test_what_is_held_counts_whatever_its_note_says(runs: Runs, text: str) -> No
     lease = taken(run, HALF, "a")
     (file,) = runs.folder.iterdir()
     file.write_text(text)
-    with Folder(runs.folder) as folder:
-        (part,) = folder.held(declared("1x16GB")[0])
+    with HostLeases(runs.folder) as folder:
+        (part,) = folder.held(declared_devices("1x16GB")[0])
     assert (part.bytes, part.user, part.holder) == (8_000_000_000, ME, None)
     assert part.in_words == f"{ME}, who did not write down for what"
     assert run.take(ONE, "b") is None
@@ -282,15 +282,15 @@ class Reading:
 
 
 def test_what_others_use_of_a_device_counts_once() -> None:
-    (device,) = declared("1x16GB")
+    (device,) = declared_devices("1x16GB")
     me = LeaseHolder(pid=os.getpid(), user=ME, run="r1", repository="/repo")
     child = subprocess.Popen(["sleep", "100"])
 
-    def load(use: Use | None, *held: Held) -> Load:
+    def load(use: Use | None, *held: HeldShare) -> Load:
         return load_of(device, held, Gpus((device,), Reading(use)))
 
     try:
-        mine = Held(5, ME, me)
+        mine = HeldShare(5, ME, me)
         assert load(Use(9, {child.pid: 7, os.getpid(): 1})) == Load(device, 0, 9, (child.pid, os.getpid()))
         assert load(Use(9, {child.pid: 7, os.getpid(): 1}), mine) == Load(device, 5, 4)
         assert load(Use(3, {child.pid: 7}), mine) == Load(device, 5, 0)
@@ -300,7 +300,9 @@ def test_what_others_use_of_a_device_counts_once() -> None:
         assert load(Use(9, {1: 2, 10**8: 9}), mine) == Load(
             device, 5, 4, (1,)
         )  # one that cannot be seen is nobody
-        assert load(Use(9, {1: 2}), Held(5, ME, None), Held(2, ME, None)) == Load(device, 7, 2, (1,))
+        assert load(Use(9, {1: 2}), HeldShare(5, ME, None), HeldShare(2, ME, None)) == Load(
+            device, 7, 2, (1,)
+        )
         assert load(None, mine) == Load(device, 5, device.memory)
     finally:
         child.kill()
@@ -308,7 +310,7 @@ def test_what_others_use_of_a_device_counts_once() -> None:
 
 
 def test_what_others_use_in_words() -> None:
-    (device,) = declared("1x16GB")
+    (device,) = declared_devices("1x16GB")
     assert outside_in_words(Load(device, 0, 1_250_000_000)) == "1.2 GB in use outside darkroom"
     assert (
         outside_in_words(Load(device, 0, 2 * 10**9, (7, 8))) == "2.0 GB in use outside darkroom by pid 7, 8"
@@ -332,7 +334,7 @@ def test_a_want_of_descriptors_is_said_and_waited_for(runs: Runs) -> None:
 
 def test_what_is_in_the_way_is_said_of_each_device(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(leases, "SAY_AFTER_SECONDS", 0.0)
-    devices = declared("2x16GB")
+    devices = declared_devices("2x16GB")
     me = LeaseHolder(pid=os.getpid(), user=ME, run="r2", repository="/repo/r2")
     said: list[str] = []
     gpus = Gpus(devices, Reading(Use(10**10, {1: 10**10})))
@@ -348,7 +350,7 @@ def test_what_is_in_the_way_is_said_of_each_device(runs: Runs, monkeypatch: pyte
 
 def test_memory_in_use_is_in_the_way_whoever_uses_it(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(leases, "SAY_AFTER_SECONDS", 0.0)
-    devices = declared("1x16GB")
+    devices = declared_devices("1x16GB")
     me = LeaseHolder(pid=os.getpid(), user=ME, run="r2", repository="/repo/r2")
     for use, words in (
         (Use(10**10), "10.0 GB in use outside darkroom"),
@@ -375,7 +377,7 @@ def test_who_decides_and_who_waits_is_written_down_with_the_stage_and_since_when
             seen.append(json.loads(gate.read_text()))
             return super().use(device)
 
-    devices = declared("1x16GB")
+    devices = declared_devices("1x16GB")
     me = LeaseHolder(pid=os.getpid(), user=ME, run="r2", repository="/repo/r2")
     run = HostDevices(Gpus(devices, Looking(Use())), devices, runs.folder, me, lambda *_: None)
     before = time.time()
@@ -383,7 +385,7 @@ def test_who_decides_and_who_waits_is_written_down_with_the_stage_and_since_when
     run.waits(ONE, "b")
     (decides,) = seen
     assert (decides["run"], decides["stage"]) == ("r2", "a")
-    with Folder(runs.folder) as folder:
+    with HostLeases(runs.folder) as folder:
         (waiter,) = folder.waiting()
         (part,) = folder.held(devices[0])
     assert part.holder is not None
@@ -493,13 +495,13 @@ def test_three_runs_of_200_stages_on_four_devices(tmp_path: Path) -> None:
 
     stages = Counter(line.split()[0] for line in (tmp_path / "held/ends").read_text().splitlines())
     assert stages.total() == 200
-    assert set(stages) == {device.name for device in declared(gpus)}
+    assert set(stages) == {device.name for device in declared_devices(gpus)}
     looks = [tuple(map(int, line.split())) for line in (tmp_path / "journal").read_text().splitlines()]
     assert sum(got for got, _, _ in looks) == 200
     idle = [look for look in looks if not look[0] and look[1] > look[2]]
     assert not idle, "a look found more free devices than there were who came before, and took none"
-    with Folder(tmp_path / "leases") as folder:
-        assert [folder.held(device) for device in declared(gpus)] == [[], [], [], []]
+    with HostLeases(tmp_path / "leases") as folder:
+        assert [folder.held(device) for device in declared_devices(gpus)] == [[], [], [], []]
         assert folder.waiting() == []
     assert list((tmp_path / "leases").iterdir()) == []
     print(f"{seconds:.1f} s, {dict(stages)}, {len(looks)} looks")
@@ -520,13 +522,13 @@ run_pipeline(RunOptions())
 @pytest.mark.slow
 @pytest.mark.parametrize("victim", ["run", "stage"])
 def test_devices_are_free_once_their_holders_are_killed_and_not_before(tmp_path: Path, victim: str) -> None:
-    gpus = declared("2x16GB")
+    gpus = declared_devices("2x16GB")
     root = repositories.make(tmp_path / "r", Shape("holder", {"dvc.yaml": HOLD}), tmp_path)
     run = start(root, PLAIN_RUN, environment(tmp_path, "2x16GB"))
     pid_file = tmp_path / "held/pid"
     assert wait_for(pid_file.exists, 60)
     stage = int(pid_file.read_text())
-    with Folder(tmp_path / "leases") as folder:
+    with HostLeases(tmp_path / "leases") as folder:
         assert [part.holder.stage for gpu in gpus for part in folder.held(gpu) if part.holder] == ["s", "s"]
         os.kill(run.pid if victim == "run" else stage, signal.SIGKILL)
         assert wait_for(lambda: not any(folder.held(gpu) for gpu in gpus), 60)

@@ -5,7 +5,7 @@ import pytest
 
 from darkroom.base.errors import UsageError
 from darkroom.base.meta import MetricMeta
-from darkroom.releases.gate import Gate, Judged, Judgement, Verdict, judge, read
+from darkroom.releases.gate import Gate, Judged, Judgement, Verdict, judge, read_gate
 from darkroom.releases.paired import Difference
 
 GATE = Gate.model_validate(
@@ -75,12 +75,12 @@ def test_dvc_yaml_says_which_way_is_better_unless_the_gate_does() -> None:
 
 
 def test_the_gate_is_read_from_the_params(tmp_path: Path) -> None:
-    assert read(tmp_path) is None
+    assert read_gate(tmp_path) is None
     params = tmp_path / "params.yaml"
     params.write_text("train: {lr: 1}\n")
-    assert read(tmp_path) is None
+    assert read_gate(tmp_path) is None
     params.write_text("gate: {release: model, metrics: {'m.json:x': {at_least: 1}}}\n")
-    gate = read(tmp_path)
+    gate = read_gate(tmp_path)
     assert gate is not None
     assert gate.metrics["m.json:x"].at_least == 1
 
@@ -97,7 +97,7 @@ def test_the_gate_is_read_from_the_params(tmp_path: Path) -> None:
 def test_a_wrong_gate_is_one_line(tmp_path: Path, text: str, said: str) -> None:
     (tmp_path / "params.yaml").write_text(f"gate: {text}\n")
     with pytest.raises(UsageError, match=said) as error:
-        read(tmp_path)
+        read_gate(tmp_path)
     assert "\n" not in str(error.value)
 
 
@@ -186,10 +186,10 @@ def test_the_metrics_that_name_their_pictures() -> None:
 
 def test_a_project_without_params_or_with_a_list_has_no_gate(tmp_path: Path) -> None:
     (tmp_path / "params.yaml").write_text("[gate]\n")
-    assert read(tmp_path) is None
+    assert read_gate(tmp_path) is None
     (tmp_path / "params.yaml").write_text("gate: {release: mödel, metrics: {'m:x': {}}}\n", encoding="utf-8")
     with pytest.raises(UsageError, match=r"^params\.yaml: gate\.release: "):
-        read(tmp_path)
+        read_gate(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -207,6 +207,6 @@ def test_a_project_without_params_or_with_a_list_has_no_gate(tmp_path: Path) -> 
 def test_broken_params_are_one_line(tmp_path: Path, content: bytes, said: str) -> None:
     (tmp_path / "params.yaml").write_bytes(content)
     with pytest.raises(UsageError) as error:
-        read(tmp_path)
+        read_gate(tmp_path)
     assert said in str(error.value)
     assert "\n" not in str(error.value)

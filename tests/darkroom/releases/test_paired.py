@@ -12,10 +12,10 @@ from darkroom.releases.paired import (
     Measured,
     NotPairedError,
     Pictures,
-    difference,
     difference_in_draws,
+    difference_of_means,
     figures_of,
-    measured,
+    measure_model,
 )
 from tests.darkroom.repositories import git, make, serial_repro
 from tests.darkroom.shapes import Shape
@@ -33,7 +33,7 @@ def of(*figures: float, tested: str = "same", metric: float = 0.0) -> Measured:
 
 
 def between(then: Measured, now: Measured, confidence: float = 0.95) -> Difference:
-    return difference(then, now, confidence=confidence, resamples=4000)
+    return difference_of_means(then, now, confidence=confidence, resamples=4000)
 
 
 def test_the_interval_worked_out_by_hand() -> None:
@@ -210,17 +210,17 @@ def test_results_and_test_pictures_of_commits(tmp_path: Path) -> None:
     first = commit()
     second = commit(more_txt="2", results_csv="right\n1\n1\n")
     third = commit(in_txt="2")
-    then, now = measured(root, first, wanted, 0.5), measured(root, second, wanted, 1.0)
+    then, now = measure_model(root, first, wanted, 0.5), measure_model(root, second, wanted, 1.0)
     assert (then.figures.tolist(), now.figures.tolist()) == ([1, 0], [1, 1])
-    assert then.tested == now.tested != measured(root, third, wanted, 1.0).tested
+    assert then.tested == now.tested != measure_model(root, third, wanted, 1.0).tested
     with pytest.raises(NotPairedError, match=r"the mean of right is 0\.5, the metric 0\.9"):
-        measured(root, first, wanted, 0.9)
+        measure_model(root, first, wanted, 0.9)
     with pytest.raises(NotPairedError, match=r"gone\.csv: No such file"):
-        measured(root, first, wanted.model_copy(update={"results": "gone.csv"}), 0.5)
+        measure_model(root, first, wanted.model_copy(update={"results": "gone.csv"}), 0.5)
     with pytest.raises(NotPairedError, match=r"data/gone: "):
-        measured(root, first, wanted.model_copy(update={"of": "data/gone"}), 0.5)
+        measure_model(root, first, wanted.model_copy(update={"of": "data/gone"}), 0.5)
     for kept in (root / ".dvc" / "cache" / "files").rglob("*"):
         if kept.is_file():
             kept.unlink()
     with pytest.raises(NotPairedError, match=r": p\.csv|: data/test"):
-        measured(root, first, wanted, 0.5)
+        measure_model(root, first, wanted, 0.5)

@@ -14,7 +14,7 @@ from prefect import get_client
 from darkroom.cli.main import run_command
 from darkroom.deployments.retrain import retrain
 from darkroom.releases.promotion import GateFailedError
-from darkroom.releases.releases import ReleaseError, released, roll_back
+from darkroom.releases.releases import ReleaseError, released_version, roll_back
 from tests.darkroom.repositories import git, make
 from tests.darkroom.shapes import Shape
 
@@ -52,7 +52,7 @@ def night(root: Path, quality: float) -> str:
 
 def use(root: Path) -> tuple[str, str]:
     """The released version, and its model's source."""
-    now = released(root, "model", "prod")
+    now = released_version(root, "model", "prod")
     assert now is not None
     return now.version, git(root, "show", f"{now.commit}:quality.txt")
 

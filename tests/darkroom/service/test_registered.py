@@ -11,7 +11,7 @@ from prefect.client.schemas.objects import FlowRun, WorkPool
 from prefect.client.schemas.responses import DeploymentResponse
 
 from darkroom.service import registered
-from darkroom.service.registered import Registered, refusal
+from darkroom.service.registered import Registered, refusal_of_run
 
 ID = UUID(int=1)
 STEPS = [{"prefect.deployments.steps.set_working_directory": {"directory": "/project"}}]
@@ -45,20 +45,22 @@ def run(**changed: Any) -> FlowRun:
 
 @pytest.fixture
 def known(tmp_path: Path) -> Registered:
-    registered.keep(tmp_path, [deployment()], [pool()])
+    registered.keep_registered(tmp_path, [deployment()], [pool()])
     assert (tmp_path / "registered.json").stat().st_mode & 0o777 == 0o600
-    return registered.read(tmp_path)
+    return registered.read_registered(tmp_path)
 
 
 def test_what_was_registered_runs_with_any_parameters_and_at_any_time(known: Registered) -> None:
-    assert refusal(run(), deployment(), pool(), known, ROOT) is None
-    assert refusal(run(parameters={"targets": ["evaluate"]}), deployment(), pool(), known, ROOT) is None
+    assert refusal_of_run(run(), deployment(), pool(), known, ROOT) is None
+    assert (
+        refusal_of_run(run(parameters={"targets": ["evaluate"]}), deployment(), pool(), known, ROOT) is None
+    )
     changed = deployment(parameters={"fetch": False}, paused=True, tags=["x"], description="d")
-    assert refusal(run(), changed, pool(concurrency_limit=1, is_paused=True), known, ROOT) is None
+    assert refusal_of_run(run(), changed, pool(concurrency_limit=1, is_paused=True), known, ROOT) is None
 
 
 def test_a_run_that_says_what_its_deployment_says_is_no_override(known: Registered) -> None:
-    assert refusal(run(job_variables={"env": {"A": "1"}}), deployment(), pool(), known, ROOT) is None
+    assert refusal_of_run(run(job_variables={"env": {"A": "1"}}), deployment(), pool(), known, ROOT) is None
 
 
 @pytest.mark.parametrize(
@@ -66,7 +68,7 @@ def test_a_run_that_says_what_its_deployment_says_is_no_override(known: Register
     [{"command": "touch owned"}, {"env": {"A": "2"}}, {"env.PYTHONSTARTUP": "x"}, {"working_dir": "/tmp"}],
 )
 def test_job_variables_of_a_run_are_refused(known: Registered, variables: dict[str, Any]) -> None:
-    said = refusal(run(job_variables=variables), deployment(), pool(), known, ROOT)
+    said = refusal_of_run(run(job_variables=variables), deployment(), pool(), known, ROOT)
     assert said == f"it sets job variables of its own ({next(iter(variables))}); only prefect.yaml may"
 
 
@@ -85,7 +87,7 @@ def test_job_variables_of_a_run_are_refused(known: Registered, variables: dict[s
     ],
 )
 def test_what_decides_the_command_must_be_as_it_was(known: Registered, changed: dict[str, Any]) -> None:
-    said = refusal(run(), deployment(**changed), pool(), known, ROOT)
+    said = refusal_of_run(run(), deployment(**changed), pool(), known, ROOT)
     assert said == (
         "the deployment retrain was changed since `darkroom up`: workers refuse its runs;"
         " `darkroom up` registers it again"
@@ -94,13 +96,13 @@ def test_what_decides_the_command_must_be_as_it_was(known: Registered, changed: 
 
 def test_another_deployment_is_refused_and_how_to_mend_it_is_said(known: Registered) -> None:
     other = deployment(id=UUID(int=9))
-    said = refusal(run(deployment_id=other.id), other, pool(), known, ROOT)
+    said = refusal_of_run(run(deployment_id=other.id), other, pool(), known, ROOT)
     assert said is not None
     assert said.startswith(
         "the deployment retrain (darkroom.deployments.retrain.retrain) was not registered by"
     )
     assert f"prefect deployment delete --id {other.id}" in said
-    said = refusal(run(deployment_id=None), None, pool(), known, ROOT)
+    said = refusal_of_run(run(deployment_id=None), None, pool(), known, ROOT)
     assert said is not None
     assert said.startswith("it is of no deployment")
 
@@ -109,7 +111,7 @@ def test_another_deployment_is_refused_and_how_to_mend_it_is_said(known: Registe
     "changed", [{"base_job_template": {"job_configuration": {"command": "x"}}}, {"type": "d"}]
 )
 def test_another_template_of_the_pool_is_refused(known: Registered, changed: dict[str, Any]) -> None:
-    said = refusal(run(), deployment(), pool(**changed), known, ROOT)
+    said = refusal_of_run(run(), deployment(), pool(**changed), known, ROOT)
     assert said is not None
     assert said.startswith("the work pool p was changed since `darkroom up`: its worker refuses all runs")
 
@@ -118,14 +120,14 @@ def test_another_template_of_the_pool_is_refused(known: Registered, changed: dic
 def test_without_the_file_nothing_runs(tmp_path: Path, content: str | None) -> None:
     if content is not None:
         (tmp_path / "registered.json").write_text(content)
-    assert refusal(run(), deployment(), pool(), registered.read(tmp_path), ROOT) is not None
+    assert refusal_of_run(run(), deployment(), pool(), registered.read_registered(tmp_path), ROOT) is not None
 
 
 def test_a_flow_of_ours_under_its_old_name_is_refused_with_its_new_one(tmp_path: Path) -> None:
     old = deployment(entrypoint="flows.deployments.retrain.retrain")
-    registered.keep(tmp_path, [old], [pool()])
-    known = registered.read(tmp_path)
-    assert refusal(run(), old, pool(), known, tmp_path) == (
+    registered.keep_registered(tmp_path, [old], [pool()])
+    known = registered.read_registered(tmp_path)
+    assert refusal_of_run(run(), old, pool(), known, tmp_path) == (
         "the deployment retrain: the entrypoint flows.deployments.retrain.retrain is called"
         " darkroom.deployments.retrain.retrain now; write that in prefect.yaml,"
         " and `darkroom up` registers it again"
@@ -133,4 +135,4 @@ def test_a_flow_of_ours_under_its_old_name_is_refused_with_its_new_one(tmp_path:
     own = tmp_path / "flows" / "deployments" / "retrain.py"
     own.parent.mkdir(parents=True)
     own.touch()
-    assert refusal(run(), old, pool(), known, tmp_path) is None
+    assert refusal_of_run(run(), old, pool(), known, tmp_path) is None

@@ -14,10 +14,10 @@ from darkroom.service.status import (
     Service,
     Status,
     late_runs,
-    page,
     paused_pools,
     pending_runs,
-    service,
+    service_of,
+    status_lines,
     wrong_services,
 )
 
@@ -51,9 +51,9 @@ def late(one: FlowRun, work_pool: WorkPool, *services: Service) -> list[str]:
 
 
 def test_a_service_is_running_killed_or_stopped() -> None:
-    assert service(SERVER).state == "running"
-    assert service(DaemonState("server", running=False, note=NOTE)).state == "killed"
-    assert service(DaemonState("server", running=False, note=None)).state == "stopped"
+    assert service_of(SERVER).state == "running"
+    assert service_of(DaemonState("server", running=False, note=NOTE)).state == "killed"
+    assert service_of(DaemonState("server", running=False, note=None)).state == "stopped"
 
 
 def test_what_was_killed_and_what_is_missing_is_wrong() -> None:
@@ -96,11 +96,11 @@ def test_a_run_that_a_worker_took_and_never_started_is_stuck() -> None:
 
 def test_the_page_says_what_is_up_what_runs_and_what_is_due() -> None:
     found = Status(
-        services=(service(SERVER),),
+        services=(service_of(SERVER),),
         running=(Run("1", "apt-owl", "retrain", "Running", "2026-01-02T03:01:00+00:00"),),
         due=(Run("2", "by-hand", None, "Scheduled", None),),
     )
-    first, pages, second, third, last = page(found)
+    first, pages, second, third, last = status_lines(found)
     assert first.startswith("server: running, pid 7, since 2026-01-0")
     assert first.endswith("http://127.0.0.1:4200/api")
     assert pages == "pages: `darkroom ui` opens them, logged in"
@@ -111,6 +111,6 @@ def test_the_page_says_what_is_up_what_runs_and_what_is_due() -> None:
 
 
 def test_what_is_not_up_says_how_it_is_started() -> None:
-    found = Status(services=(service(DaemonState("server", running=False, note=None)),))
-    assert list(page(found)) == ["server: stopped", "not up: `darkroom up` starts it"]
+    found = Status(services=(service_of(DaemonState("server", running=False, note=None)),))
+    assert list(status_lines(found)) == ["server: stopped", "not up: `darkroom up` starts it"]
     assert not found.well
