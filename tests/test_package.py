@@ -103,7 +103,8 @@ def test_the_wheel_adds_one_name_and_carries_the_vision_half_as_data(wheel: Path
     assert {name.partition("/")[0] for name in names if ".dist-info/" not in name} == {"darkroom"}
     template = "darkroom/templates/vision/"
     carried = {name.removeprefix(template) for name in names if name.startswith(template)}
-    stages = {path.relative_to(ROOT).as_posix() for path in (ROOT / "stages").rglob("*.py")}
+    stages = {path.relative_to(ROOT).as_posix() for path in (ROOT / "stages").rglob("*.py*")}
+    stages = {path for path in stages if not path.endswith(".pyc")}
     assert carried == stages | {"dvc.yaml", "params.yaml", ".dvcignore"}
     assert "darkroom/py.typed" in names
     assert any(name.endswith(".dist-info/licenses/LICENSE") for name in names)

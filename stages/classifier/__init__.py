@@ -1,0 +1,8 @@
+"""The classifier of pictures: its networks, and its loss.
+
+network: built, loaded and asked; trunks: the networks by name; loss: cross-entropy, smoothed and weighted
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -63,8 +63,8 @@ def overlap(real: Features, generated: Features, *, neighbours: int) -> Overlap:
         DataError: a set without `neighbours` neighbours.
 
     """
-    _at_least(neighbours + 1, real, generated)
-    reals, fakes = _tensor(real), _tensor(generated)
+    require_at_least(neighbours + 1, real, generated)
+    reals, fakes = to_tensor(real), to_tensor(generated)
     real_radii, fake_radii = _radii(reals, neighbours), _radii(fakes, neighbours)
     real_found: list[Tensor] = []  # is a real picture among the generated ones
     balls_filled: list[Tensor] = []  # does a real ball hold a generated picture
@@ -91,12 +91,19 @@ def _radii(points: Tensor, neighbours: int) -> Tensor:
     return torch.cat(radii)
 
 
-def _tensor(features: Features) -> Tensor:
+def to_tensor(features: Features) -> Tensor:
+    """Features [N, D] of either kind as a tensor float64 [N, D]."""
     # cdist squares differences of sums: in float32 near neighbours would drown in rounding.
     return torch.from_numpy(np.asarray(features, dtype=np.float64))
 
 
-def _at_least(pictures: int, real: Features, generated: Features) -> None:
+def require_at_least(pictures: int, real: Features, generated: Features) -> None:
+    """Refuse features [N, D] of too few pictures.
+
+    Raises:
+        DataError: there are fewer than so many real or generated pictures.
+
+    """
     for name, features in (("real", real), ("generated", generated)):
         if len(features) < pictures:
             raise DataError(

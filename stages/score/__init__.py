@@ -1,0 +1,9 @@
+"""The stage `score`: new pictures of an inbox through trained models, each once.
+
+stage: the whole; inbox: which pictures are whole and new; models: what is asked; predictions: what is kept
+drawing: pictures with what was found
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,0 +1,8 @@
+"""The stage `train-classifier`.
+
+stage: the whole; start: pretrained weights; batches, augment: what a step sees; learning_rates: a range test
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,0 +1,8 @@
+"""The stage `train-detector`.
+
+stage: the whole; start: anchors, trained parts, pretrained weights; batches: what a step sees
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -10,7 +10,9 @@ from typing import Any
 
 from darkroom.base.errors import MetaError
 
-_UNITS = {"": 1, "B": 1, **{f"{p}B": 1000**n for n, p in enumerate("KMGT", 1)}}
+_UNITS = {"": 1, "B": 1}
+_UNITS |= {f"{p}B": 1000**n for n, p in enumerate("KMGT", 1)}
+_UNITS |= {f"{p}IB": 1024**n for n, p in enumerate("KMGT", 1)}
 _SECONDS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 _LIKENESS = 0.82

@@ -1,0 +1,10 @@
+"""The command `darkroom`: each command reads its options, calls one package and says how it went.
+
+main: `run`, `plan`, `fetch`, `ui` and the exit codes; options: what several commands take
+service: `up`, `down`, `status`; deployments: `sweep`, `rollback`, `gc`
+doctor: what this host has, and who holds it; vision: `fuse` and `generate`, which the stages' code executes
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,6 +1,12 @@
 """A DVC repository as it is: what stands in it, and what is out of date.
 
+DVC is imported here and in workspace alone.
+
 opening: opened, with DVC's lock or without; graph: its stages in the serial order; judging: why a stage runs
 commits, products: the files of a commit, and what stages made; unused: blobs that nothing refers to
 errors, invalid: DVC's errors as ours, in one line; special_files, ignoring: what is not hashed, .gitignore
 """
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,0 +1,9 @@
+"""One run of a pipeline, from the options to the report: where all lower packages come together.
+
+engine: plans, schedules, executes and records; report: what is asked for, and what comes of it
+ended, metrics: a run that has ended, and whether its figures are better; unfinished: runs that ended badly
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

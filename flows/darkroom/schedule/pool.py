@@ -23,7 +23,7 @@ from typing import Protocol
 import psutil
 
 from darkroom.base.errors import MetaError
-from darkroom.base.meta import _UNITS, Resources
+from darkroom.base.meta import Resources
 
 THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
@@ -36,7 +36,6 @@ THREAD_VARIABLES = (
     "RAYON_NUM_THREADS",
     "POLARS_MAX_THREADS",
 )
-_UNITS |= {f"{p}IB": 1024**n for n, p in enumerate("KMGT", 1)}
 
 
 @dataclass(frozen=True, slots=True)

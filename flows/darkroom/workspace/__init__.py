@@ -2,5 +2,10 @@
 
 workspace: made of all others; run_cache: what need not be executed; keeping: outs into DVC's cache, synced
 recording: dvc.lock and .gitignore, in the serial order; changes, witnesses: who changed a dep in a run
-rwlock, holding: which paths are in use, by DVC's own file; experiments: a run kept as `dvc exp run` does
+rwlock, holding: which paths are in use, by DVC's own file; stage_errors: errors that name their stage
+experiment, experiments: a run kept as `dvc exp run` does; synced_cache: files that a power cut cannot empty
 """
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

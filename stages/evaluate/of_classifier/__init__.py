@@ -1,0 +1,8 @@
+"""How good the classifier is.
+
+evaluation: figures, tables and sheets, from metrics, grad_cam (where it looks) and sheets (what is shown)
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

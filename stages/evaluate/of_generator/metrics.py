@@ -17,7 +17,7 @@ from torchmetrics.image.fid import FrechetInceptionDistance
 from torchmetrics.image.kid import poly_mmd
 
 from stages.evaluate.resampling import Counts as Draw
-from stages.generator.overlap import ROWS, Features, _at_least, _tensor
+from stages.generator.overlap import ROWS, Features, require_at_least, to_tensor
 
 
 def frechet_distance(real: Features, generated: Features) -> float:
@@ -27,10 +27,10 @@ def frechet_distance(real: Features, generated: Features) -> float:
         DataError: fewer than two pictures in a set.
 
     """
-    _at_least(2, real, generated)
+    require_at_least(2, real, generated)
     metric = FrechetInceptionDistance(feature=_ReadyFeatures(real.shape[1])).set_dtype(torch.float64)
-    metric.update(_tensor(real), real=True)
-    metric.update(_tensor(generated), real=False)
+    metric.update(to_tensor(real), real=True)
+    metric.update(to_tensor(generated), real=False)
     return float(metric.compute())
 
 
@@ -45,7 +45,7 @@ def kernel_distance(
         DataError: a set smaller than `subset_size`.
 
     """
-    _at_least(subset_size, real, generated)
+    require_at_least(subset_size, real, generated)
     draw = torch.Generator().manual_seed(seed)
     distances = [
         poly_mmd(_subset(real, subset_size, draw), _subset(generated, subset_size, draw))
@@ -120,4 +120,4 @@ class _ReadyFeatures(nn.Module):
 
 
 def _subset(features: Features, size: int, draw: torch.Generator) -> Tensor:
-    return _tensor(features)[torch.randperm(len(features), generator=draw)[:size]]
+    return to_tensor(features)[torch.randperm(len(features), generator=draw)[:size]]

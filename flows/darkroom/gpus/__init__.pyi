@@ -1,0 +1,16 @@
+from .choice import Load as Load
+from .choice import Request as Request
+from .devices import VISIBLE as VISIBLE
+from .devices import Device as Device
+from .devices import Gpus as Gpus
+from .devices import host_gpus as host_gpus
+from .devices import visible_devices as visible_devices
+from .host import Host as Host
+from .lease_folder import LeaseError as LeaseError
+from .lease_notes import HeldShare as HeldShare
+from .lease_notes import HostLeases as HostLeases
+from .lease_notes import LeaseHolder as LeaseHolder
+from .lease_notes import Waiter as Waiter
+from .lease_notes import describe_holder as describe_holder
+from .leases import load_of as load_of
+from .leases import outside_in_words as outside_in_words

@@ -1,0 +1,1 @@
+from .fetching import fetch_all as fetch_all

@@ -1,0 +1,14 @@
+from .ended import PICTURES_A_FOLDER as PICTURES_A_FOLDER
+from .ended import EndedRun as EndedRun
+from .ended import metrics_of_interest as metrics_of_interest
+from .ended import record_run as record_run
+from .ended import shown_first as shown_first
+from .engine import make_plan as make_plan
+from .engine import run_pipeline as run_pipeline
+from .metrics import Metric as Metric
+from .metrics import MetricChange as MetricChange
+from .metrics import Trend as Trend
+from .metrics import flat_figures as flat_figures
+from .metrics import value_of as value_of
+from .report import RunOptions as RunOptions
+from .report import RunReport as RunReport

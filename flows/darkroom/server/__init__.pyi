@@ -1,0 +1,9 @@
+from . import login as login
+from . import login_links as login_links
+from . import temporary as temporary
+from .temporary import START_SECONDS as START_SECONDS
+from .temporary import is_shown as is_shown
+from .temporary import listen_near as listen_near
+from .temporary import serve as serve
+from .temporary import server_folder as server_folder
+from .temporary import shared_url as shared_url

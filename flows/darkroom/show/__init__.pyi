@@ -1,0 +1,17 @@
+from . import output as output
+from . import pages as pages
+from . import terminal as terminal
+from .markdown import code_span as code_span
+from .markdown import inline_text as inline_text
+from .markdown import markdown_picture as markdown_picture
+from .markdown import markdown_table as markdown_table
+from .output import warn as warn
+from .pages import data_uri as data_uri
+from .pages import slug as slug
+from .progress import StageProgress as StageProgress
+from .terminal import write_line as write_line
+from .wording import describe_end as describe_end
+from .wording import describe_restart as describe_restart
+from .wording import how_to_go_on as how_to_go_on
+from .wording import nothing_to_run as nothing_to_run
+from .wording import what_happened as what_happened

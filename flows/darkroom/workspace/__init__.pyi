@@ -1,0 +1,2 @@
+from .workspace import ChangedBesideError as ChangedBesideError
+from .workspace import Workspace as Workspace

@@ -1,0 +1,1 @@
+from .command import run_by_hand as run_by_hand

@@ -1,0 +1,10 @@
+from .loss import Loss as Loss
+from .loss import class_weights as class_weights
+from .network import Classifier as Classifier
+from .network import build_classifier as build_classifier
+from .network import load_classifier as load_classifier
+from .network import predict as predict
+from .trunks import NetworkParams as NetworkParams
+from .trunks import ResNetParams as ResNetParams
+from .trunks import TimmParams as TimmParams
+from .trunks import least_side as least_side

@@ -1,0 +1,15 @@
+from .sheets import CLASSES_MOST as CLASSES_MOST
+from .sheets import FONT_SIZE as FONT_SIZE
+from .sheets import INK as INK
+from .sheets import PAPER as PAPER
+from .sheets import Colour as Colour
+from .sheets import Picture as Picture
+from .sheets import blank_like as blank_like
+from .sheets import draw_boxes as draw_boxes
+from .sheets import enlarge as enlarge
+from .sheets import first_of as first_of
+from .sheets import image_grid as image_grid
+from .sheets import png as png
+from .sheets import save_png as save_png
+from .sheets import scale_of as scale_of
+from .sheets import scale_to as scale_to

@@ -1,0 +1,2 @@
+from .params import FuseParams as FuseParams
+from .stage import main as main

@@ -1,0 +1,15 @@
+from .network import Generator as Generator
+from .network import build_discriminator as build_discriminator
+from .network import build_generator as build_generator
+from .network import draw_classes as draw_classes
+from .network import draw_fixed as draw_fixed
+from .network import draw_latents as draw_latents
+from .network import generate as generate
+from .network import load_generator as load_generator
+from .network import render as render
+from .overlap import ROWS as ROWS
+from .overlap import Features as Features
+from .overlap import Overlap as Overlap
+from .overlap import manifold_overlap as manifold_overlap
+from .overlap import require_at_least as require_at_least
+from .overlap import to_tensor as to_tensor

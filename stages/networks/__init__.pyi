@@ -1,0 +1,9 @@
+from .compute import Compute as Compute
+from .compute import prepare as prepare
+from .compute import to_unit as to_unit
+from .model_files import load_model as load_model
+from .model_files import save_model as save_model
+from .weights import WeightsParams as WeightsParams
+from .weights import fitting as fitting
+from .weights import read_file as read_file
+from .weights import read_weights as read_weights

@@ -1,0 +1,10 @@
+from .attributes import asked_numbers as asked_numbers
+from .attributes import attributes_of as attributes_of
+from .attributes import encode as encode
+from .attributes import scale_of as scale_of
+from .captions import Captions as Captions
+from .captions import TextParams as TextParams
+from .captions import captions_of as captions_of
+from .captions import names_of as names_of
+from .text_encoders import load_encoder as load_encoder
+from .text_encoders import words_of as words_of

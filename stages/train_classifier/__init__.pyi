@@ -1,0 +1,1 @@
+from .stage import main as main

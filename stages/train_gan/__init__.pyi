@@ -1,0 +1,2 @@
+from .params import TrainGanParams as TrainGanParams
+from .stage import main as main
