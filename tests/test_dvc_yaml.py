@@ -20,7 +20,8 @@ STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 LIBRARIES = yaml.safe_load((ROOT / "params.yaml").read_text())["libraries"]
 WITHOUT_RESULTS = {
     "click": "reads the command line, which DVC records",
-    "joblib": "hands pictures to processes and takes the results in order",
+    "jinja2": "fills in a report whose template is the stage's own",
+    "loky": "hands pictures to processes and takes the results in order",
     "pydantic": "refuses parameters",
     "pyyaml": "reads parameters, which are dependencies themselves",
     "threadpoolctl": "sets numbers of threads, which are checked",

@@ -3,11 +3,11 @@
 `python -m stages.core.libraries --params params.yaml` writes into it the versions that are installed.
 """
 
-import re
 import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+import yaml
 from pydantic import ConfigDict, Field
 
 from stages.core.cli import run_stage
@@ -57,14 +57,29 @@ def installed(library: str) -> str:
 
 
 def main(*, params: Path) -> None:
-    """Write the installed versions into section `libraries` of PARAMS; all else stays, comments too."""
-    names = load_params(params, "libraries", LibraryParams).__pydantic_extra__
+    """Write the installed versions into section `libraries` of params.yaml; all else stays, comments too.
+
+    Args:
+        params: params.yaml.
+
+    Raises:
+        ParamsError: the file cannot be read, or the section is missing or not one of versions.
+
+    """
+    load_params(params, "libraries", LibraryParams)
     text = params.read_text(encoding="utf-8")
-    before, section, after = re.split(r"(^libraries:.*\n(?:[ #].*\n|\n)*)", text, maxsplit=1, flags=re.M)
-    for name in names:
-        line = re.compile(rf"^( +{re.escape(name)}:) *[^\s#]+", re.MULTILINE)
-        section = line.sub(rf'\g<1> "{installed(name)}"', section, count=1)
-    write_atomically(params, f"{before}{section}{after}".encode())
+    for name, version_node in reversed(_entries(text, "libraries")):  # from the end: earlier places stay
+        start, end = version_node.start_mark.index, version_node.end_mark.index
+        text = f'{text[:start]}"{installed(name)}"{text[end:]}'
+    write_atomically(params, text.encode())
+
+
+def _entries(text: str, section: str) -> list[tuple[str, yaml.Node]]:
+    """The keys of a section of a YAML text with the nodes of their values, which know their places in it."""
+    document = yaml.compose(text, Loader=yaml.SafeLoader)
+    assert isinstance(document, yaml.MappingNode)  # it was read as one before
+    *_, entries = (value.value for key, value in document.value if key.value == section)
+    return [(key.value, value) for key, value in entries]
 
 
 if __name__ == "__main__":

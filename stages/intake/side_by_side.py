@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from typing import TypeVar
 
-from joblib.externals.loky import ProcessPoolExecutor  # type: ignore[import-untyped]
+from loky import ProcessPoolExecutor  # type: ignore[import-untyped]
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -22,10 +22,11 @@ def cores() -> int:
 
 
 def in_order(function: Callable[[Item], Result], items: Iterable[Item], processes: int) -> Iterator[Result]:
-    """`function` of each item, in the items' order; with one process in this one.
+    """Call `function` with each item in so many processes, and give its results in the items' order.
 
-    Loky's processes start afresh and load the function's module alone, not the stage's; none is forked from a
-    process with threads.
+    At most `AHEAD` items for each process are under way, so that memory is bounded where results are taken
+    slowly. One process means this one. Loky's processes start afresh and load the function's module alone,
+    not the stage's; none is forked from a process with threads.
     """
     if processes == 1:
         yield from map(function, items)

@@ -20,7 +20,8 @@ from darkroom.show import output
 LIBRARIES = (
     "albumentations",
     "cv2",
-    "joblib",
+    "jinja2",
+    "loky",
     "pyarrow",
     "pycocotools",
     "pywt",

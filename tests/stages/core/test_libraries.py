@@ -52,5 +52,15 @@ def test_installed_versions_are_written_and_all_else_stays(tmp_path):
     assert check_libraries(path)
 
 
+def test_installed_versions_are_written_wherever_the_section_has_them(tmp_path):
+    path = tmp_path / "params.yaml"
+    path.write_text("other: {torch: '1.0'} # ö\nlibraries: {'torch': '1.0', # old\n  numpy: \"1\"}\n")
+    main(params=path)
+    assert path.read_text() == (
+        "other: {torch: '1.0'} # ö\n"
+        f'libraries: {{\'torch\': "{TORCH}", # old\n  numpy: "{version("numpy")}"}}\n'
+    )
+
+
 def test_a_library_that_is_not_there():
     assert installed("no-such-library") == "none"

@@ -24,6 +24,52 @@ def test_names_cannot_break_the_page(tmp_path: Path) -> None:
     assert page.count("data:image/png;base64,") == 1
 
 
+def test_the_page_holds_figures_then_classes_then_curves_then_sheets(tmp_path: Path) -> None:
+    """Jinja2 fills it in: another version of it that changed a byte would show here."""
+    (tmp_path / "sheet.png").write_bytes(b"png")
+    figures = {
+        "accuracy": 0.5,
+        "size": {"parameters": 1234},
+        "network": "R&D",
+        "by_class": {"T-shirt/top": {"f1": 0.25, "pictures": 7}},
+        "intervals": {"accuracy": {"low": 0.4, "high": 0.61}},
+    }
+    curve = Curve(title="c", x="recall", y="precision", points=[(0.0, 1.0), (0.5, 0.25)])
+    section = Section(title="A", figures=figures, curves=[curve], sheets={"Seen": tmp_path / "sheet.png"})
+    page = report_page("Title", [section, Section(title="B", figures={}, curves=[], sheets={})])
+    assert page.startswith(
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>Title</title>'
+    )
+    assert page[page.index("<body>") :] == BODY
+
+
+BODY = """\
+<body>
+<h1>Title</h1>
+<h2>A</h2>
+<table>
+<tr><th></th><th>value</th><th>95 % interval</th></tr>
+<tr><td>accuracy</td><td>0.5000</td><td>0.4000 to 0.6100</td></tr>
+<tr><td>size.parameters</td><td>1,234</td><td></td></tr>
+<tr><td>network</td><td>R&amp;D</td><td></td></tr>
+</table>
+<table>
+<tr><th>class</th><th>f1</th><th>pictures</th></tr>
+<tr><td>T-shirt/top</td><td>0.2500</td><td>7</td></tr>
+</table>
+<figure class="curve"><figcaption>c: precision (up) by recall (right), both from 0 to 1</figcaption>\
+<svg width="240" height="240" role="img"><rect width="240" height="240" fill="none" stroke="#999"/>\
+<line x1="0" y1="240" x2="240" y2="0" stroke="#ccc"/>\
+<polyline points="0.0,0.0 120.0,180.0" fill="none" stroke="#0072b2" stroke-width="2"/></svg></figure>
+<figure><figcaption>Seen</figcaption><img alt="Seen" src="data:image/png;base64,cG5n"></figure>
+<h2>B</h2>
+<table>
+<tr><th></th><th>value</th><th></th></tr>
+</table>
+</body></html>
+"""
+
+
 def test_a_curve_of_one_point_is_seen() -> None:
     section = Section(
         title="t", figures={}, curves=[Curve(title="c", x="x", y="y", points=[(1.0, 0.5)])], sheets={}
