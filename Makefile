@@ -11,10 +11,10 @@ export DVC_NO_ANALYTICS := 1
 export NO_ALBUMENTATIONS_UPDATE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-quick test-random faults fuzz mutants reproduce check format data lock ui clean
+.PHONY: help run test test-quick test-random faults fuzz mutants reproduce check format architecture data lock ui clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: data ## the main job: the whole pipeline, what is up to date left alone
 	@darkroom run
@@ -54,6 +54,9 @@ check: $(READY) ## lint, format, types, layers
 format: $(READY) ## mend what can be mended by itself
 	@ruff check --fix .
 	@ruff format .
+
+architecture: $(READY) ## draw the packages of docs/architecture.md anew, from the contracts in pyproject.toml
+	@python -m tests.architecture
 
 ui: $(READY) ## Prefect's pages, with all runs so far
 	@darkroom ui

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import architecture
 from tests.places import ROOT
 
 TOPS = {"darkroom": ROOT / "flows", "stages": ROOT}
@@ -114,3 +115,44 @@ def test_help_starts_at_once() -> None:
 @pytest.mark.parametrize("name", ["darkroom.runs.engine", "darkroom.show.terminal"])
 def test_a_plan_needs_neither_prefect_nor_torch(name: str) -> None:
     assert not {"prefect", "torch"} & imported_by(f"import {name}")
+
+
+PAGE = architecture.PAGE.read_text()
+PATH = re.compile(r"`((?:[\w.-]+/)*[\w-]+\.(?:md|py|toml|yaml))`")
+NAMED = re.compile(rf"{PATH.pattern}: ((?:`[A-Za-z_.]+`(?: and |, )?)+)")
+
+
+def test_the_picture_of_the_packages_is_that_of_the_contracts() -> None:
+    assert architecture.drawn(PAGE) == PAGE, "`make architecture` draws it anew"
+
+
+def test_every_package_is_in_the_picture() -> None:
+    drawn = {name for rows in architecture.layers().values() for row in rows for name in row}
+    assert drawn == {package for package in packages() if package.count(".") == 1}
+
+
+def test_files_that_the_page_names_exist() -> None:
+    named = PATH.findall(PAGE)
+    assert len(named) > 50
+    assert [path for path in named if not (ROOT / path).is_file()] == []
+
+
+def test_functions_that_the_page_names_are_in_their_files() -> None:
+    checked = 0
+    for path, names in NAMED.findall(PAGE.replace("\n  ", " ")):
+        tree = ast.parse((ROOT / path).read_text())
+        kinds = (ast.FunctionDef, ast.ClassDef)
+        defined = {node.name: node for node in tree.body if isinstance(node, kinds)}
+        for name in re.findall(r"`([^`]+)`", names):
+            outer, _, inner = name.partition(".")
+            assert outer in defined, f"{path} has no {outer}"
+            methods = {node.name for node in defined[outer].body if isinstance(node, kinds)}
+            assert not inner or inner in methods, f"{path}: {outer} has no {inner}"
+            checked += 1
+    assert checked > 30
+
+
+def test_the_page_says_where_to_make_twenty_changes() -> None:
+    _, _, table = PAGE.partition("## Where do I change what")
+    rows = [line for line in table.splitlines() if line.startswith("| ") and PATH.search(line)]
+    assert len(rows) >= 20
