@@ -18,7 +18,7 @@ PAGES = """
 import sys
 from pathlib import Path
 from darkroom.service import ui
-ui.show(Path(sys.argv[1]), port=0, browser=sys.argv[2] == "browser")
+ui.show_pages(Path(sys.argv[1]), port=0, browser=sys.argv[2] == "browser")
 """
 
 
