@@ -63,7 +63,7 @@ def found_garbage(root: Path, days: float) -> Iterator[Garbage]:
         free = {path.with_suffix(""): path for path, ours in held.items() if ours}
         clones = tuple(clone for clone, lock in free.items() if clone.exists() and _touched(lock) < before)
         kept = tuple(repo for clone in free if clone not in clones for repo in _repositories(clone))
-        busy = working or stage_lock.busy(state / "locks") or _unrecorded(state)
+        busy = working or stage_lock.busy_stage(state / "locks") or _unrecorded(state)
         logs = (*state.glob("logs/*"), *state.glob("services/*.log.1"))
         yield Garbage(
             logs=tuple(path for path in logs if _touched(path) < before),

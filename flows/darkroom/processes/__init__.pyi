@@ -8,9 +8,9 @@ from .daemons import ServiceError as ServiceError
 from .daemons import exit_code as exit_code
 from .daemons import make_services_folder as make_services_folder
 from .daemons import registered as registered
+from .process_group import find_process as find_process
 from .process_group import guarded_group as guarded_group
 from .process_group import open_anywhere as open_anywhere
-from .process_group import process as process
 from .stage_lock import Say as Say
 from .stage_lock import StageLock as StageLock
 from .stage_lock import say_nothing as say_nothing

@@ -23,7 +23,7 @@ from darkroom.base.errors import DarkroomError
 from darkroom.base.exits import Exit
 from darkroom.base.files import STATE_FOLDER, make_state_folder
 from darkroom.base.locks import LockFile
-from darkroom.processes.process_group import process
+from darkroom.processes.process_group import find_process
 
 MARK = "DARKROOM_SERVICE"
 """In the environment of what `darkroom up` starts and of all that comes of it: the folder of its services."""
@@ -81,7 +81,7 @@ def make_services_folder(root: Path) -> Path:
     return folder
 
 
-def see(folder: Path, name: str) -> DaemonState:
+def daemon_state(folder: Path, name: str) -> DaemonState:
     """Look at one service."""
     with contextlib.suppress(FileNotFoundError), _open(folder, name, make=False) as file:
         running = bool(file.locked(*_HELD))
@@ -89,9 +89,9 @@ def see(folder: Path, name: str) -> DaemonState:
     return DaemonState(name, False, None)
 
 
-def see_all(folder: Path) -> list[DaemonState]:
+def daemon_states(folder: Path) -> list[DaemonState]:
     """Look at every service that the project has had, by name."""
-    return [see(folder, path.stem) for path in sorted(folder.glob("*.lock"))]
+    return [daemon_state(folder, path.stem) for path in sorted(folder.glob("*.lock"))]
 
 
 def log_file(folder: Path, name: str) -> Path:
@@ -104,7 +104,7 @@ class Registration:
 
     def __init__(self, file: LockFile) -> None:
         self._file = file
-        me = process(os.getpid())
+        me = find_process(os.getpid())
         assert me is not None
         self._note = Note(
             pid=me.pid,
@@ -139,7 +139,7 @@ def registered(folder: Path, name: str) -> Iterator[Registration]:
 
 
 @contextlib.contextmanager
-def alone(folder: Path) -> Iterator[None]:
+def alone_with_daemons(folder: Path) -> Iterator[None]:
     """Let no other `darkroom up` or `down` of the project work meanwhile. Raises ServiceError."""
     with _open(folder, "up-or-down", suffix=".hold") as file:
         if not file.lock(*_HELD):
@@ -189,7 +189,7 @@ def _wait_until_ready(folder: Path, name: str, ended: Callable[[], bool]) -> Not
     give_up = time.monotonic() + START_SECONDS
     while time.monotonic() < give_up:
         gone = ended()
-        seen = see(folder, name)
+        seen = daemon_state(folder, name)
         if seen.running and seen.note and seen.note.url:
             return seen.note
         if gone and not seen.running:
@@ -200,7 +200,7 @@ def _wait_until_ready(folder: Path, name: str, ended: Callable[[], bool]) -> Not
 
 def stop(folder: Path, name: str, seconds: float) -> bool:
     """Ask a service to end, and kill it if it has not after `seconds`. False: it did not run."""
-    seen = see(folder, name)
+    seen = daemon_state(folder, name)
     if seen.note is None:
         return False
     running = seen.running and _end(seen.note, seconds)
@@ -217,7 +217,7 @@ def _end(note: Note, seconds: float) -> bool:
     except ProcessLookupError:
         return False
     try:
-        now = process(note.pid)
+        now = find_process(note.pid)
         if now is None or now.started != note.started:
             return False
         for number in (signal.SIGTERM, signal.SIGKILL):

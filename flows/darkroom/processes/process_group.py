@@ -58,7 +58,7 @@ class Process:
         return f"pid {self.pid} ({_command(self.pid)})"
 
 
-def process(pid: int) -> Process | None:
+def find_process(pid: int) -> Process | None:
     """The process as the kernel shows it; None: there is none (any more)."""
     try:
         text = _read(f"/proc/{pid}/stat")
@@ -76,19 +76,19 @@ def process(pid: int) -> Process | None:
     )
 
 
-def living(group: int) -> list[Process]:
+def living_processes(group: int) -> list[Process]:
     """Who is in the group and no zombie: orphans are init's to reap, and not every init does."""
-    found = map(process, _pids())
+    found = map(find_process, _pids())
     return [one for one in found if one and one.group == group and not one.zombie]
 
 
-def marked(mark: str, since: int = 0) -> list[Process]:
+def marked_processes(mark: str, since: int = 0) -> list[Process]:
     """Who lives and was started by a stage's command with this mark, in whatever group it is now.
 
     `since` is when the stage was started, in clock ticks as in Process.
     """
     wanted = f"{MARK}={mark}".encode()
-    found = (process(pid) for pid in _pids())
+    found = (find_process(pid) for pid in _pids())
     young = [one for one in found if one and not one.zombie and not one.kernel and one.started >= since]
     return [one for one in young if wanted in _environment(one.pid).split(b"\0")]
 
@@ -99,18 +99,18 @@ def with_file_open(path: Path) -> list[Process]:
     A child that is just being started has for a moment all that its parent has open.
     """
     file = path.stat()
-    found = [process(pid) for pid in _pids() if _has_open(pid, file)]
+    found = [find_process(pid) for pid in _pids() if _has_open(pid, file)]
     me = os.getpid()
     return [one for one in found if one and not one.zombie and me not in (one.pid, one.parent)]
 
 
-def send(processes: Iterable[Process], number: int) -> None:
+def send_signal(processes: Iterable[Process], number: int) -> None:
     """Send a signal to those who still are who they were, and whom this user may signal."""
     for one in processes:
         with contextlib.suppress(OSError):
             descriptor = os.pidfd_open(one.pid)
             try:
-                if (now := process(one.pid)) and now.started == one.started:
+                if (now := find_process(one.pid)) and now.started == one.started:
                     signal.pidfd_send_signal(descriptor, number)
             finally:
                 os.close(descriptor)
@@ -184,7 +184,7 @@ class ProcessGroup:
         """In words: who had left the group and was killed at the end."""
         self._guards = [self._start_guard(0)]
         self.id = self._guards[0].pid
-        first = process(self.id)
+        first = find_process(self.id)
         self._started = first.started if first else 0
 
     def start(
@@ -208,7 +208,7 @@ class ProcessGroup:
     def signal(self, number: int) -> None:
         """Send a signal to everyone in the group, and to those who have left it."""
         signal_group(self.id, number)
-        send(self._outside(), number)
+        send_signal(self._outside(), number)
 
     def keep_guarded(self) -> None:
         """Put a guard where the last one was killed; where that fails, nothing may go on unguarded."""
@@ -222,7 +222,7 @@ class ProcessGroup:
     def only_guarded(self) -> bool:
         """Whether nobody but guards is left."""
         guards = {guard.pid for guard in self._guards}
-        return all(one.pid in guards for one in living(self.id)) and not self._outside()
+        return all(one.pid in guards for one in living_processes(self.id)) and not self._outside()
 
     def end(self) -> None:
         """Kill what is left; return when it is gone: nobody may write into outs that are to be committed."""
@@ -235,12 +235,12 @@ class ProcessGroup:
         while outside := self._outside():
             self.ended += [one.describe() for one in outside if one.pid not in told]
             told |= {one.pid for one in outside}
-            send(outside, signal.SIGKILL)
+            send_signal(outside, signal.SIGKILL)
             time.sleep(_LOOK_SECONDS)
 
     def _outside(self) -> list[Process]:
         try:
-            everyone = marked(self._mark, self._started) if self._mark else []
+            everyone = marked_processes(self._mark, self._started) if self._mark else []
             return [one for one in everyone if one.group != self.id]
         except OSError:  # no file descriptor to look with
             return []
@@ -258,7 +258,7 @@ class ProcessGroup:
 
 def _anyone(group: int) -> bool:
     try:
-        return bool(living(group))
+        return bool(living_processes(group))
     except OSError:  # no file descriptor to look with: look again
         return True
 

@@ -23,10 +23,10 @@ import psutil
 
 from darkroom.processes.process_group import (
     Process,
-    living,
-    marked,
-    process,
-    send,
+    find_process,
+    living_processes,
+    marked_processes,
+    send_signal,
     signal_group,
     with_file_open,
 )
@@ -57,7 +57,7 @@ class StageHolder:
     @property
     def owned(self) -> bool:
         """Whether the run that started the stage still lives."""
-        owner = process(self.owner) if self.boot == _boot() else None
+        owner = find_process(self.owner) if self.boot == _boot() else None
         return owner is not None and not owner.zombie and owner.started == self.owner_started
 
     def left(self) -> list[Process]:
@@ -65,15 +65,15 @@ class StageHolder:
         if self.boot != _boot():
             return []
         group = self._group_left()
-        outside = marked(self.mark, self.group_started or 0) if self.mark else []
+        outside = marked_processes(self.mark, self.group_started or 0) if self.mark else []
         return group + [one for one in outside if one not in group]
 
     def _group_left(self) -> list[Process]:
         """Who lives in the stage's group; nobody where another group bears the number by now."""
-        first = process(self.group) if self.group is not None else None
+        first = find_process(self.group) if self.group is not None else None
         if self.group is None or (first is not None and first.started != self.group_started):
             return []
-        return [one for one in living(self.group) if one.pid == self.group or self._ours(one.pid)]
+        return [one for one in living_processes(self.group) if one.pid == self.group or self._ours(one.pid)]
 
     def _ours(self, pid: int) -> bool:
         with contextlib.suppress(psutil.Error, OSError):
@@ -99,7 +99,7 @@ class StageHolder:
                 say(self.stage, f"darkroom: ended {named}, left by the {self._run()}, which was killed")
             if self.group is not None and any(one.group == self.group for one in living):
                 signal_group(self.group, signal.SIGKILL)
-            send(living, signal.SIGKILL)
+            send_signal(living, signal.SIGKILL)
             if time.monotonic() >= give_up:
                 return False
             time.sleep(_LOOK_SECONDS)
@@ -123,7 +123,7 @@ class StageLock:
 
     def __init__(self, file: int, stage: str, root: str) -> None:
         self.descriptor = file
-        me = process(os.getpid())
+        me = find_process(os.getpid())
         assert me is not None
         self._holder = StageHolder(
             stage=stage, root=root, boot=_boot(), owner=me.pid, owner_started=me.started
@@ -132,7 +132,7 @@ class StageLock:
 
     def note(self, group: int, mark: str | None) -> None:
         """Note the stage's process group and its mark, before a command is started in it."""
-        first = process(group)
+        first = find_process(group)
         started = first.started if first else None
         self._holder = replace(self._holder, group=group, group_started=started, mark=mark)
         self._write()
@@ -155,7 +155,7 @@ def say_nothing(stage: str, text: str) -> None:
     """For who does not listen."""
 
 
-def take(folder: Path, stage: str, root: Path, say: Say = say_nothing) -> StageLock | str:
+def lock_stage(folder: Path, stage: str, root: Path, say: Say = say_nothing) -> StageLock | str:
     """Lock the stage, or say in words who runs it. `root` is the repository's. Raises OSError.
 
     What a dead run has left of the stage is killed first. One process takes at a time: DVC's lock is held.
@@ -191,7 +191,7 @@ def end_left_overs(folder: Path, say: Say = say_nothing) -> None:
                 holder.end(say)
 
 
-def busy(folder: Path) -> str | None:
+def busy_stage(folder: Path) -> str | None:
     """Who runs a stage of those that are noted in `folder`; None: nobody."""
     with contextlib.suppress(FileNotFoundError):
         for path in folder.iterdir():

@@ -1,8 +1,8 @@
 from . import products as products
 from .commits import opened_commit as opened_commit
+from .errors import error_line as error_line
 from .errors import mended as mended
 from .errors import one_line as one_line
-from .errors import told as told
 from .graph import PROJECT_FILE as PROJECT_FILE
 from .graph import Selection as Selection
 from .graph import graph_of as graph_of
@@ -17,9 +17,9 @@ from .judging import Edit as Edit
 from .judging import edits as edits
 from .judging import only_missing as only_missing
 from .judging import own_reasons as own_reasons
+from .judging import reasons_to_run as reasons_to_run
 from .judging import save_deps_there as save_deps_there
 from .judging import state_of_dep as state_of_dep
-from .judging import why as why
 from .opening import locked as locked
 from .opening import opened as opened
 from .opening import remove_half_written as remove_half_written

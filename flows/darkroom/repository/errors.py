@@ -40,10 +40,10 @@ def mended(prefix: str = "", kind: Callable[[str], Exception] = RepoError) -> It
     except Exception as error:
         if is_own(error):
             raise
-        raise kind(prefix + told(error)) from error
+        raise kind(prefix + error_line(error)) from error
 
 
-def told(error: BaseException) -> str:
+def error_line(error: BaseException) -> str:
     """What is wrong, where and the mend, in one line."""
     return next(filter(None, map(_told_exactly, _chain(error))), None) or _with_place(error)
 

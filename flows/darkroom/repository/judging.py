@@ -14,14 +14,14 @@ from dvc_data.hashfile.tree import Tree
 
 from darkroom.base.errors import explain, is_own
 from darkroom.base.text import format_change, format_json
-from darkroom.repository.errors import told
+from darkroom.repository.errors import error_line
 from darkroom.repository.graph import name_of
 from darkroom.schedule.plan import Made
 
 _GONE, _UNREADABLE = "a link to what is gone", "cannot be read"
 
 
-def why(stage: Any, known: bool, force: bool) -> tuple[str, ...]:
+def reasons_to_run(stage: Any, known: bool, force: bool) -> tuple[str, ...]:
     """In words, what makes DVC run the stage."""
     if not known:
         return own_reasons(stage, known)
@@ -202,7 +202,7 @@ def _status(item: Any) -> Iterable[tuple[str, Any]]:
 def _unreadable(item: Any, error: Exception) -> str:
     if is_own(error) and not isinstance(error, OSError):
         raise error
-    said = explain(error) if isinstance(error, OSError) else told(error)
+    said = explain(error) if isinstance(error, OSError) else error_line(error)
     return f"{_UNREADABLE}: {said.removeprefix(f'{item}: ').removeprefix(f'{item}, ')}"
 
 

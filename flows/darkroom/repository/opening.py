@@ -19,7 +19,7 @@ from dvc.repo import Repo
 
 import darkroom.repository.special_files  # noqa: F401  (puts itself in DVC's place)
 from darkroom.base.errors import UsageError
-from darkroom.processes.process_group import open_anywhere, process
+from darkroom.processes.process_group import find_process, open_anywhere
 from darkroom.repository.errors import mended
 
 _PARTIAL = re.compile(r"\..*\.(\d+)\.partial")  # as darkroom.base.files names them
@@ -127,7 +127,7 @@ def remove_partial_files(*folders: Path) -> None:
     """Remove the half-written files of dead processes; they have the process's number in their name."""
     for path in (path for folder in folders for path in folder.glob(".*.partial")):
         if match := _PARTIAL.fullmatch(path.name):
-            writer = process(int(match[1]))
+            writer = find_process(int(match[1]))
             if writer is None or writer.zombie or writer.pid == os.getpid():
                 path.unlink(missing_ok=True)
 

@@ -42,7 +42,7 @@ class ShownResults:
 
 
 @mended()
-def shown(folder: Path) -> ShownResults:
+def shown_results(folder: Path) -> ShownResults:
     """What the repository shows. Needs no lock, and reads dvc.yaml once where git holds the metrics."""
     with Repo(folder) as repo, contextlib.chdir(repo.root_dir):
         products = {name_of(stage): tuple(_products(stage)) for stage in repo.index.stages}

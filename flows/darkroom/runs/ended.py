@@ -60,7 +60,7 @@ def record_run(root: Path, report: RunReport, last_lines: Mapping[str, tuple[str
     shown, unread = ShownResults({}, {}, {}), ""
     try:
         with collector_paused():
-            shown = results.shown(root)
+            shown = results.shown_results(root)
     except RepoError as error:  # a stage has left dvc.yaml broken: what was run is recorded all the same
         unread = str(error)
     products = {stage.name: shown.products.get(stage.name, ()) for stage in report.plan.stages}

@@ -11,7 +11,7 @@ import os
 from pathlib import Path
 
 from darkroom.base.files import sync_path
-from darkroom.processes.process_group import process
+from darkroom.processes.process_group import find_process
 
 
 class Unfinished:
@@ -52,5 +52,5 @@ def _at_work(path: Path) -> bool:
     pid = path.name.rpartition("-")[2]
     if not pid.isdigit() or int(pid) == os.getpid():
         return False
-    found = process(int(pid))
+    found = find_process(int(pid))
     return found is not None and not found.zombie

@@ -322,7 +322,7 @@ def kept_up(root: Path) -> str | None:
     """The URL of the server that `darkroom up` has started for the project at `root`, or None."""
     from darkroom.processes import daemons
 
-    seen = daemons.see(daemons.services_folder(root), "server")
+    seen = daemons.daemon_state(daemons.services_folder(root), "server")
     return seen.note.url if seen.running and seen.note else None
 
 

@@ -86,8 +86,8 @@ def project_status(root: Path, pools: Sequence[str]) -> Status:
     """Look at the processes, and ask the server if it runs."""
     folder = daemons.services_folder(root)
     names = dict.fromkeys([server_process.NAME, *map(workers.name_of, pools)])
-    known = {seen.name: seen for seen in daemons.see_all(folder)}
-    seen = [known.get(name) or daemons.see(folder, name) for name in {**names, **known}]
+    known = {seen.name: seen for seen in daemons.daemon_states(folder)}
+    seen = [known.get(name) or daemons.daemon_state(folder, name) for name in {**names, **known}]
     services = tuple(map(service_of, seen))
     stuck = list(wrong_services(seen))
     url = server.kept_up(root)

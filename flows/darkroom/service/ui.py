@@ -82,7 +82,7 @@ def _take(file: IO[str], root: Path) -> bool:
     except BlockingIOError:
         return False
     file.truncate(0)  # what one that was killed has left
-    if daemons.see(daemons.services_folder(root), server_process.NAME).running:
+    if daemons.daemon_state(daemons.services_folder(root), server_process.NAME).running:
         fcntl.flock(file, fcntl.LOCK_UN)
         return False
     return True

@@ -101,7 +101,7 @@ def bring_up(root: Path, port: int | None, remark: Remark) -> Up:
     pools, addresses = pools_of(root), notices.read_addresses(root)
     _require_new_names(root)
     services, folder = daemons.make_services_folder(root), server.server_folder(root)
-    with daemons.alone(services):
+    with daemons.alone_with_daemons(services):
         note = _server_up(root, services, port, remark)
         assert note.url is not None
         with server.client_of(folder, note.url):
@@ -113,7 +113,7 @@ def bring_up(root: Path, port: int | None, remark: Remark) -> Up:
 
 
 def _server_up(root: Path, services: Path, port: int | None, remark: Remark) -> Note:
-    seen = daemons.see(services, server_process.NAME)
+    seen = daemons.daemon_state(services, server_process.NAME)
     if seen.running and seen.note and seen.note.url:
         remark("the server runs already")
         return seen.note
@@ -131,11 +131,11 @@ def _server_up(root: Path, services: Path, port: int | None, remark: Remark) -> 
 
 def _worker_up(root: Path, services: Path, pool: str, url: str, remark: Remark) -> None:
     name = workers.name_of(pool)
-    seen = daemons.see(services, name)
+    seen = daemons.daemon_state(services, name)
     if seen.running and seen.note and seen.note.url not in (None, url):
         remark(f"{name} works for {seen.note.url}: starting another")
         daemons.stop(services, name, workers.STOP_SECONDS + SERVER_STOP_SECONDS)
-        seen = daemons.see(services, name)
+        seen = daemons.daemon_state(services, name)
     if seen.running:
         remark(f"{name} runs already")
         return
@@ -212,8 +212,8 @@ def bring_down(root: Path, remark: Remark) -> bool:
     services = daemons.services_folder(root)
     if not services.exists():
         return False
-    with daemons.alone(services):
-        known = {seen.name: seen for seen in daemons.see_all(services)}
+    with daemons.alone_with_daemons(services):
+        known = {seen.name: seen for seen in daemons.daemon_states(services)}
         last = known.pop(server_process.NAME, None)
         stopped = [_stop(services, seen, remark) for seen in known.values()]
         # The server is needed until the last run has reported.

@@ -18,12 +18,14 @@ def publication(run: Recorded, key: str, kind: str, data: str, description: str)
 
     def publish(to: SyncPrefectClient) -> None:
         artifact = ArtifactCreate(key=key, type=kind, data=data, description=description, flow_run_id=run.id)
-        made(to, "/artifacts/", artifact)  # the client's own way also opens a websocket for an event
+        created_id(to, "/artifacts/", artifact)  # the client's own way also opens a websocket for an event
 
     return Message(f"the artifact {key}", publish, lambda to: bool(artifacts_of(to, run, key)))
 
 
-def made(to: SyncPrefectClient, path: Any, wanted: FlowRunCreate | TaskRunCreate | ArtifactCreate) -> UUID:
+def created_id(
+    to: SyncPrefectClient, path: Any, wanted: FlowRunCreate | TaskRunCreate | ArtifactCreate
+) -> UUID:
     """The identifier of what the API at `path` made."""
     answer = to.request("POST", path, json=wanted.model_dump(mode="json", exclude_unset=True))
     return UUID(answer.json()["id"])

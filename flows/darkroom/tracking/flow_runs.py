@@ -36,7 +36,7 @@ from darkroom.show import pages as artifacts
 from darkroom.show.markdown import inline_text
 from darkroom.show.progress import StageProgress
 from darkroom.show.wording import describe_restart, what_happened
-from darkroom.tracking.artifacts import artifacts_of, made, publication
+from darkroom.tracking.artifacts import artifacts_of, created_id, publication
 from darkroom.tracking.living_runs import RUN_FLOW, STAGE_FLOW, end_killed
 from darkroom.tracking.outbox import Message, Outbox, Recorded
 
@@ -73,14 +73,14 @@ class ProgressPage:
     def tell(self, to: SyncPrefectClient) -> None:
         """Publish the newest state."""
         with self.lock:
-            self.page = self.course.page(now())
+            self.page = self.course.page(local_now())
             self.news = self.waiting = False
         self.due = time.monotonic() + PROGRESS_SECONDS
         if self.artifact is None:
             artifact = ArtifactCreate(
                 key=self.key, type="markdown", data=self.page, description=PROGRESS, flow_run_id=self.run.id
             )
-            self.artifact = made(to, "/artifacts/", artifact)
+            self.artifact = created_id(to, "/artifacts/", artifact)
         else:
             body = {"data": self.page}
             to.request("PATCH", "/artifacts/{id}", path_params={"id": self.artifact}, json=body)
@@ -122,7 +122,7 @@ class StageFlowRuns:
         self._going: set[str] = set()
         self._results: dict[str, StageResult] = {}
         wanted = {"name": name, "parameters": parameters, "idempotency_key": self._key}
-        began = now()
+        began = local_now()
 
         def start(to: SyncPrefectClient) -> None:
             self._create(to, RUN_FLOW, self._parent, wanted, Running(), began)
@@ -159,7 +159,7 @@ class StageFlowRuns:
             case RunStarted():
                 self._needs = {stage.name: stage.needs for stage in event.plan.stages}
             case StageAgain() if event.stage in self._going:
-                due = now() + datetime.timedelta(seconds=event.seconds)
+                due = local_now() + datetime.timedelta(seconds=event.seconds)
                 waiting: State[Any] = AwaitingRetry(scheduled_time=due, message=describe_restart(event))
                 self._set_state(self._runs[event.stage], f"the retry of {event.stage}", waiting)
             case StageFinished() if event.stage in self._going:
@@ -215,7 +215,7 @@ class StageFlowRuns:
         run = self._runs[stage] = Recorded()
         parameters = {"stage": stage, "needs": list(needs), "why": list(why)}
         key = str(next(self._keys))
-        happened = now()
+        happened = local_now()
 
         def create(to: SyncPrefectClient) -> None:
             task = TaskRunCreate(
@@ -230,7 +230,7 @@ class StageFlowRuns:
                 "name": stage,
                 "parameters": parameters,
                 "idempotency_key": f"{self._key}-{key}",
-                "parent_task_run_id": made(to, "/task_runs/", task),
+                "parent_task_run_id": created_id(to, "/task_runs/", task),
             }
             self._create(to, STAGE_FLOW, run, wanted, state, happened)
 
@@ -257,7 +257,7 @@ class StageFlowRuns:
             labels={**self._labels},
             **escape_values(wanted),
         )
-        run.given = made(to, "/flow_runs/", create)
+        run.given = created_id(to, "/flow_runs/", create)
 
     def _tell_progress(self, stage: str, *, at_once: bool = False) -> None:
         told = self._told[stage]
@@ -280,7 +280,7 @@ class StageFlowRuns:
         self.outbox.put(publication(run, key, kind, data, description))
 
     def _set_state(self, run: Recorded, what: str, state: State[Any]) -> None:
-        message, happened = state.message or "", now()
+        message, happened = state.message or "", local_now()
         transition = state.state_details.transition_id = uuid4()
 
         def tell(to: SyncPrefectClient) -> None:
@@ -303,7 +303,7 @@ class StageFlowRuns:
         self.outbox.put(Message(what, send, arrived))
 
 
-def now() -> datetime.datetime:
+def local_now() -> datetime.datetime:
     """The time with the zone of this machine."""
     return datetime.datetime.now().astimezone()
 
@@ -311,7 +311,7 @@ def now() -> datetime.datetime:
 def said_late(message: str, happened: datetime.datetime) -> str:
     """`message`, and when it happened if that is a while ago: Prefect itself shows when it was told."""
     message = escape_lines(message)
-    if (now() - happened).total_seconds() < LATE_SECONDS:
+    if (local_now() - happened).total_seconds() < LATE_SECONDS:
         return message
     first, *rest = message.split("\n")
     when = f"(at {happened:%H:%M:%S}; Prefect was told later)"

@@ -35,7 +35,7 @@ _UNFINISHED = (StateType.RUNNING, StateType.PENDING, StateType.CANCELLING, State
 
 
 @contextlib.contextmanager
-def living(root: Path) -> Iterator[dict[str, str]]:
+def living_run(root: Path) -> Iterator[dict[str, str]]:
     """Hold a lock until the block ends; the labels that lead to it, none where there cannot be one."""
     file = root.absolute() / STATE_FOLDER / "runs" / f"{uuid4()}.lock"
     try:

@@ -35,7 +35,7 @@ from darkroom.schedule.events import (
 from darkroom.show import pages as artifacts
 from darkroom.show.wording import describe_end, describe_restart
 from darkroom.tracking.flow_runs import StageFlowRuns
-from darkroom.tracking.living_runs import living
+from darkroom.tracking.living_runs import living_run
 from darkroom.tracking.unrecorded import run_unrecorded
 
 PATIENCE_SECONDS = 60.0
@@ -48,7 +48,7 @@ STOPPED_SECONDS = 1.5
 """For Prefect after an interruption, which gives the stages 8 s: the whole ends within 10 s."""
 
 
-def say(text: str) -> None:
+def print_remark(text: str) -> None:
     """A remark beside a run's output."""
     with suppress(OSError):  # nobody may read it any more
         print(f"darkroom: {text}", file=sys.stderr, flush=True)
@@ -72,7 +72,7 @@ def run_recorded(
     observe: Callable[[Event], None] = ignore,
     *,
     patience: float = PATIENCE_SECONDS,
-    remark: Callable[[str], None] = say,
+    remark: Callable[[str], None] = print_remark,
 ) -> tuple[EndedRun, str | None]:
     """Run what `options` select of the repository at `root`, as a flow run of the Prefect server that is set.
 
@@ -80,7 +80,7 @@ def run_recorded(
     Returns the record, and what Prefect was not told and why, if anything. A failing stage does not raise: it
     is in the record. Raises DarkroomError where nothing could be started.
     """
-    with living(root) as labels:
+    with living_run(root) as labels:
         name, parameters = run_name(options, root), shown_parameters(options)
         try:
             stages = StageFlowRuns(name, parameters, root.name, options.stop, labels)

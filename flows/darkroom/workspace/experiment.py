@@ -43,7 +43,7 @@ def require_author(root: Path) -> None:
         raise UsageError(f"--experiment: git does not know who commits; {mend}") from error
 
 
-def save(root: Path, experiment: Experiment, paths: Iterable[str]) -> None:
+def save_experiment(root: Path, experiment: Experiment, paths: Iterable[str]) -> None:
     """Commit what git tracks, as it lies there now, and `paths` onto the experiment's ref.
 
     Raises RepoError where git cannot.

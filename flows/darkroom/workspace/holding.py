@@ -60,7 +60,7 @@ class Holding:
 
     def hold(self, name: str, stage: Any) -> StageLock:
         """Keep others from the stage's paths. Raises Busy where one of them uses them."""
-        lock = stage_lock.take(self._folder, name, Path(self._repo.root_dir), self._say)
+        lock = stage_lock.lock_stage(self._folder, name, Path(self._repo.root_dir), self._say)
         if isinstance(lock, str):
             raise Busy(lock)
         try:

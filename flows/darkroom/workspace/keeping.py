@@ -11,10 +11,10 @@ from typing import Any
 
 from darkroom.base.errors import StageRecordError, explain
 from darkroom.ledger.unkept import Facts, Unkept
-from darkroom.repository.errors import told
+from darkroom.repository.errors import error_line
 from darkroom.repository.opening import remove_half_written
 from darkroom.workspace.recording import Recording
-from darkroom.workspace.stage_errors import told_of_full_disks
+from darkroom.workspace.stage_errors import full_disks_in_words
 
 
 class Committing:
@@ -96,12 +96,12 @@ class Committing:
     def _told_of(self, error: Exception) -> str:
         if isinstance(error, OSError):
             return explain(error, self._repo.cache.local.path)
-        return f"{told(error)}{told_of_full_disks(self._repo)}"
+        return f"{error_line(error)}{full_disks_in_words(self._repo)}"
 
 
 def _is_of_full_disk(error: Exception, repo: Any) -> bool:
     numbers = (errno.ENOSPC, errno.EDQUOT)
-    return bool(told_of_full_disks(repo)) or (isinstance(error, OSError) and error.errno in numbers)
+    return bool(full_disks_in_words(repo)) or (isinstance(error, OSError) and error.errno in numbers)
 
 
 def _facts(stage: Any, *, anew: bool = False) -> Facts:

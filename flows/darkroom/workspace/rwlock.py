@@ -21,7 +21,7 @@ from typing import Any
 import psutil
 
 from darkroom.base.files import write_text
-from darkroom.processes.process_group import process
+from darkroom.processes.process_group import find_process
 from darkroom.schedule.scheduler import Busy
 
 _CLOCK_SECONDS = 2.0
@@ -156,7 +156,7 @@ def _lives_since(pid: int, written: float) -> bool:
 
     A process that was started after that has only got the number.
     """
-    found = process(pid)
+    found = find_process(pid)
     if found is None or found.zombie:
         return False
     with contextlib.suppress(psutil.Error):

@@ -14,7 +14,7 @@ from dvc.stage.exceptions import MissingDataSource
 
 from darkroom.base.errors import TRACEBACK, StageRecordError, describe_fault, explain, is_own
 from darkroom.base.text import format_reasons
-from darkroom.repository.errors import one_line, told
+from darkroom.repository.errors import error_line, one_line
 from darkroom.repository.graph import name_of
 from darkroom.schedule.scheduler import Busy
 
@@ -46,8 +46,8 @@ def stage_errors(repo: Any, name: str) -> Iterator[None]:
     except Exception as error:  # DVC itself goes on after any error of a stage, its own bugs included
         if is_own(error) and os.environ.get(TRACEBACK):
             traceback.print_exception(error)
-        said = describe_fault(error) if is_own(error) else told(error)
-        raise StageRecordError(f"{name}: {said}{told_of_full_disks(repo)}") from error
+        said = describe_fault(error) if is_own(error) else error_line(error)
+        raise StageRecordError(f"{name}: {said}{full_disks_in_words(repo)}") from error
 
 
 def _told_of_missing(repo: Any, error: FileNotFoundError) -> str:
@@ -89,7 +89,7 @@ def _ways_to_get(repo: Any, out: Any) -> str:
     return ", ".join([*ways, put])
 
 
-def told_of_full_disks(repo: Any) -> str:
+def full_disks_in_words(repo: Any) -> str:
     """Where no space is left of what results are written to; empty where there is some."""
     places = {"the workspace": Path(repo.root_dir), "DVC's cache": Path(repo.cache.local.path)}
     return "".join(

@@ -39,7 +39,14 @@ from darkroom.repository.graph import (
     name_of,
     serial_order,
 )
-from darkroom.repository.judging import DepBefore, edits, own_reasons, save_deps_there, state_of_dep, why
+from darkroom.repository.judging import (
+    DepBefore,
+    edits,
+    own_reasons,
+    reasons_to_run,
+    save_deps_there,
+    state_of_dep,
+)
 from darkroom.repository.opening import locked, opened, remove_half_written, remove_partial_files
 from darkroom.repository.products import metric_meta_of
 from darkroom.schedule.events import Outcome
@@ -47,12 +54,12 @@ from darkroom.schedule.plan import Node, State
 from darkroom.schedule.scheduler import Busy, Settled
 from darkroom.workspace import run_cache
 from darkroom.workspace.changes import declared_changes, stages_beside_changes
-from darkroom.workspace.experiment import Experiment, save
+from darkroom.workspace.experiment import Experiment, save_experiment
 from darkroom.workspace.experiments import new_experiment, paths_of_experiment
 from darkroom.workspace.holding import Holding
 from darkroom.workspace.keeping import Committing
 from darkroom.workspace.recording import Recording
-from darkroom.workspace.stage_errors import stage_errors, told_of_full_disks
+from darkroom.workspace.stage_errors import full_disks_in_words, stage_errors
 from darkroom.workspace.witnesses import DepsVerdict, Witnesses
 
 LOCKS_FOLDER = "locks"
@@ -269,7 +276,7 @@ class Workspace:
             return settled
         if others := [other for other in self._apart.get(name, ()) if other in self._holding]:
             raise Busy(f"{others[0]} runs, and one of the two changes what the other depends on")
-        reasons = why(stage, self._recording.known(stage), chosen.force)
+        reasons = reasons_to_run(stage, self._recording.known(stage), chosen.force)
         if stage.frozen or not stage.cmd:
             self._recording.announce(name)
             self._repo_run(stage)
@@ -395,7 +402,7 @@ class Workspace:
 
     def told_of_full_disks(self) -> str:
         """Where no space is left of what results are written to; empty where there is some."""
-        return told_of_full_disks(self._repo)
+        return full_disks_in_words(self._repo)
 
     @mended()
     def record(self) -> None:
@@ -419,7 +426,9 @@ class Workspace:
     def save_experiment(self) -> None:
         """Keep the workspace as it is now as the experiment, if the run is one. Raises RepoError."""
         if self._experiment:
-            save(self.root, self._experiment, paths_of_experiment(self._repo, self._stages.values()))
+            save_experiment(
+                self.root, self._experiment, paths_of_experiment(self._repo, self._stages.values())
+            )
 
     def pull_run_cache(self) -> None:
         """With --pull: the remote's run-cache, where there is one."""

@@ -97,7 +97,7 @@ def test_clones_go_but_not_while_a_run_works_in_them(root: Path) -> None:
 
 
 def test_the_cache_is_left_alone_while_a_stage_runs(root: Path) -> None:
-    lock = stage_lock.take(root / ".darkroom/locks", "train", root)
+    lock = stage_lock.lock_stage(root / ".darkroom/locks", "train", root)
     assert isinstance(lock, stage_lock.StageLock)
     with garbage.found_garbage(root, days=30) as found:
         assert found.cache == ()

@@ -13,8 +13,8 @@ import pytest
 
 from darkroom.base.locks import LockFile
 from darkroom.processes import daemons
-from darkroom.processes.daemons import ServiceError, registered, see, start, stop
-from darkroom.processes.process_group import process
+from darkroom.processes.daemons import ServiceError, daemon_state, registered, start, stop
+from darkroom.processes.process_group import find_process
 from tests.darkroom.waiting import alive, wait_for
 from tests.places import ROOT
 
@@ -44,15 +44,15 @@ def started(folder: Path) -> int:
 
 
 def test_nothing_is_known_of_a_service_that_never_ran(tmp_path: Path) -> None:
-    assert see(tmp_path, "one") == daemons.DaemonState("one", running=False, note=None)
-    assert daemons.see_all(tmp_path) == []
+    assert daemon_state(tmp_path, "one") == daemons.DaemonState("one", running=False, note=None)
+    assert daemons.daemon_states(tmp_path) == []
     assert not stop(tmp_path, "one", 1)
 
 
 @pytest.mark.slow
 def test_a_service_outlives_its_starter_and_is_stopped(tmp_path: Path) -> None:
     pid = started(tmp_path)
-    seen = see(tmp_path, "one")
+    seen = daemon_state(tmp_path, "one")
     assert seen.running
     assert seen.note is not None
     assert (seen.note.pid, seen.note.url) == (pid, "http://127.0.0.1:9/api")
@@ -61,17 +61,17 @@ def test_a_service_outlives_its_starter_and_is_stopped(tmp_path: Path) -> None:
         pass
     assert stop(tmp_path, "one", 30)
     assert not alive(pid)
-    assert see(tmp_path, "one") == daemons.DaemonState("one", running=False, note=None)
+    assert daemon_state(tmp_path, "one") == daemons.DaemonState("one", running=False, note=None)
 
 
 @pytest.mark.slow
 def test_a_service_that_was_killed_is_known_and_can_be_started_again(tmp_path: Path) -> None:
     pid = started(tmp_path)
     os.kill(pid, signal.SIGKILL)
-    assert wait_for(lambda: see(tmp_path, "one").killed)
+    assert wait_for(lambda: daemon_state(tmp_path, "one").killed)
     again = started(tmp_path)
     assert again != pid
-    assert see(tmp_path, "one").running
+    assert daemon_state(tmp_path, "one").running
     assert stop(tmp_path, "one", 30)
 
 
@@ -84,12 +84,12 @@ def test_a_service_that_does_not_start_says_why(tmp_path: Path) -> None:
 def test_another_process_with_the_pid_of_a_note_is_left_alone(tmp_path: Path) -> None:
     """The lock is held, by a process that has not written its note yet: the old one names a stranger."""
     with subprocess.Popen(["sleep", "600"]) as stranger:
-        now = process(stranger.pid)
+        now = find_process(stranger.pid)
         assert now is not None
         with registered(tmp_path, "one"), LockFile(tmp_path / "one.lock") as file:
             note = {"pid": stranger.pid, "started": now.started - 1, "since": "2026-01-01T00:00:00+00:00"}
             file.write_notes([note])
-            assert see(tmp_path, "one").running
+            assert daemon_state(tmp_path, "one").running
             assert not stop(tmp_path, "one", 1)
         assert alive(stranger.pid)
         stranger.kill()
@@ -103,8 +103,8 @@ def test_only_the_owner_may_read_locks(tmp_path: Path) -> None:
 
 def test_two_commands_at_once_are_refused(tmp_path: Path) -> None:
     with (
-        daemons.alone(tmp_path),
+        daemons.alone_with_daemons(tmp_path),
         pytest.raises(ServiceError, match="another `darkroom up`"),
-        daemons.alone(tmp_path),
+        daemons.alone_with_daemons(tmp_path),
     ):
         pass

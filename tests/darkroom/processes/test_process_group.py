@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from darkroom.processes.process_group import guarded_group, living, process
+from darkroom.processes.process_group import find_process, guarded_group, living_processes
 from darkroom.processes.stage_process import Ending, StageJob, StageResult, execute
 from tests.darkroom.waiting import alive, wait_for
 from tests.places import ROOT
@@ -33,7 +33,7 @@ def pid_in(path: Path) -> int:
 
 
 def guards(group: int) -> list[int]:
-    return [one.pid for one in living(group) if b"read -r" in command_of(one.pid)]
+    return [one.pid for one in living_processes(group) if b"read -r" in command_of(one.pid)]
 
 
 def command_of(pid: int) -> bytes:
@@ -64,7 +64,7 @@ def test_a_killed_guard_is_replaced_and_the_new_one_does_its_work(tmp_path: Path
             assert alive(leader)
         owner.kill()
     assert wait_for(lambda: not alive(leader) and not alive(child))
-    assert wait_for(lambda: not living(group))
+    assert wait_for(lambda: not living_processes(group))
 
 
 @pytest.mark.parametrize(
@@ -98,12 +98,12 @@ def test_a_killed_command_takes_its_children_with_it(tmp_path: Path) -> None:
 
 
 def test_a_process_is_known_by_pid_and_start() -> None:
-    me = process(os.getpid())
+    me = find_process(os.getpid())
     assert me is not None
     assert (me.pid, me.group, me.zombie) == (os.getpid(), os.getpgrp(), False)
     with subprocess.Popen(["sleep", "0"]) as ended:
-        assert wait_for(lambda: (found := process(ended.pid)) is not None and found.zombie)
-        found = process(ended.pid)
+        assert wait_for(lambda: (found := find_process(ended.pid)) is not None and found.zombie)
+        found = find_process(ended.pid)
         assert found is not None
         assert found.started >= me.started
-    assert process(ended.pid) is None
+    assert find_process(ended.pid) is None

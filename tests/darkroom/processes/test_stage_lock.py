@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from darkroom.processes.process_group import living
-from darkroom.processes.stage_lock import StageLock, busy, end_left_overs, take
+from darkroom.processes.process_group import living_processes
+from darkroom.processes.stage_lock import StageLock, busy_stage, end_left_overs, lock_stage
 from tests.darkroom.waiting import alive, wait_for
 from tests.places import ROOT
 
@@ -20,12 +20,12 @@ from tests.places import ROOT
 OWNER = """
 import os, sys
 from pathlib import Path
-from darkroom.processes.stage_lock import take
+from darkroom.processes.stage_lock import lock_stage
 from darkroom.processes.stage_process import StageJob, execute
 folder = Path(sys.argv[1])
 script = sys.argv[2]
 env = {**os.environ, "DVC_ROOT": str(folder), "DVC_STAGE": "train"}
-lock = take(folder / "locks", "train", folder)
+lock = lock_stage(folder / "locks", "train", folder)
 execute(StageJob(name="train", commands=(("/bin/sh", "-c", script),), cwd=folder, env=env, lock=lock))
 """
 CLOSED = "echo $$ > leader; (exec 3<&- 4<&- 5<&- 6<&- 7<&- 8<&- 9<&-; sleep 100) & echo $! > child; wait"
@@ -48,22 +48,22 @@ def pids(folder: Path) -> list[int]:
 
 
 def free(folder: Path) -> bool:
-    lock = take(folder / "locks", "train", folder)
+    lock = lock_stage(folder / "locks", "train", folder)
     if isinstance(lock, StageLock):
         lock.release()
     return isinstance(lock, StageLock)
 
 
 def test_a_lock_is_held_until_it_is_released(tmp_path: Path) -> None:
-    lock = take(tmp_path, "train", tmp_path)
+    lock = lock_stage(tmp_path, "train", tmp_path)
     assert isinstance(lock, StageLock)
-    assert take(tmp_path, "train", tmp_path) == f"`darkroom run` with pid {os.getpid()} runs it"
-    other = take(tmp_path, "test", tmp_path)
+    assert lock_stage(tmp_path, "train", tmp_path) == f"`darkroom run` with pid {os.getpid()} runs it"
+    other = lock_stage(tmp_path, "test", tmp_path)
     assert isinstance(other, StageLock)
     other.release()
     inherited = os.dup(lock.descriptor)  # by a process that left the stage
     lock.release()
-    again = take(tmp_path, "train", tmp_path)
+    again = lock_stage(tmp_path, "train", tmp_path)
     assert isinstance(again, StageLock)
     again.release()
     os.close(inherited)
@@ -71,7 +71,7 @@ def test_a_lock_is_held_until_it_is_released(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_stage_whose_run_lives_is_left_alone(tmp_path: Path, owner: subprocess.Popen[bytes]) -> None:
-    assert take(tmp_path / "locks", "train", tmp_path) == f"`darkroom run` with pid {owner.pid} runs it"
+    assert lock_stage(tmp_path / "locks", "train", tmp_path) == f"`darkroom run` with pid {owner.pid} runs it"
     end_left_overs(tmp_path / "locks")
     assert all(alive(pid) for pid in pids(tmp_path))
     owner.kill()
@@ -117,19 +117,19 @@ def test_a_daemon_that_a_dead_run_has_left_keeps_its_stage_busy_until_it_is_ende
     leader, daemon = pids(tmp_path)
     owner.kill()
     owner.wait()
-    assert wait_for(lambda: not alive(leader) and len(living(os.getpgid(daemon))) == 1)
+    assert wait_for(lambda: not alive(leader) and len(living_processes(os.getpgid(daemon))) == 1)
     run = f"`darkroom run` with pid {owner.pid}, which was killed"
     left = f"pid {daemon} (sleep 100) still lives, left by the {run}; end it"
-    assert wait_for(lambda: busy(tmp_path / "locks") == f"train: {left}")
+    assert wait_for(lambda: busy_stage(tmp_path / "locks") == f"train: {left}")
     said: list[tuple[str, str]] = []
     end_left_overs(tmp_path / "locks", lambda *words: said.append(words))
     assert said == [("train", f"darkroom: ended pid {daemon} (sleep 100), left by the {run}")]
     assert not alive(daemon)
-    assert busy(tmp_path / "locks") is None
+    assert busy_stage(tmp_path / "locks") is None
 
 
 def test_a_number_that_another_group_bears_by_now_is_left_alone(tmp_path: Path) -> None:
-    lock = take(tmp_path, "train", tmp_path)
+    lock = lock_stage(tmp_path, "train", tmp_path)
     assert isinstance(lock, StageLock)
     with subprocess.Popen(["sleep", "100"], process_group=0) as stranger:
         lock.note(stranger.pid, None)

@@ -93,7 +93,7 @@ class Project:
         return done.returncode, json.loads(done.stdout)
 
     def pids(self) -> dict[str, int]:
-        return {seen.name: seen.note.pid for seen in daemons.see_all(self.services) if seen.note}
+        return {seen.name: seen.note.pid for seen in daemons.daemon_states(self.services) if seen.note}
 
     def logs(self) -> str:
         return "".join(path.read_text() for path in sorted(self.services.glob("*.log")))

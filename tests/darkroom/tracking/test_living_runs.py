@@ -14,7 +14,7 @@ from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.objects import StateType
 
 from darkroom.server import temporary as server
-from darkroom.tracking.living_runs import end_killed, is_gone, living
+from darkroom.tracking.living_runs import end_killed, is_gone, living_run
 from tests.darkroom.repositories import make
 from tests.darkroom.shapes import Shape
 from tests.darkroom.waiting import wait_for
@@ -24,7 +24,7 @@ PIPELINE = f"stages:\n  a: {{cmd: '{WAITING}', deps: [in.txt], outs: [a.txt]}}\n
 
 
 def test_a_run_lives_as_long_as_its_process_holds_its_lock(tmp_path: Path) -> None:
-    with living(tmp_path) as labels, living(tmp_path) as others:
+    with living_run(tmp_path) as labels, living_run(tmp_path) as others:
         assert labels != others
         assert not is_gone(labels)
         (kept,) = {Path(str(labels["darkroom.lock"]))}
@@ -35,7 +35,7 @@ def test_a_run_lives_as_long_as_its_process_holds_its_lock(tmp_path: Path) -> No
 
 
 def test_of_runs_elsewhere_nothing_is_known(tmp_path: Path) -> None:
-    with living(tmp_path) as labels:
+    with living_run(tmp_path) as labels:
         pass
     assert not is_gone({})
     assert not is_gone({**labels, "darkroom.host": "another"})
@@ -44,7 +44,7 @@ def test_of_runs_elsewhere_nothing_is_known(tmp_path: Path) -> None:
 
 def test_a_run_goes_on_where_no_lock_can_be_made(tmp_path: Path) -> None:
     (tmp_path / ".darkroom").write_text("no folder")
-    with living(tmp_path) as labels:
+    with living_run(tmp_path) as labels:
         assert labels == {}
 
 

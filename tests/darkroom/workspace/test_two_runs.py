@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from darkroom.processes import stage_lock
-from darkroom.processes.process_group import living
+from darkroom.processes.process_group import living_processes
 from darkroom.repository.graph import Selection
 from darkroom.runs.engine import run_pipeline
 from darkroom.runs.report import RunOptions
@@ -111,7 +111,7 @@ def test_what_outlives_a_killed_run_is_ended_before_its_stage_starts_again(tmp_p
     os.kill(command, signal.SIGSTOP)  # it would end by itself now
     assert run_pipeline(RunOptions(repo=root)).outcomes() == {"slow": "ran", "after": "ran"}
     assert not alive(command)
-    assert not living(guard)
+    assert not living_processes(guard)
     assert not (tmp_path / "overlaps").exists()
     assert (root / "out.txt").read_text() == "1\n"
 
