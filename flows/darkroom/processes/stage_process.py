@@ -66,7 +66,11 @@ def no_line(line: str) -> None:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StageJob:
-    """Everything that is needed to execute one stage, and nothing of DVC."""
+    """Everything that is needed to execute one stage, and nothing of DVC.
+
+    `descriptors`, `stdin`, `lock` and `witness` are for processes of this host. A stage that is executed
+    elsewhere does without them: its run holds lock and leases as long as it lives.
+    """
 
     name: str
     """As DVC prints it from the repository's root: `train@a`, `sub/dvc.yaml:prep`."""
@@ -137,29 +141,15 @@ def _signal_name(code: int) -> str:
     return f"signal {number}"
 
 
-_running: set[int] = set()
-
-
-def running() -> bool:
-    """Whether a stage is being executed in this process."""
-    return bool(_running)
-
-
 def execute(job: StageJob) -> StageResult:
     """Run the stage's commands one after the other; return when the last of its processes is gone.
 
     Those that have left its process group are ended too, unless its meta says that daemons are to stay.
 
-    Raises OSError where a process cannot be started at all (no memory, no file descriptors).
+    Raises:
+        OSError: A process cannot be started at all (no memory, no file descriptors).
+
     """
-    _running.add(id(job))
-    try:
-        return _execute(job)
-    finally:
-        _running.discard(id(job))
-
-
-def _execute(job: StageJob) -> StageResult:
     started = time.monotonic()
     kills = oom_kills()
     locks = (job.lock.descriptor,) if job.lock else ()

@@ -19,7 +19,6 @@ from pathlib import Path
 from types import FrameType
 
 from darkroom.base.exits import Exit
-from darkroom.processes import stage_process
 from darkroom.processes.stage_process import GRACE_SECONDS
 
 HANGING_SECONDS = 4.0
@@ -44,9 +43,10 @@ _SAID_LAST = (
 
 
 @contextmanager
-def stopping_on_signals(stop: threading.Event) -> Iterator[None]:
+def stopping_on_signals(stop: threading.Event, at_work: Callable[[], bool]) -> Iterator[None]:
     """Set `stop` at the first signal; a second raises KeyboardInterrupt. Only the main thread hears them.
 
+    While `at_work` says that stages are being executed, which end in their time, the run does not hang.
     A closing terminal may send its signal twice and means it once; what was ignored (nohup) stays so.
     """
     if threading.current_thread() is not threading.main_thread():
@@ -62,7 +62,7 @@ def stopping_on_signals(stop: threading.Event) -> Iterator[None]:
         with suppress(OSError):  # the terminal may be gone
             os.write(sys.stderr.fileno(), _SAID.encode())
 
-    with _handled(tell), _ended_where_it_hangs(stop.set, _Hanging().after):
+    with _handled(tell), _ended_where_it_hangs(stop.set, _Hanging(at_work).after):
         yield
 
 
@@ -144,7 +144,8 @@ def _watch(read_end: int, left: threading.Event, unheard: Callable[[], None], gi
 class _Hanging:
     """Whether a run that was told to stop gets on: its stages end in their time, and then it records."""
 
-    def __init__(self) -> None:
+    def __init__(self, at_work: Callable[[], bool]) -> None:
+        self._at_work = at_work
         self._moved, self._computed = 0, 0.0
         self._since = float("inf")
 
@@ -154,7 +155,7 @@ class _Hanging:
             return True
         now, moved, computed = time.monotonic(), _moved_bytes(), time.process_time()
         busy = moved - self._moved > _LITTLE_BYTES or computed - self._computed > _LITTLE_SECONDS
-        if busy or self._since > now or stage_process.running():
+        if busy or self._since > now or self._at_work():
             self._moved, self._computed, self._since = moved, computed, now
         return now - self._since >= HANGING_SECONDS
 

@@ -37,8 +37,6 @@ class EndedRun:
     report: RunReport
     metrics: tuple[MetricChange, ...]
     pictures: tuple[Picture, ...]
-    last_lines: Mapping[str, tuple[str, ...]]
-    """The end of the output of each stage that did not end well and said something."""
     before: Mapping[Path, bytes] = field(default_factory=dict)
     """What pictures were in the last commit, of those that are other ones now."""
     unread: str = ""
@@ -55,7 +53,7 @@ class EndedRun:
         return logs_folder(self.root, self.report.run)
 
 
-def record_run(root: Path, report: RunReport, last_lines: Mapping[str, tuple[str, ...]]) -> EndedRun:
+def record_run(root: Path, report: RunReport) -> EndedRun:
     """Gather what the repository shows after a run; only the stages of the run's plan count."""
     shown, unread = ShownResults({}, {}, {}), ""
     try:
@@ -73,7 +71,6 @@ def record_run(root: Path, report: RunReport, last_lines: Mapping[str, tuple[str
         before=pictures_before(
             root, [picture.path for picture in shown_first(found) if is_new(picture, report)]
         ),
-        last_lines={stage: lines for stage, lines in last_lines.items() if lines},
         unread=unread,
     )
 

@@ -43,6 +43,8 @@ class RunReport:
     seconds: float
     errors: tuple[str, ...]
     """One line an error: what is wrong, where, the mend."""
+    last_lines: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """The end of the output of each stage whose command did not end well and that said something."""
 
     @property
     def well(self) -> bool:

@@ -63,6 +63,9 @@ class Pool(Protocol):
     def waits(self, heads: Sequence[tuple[Resources, str]]) -> None:
         """What could not be taken just now and is waited for, the most urgent first, each with its stage."""
 
+    def close(self) -> None:
+        """Free all that is held: the run is over."""
+
 
 class Devices(Protocol):
     """The GPUs that stages can hold."""

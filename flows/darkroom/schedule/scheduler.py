@@ -21,6 +21,7 @@ from typing import Protocol
 from darkroom.base.meta import Resources
 from darkroom.processes.stage_process import StageJob, StageResult
 from darkroom.schedule.events import Outcome
+from darkroom.schedule.executor import Jobs
 from darkroom.schedule.plan import Node
 from darkroom.schedule.pool import Lease, Pool
 
@@ -71,16 +72,6 @@ class Work(Protocol):
         """Make what was begun and finished since the last time durable."""
 
 
-class Executor(Protocol):
-    """Executes jobs somewhere else."""
-
-    def launch(self, job: StageJob) -> None:
-        """Start to execute a job; return at once."""
-
-    def finished(self, wait: float) -> tuple[str, StageResult] | None:
-        """A stage that finished since, and how; None where none does within `wait` seconds."""
-
-
 class Scheduler:
     """One run of the stages in `nodes`, which stand in the serial order."""
 
@@ -89,7 +80,7 @@ class Scheduler:
         nodes: Sequence[Node],
         work: Work,
         pool: Pool,
-        executor: Executor,
+        jobs: Jobs,
         *,
         remaining: Mapping[str, float],
         keep_going: bool,
@@ -99,7 +90,7 @@ class Scheduler:
     ) -> None:
         self._nodes = {node.name: node for node in nodes}
         self._places = {node.name: place for place, node in enumerate(nodes)}
-        self._work, self._pool, self._executor = work, pool, executor
+        self._work, self._pool, self._jobs = work, pool, jobs
         self._remaining, self._keep_going, self._stop, self._on_settled = (
             remaining,
             keep_going,
@@ -140,7 +131,7 @@ class Scheduler:
     def _wait(self) -> None:
         """Until a result is there, the run is told to stop, or a stage may be begun again."""
         seconds = _BUSY_SECONDS if self._busy and not self._running else _LOOK_SECONDS
-        if arrived := self._executor.finished(seconds):
+        if arrived := self._jobs.finished(seconds):
             self._arrived.append(arrived)
         else:
             for name in self._busy:
@@ -153,7 +144,7 @@ class Scheduler:
         """Take over what finished, all of it before one record is written. False: nothing did."""
         if self._stop.is_set():
             self._give_up(lambda _: True, Settled(Outcome.CANCELLED))
-        while arrived := self._executor.finished(0):
+        while arrived := self._jobs.finished(0):
             self._arrived.append(arrived)
         finished = [(name, self._work.finish(name, result)) for name, result in self._arrived]
         self._arrived.clear()
@@ -194,7 +185,7 @@ class Scheduler:
             return
         if isinstance(begun, StageJob):
             self._running[name] = lease
-            self._executor.launch(begun)
+            self._jobs.launch(begun)
             return
         self._pool.give(lease)
         self._work.record()

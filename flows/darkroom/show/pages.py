@@ -122,7 +122,7 @@ def failures_section(record: EndedRun) -> Iterator[str]:
         yield "## What went wrong"
         yield "\n".join(f"- {paragraph_text(error)}" for error in record.report.errors)
     logs = os.path.relpath(record.logs, record.root)
-    for stage, lines in record.last_lines.items():
+    for stage, lines in record.report.last_lines.items():
         yield f"The last lines of {code_span(stage)}; the whole output is in {code_span(logs)}:"
         yield code_block(lines)
 

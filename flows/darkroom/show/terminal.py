@@ -173,7 +173,7 @@ def print_record(console: Console, record: EndedRun, where: str) -> None:
     ]
     console.print(table_of(("stage", "what happened", "time", "why"), rows))
     print_metrics(console, metrics_of_interest(record))
-    for stage, lines in record.last_lines.items():
+    for stage, lines in record.report.last_lines.items():
         write_line(console, f"the last lines of {stage}:", "bold")
         for line in lines:
             write_line(console, f"  {line}")

@@ -28,7 +28,6 @@ from prefect.states import AwaitingRetry, Cancelled, Completed, Crashed, Failed,
 
 from darkroom.base.escapes import escape, escape_lines, escape_values
 from darkroom.base.text import format_duration
-from darkroom.processes import stage_process
 from darkroom.processes.stage_process import Ending, StageJob, StageResult
 from darkroom.runs.ended import EndedRun
 from darkroom.schedule.events import Event, Outcome, RunStarted, StageAgain, StageFinished
@@ -94,7 +93,7 @@ class ProgressPage:
 
 
 class StageFlowRuns:
-    """Records a run and executes its stages, each as a flow run under the run's. Used from many threads.
+    """Records a run and its stages, each as a flow run under the run's. Used from many threads.
 
     Stages never wait for Prefect: see `Outbox`. `stop` is set when someone cancels the run on the pages.
     """
@@ -107,7 +106,6 @@ class StageFlowRuns:
         stop: threading.Event,
         labels: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
-        self.last_lines: dict[str, tuple[str, ...]] = {}
         self._told: dict[str, ProgressPage] = {}
         self.outbox = Outbox(look=Message("a look at the run's state", self._look))
         self._stop, self._project, self._labels = stop, project, dict(labels)
@@ -135,10 +133,9 @@ class StageFlowRuns:
         """A line of the run's own log."""
         self.outbox.put_line(self._parent, text, level)
 
-    def execute(self, job: StageJob) -> StageResult:
-        """`stage_process.execute`, its start and its output told to Prefect; `follow` tells its end."""
+    def began(self, job: StageJob) -> StageJob:
+        """Tell that an attempt begins; the job whose output is told to Prefect as well."""
         run = self._start(job) if job.attempt == 1 else self._start_again(job)
-
         key = artifacts.progress_key(self._project, job.name)
         told = self._told[job.name] = self._told.get(job.name) or ProgressPage(run, key)
 
@@ -147,11 +144,11 @@ class StageFlowRuns:
             job.on_line(line)
             self.outbox.put_line(run, line)
 
-        result = self._results[job.name] = stage_process.execute(replace(job, on_line=on_line))
-        self.last_lines.pop(job.name, None)  # of an earlier attempt
-        if not result.well:
-            self.last_lines[job.name] = result.last_lines
-        return result
+        return replace(job, on_line=on_line)
+
+    def ended(self, stage: str, result: StageResult) -> None:
+        """Note how an attempt ended; `follow` tells it, with what became of the stage."""
+        self._results[stage] = result
 
     def follow(self, event: Event) -> None:
         """Tell what became of a stage: after its command its results may still not be taken over."""

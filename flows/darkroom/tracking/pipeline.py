@@ -22,6 +22,7 @@ from darkroom.base.text import format_reasons
 from darkroom.processes.stopping import stopping_on_signals
 from darkroom.runs.ended import EndedRun, record_run
 from darkroom.runs.engine import run_pipeline
+from darkroom.runs.local_executor import LocalExecutor
 from darkroom.runs.report import RunOptions
 from darkroom.schedule.events import (
     Event,
@@ -32,10 +33,12 @@ from darkroom.schedule.events import (
     StageWaits,
     ignore,
 )
+from darkroom.schedule.executor import Executor
 from darkroom.show import pages as artifacts
 from darkroom.show.wording import describe_end, describe_restart
 from darkroom.tracking.flow_runs import StageFlowRuns
 from darkroom.tracking.living_runs import living_run
+from darkroom.tracking.recorded_executor import RecordedExecutor
 from darkroom.tracking.unrecorded import run_unrecorded
 
 PATIENCE_SECONDS = 60.0
@@ -71,24 +74,28 @@ def run_recorded(
     root: Path,
     observe: Callable[[Event], None] = ignore,
     *,
+    executor: Executor | None = None,
     patience: float = PATIENCE_SECONDS,
     remark: Callable[[str], None] = print_remark,
 ) -> tuple[EndedRun, str | None]:
     """Run what `options` select of the repository at `root`, as a flow run of the Prefect server that is set.
 
+    Commands are executed by `executor`, without one on this host.
     The stages never wait for the server; at the end the run does, for `patience` seconds of its silence.
     Returns the record, and what Prefect was not told and why, if anything. A failing stage does not raise: it
     is in the record. Raises DarkroomError where nothing could be started.
     """
+    executor = executor or LocalExecutor()
     with living_run(root) as labels:
         name, parameters = run_name(options, root), shown_parameters(options)
         try:
             stages = StageFlowRuns(name, parameters, root.name, options.stop, labels)
         except Exception as error:  # of Prefect's client: there is nothing wrong with the stages
-            return run_unrecorded(options, root, observe), f"all of it ({error or type(error).__name__})"
+            lost = f"all of it ({error or type(error).__name__})"
+            return run_unrecorded(options, root, observe, executor=executor), lost
         try:
             with _crash_told(stages):
-                record = _run_stages(options, root, observe, stages)
+                record = _run_stages(options, root, observe, executor, stages)
         finally:
             at_most = STOPPED_SECONDS if options.stop.is_set() else float("inf")
             stages.outbox.close(patience, at_most, remark)
@@ -96,7 +103,11 @@ def run_recorded(
 
 
 def _run_stages(
-    options: RunOptions, root: Path, observe: Callable[[Event], None], stages: StageFlowRuns
+    options: RunOptions,
+    root: Path,
+    observe: Callable[[Event], None],
+    executor: Executor,
+    stages: StageFlowRuns,
 ) -> EndedRun:
     """Run the stages under the flow run, and publish what there is to see of them."""
 
@@ -106,9 +117,9 @@ def _run_stages(
         if text := line_of_log(event):
             stages.log(text, level_of(event))
 
-    with stopping_on_signals(options.stop):
-        report = run_pipeline(options, execute=stages.execute, observe=tell)
-    record = record_run(root, report, stages.last_lines)
+    with stopping_on_signals(options.stop, executor.is_busy):
+        report = run_pipeline(options, executor=RecordedExecutor(executor, stages), observe=tell)
+    record = record_run(root, report)
     stages.log(artifacts.headline(report), logging.INFO if report.well else logging.ERROR)
     stages.publish(record)
     stages.end(final_state(record))

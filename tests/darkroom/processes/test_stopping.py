@@ -102,6 +102,7 @@ import sys, threading
 from pathlib import Path
 from darkroom.schedule.events import StageLine
 from darkroom.runs.engine import RunOptions, run_pipeline
+from darkroom.runs.local_executor import LocalExecutor
 from darkroom.processes.stopping import stopping_on_signals
 
 def tell(event):
@@ -109,8 +110,9 @@ def tell(event):
         print(event.line, flush=True)
 
 options = RunOptions(repo=Path(sys.argv[1]))
-with stopping_on_signals(options.stop):
-    report = run_pipeline(options, observe=tell)
+executor = LocalExecutor()
+with stopping_on_signals(options.stop, executor.is_busy):
+    report = run_pipeline(options, executor=executor, observe=tell)
 print({name: str(outcome) for name, outcome in report.outcomes().items()})
 """
 

@@ -116,12 +116,14 @@ ALONE = """
 import sys, threading
 from pathlib import Path
 from darkroom.runs.engine import RunOptions, run_pipeline
+from darkroom.runs.local_executor import LocalExecutor
 from darkroom.processes.stopping import stopping_on_signals
 
 options = RunOptions(repo=Path(sys.argv[1]))
-with stopping_on_signals(options.stop):
+executor = LocalExecutor()
+with stopping_on_signals(options.stop, executor.is_busy):
     print("begins", flush=True)
-    run_pipeline(options)
+    run_pipeline(options, executor=executor)
 """
 COMMAND = "from darkroom.cli.main import main; print('begins', flush=True); main()"
 

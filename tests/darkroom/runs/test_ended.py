@@ -78,10 +78,9 @@ stages:
 """
     root = make(tmp_path / "r", Shape("breaks", {"dvc.yaml": broken}), tmp_path)
     report = run_pipeline(RunOptions(repo=root))
-    record = record_run(root, report, {"says": ("so",), "silent": ()})
+    record = record_run(root, report)
     assert report.outcomes() == {"breaks": Outcome.RAN}
     assert (record.report, record.metrics, record.pictures) == (report, (), ())
-    assert record.last_lines == {"says": ("so",)}
     assert record.unread.startswith("dvc.yaml, line ")
 
 
@@ -113,7 +112,7 @@ def test_metrics_stand_beside_those_of_the_last_commit(tmp_path: Path, cached: s
         if loss == 3:
             git(tmp_path, "add", "-A")
             git(tmp_path, "commit", "-m", "results")
-    assert record_run(root, report, {}).metrics == (
+    assert record_run(root, report).metrics == (
         MetricChange("train", "loss", 3, 2),
         MetricChange("loose.json", "n", 1, 1),
     )
@@ -139,7 +138,7 @@ def test_dvc_yaml_states_which_way_a_metric_is_better(tmp_path: Path) -> None:
     git(root, "commit", "-qm", "results")
     (root / "loss.json").write_text('{"brier": 2, "kappa": 0}')
     report = run_pipeline(RunOptions(repo=root))
-    assert [(c.name, c.trend) for c in record_run(root, report, {}).metrics] == [
+    assert [(c.name, c.trend) for c in record_run(root, report).metrics] == [
         ("brier", Trend.BETTER),
         ("kappa", Trend.WORSE),
     ]
@@ -166,7 +165,7 @@ def test_pictures_that_were_added_as_data_are_no_results(tmp_path: Path) -> None
     root = make(tmp_path / "r", Shape("added", files, add=("raw",)), tmp_path)
     report = run_pipeline(RunOptions(repo=root))
     assert set(report.outcomes()) == {"raw.dvc", "draw"}
-    assert [picture.path.name for picture in record_run(root, report, {}).pictures] == ["out.png"]
+    assert [picture.path.name for picture in record_run(root, report).pictures] == ["out.png"]
 
 
 @pytest.mark.slow
@@ -183,7 +182,7 @@ stages:
 
     def run(content: str) -> dict[Path, bytes]:
         (root / "in.png").write_text(content)
-        return dict(record_run(root, run_pipeline(RunOptions(repo=root)), {}).before)
+        return dict(record_run(root, run_pipeline(RunOptions(repo=root))).before)
 
     assert run("one") == {}
     git(root, "add", "-A")
@@ -235,5 +234,5 @@ def test_told_are_metrics_of_stages_that_ran_and_those_that_changed() -> None:
         MetricChange("waits", "loss", 1, 1),
         MetricChange("loose.json", "loss", 1, 1),
     )
-    record = EndedRun(root=Path(), report=report, metrics=changes, pictures=(), last_lines={})
+    record = EndedRun(root=Path(), report=report, metrics=changes, pictures=())
     assert [change.stage for change in metrics_of_interest(record)] == ["ran", "edited"]

@@ -7,9 +7,9 @@ from unittest.mock import patch
 
 import pytest
 
-from darkroom.runs import engine as run_module
 from darkroom.runs.engine import run_pipeline
 from darkroom.runs.report import RunOptions, RunReport
+from darkroom.schedule import attempts as retry_policy
 from darkroom.schedule.events import Event, Outcome, StageAgain, StageFinished, StageStarted
 from darkroom.show.wording import describe_restart
 from tests.darkroom.repositories import contents, make, put, serial_repro
@@ -42,7 +42,7 @@ stages:
 
 @pytest.fixture(autouse=True)
 def _no_long_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run_module, "FIRST_WAIT_SECONDS", 0.1)
+    monkeypatch.setattr(retry_policy, "FIRST_WAIT_SECONDS", 0.1)
 
 
 def repository(folder: Path, outside: Path, end: str, times: int) -> Path:

@@ -33,7 +33,6 @@ def record(
         report=ran,
         metrics=metrics,
         pictures=tuple(Picture("draw", path) for path in pictures),
-        last_lines={},
     )
 
 

@@ -90,13 +90,13 @@ def test_the_end_tells_outcomes_metrics_errors_and_where_to_look() -> None:
         stages={"make[it]": failed, "rest": StageFinished("rest", Outcome.BLOCKED)},
         seconds=2.5,
         errors=("make[it]: failed with exit code 3",),
+        last_lines={"make[it]": ("no such [thing]",)},
     )
     record = EndedRun(
         root=Path.cwd(),
         report=report,
         metrics=(MetricChange("rest", "accuracy", 0.5, 0.25, 1),),
         pictures=(),
-        last_lines={"make[it]": ("no such [thing]",)},
     )
     to = console()
     terminal.print_record(to, record, "http://pages")

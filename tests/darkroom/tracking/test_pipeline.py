@@ -275,7 +275,7 @@ def test_retries_are_attempts_of_one_flow_run(client: SyncPrefectClient, root: P
     text = DVC_YAML.replace("cp dot.png sheet.png", kill_once)
     (root / "dvc.yaml").write_text(text.replace("metrics: [", "meta: {retries: 2}\n    metrics: ["))
     record, lost = run_recorded(RunOptions(repo=root, jobs=2), root)
-    assert (record.report.outcomes()["train"], record.last_lines, lost) == (Outcome.RAN, {}, None)
+    assert (record.report.outcomes()["train"], record.report.last_lines, lost) == (Outcome.RAN, {}, None)
     train = children(client, latest(client, "Project X"))["train"]
     assert (train.state_type, train.run_count) == (StateType.COMPLETED, 2)
     states = sorted(client.read_flow_run_states(train.id), key=lambda state: state.timestamp)

@@ -1,0 +1,67 @@
+"""Stages' commands as processes of this host, each looked after by a thread of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import threading
+from collections.abc import Sequence
+
+from darkroom.base.errors import explain
+from darkroom.gpus.host import Host
+from darkroom.processes import stage_process
+from darkroom.processes.stage_process import Ending, StageJob, StageResult
+from darkroom.schedule.plan import Node
+
+
+class LocalExecutor:
+    """The `Executor` of this host."""
+
+    def __init__(self) -> None:
+        self._threads: dict[str, threading.Thread] = {}
+        self._done: queue.SimpleQueue[tuple[str, StageResult]] = queue.SimpleQueue()
+
+    def capacity(self, nodes: Sequence[Node], jobs: int | None) -> Host:
+        """Job slots, cores, memory and GPUs of this host.
+
+        Raises:
+            MetaError: A stage asks for more memory than the host has.
+
+        """
+        return Host.for_stages(nodes, jobs)
+
+    def launch(self, job: StageJob) -> None:
+        """Start a thread that executes the job."""
+        thread = threading.Thread(target=self._execute, args=(job,), name=job.name, daemon=True)
+        try:
+            thread.start()
+        except RuntimeError as error:  # no memory for it, or a limit of the user's
+            self._done.put((job.name, _not_executed(str(error))))
+        else:
+            self._threads[job.name] = thread
+
+    def finished(self, wait: float) -> tuple[str, StageResult] | None:
+        """The next stage whose thread is done."""
+        with contextlib.suppress(queue.Empty):
+            return self._done.get(timeout=wait) if wait else self._done.get_nowait()
+        return None
+
+    def is_busy(self) -> bool:
+        """Whether a thread still executes a job."""
+        return any(thread.is_alive() for thread in list(self._threads.values()))
+
+    def join(self) -> None:
+        """Return when every thread is done."""
+        for thread in self._threads.values():
+            thread.join()
+
+    def _execute(self, job: StageJob) -> None:
+        try:
+            result = stage_process.execute(job)
+        except Exception as error:  # whatever happens there, the run must hear of it
+            result = _not_executed(explain(error) if isinstance(error, OSError) else str(error))
+        self._done.put((job.name, result))
+
+
+def _not_executed(why: str) -> StageResult:
+    return StageResult(ending=Ending.FAILED, error=f"could not be executed: {why}")

@@ -1,0 +1,166 @@
+"""What a run does with a stage in its own thread, before and after the stage's command."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Mapping
+
+from darkroom.base.errors import StageRecordError, explain
+from darkroom.base.files import log_file
+from darkroom.base.text import format_reasons
+from darkroom.processes.stage_process import Ending, StageJob, StageResult
+from darkroom.runs.report import Observe, RunOptions
+from darkroom.schedule.attempts import NOT_ITS_FAULT, Attempts
+from darkroom.schedule.events import Outcome, StageAgain, StageFinished, StageLine, StageStarted, StageWaits
+from darkroom.schedule.executor import Capacity
+from darkroom.schedule.history import History
+from darkroom.schedule.plan import Node
+from darkroom.schedule.pool import Lease
+from darkroom.schedule.scheduler import Again, Busy, Settled
+from darkroom.workspace.workspace import ChangedBesideError, Workspace
+
+
+class StageWork:
+    """The scheduler's `Work`, made of the workspace's; it keeps what became of each stage."""
+
+    def __init__(
+        self,
+        run: str,
+        options: RunOptions,
+        workspace: Workspace,
+        nodes: Mapping[str, Node],
+        capacity: Capacity,
+        history: History,
+        observe: Observe,
+    ) -> None:
+        self.errors: list[str] = []
+        self.finished: dict[str, StageFinished] = {}
+        self.last_lines: dict[str, tuple[str, ...]] = {}
+        """The end of the output of each stage whose last attempt did not end well."""
+        self.stop_now = threading.Event()
+        self.stdin: int | None = None
+        """An open file that stages read from; None: they read nothing."""
+        self.clean = True
+        """Whether DVC's part of every stage went well so far; else it may have left half-written files."""
+        self._run, self._options, self._workspace = run, options, workspace
+        self._nodes, self._capacity, self._history, self._observe = nodes, capacity, history, observe
+        self._attempts = Attempts({name: node.meta.retries for name, node in nodes.items()})
+        self._reasons: dict[str, tuple[str, ...]] = {}
+        self._waiting: dict[str, str] = {}
+
+    def locked(self) -> contextlib.AbstractContextManager[None]:
+        """DVC's repository lock."""
+        return self._workspace.locked()
+
+    def peek(self, name: str) -> Settled | None:
+        """Settle a stage that is up to date."""
+        try:
+            return self._workspace.peek(name)
+        except StageRecordError as error:
+            return Settled(Outcome.FAILED, error=str(error))
+
+    def begin(self, name: str, lease: Lease) -> Settled | StageJob:
+        """DVC's part before the command, and the job where there is a command to be executed."""
+        refusal = self._capacity.refusal(name, self._nodes[name].meta.resources)
+        try:
+            begun = self._workspace.begin(name, refusal)
+        except StageRecordError as error:
+            self.clean = False
+            return Settled(Outcome.FAILED, error=str(error))
+        except Busy as busy:
+            self.say_waits(name, str(busy))
+            raise
+        if isinstance(begun, Settled):
+            return begun
+        if refusal:  # it was to be restored, and could not be
+            self._workspace.abandon(name)
+            return Settled(Outcome.FAILED, begun.reasons, error=refusal)
+        self._reasons[name] = begun.reasons
+        node = self._nodes[name]
+        job = StageJob(
+            name=name,
+            commands=begun.commands,
+            cwd=begun.cwd,
+            env={**begun.env, **lease.env},
+            descriptors=lease.descriptors,
+            stdin=self.stdin,
+            reasons=begun.reasons,
+            attempt=self._attempts.begin(name),
+            needs=node.needs,
+            meta=node.meta,
+            log=log_file(self._workspace.root, self._run, name),
+            on_line=lambda line: self._observe(StageLine(name, line)),
+            stop=self._options.stop,
+            stop_now=self.stop_now,
+            lock=begun.lock,
+            witness=begun.witness,
+        )
+        self._observe(StageStarted(name, begun.reasons))
+        return job
+
+    def say_waits(self, name: str, reason: str) -> None:
+        """Tell what a stage waits for, where that is another reason than the last one."""
+        if self._waiting.get(name) != reason:
+            self._waiting[name] = reason
+            self._observe(StageWaits(name, reason))
+
+    def finish(self, name: str, result: StageResult) -> Settled | Again:
+        """DVC's part after the command; another attempt where a kill or a want of memory ended this one."""
+        reasons = self._reasons[name]
+        self.last_lines[name] = () if result.well else result.last_lines
+        if not result.well:
+            self._workspace.abandon(name)
+            again = None if self._options.stop.is_set() else self._attempts.after(name, result)
+            return self._again(again) if again else self._ended_badly(name, result)
+        try:
+            changed = self._workspace.finish(name)
+        except ChangedBesideError as error:
+            if self._options.stop.is_set():
+                return Settled(Outcome.CANCELLED, reasons, error=str(error))
+            return self._again(self._attempts.apart(name, str(error).removeprefix(f"{name}: ")))
+        except StageRecordError as error:
+            self.clean = False
+            return Settled(Outcome.FAILED, reasons, result.seconds, str(error))
+        if changed:
+            said = f"darkroom: {format_reasons(changed)} changed by the stage itself: recorded as it is now"
+            self._observe(StageLine(name, said))
+        self._note_duration(name, result)
+        return Settled(Outcome.RAN, reasons, result.seconds)
+
+    def _again(self, again: StageAgain) -> Again:
+        self._observe(again)
+        return Again(again.seconds)
+
+    def _ended_badly(self, name: str, result: StageResult) -> Settled:
+        # A stop reaches stages by other ways too: a Ctrl-C of theirs, a host that shuts down.
+        stopped = result.ending is Ending.STOPPED or (
+            result.ending is Ending.KILLED and self._options.stop.is_set()
+        )
+        outcome = Outcome.CANCELLED if stopped else Outcome.FAILED
+        error = f"{name}: {result.describe()}{self._workspace.told_of_full_disks()}"
+        if result.ending in NOT_ITS_FAULT:
+            attempts = self._attempts.made(name)
+            times = f" at attempt {attempts}" if attempts > 1 else ""
+            error += f"{times}; run again, or have it started again by `retries` under its meta in dvc.yaml"
+        return Settled(outcome, self._reasons[name], result.seconds, error)
+
+    def _note_duration(self, name: str, result: StageResult) -> None:
+        try:
+            self._history.add(self._run, name, result.seconds)
+        except OSError as error:  # an estimate's source: no reason to give up on a result
+            self._observe(StageLine(name, f"darkroom: how long it took is not noted: {explain(error)}"))
+
+    def record(self) -> None:
+        """Write dvc.lock."""
+        self._workspace.record()
+
+    def settled(self, name: str, settled: Settled) -> None:
+        """Note what became of a stage, and tell it."""
+        if settled.outcome.well or (self._options.keep_going and settled.outcome is not Outcome.CANCELLED):
+            self._workspace.passed(name)
+        if settled.error and settled.outcome is Outcome.FAILED:
+            self.errors.append(settled.error)
+        event = StageFinished(name, settled.outcome, settled.reasons, settled.seconds, settled.error)
+        self.finished[name] = event
+        self._observe(event)

@@ -1,0 +1,76 @@
+"""The place where stages' commands are executed: what a run asks of it, and what it says of them.
+
+A run executes on its own host by `darkroom.runs.local_executor`. Another place (other hosts, a batch system
+such as Slurm) is one class with the methods of `Executor`, handed to `run_pipeline`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Protocol
+
+from darkroom.base.meta import Resources
+from darkroom.processes.stage_process import StageJob, StageResult
+from darkroom.schedule.plan import Node
+from darkroom.schedule.pool import Pool
+
+
+class Capacity(Protocol):
+    """What the place has for the stages of one run. The run's own thread asks."""
+
+    def refusal(self, name: str, resources: Resources) -> str | None:
+        """Why the stage `name` can never be executed there, in one line; None: it can."""
+
+    def refuse(self, nodes: Iterable[Node]) -> None:
+        """Refuse what can never be executed there.
+
+        Raises:
+            MetaError: `refusal` has a reason for one of the nodes.
+
+        """
+
+    def counted_pool(self) -> Pool:
+        """A pool that only counts, for an estimate of the run's time."""
+
+    def pool(self, run: str, root: Path, on_wait: Callable[[str, str], None]) -> Pool:
+        """The pool that the run named `run` in the repository at `root` takes its leases from.
+
+        `on_wait` is given a stage and what it waits for, in words.
+        """
+
+
+class Jobs(Protocol):
+    """The jobs under way, as the scheduler starts and collects them in the run's own thread."""
+
+    def launch(self, job: StageJob) -> None:
+        """Start to execute a job, and return at once.
+
+        From then on the job's `on_line` gets each line of output, and `finished` its result in the end, also
+        where its command could not be started. It ends soon after the job's `stop` is set, politely, and at
+        once after `stop_now`.
+        """
+
+    def finished(self, wait: float) -> tuple[str, StageResult] | None:
+        """A job that has ended since, by its stage's name, and how; each job once.
+
+        None where none ends within `wait` seconds.
+        """
+
+
+class Executor(Jobs, Protocol):
+    """Executes jobs in one place, for one run at a time."""
+
+    def capacity(self, nodes: Sequence[Node], jobs: int | None) -> Capacity:
+        """What there is for these stages, at most `jobs` of them at once; None: as many as suit the place.
+
+        Raises:
+            MetaError: A stage asks for more than there ever is.
+
+        """
+
+    def is_busy(self) -> bool:
+        """Whether a job's command may still be running; may be called from any thread."""
+
+    def join(self) -> None:
+        """Return when no job's command runs any more; the run has set `stop` where one still did."""

@@ -1,0 +1,39 @@
+"""An executor whose stages are recorded by Prefect, whatever executes them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from darkroom.processes.stage_process import StageJob, StageResult
+from darkroom.schedule.executor import Capacity, Executor
+from darkroom.schedule.plan import Node
+from darkroom.tracking.flow_runs import StageFlowRuns
+
+
+class RecordedExecutor:
+    """Has `executor` do the work, and tells `stages` of it."""
+
+    def __init__(self, executor: Executor, stages: StageFlowRuns) -> None:
+        self._executor, self._stages = executor, stages
+
+    def capacity(self, nodes: Sequence[Node], jobs: int | None) -> Capacity:
+        """That of the executor."""
+        return self._executor.capacity(nodes, jobs)
+
+    def launch(self, job: StageJob) -> None:
+        """Have the job executed; its start and its output are told."""
+        self._executor.launch(self._stages.began(job))
+
+    def finished(self, wait: float) -> tuple[str, StageResult] | None:
+        """A job that has ended; how it did is noted."""
+        if ended := self._executor.finished(wait):
+            self._stages.ended(*ended)
+        return ended
+
+    def is_busy(self) -> bool:
+        """Whether the executor is."""
+        return self._executor.is_busy()
+
+    def join(self) -> None:
+        """Wait for the executor."""
+        self._executor.join()
