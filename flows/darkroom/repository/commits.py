@@ -16,6 +16,7 @@ from dvc.scm import NoSCM
 
 from darkroom.base.errors import RepoError
 from darkroom.repository.errors import mended
+from darkroom.repository.patches import patched_dvc
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +61,7 @@ def opened_commit(folder: Path, revision: str) -> Iterator[Commit]:
     """The repository as a revision has it. Raises RepoError."""
     with contextlib.ExitStack() as opened:
         with mended():
+            opened.enter_context(patched_dvc())
             repo = opened.enter_context(Repo(folder))
             opened.enter_context(contextlib.chdir(repo.root_dir))
             if isinstance(repo.scm, NoSCM) or repo.scm.no_commits:

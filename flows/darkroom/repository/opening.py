@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
 import re
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from functools import cache
 from pathlib import Path
 
-import dulwich.ignore
-import dvc.schema
 from dvc.lock import LockError
 from dvc.repo import Repo
 
-import darkroom.repository.special_files  # noqa: F401  (puts itself in DVC's place)
 from darkroom.base.errors import UsageError
 from darkroom.processes.process_group import find_process, open_anywhere
 from darkroom.repository.errors import mended
+from darkroom.repository.patches import patched_dvc
 
 _PARTIAL = re.compile(r"\..*\.(\d+)\.partial")  # as darkroom.base.files names them
 OTHERS_SECONDS = 86_400.0
@@ -28,38 +24,32 @@ OTHERS_SECONDS = 86_400.0
 
 _TEMPORARY = re.compile(r"\.[\w-]{22}\.tmp")  # as DVC names its own files
 
-# DVC compiles the schema of a stage anew for each stage: a quarter of the time to read a large dvc.yaml.
-for _form in dvc.schema.SINGLE_PIPELINE_STAGE_SCHEMA[str].__closure__:
-    if isinstance(_form.cell_contents, dict):
-        _form.cell_contents = dvc.schema.vol.Schema(_form.cell_contents)
-
-# A .gitignore is read anew whenever it may have changed, and holds a line an out: each is compiled once.
-dulwich.ignore.Pattern = cache(dulwich.ignore.Pattern)  # type: ignore[assignment,misc]
-
 
 @contextlib.contextmanager
 def opened(folder: Path) -> Iterator[Repo]:
-    """DVC's repository that `folder` is in. Raises RepoError.
+    """DVC's repository that `folder` is in; meanwhile DVC is patched (`darkroom.repository.patches`).
 
     Behind links: DVC holds the paths of its stages against the current directory, which knows no links.
+
+    Raises:
+        RepoError: There is none, or DVC cannot open it.
+
     """
-    # DVC's prints and bars would break into whatever shows the run; its errors come as exceptions.
-    for name in ("dvc", "dvc_data", "dvc_objects"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)
-    with mended(f"{folder}: "):
-        root = Repo.find_root(os.path.realpath(folder))
-    with mended():
-        repo = Repo(root)
-    # DVC opens and closes this database for each out, which costs more than the rest of a small one.
-    with contextlib.suppress(AttributeError):  # a repository without it
-        repo.state.links.close = lambda: None
-    try:
-        yield repo
-    finally:
-        with contextlib.suppress(AttributeError):
-            del repo.state.links.close
+    with patched_dvc():
+        with mended(f"{folder}: "):
+            root = Repo.find_root(os.path.realpath(folder))
         with mended():
-            repo.close()
+            repo = Repo(root)
+        # DVC opens and closes this database for each out, which costs more than the rest of a small one.
+        with contextlib.suppress(AttributeError):  # a repository without it
+            repo.state.links.close = lambda: None
+        try:
+            yield repo
+        finally:
+            with contextlib.suppress(AttributeError):
+                del repo.state.links.close
+            with mended():
+                repo.close()
 
 
 @contextlib.contextmanager

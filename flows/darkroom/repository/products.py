@@ -16,6 +16,7 @@ from dvc.utils.serialize import load_path
 from darkroom.base.meta import MetricMeta, parse_metric_meta
 from darkroom.repository.errors import mended
 from darkroom.repository.graph import name_of
+from darkroom.repository.patches import patched_dvc
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,7 @@ class ShownResults:
 @mended()
 def shown_results(folder: Path) -> ShownResults:
     """What the repository shows. Needs no lock, and reads dvc.yaml once where git holds the metrics."""
-    with Repo(folder) as repo, contextlib.chdir(repo.root_dir):
+    with patched_dvc(), Repo(folder) as repo, contextlib.chdir(repo.root_dir):
         products = {name_of(stage): tuple(_products(stage)) for stage in repo.index.stages}
         (result,) = repo.metrics.show(hide_workspace=False).values()
         files = result.get("data", {})
@@ -61,7 +62,7 @@ def shown_results(folder: Path) -> ShownResults:
 @mended()
 def metrics_at(folder: Path, revisions: Sequence[str]) -> dict[str, dict[str, Any]]:
     """What the metrics files hold at each revision, by their paths from the root."""
-    with Repo(folder) as repo, contextlib.chdir(repo.root_dir):
+    with patched_dvc(), Repo(folder) as repo, contextlib.chdir(repo.root_dir):
         held = repo.metrics.show(revs=list(revisions), hide_workspace=True)
     return {rev: _readable(held.get(rev, {}).get("data", {})) for rev in revisions}
 
@@ -97,7 +98,7 @@ def metric_meta_of(stage: Any, out: Any) -> MetricMeta:
 @mended()
 def artifacts_of(folder: Path) -> dict[str, str]:
     """The artifacts that dvc.yaml names and where they lie, from the root; the first of each name."""
-    with Repo(folder) as repo:
+    with patched_dvc(), Repo(folder) as repo:
         found: dict[str, str] = {}
         for file, held in repo.artifacts.read().items():
             for name, artifact in held.items():

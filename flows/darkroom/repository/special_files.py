@@ -1,7 +1,8 @@
 """Pipes, sockets and devices among the data: refused by name. DVC itself waits for ever to read a pipe.
 
-DVC's calls for local files pass here, those that hash and those that read params. A file is opened without
-waiting, and looked at once it is open: nobody can put a pipe in its place in between.
+DVC's calls for local files pass here while a repository is open (`darkroom.repository.patches`), those that
+hash and those that read params. A file is opened without waiting, and looked at once it is open: nobody can
+put a pipe in its place in between.
 """
 
 from __future__ import annotations
@@ -12,8 +13,6 @@ import stat
 from pathlib import Path
 from typing import Any
 
-from dvc_objects.fs.local import FsspecLocalFileSystem
-
 _KINDS = (
     (stat.S_ISFIFO, "a named pipe"),
     (stat.S_ISSOCK, "a socket"),
@@ -22,12 +21,18 @@ _KINDS = (
 )
 
 
-def _open(_: Any, path: str, mode: str = "r", encoding: str | None = None, **__: Any) -> Any:
-    opener = None if set(mode) & set("wax+") else _open_regular
+def open_regular(_: Any, path: str, mode: str = "r", encoding: str | None = None, **__: Any) -> Any:
+    """In place of `open` of DVC's local files, a method: to read, only what is a regular file.
+
+    Raises:
+        OSError: It is a pipe, a socket or a device, or cannot be opened.
+
+    """
+    opener = None if set(mode) & set("wax+") else _open_to_read
     return open(path, mode=mode, encoding=encoding, opener=opener)
 
 
-def _open_regular(path: str, flags: int) -> int:
+def _open_to_read(path: str, flags: int) -> int:
     _refuse_special(Path(path).stat(), path)  # before it is opened: that alone may move a device
     opened = os.open(path, flags | os.O_NONBLOCK)
     try:
@@ -43,6 +48,3 @@ def _refuse_special(found: os.stat_result, path: str) -> None:
         if is_one(found.st_mode):
             mend = "remove it, or name it in .dvcignore"
             raise OSError(errno.EINVAL, f"{kind}, which DVC cannot keep; {mend}", path)
-
-
-FsspecLocalFileSystem.open = _open  # type: ignore[method-assign,assignment]  # looked up at each call

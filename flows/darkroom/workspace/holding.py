@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator
-from functools import wraps
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import dvc.rwlock
 from dvc.dependency import RepoDependency
 from dvc.dependency.db import AbstractDependency
 from dvc.lock import make_lock
@@ -16,8 +14,8 @@ from dvc.rwlock import RWLOCK_FILE, RWLOCK_LOCK
 
 from darkroom.processes import stage_lock
 from darkroom.processes.stage_lock import Say, StageLock
+from darkroom.repository.rwlock import PathsInUse
 from darkroom.schedule.scheduler import Busy
-from darkroom.workspace.rwlock import PathsInUse
 
 
 class Holding:
@@ -85,20 +83,3 @@ class Holding:
 
 def _paths(items: Iterable[Any]) -> list[str]:
     return [item.fs_path for item in items if not isinstance(item, (RepoDependency, AbstractDependency))]
-
-
-@wraps(dvc.rwlock.rwlock)
-@contextlib.contextmanager
-def _only_look(
-    tmp_dir: str, _fs: Any, _cmd: str, read: list[str], write: list[str], _hardlink: bool
-) -> Iterator[None]:
-    """In place of the rwlock that DVC's own calls take: Busy where another process uses a path.
-
-    It writes nothing. What DVC enters there it takes out again while the repository's lock is held, so that
-    nobody could have read it; and it writes in place: a kill at that moment leaves a file on which DVC fails.
-    """
-    PathsInUse(Path(tmp_dir, RWLOCK_FILE), contextlib.nullcontext).look(read, write)
-    yield
-
-
-dvc.rwlock.rwlock = _only_look  # DVC looks it up at each call

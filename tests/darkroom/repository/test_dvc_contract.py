@@ -45,6 +45,7 @@ from dvc.utils.cli_parse import to_path_overrides
 from dvc.utils.hydra import apply_overrides
 from dvc.utils.serialize import _common, _yaml, dumps_yaml, load_path, parse_yaml, parse_yaml_for_update
 from dvc_data.hashfile import hash as hash_module
+from dvc_objects.fs.local import FsspecLocalFileSystem
 from dvc_objects.fs.utils import as_atomic, copyfile
 from pathspec.patterns.gitwildmatch import GitWildMatchPattern
 from scmrepo.git import Git
@@ -259,13 +260,20 @@ def test_objects_have_the_attributes_that_are_read(tmp_path: Path) -> None:
 
 
 def test_what_is_replaced_is_what_is_called(tmp_path: Path) -> None:
-    """The replacements of DVC only save work: each takes what the original takes, and is looked up."""
+    """Each replacement takes what the original takes, is looked up at each call, goes with the workspace."""
+    forms = schema.SINGLE_PIPELINE_STAGE_SCHEMA[str].__closure__
+    replaced = rwlock.rwlock
+    assert parameters(FsspecLocalFileSystem.open) == "self path mode encoding kwargs"
     root = make(tmp_path / "r", Shape("chain", {"dvc.yaml": CHAIN, "in.txt": "1\n"}), tmp_path)
     with contextlib.closing(Workspace(root, Selection())):
         assert IgnoreFilter([b"/out"]).patterns[0] is IgnoreFilter([b"/out"]).patterns[0]
+        assert {type(cell.cell_contents) for cell in forms} == {Schema, list}
+        assert parameters(FsspecLocalFileSystem.open) == "_ path mode encoding __"
+        assert rwlock.rwlock is not replaced
+        assert parameters(rwlock.rwlock) == CALLED[replaced]
+    assert rwlock.rwlock is replaced
+    assert {type(cell.cell_contents) for cell in forms} == {dict, list}
     assert parameters(dulwich.ignore.Pattern) == "pattern ignorecase"
-    held = {type(cell.cell_contents) for cell in schema.SINGLE_PIPELINE_STAGE_SCHEMA[str].__closure__}
-    assert held == {Schema, list}
     with contextlib.closing(Repo(str(root))) as repo:
         assert "self.close()" in inspect.getsource(type(repo.state.links).__exit__)
         assert "with self.links as ref" in inspect.getsource(repo.state.set_link)

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from dvc.rwlock import SCHEMA
 
+from darkroom.repository.rwlock import PathsInUse
 from darkroom.schedule.scheduler import Busy
-from darkroom.workspace.rwlock import PathsInUse
 from tests.darkroom.waiting import wait_for
 
 ME = {"pid": os.getpid(), "cmd": " ".join(sys.argv)}

@@ -1,0 +1,107 @@
+"""What is another in DVC while a repository of ours is open. Importing changes nothing.
+
+Each replacement is looked up by DVC at each call. It takes what the original takes; that stands in a test,
+`tests/darkroom/repository/test_dvc_contract.py`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+from collections.abc import Iterator
+from functools import cache, lru_cache, wraps
+from pathlib import Path
+from types import CellType
+from typing import Any
+
+import dulwich.ignore
+import dvc.rwlock
+import dvc.schema
+from dvc.rwlock import RWLOCK_FILE
+from dvc_objects.fs.local import FsspecLocalFileSystem
+
+from darkroom.repository.rwlock import PathsInUse
+from darkroom.repository.special_files import open_regular
+
+PATTERNS = 1 << 14
+"""How many lines of .gitignore files are kept compiled at most, at about 2 KB each."""
+
+_LOCK = threading.Lock()
+_open = 0
+_undo = contextlib.ExitStack()
+
+
+@contextlib.contextmanager
+def patched_dvc() -> Iterator[None]:
+    """Have DVC refuse pipes, only look into its rwlock, compile schema and patterns once, and print nothing.
+
+    For the whole process, from any thread and as often as wanted: the first that enters replaces, the last
+    that leaves restores. What somebody else has put in the place of a replacement meanwhile stays.
+    """
+    global _open, _undo
+    with _LOCK:
+        if not _open:
+            _undo = _replaced()
+        _open += 1
+    try:
+        yield
+    finally:
+        with _LOCK:
+            _open -= 1
+            if not _open:
+                _undo.close()
+
+
+def _replaced() -> contextlib.ExitStack:
+    """Replace all; closing the stack restores it."""
+    with contextlib.ExitStack() as undo:
+        # DVC's prints and bars would break into whatever shows the run; its errors come as exceptions.
+        for name in ("dvc", "dvc_data", "dvc_objects"):
+            logger = logging.getLogger(name)
+            undo.callback(logger.setLevel, logger.level)
+            logger.setLevel(logging.CRITICAL)
+        _replace(undo, dvc.rwlock, "rwlock", _only_look)
+        _replace(undo, FsspecLocalFileSystem, "open", open_regular)
+        # A .gitignore is read anew whenever it may have changed, and holds a line an out: compiled once each.
+        _replace(undo, dulwich.ignore, "Pattern", lru_cache(PATTERNS)(dulwich.ignore.Pattern))
+        for cell, compiled in _stage_schemas():
+            _replace(undo, cell, "cell_contents", compiled)
+        return undo.pop_all()
+    raise AssertionError  # an ExitStack without callbacks that return True lets nothing pass
+
+
+def _replace(undo: contextlib.ExitStack, owner: Any, name: str, replacement: Any) -> None:
+    before = getattr(owner, name)
+
+    def restore() -> None:
+        if getattr(owner, name) is replacement:
+            setattr(owner, name, before)
+
+    setattr(owner, name, replacement)
+    undo.callback(restore)
+
+
+@cache
+def _stage_schemas() -> list[tuple[CellType, Any]]:
+    """The forms of a stage's schema, compiled, each with the variable that holds it.
+
+    DVC compiles them anew for each stage: a quarter of the time to read a large dvc.yaml.
+    """
+    cells = dvc.schema.SINGLE_PIPELINE_STAGE_SCHEMA[str].__closure__ or ()
+    forms = [(cell, cell.cell_contents) for cell in cells]
+    return [(cell, dvc.schema.vol.Schema(form)) for cell, form in forms if isinstance(form, dict)]
+
+
+@wraps(dvc.rwlock.rwlock)
+@contextlib.contextmanager
+def _only_look(
+    tmp_dir: str, _fs: Any, _cmd: str, read: list[str], write: list[str], _hardlink: bool
+) -> Iterator[None]:
+    """In place of the rwlock that DVC's own calls take: Busy where another process uses a path.
+
+    It writes nothing. What DVC enters there it takes out again while the repository's lock is held, so that
+    nobody could have read it; and it writes in place: a kill at that moment leaves a file on which DVC fails.
+    """
+    PathsInUse(Path(tmp_dir, RWLOCK_FILE), contextlib.nullcontext).look(read, write)
+    yield
