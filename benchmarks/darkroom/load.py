@@ -35,7 +35,7 @@ from prefect.client.schemas.sorting import FlowRunSort
 from benchmarks.darkroom.pipelines import trivial, write_dvc
 from benchmarks.darkroom.servers import Servers, missing, one_server, two_servers
 from benchmarks.machine import describe
-from darkroom.server import temporary as server
+from darkroom.server.clients import client_set_to
 
 CASES: dict[str, Callable[[], AbstractContextManager[Servers]]] = {
     "PostgreSQL, Redis, two API servers": two_servers,
@@ -141,7 +141,7 @@ def one_case(folders: list[Path], servers: Servers) -> Outcome:
     seconds = max(one.seconds for one in ended)
     last = len(servers.urls) - 1
     with (
-        server.client_set_to(servers.urls[last], servers.client_environment(last)),
+        client_set_to(servers.urls[last], servers.client_environment(last)),
         get_client(sync_client=True) as client,
     ):
         recorded = Recorded.of(client, ended)

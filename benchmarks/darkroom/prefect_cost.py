@@ -22,7 +22,8 @@ import psutil
 
 from benchmarks.darkroom.pipelines import trivial, write_dvc
 from benchmarks.machine import describe
-from darkroom.server import temporary as server
+from darkroom.server.clients import client_of
+from darkroom.server.temporary import temporary_server
 
 LIMITS = {"executed": 0.1, "restored": 0.1, "skipped": 0.01}
 RUN = """
@@ -64,7 +65,7 @@ def measure(stages: int = 100, rounds: int = 5) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="darkroom-benchmark-") as name:
         folder = Path(name)
         served = folder / "server"
-        with server.temporary_server(served) as url, server.client_of(served, url):
+        with temporary_server(served) as url, client_of(served, url):
             for number in range(rounds):
                 for case, cost in one_round(folder / str(number), stages).items():
                     costs[case].append(cost)
@@ -107,7 +108,7 @@ def timed(folder: Path, how: str) -> float:
 def server_cpu() -> float:
     """Seconds of processor time that the temporary server has taken, once it rests."""
     (process,) = [
-        child for child in psutil.Process().children() if "darkroom.server.temporary" in child.cmdline()
+        child for child in psutil.Process().children() if "darkroom.server.serving" in child.cmdline()
     ]
     while True:
         before = sum(process.cpu_times()[:2])

@@ -33,7 +33,8 @@ from benchmarks.darkroom.pipelines import (
     write_snakemake,
 )
 from benchmarks.machine import describe
-from darkroom.server import temporary as server
+from darkroom.server.clients import environment_of
+from darkroom.server.temporary import temporary_server
 
 BIN = Path(sys.executable).parent
 ALONE = [sys.executable, "-m", "benchmarks.darkroom.scheduler_alone"]
@@ -178,8 +179,8 @@ def six(rounds: int, env: dict[str, str]) -> tuple[list[Measured], list[Bar]]:
     recorded = ["darkroom", "run", "--jobs", "6"]
     rows.append(measure(case, "darkroom run", dvc_repository(steps), recorded, rounds=rounds, env=env))
     served = f"{case}, server running"
-    with scratch() as folder, server.temporary_server(folder / "server") as url:
-        there = env | server.environment_of(folder / "server", url)
+    with scratch() as folder, temporary_server(folder / "server") as url:
+        there = env | environment_of(folder / "server", url)
         row = measure(served, "darkroom run", dvc_repository(steps), recorded, rounds=rounds, env=there)
     rows.append(row)
     idle = {"darkroom": ALONE, "darkroom run": ["darkroom", "run"]}

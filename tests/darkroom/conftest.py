@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from darkroom.server import temporary as server
+from darkroom.server.clients import client_of
+from darkroom.server.temporary import temporary_server
 
 
 @pytest.fixture(autouse=True)
@@ -19,5 +20,5 @@ def _own_site_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def one_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """For all runs of the file."""
     folder = tmp_path_factory.mktemp("server")
-    with server.temporary_server(folder) as url, server.client_of(folder, url):
+    with temporary_server(folder) as url, client_of(folder, url):
         yield

@@ -18,7 +18,8 @@ from random import SystemRandom
 
 import click
 
-from darkroom.server.temporary import environment_of, temporary_server
+from darkroom.server.clients import environment_of
+from darkroom.server.temporary import temporary_server
 from tests.faults.campaign import TOOLS, Campaign, Life
 from tests.faults.report import page
 from tests.faults.repository import make_starts

@@ -57,7 +57,7 @@ def kind_of(process: psutil.Process, runner: int) -> str:
         return next((role for word, role in roles.items() if word in line), "stage")
     if any("program.py" in word for word in line):
         return "stage's shell"
-    if "darkroom.server.temporary" in line:
+    if "darkroom.server.serving" in line:
         return "Prefect's server"
     return "guard" if Path(line[0]).name == "sh" else "other"
 

@@ -15,7 +15,9 @@ from pathlib import Path
 
 from darkroom.processes.daemons import ServiceError, exit_code, make_services_folder, registered
 from darkroom.server import login
-from darkroom.server.temporary import START_SECONDS, is_shown, listen_near, serve, server_folder, shared_url
+from darkroom.server.places import server_folder
+from darkroom.server.serving import START_SECONDS, listen_near, serve
+from darkroom.server.sharing import is_shown, shared_url
 
 NAME = "server"
 _LOOK_SECONDS = 0.1

@@ -21,7 +21,9 @@ from prefect.exceptions import PrefectHTTPStatusError
 from darkroom.base.text import format_duration
 from darkroom.processes import daemons
 from darkroom.processes.daemons import DaemonState
-from darkroom.server import temporary as server
+from darkroom.server.clients import client_of
+from darkroom.server.places import server_folder
+from darkroom.server.sharing import kept_up
 from darkroom.service import flow_runs, registered, server_process, workers
 from darkroom.tracking.living_runs import end_killed
 
@@ -90,11 +92,11 @@ def project_status(root: Path, pools: Sequence[str]) -> Status:
     seen = [known.get(name) or daemons.daemon_state(folder, name) for name in {**names, **known}]
     services = tuple(map(service_of, seen))
     stuck = list(wrong_services(seen))
-    url = server.kept_up(root)
+    url = kept_up(root)
     if url is None:
         return Status(services=services, stuck=tuple(stuck))
     with (
-        server.client_of(server.server_folder(root), url),
+        client_of(server_folder(root), url),
         get_client(sync_client=True) as client,
     ):
         try:
@@ -114,7 +116,7 @@ def _asked(
     pools: Sequence[str],
     root: Path,
 ) -> Status:
-    known = registered.read_registered(server.server_folder(root))
+    known = registered.read_registered(server_folder(root))
     stuck += [
         f"{run.name} was killed, which Prefect is told now; `darkroom run` goes on from there"
         for run in end_killed(client)

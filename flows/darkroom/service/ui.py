@@ -16,7 +16,9 @@ from darkroom.base.errors import DarkroomError
 from darkroom.base.files import STATE_FOLDER, make_private_folder, make_state_folder, write_secret
 from darkroom.processes import daemons
 from darkroom.server import login_links
-from darkroom.server import temporary as server
+from darkroom.server.places import runs_page, server_folder
+from darkroom.server.serving import START_SECONDS, UI_PORT, listen_near, serve
+from darkroom.server.sharing import SHARED, kept_up, shared_url
 from darkroom.service import server_process
 
 _LOOK_SECONDS = 0.2
@@ -31,12 +33,12 @@ _FORWARD = """\
 """
 
 
-def show_pages(root: Path, port: int = server.UI_PORT, *, browser: bool = True) -> None:
+def show_pages(root: Path, port: int = UI_PORT, *, browser: bool = True) -> None:
     """Serve the pages until Ctrl-C, say where they are, and open them in the user's `browser`, logged in."""
-    folder = server.server_folder(root)
+    folder = server_folder(root)
 
     def announce(url: str, served_here: bool) -> None:
-        print(f"all runs of this project: {server.pages(url)}{'  (Ctrl-C ends it)' * served_here}")
+        print(f"all runs of this project: {runs_page(url)}{'  (Ctrl-C ends it)' * served_here}")
         link, minutes = login_links.make(folder, url), login_links.LIFE_SECONDS / 60
         print(f"to log in, once and within {minutes:.0f} minutes: {link}", flush=True)
         if browser and has_browser(os.environ):
@@ -45,7 +47,7 @@ def show_pages(root: Path, port: int = server.UI_PORT, *, browser: bool = True) 
     serve_pages(root, announce, port)
 
 
-def serve_pages(root: Path, announce: Callable[[str, bool], None], port: int = server.UI_PORT) -> None:
+def serve_pages(root: Path, announce: Callable[[str, bool], None], port: int = UI_PORT) -> None:
     """Serve Prefect's pages on the project's database until Ctrl-C.
 
     `announce` gets the API's URL, and whether it is this process that serves it.
@@ -54,12 +56,12 @@ def serve_pages(root: Path, announce: Callable[[str, bool], None], port: int = s
     another `darkroom ui` serves them already, that is all. Raises DarkroomError where that hangs.
     """
     make_state_folder(root / STATE_FOLDER)
-    folder = server.server_folder(root)
+    folder = server_folder(root)
     make_private_folder(folder)
-    give_up = time.monotonic() + server.START_SECONDS
-    with (folder / server.SHARED).open("a+") as file:
+    give_up = time.monotonic() + START_SECONDS
+    with (folder / SHARED).open("a+") as file:
         while not _take(file, root):
-            if url := server.kept_up(root) or server.shared_url(folder):
+            if url := kept_up(root) or shared_url(folder):
                 announce(url, False)
                 return
             if time.monotonic() > give_up:
@@ -71,7 +73,7 @@ def serve_pages(root: Path, announce: Callable[[str, bool], None], port: int = s
             file.flush()
             announce(url, True)
 
-        server.serve(folder, server.listen_near(port), announce_and_share)
+        serve(folder, listen_near(port), announce_and_share)
         file.truncate(0)
 
 

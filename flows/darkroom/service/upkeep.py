@@ -22,7 +22,11 @@ from darkroom.base.yaml_files import read_yaml
 from darkroom.processes import daemons
 from darkroom.processes.daemons import MARK, DaemonState, Note, ServiceError
 from darkroom.server import login
-from darkroom.server import temporary as server
+from darkroom.server.api import configured_api
+from darkroom.server.clients import client_of
+from darkroom.server.places import port_of, runs_page, server_folder
+from darkroom.server.serving import UI_PORT
+from darkroom.server.sharing import kept_up, shared_url
 from darkroom.service import server_process, worker_process, workers
 
 DEPLOYMENTS = "prefect.yaml"
@@ -93,23 +97,23 @@ def bring_up(root: Path, port: int | None, remark: Remark) -> Up:
     """
     from darkroom.service import notices
 
-    if set_to := server.configured(root):
+    if set_to := configured_api(root):
         raise UsageError(
             f"{set_to.where}: Prefect is set to the server at {set_to.url}; `darkroom up` is for the"
             f" project's own: {set_to.mend}, or deploy to that server by `prefect deploy --all`"
         )
     pools, addresses = pools_of(root), notices.read_addresses(root)
     _require_new_names(root)
-    services, folder = daemons.make_services_folder(root), server.server_folder(root)
+    services, folder = daemons.make_services_folder(root), server_folder(root)
     with daemons.alone_with_daemons(services):
         note = _server_up(root, services, port, remark)
         assert note.url is not None
-        with server.client_of(folder, note.url):
+        with client_of(folder, note.url):
             prepare_server(pools, addresses, remark)
             register_deployments(root, services, pools)
             for pool in pools:
                 _worker_up(root, services, pool, note.url, remark)
-    return Up(note.url, server.pages(note.url), pools)
+    return Up(note.url, runs_page(note.url), pools)
 
 
 def _server_up(root: Path, services: Path, port: int | None, remark: Remark) -> Note:
@@ -117,13 +121,13 @@ def _server_up(root: Path, services: Path, port: int | None, remark: Remark) -> 
     if seen.running and seen.note and seen.note.url:
         remark("the server runs already")
         return seen.note
-    if served := server.shared_url(server.server_folder(root)):
+    if served := shared_url(server_folder(root)):
         raise UsageError(
-            f"`darkroom ui` serves {server.pages(served)}; stop it first: `darkroom up` serves the same"
+            f"`darkroom ui` serves {runs_page(served)}; stop it first: `darkroom up` serves the same"
         )
     # Where it was before: flow runs that live on, and bookmarks, look for it there.
-    before = login.known_url(server.server_folder(root))
-    wanted = port or (server.port_of(before) if before else server.UI_PORT)
+    before = login.known_url(server_folder(root))
+    wanted = port or (port_of(before) if before else UI_PORT)
     remark("starting the server" + (", which was killed" if seen.killed else ""))
     command = interpreter.python_command(server_process.__name__, str(root), str(wanted))
     return daemons.start(services, server_process.NAME, command, root)
@@ -186,7 +190,7 @@ def register_deployments(root: Path, services: Path, pools: Sequence[str]) -> No
     ids = _deploy(root, services) if pools else []
     with get_client(sync_client=True) as client:
         deployments = [client.read_deployment(UUID(one)) for one in ids]
-        registered.keep_registered(server.server_folder(root), deployments, map(client.read_work_pool, pools))
+        registered.keep_registered(server_folder(root), deployments, map(client.read_work_pool, pools))
 
 
 def _deploy(root: Path, services: Path) -> list[str]:
@@ -243,10 +247,10 @@ def _end_orphans(root: Path, services: Path, last: DaemonState | None) -> bool:
 
     runs = {run for process in found if (run := flow_runs.flow_run_of(process))}
     _end(found, lambda: list(left_overs(services, keep)))
-    if runs and (url := server.kept_up(root)):
+    if runs and (url := kept_up(root)):
         with (
             contextlib.suppress(httpx.HTTPError),  # then the next worker finds them without a process
-            server.client_of(server.server_folder(root), url),
+            client_of(server_folder(root), url),
         ):
             asyncio.run(flow_runs.put_back(runs, "stopped after its worker"))
     return True

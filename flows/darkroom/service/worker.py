@@ -29,7 +29,7 @@ from prefect.workers.process import ProcessJobConfiguration, ProcessWorker, Proc
 
 from darkroom.base import interpreter
 from darkroom.processes import daemons
-from darkroom.server.temporary import server_folder
+from darkroom.server.places import server_folder
 from darkroom.service import flow_runs, worker_process, workers
 from darkroom.service.registered import read_registered, refusal_of_run
 

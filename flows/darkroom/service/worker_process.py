@@ -13,7 +13,7 @@ import httpx
 from darkroom.clones.child import PYTHONPATH_BEFORE
 from darkroom.processes.daemons import ServiceError, exit_code, make_services_folder, registered
 from darkroom.server import login
-from darkroom.server.temporary import server_folder
+from darkroom.server.places import server_folder
 from darkroom.service.workers import SETTINGS, name_of
 
 FLOWS = "darkroom.deployments"

@@ -12,7 +12,8 @@ from darkroom.base.errors import UsageError, explain
 from darkroom.runs.ended import EndedRun
 from darkroom.runs.report import RunOptions
 from darkroom.schedule.events import Event
-from darkroom.server import temporary as server
+from darkroom.server.api import Api, Configured, prefect_api, silence_of
+from darkroom.server.clients import API_URL
 from darkroom.show.output import warn
 from darkroom.tracking.unrecorded import run_unrecorded
 
@@ -38,7 +39,7 @@ class Nobody:
 class Recorder:
     """Records in the server at `api`."""
 
-    api: server.Api
+    api: Api
     patience: float
     """Seconds of the server's silence that a run waits for at its end."""
 
@@ -59,7 +60,7 @@ class Recorder:
         from darkroom.tracking.pipeline import run_recorded
 
         record, lost = run_recorded(options, root, observe, patience=self.patience)
-        said_before = self.api.problem and server.silence_of(server.Configured(self.api.url, server.API_URL))
+        said_before = self.api.problem and silence_of(Configured(self.api.url, API_URL))
         return record, None if said_before else lost
 
 
@@ -69,7 +70,7 @@ def start_recorder(root: Path, environ: Mapping[str, str], stack: ExitStack) -> 
     Raises UsageError where the environment asks for a patience that is none.
     """
     try:
-        api = stack.enter_context(server.prefect_api(root))
+        api = stack.enter_context(prefect_api(root))
         from darkroom.tracking.pipeline import PATIENCE, patience_of
 
         if api.problem:

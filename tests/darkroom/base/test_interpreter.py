@@ -19,7 +19,9 @@ from prefect.client.schemas.objects import StateType
 
 from darkroom.base.interpreter import python_command
 from darkroom.server import login
-from darkroom.server import temporary as server
+from darkroom.server.clients import client_set_to
+from darkroom.server.places import server_folder
+from darkroom.server.sharing import kept_up
 from tests.darkroom.repositories import make
 from tests.darkroom.shapes import Shape
 from tests.darkroom.waiting import wait_for
@@ -166,10 +168,10 @@ def up(root: Path) -> Iterator[Callable[[str], StateType | None]]:
     ended = {StateType.COMPLETED, StateType.FAILED, StateType.CRASHED}
     try:
         shell("up")
-        url = server.kept_up(root)
+        url = kept_up(root)
         assert url is not None
         with (
-            server.client_set_to(url, login.client_environment(server.server_folder(root))),
+            client_set_to(url, login.client_environment(server_folder(root))),
             get_client(sync_client=True) as client,
         ):
 

@@ -13,7 +13,9 @@ from pathlib import Path
 import pytest
 
 from darkroom.cli import main as cli
-from darkroom.server import temporary as server
+from darkroom.server.clients import environment_of
+from darkroom.server.places import server_folder
+from darkroom.server.temporary import temporary_server
 from tests.darkroom.repositories import contents, git, make, put, serial_repro
 from tests.darkroom.shapes import Shape
 from tests.darkroom.waiting import alive
@@ -51,8 +53,8 @@ def root(tmp_path: Path) -> Path:
 def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     """A configured server for the tests that do not care which: its part of the environment."""
     folder = tmp_path_factory.mktemp("server")
-    with server.temporary_server(folder) as url:
-        yield server.environment_of(folder, url)
+    with temporary_server(folder) as url:
+        yield environment_of(folder, url)
 
 
 def environment(api: dict[str, str] | None, home: Path) -> dict[str, str]:
@@ -79,7 +81,7 @@ def darkroom(root: Path, *words: str, api: dict[str, str] | None = None) -> subp
 
 def recorded(root: Path) -> list[tuple[str, str]]:
     """Names and states of the flow runs in the project's own database."""
-    with closing(sqlite3.connect(server.server_folder(root) / "prefect.db")) as database:
+    with closing(sqlite3.connect(server_folder(root) / "prefect.db")) as database:
         return sorted(database.execute("select name, state_type from flow_run"))
 
 
@@ -298,7 +300,7 @@ def test_the_plan_as_json_starts_no_server(root: Path) -> None:
     done = darkroom(root.parent, "plan", "--json", "--repo", str(root))
     assert done.returncode == 3
     assert [stage["name"] for stage in json.loads(done.stdout)["stages"]] == ["copy", "check"]
-    assert not server.server_folder(root).exists()
+    assert not server_folder(root).exists()
 
 
 def test_a_dry_run_says_what_would_run_and_runs_nothing(root: Path) -> None:

@@ -41,9 +41,9 @@ def routes(table: Iterable[Any], prefix: str = "") -> Iterator[Found]:
 
 def main(folder: Path, url: str) -> None:
     from darkroom.server import closed
-    from darkroom.server import temporary as server
+    from darkroom.server.serving import server_environment
 
-    os.environ.update(server.server_environment(folder, url))
+    os.environ.update(server_environment(folder, url))
     os.environ.update(closed.settings(folder, url, os.environ))
     application = closed.application(folder, url, webserver_only=True)
     print(json.dumps(list(routes(application.routes))))

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from darkroom.server import blank_database
-from darkroom.server import temporary as server
+from darkroom.server.temporary import temporary_server
 from tests.places import ROOT
 
 
@@ -52,7 +52,7 @@ def test_a_cache_that_cannot_be_written_is_done_without(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_what_a_first_server_has_made_is_whole_and_holds_no_run(tmp_path: Path) -> None:
     for name in ("first", "second"):
-        with server.temporary_server(tmp_path / name):
+        with temporary_server(tmp_path / name):
             assert blank_database.kept_at().exists()
     made = tables(tmp_path / "first/prefect.db")
     assert {"flow_run", "log", "artifact"} < made
@@ -65,11 +65,12 @@ def test_what_a_first_server_has_made_is_whole_and_holds_no_run(tmp_path: Path) 
 ELSEWHERE = """\
 import os, signal, sys
 from pathlib import Path
-from darkroom.server import temporary as server
+from darkroom.server.serving import CONNECTION, listen_near, serve
+from darkroom.server.temporary import temporary_server
 folder, database = map(Path, sys.argv[1:])
 folder.mkdir()
 stop = lambda url: os.kill(os.getpid(), signal.SIGTERM)
-server.serve(folder, server.listen_near(0), stop, {server.CONNECTION: f"sqlite+aiosqlite:///{database}"})
+serve(folder, listen_near(0), stop, {CONNECTION: f"sqlite+aiosqlite:///{database}"})
 """
 
 

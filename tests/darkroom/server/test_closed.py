@@ -22,7 +22,10 @@ from websockets.sync.client import connect
 from websockets.typing import Subprotocol
 
 from darkroom.server import login, login_links
-from darkroom.server import temporary as server
+from darkroom.server.clients import client_of
+from darkroom.server.places import port_of, server_folder
+from darkroom.server.sharing import kept_up
+from darkroom.server.temporary import temporary_server
 from tests.darkroom.repositories import make
 from tests.darkroom.server.pages_process import pages_process
 from tests.darkroom.server.routes import SOME_FILE
@@ -59,7 +62,7 @@ class Served:
 
     @property
     def port(self) -> int:
-        return server.port_of(self.url)
+        return port_of(self.url)
 
     def credentials(self) -> dict[str, str]:
         return basic(login.auth_string(self.folder))
@@ -78,14 +81,14 @@ def basic(auth: str) -> dict[str, str]:
 
 @contextlib.contextmanager
 def by_run(folder: Path) -> Iterator[Served]:
-    with server.temporary_server(folder / "server") as url:
+    with temporary_server(folder / "server") as url:
         yield Served(url, folder / "server")
 
 
 @contextlib.contextmanager
 def by_ui(folder: Path) -> Iterator[Served]:
     with pages_process(folder, environ=shared_environment()) as pages:
-        yield Served(pages.url, server.server_folder(folder))
+        yield Served(pages.url, server_folder(folder))
 
 
 @contextlib.contextmanager
@@ -93,7 +96,7 @@ def by_up(folder: Path) -> Iterator[Served]:
     project = Project(make(folder / "project", Shape("up", {"in.txt": "1\n"}), folder))
     project.up()
     try:
-        yield Served(str(server.kept_up(project.root)), project.prefect)
+        yield Served(str(kept_up(project.root)), project.prefect)
     finally:
         project.down()
 
@@ -152,7 +155,7 @@ def test_the_owner_and_the_pages_get_in(served: Served, client: httpx.Client) ->
     for host in ("127.0.0.1", "localhost"):
         own = mine | {"Origin": f"http://{host}:{served.port}", "Host": f"{host}:{served.port}"}
         assert ask(client, "POST", "/api/flow_runs/filter", own) == 200
-    with server.client_of(served.folder, served.url):
+    with client_of(served.folder, served.url):
         from prefect import get_client
 
         with get_client(sync_client=True) as prefect:

@@ -17,8 +17,8 @@ import pytest
 
 from darkroom.server import blank_database
 from darkroom.server import database as prefect_database
-from darkroom.server import temporary as server
 from darkroom.server.database import DatabaseError, prepare
+from darkroom.server.places import server_folder
 from tests.darkroom.repositories import make
 from tests.darkroom.shapes import Shape
 from tests.places import ROOT
@@ -249,7 +249,7 @@ def run(root: Path, **more: str) -> str:
 
 @pytest.mark.slow
 def test_a_run_goes_on_unrecorded_where_its_database_cannot_be_used(root: Path) -> None:
-    folder = server.server_folder(root)
+    folder = server_folder(root)
     folder.mkdir(parents=True)
     with locked(written(folder / "prefect.db")):
         said = run(root)
@@ -259,14 +259,14 @@ def test_a_run_goes_on_unrecorded_where_its_database_cannot_be_used(root: Path) 
 
 @pytest.mark.slow
 def test_a_run_goes_on_where_no_server_can_be_started(root: Path) -> None:
-    server.server_folder(root).parent.mkdir()
-    server.server_folder(root).write_text("no folder")
+    server_folder(root).parent.mkdir()
+    server_folder(root).write_text("no folder")
     assert run(root).startswith("warning: this run is not recorded by Prefect: ")
 
 
 @pytest.mark.slow
 def test_a_run_is_recorded_in_a_new_database_where_the_old_one_is_damaged(root: Path) -> None:
-    database = server.server_folder(root) / "prefect.db"
+    database = server_folder(root) / "prefect.db"
     database.parent.mkdir(parents=True)
     garbage(database)
     assert "it is set aside as prefect.db.damaged-" in run(root)

@@ -15,7 +15,9 @@ from prefect import get_client
 from prefect.client.orchestration import SyncPrefectClient
 
 from darkroom.processes import daemons
-from darkroom.server import temporary as server
+from darkroom.server.clients import client_of
+from darkroom.server.places import server_folder
+from darkroom.server.sharing import kept_up
 from darkroom.service import flow_runs, upkeep
 from tests.darkroom.repositories import make
 from tests.darkroom.shapes import Shape
@@ -69,7 +71,7 @@ class Project:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.services = daemons.services_folder(root)
-        self.prefect = server.server_folder(root)
+        self.prefect = server_folder(root)
 
     def darkroom(self, *words: str, **environ: str) -> subprocess.CompletedProcess[str]:
         env = {k: v for k, v in shared_environment().items() if not k.startswith("PREFECT_")} | environ
@@ -109,10 +111,10 @@ class Project:
 
     @contextlib.contextmanager
     def client(self) -> Iterator[SyncPrefectClient]:
-        url = server.kept_up(self.root)
+        url = kept_up(self.root)
         assert url is not None
         with (
-            server.client_of(self.prefect, url),
+            client_of(self.prefect, url),
             get_client(sync_client=True) as client,
         ):
             yield client

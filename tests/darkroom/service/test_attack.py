@@ -19,7 +19,7 @@ from prefect.client.schemas.actions import DeploymentUpdate, WorkPoolCreate, Wor
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.workers.process import ProcessWorker
 
-from darkroom.server import temporary as server
+from darkroom.server.clients import client_of
 from tests.darkroom.server.pages_process import pages_process
 from tests.darkroom.service.project import Project, make_project
 from tests.leftovers import shared_environment
@@ -53,7 +53,7 @@ def attacked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Attacked]:
             as_a_page_would(pages.url, "/deployments/", evil),
             as_a_page_would(pages.url, f"/deployments/{some_id}/create_flow_run", {}),
         }
-        with server.client_of(project.prefect, pages.url), get_client(sync_client=True) as client:
+        with client_of(project.prefect, pages.url), get_client(sync_client=True) as client:
             found = (client.read_flows(), client.read_work_pools(), client.read_deployments())
             assert found == ([], [], [])
             planted = plant(client, project)

@@ -17,7 +17,7 @@ from prefect.client.schemas.objects import StateType
 from prefect.events.filters import EventFilter, EventOccurredFilter
 
 from benchmarks.darkroom import servers
-from darkroom.server import temporary as server
+from darkroom.server.clients import client_set_to
 from tests.darkroom.repositories import make
 from tests.darkroom.shapes import Shape
 from tests.darkroom.waiting import wait_for
@@ -56,7 +56,7 @@ def test_what_one_server_was_told_the_other_knows(both: servers.Servers, tmp_pat
     assert done.returncode == 0, done.stdout + done.stderr
     assert both.urls[0].removesuffix("/api") in done.stdout + done.stderr
     with (
-        server.client_set_to(both.urls[1], both.client_environment(1)),
+        client_set_to(both.urls[1], both.client_environment(1)),
         get_client(sync_client=True) as client,
     ):
         runs = {run.name: run for run in client.read_flow_runs()}

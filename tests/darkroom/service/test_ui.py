@@ -14,7 +14,8 @@ import psutil
 import pytest
 
 from darkroom.server import login, login_links
-from darkroom.server import temporary as server
+from darkroom.server.places import server_folder
+from darkroom.server.sharing import shared_url
 from darkroom.service.ui import has_browser
 from tests.darkroom.pages import browser_page, chromium
 from tests.darkroom.server import pages_process
@@ -43,11 +44,11 @@ def test_several_at_once_are_one_server_that_each_gives_a_link_to(tmp_path: Path
         assert wait_for(lambda: sum(process.poll() is None for process in started) == 1, LONG)
         assert sorted(str(process.poll()) for process in started) == ["0", "0", "None"]
         (serving,) = [process for process in started if process.poll() is None]
-        url = server.shared_url(server.server_folder(tmp_path))
+        url = shared_url(server_folder(tmp_path))
         assert url == said[0].url
         serving.send_signal(signal.SIGINT)
         assert serving.wait(LONG) == 0
-        assert server.shared_url(server.server_folder(tmp_path)) is None
+        assert shared_url(server_folder(tmp_path)) is None
     finally:
         for process in started:
             process.kill()
@@ -59,7 +60,7 @@ def test_one_that_was_killed_is_no_hindrance(tmp_path: Path) -> None:
     with pages_process.pages_process(tmp_path) as first:
         first.process.kill()
     with pages_process.pages_process(tmp_path) as second:
-        assert server.shared_url(server.server_folder(tmp_path)) == second.url
+        assert shared_url(server_folder(tmp_path)) == second.url
 
 
 @pytest.mark.slow
@@ -75,7 +76,7 @@ def test_the_service_does_not_serve_what_is_shown(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_the_browsers_command_line_and_the_logs_hold_no_secret(tmp_path: Path) -> None:
-    folder, seen = server.server_folder(tmp_path), tmp_path / "seen"
+    folder, seen = server_folder(tmp_path), tmp_path / "seen"
     script = tmp_path / "browser.sh"
     script.write_text(
         f'#!/bin/sh\nenv > {tmp_path}/env; printf "%s" "$*" > {seen}.partial; mv {seen}.partial {seen}\n'
@@ -129,7 +130,7 @@ def test_a_browser_is_logged_in_by_the_link_once(tmp_path: Path) -> None:
 @needs_chromium
 @pytest.mark.slow
 def test_the_file_that_is_opened_logs_in(tmp_path: Path) -> None:
-    folder = server.server_folder(tmp_path)
+    folder = server_folder(tmp_path)
     with pages_process.pages_process(tmp_path, "true %s") as pages:
         assert wait_for((folder / "login.html").exists, LONG)
         with browser_page(pages.address) as page:

@@ -27,7 +27,8 @@ from prefect.states import Running
 
 from darkroom.base import interpreter
 from darkroom.server import login
-from darkroom.server import temporary as server
+from darkroom.server.places import port_of, runs_page
+from darkroom.server.sharing import kept_up
 from darkroom.service import automations, server_process
 from tests.darkroom.repositories import contents, git
 from tests.darkroom.service.project import Project, make_project
@@ -164,7 +165,7 @@ def test_who_uses_the_projects_own_profile_is_not_at_another_server(project: Pro
     done = project.darkroom("up", **own)
     assert done.returncode == 0, done.stderr
     assert "the server runs already" in done.stderr
-    assert project.darkroom("up", PREFECT_API_URL=str(server.kept_up(project.root)), **own).returncode == 0
+    assert project.darkroom("up", PREFECT_API_URL=str(kept_up(project.root)), **own).returncode == 0
 
 
 def test_what_sets_another_server_is_named(project: Project) -> None:
@@ -184,8 +185,8 @@ def test_what_sets_another_server_is_named(project: Project) -> None:
 def test_pages_and_runs_by_hand_are_the_servers_that_is_up(project: Project) -> None:
     done = project.darkroom("ui", "--no-browser")
     assert done.returncode == 0
-    url = str(server.kept_up(project.root))
-    assert server.pages(url) in done.stdout
+    url = str(kept_up(project.root))
+    assert runs_page(url) in done.stdout
     assert f"{url.removesuffix('/api')}/darkroom/login#" in done.stdout
     for words in (["up"], ["status"]):
         assert "`darkroom ui` opens" in project.darkroom(*words).stdout
@@ -336,7 +337,7 @@ def state(client: SyncPrefectClient, run: FlowRun) -> str | None:
 
 def start_server_again(project: Project) -> None:
     """Later than runs may be silent, at the same address, without what `up` does besides."""
-    port = server.port_of(str(server.kept_up(project.root)))
+    port = port_of(str(kept_up(project.root)))
     time.sleep(5)  # until the heartbeat is taken up
     kill(project.pids()["server"])
     time.sleep(10)
@@ -401,7 +402,7 @@ def test_a_worker_that_is_stopped_lets_stages_write_their_checkpoints(
 def test_when_everything_was_killed_up_starts_it_where_it_was_and_the_run_goes_on(
     project: Project, training: FlowRun
 ) -> None:
-    url = server.kept_up(project.root)
+    url = kept_up(project.root)
     before = project.pids()
     kill(*before.values())
     code, found = project.status()
@@ -413,5 +414,5 @@ def test_when_everything_was_killed_up_starts_it_where_it_was_and_the_run_goes_o
     (project.root.parent / "go").touch()
     assert "which was killed" in project.up()
     assert not set(project.pids().values()) & set(before.values())
-    assert server.kept_up(project.root) == url
+    assert kept_up(project.root) == url
     assert_done(project, training, attempts=2)

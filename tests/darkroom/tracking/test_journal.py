@@ -12,7 +12,7 @@ import pytest
 from prefect import get_client
 from prefect.client.schemas.objects import StateType
 
-from darkroom.server import temporary as server
+from darkroom.server.clients import client_of, environment_of
 from tests.darkroom.tracking.test_outbox import Server
 from tests.darkroom.waiting import wait_for
 from tests.places import ROOT
@@ -55,7 +55,7 @@ def running(tmp_path: Path) -> Iterator[Server]:
 
 def worked(running: Server, folder: Path, *words: str, away: bool) -> int:
     """Have a flow run work, with its server away from then on until it is done; its exit code."""
-    server_and_string = server.environment_of(running.folder, running.url)
+    server_and_string = environment_of(running.folder, running.url)
     environ = {**os.environ, **server_and_string, "DARKROOM_PATIENCE": "600", "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-c", WORK, str(folder), *words]
     with subprocess.Popen(command, cwd=folder, env=environ) as process:
@@ -71,7 +71,7 @@ def worked(running: Server, folder: Path, *words: str, away: bool) -> int:
 
 def test_work_that_was_done_while_the_server_was_away_is_completed(running: Server, tmp_path: Path) -> None:
     assert worked(running, tmp_path, away=True) == 0
-    with server.client_of(running.folder, running.url), get_client(sync_client=True) as client:
+    with client_of(running.folder, running.url), get_client(sync_client=True) as client:
         (run,) = client.read_flow_runs()
         assert run.state_type is StateType.COMPLETED
         assert [one.key for one in client.read_artifacts()] == ["page"]
@@ -80,7 +80,7 @@ def test_work_that_was_done_while_the_server_was_away_is_completed(running: Serv
 
 def test_work_that_fails_is_failed_and_its_lines_are_kept(running: Server, tmp_path: Path) -> None:
     assert worked(running, tmp_path, "fail", away=False) == 1
-    with server.client_of(running.folder, running.url), get_client(sync_client=True) as client:
+    with client_of(running.folder, running.url), get_client(sync_client=True) as client:
         (run,) = client.read_flow_runs()
         assert run.state_type is StateType.FAILED
         assert {"line 1", "line 2"} <= {log.message for log in client.read_logs()}

@@ -13,7 +13,8 @@ from prefect import get_client
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.objects import StateType
 
-from darkroom.server import temporary as server
+from darkroom.server.clients import client_of
+from darkroom.server.temporary import temporary_server
 from darkroom.tracking.living_runs import end_killed, is_gone, living_run
 from tests.darkroom.repositories import make
 from tests.darkroom.shapes import Shape
@@ -53,8 +54,8 @@ def test_a_killed_run_and_its_stages_have_crashed_and_one_that_goes_on_has_not(t
     root = make(tmp_path / "r", Shape("small", {"dvc.yaml": PIPELINE, "in.txt": "1\n"}), tmp_path)
     folder = tmp_path / "server"
     with (
-        server.temporary_server(folder) as url,
-        server.client_of(folder, url),
+        temporary_server(folder) as url,
+        client_of(folder, url),
         get_client(sync_client=True) as client,
     ):
         environ = {**os.environ, "HOME": str(tmp_path)}

@@ -22,7 +22,9 @@ from prefect.client.schemas.objects import Artifact, FlowRun, StateType
 
 from darkroom.runs.report import RunOptions
 from darkroom.schedule.events import Event, Outcome, RunFinished, StageLine
-from darkroom.server import temporary as server
+from darkroom.server.api import prefect_api
+from darkroom.server.clients import client_of
+from darkroom.server.places import port_of, server_folder
 from darkroom.tracking import outbox
 from darkroom.tracking.outbox import BUFFER_BYTES, Outbox, Recorded
 from darkroom.tracking.pipeline import run_recorded
@@ -58,13 +60,13 @@ class Server:
         self.start()
 
     def start(self) -> None:
-        command = [sys.executable, "-m", "darkroom.server.temporary", str(self.folder), str(self._port)]
+        command = [sys.executable, "-m", "darkroom.server.serving", str(self.folder), str(self._port)]
         self.process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=shared_environment()
         )
         assert self.process.stdout is not None
         self.url = self.process.stdout.readline().strip()
-        self._port = server.port_of(self.url)
+        self._port = port_of(self.url)
 
     def stop(self) -> None:
         self.process.send_signal(signal.SIGSTOP)
@@ -89,7 +91,7 @@ def only_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 def away(only_server: Server) -> Iterator[Server]:
     if only_server.process.poll() is not None:  # the test before has killed it
         only_server.start()
-    with server.client_of(only_server.folder, only_server.url):
+    with client_of(only_server.folder, only_server.url):
         yield only_server
     only_server.go_on()
 
@@ -182,12 +184,12 @@ def test_a_server_that_stays_stopped_does_not_keep_the_run_from_ending(away: Ser
 
 
 def test_a_temporary_server_that_is_killed_is_replaced(tmp_path: Path, root: Path) -> None:
-    with server.prefect_api(root):
+    with prefect_api(root):
 
         def kill() -> None:
             for child in psutil.Process().children():
                 with contextlib.suppress(psutil.NoSuchProcess):  # stages come and go
-                    if str(server.server_folder(root)) in child.cmdline():
+                    if str(server_folder(root)) in child.cmdline():
                         child.kill()
 
         assert run(root, kill) is None
@@ -196,7 +198,7 @@ def test_a_temporary_server_that_is_killed_is_replaced(tmp_path: Path, root: Pat
 
 
 def test_what_arrived_although_its_answer_did_not_is_not_told_twice(away: Server, root: Path) -> None:
-    with before(away.url, _Losing) as url, server.client_of(away.folder, url):
+    with before(away.url, _Losing) as url, client_of(away.folder, url):
         assert run(root, lambda: None) is None
     with get_client(sync_client=True) as client:
         check_complete(client, root)
@@ -206,7 +208,7 @@ def test_a_busy_server_is_asked_again_for_as_long_as_it_takes(
     away: Server, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(outbox, "LONGEST_PAUSE", 0.1)
-    with before(away.url, _Busy) as url, server.client_of(away.folder, url):
+    with before(away.url, _Busy) as url, client_of(away.folder, url):
         assert run(root, lambda: None) is None
     with get_client(sync_client=True) as client:
         check_complete(client, root)

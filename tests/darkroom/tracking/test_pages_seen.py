@@ -9,7 +9,8 @@ import pytest
 
 from darkroom.cli.main import run_command
 from darkroom.server import login_links
-from darkroom.server import temporary as server
+from darkroom.server.clients import client_of
+from darkroom.server.temporary import temporary_server
 from tests.darkroom.pages import browser_page, chromium
 from tests.darkroom.repositories import make
 from tests.darkroom.shapes import Shape
@@ -47,7 +48,7 @@ def pages(tmp_path: Path) -> Iterator[str]:
     """A link to a server that has a run of two stages that end well and one that fails."""
     root = make(tmp_path / "small", Shape("pages", FILES), tmp_path)
     folder = tmp_path / "server"
-    with server.temporary_server(folder) as url, server.client_of(folder, url):
+    with temporary_server(folder) as url, client_of(folder, url):
         assert run_command(["run", "--keep-going", "--repo", str(root)]) == 1
         yield login_links.make(folder, url)
 

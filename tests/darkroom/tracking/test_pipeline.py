@@ -23,7 +23,8 @@ from prefect.states import Cancelled, Cancelling
 from darkroom.base.errors import UsageError
 from darkroom.runs.report import RunOptions
 from darkroom.schedule.events import Event, Outcome, StageLine
-from darkroom.server import temporary as server
+from darkroom.server.clients import client_of
+from darkroom.server.temporary import temporary_server
 from darkroom.tracking.pipeline import PATIENCE, PATIENCE_SECONDS, patience_of, run_recorded
 from tests.darkroom.repositories import git
 from tests.darkroom.waiting import wait_for
@@ -60,8 +61,8 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SyncPrefectClie
     """One temporary server for the whole file."""
     folder = tmp_path_factory.mktemp("server")
     with (
-        server.temporary_server(folder) as url,
-        server.client_of(folder, url),
+        temporary_server(folder) as url,
+        client_of(folder, url),
         get_client(sync_client=True) as client,
     ):
         yield client
