@@ -125,6 +125,8 @@ def _being_taken(run: FlowRun) -> bool:
 
 def _works_elsewhere(client: SyncPrefectClient, pool: str) -> bool:
     """Whether another host's worker is at the pool: its processes are not to be seen here."""
-    workers = client._client.post(f"/work_pools/{pool}/workers/filter", json={}).json()
+    at = {"work_pool_name": pool}
+    asked = client.request("POST", "/work_pools/{work_pool_name}/workers/filter", path_params=at, json={})
+    workers = asked.json()
     mine = own_name()
     return any(one["name"] != mine and one["status"] == WorkerStatus.ONLINE.value for one in workers)
