@@ -27,6 +27,8 @@ Place = tuple[str, int, str]
 
 
 FAULT = "darkroom itself failed"
+OURS = ("darkroom.repository.", "darkroom.workspace.")
+"""The packages that call DVC."""
 
 
 class OddError(Exception):
@@ -45,7 +47,7 @@ class Calls:
         if event != "call" or caller is None:
             return
         ours, theirs = caller.f_globals.get("__name__", ""), frame.f_globals.get("__name__", "")
-        if not ours.startswith("darkroom.repository.") or theirs.partition(".")[0] not in ("dvc", "dvc_data"):
+        if not ours.startswith(OURS) or theirs.partition(".")[0] not in ("dvc", "dvc_data"):
             return
         if frame.f_code.co_name == "unlock":  # one that does nothing would keep the lock
             return

@@ -44,7 +44,7 @@ stages:
       - cp dot.png sheet.png
     deps: [out.txt, rate.txt]
     outs: [sheet.png]
-    metrics: [train.json: {cache: false}]
+    metrics: [train.json: {cache: false, meta: {lower_is_better: [val.loss]}}]
   check:
     cmd: test "$(cat out.txt)" != bad || { echo "bad input" >&2; exit 3; }; echo ok > checked.txt
     deps: [out.txt]
