@@ -33,4 +33,5 @@ from .products import artifacts_of as artifacts_of
 from .products import metric_meta_of as metric_meta_of
 from .products import metric_metas as metric_metas
 from .products import metrics_at as metrics_at
+from .rwlock import PathsInUse as PathsInUse
 from .unused import remove_unused as remove_unused

@@ -1,6 +1,7 @@
 """One run of a pipeline, from the options to the report: where all lower packages come together.
 
-engine: plans, schedules, executes and records; report: what is asked for, and what comes of it
+engine: plans, schedules and records; report: what is asked for, and what comes of it
+stage_work: what is done with a stage before and after its command; local_executor: commands as processes here
 ended, metrics: a run that has ended, and whether its figures are better; unfinished: runs that ended badly
 """
 

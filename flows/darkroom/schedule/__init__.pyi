@@ -1,3 +1,5 @@
+from .attempts import NOT_ITS_FAULT as NOT_ITS_FAULT
+from .attempts import Attempts as Attempts
 from .estimate import critical_path as critical_path
 from .estimate import expected_seconds as expected_seconds
 from .estimate import remaining_seconds as remaining_seconds
@@ -12,6 +14,8 @@ from .events import StageLine as StageLine
 from .events import StageStarted as StageStarted
 from .events import StageWaits as StageWaits
 from .events import ignore as ignore
+from .executor import Capacity as Capacity
+from .executor import Executor as Executor
 from .history import History as History
 from .plan import Action as Action
 from .plan import Made as Made

@@ -1,6 +1,9 @@
 """Prefect's server of a project: its database, its login, and one that lives as long as a run.
 
-temporary: the server that records a run, whichever that is; closed: Prefect's application, behind a login
+api: which Prefect API records a run; temporary: a server that lives as long as its run, a child process
+serving: Prefect's web server in this process; sharing: the servers of a project that run already
+clients: the settings of Prefect's client; places: a server's files and addresses
+closed: Prefect's application, behind a login
 database, blank_database: Prefect's database before a start, and a new one; login, login_links: who may ask
 """
 
