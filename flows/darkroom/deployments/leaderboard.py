@@ -46,13 +46,3 @@ def leaderboard_rows(lines: Iterable[RankedTrial], by: Metric) -> list[dict[str,
         }
         for line in lines
     ]
-
-
-def aligned(table: Sequence[Mapping[str, str]]) -> str:
-    """The table as text."""
-    lines = [list(table[0]), *(list(row.values()) for row in table)]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    return "\n".join(
-        "  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip()
-        for line in lines
-    )

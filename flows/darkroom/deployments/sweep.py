@@ -20,7 +20,7 @@ from darkroom.base.escapes import escape_values
 from darkroom.base.git import git
 from darkroom.clones import clone as clones
 from darkroom.clones.clone import Clone, held_clone
-from darkroom.deployments.leaderboard import RankedTrial, aligned, leaderboard_rows, rank_trials
+from darkroom.deployments.leaderboard import RankedTrial, leaderboard_rows, rank_trials
 from darkroom.deployments.search_space import Trial, make_trials
 from darkroom.deployments.steps import WELL, WORK_TO_DO, StepFailedError, Steps
 from darkroom.processes.stage_process import no_line
@@ -29,6 +29,7 @@ from darkroom.repository.products import metric_metas, metrics_at
 from darkroom.runs.metrics import Metric
 from darkroom.show.markdown import inline_text
 from darkroom.show.pages import slug
+from darkroom.show.terminal import table_text
 from darkroom.tracking.journal import Journal, journal
 
 on_line: ContextVar[Callable[[str], None]] = ContextVar("on_line", default=no_line)
@@ -109,7 +110,7 @@ def run_sweep(
     failed = plan.run(at_once, say)
     board = plan.leaderboard()
     table = leaderboard_rows(board, plan.metric)
-    say(aligned(table))
+    say(table_text(list(table[0]), [list(row.values()) for row in table]))
     told.publish(
         slug(f"{plan.root.name}-{name}-leaderboard"),
         "table",

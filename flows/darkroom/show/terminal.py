@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import threading
 import time
@@ -37,6 +38,8 @@ from darkroom.show.progress import StageProgress, is_bar
 from darkroom.show.wording import describe_end, describe_restart, describe_work, time_taken, what_happened
 
 PIPE_WIDTH = 160
+WIDEST = 1 << 20
+"""Of a table as text; rich pads no further than its longest row."""
 COLOURS = ("cyan", "magenta", "green", "yellow", "blue", "bright_cyan", "bright_magenta", "bright_green")
 OUTCOME_COLOURS = {
     Outcome.RAN: "green",
@@ -241,3 +244,10 @@ def table_of(header: Sequence[str], rows: Iterable[Sequence[str | Text]]) -> Tab
     for row in rows:
         table.add_row(*(escaped_text(value) if isinstance(value, str) else value for value in row))
     return table
+
+
+def table_text(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """The same table as plain text for a log, in which no line is broken."""
+    file = io.StringIO()
+    Console(file=file, color_system=None, width=WIDEST).print(table_of(header, rows))
+    return "\n".join(line.rstrip() for line in file.getvalue().splitlines())

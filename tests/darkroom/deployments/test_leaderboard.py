@@ -4,9 +4,10 @@ import pytest
 
 from darkroom.base.errors import UsageError
 from darkroom.base.meta import MetricMeta
-from darkroom.deployments.leaderboard import aligned, leaderboard_rows, rank_trials
+from darkroom.deployments.leaderboard import leaderboard_rows, rank_trials
 from darkroom.deployments.search_space import Trial
 from darkroom.runs.metrics import Metric
+from darkroom.show.terminal import table_text
 
 TRIALS = [Trial(name, (f"lr={name}",)) for name in ("a", "b", "c")]
 METRICS: dict[str, dict[str, Any]] = {
@@ -34,7 +35,8 @@ def test_the_best_is_what_dvc_yaml_states() -> None:
 
 def test_the_table() -> None:
     by = Metric.named("m.json:val.loss", lowest=True)
-    assert aligned(leaderboard_rows(rank_trials(TRIALS, METRICS, by), by)).splitlines() == [
+    rows = leaderboard_rows(rank_trials(TRIALS, METRICS, by), by)
+    assert table_text(list(rows[0]), [list(row.values()) for row in rows]).splitlines() == [
         "trial  val.loss  lr",
         "c      1         c",
         "a      2         a",
