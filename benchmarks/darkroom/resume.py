@@ -30,7 +30,8 @@ import yaml
 
 from benchmarks.machine import describe
 from stages.core.libraries import installed
-from stages.training.checkpoint import Checkpoint, Course
+from stages.training.checkpoint import Checkpoint
+from stages.training.state import TrainingState
 
 ROOT = Path(__file__).parents[2]
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
@@ -385,9 +386,9 @@ def seconds_to_write(path: Path, *, times: int = 20) -> float:
     """The median of so many writes of the checkpoint's content to a file beside it."""
     _checksum, _header, state = path.read_bytes().split(b"\n", maxsplit=2)
     parts = {name: Kept(part) for name, part in torch.load(io.BytesIO(state), weights_only=True).items()}
-    del parts["course"], parts["generators"]
+    del parts["state"], parts["generators"]
     again = Checkpoint(path.with_name("again"), key={}, seconds=0)
-    with again.keeping(Course(), **parts):
+    with again.keeping(TrainingState(), **parts):
         moments = [time.perf_counter() for _ in again.steps(range(times + 1))]
     return statistics.median(after - before for before, after in itertools.pairwise(moments))
 

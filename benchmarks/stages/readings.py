@@ -27,6 +27,7 @@ from stages.prompting.captions import Captions, captions_of
 from stages.train_gan.material import Batch
 from stages.train_gan.params import TrainGanParams
 from stages.train_gan.steps import reading_loss
+from stages.training.optimization import build_optimizer
 
 STEPS = 4000  # about as many as the generator is trained for by default
 BATCH = 64
@@ -121,9 +122,7 @@ def taught(generator: Generator, captions: Captions, settings: TrainGanParams, *
     kept = {name: weight for name, weight in generator.state_dict().items() if not name.startswith("read.")}
     reader.load_state_dict(kept, strict=False)
     assert reader.read is not None
-    optimizer = torch.optim.Adam(
-        reader.read.parameters(), settings.generator_learning_rate, (settings.beta1, settings.beta2)
-    )
+    optimizer = build_optimizer(reader.read, settings.descent.generator)
     for _ in range(STEPS):
         labels = torch.randint(len(captions.counts), (BATCH,))
         vectors, own = captions.draw(labels, labels)

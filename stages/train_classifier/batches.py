@@ -17,7 +17,7 @@ from stages.augmentation.pipeline import pipeline
 from stages.core.packed import ClassificationSplit
 from stages.networks.compute import to_unit
 from stages.train_classifier.augment import mirror, shift
-from stages.training.loop import epoch_generator, shuffled_batches
+from stages.training.batches import epoch_generator, shuffled_batches
 from stages.training.samples import ClassifierSamples, Pictures
 
 BALANCE = 1 << 15  # apart from the numbers of epochs, of which each is the seed of another shuffle

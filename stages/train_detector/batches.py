@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from stages.augmentation.pipeline import pipeline
 from stages.core.packed import DetectionSplit
 from stages.networks.compute import to_unit
-from stages.training.loop import batch_count, shuffled_batches
+from stages.training.batches import batch_count, shuffled_batches
 from stages.training.samples import DetectorSamples
 
 Boxes = npt.NDArray[np.float32]

@@ -1,11 +1,21 @@
 """Section `train-gan` of params.yaml."""
 
-from pydantic import Field
+from typing import Self
+
+from pydantic import Field, model_validator
 
 from stages.core.params import StageParams
 from stages.prompting.captions import TextParams
 from stages.train_gan.failures import FailureParams
 from stages.train_gan.losses import Change, LossParams
+from stages.training.optimization import AdamParams, OptimizerParams, ScheduleParams, check_either
+
+
+class OptimizersParams(StageParams):
+    """`train-gan.optimizers`: what trains each of the networks."""
+
+    generator: OptimizerParams
+    discriminator: OptimizerParams
 
 
 class TrainGanParams(StageParams):
@@ -33,11 +43,15 @@ class TrainGanParams(StageParams):
     discriminator_width: int = Field(ge=1)
     discriminator_hidden: int = Field(ge=1)
     """Dimensions that realness and class are read from."""
-    generator_learning_rate: float = Field(gt=0)
-    discriminator_learning_rate: float = Field(gt=0)
-    beta1: float = Field(ge=0, lt=1)
-    beta2: float = Field(ge=0, lt=1)
-    """Adam's, of both networks."""
+    generator_learning_rate: float | None = Field(gt=0, default=None)
+    discriminator_learning_rate: float | None = Field(gt=0, default=None)
+    beta1: float | None = Field(ge=0, lt=1, default=None)
+    beta2: float | None = Field(ge=0, lt=1, default=None)
+    """Adam's, of both networks, where no `optimizers` are named; without weight decay."""
+    optimizers: OptimizersParams | None = None
+    """null: adam with the four values above."""
+    schedule: ScheduleParams | None = None
+    """Of both networks' learning rates; null: they stay what they are."""
     class_weight: float = Field(ge=0)
     """Of the auxiliary classifier's cross-entropy beside the loss."""
     average_decay: float = Field(ge=0, lt=1)
@@ -51,3 +65,32 @@ class TrainGanParams(StageParams):
     """Of the film of training, evenly over it."""
     film_milliseconds: int | None = Field(ge=10, default=None)
     """Without effect: `evaluate` draws the film, and its own `film_milliseconds` counts."""
+
+    @model_validator(mode="after")
+    def _says_each_once(self) -> Self:
+        check_either(
+            "optimizers",
+            self.optimizers,
+            generator_learning_rate=self.generator_learning_rate,
+            discriminator_learning_rate=self.discriminator_learning_rate,
+            beta1=self.beta1,
+            beta2=self.beta2,
+        )
+        return self
+
+    @property
+    def descent(self) -> OptimizersParams:
+        """The optimizers that are named, or adam for both."""
+        if self.optimizers is not None:
+            return self.optimizers
+        return OptimizersParams(
+            generator=self._adam(self.generator_learning_rate),
+            discriminator=self._adam(self.discriminator_learning_rate),
+        )
+
+    def _adam(self, learning_rate: float | None) -> AdamParams:
+        assert learning_rate is not None  # or the section is refused
+        assert self.beta1 is not None
+        assert self.beta2 is not None
+        betas = {"beta1": self.beta1, "beta2": self.beta2}
+        return AdamParams(name="adam", learning_rate=learning_rate, weight_decay=0.0, **betas)

@@ -2,22 +2,21 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel
 
 from stages.core.packed import ClassificationSplit
-from stages.generator.network import Generator, build_discriminator, build_generator
+from stages.generator.network import Discriminator, Generator, build_discriminator, build_generator
 from stages.networks.compute import Compute
 from stages.train_gan.losses import change, discriminator_loss, generator_loss, slope_penalty
 from stages.train_gan.material import Batch, Material
 from stages.train_gan.params import TrainGanParams
-from stages.training.averaging import averaged_model
-from stages.training.checkpoint import Part
+from stages.training.optimization import Learner, build_learner
+from stages.training.state import Part
 
 Figures = dict[str, Tensor]
 """Named scalars of one step, averaged over an epoch into a row of the history."""
@@ -27,15 +26,12 @@ Figures = dict[str, Tensor]
 class Adversaries:
     """Both networks with what trains them."""
 
-    generator: Generator
-    discriminator: nn.Module
-    averaged: AveragedModel
-    generator_optimizer: torch.optim.Optimizer
-    discriminator_optimizer: torch.optim.Optimizer
+    generator: Learner[Generator]
+    discriminator: Learner[Discriminator]
 
     def parts(self) -> dict[str, Part]:
         """What a checkpoint keeps of them: all."""
-        return {entry.name: getattr(self, entry.name) for entry in fields(self)}
+        return {**self.generator.parts("generator_"), **self.discriminator.parts("discriminator_")}
 
 
 def train_discriminator_step(
@@ -46,7 +42,7 @@ def train_discriminator_step(
     The classifier learns from real pictures alone: from fakes it would learn what the generator makes
     of a class.
     """
-    discriminator = networks.discriminator
+    discriminator = networks.discriminator.network
     real, fakes = change(batch.real, params.augment), change(fakes.detach(), params.augment)
     with compute.autocast():
         realness, logits = discriminator(
@@ -62,9 +58,7 @@ def train_discriminator_step(
         return realness
 
     penalty = slope_penalty(params.loss, judge, real, fakes, step=step)
-    networks.discriminator_optimizer.zero_grad()
-    torch.autograd.backward(loss if penalty is None else loss + penalty)
-    networks.discriminator_optimizer.step()
+    networks.discriminator.step(loss if penalty is None else loss + penalty)
     return {
         "d_loss": adversarial.detach(),
         "d_class_loss": classification.detach(),
@@ -77,19 +71,17 @@ def train_generator_step(
     networks: Adversaries, batch: Batch, fakes: Tensor, params: TrainGanParams, compute: Compute
 ) -> Figures:
     """One step towards fakes [B, C, H, W], still tied to the generator, passing for what was asked for."""
-    with _frozen(networks.discriminator), compute.autocast():
-        realness, logits = networks.discriminator(change(fakes, params.augment), batch.labels, batch.given)
+    discriminator = networks.discriminator.network
+    with _frozen(discriminator), compute.autocast():
+        realness, logits = discriminator(change(fakes, params.augment), batch.labels, batch.given)
     adversarial = generator_loss(params.loss, realness)
     classification = F.cross_entropy(logits, batch.labels)
     loss = adversarial + params.class_weight * classification
     figures = {"g_loss": adversarial.detach(), "g_class_loss": classification.detach()}
     if batch.texts is not None:
-        reading = reading_loss(networks.generator, batch)
+        reading = reading_loss(networks.generator.network, batch)
         loss, figures["g_text_loss"] = loss + reading, reading.detach()
-    networks.generator_optimizer.zero_grad()
-    torch.autograd.backward(loss)
-    networks.generator_optimizer.step()
-    networks.averaged.update_parameters(networks.generator)
+    networks.generator.step(loss)
     return figures
 
 
@@ -121,8 +113,10 @@ def build_adversaries(
     compute: Compute,
     material: Material,
     scale: dict[str, Any] | None,
+    *,
+    steps: int,
 ) -> Adversaries:
-    """Fresh networks for the split's pictures and classes, on the device."""
+    """Fresh networks for the split's pictures and classes, on the device, to be trained for so many steps."""
     pictures = {"size": split.images.shape[1], "channels": split.images.shape[3]}
     captions = material.captions
     text = None
@@ -153,16 +147,21 @@ def build_adversaries(
     )
     for network in (generator, discriminator):
         compute.network(network)
-    betas = (params.beta1, params.beta2)
     return Adversaries(
-        generator=generator,
-        discriminator=discriminator,
-        averaged=averaged_model(generator, params.average_decay),
-        generator_optimizer=torch.optim.Adam(
-            generator.parameters(), params.generator_learning_rate, betas, fused=True
+        generator=build_learner(
+            generator,
+            optimizer=params.descent.generator,
+            schedule=params.schedule,
+            steps=max(1, steps // params.discriminator_steps),
+            average_decay=params.average_decay,
+            fused=True,
         ),
-        discriminator_optimizer=torch.optim.Adam(
-            discriminator.parameters(), params.discriminator_learning_rate, betas, fused=True
+        discriminator=build_learner(
+            discriminator,
+            optimizer=params.descent.discriminator,
+            schedule=params.schedule,
+            steps=steps,
+            fused=True,
         ),
     )
 

@@ -1,8 +1,8 @@
 """Training that is killed at any step and started again ends in the bytes of training left alone.
 
 A checkpoint holds all that the next step reads: networks, optimizers, schedules, averages, every random
-generator, and the `Course`, which the loop keeps instead of local variables. It is taken up only where all
-that decides the result is what it was (`decisive`).
+generator, and the `TrainingState`, which the loop keeps instead of local variables. It is taken up only where
+all that decides the result is what it was (`decisive`).
 
 The file: SHA-256 of what follows, a line of JSON (key, epoch, step), and what torch.save made of the state.
 It is read with weights_only, which runs no code; and torch.save keeps strides, which safetensors does not:
@@ -14,17 +14,14 @@ import io
 import json
 import pickle
 import platform
-import random
 import signal
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, NoReturn, Protocol, TypeVar
+from typing import Any, NoReturn, TypeVar
 
-import numpy as np
 import torch
 from pydantic import Field
 from tqdm import tqdm
@@ -34,6 +31,7 @@ from stages.core.errors import TrainingError
 from stages.core.files import remove_leftovers, write_atomically
 from stages.core.params import StageParams
 from stages.networks.compute import Compute
+from stages.training.state import Generators, Part, TrainingState
 
 Batch = TypeVar("Batch")
 
@@ -45,71 +43,6 @@ class CheckpointParams(StageParams):
 
     seconds: float = Field(ge=0)
     """Between two checkpoints; 0 is one a step."""
-
-
-class Part(Protocol):
-    """What keeps a part of the state: networks, optimizers and schedulers do as they are."""
-
-    def state_dict(self) -> Mapping[str, Any]:
-        """Tensors, and what JSON has."""
-        ...
-
-    def load_state_dict(self, state: Any, /) -> Any:
-        """Become what `state_dict` told of."""
-        ...
-
-
-@dataclass(kw_only=True, slots=True)
-class Course:
-    """How far a training has come."""
-
-    epoch: int = 1
-    """The one under way; the first is 1."""
-    step: int = 0
-    """Steps done in it."""
-    figures: list[dict[str, float]] = field(default_factory=list)
-    """Of each of these steps."""
-    history: list[dict[str, float]] = field(default_factory=list)
-    """A row of each epoch before."""
-    best: dict[str, Any] = field(default_factory=dict)
-    """Weights and figures of the best epoch so far, where training chooses one."""
-
-    def end_epoch(self, row: dict[str, float]) -> None:
-        """Turn to the next epoch; `row` tells of this one."""
-        self.history.append(row)
-        self.epoch, self.step, self.figures = self.epoch + 1, 0, []
-
-    def state_dict(self) -> dict[str, Any]:
-        """As a part of the checkpoint."""
-        return {entry.name: getattr(self, entry.name) for entry in fields(self)}
-
-    def load_state_dict(self, state: Mapping[str, Any], /) -> None:
-        """Be where the checkpoint was."""
-        for name, value in state.items():
-            setattr(self, name, value)
-
-
-class Generators:
-    """The random generators that belong to no object: torch's on every device, numpy's, Python's."""
-
-    def state_dict(self) -> dict[str, Any]:
-        """As a part of the checkpoint."""
-        of_numpy: dict[str, Any] = np.random.get_state(legacy=False)
-        of_numpy["state"] = of_numpy["state"] | {"key": of_numpy["state"]["key"].tolist()}
-        return {
-            "torch": torch.get_rng_state(),
-            "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
-            "numpy": of_numpy,
-            "python": random.getstate(),
-        }
-
-    def load_state_dict(self, state: Mapping[str, Any], /) -> None:
-        """Go on drawing where the checkpoint was."""
-        torch.set_rng_state(state["torch"])
-        if state["cuda"]:
-            torch.cuda.set_rng_state_all(state["cuda"])
-        np.random.set_state(state["numpy"])
-        random.setstate(state["python"])
 
 
 def decisive(
@@ -139,20 +72,20 @@ class Checkpoint:
         self._path = path
         self._key = dict(key)
         self._seconds = seconds
-        self._course = Course()
+        self._state = TrainingState()
         self._parts: dict[str, Part] = {}
         self._saved = time.monotonic()
         self._signal: int | None = None
         self._interruptible = False
 
     @contextmanager
-    def keeping(self, course: Course, **parts: Part) -> Iterator[None]:
-        """Take up `course` and `parts` if they were left; keep them every few seconds, and at a signal.
+    def keeping(self, state: TrainingState, **parts: Part) -> Iterator[None]:
+        """Take up `state` and `parts` if they were left; keep them every few seconds, and at a signal.
 
         At SIGTERM or SIGINT the step under way is finished, and the process ends by that signal.
         """
-        self._course = course
-        self._parts = {"course": course, "generators": Generators(), **parts}
+        self._state = state
+        self._parts = {"state": state, "generators": Generators(), **parts}
         self._take_up()
         self._saved = time.monotonic()
         heeded = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
@@ -167,10 +100,10 @@ class Checkpoint:
                 signal.signal(number, handler)
 
     def steps(self, batches: Iterable[Batch]) -> Iterator[Batch]:
-        """The batches; with each the course is a step further, once its work is done."""
+        """The batches; with each the state is a step further, once its work is done."""
         for batch in batches:
             yield batch
-            self._course.step += 1
+            self._state.step += 1
             self._stop_if_asked()
             if time.monotonic() - self._saved >= self._seconds:
                 self._save_if_possible()
@@ -221,7 +154,7 @@ class Checkpoint:
         _say(f"{self._path}: training goes on after {self._place()}")
 
     def _save(self) -> None:
-        place = {"epoch": self._course.epoch, "step": self._course.step}
+        place = {"epoch": self._state.epoch, "step": self._state.step}
         content = io.BytesIO()
         content.write(json.dumps({"key": self._key, **place}, sort_keys=True).encode() + b"\n")
         torch.save({name: part.state_dict() for name, part in self._parts.items()}, content)
@@ -251,7 +184,7 @@ class Checkpoint:
         raise SystemExit(128 + self._signal)  # where the signal is blocked
 
     def _place(self) -> str:
-        return f"epoch {self._course.epoch}, step {self._course.step}"
+        return f"epoch {self._state.epoch}, step {self._state.step}"
 
 
 class _Stopped(BaseException):

@@ -2,18 +2,17 @@
 
 import math
 from dataclasses import dataclass
-from typing import Annotated, Generic, Literal, TypeVar, cast
+from typing import Annotated, Any, Generic, Literal, TypeVar, cast
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
-from torch.optim.lr_scheduler import LambdaLR, LRScheduler
+from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
 from torch.optim.swa_utils import AveragedModel
 
 from stages.core.params import StageParams
 from stages.training.averaging import averaged_model
-from stages.training.checkpoint import Part
-from stages.training.loop import decay_groups, one_cycle
+from stages.training.state import Part
 
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -61,14 +60,30 @@ class ScheduleParams(StageParams):
     """Share of the steps in which it rises from a tenth."""
 
 
+def check_either(name: str, value: object, **short: float | None) -> None:
+    """Refuse a section that names both `name` and the keys that stand for it in short, or not all of either.
+
+    Raises:
+        ValueError: Says which keys are wanted.
+
+    """
+    given = [key for key, one in short.items() if one is not None]
+    if (value is None and len(given) < len(short)) or (value is not None and given):
+        raise ValueError(f"{name} is wanted, or {' and '.join(short)} in its place, not both")
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Learner(Generic[Network]):
-    """The network with what trains it."""
+    """A network with what trains it."""
 
     network: Network
     averaged: AveragedModel | None
+    """Follows the network's weights, if they are averaged."""
     optimizer: torch.optim.Optimizer
-    schedule: LRScheduler
+    schedule: LRScheduler | None
+    """None: the learning rate stays what it is."""
+    gradient_max: float | None
+    """Gradients with a larger norm are scaled down to it; None: none are."""
 
     @property
     def judged(self) -> Network:
@@ -77,59 +92,103 @@ class Learner(Generic[Network]):
             return self.network
         return cast("Network", self.averaged.module)
 
+    @property
+    def learning_rate(self) -> float:
+        """That of the next step."""
+        return float(self.optimizer.param_groups[0]["lr"])
+
     def step(self, loss: Tensor) -> None:
         """One step down the gradient of `loss`."""
         self.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
+        if self.gradient_max is not None:
+            nn.utils.clip_grad_norm_(self.network.parameters(), self.gradient_max)
         self.optimizer.step()
-        self.schedule.step()
+        if self.schedule is not None:
+            self.schedule.step()
         if self.averaged is not None:
             self.averaged.update_parameters(self.network)
 
-    def parts(self) -> dict[str, Part]:
-        """What a checkpoint keeps of it: all."""
-        parts: dict[str, Part] = {
+    def parts(self, prefix: str = "") -> dict[str, Part]:
+        """What a checkpoint keeps of it: all. `prefix` tells its parts from those of another network."""
+        parts: dict[str, Part | None] = {
             "network": self.network,
+            "averaged": self.averaged,
             "optimizer": self.optimizer,
-            "scheduler": self.schedule,
+            "schedule": self.schedule,
         }
-        return parts if self.averaged is None else {**parts, "averaged": self.averaged}
+        return {prefix + name: part for name, part in parts.items() if part is not None}
 
 
 def build_learner(
     network: Network,
     *,
     optimizer: SgdParams | AdamParams,
-    schedule: ScheduleParams,
+    schedule: ScheduleParams | None,
     steps: int,
-    average_decay: float | None,
+    average_decay: float | None = None,
+    gradient_max: float | None = None,
+    fused: bool = False,
 ) -> Learner[Network]:
-    """What trains `network` for so many steps; `average_decay` is that of the averaged weights, if any."""
-    descending = build_optimizer(network, optimizer)
+    """What trains `network` for so many steps.
+
+    `average_decay` is that of the averaged weights, if any. `fused` is PyTorch's quicker kernel of Adam, with
+    other last bits.
+    """
+    descending = build_optimizer(network, optimizer, fused=fused)
     averaged = None if average_decay is None else averaged_model(network, average_decay)
     return Learner(
         network=network,
         averaged=averaged,
         optimizer=descending,
-        schedule=build_schedule(descending, schedule, steps=steps, peak=optimizer.learning_rate),
+        schedule=None if schedule is None else build_schedule(descending, schedule, steps=steps),
+        gradient_max=gradient_max,
     )
 
 
-def build_optimizer(network: nn.Module, params: SgdParams | AdamParams) -> torch.optim.Optimizer:
-    """The optimizer, its learning rate at the peak."""
+def build_optimizer(
+    network: nn.Module, params: SgdParams | AdamParams, *, fused: bool = False
+) -> torch.optim.Optimizer:
+    """The optimizer, its learning rate at the schedule's peak."""
     groups, rate = decay_groups(network, params.weight_decay), params.learning_rate
     if isinstance(params, SgdParams):
         return torch.optim.SGD(groups, lr=rate, momentum=params.momentum, nesterov=params.momentum > 0)
-    return torch.optim.AdamW(groups, lr=rate, betas=(params.beta1, params.beta2))
+    return torch.optim.AdamW(groups, lr=rate, betas=(params.beta1, params.beta2), fused=fused or None)
 
 
-def build_schedule(
-    optimizer: torch.optim.Optimizer, params: ScheduleParams, *, steps: int, peak: float
-) -> LRScheduler:
-    """The learning rates of so many steps."""
+def decay_groups(network: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    """Parameter groups: weight decay on matrices and kernels, none on biases and normalisations.
+
+    There it would only shift the outputs.
+    """
+    decayed = [weight for weight in network.parameters() if weight.ndim > 1]
+    free = [weight for weight in network.parameters() if weight.ndim <= 1]
+    return [{"params": decayed, "weight_decay": weight_decay}, {"params": free, "weight_decay": 0.0}]
+
+
+def build_schedule(optimizer: torch.optim.Optimizer, params: ScheduleParams, *, steps: int) -> LRScheduler:
+    """The learning rates of so many steps, at their peak those that the optimizer was built with."""
     if params.name == "one-cycle":
-        return one_cycle(optimizer, steps=steps, warmup=params.warmup, peaks=peak)
+        return one_cycle(optimizer, steps=steps, warmup=params.warmup)
     return LambdaLR(optimizer, lambda step: cosine(step, steps=steps, warmup=params.warmup))
+
+
+def one_cycle(optimizer: torch.optim.Optimizer, *, steps: int, warmup: float) -> OneCycleLR:
+    """Learning rates that rise to the optimizer's over the first `warmup` of the steps, then fall to about 0.
+
+    L. Smith and N. Topin 2018, https://arxiv.org/abs/1708.07120.
+    """
+    states = steps + 1  # torch counts the one before the first step
+    return OneCycleLR(
+        optimizer,
+        max_lr=[group["lr"] for group in optimizer.param_groups],
+        total_steps=states,
+        pct_start=max(warmup, 2 / states),  # torch divides by zero where no step rises
+        anneal_strategy="linear",
+        cycle_momentum=False,
+        div_factor=10,
+        final_div_factor=1e3,
+    )
 
 
 def cosine(step: int, *, steps: int, warmup: float) -> float:

@@ -12,7 +12,7 @@ from stages.classifier.loss import Loss
 from stages.classifier.network import Classifier, build_classifier, predict
 from stages.evaluate.params import PupilParams
 from stages.networks.compute import Compute, to_unit
-from stages.training.loop import batch_count, shuffled_batches
+from stages.training.batches import batch_count, shuffled_batches
 from stages.training.optimization import ScheduleParams, SgdParams, build_learner
 
 Pictures = npt.NDArray[np.uint8]
@@ -34,7 +34,6 @@ def train_anew(
         optimizer=SgdParams(name="sgd", learning_rate=params.learning_rate, momentum=0.9, weight_decay=5e-4),
         schedule=ScheduleParams(name="one-cycle", warmup=WARMUP),
         steps=steps,
-        average_decay=None,
     )
     loss = Loss(compute=compute, smoothing=0.1, weights=None)
     targets = torch.from_numpy(labels)

@@ -8,7 +8,7 @@ import yaml
 
 from benchmarks.stages.classifier import SETTINGS
 from benchmarks.stages.training import ROOT, params, spread
-from stages.train_classifier.stage import TrainClassifierParams
+from stages.train_classifier.params import TrainClassifierParams
 
 PARAMS: dict[str, Any] = params()["train-classifier"]
 BLOCKS = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs/classifier.md").read_text(), re.DOTALL)

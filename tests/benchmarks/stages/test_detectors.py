@@ -8,7 +8,7 @@ import yaml
 from benchmarks.stages.detectors import BCCD, bccd_settings
 from benchmarks.stages.training import ROOT, params
 from stages.detector.params import FasterRcnnParams, FastRcnnParams, RCnnParams
-from stages.train_detector.stage import TrainDetectorParams
+from stages.train_detector.params import TrainDetectorParams
 
 SHOWN = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs/detector.md").read_text(), re.DOTALL)
 OWNERS = {

@@ -15,7 +15,7 @@ from stages.train_classifier.batches import (
     samples_of,
     shifts_in,
 )
-from stages.training.loop import shuffled_batches
+from stages.training.batches import shuffled_batches
 
 
 def test_channel_statistics_by_hand() -> None:

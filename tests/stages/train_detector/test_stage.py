@@ -19,7 +19,9 @@ from stages.core.params import ComputeParams
 from stages.detector.network import load_detector
 from stages.networks.compute import prepare
 from stages.networks.model_files import save_model
-from stages.train_detector.stage import Held, evaluate, finite, is_stopped, main
+from stages.train_detector.stage import main
+from stages.train_detector.validation import Held, evaluate
+from stages.training.loop import finite
 from tests.stages.detector.detector_networks import CHOICES, COMPACT, FASTER, NETWORKS
 from tests.stages.param_files import write_params
 
@@ -119,7 +121,7 @@ def test_left_at_a_step_every_model_ends_in_the_same_bytes(data, tmp_path, monke
             raise CrashError
         return finite(*arguments, **named)
 
-    monkeypatch.setattr("stages.train_detector.stage.finite", crashing)
+    monkeypatch.setattr("stages.train_detector.trainer.finite", crashing)
     with pytest.raises(CrashError):
         train(data, tmp_path / "left", seconds=0, **changed)
     monkeypatch.undo()
@@ -183,15 +185,32 @@ def test_training_stops_where_val_gets_no_better(data, tmp_path):
     assert len((out / "history.csv").read_text().splitlines()) == 1 + 3
 
 
-@pytest.mark.parametrize(
-    ("judged", "stopped"), [([0.1, 0.3, 0.2, 0.3], True), ([0.1, 0.3, 0.2, 0.4], False), ([0.3, 0.2], False)]
-)
-def test_patience_counts_validations(judged, stopped):
-    history: list[dict[str, float]] = []
-    for score in judged:
-        history += [{"epoch": 1.0}, {"val_map50": score}]
-    assert is_stopped(history, 2) is stopped
-    assert not is_stopped(history, None)
+ADAM = {"name": "adam", "learning_rate": 0.005, "beta1": 0.9, "beta2": 0.999, "weight_decay": 0.0}
+SGD = {"name": "sgd", "learning_rate": 0.01, "momentum": 0.9, "weight_decay": 0.0005}
+UNSAID = {"learning_rate": None, "weight_decay": None, "warmup": None}
+
+
+def test_adam_and_one_cycle_in_so_many_words_give_the_same_bytes(data, tmp_path):
+    short = train(data, tmp_path / "short")
+    schedule = {"name": "one-cycle", "warmup": 0.3}
+    long = train(data, tmp_path / "long", **UNSAID, optimizer=ADAM, schedule=schedule)
+    for name in OUTS:
+        assert (short / name).read_bytes() == (long / name).read_bytes()
+
+
+def test_another_optimizer_and_schedule(data, tmp_path):
+    schedule = {"name": "cosine", "warmup": 0.25}
+    out = train(data, tmp_path / "out", **UNSAID, optimizer=SGD, schedule=schedule)
+    rows = list(csv.DictReader((out / "history.csv").read_text().splitlines()))
+    # Of the four steps one rises from a tenth; the last one is after two thirds of the fall.
+    assert [float(row["learning_rate"]) for row in rows] == pytest.approx([0.01, 0.0025], rel=1e-4)
+
+
+@pytest.mark.parametrize("changed", [{"optimizer": ADAM}, {"learning_rate": None}])
+def test_an_optimizer_beside_the_keys_that_stand_for_it_is_refused(data, tmp_path, changed):
+    said = "train-detector: optimizer is wanted, or learning_rate and weight_decay in its place, not both$"
+    with pytest.raises(ParamsError, match=said):
+        train(data, tmp_path / "out", **changed)
 
 
 def test_frozen_parts_keep_what_they_began_with(data, tmp_path):

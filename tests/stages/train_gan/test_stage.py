@@ -23,15 +23,17 @@ from stages.networks.compute import Compute, prepare
 from stages.train_gan.frames import frame_steps
 from stages.train_gan.material import draw_batch, material_of
 from stages.train_gan.params import TrainGanParams
-from stages.train_gan.stage import relative_spread, train
+from stages.train_gan.stage import training_of
 from stages.train_gan.steps import (
     build_adversaries,
     make_fakes,
     train_discriminator_step,
     train_generator_step,
 )
+from stages.train_gan.trainer import GanTrainer, relative_spread
 from stages.training.checkpoint import Checkpoint
 from stages.training.samples import GeneratorSamples, read_samples
+from stages.training.state import TrainingState
 from tests.stages.param_files import write_params
 
 SETTINGS = {
@@ -101,9 +103,17 @@ def split() -> ClassificationSplit:
 def started(split: ClassificationSplit, settings: TrainGanParams, compute: Compute) -> Any:
     """Networks, a batch and fakes in its place."""
     material, scale = material_of(split, settings)
-    networks = build_adversaries(split, settings, compute, material, scale)
+    networks = build_adversaries(split, settings, compute, material, scale, steps=60)
     batch = draw_batch(material, torch.arange(8), settings, compute)
-    return networks, batch, make_fakes(networks.generator, batch, compute)
+    return networks, batch, make_fakes(networks.generator.network, batch, compute)
+
+
+def trained_on(
+    split: ClassificationSplit, settings: TrainGanParams, compute: Compute, checkpoint: Checkpoint
+) -> tuple[GanTrainer, TrainingState]:
+    """The trainer after its training, and what that ended with."""
+    training, trainer = training_of(split, settings, compute, seed=0)
+    return trainer, training.run(trainer, checkpoint)
 
 
 def copy_of(network: torch.nn.Module) -> dict[str, torch.Tensor]:
@@ -127,16 +137,17 @@ def test_each_step_changes_its_own_network_alone(
 ) -> None:
     settings = params(loss=loss, spectral_norm=loss["name"] == "hinge", augment=["translation"])
     networks, batch, fakes = started(split, settings, compute)
-    generator, discriminator = copy_of(networks.generator), copy_of(networks.discriminator)
+    made, judge = networks.generator.network, networks.discriminator.network
+    generator, discriminator = copy_of(made), copy_of(judge)
     figures = train_discriminator_step(networks, batch, fakes, settings, compute, step=1)
     assert 0 <= figures["d_accuracy_real"] <= 1
-    assert changed(networks.discriminator, discriminator)
-    assert not changed(networks.generator, generator)
-    discriminator = copy_of(networks.discriminator)
+    assert changed(judge, discriminator)
+    assert not changed(made, generator)
+    discriminator = copy_of(judge)
     train_generator_step(networks, batch, fakes, settings, compute)
-    assert changed(networks.generator, generator)
-    assert not changed(networks.discriminator, discriminator)
-    assert all(weight.requires_grad for weight in networks.discriminator.parameters())
+    assert changed(made, generator)
+    assert not changed(judge, discriminator)
+    assert all(weight.requires_grad for weight in judge.parameters())
 
 
 @pytest.mark.parametrize("loss", LOSSES, ids=lambda loss: loss["name"])
@@ -168,7 +179,7 @@ def test_a_generator_that_collapsed_is_not_given_out(
 ) -> None:
     failing = SETTINGS["failure"] | {"recall_min": 0.9, "patience": 1}
     with pytest.raises(TrainingError, match=r"^epoch 2, step 2: collapse, only 0\.\d+ of .*; no gen"):
-        train(split, params(failure=failing, epochs=5), compute, seed=0, checkpoint=checkpoint)
+        trained_on(split, params(failure=failing, epochs=5), compute, checkpoint)
     assert "epoch 2, step 2: collapse" in capsys.readouterr().err  # said at once, the first epoch forgiven
 
 
@@ -187,14 +198,14 @@ def test_a_discriminator_that_wins_outright_ends_training(compute: Compute, chec
         r"epoch 3, step 8: collapse, only 0\.0000 .*; in trouble since epoch 2; no generator is written$"
     )
     with pytest.raises(TrainingError, match=said):
-        train(split_of(np.full((64, 8, 8, 1), 255, np.uint8)), easy, compute, seed=0, checkpoint=checkpoint)
+        trained_on(split_of(np.full((64, 8, 8, 1), 255, np.uint8)), easy, compute, checkpoint)
 
 
 @pytest.mark.slow
 def test_the_generator_learns_the_classes(compute: Compute, checkpoint: Checkpoint) -> None:
     images = np.zeros((64, 8, 8, 1), dtype=np.uint8)
     images[0::2, :4], images[1::2, 4:] = 255, 255  # class 0 bright above, class 1 bright below
-    trained = train(
+    trainer, state = trained_on(
         split_of(images),
         params(
             epochs=60,
@@ -204,14 +215,13 @@ def test_the_generator_learns_the_classes(compute: Compute, checkpoint: Checkpoi
             discriminator_learning_rate=0.002,
         ),
         compute,
-        seed=0,
-        checkpoint=checkpoint,
+        checkpoint,
     )
-    made = generate(trained.generator, np.array([0, 1] * 8), seed=1, compute=compute, batch_size=16)
+    made = generate(trainer.judged, np.array([0, 1] * 8), seed=1, compute=compute, batch_size=16)
     above, below = made[:, :4].mean(axis=(1, 2, 3)), made[:, 4:].mean(axis=(1, 2, 3))
     np.testing.assert_array_equal(above > below, [True, False] * 8)
-    assert [row["epoch"] for row in trained.history] == list(range(1, 61))
-    saved = trained.generator.cpu()  # as one that is loaded
+    assert [row["epoch"] for row in state.history] == list(range(1, 61))
+    saved = trainer.judged.cpu()  # as one that is loaded
     for prompt, is_above in (("two squares", True), ("bar", False)):
         drawn = draw(saved, ask(saved, prompt, {}), 8, seed=2)
         assert ((drawn[:, :4].mean(axis=(1, 2, 3)) > drawn[:, 4:].mean(axis=(1, 2, 3))) == is_above).all()
@@ -221,48 +231,44 @@ def test_training_that_diverges_says_where(
     compute: Compute, split: ClassificationSplit, checkpoint: Checkpoint
 ) -> None:
     with pytest.raises(TrainingError, match=r"epoch 1, step \d+: .*lower the learning rate"):
-        train(
+        trained_on(
             split,
             params(generator_learning_rate=1e38, discriminator_learning_rate=1e38),
             compute,
-            seed=0,
-            checkpoint=checkpoint,
+            checkpoint,
         )
 
 
 def test_trains_in_bfloat16(split: ClassificationSplit, checkpoint: Checkpoint) -> None:
     low = prepare(ComputeParams(seed=0, threads=1, precision="bfloat16", deterministic=True))
-    trained = train(split, params(), low, seed=0, checkpoint=checkpoint)
-    assert [row["epoch"] for row in trained.history] == [1, 2]
+    _, state = trained_on(split, params(), low, checkpoint)
+    assert [row["epoch"] for row in state.history] == [1, 2]
 
 
 @pytest.mark.parametrize(("side", "channels"), [(32, 1), (64, 3)])
 def test_other_sizes_and_colour(compute: Compute, checkpoint: Checkpoint, side: int, channels: int) -> None:
     images = np.random.default_rng(0).integers(0, 256, (16, side, side, channels), dtype=np.uint8)
     settings = params(epochs=1, augment=["brightness", "translation", "cutout"])
-    trained = train(split_of(images), settings, compute, seed=0, checkpoint=checkpoint)
-    made = generate(trained.generator, np.array([0, 1]), seed=1, compute=compute, batch_size=2)
+    trainer, _ = trained_on(split_of(images), settings, compute, checkpoint)
+    made = generate(trainer.judged, np.array([0, 1]), seed=1, compute=compute, batch_size=2)
     assert made.shape == (2, side, side, channels)
 
 
 def test_a_caption_of_ones_own_is_asked_for(compute: Compute, checkpoint: Checkpoint) -> None:
     images = np.random.default_rng(0).integers(0, 256, (16, 8, 8, 1), dtype=np.uint8)
     captions = ["striped" if number % 4 == 0 else "" for number in range(16)]
-    trained = train(
-        replace(split_of(images), captions=captions), params(), compute, seed=0, checkpoint=checkpoint
-    )
-    saved = trained.generator.cpu()  # as one that is loaded
+    trainer, _ = trained_on(replace(split_of(images), captions=captions), params(), compute, checkpoint)
+    saved = trainer.judged.cpu()  # as one that is loaded
     assert len(draw(saved, ask(saved, "two striped bars", {}), 3, seed=0)) == 3
 
 
 def test_oblong_pictures_are_refused(compute: Compute, checkpoint: Checkpoint) -> None:
     with pytest.raises(DataError, match="8x6"):
-        train(
+        trained_on(
             split_of(np.zeros((20, 8, 6, 1), dtype=np.uint8)),
             params(),
             compute,
-            seed=0,
-            checkpoint=checkpoint,
+            checkpoint,
         )
 
 
@@ -317,6 +323,49 @@ def test_the_stage_writes_the_same_bytes_twice(project: Path) -> None:
     assert metrics["pictures_seen"] == 2 * 16  # two epochs of two whole batches of 8 out of 20
     assert list(pd.read_csv(project / "first/history.csv")["epoch"]) == [1, 2]
     assert load_generator(project / "first/model.safetensors").config["size"] == 8
+
+
+IN_WORDS = {"name": "adam", "learning_rate": 0.001, "beta1": 0.0, "beta2": 0.99, "weight_decay": 0.0}
+SGD = {"name": "sgd", "learning_rate": 0.01, "momentum": 0.5, "weight_decay": 0.0}
+UNSAID = dict.fromkeys(("generator_learning_rate", "discriminator_learning_rate", "beta1", "beta2"))
+
+
+def weights_after(
+    split: ClassificationSplit, compute: Compute, folder: Path, **changes: Any
+) -> dict[str, torch.Tensor]:
+    torch.manual_seed(0)
+    kept = Checkpoint(folder / "none", key={}, seconds=3600)
+    return trained_on(split, params(**changes), compute, kept)[0].judged.state_dict()
+
+
+def test_adam_in_so_many_words_gives_the_same_weights(
+    compute: Compute, split: ClassificationSplit, tmp_path: Path
+) -> None:
+    short = weights_after(split, compute, tmp_path)
+    both = {"generator": IN_WORDS, "discriminator": IN_WORDS}
+    long = weights_after(split, compute, tmp_path, **UNSAID, optimizers=both)
+    assert all(torch.equal(short[name], long[name]) for name in short)
+
+
+@pytest.mark.parametrize("schedule", [None, {"name": "cosine", "warmup": 0.5}])
+def test_other_optimizers_and_schedules(
+    compute: Compute, split: ClassificationSplit, tmp_path: Path, schedule: dict[str, Any] | None
+) -> None:
+    both = {"generator": SGD, "discriminator": IN_WORDS}
+    usual = weights_after(split, compute, tmp_path)
+    other = weights_after(
+        split, compute, tmp_path, **UNSAID, optimizers=both, schedule=schedule, discriminator_steps=2
+    )
+    assert any(not torch.equal(usual[name], other[name]) for name in usual)
+
+
+def test_optimizers_beside_the_keys_that_stand_for_them_are_refused() -> None:
+    both = {"generator": SGD, "discriminator": SGD}
+    wanted = "optimizers is wanted, or generator_learning_rate and .* and beta2 in its place, not both"
+    with pytest.raises(ValueError, match=wanted):
+        params(optimizers=both)
+    with pytest.raises(ValueError, match=wanted):
+        params(beta2=None)
 
 
 @pytest.mark.slow

@@ -22,7 +22,8 @@ from hypothesis import strategies as st
 from benchmarks.darkroom.resume import CLASSIFIER, ROOT, TRAINERS, Run
 from stages.augmentation.pipeline import TransformGenerators
 from stages.core.errors import TrainingError
-from stages.training.checkpoint import Checkpoint, Course
+from stages.training.checkpoint import Checkpoint
+from stages.training.state import TrainingState
 
 KEY = {"code": "a", "params": "b"}
 
@@ -39,12 +40,12 @@ def toy_training(path: Path, *, crash_after: int | None = None, key: dict[str, s
     network = torch.nn.Linear(3, 1)
     optimizer = torch.optim.Adam(network.parameters(), fused=True)
     scheduler = torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.9)
-    course = Course()
+    state = TrainingState()
     checkpoint = Checkpoint(path, key=key, seconds=0)
     left = crash_after
-    with checkpoint.keeping(course, network=network, optimizer=optimizer, scheduler=scheduler):
-        while course.epoch <= 2:
-            for _ in checkpoint.steps(range(course.step, 5)):
+    with checkpoint.keeping(state, network=network, optimizer=optimizer, scheduler=scheduler):
+        while state.epoch <= 2:
+            for _ in checkpoint.steps(range(state.step, 5)):
                 if left == 0:
                     raise CrashError
                 left = left and left - 1
@@ -53,9 +54,9 @@ def toy_training(path: Path, *, crash_after: int | None = None, key: dict[str, s
                 loss.backward()
                 optimizer.step()
                 scheduler.step()
-                course.figures.append({"loss": loss.item()})
-            course.end_epoch({"loss": sum(figures["loss"] for figures in course.figures)})
-    return [network.weight.tolist(), course.history]
+                state.figures.append({"loss": loss.item()})
+            state.end_epoch({"loss": sum(figures["loss"] for figures in state.figures)})
+    return [network.weight.tolist(), state.history]
 
 
 @pytest.mark.slow
@@ -104,7 +105,7 @@ def test_loading_runs_no_code(left: Path, tmp_path: Path, capsys: Any) -> None:
             return (Path.touch, (tmp_path / "ran",))
 
     content = io.BytesIO()
-    torch.save({"course": Evil()}, content)
+    torch.save({"state": Evil()}, content)
     sealed(left, json.dumps({"key": KEY}).encode() + b"\n" + content.getvalue())
     toy_training(left)
     assert "holds more than numbers: not taken up" in capsys.readouterr().err
@@ -150,7 +151,7 @@ def test_damaged_content_is_said_in_one_line(
 
 def test_state_of_another_training_is_one_line(left: Path) -> None:
     content = io.BytesIO()
-    torch.save({"course": {"epoch": 1}}, content)
+    torch.save({"state": {"epoch": 1}}, content)
     sealed(left, json.dumps({"key": KEY}).encode() + b"\n" + content.getvalue())
     with pytest.raises(TrainingError, match=f"{left}: does not fit this training .*; remove it") as refused:
         toy_training(left)
@@ -202,18 +203,19 @@ def test_a_pipeline_of_transforms_goes_on_drawing_where_it_was() -> None:
 STOPPED = """
 import os, signal, sys, time
 from pathlib import Path
-from stages.resume import Checkpoint, Course
-course, checkpoint = Course(), Checkpoint(Path(sys.argv[1]), key={}, seconds=3600)
-with checkpoint.keeping(course):
+from stages.training.checkpoint import Checkpoint
+from stages.training.state import TrainingState
+state, checkpoint = TrainingState(), Checkpoint(Path(sys.argv[1]), key={}, seconds=3600)
+with checkpoint.keeping(state):
     for step in checkpoint.steps(range(3)):
         if sys.argv[2] == "step":
             os.kill(os.getpid(), signal.SIGTERM)
-            course.figures.append({"finished": step})
+            state.figures.append({"finished": step})
     with checkpoint.interruptible():
         if sys.argv[2] == "evaluation":
             os.kill(os.getpid(), signal.SIGTERM)
             time.sleep(60)
-    course.end_epoch({"epoch": 1})
+    state.end_epoch({"epoch": 1})
     os.kill(os.getpid(), signal.SIGTERM)
 """
 
@@ -232,16 +234,16 @@ def test_a_signal_is_heeded_after_the_step_but_at_once_in_an_evaluation(
         f"stopped by SIGTERM after epoch {epoch}, step {steps}; {tmp_path / 'checkpoint'} keeps it: "
         "the same command goes on from there\n"
     )
-    course = Course()
-    with Checkpoint(tmp_path / "checkpoint", key={}, seconds=3600).keeping(course):
-        assert (course.epoch, course.step, len(course.figures)) == (epoch, steps, figures)
+    state = TrainingState()
+    with Checkpoint(tmp_path / "checkpoint", key={}, seconds=3600).keeping(state):
+        assert (state.epoch, state.step, len(state.figures)) == (epoch, steps, figures)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("trainer", TRAINERS, ids=lambda trainer: trainer.stage)
 def test_killed_twice_a_trainer_ends_in_the_same_bytes(trainer: Any, tmp_path: Path) -> None:
     alone = Run.prepare(trainer, tmp_path / "alone", seconds=3600)
-    import_module(f"stages.{trainer.stage.replace('-', '_')}").main(**alone.arguments())
+    import_module(f"stages.{trainer.stage.replace('-', '_')}.stage").main(**alone.arguments())
     early, late = sorted(random.sample(trainer.places()[:-4], 2))
     # A training that outruns its watcher is over before it is killed: then another one.
     for attempt in range(10):

@@ -6,8 +6,7 @@ import torch
 from sklearn.utils.class_weight import compute_class_weight
 
 from stages.classifier.loss import class_weights
-from stages.training.loop import is_stopped
-from stages.training.optimization import ScheduleParams, build_schedule, cosine
+from stages.training.optimization import ScheduleParams, build_schedule, cosine, one_cycle
 
 
 def test_class_weights_are_scikit_learn_s() -> None:
@@ -33,7 +32,7 @@ def test_cosine_by_hand() -> None:
 def test_schedules_rise_to_the_peak_and_fall(name: str, steps: int) -> None:
     optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.2)
     params = ScheduleParams(name=name, warmup=0.2)  # type: ignore[arg-type]
-    schedule = build_schedule(optimizer, params, steps=steps, peak=0.2)
+    schedule = build_schedule(optimizer, params, steps=steps)
     rates = []
     for _ in range(steps):
         rates.append(schedule.get_last_lr()[0])
@@ -46,17 +45,27 @@ def test_schedules_rise_to_the_peak_and_fall(name: str, steps: int) -> None:
         assert schedule.get_last_lr()[0] == pytest.approx(0, abs=1e-3)
 
 
-@pytest.mark.parametrize(
-    ("accuracies", "patience", "stopped"),
-    [
-        ([0.5, 0.6, 0.6, 0.6], 2, True),
-        ([0.5, 0.6, 0.6, 0.7], 2, False),
-        ([0.5, 0.4], 2, False),
-        ([0.9, 0.1, 0.1, 0.1], None, False),
-        ([], 1, False),
-    ],
-)
-def test_stopped_after_so_many_epochs_without_a_better_one(
-    accuracies: list[float], patience: int | None, stopped: bool
-) -> None:
-    assert is_stopped([{"val_accuracy": accuracy} for accuracy in accuracies], patience) == stopped
+def rates(steps: int, warmup: float) -> list[float]:
+    optimizer = torch.optim.SGD(torch.nn.Linear(1, 1).parameters(), lr=1.0)
+    scheduler = one_cycle(optimizer, steps=steps, warmup=warmup)
+    seen = []
+    for _ in range(steps):
+        seen.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        scheduler.step()
+    return seen
+
+
+def test_rises_to_the_peak_and_falls_towards_zero() -> None:
+    seen = rates(steps=99, warmup=0.2)
+    assert seen[0] == pytest.approx(0.1)
+    assert seen.index(max(seen)) == 19  # a fifth of the way
+    assert max(seen) == pytest.approx(1.0)
+    assert seen[-1] < 0.02
+
+
+@pytest.mark.parametrize("steps", range(1, 7))
+def test_a_handful_of_steps_is_enough(steps: int) -> None:
+    seen = rates(steps, warmup=0.2)
+    assert seen[:2] == pytest.approx([0.1, 1.0][:steps])
+    assert seen[1:] == sorted(seen[1:], reverse=True)

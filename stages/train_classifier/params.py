@@ -1,0 +1,58 @@
+"""Section `train-classifier` of params.yaml."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from stages.augmentation.pipeline import TransformSpec
+from stages.classifier.trunks import NetworkParams
+from stages.core.params import StageParams
+from stages.train_classifier.learning_rates import RangeTestParams
+from stages.training.optimization import OptimizerParams, ScheduleParams
+
+
+class TrainClassifierParams(StageParams):
+    """Section `train-classifier`."""
+
+    network: NetworkParams
+    """Which network, and how large."""
+
+    epochs: int = Field(ge=1)
+    """Passes over the training pictures, at most."""
+
+    batch_size: int = Field(ge=2)
+    """Pictures a step."""
+
+    optimizer: OptimizerParams
+
+    schedule: ScheduleParams
+
+    average_decay: float | None = Field(gt=0, lt=1)
+    """A step's part in averaged weights, which are validated and saved, is one minus this; null: none are."""
+
+    patience: int | None = Field(ge=1)
+    """Stop when so many epochs were no better on val, and take the best's weights; null: the last's."""
+
+    label_smoothing: float = Field(ge=0, lt=1)
+    """Share of the target that is spread over all classes."""
+
+    balance: Literal["none", "class-weights", "sampler"]
+    """Of unbalanced classes: in the loss, or in how often their pictures are shown."""
+
+    mirror: bool
+    """Show each picture mirrored in every second epoch. Not for pictures whose left and right matter."""
+
+    shift: int = Field(ge=0)
+    """Shift each picture by up to so many pixels."""
+
+    augmentations: list[TransformSpec]
+    """albumentations in their order, before mirroring and shifts: {Name: {argument: value}}."""
+
+    views: Literal[1, 2, 6]
+    """Views of a picture that a prediction averages over: itself, mirrored, both shifted two ways."""
+
+    range_test: RangeTestParams
+    """Learning rates that are tried before training, for the plot alone."""
+
+    sheet_columns: int = Field(ge=2)
+    """Samples of each class: a picture as it is, and as it is shown in the epochs after."""

@@ -1,0 +1,106 @@
+"""Section `train-detector` of params.yaml."""
+
+from typing import Self
+
+from pydantic import Field, PositiveFloat, model_validator
+
+from stages.augmentation.pipeline import TransformSpec
+from stages.core.params import StageParams
+from stages.detector.params import DetectorParams
+from stages.networks.weights import WeightsParams
+from stages.training.optimization import AdamParams, ScheduleParams, SgdParams, check_either
+
+
+class TrainDetectorParams(StageParams):
+    """Section `train-detector`."""
+
+    network: DetectorParams
+    """Which network, and how large."""
+
+    weights: WeightsParams | None
+    """What it begins with: those of the same network on perhaps other classes, or of torchvision's ResNet."""
+
+    frozen: int = Field(ge=0)
+    """So many first parts keep the weights they began with: of the backbone or, r-cnn, of the classifier."""
+
+    epochs: int = Field(ge=1)
+    """At most."""
+
+    epoch_pictures: int | None = Field(ge=1)
+    """Training pictures that an epoch shows at most, the next one the following; null: all of them.
+
+    So many pictures are validated more often than once a pass.
+    """
+
+    batch_size: int = Field(ge=1)
+    """Pictures a step."""
+
+    learning_rate: float | None = Field(gt=0, default=None)
+    """The schedule's peak, where no `optimizer` is named."""
+
+    weight_decay: float | None = Field(ge=0, default=None)
+    """Of matrices and kernels, where no `optimizer` is named."""
+
+    optimizer: SgdParams | AdamParams | None = Field(discriminator="name", default=None)
+    """null: adam with `learning_rate` and `weight_decay`."""
+
+    warmup: float | None = Field(gt=0, lt=1, default=None)
+    """Share of the steps in which the learning rate rises, where no `schedule` is named."""
+
+    schedule: ScheduleParams | None = None
+    """null: one-cycle with `warmup`."""
+
+    average_decay: float = Field(ge=0, lt=1)
+    """A step's part in the averaged weights, which are validated and saved, is one minus this."""
+
+    gradient_max: float = Field(gt=0)
+    """Gradients with a larger norm are scaled down to it."""
+
+    validate_every: int = Field(ge=1)
+    """Epochs between two validations; the last epoch is validated in any case."""
+
+    patience: int | None = Field(ge=1)
+    """Stop when so many validations were no better than the best before; null: never."""
+
+    scales: list[PositiveFloat] = Field(min_length=1)
+    """Each batch is shown at one of these sizes; the trained network sees pictures at their own."""
+
+    augmentations: list[TransformSpec]
+    """albumentations in their order, boxes with them: {Name: {argument: value}}."""
+
+    visible_min: float = Field(ge=0, le=1)
+    """A box of which augmentation leaves a smaller share in the picture is dropped."""
+
+    sheet_rows: int = Field(ge=1)
+    """Samples: pictures as they are, and as they are shown."""
+
+    @model_validator(mode="after")
+    def _says_each_once(self) -> Self:
+        check_either(
+            "optimizer", self.optimizer, learning_rate=self.learning_rate, weight_decay=self.weight_decay
+        )
+        check_either("schedule", self.schedule, warmup=self.warmup)
+        return self
+
+    @property
+    def descent(self) -> SgdParams | AdamParams:
+        """The optimizer that is named, or adam with PyTorch's betas."""
+        if self.optimizer is not None:
+            return self.optimizer
+        assert self.learning_rate is not None  # or the section is refused
+        assert self.weight_decay is not None
+        return AdamParams(
+            name="adam",
+            learning_rate=self.learning_rate,
+            beta1=0.9,
+            beta2=0.999,
+            weight_decay=self.weight_decay,
+        )
+
+    @property
+    def rates(self) -> ScheduleParams:
+        """The schedule that is named, or one-cycle."""
+        if self.schedule is not None:
+            return self.schedule
+        assert self.warmup is not None  # or the section is refused
+        return ScheduleParams(name="one-cycle", warmup=self.warmup)
