@@ -1,3 +1,4 @@
+from .network import Discriminator as Discriminator
 from .network import Generator as Generator
 from .network import build_discriminator as build_discriminator
 from .network import build_generator as build_generator

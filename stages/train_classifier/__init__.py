@@ -1,6 +1,7 @@
 """The stage `train-classifier`.
 
-stage: the whole; start: pretrained weights; batches, augment: what a step sees; learning_rates: a range test
+stage: the whole; params; trainer: a step, and validation; start: pretrained weights
+batches, augment: what a step sees; learning_rates: a range test
 """
 
 import lazy_loader

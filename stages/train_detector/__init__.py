@@ -1,6 +1,7 @@
 """The stage `train-detector`.
 
-stage: the whole; start: anchors, trained parts, pretrained weights; batches: what a step sees
+stage: the whole; params; trainer: a step; validation: losses and precision on val
+start: anchors, trained parts, pretrained weights; batches: what a step sees
 """
 
 import lazy_loader

@@ -1,6 +1,7 @@
 """The stage `train-gan`: a generator against a discriminator.
 
-stage: the whole; params; material: what batches are drawn from; steps: both networks, and a step of each
+stage: the whole; params; trainer: a step of training, and how an epoch is judged
+material: what batches are drawn from; steps: both networks, and a step of each
 losses: of both, with penalties; failures: collapse, noticed early; frames: what a film is made of
 """
 

@@ -1,8 +1,9 @@
 """What all trainers share: a killed training ends in the bytes of one left alone.
 
-loop: batches, schedules, progress; optimization, averaging: how a network goes down its loss
-samples: what a trainer leaves for its sheets
-checkpoint: everything that the next step reads, and whether it may be taken up
+loop: the loop itself, and what a network adds to it; batches: the order of pictures
+optimization, averaging: how a network goes down its loss
+state, checkpoint: everything that the next step reads, and whether it may be taken up
+samples: pictures that a trainer leaves for evaluate to draw
 """
 
 import lazy_loader
