@@ -46,7 +46,11 @@ def write_bytes(path: Path, content: bytes, scratch: Path | None = None, *, sync
 
     The half-written file lies in `scratch` where that is given and on the same file system, so that nobody
     who lists the folder meanwhile sees it. With `synced` a power cut leaves the old content or the new one,
-    and once this has returned the new one. Raises OSError that names `path`.
+    and once this has returned the new one.
+
+    Raises:
+        OSError: The file cannot be written; the error names `path`.
+
     """
     target = Path(os.path.realpath(path))
     folder = scratch if scratch and _on_one_disk(scratch, target.parent) else target.parent
@@ -71,7 +75,12 @@ def _on_one_disk(one: Path, other: Path) -> bool:
 
 
 def sync_path(path: Path) -> None:
-    """Return when a file's content, or a folder's names, would survive a power cut. Raises OSError."""
+    """Return when a file's content, or a folder's names, would survive a power cut.
+
+    Raises:
+        OSError: It cannot be opened, or the disk does not take it.
+
+    """
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -83,14 +92,24 @@ def sync_path(path: Path) -> None:
 
 
 def sync_paths(paths: Iterable[Path]) -> None:
-    """`sync` of each that is there and may be read. Raises OSError."""
+    """`sync` of each that is there and may be read.
+
+    Raises:
+        OSError: One cannot be opened, or the disk does not take it.
+
+    """
     for path in paths:
         with contextlib.suppress(FileNotFoundError, PermissionError):
             sync_path(path)
 
 
 def sync_file_system(path: Path) -> None:
-    """`sync` of all that was written to the file system that `path` is on. Raises OSError."""
+    """`sync` of all that was written to the file system that `path` is on.
+
+    Raises:
+        OSError: It cannot be opened, or the disk does not take it.
+
+    """
     descriptor = os.open(path, os.O_RDONLY)
     try:
         if ctypes.CDLL(None, use_errno=True).syncfs(descriptor):
@@ -130,7 +149,12 @@ def _secret_beside(path: Path, text: str) -> Path:
 
 
 def make_state_folder(folder: Path) -> None:
-    """The folder for logs and history; it keeps itself out of git and of DVC's hashes. Raises RepoError."""
+    """The folder for logs and history; it keeps itself out of git and of DVC's hashes.
+
+    Raises:
+        RepoError: The folder cannot be made or written to.
+
+    """
     try:
         folder.mkdir(exist_ok=True)
         for name in (".gitignore", ".dvcignore"):

@@ -60,7 +60,9 @@ def git(
 ) -> str:
     """What git prints, without its last line end. `given`: its input. `fails`: that instead, where it fails.
 
-    Raises GitError.
+    Raises:
+        GitError: Git ended with an error and `fails` is None; the message has git's own words.
+
     """
     done = subprocess.run(
         ["git", *words],
@@ -96,7 +98,12 @@ def no_hook() -> Iterator[None]:
 
 
 def require_address(name: str, address: str) -> None:
-    """Raise UsageError unless git takes it for a repository's path or address, and for nothing else."""
+    """Check that git takes `address` for a repository's path or address, and for nothing else.
+
+    Raises:
+        UsageError: It is no such address, or one by a transport that is not among TRANSPORTS.
+
+    """
     scheme = _SCHEME.match(address)
     if address.startswith("-") or _CONTROL.search(address):
         raise UsageError(
@@ -107,7 +114,12 @@ def require_address(name: str, address: str) -> None:
 
 
 def require_revision(name: str, revision: str) -> None:
-    """Raise UsageError unless it can be the name of a branch or tag, or a commit's hash."""
+    """Check that `revision` can be the name of a branch or tag, or a commit's hash.
+
+    Raises:
+        UsageError: Git would refuse it as a name, or take it for something else.
+
+    """
     if _NO_REVISION.search(revision):
         raise UsageError(
             f"{name}: {revision!r} is no name of a branch or tag; `git branch --all` lists branches"

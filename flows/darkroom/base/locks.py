@@ -40,7 +40,12 @@ class LockFileError(DarkroomError):
 
 
 def lock_range(descriptor: int, start: int, end: int) -> bool:
-    """Hold a range, if no other open file holds any of it. Raises OSError."""
+    """Hold a range, if no other open file holds any of it.
+
+    Raises:
+        OSError: The file cannot be locked, for another reason than another holder.
+
+    """
     try:
         _ask(descriptor, fcntl.F_OFD_SETLK, fcntl.F_WRLCK, start, end)
     except (BlockingIOError, PermissionError):
@@ -92,7 +97,12 @@ def write_notes(descriptor: int, notes: Iterable[Mapping[str, Any]]) -> None:
 
 
 class LockFile:
-    """One open file in a folder of the user's own. The file is made where it is missing. Raises LockError."""
+    """One open file in a folder of the user's own. The file is made where it is missing.
+
+    Raises:
+        LockFileError: Something that is no plain file of its own lies there, or it cannot be made.
+
+    """
 
     def __init__(self, path: Path) -> None:
         self.descriptor = _opened(path)

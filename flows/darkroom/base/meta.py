@@ -197,7 +197,12 @@ def _flag(value: Any, at: str) -> bool:
 
 
 def parse_bytes(value: Any, at: str) -> int:
-    """The bytes of `8GB`, `8 GiB`, `500MB` or a number. Raises MetaError, which begins with `at`."""
+    """The bytes of `8GB`, `8 GiB`, `500MB` or a number.
+
+    Raises:
+        MetaError: The value is no size; the message begins with `at`.
+
+    """
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*", str(value))
     if isinstance(value, bool) or match is None or match[2].upper() not in _UNITS or float(match[1]) <= 0:
         raise MetaError(f"{at}: {value!r} is not a size; write it as 500MB, 8GB or 8GiB")

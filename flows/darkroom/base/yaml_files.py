@@ -15,7 +15,12 @@ class YamlError(UsageError):
 
 
 def read_yaml(path: Path) -> Any:
-    """What the file holds. Raises YamlError, which names the file and the line."""
+    """What the file holds.
+
+    Raises:
+        YamlError: The file cannot be read or is no YAML; the message names it and the line.
+
+    """
     try:
         return yaml.safe_load(path.read_bytes().decode("utf-8"))
     except OSError as error:

@@ -78,7 +78,12 @@ class Examination:
 
 
 def examine_host(environ: Mapping[str, str]) -> Examination:
-    """Look at the host. Raises UsageError where DARKROOM_GPUS cannot be read."""
+    """Look at the host.
+
+    Raises:
+        UsageError: DARKROOM_GPUS cannot be read.
+
+    """
     gpus, path = host_gpus(environ), lease_folder(environ)
     usable = visible_devices(gpus.devices, environ.get(VISIBLE))
     problems = [*gpus.problems, *_wrong_variables(gpus.devices, usable, environ)]

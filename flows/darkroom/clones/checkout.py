@@ -38,7 +38,10 @@ class Submodule:
 def bring_to_newest(folder: Path, source: str, revision: str) -> str:
     """Make the clone where it is missing, and check out the newest commit; returns that.
 
-    Raises CloneError, GitError.
+    Raises:
+        CloneError: A submodule cannot be checked out.
+        GitError: The source has no such revision, or cannot be asked.
+
     """
     _make(folder)
     if (local := _local(source)) is not None:
@@ -52,7 +55,12 @@ def bring_to_newest(folder: Path, source: str, revision: str) -> str:
 
 
 def fetch_revision(folder: Path, source: str, revision: str) -> None:
-    """Fetch a revision, which is FETCH_HEAD then. Raises GitError."""
+    """Fetch a revision, which is FETCH_HEAD then.
+
+    Raises:
+        GitError: The source has no such revision, or cannot be asked.
+
+    """
     # Version 2 gives any commit that there is; a shallow clone's history is taken as far as it goes.
     words = ("--quiet", "--no-tags", "--update-shallow", "--no-recurse-submodules", "--", source, revision)
     git(folder, "-c", "protocol.version=2", "fetch", *words)
@@ -103,7 +111,12 @@ def _borrow(folder: Path, local: Path) -> None:
 
 
 def _fill_submodules(folder: Path, source: str, *, clean: bool) -> None:
-    """Check out the submodules, and theirs. Raises CloneError, which names the submodule."""
+    """Check out the submodules, and theirs.
+
+    Raises:
+        CloneError: One cannot be checked out; the message names it.
+
+    """
     for one in _submodules(folder, source):
         place = folder / one.path
         if place.is_symlink() or not place.parent.resolve().is_relative_to(folder.resolve()):
@@ -122,7 +135,12 @@ def _fill_submodules(folder: Path, source: str, *, clean: bool) -> None:
 
 
 def _obtain(place: Path, one: Submodule, *, on_this_host: bool) -> str:
-    """Fetch the submodule's commit; the address that is its source. Raises GitError where none has it."""
+    """Fetch the submodule's commit; the address that is its source.
+
+    Raises:
+        GitError: No address has the commit.
+
+    """
     problem = GitError("no address is known")
     for address in one.addresses:
         try:
@@ -140,7 +158,12 @@ def _obtain(place: Path, one: Submodule, *, on_this_host: bool) -> str:
 
 
 def _fetch_commit(place: Path, address: str, commit: str) -> None:
-    """Servers of old give what their branches hold alone. Raises GitError."""
+    """Servers of old give what their branches hold alone.
+
+    Raises:
+        GitError: The address does not have the commit.
+
+    """
     try:
         fetch_revision(place, address, commit)
     except GitError:

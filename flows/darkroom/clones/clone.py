@@ -56,7 +56,12 @@ def clones_folder(root: Path) -> Path:
 
 
 def require_no_password(source: str) -> None:
-    """Raise UsageError where an address holds a password: parameters stand on Prefect's pages."""
+    """Check that an address holds no password: parameters stand on Prefect's pages.
+
+    Raises:
+        UsageError: It holds one.
+
+    """
     with contextlib.suppress(ValueError):
         if urllib.parse.urlsplit(source).password:
             raise UsageError(
@@ -70,7 +75,11 @@ def held_clone(root: Path, name: str, *, source: str, revision: str) -> Iterator
     """The project's clone `name`, at the newest commit of `revision` in `source`; ours until the block ends.
 
     Empty ones mean the workspace at `root`, its commits alone, and the branch that is checked out there.
-    Raises CloneError, UsageError.
+
+    Raises:
+        CloneError: Another run works in the clone, or it cannot be brought up to date.
+        UsageError: `source` or `revision` is nothing that git would fetch, or `source` holds a password.
+
     """
     require_no_password(source)
     require_address("source", source)
@@ -145,7 +154,12 @@ def commit_results(clone: Clone, branch: str, message: str) -> Results:
     """Commit what a run has made to `branch` of the source.
 
     A commit's parents are the branch's last one and the code that it was made from: the branch is the history
-    of results, and nobody's work is on it. Raises GitError, UsageError.
+    of results, and nobody's work is on it.
+
+    Raises:
+        GitError: Git cannot commit, or the source does not take the branch.
+        UsageError: `branch` can be no name of a branch.
+
     """
     require_revision("branch", branch)
     before = _last_of(clone, branch)

@@ -51,7 +51,11 @@ class Garbage:
 def found_garbage(root: Path, days: float) -> Iterator[Garbage]:
     """What was last touched so many `days` ago, and what of the cache nobody refers to.
 
-    Until the block ends no run can start in the clones. Raises GarbageError.
+    Until the block ends no run can start in the clones.
+
+    Raises:
+        RepoError: DVC cannot say what of the cache is in use.
+
     """
     state, before = root / STATE_FOLDER, time.time() - days * DAY_SECONDS
     with contextlib.ExitStack() as stack:
@@ -76,7 +80,13 @@ def found_garbage(root: Path, days: float) -> Iterator[Garbage]:
 
 
 def remove_garbage(root: Path, garbage: Garbage) -> None:
-    """Remove it. Raises GarbageError, RepoError."""
+    """Remove it.
+
+    Raises:
+        GarbageError: DVC left a part of the cache that nobody needs.
+        RepoError: DVC cannot read the repository.
+
+    """
     for clone in garbage.clones:
         for repository in _repositories(clone):
             remove_site_cache(repository)

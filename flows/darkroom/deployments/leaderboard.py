@@ -25,7 +25,9 @@ def rank_trials(
 ) -> list[RankedTrial]:
     """The trials by their figures, the best first, those without one last; `metrics` by trial and file.
 
-    Raises UsageError where no trial that has metrics has this one.
+    Raises:
+        UsageError: No trial that has metrics has this one.
+
     """
     lines = [RankedTrial(trial, value_of(metrics.get(trial.name, {}), by)) for trial in trials]
     if metrics and all(line.value is None for line in lines):

@@ -55,7 +55,12 @@ def write_memory(path: Path, memory: LookMemory) -> None:
 
 
 def fingerprint(imports: Iterable[Path]) -> str:
-    """Of what the .dvc files say that their sources hold. Raises UsageError where one is no import."""
+    """Of what the .dvc files say that their sources hold.
+
+    Raises:
+        UsageError: One of the files is no .dvc file of an import.
+
+    """
     held = {str(path): _sources(path) for path in imports}
     return hashlib.sha256(json.dumps(held, sort_keys=True).encode()).hexdigest()
 

@@ -119,7 +119,12 @@ def _is_darkroom(folder: Path) -> bool:
 
 
 def _models(clone: Clone, current: Release, names: Mapping[str, str]) -> dict[str, str]:
-    """Paths of the released models, from the repository's root, by kind. Raises UsageError."""
+    """Paths of the released models, from the repository's root, by kind.
+
+    Raises:
+        UsageError: The release has no such model, or is older than the code that scores.
+
+    """
     if _is_darkroom(clone.root) and not (clone.root / "stages" / "score.py").exists():
         raise UsageError(f"{current.version}: was released by code without {PROGRAM}; release a newer commit")
     known = artifacts_of(clone.root)

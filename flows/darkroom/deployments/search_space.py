@@ -50,9 +50,13 @@ class Axis:
 
 
 def make_trials(sweep: str, given: Sequence[str], draws: int, seed: int) -> list[Trial]:
-    """All combinations of the values, or so many `draws` of them; none twice. Raises UsageError.
+    """All combinations of the values, or so many `draws` of them; none twice.
 
     Where there are fewer combinations than draws, there are fewer trials.
+
+    Raises:
+        UsageError: A parameter cannot be read, or an interval is given without `draws`.
+
     """
     axes = [parse_axis(text) for text in given]
     settings = _drawn(axes, draws, seed) if draws else _grid(axes)
@@ -60,7 +64,12 @@ def make_trials(sweep: str, given: Sequence[str], draws: int, seed: int) -> list
 
 
 def parse_axis(text: str) -> Axis:
-    """A parameter as it is given. Raises UsageError."""
+    """A parameter as it is given.
+
+    Raises:
+        UsageError: The text has no key, no values, or an interval that cannot be drawn from.
+
+    """
     left, equals, value = text.partition("=")
     file, colon, key = left.rpartition(":")
     if not (key and equals and value):

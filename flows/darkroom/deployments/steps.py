@@ -41,18 +41,30 @@ class Steps:
     def darkroom(self, *words: str, fine: Sequence[int] = (WELL,)) -> int:
         """The darkroom that the flow is part of, whatever packages the clone has; its exit code.
 
-        Raises StepFailedError where that is none of the `fine` ones.
+        Raises:
+            StepFailedError: The exit code is none of the `fine` ones.
+
         """
         return self._execute(
             f"darkroom {words[0]}", interpreter.python_command("darkroom.cli.main", *words), fine
         )
 
     def dvc(self, *words: str) -> None:
-        """The environment's own DVC. Raises StepFailedError."""
+        """The environment's own DVC.
+
+        Raises:
+            StepFailedError: The exit code is not 0.
+
+        """
         self._execute(f"dvc {words[0]}", interpreter.python_command("dvc", *words), (WELL,))
 
     def module(self, name: str, *words: str, env: Mapping[str, str], folder: Path | None) -> None:
-        """A module of `folder`; None: of the environment. Raises StepFailedError."""
+        """A module of `folder`; None: of the environment.
+
+        Raises:
+            StepFailedError: The exit code is not 0.
+
+        """
         first = [] if folder is None else [folder]
         self._execute(name, interpreter.python_command(name, *words, first=first), (WELL,), env)
 
@@ -78,7 +90,10 @@ def bring_up_to_date(
 ) -> str:
     """Run what is out of date, commit what comes of it, release it if it is better; in words, what that is.
 
-    Raises StepFailedError, GateFailedError.
+    Raises:
+        StepFailedError: A step failed, so that nothing was committed.
+        GateFailedError: The results are worse than the released ones.
+
     """
     clone = steps.clone
     steps.say(f"{clone.commit[:12]} of {clone.source}")

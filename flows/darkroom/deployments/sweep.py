@@ -97,7 +97,12 @@ def run_sweep(
     name: str,
     targets: list[str],
 ) -> str:
-    """Run the trials and publish the leaderboard; the best trial in words. Raises StepFailedError."""
+    """Run the trials and publish the leaderboard; the best trial in words.
+
+    Raises:
+        StepFailedError: Trials failed; the message has a line for each.
+
+    """
     root = root_of(Path())
     by = Metric.named(metric, lowest, metric_metas(root))
     plan = Sweep.on_last_commit(root, make_trials(name, params, draws, seed), by, targets)
@@ -175,7 +180,12 @@ class Sweep:
         return bool(git(self.root, "rev-parse", "--quiet", "--verify", self._ref(trial), fails=""))
 
     def leaderboard(self) -> list[RankedTrial]:
-        """The trials, the best first. Raises UsageError where the metric is none of theirs."""
+        """The trials, the best first.
+
+        Raises:
+            UsageError: The metric is none of theirs.
+
+        """
         refs = {trial.name: self._ref(trial) for trial in self.trials if self.done(trial)}
         held = metrics_at(self.root, list(refs.values())) if refs else {}
         return rank_trials(self.trials, {name: held[ref] for name, ref in refs.items()}, self.metric)

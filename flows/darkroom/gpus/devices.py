@@ -73,7 +73,12 @@ class Gpus:
 
 
 def host_gpus(environ: Mapping[str, str]) -> Gpus:
-    """The devices of this host. Raises UsageError where DARKROOM_GPUS cannot be read."""
+    """The devices of this host.
+
+    Raises:
+        UsageError: DARKROOM_GPUS cannot be read.
+
+    """
     if (text := environ.get(DECLARED)) is not None:
         return Gpus(declared_devices(text))
     import pynvml

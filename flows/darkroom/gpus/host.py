@@ -35,7 +35,12 @@ class Host:
 
     @classmethod
     def for_stages(cls, nodes: Sequence[Node], jobs: int | None) -> Host:
-        """Read it; GPUs only where a stage asks for one. Raises MetaError for a stage that never has room."""
+        """Read it; GPUs only where a stage asks for one.
+
+        Raises:
+            MetaError: A stage asks for more memory than the host has.
+
+        """
         cpus, memory = host_cpus(), host_memory()
         refuse_too_large(((node.name, node.meta.resources) for node in nodes), memory)
         gpus = host_gpus(os.environ) if any(node.meta.resources.gpu for node in nodes) else Gpus()
@@ -51,7 +56,12 @@ class Host:
         return f"{file or 'dvc.yaml'}: {stage}.meta.{why}"
 
     def refuse(self, nodes: Iterable[Node]) -> None:
-        """Raise MetaError for the first stage that cannot be executed on this host's GPUs."""
+        """Check that each stage can be executed on this host's GPUs.
+
+        Raises:
+            MetaError: One cannot; the message is about the first.
+
+        """
         for node in nodes:
             if why := self.refusal(node.name, node.meta.resources):
                 raise MetaError(why)
@@ -61,7 +71,12 @@ class Host:
         return self._pool(CountedDevices(self.usable))
 
     def pool(self, run: str, root: Path, on_wait: Callable[[str, str], None]) -> HostPool:
-        """The pool of one run, its GPUs leased. Raises LeaseError where that is not possible."""
+        """The pool of one run, its GPUs leased.
+
+        Raises:
+            LeaseError: The folder of the leases cannot be used.
+
+        """
         if not self.usable:
             return self._pool(NoDevices())
         me = LeaseHolder.this_process(run, root)

@@ -92,7 +92,9 @@ class LeaseFile:
 class SharedFolder:
     """The folder, open. It is made for all users where it is missing.
 
-    Raises LeaseError where it cannot be used.
+    Raises:
+        LeaseError: The folder cannot be used.
+
     """
 
     def __init__(self, path: Path) -> None:
@@ -104,13 +106,23 @@ class SharedFolder:
         os.close(self.descriptor)
 
     def open_anew_if_removed(self) -> None:
-        """A folder that was removed takes no more files. Raises LeaseError."""
+        """A folder that was removed takes no more files.
+
+        Raises:
+            LeaseError: The folder cannot be made again.
+
+        """
         if os.fstat(self.descriptor).st_nlink == 0:
             removed, self.descriptor = self.descriptor, _opened(self._path)
             os.close(removed)
 
     def make(self, kind: str, length: int, note: Mapping[str, Any]) -> OwnFile:
-        """A new file of which we hold so many bytes: others see it at once and whole. Raises LeaseError."""
+        """A new file of which we hold so many bytes: others see it at once and whole.
+
+        Raises:
+            LeaseError: The folder takes no file, or none stays in it.
+
+        """
         for _ in range(_TRIES):
             name = _NAME.format(kind=kind, token=secrets.token_hex(8))
             try:
@@ -129,12 +141,22 @@ class SharedFolder:
         raise LeaseError(f"{self._path}: files that are made there do not stay; leases of GPUs need them")
 
     def held(self, kind: str) -> list[LeaseFile]:
-        """The files of a kind whose owners hold something. Raises LeaseError."""
+        """The files of a kind whose owners hold something.
+
+        Raises:
+            LeaseError: The folder cannot be read.
+
+        """
         found = (self.look(name) for name in self._names() if _kind(name) == kind)
         return list({file.inode: file for file in found if file}.values())  # a second name is no second lease
 
     def look(self, name: str) -> LeaseFile | None:
-        """One file; None where nobody holds it or it is none. Raises LeaseError."""
+        """One file; None where nobody holds it or it is none.
+
+        Raises:
+            LeaseError: The file may count and cannot be read.
+
+        """
         with self._opened(name) as descriptor:
             if descriptor is None:
                 return None

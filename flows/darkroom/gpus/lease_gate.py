@@ -26,7 +26,9 @@ _PAUSE_SECONDS = 0.005
 def alone_at_gate(folder: SharedFolder, note: Mapping[str, Any]) -> Iterator[LeaseFile | None]:
     """Decide while nobody else does. None: we do; else who did not let us in within a second.
 
-    Raises LeaseError.
+    Raises:
+        LeaseError: The folder of the leases cannot be used.
+
     """
     with folder.make(GATE, _DRAWS, note) as mine:
         last = max(_others(folder, mine), key=_number, default=None)

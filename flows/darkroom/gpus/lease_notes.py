@@ -83,7 +83,12 @@ class Waiter:
 
 
 class HostLeases:
-    """The leases and the queue of a host, as they are now. Raises LeaseError, here and later."""
+    """The leases and the queue of a host, as they are now.
+
+    Raises:
+        LeaseError: The folder of the leases cannot be used; methods raise it too.
+
+    """
 
     def __init__(self, path: Path) -> None:
         self._shared = SharedFolder(path)

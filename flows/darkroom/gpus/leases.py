@@ -77,8 +77,10 @@ class _Place:
 class HostDevices:
     """The GPUs that one run may use, taken from those of the host. Used by one thread.
 
-    Raises LeaseError where the folder of the leases cannot be used; another user who stands in the way is
-    waited for instead.
+    Raises:
+        LeaseError: The folder of the leases cannot be used; for another user who stands in the way it waits
+            instead.
+
     """
 
     def __init__(

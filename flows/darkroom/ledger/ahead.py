@@ -67,7 +67,12 @@ class Ahead:
             self._note(stage)
 
     def flush(self) -> None:
-        """Bring the journal up to date, whatever happens to the power. Raises OSError that names it."""
+        """Bring the journal up to date, whatever happens to the power.
+
+        Raises:
+            OSError: The journal cannot be written; the error names it.
+
+        """
         if not self._items:
             self._path.unlink(missing_ok=True)
         elif self._unwritten and not self._begun:

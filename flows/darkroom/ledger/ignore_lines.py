@@ -13,7 +13,11 @@ from darkroom.base.files import write_bytes
 def add_ignore_lines(file: Path, lines: Iterable[str], before: Collection[str], scratch: Path) -> bool:
     """Append the lines that are not there, as DVC does, or put them in front of the first of `before`.
 
-    False: there were none. Raises OSError, with the file as it was. `scratch` is for the unfinished file.
+    False: there were none. `scratch` is for the unfinished file.
+
+    Raises:
+        OSError: The file cannot be written; it is as it was.
+
     """
     held = file.read_bytes().splitlines(keepends=True) if file.exists() else []
     there = [line.rstrip(b"\r\n").decode(errors="surrogateescape") for line in held]

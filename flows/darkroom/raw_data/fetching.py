@@ -166,7 +166,12 @@ def _read(dvc_file: Path) -> _DvcFile | None:
 
 
 def _place(repo: Path, dvc_file: Path, folder: str, out: _Out) -> Path:
-    """Where the out belongs. Raises RawDataError where that is not in the repository."""
+    """Where the out belongs.
+
+    Raises:
+        RawDataError: That is not in the repository.
+
+    """
     path = Path(os.path.normpath(dvc_file.parent / folder / out.path))
     if not path.parent.resolve().is_relative_to(repo.resolve()):
         raise RawDataError(f"{dvc_file}: {out.path}: leaves the repository; mend the path")

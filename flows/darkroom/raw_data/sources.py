@@ -210,7 +210,9 @@ def _most_bytes(size: int | None, scratch: Path) -> int:
 def _download(url: str, target: Path, most: int) -> None:
     """Write what `url` answers to `target`; httpx raises where less comes than was announced.
 
-    Raises SourceUnavailableError where it has no end: after `most` bytes, or where it is too slow.
+    Raises:
+        SourceUnavailableError: It has no end (more than `most` bytes) or is too slow.
+
     """
     # Unpacking is ours: a server that packs a second time on the way would be unpacked unseen.
     headers = {"Accept-Encoding": "identity"}

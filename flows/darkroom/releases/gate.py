@@ -108,7 +108,12 @@ class Judgement:
 
 
 def read_gate(root: Path) -> Gate | None:
-    """The project's gate; None: it has none. Raises UsageError."""
+    """The project's gate; None: it has none.
+
+    Raises:
+        UsageError: The section `gate` of params.yaml has a wrong key or value.
+
+    """
     path = root / PARAMS_FILE
     params = read_yaml(path) if path.exists() else None
     if not isinstance(params, dict) or KEY not in params:

@@ -99,7 +99,12 @@ class Difference:
 
 
 def measure_model(root: Path, commit: str, wanted: Pictures, metric: float | None) -> Measured:
-    """What a commit holds of its model, whose metric must be the mean of it. Raises NotPairedError."""
+    """What a commit holds of its model, whose metric must be the mean of it.
+
+    Raises:
+        NotPairedError: The commit lacks the metric or its results, or the metric is not their mean.
+
+    """
     try:
         with opened_commit(root, commit) as held:
             tested, content = held.hashes(wanted.of), held.read(wanted.results)
@@ -121,7 +126,11 @@ def difference_of_means(then: Measured, now: Measured, *, confidence: float, res
     """The change from `then` to `now` on the same pictures.
 
     The interval is the paired bootstrap's, by percentiles: pictures are resampled with replacement (Efron
-    1979). Raises NotPairedError.
+    1979).
+
+    Raises:
+        NotPairedError: The test pictures or their number differ, or there are fewer than two.
+
     """
     from scipy import stats  # a second, which no other run need spend
 
@@ -147,7 +156,11 @@ def difference_of_means(then: Measured, now: Measured, *, confidence: float, res
 def difference_in_draws(then: Measured, now: Measured, *, confidence: float) -> Difference:
     """The change of the metric, and between what it lies in draws of the pictures.
 
-    The interval is the paired bootstrap's, too, by percentiles. Raises NotPairedError.
+    The interval is the paired bootstrap's, too, by percentiles.
+
+    Raises:
+        NotPairedError: The test pictures or the draws differ, or there are too few draws.
+
     """
     if then.tested != now.tested:
         raise NotPairedError("the test pictures are others than the released model's")
@@ -165,7 +178,9 @@ def difference_in_draws(then: Measured, now: Measured, *, confidence: float) -> 
 def figures_of(content: bytes, wanted: Pictures) -> Floats:
     """What the metric is the mean of, for each picture [N]; or it in each draw [R], nan where undefined.
 
-    Raises NotPairedError.
+    Raises:
+        NotPairedError: The results have no such column, or no number in every row.
+
     """
     import pandas as pd
 

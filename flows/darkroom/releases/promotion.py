@@ -23,8 +23,11 @@ class GateFailedError(DarkroomError):
 def promote_if_better(clone: Clone, commit: str, publish: Publish) -> str:
     """Release a commit of results if the project's gate lets it; in words, what was done.
 
-    Its page is published, its tags are made in the clone's source. Raises GateFailedError, which says by how
-    much.
+    Its page is published, its tags are made in the clone's source.
+
+    Raises:
+        GateFailedError: A metric is worse than the gate allows; the message says by how much.
+
     """
     asked = gate.read_gate(clone.root)
     if asked is None:
@@ -75,7 +78,12 @@ def _difference(
     commits: tuple[str, str],
     metrics: tuple[float | None, float | None],
 ) -> Difference:
-    """Between the released model, first, and the new one. Raises NotPairedError."""
+    """Between the released model, first, and the new one.
+
+    Raises:
+        NotPairedError: The two cannot be compared picture by picture.
+
+    """
     then, now = (
         paired.measure_model(clone.root, commit, pictures, metric)
         for commit, metric in zip(commits, metrics, strict=True)

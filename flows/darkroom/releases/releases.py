@@ -44,7 +44,9 @@ def released_version(repo: Path, name: str, stage: str) -> Release | None:
 def make_release(repo: Path, name: str, stage: str, commit: str, message: str) -> tuple[Release, list[str]]:
     """Make the next version of a commit, if it has none, and assign it to the stage; and the tags of both.
 
-    Raises ReleaseError.
+    Raises:
+        ReleaseError: GTO refuses the version or its assignment.
+
     """
     known = _versions(repo, name)
     version = next((version for version, made in known.items() if made == commit), None)
@@ -79,7 +81,12 @@ def make_release(repo: Path, name: str, stage: str, commit: str, message: str) -
 
 
 def roll_back(repo: Path, name: str, stage: str) -> Release:
-    """Assign the last version below the released one that was ever assigned. Raises ReleaseError."""
+    """Assign the last version below the released one that was ever assigned.
+
+    Raises:
+        ReleaseError: No earlier version was ever assigned to the stage.
+
+    """
     current = released_version(repo, name, stage)
     used = set(_commits(repo, f"{name}#{stage}#*").values())
     versions = _versions(repo, name)

@@ -17,7 +17,12 @@ from prefect.deployments.runner import RunnerDeployment
 
 
 def deploy_and_note_ids(file: Path) -> None:
-    """Deploy all of prefect.yaml in the current folder. Raises SystemExit as Prefect's command does."""
+    """Deploy all of prefect.yaml in the current folder.
+
+    Raises:
+        SystemExit: Prefect's command ended, with its exit code.
+
+    """
     ids: list[str] = []
     apply = RunnerDeployment.apply
 

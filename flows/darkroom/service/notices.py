@@ -24,7 +24,12 @@ class Notices(AppriseNotificationBlock):
 
 
 def read_addresses(root: Path) -> str:
-    """The file's lines; empty where there is none. Raises UsageError."""
+    """The file's lines; empty where there is none.
+
+    Raises:
+        UsageError: Others may read the file, or a line of it is no address.
+
+    """
     path = root / STATE_FOLDER / FILE
     if not path.exists():
         return ""

@@ -35,7 +35,12 @@ SETTINGS = {
 
 
 def run_server(root: Path, port: int) -> None:
-    """Serve until SIGTERM. Raises ServiceError where the project's server runs already."""
+    """Serve until SIGTERM.
+
+    Raises:
+        ServiceError: The project's server runs already.
+
+    """
     services, folder = make_services_folder(root), server_folder(root)
     with registered(services, NAME) as registration:
         _require_not_shown(folder)
@@ -52,7 +57,12 @@ def run_server(root: Path, port: int) -> None:
 
 
 def _require_not_shown(folder: Path) -> None:
-    """Raise ServiceError where `darkroom ui` serves the folder; one that just starts may yet give way."""
+    """Check that `darkroom ui` does not serve the folder; one that just starts may yet give way.
+
+    Raises:
+        ServiceError: `darkroom ui` serves it.
+
+    """
     give_up = time.monotonic() + START_SECONDS
     while is_shown(folder):
         if shared_url(folder) or time.monotonic() > give_up:

@@ -53,7 +53,11 @@ def serve_pages(root: Path, announce: Callable[[str, bool], None], port: int = U
     `announce` gets the API's URL, and whether it is this process that serves it.
 
     Later runs of the project record in this server, so that the pages are live. Where `darkroom up` or
-    another `darkroom ui` serves them already, that is all. Raises DarkroomError where that hangs.
+    another `darkroom ui` serves them already, that is all.
+
+    Raises:
+        DarkroomError: Another server of the project hangs.
+
     """
     make_state_folder(root / STATE_FOLDER)
     folder = server_folder(root)

@@ -46,7 +46,12 @@ class Up:
 
 
 def pools_of(root: Path) -> tuple[str, ...]:
-    """The work pools of the deployments in prefect.yaml, in its order. Raises UsageError."""
+    """The work pools of the deployments in prefect.yaml, in its order.
+
+    Raises:
+        UsageError: prefect.yaml is no list of deployments with their work pools.
+
+    """
     return tuple(dict.fromkeys(one.pool for one in _deployments(root)))
 
 
@@ -60,7 +65,12 @@ class _Deployment:
 
 
 def _deployments(root: Path) -> list[_Deployment]:
-    """Those in prefect.yaml. Raises UsageError."""
+    """Those in prefect.yaml.
+
+    Raises:
+        UsageError: The file is no list of deployments with their work pools.
+
+    """
     path = root / DEPLOYMENTS
     if not path.exists():
         return []
@@ -84,7 +94,12 @@ def own_flows(root: Path) -> list[str]:
 
 
 def _require_new_names(root: Path) -> None:
-    """Raise UsageError where prefect.yaml calls a flow of ours as it was called before."""
+    """Check that prefect.yaml calls no flow of ours as it was called before.
+
+    Raises:
+        UsageError: One has its old name.
+
+    """
     for one in _deployments(root):
         if line := worker_process.renamed(one.name, one.entrypoint, root):
             raise UsageError(f"{DEPLOYMENTS}: {line}")
@@ -93,7 +108,10 @@ def _require_new_names(root: Path) -> None:
 def bring_up(root: Path, port: int | None, remark: Remark) -> Up:
     """Start what does not run, and register the deployments.
 
-    Raises UsageError where Prefect is set to another server, ServiceError where something does not start.
+    Raises:
+        UsageError: Prefect is set to another server, or prefect.yaml has old names.
+        ServiceError: Something does not start.
+
     """
     from darkroom.service import notices
 
@@ -181,7 +199,9 @@ def prepare_server(pools: Iterable[str], addresses: str, remark: Remark) -> None
 def register_deployments(root: Path, services: Path, pools: Sequence[str]) -> None:
     """Register what prefect.yaml holds, and let workers run that alone.
 
-    Raises ServiceError with what Prefect says of it.
+    Raises:
+        ServiceError: Prefect does not take them; the message has its words.
+
     """
     from prefect import get_client
 

@@ -50,7 +50,12 @@ def renamed(name: str, entrypoint: str | None, root: Path) -> str | None:
 
 
 def run_worker(root: Path, pool: str) -> None:
-    """Work until SIGTERM. Raises ServiceError where the pool has a worker, or there is no server."""
+    """Work until SIGTERM.
+
+    Raises:
+        ServiceError: The pool has a worker already, or there is no server.
+
+    """
     services, folder = make_services_folder(root), server_folder(root)
     with registered(services, name_of(pool)) as registration:
         if login.known_url(folder) is None:
