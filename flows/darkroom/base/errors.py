@@ -18,7 +18,7 @@ from pathlib import Path
 from types import FrameType
 
 TRACEBACK = "DARKROOM_TRACEBACK"
-"""In the environment: errors show where in the code they came from."""
+"""The variable of the environment that has errors show where in the code they came from."""
 
 _OWN = __name__.partition(".")[0]
 
@@ -37,7 +37,7 @@ _MENDS = {
 
 
 def explain(error: OSError, path: Path | str | None = None) -> str:
-    """Where, what and the mend, as far as the kernel tells: `a/b: No space left on device; free some ...`."""
+    """One line with where, what and the mend, as `a/b: No space left on device; free some space there`."""
     name = error.filename2 or error.filename or path
     where = f"{_shown(os.fsdecode(name))}: " if isinstance(name, str | bytes | Path) else ""
     mend = f"; {_MENDS[error.errno]}" if error.errno in _MENDS else ""
@@ -56,7 +56,7 @@ def is_own(error: BaseException) -> bool:
 
 
 def frames_outside(error: BaseException) -> list[FrameType]:
-    """Where an error came through, without Python's own library; the function that raised it is the last."""
+    """The frames that an error came through, without Python's own library; the last one raised it."""
     frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
     return [frame for frame in frames if _package(frame) not in sys.stdlib_module_names]
 

@@ -17,7 +17,7 @@ _UNSEEN = {0x034F, 0x115F, 0x1160, 0x17B4, 0x17B5, *range(0x180B, 0x1810), 0x316
 
 
 class _Escapes(dict[int, int | str]):
-    """For `str.translate`; remembers each character that it has met."""
+    """A table for `str.translate` that remembers each character it has met."""
 
     def __missing__(self, code: int) -> int | str:
         character = chr(code)
@@ -36,12 +36,12 @@ def escape(text: str) -> str:
 
 
 def escape_lines(text: str) -> str:
-    """The same of a text of several lines, which stay lines."""
+    """Escape a text of several lines, which stay lines."""
     return text if text.isprintable() else text.translate(_IN_LINES)
 
 
 def escape_values(value: Any) -> Any:
-    """The same of every text in plain values, names of keys too."""
+    """Escape every text in plain values (mappings, lists), names of keys too."""
     match value:
         case str():
             return escape(value)

@@ -131,7 +131,7 @@ def write_secret(path: Path, text: str) -> None:
 
 
 def write_secret_once(path: Path, text: str) -> None:
-    """The same where there is no `path` yet: of several at once, the first one's text stays."""
+    """Do as `write_secret` where there is no `path` yet: of several at once, the first one's text stays."""
     if path.exists():
         return
     temporary = _secret_beside(path, text)

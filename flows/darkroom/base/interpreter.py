@@ -58,6 +58,6 @@ def python_command(
 
 
 def _module_path() -> list[str]:
-    """Where this process finds packages, without the folder of its script."""
+    """The folders in which this process finds packages, without that of its script."""
     found = sys.path if sys.flags.safe_path else sys.path[1:]
     return list(dict.fromkeys([*(path for path in found if Path(path).is_absolute()), str(PACKAGES)]))

@@ -23,10 +23,10 @@ from typing import Any
 from darkroom.base.errors import DarkroomError, explain
 
 Range = tuple[int, int]
-"""From the first byte to the one after the last."""
+"""A range of bytes in a file: its first byte, and the one after its last."""
 
 FOR_EVER = 1 << 62
-"""Where a range ends that has no end."""
+"""The end of a range that reaches as far as a file can."""
 
 _FLOCK = struct.Struct("hhqqi4x")  # struct flock of 64-bit Linux: type, whence, start, length, pid
 _TRY_SECONDS = 1.0

@@ -16,7 +16,7 @@ _UNITS |= {f"{p}IB": 1024**n for n, p in enumerate("KMGT", 1)}
 _SECONDS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 _LIKENESS = 0.82
-"""Of two words by difflib: `prior` and `memo` are no slips of ours."""
+"""How alike two words must be, by difflib: `prior` and `memo` are no slips of ours."""
 
 _OTHER_WORDS = {
     word: key

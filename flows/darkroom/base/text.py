@@ -8,9 +8,9 @@ from itertools import zip_longest
 SIGNIFICANT = 4
 SHOWN_REASONS = 3
 SHOWN_LETTERS = 60
-"""Of a value."""
+"""The most letters of a value that are shown."""
 SHOWN_BEFORE = 15
-"""Of what two long values have in common, before they differ."""
+"""The letters that are shown of what two long values have in common, before they differ."""
 
 
 def format_duration(seconds: float) -> str:

@@ -147,7 +147,7 @@ def _wrong_leases(devices: Iterable[DeviceState]) -> Iterator[str]:
 
 
 def print_examination(console: Console, found: Examination) -> None:
-    """The same as a page of text."""
+    """Print the examination as text, what is wrong in red."""
     for line in examination_lines(found):
         write_line(console, line)
     for problem in found.problems:

@@ -29,10 +29,10 @@ class Submodule:
 
     name: str
     path: str
-    """From the root of the repository that it is in."""
+    """The submodule's path, from the root of the repository that it is in."""
     commit: str
     addresses: tuple[str, ...]
-    """Where the commit may be had, to be asked in turn."""
+    """The addresses that may have the commit, asked in turn."""
 
 
 def bring_to_newest(folder: Path, source: str, revision: str) -> str:
@@ -93,7 +93,7 @@ def _local(source: str) -> Path | None:
 
 
 def _borrow(folder: Path, local: Path) -> None:
-    """From a partial clone, which lacks objects, and so cannot hand on its history; and its large files."""
+    """Share the objects of a partial clone, which cannot hand on its history, and of its large files."""
     borrowed = folder / ".git" / "objects" / "info" / "alternates"
     promisors = git(local, "config", "--get-regexp", r"^remote\..*\.promisor$", "true", fails="")
     for line in promisors.splitlines():
@@ -185,7 +185,7 @@ def _links(folder: Path, commit: str) -> dict[str, str]:
 
 
 def _submodules(folder: Path, source: str) -> Iterator[Submodule]:
-    """Those of the commit that is checked out, but for what is left out of the source by its settings."""
+    """The submodules of the commit that is checked out, but those that the source's settings leave out."""
     links, local = _links(folder, "HEAD"), _local(source)
     base = (_remote(local, _default_remote(local)) if local else "") or source
     for name, settings in _modules(folder).items() if links else ():

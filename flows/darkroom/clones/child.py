@@ -16,7 +16,7 @@ from darkroom.processes.process_group import guarded_group
 from darkroom.processes.stage_process import GRACE_SECONDS, LAST_LINES
 
 STOP_SECONDS = GRACE_SECONDS + 4.0
-"""For a `darkroom run` that is told to stop: its stages' grace, and its last words to Prefect."""
+"""How long a `darkroom run` may take to stop: its stages' grace, and its last words to Prefect."""
 
 _LOOK_SECONDS = 0.5
 
@@ -25,7 +25,7 @@ _SECRETS = ("PREFECT_API_AUTH_STRING", "PREFECT_SERVER_API_AUTH_STRING", "PREFEC
 _PREFECTS_OWN = ("PREFECT__", "PREFECT_LOGGING_")
 
 PYTHONPATH_BEFORE = "DARKROOM_PYTHONPATH"
-"""In the environment of a worker: PYTHONPATH as the user has set it; Prefect adds folders to it."""
+"""The variable in a worker's environment that keeps PYTHONPATH as the user set it; Prefect adds to that."""
 
 
 def child_environment(environ: Mapping[str, str], project: Path, clone: Path) -> dict[str, str]:

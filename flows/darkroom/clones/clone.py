@@ -51,7 +51,7 @@ class Clone:
 
 
 def clones_folder(root: Path) -> Path:
-    """Where the clones of the project at `root` are."""
+    """The folder that holds the clones of the project at `root`."""
     return root / STATE_FOLDER / "clones"
 
 

@@ -80,7 +80,7 @@ def found_garbage(root: Path, days: float) -> Iterator[Garbage]:
 
 
 def remove_garbage(root: Path, garbage: Garbage) -> None:
-    """Remove it.
+    """Remove what was found.
 
     Raises:
         GarbageError: DVC left a part of the cache that nobody needs.
@@ -105,7 +105,7 @@ def remove_garbage(root: Path, garbage: Garbage) -> None:
 
 
 def total_bytes(paths: Iterable[Path]) -> int:
-    """In bytes, with what is in folders."""
+    """The bytes of all these files and of what is in these folders."""
     return sum(one.lstat().st_size for path in paths for one in (path, *path.rglob("*")) if not one.is_dir())
 
 
@@ -127,7 +127,7 @@ def _repositories(clone: Path) -> Iterator[Path]:
 
 
 def _checkpoints(root: Path) -> Iterator[Path]:
-    """Those that stages are told to keep; a stage removes its own when it is done."""
+    """The checkpoints that stages are told to keep; a stage removes its own when it is done."""
     pipeline = root / "dvc.yaml"
     text = pipeline.read_text(encoding="utf-8", errors="replace") if pipeline.exists() else ""
     for name in _CHECKPOINT.findall(text):

@@ -39,7 +39,7 @@ def rank_trials(
 
 
 def leaderboard_rows(lines: Iterable[RankedTrial], by: Metric) -> list[dict[str, str]]:
-    """As a table, with a column for each parameter."""
+    """The leaderboard as rows of a table, with a column for each parameter."""
     return [
         {
             "trial": line.trial.name,

@@ -55,7 +55,7 @@ def write_memory(path: Path, memory: LookMemory) -> None:
 
 
 def fingerprint(imports: Iterable[Path]) -> str:
-    """Of what the .dvc files say that their sources hold.
+    """A hash of what the .dvc files say that their sources hold.
 
     Raises:
         UsageError: One of the files is no .dvc file of an import.

@@ -142,7 +142,7 @@ def _models(clone: Clone, current: Release, names: Mapping[str, str]) -> dict[st
 
 
 def _tell(told: Journal, root: Path, figures: dict[str, Any]) -> str:
-    """In words, what was done; where it was something, on a page too."""
+    """Say in words what was done; where it was something, publish a page too."""
     done, aside = figures["scored"], figures["set_aside"]
     waiting = f"; {format_count(figures['waiting'], 'file')} not quiet yet" if figures["waiting"] else ""
     if links := figures.get("links"):  # a release's own code may be older

@@ -23,7 +23,7 @@ from hydra.errors import HydraException
 from darkroom.base.errors import UsageError
 
 DIGITS = 6
-"""Of a drawn number: what is written into params.yaml can be read."""
+"""The significant digits of a drawn number: what is written into params.yaml can be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +121,7 @@ def _grid(axes: Sequence[Axis]) -> Iterator[tuple[str, ...]]:
 
 
 def _drawn(axes: Sequence[Axis], draws: int, seed: int) -> Iterator[tuple[str, ...]]:
-    """So many different ones; an end comes where new ones are not found any more."""
+    """So many different settings; fewer where new ones are not found any more."""
     rng = random.Random(seed)
     seen: set[tuple[str, ...]] = set()
     for _ in range(100 * draws):

@@ -18,13 +18,13 @@ from darkroom.gpus.devices import Device
 from darkroom.schedule.pool import Lease
 
 WHOLE_FREE_SHARE = 0.5
-"""Of a device that is wanted whole so much must be free. A desktop's windows take less than the other half;
+"""The share of a device wanted whole that must be free. A desktop's windows take less than the other half;
 what takes more, and cannot be seen as a process from within a container, is somebody's work."""
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """So many devices, each with so much memory, among those that the run may use."""
+    """A request for so many devices, each with so much memory, among those that the run may use."""
 
     count: int
     memory: int | None
@@ -44,7 +44,7 @@ class Load:
     device: Device
     leased: int = 0
     outside: int = 0
-    """In use by others than the stages that hold leases."""
+    """The memory in use by others than the stages that hold leases."""
     strangers: tuple[int, ...] = ()
     """The pids of others that compute on it, as far as they can be seen."""
     claimed: int = 0
@@ -101,7 +101,7 @@ def has_room(request: Request, load: Load) -> bool:
 
 
 def choose_devices(request: Request, loads: Iterable[Load]) -> list[Device] | None:
-    """All the devices that the request gets now, or None."""
+    """The devices that the request gets now, all that it asked for; None: it has to wait."""
     best = _freest(load for load in loads if has_room(request, load))
     return [load.device for load in best[: request.count]] if len(best) >= request.count else None
 

@@ -31,7 +31,7 @@ class Device:
     memory: int
     """Bytes that programs can have."""
     index: int = 0
-    """Of the GPU by PCI address; slices have that of their GPU."""
+    """The place of the GPU by PCI address; slices have that of their GPU."""
     model: str = "declared"
     is_slice: bool = False
     """CUDA shows a process one slice alone: several cannot be had together."""
@@ -62,7 +62,7 @@ class Gpus:
 
     devices: tuple[Device, ...] = ()
     reader: Reader | None = None
-    """None: nothing but leases tells what is in use."""
+    """What tells how much is in use; None: nothing but the leases does."""
     driver: str | None = None
     problems: tuple[str, ...] = ()
     """One line each."""
@@ -102,7 +102,7 @@ def declared_devices(text: str) -> tuple[Device, ...]:
 
 
 def visible_devices(devices: Sequence[Device], text: str | None) -> tuple[Device, ...]:
-    """Those that CUDA_VISIBLE_DEVICES lets a program see, by CUDA's own rules; None: it is not set.
+    """The devices that CUDA_VISIBLE_DEVICES lets a program see, by CUDA's rules; None: it is not set.
 
     Entries are indices, UUIDs or beginnings of UUIDs that fit one device alone. The first entry that fits
     none ends the list; a device named twice makes it empty. An index counts GPUs by PCI address (CUDA's order

@@ -28,10 +28,10 @@ class Host:
     memory: int
     """Bytes."""
     threads: int
-    """Of a stage that does not say how many cores it takes."""
+    """The threads of a stage that does not say how many cores it takes."""
     gpus: Gpus
     usable: tuple[Device, ...]
-    """Of the GPUs those that CUDA_VISIBLE_DEVICES leaves."""
+    """The GPUs that CUDA_VISIBLE_DEVICES leaves."""
 
     @classmethod
     def for_stages(cls, nodes: Sequence[Node], jobs: int | None) -> Host:

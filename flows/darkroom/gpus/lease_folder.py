@@ -50,7 +50,7 @@ class LeaseError(DarkroomError):
 
 
 class ForeignError(LeaseError):
-    """It cannot be used because of another user, whom the message names: worth waiting for."""
+    """The folder cannot be used because of another user, whom the message names: worth waiting for."""
 
 
 def lease_folder(environ: Mapping[str, str]) -> Path:
@@ -61,7 +61,7 @@ def lease_folder(environ: Mapping[str, str]) -> Path:
 
 
 def _is_for_all(folder: Path) -> bool:
-    """By its mode and not by what this user may do: every user must come to the same answer."""
+    """Judge by the folder's mode, not by what this user may do: every user must come to the same answer."""
     wanted = stat.S_IFDIR | stat.S_ISVTX | stat.S_IRWXO
     with contextlib.suppress(OSError):
         return folder.lstat().st_mode & wanted == wanted

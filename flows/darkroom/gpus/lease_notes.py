@@ -57,7 +57,7 @@ class HeldShare:
     bytes: int
     user: str
     holder: LeaseHolder | None
-    """None: the user did not write down for what."""
+    """Who holds it, as the holder says; None: the user did not write down for what."""
 
     @property
     def in_words(self) -> str:
@@ -185,7 +185,7 @@ def _pid_of(uid: int, pid: Any) -> int | None:
 
 
 def _text(value: object) -> str:
-    """Without what a terminal would take for a command, and no page of it."""
+    """A text without what a terminal would take for a command, cut where it is long."""
     return "".join(letter for letter in str(value)[:_LONGEST_TEXT] if letter.isprintable())
 
 

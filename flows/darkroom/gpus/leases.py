@@ -172,7 +172,7 @@ class HostDevices:
         return [load_of(device, folder.held(device), self._gpus) for device in self._gpus.devices]
 
     def _before(self, folder: HostLeases, request: Request) -> Iterator[Request]:
-        """Of those who wait who comes first: the run's place is that of its most urgent request alone."""
+        """The requests that come before this one: a run's place is that of its most urgent request alone."""
         for waiter in folder.waiting():
             if self._is_mine(waiter) and waiter.request == request:
                 return

@@ -42,7 +42,7 @@ class Ahead:
         self.refresh()
 
     def __iter__(self) -> Iterator[tuple[str, Item]]:
-        """Each stage with its item."""
+        """Give each stage with its item."""
         return iter(self._items.items())
 
     def refresh(self) -> bool:

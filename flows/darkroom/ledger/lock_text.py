@@ -28,9 +28,9 @@ class Yaml:
     """DVC's own reading and writing."""
 
     read: Callable[[str], Any]
-    """As DVC reads a dvc.lock to use it: plain values."""
+    """Reads a dvc.lock as DVC does to use it: plain values."""
     load: Callable[[str], Any]
-    """As DVC reads a dvc.lock to change it: with comments and layout."""
+    """Reads a dvc.lock as DVC does to change it: with comments and layout."""
     dump: Callable[[Any], str]
     unfolded: Callable[[Any], str]
     """`dump` without breaks in long lines, which lose one of two spaces."""
@@ -82,7 +82,7 @@ class LockText:
         return self._head + "".join(self._blocks.values()) + self._tail
 
     def _update_whole(self, text: str, name: str, entry: Entry) -> str:
-        """By DVC's dump; without breaks, comments and ties where that does not say what it should."""
+        """The text as DVC dumps it; without breaks, comments and ties where that says something else."""
         read = self._yaml.read
         plain = {name: read(HEAD + entry)["stages"][name] if isinstance(entry, str) else entry}
         held = read(text)
@@ -158,7 +158,7 @@ def _blocks(lines: list[str]) -> list[str]:
 
 
 def _dumped(data: Any, yaml: Yaml) -> str:
-    """By DVC's dump, without breaks in long lines where these lose something."""
+    """The data as DVC dumps it, without breaks in long lines where these lose something."""
     unfolded = yaml.unfolded(data)
     if max(map(len, unfolded.splitlines())) <= FOLDED_FROM:
         return unfolded

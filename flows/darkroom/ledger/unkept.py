@@ -34,7 +34,7 @@ class Unkept:
                 os.posix_fallocate(file.fileno(), 0, RESERVED_BYTES)
 
     def close(self) -> None:
-        """Let go of them."""
+        """Let go of the bytes that were held."""
         with contextlib.suppress(OSError):
             self._reserve.unlink(missing_ok=True)
 
@@ -51,7 +51,7 @@ class Unkept:
         return self._read().get(stage)
 
     def forget(self, stages: Iterable[str]) -> None:
-        """They are recorded, or made anew."""
+        """Drop the notes of stages that are recorded, or made anew."""
         noted, gone = self._read(), set(stages)
         if gone & set(noted):
             self._write({stage: facts for stage, facts in noted.items() if stage not in gone})

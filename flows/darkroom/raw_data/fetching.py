@@ -59,11 +59,11 @@ class NoSourceError(RawDataError):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Fetched:
-    """Where a file came from."""
+    """A file of raw data that is there now, and where it came from."""
 
     path: Path
     origin: str
-    """For people: "in place", "DVC's cache", a folder, a package, an address."""
+    """The origin for people: "in place", "DVC's cache", a folder, a package, an address."""
 
 
 class _Section(BaseModel):
@@ -166,7 +166,7 @@ def _read(dvc_file: Path) -> _DvcFile | None:
 
 
 def _place(repo: Path, dvc_file: Path, folder: str, out: _Out) -> Path:
-    """Where the out belongs.
+    """The path at which an out belongs.
 
     Raises:
         RawDataError: That is not in the repository.

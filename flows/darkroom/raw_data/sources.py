@@ -90,7 +90,7 @@ class DebianSource:
 
     package: str
     path: str
-    """Of a file once the package is installed; "{name}" stands for the file's name."""
+    """The path of a file once the package is installed; "{name}" stands for the file's name."""
 
     def __str__(self) -> str:
         return f"Debian package {self.package}"
@@ -203,7 +203,7 @@ def file_md5(path: Path) -> str:
 
 
 def _most_bytes(size: int | None, scratch: Path) -> int:
-    """That a download may have; packed it may be larger than it is, by headers and little else."""
+    """The bytes that a download may have; a packed file can be larger by headers and little else."""
     return shutil.disk_usage(scratch).free // 2 if size is None else size + size // 100 + CHUNK
 
 

@@ -38,7 +38,7 @@ class Bound(BaseModel):
     at_least: float | None = None
     at_most: float | None = None
     pictures: Pictures | None = None
-    """With it the difference must be more than chance, too: by an interval over the test pictures."""
+    """Where it is given, the difference must be more than chance, too, by an interval over the pictures."""
 
 
 class Gate(BaseModel):
@@ -50,11 +50,11 @@ class Gate(BaseModel):
     stage: Name = "prod"
     """GTO's word for where a model is used; the released one is the one that is assigned to it."""
     metrics: Annotated[dict[str, Bound], Field(min_length=1)]
-    """By FILE:NAME."""
+    """The bounds of each metric, which is named as FILE:NAME."""
     confidence: Annotated[float, Field(gt=0, lt=1)] = 0.95
-    """Of the intervals."""
+    """The share of cases in which an interval holds the true difference."""
     resamples: Annotated[int, Field(ge=100)] = 2000
-    """Of the test pictures, for each interval."""
+    """How many resamples of the test pictures make each interval."""
 
     def by_pictures(self) -> Iterator[tuple[str, Pictures]]:
         """The metrics that name their pictures."""
@@ -86,18 +86,18 @@ class Judged:
     now: float | None
     verdict: Verdict
     why: str
-    """By how much, and what was allowed."""
+    """The reason in words: by how much it differs, and what was allowed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """All of them."""
+    """The judgement on a new model: each metric of the gate beside the released model's."""
 
     metrics: tuple[Judged, ...]
 
     @property
     def failed(self) -> tuple[Judged, ...]:
-        """Those for which the new model is refused."""
+        """The metrics for which the new model is refused."""
         return tuple(one for one in self.metrics if one.verdict in FAILS)
 
     @property
@@ -190,7 +190,7 @@ def _judge(
 
 
 def _why(change: float, equal: bool, bound: Bound, difference: Difference | str | None) -> str:
-    """By how much, and what was allowed."""
+    """The reason in words: by how much the metric has changed, and what was allowed."""
     noise = format_figure(bound.equal_within)
     said = f"with a change of {change:+.3g}" if equal else f"by {format_figure(abs(change))}"
     match difference:
@@ -204,7 +204,7 @@ def _why(change: float, equal: bool, bound: Bound, difference: Difference | str 
 
 
 def _out_of_bounds(bound: Bound, now: float) -> str:
-    """By how much; empty where it keeps them."""
+    """In words, by how much the metric is out of its bounds; empty where it keeps them."""
     if bound.at_least is not None and now < bound.at_least:
         return f"{format_figure(bound.at_least - now)} below the bound {format_figure(bound.at_least)}"
     if bound.at_most is not None and now > bound.at_most:

@@ -46,7 +46,7 @@ _COMPARED: dict[str, Callable[[Any, Any], Any]] = {
 
 
 class Pictures(BaseModel):
-    """Where a metric's figure of each picture is to be found."""
+    """The place where a metric's figure of each picture is found."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -79,7 +79,7 @@ class Measured:
     tested: Mapping[str, str]
     """The hashes of the files of the test data."""
     metric: float
-    """Of all pictures."""
+    """The metric over all test pictures, as the metrics file has it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -98,12 +98,12 @@ def roll_back(repo: Path, name: str, stage: str) -> Release:
 
 
 def _versions(repo: Path, name: str) -> dict[str, str]:
-    """Each version's commit, the highest version first."""
+    """The versions of a release with their commits, the highest version first."""
     return {tag.partition("@")[2]: commit for tag, commit in _commits(repo, f"{name}@v*").items()}
 
 
 def _commits(repo: Path, pattern: str) -> Mapping[str, str]:
-    """Of tags, sorted down by version."""
+    """The tags that fit the pattern with their commits, the highest version first."""
     form = "--format=%(refname:strip=2) %(*objectname)"
     listed = git(repo, "for-each-ref", "--sort=-version:refname", form, f"refs/tags/{pattern}")
     return dict(line.split(" ", 1) for line in listed.splitlines())

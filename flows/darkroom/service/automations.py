@@ -73,7 +73,7 @@ async def hear_anew() -> None:
 
 
 def notices_automation(block: UUID) -> AutomationCore:
-    """Of runs of deployments alone: the stages of a run are told of with it."""
+    """Have runs of deployments told of that end badly or are late; their stages are told of with them."""
     return AutomationCore(
         name=_NOTICES,
         description="Tells the addresses in .darkroom/notify of runs that failed, crashed or are late.",

@@ -72,7 +72,7 @@ def read_flow_runs(
 def lost_flow_runs(
     client: SyncPrefectClient, going: Iterable[FlowRun], pools: Sequence[str]
 ) -> list[FlowRun]:
-    """Those that a worker of this host has taken, and that no process executes."""
+    """The runs that a worker of this host has taken, and that no process executes."""
     ours = {name for name in pools if not _works_elsewhere(client, name)}
     return _not_executed(run for run in going if run.work_pool_name in ours and not _being_taken(run))
 
@@ -111,7 +111,7 @@ async def put_back(runs: Iterable[UUID], why: str) -> list[UUID]:
 
 
 def _not_executed(runs: Iterable[FlowRun]) -> list[FlowRun]:
-    """Of the runs those that no process of this host executes."""
+    """The runs that no process of this host executes."""
     runs = list(runs)
     executed = {flow_run_of(process) for process in psutil.process_iter()} if runs else set()
     return [run for run in runs if run.id not in executed]

@@ -64,12 +64,12 @@ def _file(folder: Path) -> Path:
 
 
 def deployment_digest(deployment: DeploymentResponse) -> str:
-    """Of what decides the command that a run of the deployment executes."""
+    """A digest of what decides the command that a run of the deployment executes."""
     return _digest(deployment.model_dump(mode="json", include=_DECIDES))
 
 
 def pool_digest(pool: WorkPool) -> str:
-    """Of the template by which the pool's workers make commands."""
+    """A digest of the template by which the pool's workers make commands."""
     return _digest({"type": pool.type, "template": pool.base_job_template})
 
 

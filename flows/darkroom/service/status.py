@@ -61,7 +61,7 @@ class Run:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Status:
-    """All of it."""
+    """What `darkroom status` shows of a project: its services, its runs, and what is stuck."""
 
     services: tuple[Service, ...]
     running: tuple[Run, ...] = ()
@@ -80,7 +80,7 @@ class Status:
         return self.up and not self.stuck
 
     def to_json(self) -> dict[str, Any]:
-        """As plain values."""
+        """The status as plain values, fit for JSON."""
         return {"up": self.up, "well": self.well, **asdict(self)}
 
 
@@ -245,7 +245,7 @@ def _run(run: FlowRun, names: dict[UUID, str], when: datetime.datetime | None) -
 
 
 def status_lines(found: Status) -> Iterator[str]:
-    """The same as text, a line each."""
+    """The status as text, a line for each service, run and problem."""
     for one in found.services:
         told = [one.state]
         if one.state == "running":

@@ -65,7 +65,7 @@ class _Deployment:
 
 
 def _deployments(root: Path) -> list[_Deployment]:
-    """Those in prefect.yaml.
+    """The deployments that prefect.yaml holds.
 
     Raises:
         UsageError: The file is no list of deployments with their work pools.

@@ -23,7 +23,7 @@ FLOWS_BEFORE = "flows.deployments"
 """What that package was called before; a prefect.yaml or a registration of then names it still."""
 
 OWN_LOGGING = {"PREFECT_LOGGING_HANDLERS_CONSOLE_CLASS": "darkroom.tracking.console.LastingConsoleHandler"}
-"""For flow runs of ours alone: where a user's own flow runs, `darkroom` may be a package of the user's."""
+"""The settings of flow runs of ours alone: where a user's own runs, `darkroom` may be the user's package."""
 
 
 def own_module(entrypoint: str | None) -> str | None:
@@ -35,7 +35,7 @@ def own_module(entrypoint: str | None) -> str | None:
 
 
 def renamed(name: str, entrypoint: str | None, root: Path) -> str | None:
-    """In a line, what the entrypoint of the deployment `name` is called now; None: as it is.
+    """A line that says what the entrypoint of the deployment `name` is called now; None: as before.
 
     A module of that name in the project at `root` is the project's own.
     """

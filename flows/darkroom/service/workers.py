@@ -6,7 +6,7 @@ from darkroom.processes.stage_process import GRACE_SECONDS
 
 PREFIX = "worker-"
 STOP_SECONDS = GRACE_SECONDS + 12.0
-"""For flow runs after the signal: their stages' grace, and what the runs themselves still have to do."""
+"""How long flow runs may take after the signal: their stages' grace, and what they still have to do."""
 
 HEARTBEAT_SECONDS = 30
 """Between two of a flow run: the most often that Prefect can."""

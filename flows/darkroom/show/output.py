@@ -67,7 +67,7 @@ class Output:
             self.stream.flush()
 
     def __getattr__(self, name: str) -> Any:
-        """All else is the stream's own."""
+        """Take every other attribute from the stream itself."""
         return getattr(self.stream, name)
 
     @contextlib.contextmanager
@@ -90,7 +90,7 @@ class Styled:
         return self._output.write_styled(text)
 
     def __getattr__(self, name: str) -> Any:
-        """All else is the output's own."""
+        """Take every other attribute from the output itself."""
         return getattr(self._output, name)
 
 

@@ -232,7 +232,7 @@ def data_uri(path: Path) -> str | None:
 
 
 def embedded_picture(content: bytes, suffix: str) -> str | None:
-    """The same of a file's content; None for none."""
+    """A picture file's content as a data URI, scaled down like `data_uri`; None where it is none."""
     from PIL import Image  # a tenth of a second that `darkroom plan` need not spend
 
     if not content:

@@ -18,7 +18,7 @@ from darkroom.base.text import format_duration
 from darkroom.show.markdown import inline_text, markdown_table
 
 ROWS = 30
-"""Of the table of epochs: the last ones."""
+"""How many epochs a table of them shows: the last ones."""
 
 FIGURES = 6
 NAME_CHARACTERS = 24
@@ -44,14 +44,14 @@ class Step:
     number: int
     total: int
     done: float
-    """Of the total."""
+    """How many of the total are done."""
     figures: tuple[tuple[str, str], ...] = ()
     left: float | None = None
     """Seconds, as the stage judges."""
 
     @property
     def share(self) -> float:
-        """From 0 to 1."""
+        """The part that is done, from 0 to 1."""
         return min(1.0, self.done / self.total)
 
     def counts_other_than(self, before: Step) -> bool:
@@ -102,7 +102,7 @@ def _of_bar(head: str, number: str, total: str, left: str, tail: str | None) -> 
 
 
 def _figures(text: str) -> tuple[tuple[str, str], ...]:
-    """Each number that has a name before it, of one or two words."""
+    """The numbers in a line that have a name of one or two words before them."""
     found: list[tuple[str, str]] = []
     words: list[str] = []
     for token in re.split(r"[\s=:,;|()\[\]]+", text):
@@ -177,7 +177,7 @@ class StageProgress:
             yield f"about {format_duration(left)} left"
 
     def page(self, now: datetime.datetime) -> str:
-        """As markdown, a few kilobytes at most."""
+        """The progress as markdown, a few kilobytes at most."""
         if self.last is None:
             return ""
         full = math.floor(self.last.share * BAR_CELLS)

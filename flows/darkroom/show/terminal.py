@@ -39,7 +39,7 @@ from darkroom.show.wording import describe_end, describe_restart, describe_work,
 
 PIPE_WIDTH = 160
 WIDEST = 1 << 20
-"""Of a table as text; rich pads no further than its longest row."""
+"""The width that rich is given for a table as text; it pads no further than the longest row."""
 COLOURS = ("cyan", "magenta", "green", "yellow", "blue", "bright_cyan", "bright_magenta", "bright_green")
 OUTCOME_COLOURS = {
     Outcome.RAN: "green",
@@ -205,7 +205,7 @@ def print_metrics(console: Console, changes: Iterable[MetricChange]) -> None:
 
 
 def print_places(console: Console, record: EndedRun, where: str) -> None:
-    """Where to look further."""
+    """Print where to look further: the pages, the pictures and the logs."""
     folders = sorted({os.path.relpath(picture.path.parent) for picture in record.pictures})
     places = [("pages", where), ("pictures", ", ".join(folders)), ("logs", os.path.relpath(record.logs))]
     for name, place in places:
@@ -247,7 +247,7 @@ def table_of(header: Sequence[str], rows: Iterable[Sequence[str | Text]]) -> Tab
 
 
 def table_text(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """The same table as plain text for a log, in which no line is broken."""
+    """A table like `table_of` as plain text for a log, in which no line is broken."""
     file = io.StringIO()
     Console(file=file, color_system=None, width=WIDEST).print(table_of(header, rows))
     return "\n".join(line.rstrip() for line in file.getvalue().splitlines())
