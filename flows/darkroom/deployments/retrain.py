@@ -45,8 +45,8 @@ def retrain(
 
     """
     root = root_of(Path())
-    with journal() as told, held_clone(root, CLONE, source=source, revision=revision) as clone:
-        steps = Steps(clone, told.say, told.publish)
+    with journal() as run_journal, held_clone(root, CLONE, source=source, revision=revision) as clone:
+        steps = Steps(clone, run_journal.say, run_journal.publish)
         if imports:
             steps.dvc("update", "--", *imports)
         return bring_up_to_date(steps, branch=branch, targets=targets, fetch=fetch, pull=pull, push=push)

@@ -48,10 +48,10 @@ def retrain_on_data(
 
     """
     root = root_of(Path())
-    with journal() as told, held_clone(root, CLONE, source=source, revision=revision) as clone:
+    with journal() as run_journal, held_clone(root, CLONE, source=source, revision=revision) as clone:
         path = clone.folder.parent.with_suffix(".json")
         now = time.time()
-        steps = Steps(clone, told.say, told.publish)
+        steps = Steps(clone, run_journal.say, run_journal.publish)
         memory = inbox.after_look(inbox.read_memory(path), _look(steps, imports), now)
         inbox.write_memory(path, memory)
         waiting = inbox.waiting_seconds(memory, now, quiet_minutes * 60)
@@ -59,7 +59,7 @@ def retrain_on_data(
             said = f"new data, waits for {format_duration(waiting)} of quiet" if waiting else "nothing is new"
         else:
             said = _train(steps, path, imports, branch=branch, targets=targets, pull=pull, push=push)
-        told.say(said)
+        run_journal.say(said)
     return said
 
 

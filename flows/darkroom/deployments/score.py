@@ -63,7 +63,7 @@ def score(
     if not name:
         raise UsageError("release: params.yaml has no gate that names it; say whose releases to use")
     word = stage or (asked.stage if asked else STAGE)
-    with journal() as told:
+    with journal() as run_journal:
         current = releases.released_version(root, name, word)
         if current is None:
             said = f"nothing is released as {name} for {word} yet; the pictures wait"
@@ -75,14 +75,14 @@ def score(
                 f"--release={name}@{current.version}",
                 f"--quiet-seconds={60 * quiet_minutes}",
             )
-            figures = _scored(told, root, current, wanted, options, pull=pull)
-            said = _tell(told, root, figures)
-        told.say(said)
+            figures = _scored(run_journal, root, current, wanted, options, pull=pull)
+            said = _tell(run_journal, root, figures)
+        run_journal.say(said)
     return said
 
 
 def _scored(
-    told: Journal,
+    run_journal: Journal,
     root: Path,
     current: Release,
     wanted: Mapping[str, str],
@@ -93,7 +93,7 @@ def _scored(
     """Score what is new by the release's own code; the figures that it leaves."""
     with held_clone(root, CLONE, source="", revision=current.commit) as clone:
         models = _models(clone, current, wanted)
-        steps = Steps(clone, told.say)
+        steps = Steps(clone, run_journal.say)
         steps.dvc("pull" if pull else "checkout", "--", *models.values())
         figures = clone.folder.parent.with_suffix(".json")
         steps.module(
@@ -141,7 +141,7 @@ def _models(clone: Clone, current: Release, names: Mapping[str, str]) -> dict[st
     return {kind: known[name] for kind, name in chosen.items()}
 
 
-def _tell(told: Journal, root: Path, figures: dict[str, Any]) -> str:
+def _tell(run_journal: Journal, root: Path, figures: dict[str, Any]) -> str:
     """Say in words what was done; where it was something, publish a page too."""
     done, aside = figures["scored"], figures["set_aside"]
     waiting = f"; {format_count(figures['waiting'], 'file')} not quiet yet" if figures["waiting"] else ""
@@ -151,7 +151,7 @@ def _tell(told: Journal, root: Path, figures: dict[str, Any]) -> str:
         return f"nothing is new{waiting}"
     said = f"{format_count(done, 'picture')} scored by {figures['release']}, {aside} set aside{waiting}"
     text = "\n\n".join(score_page(said, figures))
-    told.publish(slug(f"{root.name}-score"), "markdown", text, inline_text(said))
+    run_journal.publish(slug(f"{root.name}-score"), "markdown", text, inline_text(said))
     return said
 
 

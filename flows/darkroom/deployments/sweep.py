@@ -71,9 +71,9 @@ def sweep(
         targets: Stages or dvc.yaml files, with what they need; none: all.
 
     """
-    with journal() as told:
+    with journal() as run_journal:
         return run_sweep(
-            told,
+            run_journal,
             params,
             metric,
             lowest=lowest,
@@ -86,7 +86,7 @@ def sweep(
 
 
 def run_sweep(
-    told: Journal,
+    run_journal: Journal,
     params: list[str],
     metric: str,
     *,
@@ -109,14 +109,14 @@ def run_sweep(
     tell = on_line.get()
 
     def say(text: str) -> None:
-        told.say(text)
+        run_journal.say(text)
         tell(text)
 
     failed = plan.run(at_once, say)
     board = plan.leaderboard()
     table = leaderboard_rows(board, plan.metric)
     say(table_text(list(table[0]), [list(row.values()) for row in table]))
-    told.publish(
+    run_journal.publish(
         slug(f"{plan.root.name}-{name}-leaderboard"),
         "table",
         json.dumps(escape_values(table)),

@@ -160,7 +160,7 @@ def _command(pid: int) -> str:
 def open_anywhere() -> set[str]:
     """The regular files that processes hold open, of those that this user may look into."""
     files = (each.info["open_files"] or () for each in psutil.process_iter(["open_files"]))
-    return {file.path for some in files for file in some}
+    return {file.path for opened in files for file in opened}
 
 
 def signal_group(group: int, number: int) -> bool:
@@ -231,10 +231,10 @@ class ProcessGroup:
             guard.wait()
         while signal_group(self.id, 0) and _anyone(self.id):
             time.sleep(_LOOK_SECONDS)
-        told: set[int] = set()
+        named: set[int] = set()
         while outside := self._outside():
-            self.ended += [one.describe() for one in outside if one.pid not in told]
-            told |= {one.pid for one in outside}
+            self.ended += [one.describe() for one in outside if one.pid not in named]
+            named |= {one.pid for one in outside}
             send_signal(outside, signal.SIGKILL)
             time.sleep(_LOOK_SECONDS)
 

@@ -90,11 +90,11 @@ class StageHolder:
         return self._ended(lambda: with_file_open(path), say)
 
     def _ended(self, left: Callable[[], list[Process]], say: Say) -> bool:
-        told: set[int] = set()
+        seen: set[int] = set()
         give_up = time.monotonic() + _DEATH_SECONDS
         while living := left():
-            if new := [one for one in living if one.pid not in told and one.pid != self.group]:
-                told |= {one.pid for one in new}
+            if new := [one for one in living if one.pid not in seen and one.pid != self.group]:
+                seen |= {one.pid for one in new}
                 named = ", ".join(one.describe() for one in new)
                 say(self.stage, f"darkroom: ended {named}, left by the {self._run()}, which was killed")
             if self.group is not None and any(one.group == self.group for one in living):

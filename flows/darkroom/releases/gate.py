@@ -90,7 +90,7 @@ class Judged:
 
 
 @dataclass(frozen=True, slots=True)
-class Judgement:
+class GateJudgement:
     """The judgement on a new model: each metric of the gate beside the released model's."""
 
     metrics: tuple[Judged, ...]
@@ -135,13 +135,13 @@ def judge(
     then: Mapping[str, Any] | None,
     differences: Mapping[str, Difference | str] = {},
     stated: Mapping[str, MetricMeta] = {},
-) -> Judgement:
+) -> GateJudgement:
     """Compare metrics, by file; `then` is the released model's, None where there is none.
 
     `differences`: of the metrics that could be compared picture by picture, or why they could not.
     `stated`: what dvc.yaml says of the figures, by the metrics files' paths from the root.
     """
-    return Judgement(
+    return GateJudgement(
         tuple(
             _judge(
                 name,

@@ -7,7 +7,7 @@ from darkroom.base.git import git
 from darkroom.base.text import format_figure
 from darkroom.clones.clone import Clone
 from darkroom.releases import gate, paired, releases
-from darkroom.releases.gate import Gate, Judged, Judgement
+from darkroom.releases.gate import Gate, GateJudgement, Judged
 from darkroom.releases.paired import Difference, NotPairedError, Pictures
 from darkroom.releases.releases import Release
 from darkroom.repository.products import metric_metas, metrics_at
@@ -55,7 +55,7 @@ def promote_if_better(clone: Clone, commit: str, publish: Publish) -> str:
     return said
 
 
-def _judged(clone: Clone, commit: str, asked: Gate, current: Release | None) -> Judgement:
+def _judged(clone: Clone, commit: str, asked: Gate, current: Release | None) -> GateJudgement:
     stated = metric_metas(clone.root)
     if current is None:
         return gate.judge(asked, metrics_at(clone.root, [commit])[commit], None, stated=stated)
@@ -93,7 +93,7 @@ def _difference(
     return paired.difference_of_means(then, now, confidence=asked.confidence, resamples=asked.resamples)
 
 
-def _outcome(judgement: Judgement, asked: Gate, current: Release | None) -> str:
+def _outcome(judgement: GateJudgement, asked: Gate, current: Release | None) -> str:
     if judgement.failed:
         stays = f"{current.version} stays released" if current else "nothing is released"
         return f"gate: {'; '.join(map(_line, judgement.failed))}; {stays}"
@@ -106,7 +106,7 @@ def _line(one: Judged) -> str:
     return f"{one.metric} {one.verdict} {one.why}".rstrip()
 
 
-def _page(judgement: Judgement, said: str, commit: str) -> str:
+def _page(judgement: GateJudgement, said: str, commit: str) -> str:
     rows = [
         (one.metric, format_figure(one.then), format_figure(one.now), one.verdict.value, one.why)
         for one in judgement.metrics

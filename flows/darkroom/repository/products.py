@@ -55,7 +55,7 @@ def shown_results(folder: Path) -> ShownResults:
         root = Path(repo.root_dir)
         now = {path: held["data"] for path, held in files.items() if "data" in held}
         return ShownResults(
-            products, *({root / path: held for path, held in some.items()} for some in (now, before))
+            products, *({root / path: held for path, held in contents.items()} for contents in (now, before))
         )
 
 

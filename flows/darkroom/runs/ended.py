@@ -120,6 +120,6 @@ def pictures_before(root: Path, paths: Sequence[Path]) -> dict[Path, bytes]:
 def metrics_of_interest(record: EndedRun) -> Iterator[MetricChange]:
     """The main metrics of what has run or has changed; not those of before that a stage had yet to renew."""
     made = (Outcome.RAN, Outcome.RESTORED)
-    told = {name for name, stage in record.report.stages.items() if stage.outcome in made}
-    told |= {change.stage for change in record.metrics if change.then != change.now}
-    return main_metrics(change for change in record.metrics if change.stage in told)
+    stages = {name for name, stage in record.report.stages.items() if stage.outcome in made}
+    stages |= {change.stage for change in record.metrics if change.then != change.now}
+    return main_metrics(change for change in record.metrics if change.stage in stages)

@@ -229,8 +229,8 @@ def state_name(run: FlowRun) -> str:
 def _all_deployments(client: SyncPrefectClient) -> list[DeploymentResponse]:
     """The server gives so many at a time."""
     found: list[DeploymentResponse] = []
-    while some := client.read_deployments(limit=_PAGE, offset=len(found)):
-        found += some
+    while batch := client.read_deployments(limit=_PAGE, offset=len(found)):
+        found += batch
     return found
 
 
@@ -247,12 +247,12 @@ def _run(run: FlowRun, names: dict[UUID, str], when: datetime.datetime | None) -
 def status_lines(found: Status) -> Iterator[str]:
     """The status as text, a line for each service, run and problem."""
     for one in found.services:
-        told = [one.state]
+        facts = [one.state]
         if one.state == "running":
-            told += [f"pid {one.pid}", f"since {_moment(one.since)}"]
-            told += ["by a supervisor"] if one.supervised else []
-            told += [one.url] if one.url and one.name == server_process.NAME else []
-        yield f"{one.name}: {', '.join(told)}"
+            facts += [f"pid {one.pid}", f"since {_moment(one.since)}"]
+            facts += ["by a supervisor"] if one.supervised else []
+            facts += [one.url] if one.url and one.name == server_process.NAME else []
+        yield f"{one.name}: {', '.join(facts)}"
     if found.up:
         yield "pages: `darkroom ui` opens them, logged in"
     for run in found.running:

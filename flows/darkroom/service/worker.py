@@ -151,14 +151,15 @@ async def _look_for_lost(pool: str) -> None:
 
 async def _end_flow_runs() -> set[UUID]:
     """Pass SIGTERM on to the runs under way, and wait for them; returns those that had it."""
-    told: set[UUID] = set()
+    signalled: set[UUID] = set()
     give_up = time.monotonic() + workers.STOP_SECONDS
     while (children := psutil.Process().children()) and time.monotonic() < give_up:
         for child in children:
             run = flow_runs.flow_run_of(child)
-            if run is not None and run not in told:  # Prefect starts more processes for a run that was ended
-                told.add(run)
+            # Prefect starts more processes for a run that was ended.
+            if run is not None and run not in signalled:
+                signalled.add(run)
                 with contextlib.suppress(psutil.NoSuchProcess):
                     child.terminate()
         await asyncio.sleep(_LOOK_SECONDS)
-    return told
+    return signalled

@@ -131,7 +131,7 @@ class Watch:
         """The live display: each running stage with its time, and how far the whole is."""
         with self._lock:
             now, running = self.clock(), dict(self._running)
-            told = {stage: course.words() for stage, course in self._courses.items() if stage in running}
+            reached = {stage: course.words() for stage, course in self._courses.items() if stage in running}
             whole = describe_progress(self._plan, self._settled, now - self._started)
         expected = {stage.name: stage.seconds for stage in self._plan.stages}
         table = Table.grid(padding=(0, 1))
@@ -142,7 +142,7 @@ class Watch:
                 escaped_text(stage),
                 format_duration(now - since),
                 f"of about {format_duration(usual)}" if usual else "",
-                Text(escape(told.get(stage, "")), overflow="ellipsis", no_wrap=True),
+                Text(escape(reached.get(stage, "")), overflow="ellipsis", no_wrap=True),
             )
         return Group(table, Text(whole, style="dim"))
 

@@ -5,7 +5,7 @@ import pytest
 
 from darkroom.base.errors import UsageError
 from darkroom.base.meta import MetricMeta
-from darkroom.releases.gate import Gate, Judged, Judgement, Verdict, judge, read_gate
+from darkroom.releases.gate import Gate, GateJudgement, Judged, Verdict, judge, read_gate
 from darkroom.releases.paired import Difference
 
 GATE = Gate.model_validate(
@@ -21,7 +21,7 @@ GATE = Gate.model_validate(
 
 def judged(
     accuracy: float, loss: float, then: tuple[float, float] | None = (0.9, 1.0)
-) -> tuple[Judgement, list[Verdict]]:
+) -> tuple[GateJudgement, list[Verdict]]:
     def held(accuracy: float, loss: float) -> dict[str, Any]:
         return {"m.json": {"val": {"accuracy": accuracy}, "loss": loss}}
 
