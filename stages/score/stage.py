@@ -87,9 +87,18 @@ def main(
     quiet_seconds: float = 60.0,
     figures: Path | None = None,
 ) -> None:
-    """Score the pictures of INBOX that are new and have been quiet for QUIET_SECONDS; add them to OUT.
+    """Show new pictures of an inbox to trained models, each once, and keep what they predict.
 
-    `release` names the models in the tables; `figures` is a file for what was done.
+    Args:
+        inbox: Folder that others put pictures into; nothing in it is changed.
+        out: Folder for predictions as Parquet and COCO JSON, and for drawn pictures; they are added to it.
+        params: File with the section `score`.
+        classifier: Model file of the classifier; without one no picture is classified.
+        detector: Model file of the detector; without one nothing is looked for in a picture.
+        release: Name of the models in the tables of predictions.
+        quiet_seconds: How long a picture must have been unchanged: it may still be on its way.
+        figures: JSON file for how many pictures were scored, set aside and left to wait.
+
     """
     values = load_params(params, "score", ScoreParams)
     require_apart(inbox, out)

@@ -3,10 +3,11 @@
 The stages know what may follow: nothing is declared twice, and nothing of theirs is imported here.
 """
 
+import re
 import signal
 import subprocess
 from collections.abc import Callable, Sequence
-from importlib.util import find_spec
+from importlib import metadata
 from pathlib import Path
 
 import click
@@ -16,25 +17,6 @@ from darkroom.base import interpreter
 from darkroom.base.errors import DarkroomError
 from darkroom.base.exits import Exit
 from darkroom.show import output
-
-LIBRARIES = (
-    "albumentations",
-    "cv2",
-    "jinja2",
-    "loky",
-    "pyarrow",
-    "pycocotools",
-    "pywt",
-    "safetensors",
-    "simplejpeg",
-    "sklearn",
-    "threadpoolctl",
-    "torch",
-    "torchmetrics",
-    "torchvision",
-    "tqdm",
-)
-"""What `pip install darkroom[vision]` adds, by the names of imports."""
 
 passing_on: Callable[[Callable[..., int]], click.Command] = click.command(
     add_help_option=False, context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False}
@@ -58,16 +40,31 @@ def generate(words: tuple[str, ...]) -> int:
 
 def _run_module(module: str, words: Sequence[str]) -> int:
     """Run a module of the stages in a process of its own, with this one's terminal; its exit code is ours."""
-    if missing := [name for name in LIBRARIES if find_spec(name) is None]:
+    if missing := missing_libraries():
         raise DarkroomError(
             "this command needs the vision libraries: pip install 'darkroom[vision]'"
-            f" ({', '.join(missing)} cannot be imported)"
+            f" (not installed: {', '.join(missing)})"
         )
     command = interpreter.python_command(
         output.__name__, module, *words, packages={"stages": stages_folder()}
     )
     code = subprocess.run(command, check=False).returncode
     return code if code >= 0 else Exit.INTERRUPTED if code == -signal.SIGINT else Exit.FAILED
+
+
+def missing_libraries() -> list[str]:
+    """What of the extra `vision` is not installed."""
+    wanted = [line for line in metadata.requires("darkroom") or () if "extra == 'vision'" in line]
+    names = [re.split(r"[^\w.-]", line, maxsplit=1)[0] for line in wanted]
+    return [name for name in names if not _is_installed(name)]
+
+
+def _is_installed(name: str) -> bool:
+    try:
+        metadata.distribution(name)
+    except metadata.PackageNotFoundError:
+        return False
+    return True
 
 
 def stages_folder() -> Path:
