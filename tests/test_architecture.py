@@ -19,7 +19,8 @@ from tests.places import ROOT
 
 TOPS = {"darkroom": ROOT / "flows", "stages": ROOT}
 """The two halves, and the folder that each is found in."""
-HEAVY = {"cv2", "dvc", "numpy", "pandas", "prefect", "rich", "torch", "yaml"}
+HEAVY = {"cv2", "dvc", "email", "numpy", "pandas", "prefect", "rich", "torch", "yaml"}
+"""What takes long to import, or comes with what does: `email` with importlib.metadata."""
 
 
 def folder_of(package: str) -> Path:

@@ -7,7 +7,6 @@ import re
 import signal
 import subprocess
 from collections.abc import Callable, Sequence
-from importlib import metadata
 from pathlib import Path
 
 import click
@@ -54,17 +53,18 @@ def _run_module(module: str, words: Sequence[str]) -> int:
 
 def missing_libraries() -> list[str]:
     """What of the extra `vision` is not installed."""
-    wanted = [line for line in metadata.requires("darkroom") or () if "extra == 'vision'" in line]
-    names = [re.split(r"[^\w.-]", line, maxsplit=1)[0] for line in wanted]
-    return [name for name in names if not _is_installed(name)]
+    # Not above: `darkroom --help` would take half as long again.
+    from importlib.metadata import PackageNotFoundError, distribution, requires
 
-
-def _is_installed(name: str) -> bool:
-    try:
-        metadata.distribution(name)
-    except metadata.PackageNotFoundError:
-        return False
-    return True
+    missing = []
+    for requirement in requires("darkroom") or ():
+        if "extra == 'vision'" in requirement:
+            name = re.split(r"[^\w.-]", requirement, maxsplit=1)[0]
+            try:
+                distribution(name)
+            except PackageNotFoundError:
+                missing.append(name)
+    return missing
 
 
 def stages_folder() -> Path:
