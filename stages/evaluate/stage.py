@@ -1,9 +1,9 @@
 """The test split, once: every figure and picture sheet.
 
-In: the folders that preprocess packed and the three models. Out: figures of the classifier, of the detector
-(COCO's average precision), and of the generator as the classifier's features see it, beside the same figures
-of real training pictures: no generator can be expected to pass those. Tables for `dvc plots`; a folder of
-sheets to look at; one page with all of it.
+In: the folders that preprocess packed, the three models, and the samples of their trainings. Out: figures of
+the classifier, of the detector (COCO's average precision), and of the generator as the classifier's features
+see it, beside the same figures of real training pictures: no generator can be expected to pass those. Tables
+for `dvc plots`; a folder of sheets to look at, and one of what the trainings looked like; a page with all.
 """
 
 from collections.abc import Mapping
