@@ -199,9 +199,10 @@ def _from_dvc(
         missing = {path: out.md5 for path, out in wanted.items() if not path.exists()}
         if not missing or (command == "pull" and not _dvc(repo, "remote", "list").stdout.strip()):
             return
-        result = _dvc(repo, command, "--quiet", "--allow-missing", str(dvc_file.resolve()))
+        # not --quiet: then DVC does not say either what went wrong
+        result = _dvc(repo, command, "--allow-missing", str(dvc_file.resolve()))
         if result.returncode != 0:
-            remark(f"{origin}: {_complaint(result.stderr)}")
+            remark(f"{origin}: {_printed_error(result)}")
         for path, md5 in missing.items():
             if not path.exists():
                 if command == "pull" and result.returncode == 0:
@@ -259,9 +260,9 @@ def _tell_dvc(dvc_file: Path, repo: Path) -> None:
     """Put the files into DVC's cache where they are not yet, so that status is clean and push works."""
     target = str(dvc_file.resolve())
     if _dvc(repo, "status", "--quiet", target).returncode == 1:  # changed; another code: DVC is busy
-        result = _dvc(repo, "commit", "--quiet", "--force", target)
+        result = _dvc(repo, "commit", "--force", target)
         if result.returncode != 0:
-            raise RawDataError(f"{dvc_file}: DVC does not take the files: {_complaint(result.stderr)}")
+            raise RawDataError(f"{dvc_file}: DVC does not take the files: {_printed_error(result)}")
 
 
 def _dvc(repo: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -272,11 +273,10 @@ def _dvc(repo: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def _complaint(output: str) -> str:
-    """DVC's error out of what it says around it."""
-    lines = output.strip().splitlines() or ["it failed without a word"]
-    errors = [line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR: ")]
-    return (errors or lines)[-1]
+def _printed_error(failed: subprocess.CompletedProcess[str]) -> str:
+    from darkroom.repository.errors import printed_error  # with all of DVC, which nothing else here needs
+
+    return printed_error(failed.stderr)
 
 
 def _ways(sources: _Sources) -> str:

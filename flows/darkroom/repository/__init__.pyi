@@ -3,6 +3,7 @@ from .commits import opened_commit as opened_commit
 from .errors import error_line as error_line
 from .errors import mended as mended
 from .errors import one_line as one_line
+from .errors import printed_error as printed_error
 from .graph import PROJECT_FILE as PROJECT_FILE
 from .graph import Selection as Selection
 from .graph import graph_of as graph_of

@@ -26,6 +26,7 @@ from dvc.utils.strictyaml import YAMLSyntaxError, YAMLValidationError
 from darkroom.base.errors import RepoError, explain, frames_outside, is_own
 from darkroom.repository.invalid import problems_of
 
+_PRINTED = "ERROR: "
 _COLOUR = re.compile(r"\x1b\[[\d;]*m")
 _PLUGIN = re.compile(r"requires '(dvc-(\w+))' to be installed")
 
@@ -46,6 +47,13 @@ def mended(prefix: str = "", kind: Callable[[str], Exception] = RepoError) -> It
 def error_line(error: BaseException) -> str:
     """What is wrong, where and the mend, in one line."""
     return next(filter(None, map(_told_exactly, _chain(error))), None) or _with_place(error)
+
+
+def printed_error(output: str) -> str:
+    """The error in what a `dvc` command has printed to its standard error, without what stands around it."""
+    lines = output.strip().splitlines() or ["it failed without a word"]
+    errors = [line.removeprefix(_PRINTED) for line in lines if line.startswith(_PRINTED)]
+    return (errors or lines)[-1]
 
 
 def one_line(error: BaseException) -> str:

@@ -125,6 +125,19 @@ def test_remote_that_fails_is_remarked_and_the_next_source_asked(
 
 
 @pytest.mark.slow
+def test_what_dvc_says_of_a_remote_is_remarked(repo, folder):
+    dvc(repo, "remote", "add", "store", "store-of-nothing")
+    with (repo / ".dvc/config").open("a") as config:
+        config.write("[core]\n    remote = nowhere\n")
+    remarks = []
+    assert set(origins(fetch_all(repo, folder=folder, remark=remarks.append)).values()) == {
+        f"folder {folder}"
+    }
+    assert remarks
+    assert all("remote 'nowhere' doesn't exist" in remark for remark in remarks[:2])
+
+
+@pytest.mark.slow
 def test_folder_that_lacks_a_file_is_helped_out_by_the_next_source(repo, folder):
     packed, plain = CONTENTS
     (folder / f"{packed}.gz").rename(folder.parent / f"{packed}.gz")

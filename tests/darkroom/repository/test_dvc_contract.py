@@ -12,6 +12,8 @@ import contextlib
 import hashlib
 import importlib
 import inspect
+import subprocess
+import sys
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
@@ -52,8 +54,10 @@ from scmrepo.git import Git
 from scmrepo.noscm import NoSCM
 from voluptuous import Schema
 
+import darkroom
 import darkroom.repository
 import darkroom.workspace
+from darkroom.repository.errors import printed_error
 from darkroom.repository.graph import Selection
 from darkroom.workspace.workspace import Workspace
 from tests.darkroom.repositories import make
@@ -278,6 +282,37 @@ def test_what_is_replaced_is_what_is_called(tmp_path: Path) -> None:
         assert "self.close()" in inspect.getsource(type(repo.state.links).__exit__)
         assert "with self.links as ref" in inspect.getsource(repo.state.set_link)
     assert 'with fs.open(fname, "rb") as fobj' in inspect.getsource(hash_module.file_md5)
+
+
+WORDS = (
+    "ERROR: ",
+    "WARNING: ",
+    "Removing ",
+    "Running stage",
+    "Stage '",
+    "Data and pipelines",
+    "Everything is up",
+)
+"""Beginnings of what DVC prints."""
+
+
+def test_the_error_is_found_in_what_a_command_prints(tmp_path: Path) -> None:
+    root = make(tmp_path / "r", Shape("chain", {"dvc.yaml": CHAIN, "in.txt": "1\n"}), tmp_path)
+    command = [sys.executable, "-m", "dvc", "commit", "--force", "no-such.dvc"]
+    failed = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+    assert failed.returncode != 0
+    assert printed_error(failed.stderr) == (
+        f"failed to commit no-such.dvc - '{root}/no-such.dvc' does not exist"
+    )
+    assert printed_error("") == "it failed without a word"
+
+
+def test_what_dvc_prints_is_read_by_its_two_packages_alone() -> None:
+    for path in Path(darkroom.__path__[0]).rglob("*.py"):
+        if path.parent.name not in ("repository", "workspace"):
+            for node in ast.walk(ast.parse(path.read_text())):
+                if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                    assert not node.value.startswith(WORDS), path
 
 
 def test_experiments_lie_where_dvc_looks_for_them() -> None:
