@@ -7,7 +7,7 @@ from .errors import RepoError as RepoError
 from .errors import StageRecordError as StageRecordError
 from .errors import UsageError as UsageError
 from .errors import describe_fault as describe_fault
-from .errors import explain as explain
+from .errors import explain_os_error as explain_os_error
 from .errors import frames_outside as frames_outside
 from .errors import is_own as is_own
 from .escapes import escape as escape

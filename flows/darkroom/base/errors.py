@@ -36,7 +36,7 @@ _MENDS = {
 }
 
 
-def explain(error: OSError, path: Path | str | None = None) -> str:
+def explain_os_error(error: OSError, path: Path | str | None = None) -> str:
     """One line with where, what and the mend, as `a/b: No space left on device; free some space there`."""
     name = error.filename2 or error.filename or path
     where = f"{_shown(os.fsdecode(name))}: " if isinstance(name, str | bytes | Path) else ""

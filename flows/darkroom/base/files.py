@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from darkroom.base.errors import RepoError, explain
+from darkroom.base.errors import RepoError, explain_os_error
 
 STATE_FOLDER = ".darkroom"
 """Logs, durations and notes, in the repository's root and out of git."""
@@ -92,7 +92,7 @@ def sync_path(path: Path) -> None:
 
 
 def sync_paths(paths: Iterable[Path]) -> None:
-    """`sync` of each that is there and may be read.
+    """Do `sync_path` for each that is there and may be read.
 
     Raises:
         OSError: One cannot be opened, or the disk does not take it.
@@ -104,7 +104,7 @@ def sync_paths(paths: Iterable[Path]) -> None:
 
 
 def sync_file_system(path: Path) -> None:
-    """`sync` of all that was written to the file system that `path` is on.
+    """Do `sync_path` for all that was written to the file system that `path` is on.
 
     Raises:
         OSError: It cannot be opened, or the disk does not take it.
@@ -162,4 +162,4 @@ def make_state_folder(folder: Path) -> None:
             if not path.exists() or not path.stat().st_size:  # a power cut can leave it empty
                 write_text(path, "*\n")
     except OSError as error:
-        raise RepoError(explain(error, folder)) from error
+        raise RepoError(explain_os_error(error, folder)) from error

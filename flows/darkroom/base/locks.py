@@ -20,7 +20,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from darkroom.base.errors import DarkroomError, explain
+from darkroom.base.errors import DarkroomError, explain_os_error
 
 Range = tuple[int, int]
 """A range of bytes in a file: its first byte, and the one after its last."""
@@ -140,7 +140,9 @@ def _opened(path: Path) -> int:
         try:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
         except OSError as error:
-            raise LockFileError(_no_file(path) if error.errno in _TRAPS else explain(error)) from error
+            raise LockFileError(
+                _no_file(path) if error.errno in _TRAPS else explain_os_error(error)
+            ) from error
         now = os.fstat(descriptor)
         if stat.S_ISREG(now.st_mode) and now.st_nlink == 1:
             return descriptor

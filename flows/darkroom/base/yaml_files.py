@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from darkroom.base.errors import UsageError, explain
+from darkroom.base.errors import UsageError, explain_os_error
 
 
 class YamlError(UsageError):
@@ -24,7 +24,7 @@ def read_yaml(path: Path) -> Any:
     try:
         return yaml.safe_load(path.read_bytes().decode("utf-8"))
     except OSError as error:
-        raise YamlError(explain(error, path)) from error
+        raise YamlError(explain_os_error(error, path)) from error
     except UnicodeDecodeError as error:
         raise YamlError(f"{path}: is not UTF-8 at byte {error.start}; save it as UTF-8") from error
     except yaml.MarkedYAMLError as error:

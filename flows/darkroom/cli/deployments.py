@@ -82,7 +82,7 @@ def _swept(chosen: dict[str, Any], recorded: bool) -> tuple[str, bool]:
         if not ends:
             raise
         if not isinstance(error, StepFailedError):
-            output.warn(f"Prefect's server was lost, the sweep's pages are not complete: {error}")
+            output.print_warning(f"Prefect's server was lost, the sweep's pages are not complete: {error}")
     return ends[0]
 
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from darkroom.base.errors import TRACEBACK, DarkroomError, describe_fault, explain
+from darkroom.base.errors import TRACEBACK, DarkroomError, describe_fault, explain_os_error
 from darkroom.base.escapes import escape
 from darkroom.base.exits import Exit
 from darkroom.cli import service as commands
@@ -88,7 +88,7 @@ def _told(error: Exception) -> tuple[str, Exit]:
     if isinstance(error, DarkroomError):
         return str(error), Exit.WRONG_INPUT
     if isinstance(error, OSError):  # a full disk, no file descriptors, a socket that is gone
-        return explain(error), Exit.WRONG_INPUT
+        return explain_os_error(error), Exit.WRONG_INPUT
     return describe_fault(error), Exit.FAULT
 
 
@@ -99,7 +99,7 @@ class _Commands(click.Group):
         try:
             return super().invoke(ctx)
         except BrokenPipeError as error:
-            raise DarkroomError(explain(error)) from error
+            raise DarkroomError(explain_os_error(error)) from error
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -212,7 +212,7 @@ def _run_recorded(options: "RunOptions") -> int:
     terminal.print_record(console, record, recorder.where_to_look)
     _say_experiment(options, record.report)
     if lost:
-        output.warn(f"Prefect's server was lost, the run's pages are not complete: {lost}")
+        output.print_warning(f"Prefect's server was lost, the run's pages are not complete: {lost}")
     if options.stop.is_set():
         print(how_to_go_on(record.report.outcomes().values(), options.targets), file=sys.stderr)
         return Exit.INTERRUPTED

@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from darkroom.base.errors import DarkroomError, explain
+from darkroom.base.errors import DarkroomError, explain_os_error
 from darkroom.base.locks import FOR_EVER, first_held, lock_range, read_notes, unlock_range, write_notes
 
 FOLDER_VARIABLE = "DARKROOM_LEASES"
@@ -324,7 +324,7 @@ def _not_opened(path: Path, error: OSError) -> LeaseError:
 
 
 def _unusable(path: Path, error: OSError, owner: int) -> LeaseError:
-    why = explain(OSError(error.errno, error.strerror), path)
+    why = explain_os_error(OSError(error.errno, error.strerror), path)
     if not _is_foreign(owner):
         return LeaseError(f"{why}; leases of GPUs need it, see {FOLDER_VARIABLE} in docs/operations.md")
     return ForeignError(f"{why}; it is {user_name(owner)}'s, and leases of GPUs need it")

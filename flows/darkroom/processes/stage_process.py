@@ -17,7 +17,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import IO
 
-from darkroom.base.errors import explain
+from darkroom.base.errors import explain_os_error
 from darkroom.base.meta import StageMeta
 from darkroom.processes.out_of_memory import oom_kills, out_of_memory
 from darkroom.processes.process_group import ProcessGroup, guarded_group
@@ -268,7 +268,7 @@ class _Output:
         except OSError as error:
             self.close()
             self._log = None
-            self._listener(f"darkroom: the rest of this output is not kept: {explain(error, log)}")
+            self._listener(f"darkroom: the rest of this output is not kept: {explain_os_error(error, log)}")
 
     def read(self, pipe: IO[bytes]) -> bool:
         """Take what the pipe holds, or wait a moment for it. False: the pipe's other end is closed."""

@@ -119,11 +119,11 @@ def fetch_all(repo: Path, *, folder: Path | None = None, remark: Remark = lambda
         fetched
         for dvc_file in sorted((repo / "data" / "raw").glob("**/*.dvc"))
         if dvc_file.is_file()
-        for fetched in fetch(dvc_file, repo=repo, folder=folder, remark=remark)
+        for fetched in fetch_dvc_file(dvc_file, repo=repo, folder=folder, remark=remark)
     ]
 
 
-def fetch(
+def fetch_dvc_file(
     dvc_file: Path, *, repo: Path, folder: Path | None = None, remark: Remark = lambda _: None
 ) -> list[Fetched]:
     """Obtain the files of one .dvc file; none where it names no sources. See `fetch_all`."""

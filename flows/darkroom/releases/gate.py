@@ -129,7 +129,7 @@ def read_gate(root: Path) -> Gate | None:
     return gate
 
 
-def judge(
+def judge_metrics(
     gate: Gate,
     now: Mapping[str, Any],
     then: Mapping[str, Any] | None,

@@ -58,7 +58,7 @@ def promote_if_better(clone: Clone, commit: str, publish: Publish) -> str:
 def _judged(clone: Clone, commit: str, asked: Gate, current: Release | None) -> GateJudgement:
     stated = metric_metas(clone.root)
     if current is None:
-        return gate.judge(asked, metrics_at(clone.root, [commit])[commit], None, stated=stated)
+        return gate.judge_metrics(asked, metrics_at(clone.root, [commit])[commit], None, stated=stated)
     metrics = metrics_at(clone.root, [commit, current.commit])
     now, then = metrics[commit], metrics[current.commit]
     found: dict[str, Difference | str] = {}
@@ -68,7 +68,7 @@ def _judged(clone: Clone, commit: str, asked: Gate, current: Release | None) -> 
             found[name] = _difference(clone, asked, pictures, (current.commit, commit), figures)
         except NotPairedError as error:
             found[name] = str(error)
-    return gate.judge(asked, now, then, found, stated)
+    return gate.judge_metrics(asked, now, then, found, stated)
 
 
 def _difference(

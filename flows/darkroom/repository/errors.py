@@ -23,7 +23,7 @@ from dvc.parsing import DataResolver
 from dvc.utils.serialize import ParseError
 from dvc.utils.strictyaml import YAMLSyntaxError, YAMLValidationError
 
-from darkroom.base.errors import RepoError, explain, frames_outside, is_own
+from darkroom.base.errors import RepoError, explain_os_error, frames_outside, is_own
 from darkroom.repository.invalid import problems_of
 
 _PRINTED = "ERROR: "
@@ -37,7 +37,7 @@ def mended(prefix: str = "", kind: Callable[[str], Exception] = RepoError) -> It
     try:
         yield
     except OSError as error:
-        raise kind(prefix + explain(error)) from error
+        raise kind(prefix + explain_os_error(error)) from error
     except Exception as error:
         if is_own(error):
             raise

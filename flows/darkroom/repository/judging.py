@@ -12,7 +12,7 @@ from dvc.dependency import DatasetDependency, DbDependency, ParamsDependency
 from dvc.exceptions import DvcException
 from dvc_data.hashfile.tree import Tree
 
-from darkroom.base.errors import explain, is_own
+from darkroom.base.errors import explain_os_error, is_own
 from darkroom.base.text import format_change, format_json
 from darkroom.repository.errors import error_line
 from darkroom.repository.graph import name_of
@@ -202,7 +202,7 @@ def _status(item: Any) -> Iterable[tuple[str, Any]]:
 def _unreadable(item: Any, error: Exception) -> str:
     if is_own(error) and not isinstance(error, OSError):
         raise error
-    said = explain(error) if isinstance(error, OSError) else error_line(error)
+    said = explain_os_error(error) if isinstance(error, OSError) else error_line(error)
     return f"{_UNREADABLE}: {said.removeprefix(f'{item}: ').removeprefix(f'{item}, ')}"
 
 

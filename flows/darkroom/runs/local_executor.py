@@ -7,7 +7,7 @@ import queue
 import threading
 from collections.abc import Sequence
 
-from darkroom.base.errors import explain
+from darkroom.base.errors import explain_os_error
 from darkroom.gpus.host import Host
 from darkroom.processes import stage_process
 from darkroom.processes.stage_process import Ending, StageJob, StageResult
@@ -59,7 +59,7 @@ class LocalExecutor:
         try:
             result = stage_process.execute(job)
         except Exception as error:  # whatever happens there, the run must hear of it
-            result = _not_executed(explain(error) if isinstance(error, OSError) else str(error))
+            result = _not_executed(explain_os_error(error) if isinstance(error, OSError) else str(error))
         self._done.put((job.name, result))
 
 

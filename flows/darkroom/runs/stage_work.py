@@ -6,7 +6,7 @@ import contextlib
 import threading
 from collections.abc import Mapping
 
-from darkroom.base.errors import StageRecordError, explain
+from darkroom.base.errors import StageRecordError, explain_os_error
 from darkroom.base.files import log_file
 from darkroom.base.text import format_reasons
 from darkroom.processes.stage_process import Ending, StageJob, StageResult
@@ -149,7 +149,9 @@ class StageWork:
         try:
             self._history.add(self._run, name, result.seconds)
         except OSError as error:  # an estimate's source: no reason to give up on a result
-            self._observe(StageLine(name, f"darkroom: how long it took is not noted: {explain(error)}"))
+            self._observe(
+                StageLine(name, f"darkroom: how long it took is not noted: {explain_os_error(error)}")
+            )
 
     def record(self) -> None:
         """Write dvc.lock."""

@@ -20,7 +20,7 @@ from darkroom.server.places import DATABASE, runs_page, server_folder
 from darkroom.server.serving import CONNECTION
 from darkroom.server.sharing import kept_up, shared_url
 from darkroom.server.temporary import kept_served, temporary_server
-from darkroom.show.output import warn
+from darkroom.show.output import print_warning
 
 PROBE_SECONDS = 5
 
@@ -36,7 +36,7 @@ class Api:
 
 
 @contextlib.contextmanager
-def prefect_api(root: Path, remark: Callable[[str], None] = warn) -> Iterator[Api]:
+def prefect_api(root: Path, remark: Callable[[str], None] = print_warning) -> Iterator[Api]:
     """The Prefect API to record a run of the project at `root` in; this process's client is set to it.
 
     `remark` gets a line where the project's database had to be mended. Raises DarkroomError or OSError where

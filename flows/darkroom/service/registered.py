@@ -19,7 +19,7 @@ from prefect.client.schemas.objects import FlowRun, WorkPool
 from prefect.client.schemas.responses import DeploymentResponse
 
 from darkroom.base.files import write_secret
-from darkroom.service.worker_process import renamed
+from darkroom.service.worker_process import line_of_new_name
 
 _DECIDES = {
     "entrypoint",
@@ -53,7 +53,7 @@ def keep_registered(
 
 
 def read_registered(folder: Path) -> Registered:
-    """What `keep` was given the last time; nothing where that is unreadable."""
+    """What `keep_registered` was given the last time; nothing where that is unreadable."""
     with contextlib.suppress(FileNotFoundError, ValueError, TypeError):
         return Registered(**json.loads(_file(folder).read_text(encoding="utf-8")))
     return Registered()
@@ -79,7 +79,7 @@ def _digest(values: dict[str, Any]) -> str:
 
 def wrong_deployment(deployment: DeploymentResponse, registered: Registered, root: Path) -> str | None:
     """Why no worker of the project at `root` runs the deployment; None: they do."""
-    if line := renamed(deployment.name, deployment.entrypoint, root):
+    if line := line_of_new_name(deployment.name, deployment.entrypoint, root):
         return f"the deployment {line}, and {AGAIN}"
     kept = registered.deployments.get(str(deployment.id))
     if kept is None:

@@ -101,7 +101,7 @@ def _require_new_names(root: Path) -> None:
 
     """
     for one in _deployments(root):
-        if line := worker_process.renamed(one.name, one.entrypoint, root):
+        if line := worker_process.line_of_new_name(one.name, one.entrypoint, root):
             raise UsageError(f"{DEPLOYMENTS}: {line}")
 
 

@@ -34,7 +34,7 @@ def own_module(entrypoint: str | None) -> str | None:
     return module if find_spec(module) else None
 
 
-def renamed(name: str, entrypoint: str | None, root: Path) -> str | None:
+def line_of_new_name(name: str, entrypoint: str | None, root: Path) -> str | None:
     """A line that says what the entrypoint of the deployment `name` is called now; None: as before.
 
     A module of that name in the project at `root` is the project's own.

@@ -5,7 +5,7 @@ from .markdown import code_span as code_span
 from .markdown import inline_text as inline_text
 from .markdown import markdown_picture as markdown_picture
 from .markdown import markdown_table as markdown_table
-from .output import warn as warn
+from .output import print_warning as print_warning
 from .pages import data_uri as data_uri
 from .pages import slug as slug
 from .progress import StageProgress as StageProgress

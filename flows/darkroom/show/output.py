@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any, cast
 
-from darkroom.base.errors import explain
+from darkroom.base.errors import explain_os_error
 from darkroom.base.escapes import escape, escape_lines
 from darkroom.base.exits import Exit
 
@@ -33,7 +33,7 @@ class OutputError(Exception):
     """Standard output cannot be written any more."""
 
     def __init__(self, cause: OSError) -> None:
-        super().__init__(explain(cause))
+        super().__init__(explain_os_error(cause))
         self._unread = isinstance(cause, BrokenPipeError)
 
     def tell(self) -> Exit:
@@ -111,7 +111,7 @@ def _ignore(_: OSError) -> None:
     """There is nobody to tell."""
 
 
-def warn(text: str) -> None:
+def print_warning(text: str) -> None:
     """Say what did not go as it should, and ends nothing."""
     print(f"warning: {escape(text)}", file=sys.stderr)
 
@@ -179,7 +179,7 @@ def go_on_without(work: str) -> None:
     """Let `work` go on from now on where standard output cannot be written; that is said once."""
 
     def say(error: OSError) -> None:
-        said = f"{work} goes on, its output does not: {explain(error)}; its logs have the whole"
+        said = f"{work} goes on, its output does not: {explain_os_error(error)}; its logs have the whole"
         print(f"darkroom: {said}", file=sys.stderr)
 
     for output in _outputs[-1:]:

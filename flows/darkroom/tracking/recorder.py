@@ -8,13 +8,13 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from darkroom.base.errors import UsageError, explain
+from darkroom.base.errors import UsageError, explain_os_error
 from darkroom.runs.ended import EndedRun
 from darkroom.runs.report import RunOptions
 from darkroom.schedule.events import Event
 from darkroom.server.api import Api, Configured, prefect_api, silence_of
 from darkroom.server.clients import API_URL
-from darkroom.show.output import warn
+from darkroom.show.output import print_warning
 from darkroom.tracking.unrecorded import run_unrecorded
 
 SILENT_SECONDS = 3.0
@@ -74,7 +74,7 @@ def start_recorder(root: Path, environ: Mapping[str, str], stack: ExitStack) -> 
         from darkroom.tracking.pipeline import PATIENCE, patience_of
 
         if api.problem:
-            warn(f"the run is recorded only if the server comes in time: {api.problem}")
+            print_warning(f"the run is recorded only if the server comes in time: {api.problem}")
         brief = api.problem and not environ.get(PATIENCE)
         return Recorder(api, SILENT_SECONDS if brief else patience_of(environ))
     except UsageError:
@@ -82,6 +82,6 @@ def start_recorder(root: Path, environ: Mapping[str, str], stack: ExitStack) -> 
     except Exception as error:  # of Prefect's, its settings or its database: the stages need none of them
         if os.environ.get("DARKROOM_TRACEBACK"):
             raise
-        said = explain(error) if isinstance(error, OSError) else str(error) or type(error).__name__
-        warn(f"this run is not recorded by Prefect: {' '.join(said.split())}")
+        said = explain_os_error(error) if isinstance(error, OSError) else str(error) or type(error).__name__
+        print_warning(f"this run is not recorded by Prefect: {' '.join(said.split())}")
         return Nobody()

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from darkroom.base.errors import StageRecordError, explain
+from darkroom.base.errors import StageRecordError, explain_os_error
 from darkroom.ledger.unkept import Facts, Unkept
 from darkroom.repository.errors import error_line
 from darkroom.repository.opening import remove_half_written
@@ -95,7 +95,7 @@ class Committing:
 
     def _told_of(self, error: Exception) -> str:
         if isinstance(error, OSError):
-            return explain(error, self._repo.cache.local.path)
+            return explain_os_error(error, self._repo.cache.local.path)
         return f"{error_line(error)}{full_disks_in_words(self._repo)}"
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from dvc.lock import LockError
 from dvc.stage.exceptions import MissingDataSource
 
-from darkroom.base.errors import TRACEBACK, StageRecordError, describe_fault, explain, is_own
+from darkroom.base.errors import TRACEBACK, StageRecordError, describe_fault, explain_os_error, is_own
 from darkroom.base.text import format_reasons
 from darkroom.repository.errors import error_line, one_line
 from darkroom.repository.graph import name_of
@@ -42,7 +42,7 @@ def stage_errors(repo: Any, name: str) -> Iterator[None]:
     except StageRecordError as error:
         raise StageRecordError(f"{name}: {error}") from error
     except OSError as error:
-        raise StageRecordError(f"{name}: {explain(error, repo.root_dir)}") from error
+        raise StageRecordError(f"{name}: {explain_os_error(error, repo.root_dir)}") from error
     except Exception as error:  # DVC itself goes on after any error of a stage, its own bugs included
         if is_own(error) and os.environ.get(TRACEBACK):
             traceback.print_exception(error)

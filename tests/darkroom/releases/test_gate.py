@@ -5,7 +5,7 @@ import pytest
 
 from darkroom.base.errors import UsageError
 from darkroom.base.meta import MetricMeta
-from darkroom.releases.gate import Gate, GateJudgement, Judged, Verdict, judge, read_gate
+from darkroom.releases.gate import Gate, GateJudgement, Judged, Verdict, judge_metrics, read_gate
 from darkroom.releases.paired import Difference
 
 GATE = Gate.model_validate(
@@ -25,7 +25,7 @@ def judged(
     def held(accuracy: float, loss: float) -> dict[str, Any]:
         return {"m.json": {"val": {"accuracy": accuracy}, "loss": loss}}
 
-    found = judge(GATE, held(accuracy, loss), held(*then) if then else None)
+    found = judge_metrics(GATE, held(accuracy, loss), held(*then) if then else None)
     return found, [one.verdict for one in found.metrics]
 
 
@@ -58,7 +58,7 @@ def test_a_bound_holds_however_bad_the_released_model_is() -> None:
 
 
 def test_a_metric_that_is_missing_fails() -> None:
-    found = judge(GATE, {"m.json": {"loss": 1.0}}, None)
+    found = judge_metrics(GATE, {"m.json": {"loss": 1.0}}, None)
     assert [one.verdict for one in found.failed] == [Verdict.MISSING]
 
 
@@ -68,9 +68,9 @@ def test_dvc_yaml_says_which_way_is_better_unless_the_gate_does() -> None:
     gate = Gate.model_validate({"release": "model", "metrics": bounds})
     then = {"m.json": {"brier": 0.3, "kappa": 0.6, "auroc": -1}}
     now = {"m.json": {"brier": 0.2, "kappa": 0.7, "auroc": 0.9}}
-    better = [one.verdict for one in judge(gate, now, then, stated=stated).metrics]
+    better = [one.verdict for one in judge_metrics(gate, now, then, stated=stated).metrics]
     assert better == [Verdict.BETTER, Verdict.BETTER, Verdict.FIRST]
-    worse = [one.verdict for one in judge(gate, then, now, stated=stated).metrics]
+    worse = [one.verdict for one in judge_metrics(gate, then, now, stated=stated).metrics]
     assert worse == [Verdict.WORSE, Verdict.WORSE, Verdict.MISSING]
 
 
@@ -105,7 +105,7 @@ def one(bound: dict[str, Any], then: float | None, now: float, by: Difference | 
     """A metric by one bound."""
     gate = Gate.model_validate({"release": "model", "metrics": {"m.json:x": bound}})
     held = None if then is None else {"m.json": {"x": then}}
-    (judged,) = judge(gate, {"m.json": {"x": now}}, held, {"m.json:x": by} if by else {}).metrics
+    (judged,) = judge_metrics(gate, {"m.json": {"x": now}}, held, {"m.json:x": by} if by else {}).metrics
     return judged
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from darkroom.releases.gate import Bound, Gate, Verdict, judge
+from darkroom.releases.gate import Bound, Gate, Verdict, judge_metrics
 from darkroom.releases.paired import (
     Difference,
     Measured,
@@ -148,7 +148,7 @@ def verdict(found: Difference | str, best: str = "highest", equal_within: float 
     bound = Bound.model_validate({"best": best, "equal_within": equal_within})
     gate = Gate(release="model", metrics={METRIC: bound})
     change = found.change if isinstance(found, Difference) else 0.2
-    (one,) = judge(
+    (one,) = judge_metrics(
         gate, {"m.json": {"accuracy": 0.5 + change}}, {"m.json": {"accuracy": 0.5}}, {METRIC: found}
     ).metrics
     return one.verdict, one.why
