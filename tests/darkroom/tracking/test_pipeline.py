@@ -27,6 +27,7 @@ from darkroom.server.clients import client_of
 from darkroom.server.temporary import temporary_server
 from darkroom.tracking.pipeline import PATIENCE, PATIENCE_SECONDS, patience_of, run_recorded
 from tests.darkroom.repositories import git
+from tests.darkroom.runs.elsewhere import Elsewhere
 from tests.darkroom.waiting import wait_for
 
 pytestmark = pytest.mark.slow
@@ -133,6 +134,16 @@ def test_stages_are_flow_runs_under_the_pipelines(client: SyncPrefectClient, roo
     assert stages["train"].parameters == {"stage": "train", "needs": ["prepare"], "why": ["never run"]}
     assert "loss 0.5" in logs(client, stages["train"], "loss")
     assert any(line.startswith("train ran in") for line in logs(client, parent, "train ran"))
+
+
+def test_stages_that_are_executed_elsewhere_are_recorded_too(client: SyncPrefectClient, root: Path) -> None:
+    executor = Elsewhere()
+    record, lost = run_recorded(RunOptions(repo=root, jobs=2), root, executor=executor)
+    assert (record.report.well, lost) == (True, None)
+    assert sorted(name for name, _ in executor.launched) == ["check", "prepare", "report", "train"]
+    stages = children(client, latest(client, "Project X"))
+    assert {run.state_type for run in stages.values()} == {StateType.COMPLETED}
+    assert "loss 0.5" in logs(client, stages["train"], "loss")
 
 
 def edges(client: SyncPrefectClient, parent: FlowRun) -> set[tuple[str, str]]:
