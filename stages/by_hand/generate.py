@@ -23,7 +23,7 @@ from stages.by_hand.command import run_by_hand
 from stages.by_hand.drawn_folder import replace_files
 from stages.by_hand.prompts import check_words, class_of
 from stages.core.errors import DataError
-from stages.drawing.sheets import Picture, enlarge, image_grid, png, scale_of
+from stages.drawing.sheets import SMALL_SIDE, Picture, enlarge, image_grid, png, scale_to
 from stages.generator.network import Generator, draw_latents, load_generator, render
 from stages.networks.compute import Compute
 from stages.prompting.attributes import asked_numbers, encode
@@ -174,7 +174,9 @@ def files_of(pictures: Picture) -> dict[str, bytes]:
         for number, picture in enumerate(pictures, start=1)
     }
     columns = max(1, round(len(pictures) ** 0.5))
-    return files | {"sheet.png": png(image_grid(pictures, columns, scale=scale_of(pictures)))}
+    return files | {
+        "sheet.png": png(image_grid(pictures, columns, scale=scale_to(SMALL_SIDE, pictures.shape[2])))
+    }
 
 
 def main(words: Sequence[str]) -> int:

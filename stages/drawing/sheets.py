@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -30,10 +31,9 @@ CLASSES_MOST = 50
 """Classes with a row each on a sheet: with more of them nobody would look at it, and few could open it."""
 
 GAP = 4  # pixels between pictures
-LARGE = (
-    2_000_000  # pixels of a sheet; to make such a one as small as can be takes as long as a thousand JPEGs
-)
-EFFORT = 4  # of 9 of zlib's: a sheet of photographs is hardly larger so, and written five times as fast
+LARGE = 2_000_000  # pixels: to write such a sheet as small as can be takes as long as a thousand JPEGs
+LARGE_EFFORT = 4  # of zlib's 9: a large sheet of photographs is hardly larger, and written five times as fast
+SMALL_SIDE = 56  # pixels that small pictures are enlarged to, about, where many stand on a sheet
 FONT_SIZE = 12  # pixels; smaller ones are hard to read
 
 
@@ -45,38 +45,85 @@ def image_grid(
     rows: Sequence[str] | None = None,
     note: str = "",
 ) -> Image.Image:
-    """Pictures in reading order on white paper, `columns` to a row.
+    """Lay out pictures in reading order on white paper, `columns` to a row.
 
-    `images`: uint8 [N, H, W, C] or N arrays [H, W, C], C 1 (grey) or 3 (RGB), of any sizes; each is enlarged
-    `scale` times without smoothing. `titles`: a caption under each picture, cut to the picture's width.
-    `rows`: a label at the left of each row. `note`: a line above all.
+    `images` are uint8 [N, H, W, C] or N arrays [H, W, C], C 1 (grey) or 3 (RGB), of any sizes; each is
+    enlarged `scale` times without smoothing. `titles` [N] are captions under the pictures, cut to their
+    width. `rows` are labels at the left of each row. `note` is a line above all.
 
     Raises:
-        ValueError: no picture, a shape that is no picture, or titles or rows of another number.
+        ValueError: there is no picture, an array is no picture, or titles or rows differ from it in number.
 
     """
     pictures = [enlarge(image, scale) for image in images]
     _check_numbers(len(pictures), columns, titles, rows)
     font = _font()
-    cell_width = max(picture.width for picture in pictures) + GAP
-    picture_height = max(picture.height for picture in pictures)
-    cell_height = picture_height + GAP + (_line_height(font) if titles is not None else 0)
-    margin = GAP + (max(_text_width(font, row) for row in rows) + GAP if rows else 0)
-    row_count = -(-len(pictures) // columns)
-    top = GAP + (_line_height(font) if note else 0)
-    width = margin + min(columns, len(pictures)) * cell_width
-    size = (max(width, _text_width(font, note) + 2 * GAP if note else 0), top + row_count * cell_height)
-    sheet = Image.new("RGB", size, PAPER)
+    grid = _lay_out(pictures, columns, font, with_titles=titles is not None, rows=rows or [], note=note)
+    sheet = Image.new("RGB", grid.size, PAPER)
     pen = ImageDraw.Draw(sheet)
     pen.text((GAP, GAP), note, INK, font)
     for number, picture in enumerate(pictures):
-        x, y = margin + number % columns * cell_width, top + number // columns * cell_height
+        x, y = grid.corner(number)
         sheet.paste(picture, (x, y))
         if titles is not None:
-            pen.text((x, y + picture_height), _cut(font, titles[number], cell_width - 2), INK, font)
+            title = _cut(font, titles[number], grid.cell_width - 2)
+            pen.text((x, y + grid.picture_height), title, INK, font)
     for number, row in enumerate(rows or []):
-        pen.text((GAP, top + number * cell_height + picture_height // 2), row, INK, font, anchor="lm")
+        _, y = grid.corner(number * columns)
+        pen.text((GAP, y + grid.picture_height // 2), row, INK, font, anchor="lm")
     return sheet
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Grid:
+    """Where the pictures of a grid stand, in pixels."""
+
+    columns: int
+    left: int
+    """Width before the first column, with the labels of the rows."""
+    top: int
+    """Height above the first row, with the note."""
+    cell_width: int
+    cell_height: int
+    """With the caption, where there are captions."""
+    picture_height: int
+    """Height of the highest picture."""
+    size: tuple[int, int]
+    """Width and height of the sheet."""
+
+    def corner(self, number: int) -> tuple[int, int]:
+        """The upper left corner of a picture, which is counted in reading order."""
+        row, column = divmod(number, self.columns)
+        return self.left + column * self.cell_width, self.top + row * self.cell_height
+
+
+def _lay_out(
+    pictures: Sequence[Image.Image],
+    columns: int,
+    font: ImageFont.FreeTypeFont,
+    *,
+    with_titles: bool,
+    rows: Sequence[str],
+    note: str,
+) -> _Grid:
+    line_height = _line_height(font)
+    cell_width = max(picture.width for picture in pictures) + GAP
+    picture_height = max(picture.height for picture in pictures)
+    cell_height = picture_height + GAP + (line_height if with_titles else 0)
+    left = GAP + max((_text_width(font, row) + GAP for row in rows), default=0)
+    top = GAP + (line_height if note else 0)
+    width = left + min(columns, len(pictures)) * cell_width
+    note_width = _text_width(font, note) + 2 * GAP if note else 0
+    row_count = -(-len(pictures) // columns)
+    return _Grid(
+        columns=columns,
+        left=left,
+        top=top,
+        cell_width=cell_width,
+        cell_height=cell_height,
+        picture_height=picture_height,
+        size=(max(width, note_width), top + row_count * cell_height),
+    )
 
 
 def draw_boxes(
@@ -147,7 +194,7 @@ def png(image: Image.Image) -> bytes:
     """`image` as a PNG file's content, without a date or other metadata."""
     buffer, plain = io.BytesIO(), Image.frombytes(image.mode, image.size, image.tobytes())
     if plain.width * plain.height > LARGE:
-        plain.save(buffer, format="PNG", compress_level=EFFORT)
+        plain.save(buffer, format="PNG", compress_level=LARGE_EFFORT)
     else:
         plain.save(buffer, format="PNG", optimize=True)
     return buffer.getvalue()
@@ -185,11 +232,3 @@ def _cut(font: ImageFont.FreeTypeFont, text: str, width: int) -> str:
     while text and font.getlength(text + "…") > width:
         text = text[:-1]
     return text + "…"
-
-
-SIDE = 56  # pixels that a small picture is enlarged to, about
-
-
-def scale_of(pictures: Picture) -> int:
-    """What makes pictures [N, H, W, C] about 56 pixels wide."""
-    return scale_to(SIDE, pictures.shape[2])

@@ -15,7 +15,7 @@ from PIL import Image
 from stages.classifier.network import Classifier
 from stages.core.files import write_atomically
 from stages.detector.network import Detector
-from stages.drawing.sheets import Picture, draw_boxes, first_of, image_grid, save_png, scale_of, scale_to
+from stages.drawing.sheets import SMALL_SIDE, Picture, draw_boxes, first_of, image_grid, save_png, scale_to
 from stages.evaluate.drawing import PICTURE_SIDE
 from stages.generator.network import Generator, draw_classes, draw_fixed, draw_latents, render
 from stages.networks.compute import Compute
@@ -74,7 +74,7 @@ def write_generator_sheets(
     columns = samples.step_pictures.shape[1] // len(classes)
 
     def sheet(pictures: Picture) -> Image.Image:
-        return image_grid(pictures, columns, scale=scale_of(pictures), rows=classes)
+        return image_grid(pictures, columns, scale=scale_to(SMALL_SIDE, pictures.shape[2]), rows=classes)
 
     for epoch, pictures in zip(samples.epochs, samples.epoch_pictures, strict=True):
         save_png(folder / f"epoch-{epoch:03d}.png", sheet(pictures))

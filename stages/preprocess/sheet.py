@@ -8,6 +8,7 @@ from PIL import Image
 from stages.core.packed import ClassificationSplit, DetectionSplit, load_classification, load_detection
 from stages.drawing.sheets import (
     CLASSES_MOST,
+    SMALL_SIDE,
     Picture,
     blank_like,
     draw_boxes,
@@ -18,8 +19,7 @@ from stages.drawing.sheets import (
 
 COLUMNS = 16
 SCENES = 8
-PICTURE_SIDE = 56  # pixels that the longer side of a small picture is enlarged to, about
-SCENE_SIDE = 288  # pixels, likewise
+SCENE_SIDE = 288  # pixels that the longer side of a small scene is enlarged to, about
 
 
 def draw_sheet(classification: Path, detection: Path) -> Image.Image:
@@ -47,7 +47,7 @@ def _draw_classes(split: ClassificationSplit) -> Image.Image:
     pictures: list[Picture] = []
     for row in rows:
         pictures += [*split.images[row], *[blank] * (columns - len(row))]
-    scale = scale_to(PICTURE_SIDE, max(blank.shape[:2]))
+    scale = scale_to(SMALL_SIDE, max(blank.shape[:2]))
     return image_grid(pictures, columns, scale=scale, rows=classes, note=first_of(split.classes))
 
 
