@@ -132,7 +132,7 @@ def command(
 
 @torch.no_grad()
 def ask(network: Generator, prompt: str, attributes: Mapping[str, float]) -> Tensor:
-    """What the generator is told, [1, E + 2 A].
+    """Encode a prompt and attributes as what the generator takes, [1, E + 2 A].
 
     Raises:
         DataError: no such class, or several, a word or an attribute that it does not know, or no text at all.
@@ -157,11 +157,11 @@ def ask(network: Generator, prompt: str, attributes: Mapping[str, float]) -> Ten
 def draw(
     network: Generator, asked: Tensor, number: int, *, seed: int, truncation: float | None = None
 ) -> Picture:
-    """So many pictures uint8 [N, H, W, C] of one thing that is asked for [1, E + 2 A]."""
+    """Draw pictures uint8 [N, H, W, C] of the one thing that is asked for, [1, E + 2 A]."""
     compute = Compute(device=torch.device("cpu"), dtype=torch.float32)
     latents = draw_latents(number, network.latent, seed=seed, truncation=truncation)
     parts = [
-        render(network, some, asked.expand(len(some), -1), compute) for some in torch.split(latents, BATCH)
+        render(network, batch, asked.expand(len(batch), -1), compute) for batch in torch.split(latents, BATCH)
     ]
     return np.concatenate(parts)
 

@@ -35,7 +35,7 @@ def write_atomically(path: Path, content: bytes, mode: int = 0o666) -> None:
 
 @contextmanager
 def write_folder_atomically(path: Path) -> Iterator[Path]:
-    """An empty folder to fill, which becomes `path` when all went well, in place of what stood there."""
+    """Yield an empty folder to fill, which replaces `path` once the block has ended without error."""
     remove_leftovers(path)
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     partial.mkdir(parents=True)
@@ -57,5 +57,10 @@ def remove_leftovers(path: Path) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """`value` as indented JSON, keys in the order given; NaN is refused, since JSON has none."""
+    """Write `value` as indented JSON, keys in the order given.
+
+    Raises:
+        ValueError: a number is NaN or infinite, which JSON cannot express.
+
+    """
     write_atomically(path, (json.dumps(value, indent=2, allow_nan=False) + "\n").encode())

@@ -16,7 +16,7 @@ from stages.core.files import write_atomically
 from stages.core.params import StageParams, load_params
 
 IMPORTED_AS = {"opencv-python-headless": "cv2", "pillow": "PIL", "scikit-learn": "sklearn"}
-"""Where the name differs from the one that it is installed under."""
+"""The name that a library is imported by, where it differs from the one that it is installed under."""
 
 
 class LibraryParams(StageParams):

@@ -43,9 +43,9 @@ class ClassificationSplit:
     """[N], indices into `classes`."""
     classes: list[str]
     captions: list[str] | None = None
-    """Of each picture, empty where it has none; None: the data has no captions."""
+    """[N]: the caption of each picture, empty where it has none; None: the data has no captions."""
     attributes: dict[str, npt.NDArray[np.float64]] | None = None
-    """Numbers [N] by name, NaN where a picture has none; None: the data has no such columns."""
+    """Numbers [N] by the name of their column, NaN where a picture has none; None: there are no columns."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -55,14 +55,14 @@ class DetectionSplit:
     images: npt.NDArray[np.uint8]
     """[N, H, W, C], memory-mapped."""
     boxes: list[npt.NDArray[np.float32]]
-    """A picture's boxes [M, 4]: xyxy, absolute pixels."""
+    """The boxes of each picture, [M, 4]: xyxy in pixels."""
     labels: list[npt.NDArray[np.int64]]
-    """A picture's labels [M], indices into `classes` (no background class)."""
+    """The labels of each picture's boxes, [M]: indices into `classes`, which has no background."""
     classes: list[str]
 
 
 def load_classification(folder: Path, split: Split) -> ClassificationSplit:
-    """Split `split` of the prepared folder.
+    """Load one split of the folder that preprocess packed for classification.
 
     Raises:
         DataError: a file is missing or damaged, or images and labels differ in number.
@@ -101,7 +101,9 @@ def _load_attributes(path: Path, pictures: int) -> dict[str, npt.NDArray[np.floa
 
 
 def load_detection(folder: Path, split: Split) -> DetectionSplit:
-    """Split `split` of the prepared folder, boxes converted from COCO's xywh to xyxy.
+    """Load one split of the folder that preprocess packed for detection.
+
+    Its boxes are converted from COCO's xywh to xyxy.
 
     Raises:
         DataError: a file is missing or damaged.

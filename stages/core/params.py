@@ -33,7 +33,7 @@ class ComputeParams(StageParams):
     """auto: bfloat16 where the processor multiplies it natively, else float32."""
 
     deterministic: bool
-    """On CUDA: only kernels that add in a fixed order, at a price. On a processor it is always so."""
+    """Whether CUDA may use only kernels that add in a fixed order, which are slower; a CPU always does."""
 
 
 Section = TypeVar("Section", bound=StageParams)

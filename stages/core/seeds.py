@@ -8,13 +8,13 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 
 def seed_generators(seed: int) -> None:
-    """Python's generator and numpy's, for those who draw from none of their own."""
+    """Seed Python's and numpy's global generators, for code that has no generator of its own."""
     random.seed(seed)
     np.random.seed(seed)
 
 
 def pin_threads(threads: int) -> None:
-    """Of every BLAS and OpenMP that is loaded, and of OpenCV: whatever OMP_NUM_THREADS says."""
+    """Set the threads of every loaded BLAS and OpenMP and of OpenCV, whatever OMP_NUM_THREADS says."""
     threadpool_limits(threads)
     if "cv2" in sys.modules:  # not every stage has it
         sys.modules["cv2"].setNumThreads(threads)

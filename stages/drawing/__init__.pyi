@@ -11,5 +11,4 @@ from .sheets import first_of as first_of
 from .sheets import image_grid as image_grid
 from .sheets import png as png
 from .sheets import save_png as save_png
-from .sheets import scale_of as scale_of
 from .sheets import scale_to as scale_to

@@ -23,27 +23,27 @@ BIASED = ("calibration_error", "frechet_distance")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Interval:
-    """Between these the figure lies in 95 % of the draws."""
+    """The bounds between which a figure lies in 95 % of the draws."""
 
     low: float
     high: float
 
 
 def draws(pictures: int, resamples: int) -> Iterator[Counts]:
-    """How often each of the pictures is in a draw of as many, [N]; one draw after the other."""
+    """Yield so many draws of N pictures with replacement: how often each is in the draw, [N]."""
     random = np.random.default_rng(SEED)
     for _ in range(resamples):
         yield np.bincount(random.integers(pictures, size=pictures), minlength=pictures)
 
 
 def mean_of(each: npt.ArrayLike, drawn: Iterable[Counts]) -> Floats:
-    """The mean of what is known of each picture [N], in every draw: [R]."""
+    """The mean of the values of pictures [N] in every draw: [R]."""
     values = np.asarray(each, dtype=np.float64)
     return np.array([counts @ values / len(values) for counts in drawn])
 
 
 def intervals(figures: Mapping[str, Floats]) -> dict[str, Interval]:
-    """Of each figure that some draw defines, and that is not `BIASED`."""
+    """The 95 % interval of each figure, unless it is `BIASED` or undefined in every draw."""
     found = {}
     for name, values in figures.items():
         if name not in BIASED and (defined := values[np.isfinite(values)]).size:

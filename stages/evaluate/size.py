@@ -17,17 +17,17 @@ from stages.networks.compute import Compute, to_unit
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Size:
-    """Of a network."""
+    """The size of a network and the cost of one view of one picture."""
 
     parameters: int
     megabytes: float
-    """Of its weights, 10^6 bytes each."""
+    """Megabytes (10^6 bytes) of its weights and statistics."""
     megaflops: float
     """Multiplications and additions for one view of one picture, in millions."""
 
 
 def network_size(network: Classifier, sides: Sequence[int]) -> Size:
-    """Of a classifier on pictures of so many pixels down and across; it is in evaluation mode."""
+    """Measure a classifier in evaluation mode on pictures of so many pixels down and across."""
     picture = torch.zeros(1, *network.mean.shape[1:2], *sides, device=network.mean.device)
     return _size(network, picture)
 
@@ -35,7 +35,7 @@ def network_size(network: Classifier, sides: Sequence[int]) -> Size:
 def detector_size(
     network: nn.Module, picture: npt.NDArray[np.uint8], compute: Compute, proposals: Boxes | None = None
 ) -> Size:
-    """Of a detector on this picture [H, W, C], whose proposals decide how much is computed.
+    """Measure a detector on this picture [H, W, C], whose proposals decide how much is computed.
 
     `proposals` [P, 4]: the picture's, for a detector that takes them from a file.
     """

@@ -8,14 +8,14 @@ from contextlib import contextmanager
 
 @contextmanager
 def timed(done: str, pictures: int) -> Iterator[None]:
-    """Print how many pictures were `done` in a second."""
+    """Time the block, and print how many pictures were `done` in a second."""
     started = time.perf_counter()
     yield
     print(f"{pictures} pictures {done}: {pictures / (time.perf_counter() - started):.0f} a second")
 
 
 def latency(look: Callable[[slice], object], pictures: int, *, times: int = 30) -> float:
-    """Milliseconds for one picture alone: the median of so many looks, after a first that warms up.
+    """Measure milliseconds for one picture alone: the median of so many looks, after one that warms up.
 
     `look` takes one of the `pictures`, as a slice of their rows, from memory to a result on the CPU.
     """

@@ -43,7 +43,7 @@ class Composites:
 def compose(
     scenes: Bytes, boxes: Sequence[Boxes], items: Bytes, labels: Labels, *, threshold: int, seed: int
 ) -> Composites:
-    """Each item in the scene of its number, where it covers least of the scene's own items.
+    """Set each item into the scene of its number, where it covers least of the scene's own items.
 
     `boxes` [K, 4] are those of the scene's items, xyxy in pixels; `seed` decides which places are tried. An
     item without a pixel above `threshold` is left out, and one that has no room in its scene; perhaps none

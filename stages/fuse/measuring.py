@@ -16,7 +16,7 @@ from stages.networks.compute import Compute
 
 KEYS = ["kind", "picture", "method"]
 Summary = dict[str, dict[str, dict[str, float | None]]]
-"""By kind, by method (or `sources`, `truth`), by figure."""
+"""Figures by name, below the method (or `sources`, `truth`), below the kind."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

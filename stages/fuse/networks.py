@@ -46,7 +46,11 @@ def map50(
 def found_at(
     detections: Sequence[Detection], boxes: Sequence[Box], *, overlap_min: float, score_min: float
 ) -> Labels:
-    """By picture, the class of the surest detection on its box (IoU and score at least so much); -1: none."""
+    """The class [N] of the surest detection on the box of each picture; -1 where there is none.
+
+    A detection is on a box if their IoU is at least `overlap_min`, and counts if its score is at least
+    `score_min`.
+    """
     labels = []
     for (found, classes, scores), box in zip(detections, boxes, strict=True):
         overlap = box_iou(torch.tensor([box], dtype=torch.float32), torch.from_numpy(found))[0].numpy()

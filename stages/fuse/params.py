@@ -37,16 +37,16 @@ class FuseParams(StageParams):
     """Section `fuse`."""
 
     pictures: int = Field(ge=1)
-    """Of the test split, in each of the kinds that are made of them; where there are fewer, all."""
+    """Pictures of the test split in each kind that is made of them; where there are fewer, all."""
 
     scenes: int = Field(ge=1)
-    """Of the detection test split; where there are fewer, all."""
+    """Scenes of the detection test split; where there are fewer, all."""
 
     methods: list[Method] = Field(min_length=1)
-    """What fuses; every one of them fuses every group."""
+    """Methods of fusion; every one of them fuses every group."""
 
     weights: list[float] | None
-    """average: of each picture of a group; null: all the same."""
+    """average: the weight of each picture of a group; null: all the same."""
 
     levels: int | None = Field(ge=1)
     """laplacian, wavelet: how often the pictures are halved; null: as often as they can be."""
@@ -55,7 +55,7 @@ class FuseParams(StageParams):
     """features: after how many of its stages the classifier's activity is taken."""
 
     blur_sigma: float = Field(gt=0)
-    """focus, scenes: of the Gaussian that blurs one half, in pixels."""
+    """focus, scenes: standard deviation of the Gaussian that blurs one half, in pixels."""
 
     stops: list[float] = Field(min_length=2)
     """exposure: each picture of a group has 2 ** stop times the light."""

@@ -20,7 +20,7 @@ BLANK = np.full((1, 1, 1), 255, dtype=np.uint8)
 
 
 def examples_sheet(groups: Sequence[FusedGroup]) -> Image.Image:
-    """Of each group a row with its sources and each method's picture, and one with the differences.
+    """Draw for each group a row with its sources and each method's picture, and one with the differences.
 
     A difference is that from the truth; where it is not known, from the mean of the sources.
     """
@@ -40,7 +40,7 @@ def examples_sheet(groups: Sequence[FusedGroup]) -> Image.Image:
 
 
 def extremes_sheet(groups: Sequence[FusedGroup], scores: Mapping[Method, Sequence[float]]) -> Image.Image:
-    """Of each method a row with the group that it did best on, and the worst one; `scores` [N] say which."""
+    """Draw a row for each method with the group that it did best on, and the worst, by its `scores` [N]."""
     most = max(len(group.sources) for group in groups)
     pictures: list[Picture] = []
     titles: list[str] = []

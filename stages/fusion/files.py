@@ -31,7 +31,7 @@ def read_picture(path: Path) -> Pictures:
 
 
 def read_opaque(path: Path) -> Pictures:
-    """The same of a picture that is nowhere transparent: [H, W, 1 or 3].
+    """Read a picture that is nowhere transparent: [H, W, 1 or 3].
 
     Raises:
         DataError: see `read_picture`; or some of it may be transparent.

@@ -38,9 +38,10 @@ VIF_SIDE = 41
 
 
 def figures(sources: Pictures, fused: Pictures, truth: Pictures | None = None) -> dict[str, Floats]:
-    """Every figure of each fused picture: [N] by name; `truth_...` where the truth [N, H, W, C] is known.
+    """Measure fused pictures [N, H, W, C] against their sources [N, S, H, W, C]: figures [N] by name.
 
-    Of several sources the mean counts, but mutual information and edges, which are sums by definition.
+    Figures named `truth_...` are there where the truth [N, H, W, C] is known. Mutual information and edges
+    are sums over the sources by definition; every other figure is the mean over them.
     """
     each, result = [grey(sources[:, s]) for s in range(sources.shape[1])], grey(fused)
     measured = {
@@ -59,7 +60,10 @@ def figures(sources: Pictures, fused: Pictures, truth: Pictures | None = None) -
 
 
 def mean_figure(name: str, values: Floats) -> float | None:
-    """The mean over pictures; of decibels that of the errors behind them, None where there is no error."""
+    """The mean of a figure [N] over pictures.
+
+    Decibels are averaged by the errors behind them; where there is no error the mean is None.
+    """
     if name != "truth_psnr":
         return float(values.mean())
     error = float(np.mean(10 ** (-values / 10)))
@@ -72,7 +76,7 @@ def entropy(pictures: Grey) -> Floats:
 
 
 def standard_deviation(pictures: Grey) -> Floats:
-    """Of the grey values: 0 (one value) to 127.5 (half black, half white)."""
+    """Standard deviation of the grey values: 0 (one value) to 127.5 (half black, half white)."""
     deviation: Floats = np.std(pictures, axis=(1, 2), dtype=np.float64)
     return deviation
 
@@ -174,8 +178,8 @@ def psnr(truth: Pictures, pictures: Pictures) -> Floats:
     return _floats(ratio)
 
 
-def _mean_over(sources: Pictures, fused: Pictures, of: Callable[[Pictures, Pictures], Floats]) -> Floats:
-    mean: Floats = np.mean([of(sources[:, s], fused) for s in range(sources.shape[1])], axis=0)
+def _mean_over(sources: Pictures, fused: Pictures, figure: Callable[[Pictures, Pictures], Floats]) -> Floats:
+    mean: Floats = np.mean([figure(sources[:, s], fused) for s in range(sources.shape[1])], axis=0)
     return mean
 
 

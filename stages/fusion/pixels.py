@@ -37,12 +37,12 @@ def in_one_form(pictures: Sequence[Pictures]) -> list[Pictures]:
 
 
 def sixteen_bits(pictures: Pictures) -> Pictures:
-    """The same with white at 65535."""
+    """Pictures in 16 bits, with white at 65535."""
     return pictures if pictures.dtype == np.uint16 else pictures.astype(np.uint16) * EIGHT_TO_SIXTEEN
 
 
 def eight_bits(pictures: Pictures) -> npt.NDArray[np.uint8]:
-    """The same with white at 255, to be looked at."""
+    """Pictures in 8 bits, with white at 255, to be looked at."""
     if pictures.dtype == np.uint8:
         return pictures.astype(np.uint8, copy=False)
     return np.rint(pictures / EIGHT_TO_SIXTEEN).astype(np.uint8)

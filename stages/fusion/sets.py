@@ -23,7 +23,7 @@ class FusionSet:
     """Groups of pictures of one size, each group to be fused to one picture."""
 
     names: list[str]
-    """[N]: of each group."""
+    """[N]: the name of each group."""
     sources: Pictures
     """[N, S, H, W, C]."""
     truth: Pictures | None
@@ -31,7 +31,7 @@ class FusionSet:
 
 
 def half_sharp(images: Bytes, sigma: float) -> Bytes:
-    """[N, H, W, C] -> [N, 2, H, W, C]: each picture blurred in its right half, and in its left."""
+    """Blur each picture [N, H, W, C] in its right half, and in its left: [N, 2, H, W, C]."""
     middle = images.shape[2] // 2
     blurred = np.stack([cv2.GaussianBlur(image, (0, 0), sigma).reshape(image.shape) for image in images])
     right = np.concatenate([images[:, :, :middle], blurred[:, :, middle:]], axis=2)
@@ -40,13 +40,13 @@ def half_sharp(images: Bytes, sigma: float) -> Bytes:
 
 
 def exposed(images: Bytes, stops: Sequence[float]) -> Bytes:
-    """[N, H, W, C] -> [N, S, H, W, C]: each picture with 2 ** stop times the light, cut off at white."""
+    """Expose each picture [N, H, W, C] with 2 ** stop times the light, cut off at white: [N, S, H, W, C]."""
     exposures = [(images * 2.0**stop).round().clip(0, 255).astype(np.uint8) for stop in stops]
     return np.stack(exposures, axis=1)
 
 
 def own_set(group: Group, registration: Registration) -> FusionSet:
-    """One group of the user's own, with its truth where the manifest gives one.
+    """Read one group of the user's own, with its truth where the manifest gives one.
 
     Raises:
         DataError: see `read_group`; a truth of another size; pictures too small to be measured.
@@ -67,7 +67,7 @@ def own_set(group: Group, registration: Registration) -> FusionSet:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FusedGroup:
-    """One group and what the methods made of it."""
+    """A group and what the methods made of it."""
 
     name: str
     sources: Pictures
@@ -87,7 +87,7 @@ class FusedSet:
     """[N, H, W, C] each."""
 
     def groups(self) -> Iterator[FusedGroup]:
-        """Its groups, one by one."""
+        """Yield the groups of the set one by one."""
         for row, name in enumerate(self.inputs.names):
             yield FusedGroup(
                 name=name,

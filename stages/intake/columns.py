@@ -11,14 +11,14 @@ Value = TypeVar("Value", bound=Hashable)
 
 
 class Texts:
-    """Texts in a row, at a third of the memory that a list of them takes."""
+    """A list of texts that takes a third of the memory of Python's own."""
 
     def __init__(self) -> None:
         self._bytes = bytearray()
         self._ends = array("Q", [0])
 
     def append(self, text: str) -> None:
-        """Add one at the end."""
+        """Add a text at the end."""
         self._bytes += text.encode()
         self._ends.append(len(self._bytes))
 
@@ -30,7 +30,7 @@ class Texts:
 
 
 class Shared(Generic[Value]):
-    """Values in a row, of which equal ones are kept once."""
+    """A list of values that keeps equal values once."""
 
     def __init__(self) -> None:
         self._numbers = array("I")
@@ -38,7 +38,7 @@ class Shared(Generic[Value]):
         self._values: list[Value] = []
 
     def append(self, value: Value) -> None:
-        """Add one at the end."""
+        """Add a value at the end."""
         number = self._number_of.setdefault(value, len(self._values))
         if number == len(self._values):
             self._values.append(value)
@@ -51,9 +51,9 @@ class Shared(Generic[Value]):
         return self._values[self._numbers[row]]
 
     def numbers(self) -> npt.NDArray[np.uint32]:
-        """For each row which of the different values it has: equal ones have equal numbers."""
+        """The number [N] of each row's value in `different`: equal values have equal numbers."""
         return np.frombuffer(self._numbers, np.uint32)
 
     def different(self) -> list[Value]:
-        """Each value once, in the order in which they came."""
+        """Each different value once, in the order in which they were added."""
         return self._values

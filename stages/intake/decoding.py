@@ -46,7 +46,7 @@ REDUCTIONS = (1, 2, 4, 8)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Form:
-    """What pictures are brought to, and what keeps one from it."""
+    """The form that pictures are brought to, and which oddities are refused or left as they are."""
 
     height: int
     width: int
@@ -55,33 +55,34 @@ class Form:
     ground: int
     max_pixels: int
     refused: frozenset[str]
-    """Oddities of which no pixels are wanted."""
+    """Oddities for which a picture is refused: its pixels are not decoded."""
     kept: frozenset[str]
     """Oddities that are left as they are: "rotated" and "damaged" can be."""
 
     @property
     def frame(self) -> tuple[int, int]:
-        """Width and height."""
+        """Width and height in pixels."""
         return self.width, self.height
 
     @property
     def row_bytes(self) -> int:
-        """Of the pixels of each picture."""
+        """Bytes that the pixels of one picture take."""
         return self.height * self.width * self.channels
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Decoded:
-    """What became of one picture."""
+    """The outcome of decoding one picture."""
 
     pixels: Pixels | None
     """[h, w, C], or None where an oddity is refused."""
     width: int
-    """Of the upright original."""
+    """Width of the upright original in pixels."""
     height: int
+    """Height of the upright original in pixels."""
     oddities: tuple[Oddity, ...]
     what: str
-    """In words, for those who look for the file."""
+    """The picture and its oddities in words, for people who look for the file."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -103,7 +104,7 @@ class _Header:
 
 
 def decode(content: bytes, form: Form, crop: Crop | None = None) -> Decoded:
-    """The picture in the bytes of a file, all of it or a part, in the given form."""
+    """Decode the picture in the bytes of a file, all of it or the part `crop`, and bring it into `form`."""
     whole = _upright_picture(content, form, full=False) if crop is None else _last_picture(content, form)
     if whole.pixels is None:
         return whole
@@ -157,7 +158,10 @@ def _last_picture(content: bytes, form: Form) -> Decoded:
 
 
 def size_of(path: Path, *, upright: bool) -> tuple[int, int] | None:
-    """Width and height of the picture in a file, as stored or turned as its EXIF says; None: no picture."""
+    """Read the size of a file's picture, as stored or `upright` as its EXIF says; None: no picture.
+
+    The size is width and height in pixels.
+    """
     try:
         header = _inspect(path.read_bytes())
     except (OSError, SyntaxError, ValueError, EOFError, OverflowError, Image.DecompressionBombError):

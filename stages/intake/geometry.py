@@ -13,7 +13,7 @@ Fit = Literal["stretch", "pad", "crop"]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Placement:
-    """Where a picture lies in its frame, in pixels of the frame; beyond it on all sides if it is cropped."""
+    """The place of a picture in its frame, in pixels of the frame; a cropped picture reaches beyond it."""
 
     x: int
     y: int
@@ -22,17 +22,17 @@ class Placement:
 
 
 def place(size: tuple[int, int], frame: tuple[int, int], fit: Fit) -> Placement:
-    """A picture of `size` in a `frame`, both width and height, as `fit` says: in the middle."""
+    """Place a picture of `size` in the middle of a `frame` as `fit` says; both are width and height."""
     if fit == "stretch":
         return Placement(x=0, y=0, width=frame[0], height=frame[1])
-    ratios = [of / side for of, side in zip(frame, size, strict=True)]
+    ratios = [room / side for room, side in zip(frame, size, strict=True)]
     scale = min(ratios) if fit == "pad" else max(ratios)
     width, height = (max(1, round(side * scale)) for side in size)
     return Placement(x=(frame[0] - width) // 2, y=(frame[1] - height) // 2, width=width, height=height)
 
 
 def fit_picture(image: Pixels, placed: Placement, frame: tuple[int, int], ground: int) -> Pixels:
-    """A picture [H, W, C], of any size, where `placed` says: [h, w, C]; `ground` fills what it leaves."""
+    """Bring a picture [H, W, C] of any size into its frame, [h, w, C]; `ground` fills what it leaves free."""
     resized = _resize(image, placed.width, placed.height)
     if (placed.width, placed.height) == frame:
         return resized
@@ -49,15 +49,15 @@ def _resize(image: Pixels, width: int, height: int) -> Pixels:
         return image
     # Averaging areas keeps what is thin when shrinking; it does not interpolate when enlarging.
     shrinks = width < image.shape[1] or height < image.shape[0]
-    how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-    resized = cv2.resize(image, (width, height), interpolation=how)
+    interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    resized = cv2.resize(image, (width, height), interpolation=interpolation)
     return np.asarray(resized, np.uint8).reshape(height, width, image.shape[2])  # cv2 drops a single channel
 
 
 def fit_boxes(
     boxes: npt.NDArray[np.float32], size: tuple[int, int], frame: tuple[int, int], fit: Fit
 ) -> npt.NDArray[np.float32]:
-    """Boxes [K, 4] xyxy of a picture of this width and height as they lie in the frame, cut to it."""
+    """Move boxes [K, 4] xyxy of a picture of this width and height into its frame, and cut them to it."""
     placed = place(size, frame, fit)
     scale = np.array([placed.width / size[0], placed.height / size[1]] * 2)
     moved = boxes * scale + np.array([placed.x, placed.y] * 2)
@@ -67,7 +67,7 @@ def fit_boxes(
 def unfit_boxes(
     boxes: npt.NDArray[np.float32], size: tuple[int, int], frame: tuple[int, int], fit: Fit
 ) -> npt.NDArray[np.float32]:
-    """The other way round: boxes [K, 4] in the frame as they lie in the picture of this size, cut to it."""
+    """Move boxes [K, 4] xyxy in the frame back into the picture of this size, and cut them to it."""
     placed = place(size, frame, fit)
     scale = np.array([placed.width / size[0], placed.height / size[1]] * 2)
     moved = (boxes - np.array([placed.x, placed.y] * 2)) / scale

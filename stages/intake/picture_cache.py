@@ -26,31 +26,32 @@ INDEX = "index.sqlite"
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What is kept of one picture."""
+    """What the cache keeps of one picture beside its pixels."""
 
     width: int
-    """Of the upright original, as `height`."""
+    """Width of the upright original in pixels."""
     height: int
+    """Height of the upright original in pixels."""
     oddities: tuple[str, ...]
     what: str
-    """In words, for those who look for the file."""
+    """The picture and its oddities in words, for people who look for the file."""
     place: Place | None
-    """Where its pixels stand; None: they are refused."""
+    """The place of its pixels in the cache's files; None: the picture is refused."""
     digest: tuple[int, int] = (0, 0)
-    """Of the pixels as packed: equal pictures have equal ones."""
+    """128 bits of a hash of the pixels as packed: equal pictures have equal digests."""
     look: tuple[int, int] = (0, 0)
-    """Difference hash of 128 bits: pictures that look alike differ in few."""
+    """Difference hash of 128 bits: pictures that look alike differ in few of them."""
 
 
 def folder_for(cache: Path, form: Form) -> Path:
-    """Where pictures of this form stand, decoded by these versions of the libraries."""
-    told = asdict(form) | {"refused": sorted(form.refused), "kept": sorted(form.kept), "layout": LAYOUT}
-    told |= {"cv2": cv2.__version__, "pillow": PIL.__version__, "simplejpeg": simplejpeg.__version__}
-    return cache / hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:32]
+    """The folder of pictures of this form, decoded by the installed versions of the libraries."""
+    described = asdict(form) | {"refused": sorted(form.refused), "kept": sorted(form.kept), "layout": LAYOUT}
+    described |= {"cv2": cv2.__version__, "pillow": PIL.__version__, "simplejpeg": simplejpeg.__version__}
+    return cache / hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:32]
 
 
 def key_of(content: bytes, crop: Crop | None) -> bytes:
-    """One for each file and part of it."""
+    """The key of a file's content and the part that is taken of it."""
     digest = hashlib.sha256(content)
     digest.update(repr(crop).encode())
     return digest.digest()
@@ -63,7 +64,7 @@ def digest_of(pixels: "memoryview | bytes") -> tuple[int, int]:
 
 
 class Known:
-    """What a folder's index tells."""
+    """The pictures that a folder's index knows; to be closed."""
 
     def __init__(self, folder: Path, row_bytes: int) -> None:
         self._folder, self._row_bytes = folder, row_bytes
@@ -72,7 +73,7 @@ class Known:
             self._index = sqlite3.connect(f"{(folder / INDEX).absolute().as_uri()}?mode=ro", uri=True)
 
     def find(self, key: bytes) -> Facts | None:
-        """What is known of this picture, if its pixels stand where they should."""
+        """The facts of this picture, if the index knows it and its pixels are undamaged; else None."""
         if self._index is None:
             return None
         try:
@@ -81,10 +82,10 @@ class Known:
         except (sqlite3.Error, OSError):
             return None
 
-    def _checked(self, key: bytes, told: str, seal: bytes) -> Facts | None:
-        if _seal(key, told) != seal:
+    def _checked(self, key: bytes, entry: str, seal: bytes) -> Facts | None:
+        if _seal(key, entry) != seal:
             return None
-        facts = _facts(told)
+        facts = _facts(entry)
         if facts.place and digest_of(read_row(self._folder, facts.place, self._row_bytes)) != facts.digest:
             return None
         return facts
@@ -97,7 +98,8 @@ class Known:
 
 def note(folder: Path, pictures: Sequence[tuple[bytes, Facts]]) -> None:
     """Enter pictures into the folder's index by their keys."""
-    rows = [(key, told, _seal(key, told)) for key, facts in pictures for told in [json.dumps(asdict(facts))]]
+    entries = [(key, json.dumps(asdict(facts))) for key, facts in pictures]
+    rows = [(key, entry, _seal(key, entry)) for key, entry in entries]
     try:
         _enter(folder / INDEX, rows)
     except sqlite3.OperationalError:  # in use for long, or the disk is full
@@ -118,12 +120,12 @@ def _enter(index: Path, rows: Sequence[tuple[bytes, str, bytes]]) -> None:
         connection.executemany("INSERT OR REPLACE INTO pictures VALUES (?, ?, ?)", rows)
 
 
-def _seal(key: bytes, told: str) -> bytes:
-    return hashlib.sha256(key + told.encode()).digest()[:16]
+def _seal(key: bytes, entry: str) -> bytes:
+    return hashlib.sha256(key + entry.encode()).digest()[:16]
 
 
-def _facts(told: str) -> Facts:
-    facts = json.loads(told)
+def _facts(entry: str) -> Facts:
+    facts = json.loads(entry)
     facts |= {name: tuple(facts[name]) for name in ("oddities", "digest", "look")}
     facts["place"] = facts["place"] and tuple(facts["place"])
     return Facts(**facts)

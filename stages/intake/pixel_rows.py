@@ -30,7 +30,7 @@ class RowWriter:
         self._file: BinaryIO | None = None
 
     def append(self, pixels: npt.NDArray[np.uint8]) -> Place:
-        """Where it stands now."""
+        """Append the pixels of a picture and return their place."""
         if self._file is None:
             self._file = self._path.open("ab")
         row = self._file.tell() // self._row_bytes
@@ -44,7 +44,12 @@ class RowWriter:
 
 
 def read_row(folder: Path, place: Place, row_bytes: int) -> bytes:
-    """The bytes of one row, fewer where the file ends before. Raises OSError: there is no such file."""
+    """Read the bytes of one row; there are fewer where the file ends before.
+
+    Raises:
+        OSError: there is no such file, or it cannot be read.
+
+    """
     name, row = place
     with (folder / name).open("rb", buffering=0) as file:
         file.seek(row * row_bytes)
@@ -63,17 +68,17 @@ class PixelRows:
 
     @property
     def row_bytes(self) -> int:
-        """Of each row."""
+        """Bytes of each row."""
         return math.prod(self.shape)
 
     def append(self, place: Place) -> None:
-        """Add one at the end."""
+        """Add a row, by its place, at the end."""
         name, row = place
         self._files.append(name)
         self._rows.append(row)
 
     def blocks(self, wanted: npt.NDArray[np.int64]) -> Iterator[bytes]:
-        """The bytes of the wanted ones, some at a time; what stands side by side is read at once."""
+        """Read the bytes of the wanted rows [N] in blocks; rows that stand side by side are read together."""
         files, rows = self._files.numbers()[wanted], np.frombuffer(self._rows, np.int64)[wanted]
         breaks = np.flatnonzero((np.diff(files) != 0) | (np.diff(rows) != 1)) + 1
         longest = max(1, BLOCK // self.row_bytes)

@@ -18,7 +18,7 @@ Network = TypeVar("Network", bound=torch.nn.Module)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Compute:
-    """Where and how a stage computes."""
+    """The device and the precision that a stage computes with."""
 
     device: torch.device
     dtype: torch.dtype
@@ -29,16 +29,16 @@ class Compute:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.dtype == torch.bfloat16)
 
     def images(self, images: torch.Tensor) -> torch.Tensor:
-        """Images [N, C, H, W] on the device, channels last in memory: convolutions want it so."""
+        """Move images [N, C, H, W] to the device, with channels last in memory, which convolutions prefer."""
         return images.to(self.device, memory_format=torch.channels_last, non_blocking=True)
 
     def network(self, network: Network) -> Network:
-        """The network on the device, its weights channels last."""
+        """Move a network to the device, its weights with channels last in memory."""
         # torch's stubs lack this overload of Module.to
         return network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 
     def describe(self) -> str:
-        """What of the machine decides the bits: another of these adds in another order."""
+        """Name what decides the bits of results on this machine: processor, device and precision."""
         capability = torch.backends.cpu.get_cpu_capability()
         device = "cpu" if self.device.type == "cpu" else torch.cuda.get_device_name(self.device)
         return f"{platform.machine()} {capability} {device} {self.dtype}"

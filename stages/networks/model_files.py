@@ -31,7 +31,7 @@ def save_model(path: Path, network: torch.nn.Module, *, kind: str, config: dict[
 
 
 def load_model(path: Path, *, kind: str, build: Callable[[dict[str, Any]], Network]) -> Network:
-    """The network that `save_model` wrote, in evaluation mode, on the CPU.
+    """Load the network that `save_model` wrote, in evaluation mode, on the CPU.
 
     Raises:
         ModelError: no such file, a folder, not safetensors, of another kind, or made by other code.
@@ -52,7 +52,12 @@ def load_model(path: Path, *, kind: str, build: Callable[[dict[str, Any]], Netwo
 
 
 def _read(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
-    """The tensors by name, and what the header says: `kind` and `config`. Raises ModelError."""
+    """Read the tensors by name, and `kind` and `config` from the header.
+
+    Raises:
+        ModelError: the file cannot be read, or is no model file.
+
+    """
     try:
         with safe_open(path, framework="pt") as file:
             header = (file.metadata() or {}).get("darkroom")

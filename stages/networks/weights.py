@@ -17,14 +17,14 @@ class WeightsParams(StageParams):
     """Pretrained weights: a file that safetensors or torch.save wrote, by its content."""
 
     file: str
-    """Where it lies, from the project's root."""
+    """Path of the file from the project's root."""
 
     sha256: str = Field(pattern="^[0-9a-f]{64}$")
-    """Of the file: so that a result tells which weights it began with."""
+    """Hash of the file, so that a result says which weights it began with."""
 
 
 def read_weights(params: WeightsParams) -> dict[str, Tensor]:
-    """Tensors by name; reading runs no code.
+    """Read tensors by name; reading runs no code.
 
     Raises:
         ModelError: no such file, of another hash, or no tensors by name.
@@ -43,13 +43,17 @@ def read_weights(params: WeightsParams) -> dict[str, Tensor]:
 
 
 def fitting(found: Tensor, own: Tensor) -> Tensor:
-    """`found`; of first kernels [W, 3, h, w] for colour, where `own` are for grey, the sum over colours."""
+    """Adapt a weight from a file to the network's `own` of the same name.
+
+    First kernels [W, 3, h, w] for colour are summed over colours where the network's are for grey; every
+    other weight stays as it is.
+    """
     grey = found.ndim == own.ndim == 4 and found.shape[1] == 3 and own.shape[1] == 1
     return found.sum(dim=1, keepdim=True) if grey else found
 
 
 def read_file(params: WeightsParams) -> bytes:
-    """The file's content, which is what params.yaml says it is.
+    """Read the content of the file, whose hash is the one that params.yaml states.
 
     Raises:
         ModelError: no such file, or of another hash.

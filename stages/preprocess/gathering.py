@@ -27,7 +27,7 @@ OVERHANG = 0.5  # pixels by which rounding may put a box outside
 Rows = npt.NDArray[np.int64]
 
 RANK: dict[Split | None, int] = {None: 0, "train": 0, "val": 1, "test": 2}
-"""Of a picture that stands in two splits the one of the lower rank is refused."""
+"""Rank of the splits: of equal pictures in two splits the one in the split of lower rank is refused."""
 
 
 @dataclass(slots=True)
@@ -38,7 +38,7 @@ class Gathered:
     where: Texts = field(default_factory=Texts)
     labels: Shared[tuple[str, ...]] = field(default_factory=Shared)
     boxes: list[Boxes] = field(default_factory=list)
-    """In the frame."""
+    """The boxes of each picture in the frame, [K, 4]."""
     splits: Shared[Split | None] = field(default_factory=Shared)
     groups: Shared[str | None] = field(default_factory=Shared)
     captions: Texts = field(default_factory=Texts)
@@ -56,11 +56,11 @@ class Gathered:
         return len(self.where)
 
     def rank(self, row: int) -> int:
-        """Of the picture's split."""
+        """The rank of the picture's split."""
         return RANK[self.splits[row]]
 
-    def said(self, row: int) -> tuple[tuple[str, ...], bytes] | None:
-        """Labels and boxes, to be compared; None for the test's, which is not sifted."""
+    def stated(self, row: int) -> tuple[tuple[str, ...], bytes] | None:
+        """Labels and boxes of a picture, to be compared; None for test, which is not sifted."""
         return None if self.splits[row] == "test" else (self.labels[row], self.boxes[row].tobytes())
 
     def add(
@@ -90,11 +90,11 @@ class Gathered:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Gathering:
-    """How pictures are gathered."""
+    """What is gathered, and in which form."""
 
     form: Form
     classes: list[str] | None
-    """Those that may be named; None: any."""
+    """The classes that the data may name; None: any."""
     group_pattern: str | None
     near_duplicates: int | None
     scratch: Path
@@ -103,24 +103,24 @@ class Gathering:
     cache: Path | None
 
 
-def gather(found: Found, how: Gathering, findings: Findings) -> Gathered:
-    """Decode every row's picture and check what is said of it.
+def gather(found: Found, gathering: Gathering, findings: Findings) -> Gathered:
+    """Decode every row's picture and check what its source says of it.
 
     Raises:
         DataError: the policy stops at a finding.
 
     """
     waiting: deque[Row | Finding] = deque()
-    form, remember = how.form, how.cache is not None
-    folder = folder_for(how.cache, form) if how.cache else how.scratch
+    form, remember = gathering.form, gathering.cache is not None
+    folder = folder_for(gathering.cache, form) if gathering.cache else gathering.scratch
     gathered = Gathered(PixelRows(folder=folder, shape=(form.height, form.width, form.channels)))
     tasks = _tasks(found, waiting)
-    for facts in take_in(tasks, form, folder, processes=how.processes, remember=remember):
+    for facts in take_in(tasks, form, folder, processes=gathering.processes, remember=remember):
         _note_findings(waiting, findings, gathered)
         row = waiting.popleft()
         assert isinstance(row, Row)
         gathered.seen += 1
-        _judge(row, facts, how, findings, gathered)
+        _judge(row, facts, gathering, findings, gathered)
     _note_findings(waiting, findings, gathered)
     return gathered
 
@@ -141,7 +141,7 @@ def _note_findings(waiting: deque[Row | Finding], findings: Findings, gathered: 
         gathered.seen += action == "refuse" and finding.kind != "invalid_box"
 
 
-def _judge(row: Row, facts: Facts, how: Gathering, findings: Findings, gathered: Gathered) -> None:
+def _judge(row: Row, facts: Facts, gathering: Gathering, findings: Findings, gathered: Gathered) -> None:
     """Append the picture, unless something about it is refused."""
     refused = facts.place is None
     for oddity in facts.oddities:
@@ -150,14 +150,16 @@ def _judge(row: Row, facts: Facts, how: Gathering, findings: Findings, gathered:
         what = f"annotated as {row.size[0]} x {row.size[1]}, it is {facts.width} x {facts.height}"
         refused |= findings.add("size_differs", row.where, what) == "refuse"
     if not row.places:  # classified as a whole
-        unknown = _unknown(row.labels, how.classes)
+        unknown = _unknown(row.labels, gathering.classes)
         if unknown:
             refused |= findings.add("unknown_class", row.where, unknown[0]) == "refuse"
         boxes, labels = NO_BOXES, row.labels
     elif not refused:
-        boxes, labels = _boxes_in_frame(row, facts, how, findings)
+        boxes, labels = _boxes_in_frame(row, facts, gathering, findings)
     if facts.place is not None and not refused:
-        gathered.add(row, facts, facts.place, boxes, labels, row.group or _group(row, how.group_pattern))
+        gathered.add(
+            row, facts, facts.place, boxes, labels, row.group or _group(row, gathering.group_pattern)
+        )
 
 
 def _unknown(labels: tuple[str, ...], classes: list[str] | None) -> list[str]:
@@ -174,11 +176,11 @@ def _group(row: Row, pattern: str | None) -> str | None:
 
 
 def _boxes_in_frame(
-    row: Row, facts: Facts, how: Gathering, findings: Findings
+    row: Row, facts: Facts, gathering: Gathering, findings: Findings
 ) -> tuple[Boxes, tuple[str, ...]]:
     """The boxes that are worth keeping, as they lie in the frame, and their labels."""
     size = facts.width, facts.height
-    frame = fit_boxes(row.boxes, size, how.form.frame, how.form.fit)
+    frame = fit_boxes(row.boxes, size, gathering.form.frame, gathering.form.fit)
     kept = []
     for number, place in enumerate(row.places):
         edges = " ".join(f"{edge:g}" for edge in row.boxes[number])
@@ -186,7 +188,7 @@ def _boxes_in_frame(
         wrong = _wrong_with(row.boxes[number], size, frame[number], findings.policy.min_box)
         if number in row.marked:
             wrong = [row.marked[number], *wrong]
-        if _unknown((row.labels[number],), how.classes):
+        if _unknown((row.labels[number],), gathering.classes):
             wrong = ["unknown_class"]
         if "refuse" not in [findings.add(kind, row.where, what) for kind in wrong]:
             kept.append(number)
@@ -208,8 +210,8 @@ def _wrong_with(
     return wrong
 
 
-def sift(gathered: Gathered, how: Gathering, findings: Findings) -> tuple[Rows, Groups]:
-    """Pictures that stand neither twice nor in two splits, and which of them must stay together.
+def sift(gathered: Gathered, gathering: Gathering, findings: Findings) -> tuple[Rows, Groups]:
+    """Choose the pictures that stand neither twice nor in two splits, and number their groups.
 
     What the data calls test is never sifted: others' figures are measured on all of it.
     """
@@ -219,9 +221,9 @@ def sift(gathered: Gathered, how: Gathering, findings: Findings) -> tuple[Rows, 
     groups = equal[kept]
     if any(gathered.groups.different()):
         groups = union(groups, _named_groups(gathered, kept))
-    if how.near_duplicates is not None:
+    if gathering.near_duplicates is not None:
         looks = np.frombuffer(gathered.looks, np.uint64).reshape(-1, 2)[kept]
-        groups = union(groups, near_groups(looks, how.near_duplicates))
+        groups = union(groups, near_groups(looks, gathering.near_duplicates))
     stay = _without_companions(gathered, kept, groups, findings)
     gathered.digests, gathered.looks = array("Q"), array("Q")  # of no further use, 32 bytes a picture
     return kept[stay], groups[stay]
@@ -234,11 +236,11 @@ def _without_repeats(gathered: Gathered, equal: Groups, findings: Findings) -> R
     for row in together:
         groups.setdefault(int(equal[row]), []).append(row)
     highest = {group: max(rows, key=lambda row: (gathered.rank(row), -row)) for group, rows in groups.items()}
-    said = {group: {gathered.said(row) for row in rows} - {None} for group, rows in groups.items()}
+    statements = {group: {gathered.stated(row) for row in rows} - {None} for group, rows in groups.items()}
     seen: set[int] = set()
     for row in together:
         group = int(equal[row])
-        wrong = _repeat(gathered, row, highest[group], len(said[group]), group in seen)
+        wrong = _repeat(gathered, row, highest[group], len(statements[group]), group in seen)
         if wrong is not None and findings.add(wrong[0], gathered.where[row], wrong[1]) == "refuse":
             stay[row] = False
         else:

@@ -21,21 +21,21 @@ EXAMPLES = 5  # findings of a kind that the page names; the table has all
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TaskReport:
-    """What there is to tell of the pictures of one task."""
+    """What the report says of the pictures of one task."""
 
     task: str
     source: str
     """The format, as params.yaml calls it."""
     classes: list[str]
     labels: Mapping[Split, npt.NDArray[np.int64]]
-    """Of every picture or box."""
+    """The label of every picture or box of each split, [N]."""
     images: Mapping[Split, int]
     packed_as: tuple[int, int, int]
     """H, W, C."""
     sizes: npt.NDArray[np.uint32]
     """Width and height of the originals [N, 2]; none of what was composed."""
     seen: int
-    """Pictures that the source spoke of."""
+    """Pictures that the source names, refused ones included."""
     findings: Findings
 
     def figures(self) -> dict[str, Any]:
@@ -48,12 +48,12 @@ class TaskReport:
         return parts | {"balance": self.balance(), "seen": self.seen, "findings": counted}
 
     def by_class(self, split: Split) -> dict[str, int]:
-        """How often each class stands in the split."""
+        """Count the pictures or boxes of each class in the split."""
         counts = np.bincount(self.labels[split], minlength=len(self.classes))
         return dict(zip(self.classes, counts.tolist(), strict=True))
 
     def balance(self) -> float:
-        """Of the training split: the rarest class's count over the commonest one's."""
+        """The count of the rarest class in the training split over that of the commonest."""
         counts = self.by_class("train").values()
         return min(counts) / max(counts) if max(counts) else 0.0
 

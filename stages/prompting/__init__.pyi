@@ -1,7 +1,7 @@
 from .attributes import asked_numbers as asked_numbers
+from .attributes import attribute_scale as attribute_scale
 from .attributes import attributes_of as attributes_of
 from .attributes import encode as encode
-from .attributes import scale_of as scale_of
 from .captions import Captions as Captions
 from .captions import TextParams as TextParams
 from .captions import captions_of as captions_of

@@ -17,7 +17,7 @@ GROUND = 8  # of 255: what is no brighter shows nothing
 
 
 def brightness(images: npt.NDArray[np.uint8]) -> Numbers:
-    """Mean of what is brighter than the ground, 0 to 1, of pictures [N, H, W, C]."""
+    """Mean [N] of the values above the ground, 0 to 1, of pictures [N, H, W, C]."""
     shown = (images > GROUND).sum(axis=(1, 2, 3))
     total: Numbers = np.where(images > GROUND, images, 0).sum(axis=(1, 2, 3), dtype=np.float64)
     mean: Numbers = total / np.maximum(shown, 1) / 255
@@ -25,13 +25,13 @@ def brightness(images: npt.NDArray[np.uint8]) -> Numbers:
 
 
 def size(images: npt.NDArray[np.uint8]) -> Numbers:
-    """Share of the pixels of pictures [N, H, W, C] that are brighter than the ground, 0 to 1."""
+    """Share [N] of the pixels of pictures [N, H, W, C] that are brighter than the ground, 0 to 1."""
     share: Numbers = (images.max(axis=3) > GROUND).mean(axis=(1, 2))
     return share
 
 
 MEASURED: Mapping[str, Callable[[npt.NDArray[np.uint8]], Numbers]] = {"brightness": brightness, "size": size}
-"""What needs no column."""
+"""Numbers that are measured on the pictures themselves, by name."""
 
 
 def attributes_of(split: ClassificationSplit, names: Sequence[str]) -> Numbers:
@@ -54,8 +54,11 @@ def attributes_of(split: ClassificationSplit, names: Sequence[str]) -> Numbers:
     return np.stack(columns, axis=1) if columns else np.empty((len(split.images), 0))
 
 
-def scale_of(numbers: Numbers, names: Sequence[str]) -> dict[str, Any] | None:
-    """Names, means and deviations, as the generator's config keeps them; None where there are no names."""
+def attribute_scale(numbers: Numbers, names: Sequence[str]) -> dict[str, Any] | None:
+    """Names, means and standard deviations of numbers [N, A], as the generator's config keeps them.
+
+    It is None where there are no names.
+    """
     if not names:
         return None
     deviations = np.nanstd(numbers, axis=0)
@@ -67,9 +70,9 @@ def scale_of(numbers: Numbers, names: Sequence[str]) -> dict[str, Any] | None:
 
 
 def encode(numbers: Numbers, scale: Mapping[str, Any] | None) -> Tensor:
-    """Numbers [N, A] as float32 [N, 2 A]: how many deviations from the mean, and whether it is known.
+    """Encode numbers [N, A] as float32 [N, 2 A]: standard deviations from the mean, then 1 where it is known.
 
-    NaN is unknown: two noughts.
+    An unknown number, NaN, becomes two zeros.
     """
     if scale is None:
         return torch.zeros(len(numbers), 0)
@@ -79,7 +82,7 @@ def encode(numbers: Numbers, scale: Mapping[str, Any] | None) -> Tensor:
 
 
 def asked_numbers(wanted: Mapping[str, float], scale: Mapping[str, Any] | None) -> Numbers:
-    """One row [1, A] of what is wanted, NaN for the rest.
+    """Arrange the wanted numbers in one row [1, A], with NaN for the other attributes.
 
     Raises:
         DataError: an attribute that the generator was not trained with.

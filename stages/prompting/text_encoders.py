@@ -28,10 +28,10 @@ WORD = re.compile(r"[a-z0-9]+(?:[-'][a-z0-9]+)*")
 
 
 class TextEncoder(Protocol):
-    """What makes vectors of prompts."""
+    """An encoder that turns texts into vectors."""
 
     config: dict[str, Any]
-    """Enough to build it again; JSON."""
+    """What `load_encoder` needs to build it again, as JSON values."""
     dimensions: int
 
     def encode(self, texts: Sequence[str]) -> Tensor:
@@ -48,7 +48,7 @@ class Words:
     """A bag of words: each known word is a dimension of its own."""
 
     def __init__(self, vocabulary: Sequence[str], described: Sequence[str] = ()) -> None:
-        """`described`: those of them that only captions of the data's own have."""
+        """Make a dimension for each word; `described` are those that only the data's own captions have."""
         self.config = {"encoder": "words", "vocabulary": list(vocabulary)}
         if described:
             self.config["described"] = list(described)
@@ -64,7 +64,7 @@ class Words:
         """
         vectors = torch.zeros(len(texts), self.dimensions)
         for vector, text in zip(vectors, texts, strict=True):
-            words = _some(words_of(text), text)
+            words = _not_empty(words_of(text), text)
             if unknown := [word for word in words if word not in self._numbers]:
                 raise DataError(f"prompt {text!r}: the generator was trained without the word '{unknown[0]}'")
             vector[[self._numbers[word] for word in words]] = 1
@@ -77,7 +77,7 @@ class MiniLm:
     dimensions = 384
 
     def __init__(self, sha256: str | None = None) -> None:
-        """`sha256`: of the weights that are wanted; None: those that are installed.
+        """Load the installed weights, which must have this sha256 unless it is None.
 
         Raises:
             ParamsError: the package is not installed.
@@ -112,13 +112,13 @@ class MiniLm:
 
         """
         for text in texts:
-            _some(text.split(), text)
+            _not_empty(text.split(), text)
         vectors: Tensor = self._network.encode(list(texts), convert_to_tensor=True, show_progress_bar=False)
         return vectors.float().clone()  # made in inference mode, of no use to training
 
 
 def build_encoder(name: EncoderName, of_classes: Sequence[str], own: Sequence[str] = ()) -> TextEncoder:
-    """A fresh encoder for a generator that is trained on captions of classes, and on the data's own.
+    """Build an encoder for a generator that is trained on captions of classes and on the data's own.
 
     Raises:
         ParamsError: it is not installed.
@@ -132,7 +132,7 @@ def build_encoder(name: EncoderName, of_classes: Sequence[str], own: Sequence[st
 
 
 def load_encoder(config: Mapping[str, Any]) -> TextEncoder:
-    """The encoder that a generator was trained with.
+    """Load the encoder that a generator was trained with.
 
     Raises:
         ParamsError: it is not installed.
@@ -161,7 +161,7 @@ def plural(word: str) -> str:
     return word + ("es" if re.search(r"(s|sh|ch|x)$", word) else "s")
 
 
-def _some(words: list[str], text: str) -> list[str]:
+def _not_empty(words: list[str], text: str) -> list[str]:
     if not words:
         raise DataError(f"prompt {text!r}: has no word; say what is to be seen")
     return words

@@ -28,15 +28,15 @@ class Candidate:
     """A file that may be an input."""
 
     name: str
-    """Its path below the inbox; bytes that are no UTF-8 stand as \\xff."""
+    """The file's path below the inbox; bytes that are no UTF-8 are written as \\xff."""
     path: Path
-    """The same as the file system has it."""
+    """The path below the inbox as the file system has it."""
     size: int
-    """In bytes."""
+    """Size in bytes."""
     changed_ns: int
-    """When content, name or permissions last changed: unlike the time of modification nobody can set it."""
+    """Time in nanoseconds of the last change of content, name or permissions, which nobody can set."""
     mode: int
-    """Its permissions: who may not read the file may not read what is made of it."""
+    """The file's permissions, which what is made of it gets too."""
 
     @property
     def version(self) -> Version:
@@ -61,14 +61,14 @@ class Look:
 
     folder: Path
     candidates: list[Candidate]
-    """In order of their names."""
+    """Files that may be inputs, in order of their names."""
     waiting: list[str]
-    """Changed too recently: they may still be written."""
+    """Names of files that changed so recently that they may still be written."""
     known: int
     others: int
-    """Not named as pictures are."""
+    """Number of files whose names are not those of pictures."""
     links: list[str]
-    """Links, and whatever is neither a file nor a folder: never opened."""
+    """Names of links, and of all that is neither a file nor a folder; none is ever opened."""
 
 
 def look(inbox: Path, known: Callable[[Version], bool], quiet_seconds: float) -> Look:

@@ -16,7 +16,7 @@ class CropsParams(FormParams):
     format: Literal["crops"]
 
     margin: float = Field(ge=0)
-    """On each side, as a share of the box's longer one."""
+    """What is added on each side of a box, as a share of its longer side."""
 
 
 def crop_rows(

@@ -15,17 +15,17 @@ class SplitParams(StageParams):
     """How pictures that the data leaves undecided are split."""
 
     val: Fraction
-    """Of the training pictures, kept back to choose by, where the data gives no val."""
+    """Share of the training pictures that becomes val, where the data gives no val."""
 
     test: Fraction | None
-    """Of all pictures, where the data gives no test; null: the data must give it."""
+    """Share of all pictures that becomes test, where the data gives no test; null: the data must give it."""
 
     group_pattern: str | None
     """A regular expression on a picture's path, whose first group names what must stay together."""
 
     near_duplicates: Annotated[int, Field(ge=0, le=16)] | None
-    """Of 128 bits of a difference hash, those in which two pictures may differ and still never stand in two
-    splits; null: only equal pictures are kept apart."""
+    """Bits of 128 of a difference hash in which two pictures may differ and still never stand in two splits;
+    null: only equal pictures are kept apart."""
 
     @field_validator("group_pattern")
     @classmethod

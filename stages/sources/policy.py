@@ -22,65 +22,65 @@ class Policy(StageParams):
     """
 
     unreadable: RefuseOrStop
-    """No picture, or of a format that is not known."""
+    """The file is no picture, or one of an unknown format."""
     truncated: RefuseOrStop
-    """A file that ends early."""
+    """The file ends early."""
     damaged: KeepOrRefuse
-    """Inside of a JPEG, as far as its decoder notices; keep: decoded as well as it can be."""
+    """A JPEG is damaged inside, as far as its decoder notices; keep: decoded as well as it can be."""
     bomb: RefuseOrStop
-    """More than `max_pixels`."""
+    """The picture has more than `max_pixels`."""
     missing_picture: RefuseOrStop
-    """Something is said of a file that is not there."""
+    """The annotations name a file that does not exist."""
     path_traversal: RefuseOrStop
-    """A name that leads out of its folder."""
+    """The name of a picture leads out of its folder."""
     bad_row: RefuseOrStop
-    """A line or a file of annotations that cannot be understood."""
+    """A line or a file of annotations cannot be understood."""
     unknown_class: RefuseOrStop
-    """One that `classes` does not name; of a box: the box alone is refused."""
+    """The class is not in `classes`; where it is that of a box, the box alone is refused."""
     size_differs: KeepOrRefuse
-    """The annotation speaks of a picture of another size."""
+    """The annotation states another size than the picture has."""
     animated: MendOrRefuse
-    """mend: its first picture."""
+    """The file holds several pictures; mend: the first is taken."""
     cmyk: MendOrRefuse
-    """mend: as RGB."""
+    """The picture is in CMYK; mend: converted to RGB."""
     sixteen_bit: MendOrRefuse
-    """mend: the range of 16 bits scaled to 8."""
+    """The picture has 16 bits a channel; mend: their range is scaled to 8."""
     alpha: MendOrRefuse
-    """mend: laid on `ground`."""
+    """The picture is transparent in places; mend: laid on `ground`."""
     rotated: Literal["keep", "mend", "refuse", "stop"]
-    """By its EXIF orientation. mend: turned upright; keep: as it is stored, and its boxes are read so."""
+    """EXIF says that the picture is turned; mend: turned upright; keep: as stored, and its boxes likewise."""
     unlabelled_picture: Literal["keep", "stop"]
-    """Of which nothing is said; it is never packed."""
+    """No annotation names the picture; it is never packed."""
     stray_file: Literal["keep", "stop"]
-    """Not named as a picture is."""
+    """The name of the file is not that of a picture."""
     invalid_box: RefuseOrStop
-    """No four numbers, no area, or wholly outside of its picture; the box alone is refused."""
+    """The box is not four numbers, has no area, or lies outside of its picture; it alone is refused."""
     box_out_of_frame: MendOrRefuse
-    """In part; mend: cut to the picture."""
+    """The box reaches beyond its picture; mend: cut to the picture."""
     tiny_box: KeepOrRefuse
-    """A side of less than `min_box` as packed; the box alone is refused."""
+    """The box has a side of less than `min_box` as packed; it alone is refused."""
     crowd_box: KeepOrRefuse
-    """COCO's `iscrowd`: a box round many things at once; keep: as one thing; the box alone is refused."""
+    """The box is round many things at once, COCO's `iscrowd`; keep: as one thing; it alone is refused."""
     difficult_box: KeepOrRefuse
-    """VOC's `difficult`: hard to tell even for people; keep: as any other; the box alone is refused."""
+    """People can hardly recognise the thing, VOC's `difficult`; keep: as any other; the box is refused."""
     in_another_split: KeepOrRefuse
-    """An equal picture is in the test or val split; what is refused is the other."""
+    """An equal picture is in the test or val split, and stays there."""
     companion_in_another_split: KeepOrRefuse
-    """The same for near duplicates and for pictures of one group, where the data gives the splits."""
+    """A near duplicate, or a picture of the same group, is in the test or val split that the data gives."""
     under_several_labels: KeepOrRefuse
-    """Equal pictures of which different things are said: all of them are refused."""
+    """Equal pictures have different labels or boxes; refuse: all of them."""
     repeated: KeepOrRefuse
-    """An equal picture stands before it."""
+    """An equal picture comes before this one."""
 
     max_refused: float = Field(ge=0, le=1)
-    """Share of pictures; if more are refused, the stage ends."""
+    """Share of all pictures that may be refused; the stage ends if more are."""
     max_pixels: int = Field(ge=1, le=178_956_970)
-    """Of one picture; the bound is Pillow's own."""
+    """Pixels that a picture may have; the bound is Pillow's own."""
     min_box: float = Field(ge=0)
-    """In pixels as packed."""
+    """Least side of a box in pixels as packed."""
 
     def action(self, kind: Kind) -> Action:
-        """What is done about this kind."""
+        """What is done about findings of this kind."""
         action: Action = getattr(self, kind)
         return action
 
@@ -90,7 +90,7 @@ class Policy(StageParams):
         return self.rotated != "keep"
 
     def kinds(self, *actions: Action) -> frozenset[str]:
-        """All kinds about which one of these is done."""
+        """The kinds of findings for which the policy takes one of these actions."""
         return frozenset(kind for kind, action in self.model_dump().items() if action in actions)
 
 
@@ -102,7 +102,7 @@ class Findings:
         self.all: list[Finding] = []
 
     def add(self, kind: Kind, where: str, what: str) -> Action:
-        """Note a finding; what is done about it.
+        """Note a finding and return what is done about it.
 
         Raises:
             DataError: the policy stops at it.
@@ -115,7 +115,7 @@ class Findings:
         return action
 
     def counts(self) -> dict[str, dict[str, int | str]]:
-        """How many of each kind, and what was done; kinds of which there are none are left out."""
+        """The `count` and the `action` of each kind of which there are findings."""
         numbers = Counter(finding.kind for finding in self.all)
         return {
             kind: {"count": numbers[kind], "action": self.policy.action(kind)} for kind in sorted(numbers)

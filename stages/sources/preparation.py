@@ -27,17 +27,17 @@ class PreprocessParams(StageParams):
     classification: Annotated[
         IdxParams | ImageFolderParams | ManifestParams | CropsParams, Field(discriminator="format")
     ]
-    """Pictures of one thing each."""
+    """The source of pictures of one thing each."""
 
     detection: Annotated[
         ComposedParams | CocoParams | PascalVocParams | YoloParams, Field(discriminator="format")
     ]
-    """Pictures with boxes."""
+    """The source of pictures with boxes."""
 
     policy: Policy
 
     shard_megabytes: int = Field(ge=1)
-    """A split with more pixels is packed into several files."""
+    """Size of the pixels from which on a split is packed into several files."""
 
     @model_validator(mode="after")
     def _boxes_come_from_somewhere(self) -> "PreprocessParams":

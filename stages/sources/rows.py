@@ -36,7 +36,7 @@ Kind = Literal[
     "under_several_labels",
     "repeated",
 ]
-"""What can be wrong; section `preprocess.policy` says of each what is done about it."""
+"""The kinds of findings; section `preprocess.policy` states what is done about each."""
 
 NO_BOXES: Boxes = np.empty((0, 4), dtype=np.float32)
 NO_BOXES.flags.writeable = False
@@ -48,36 +48,36 @@ PICTURE_SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", "
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Row:
-    """A picture and what is said of it."""
+    """A picture and what its source says of it."""
 
     where: str
-    """Names it in findings: its path below the raw folder, or a file and a row."""
+    """The words that findings name it with: its path below the raw folder, or a file and a row."""
     picture: Path | npt.NDArray[np.uint8]
     """A file, or pixels [H, W, C]."""
     labels: tuple[str, ...]
-    """Names of classes: one of a picture that is classified, one a box else."""
+    """Names of classes: one for a picture that is classified, else one for each box."""
     boxes: Boxes = field(default_factory=lambda: NO_BOXES)
     places: tuple[str, ...] = ()
-    """Where each box stands in its file: "object 3", "line 7"."""
+    """The place of each box in its file, such as "object 3" or "line 7"."""
     marked: Mapping[int, Kind] = field(default_factory=lambda: NO_MARKS)
-    """What the annotation itself says against boxes, by their number."""
+    """Findings that the annotation itself states, by the number of the box."""
     split: Split | None = None
-    """As the data gives it; None is for `preprocess` to decide."""
+    """The split that the data gives; None: `preprocess` decides."""
     group: str | None = None
     """Pictures of one group never stand in two splits."""
     caption: str | None = None
-    """What is to be seen, in words; empty: not said; None: the data has no captions."""
+    """What the picture shows, in words; empty: it has no caption; None: the data has no captions."""
     attributes: Mapping[str, float] = field(default_factory=lambda: NO_ATTRIBUTES)
-    """Numbers by the name of their column; NaN: not known."""
+    """Numbers by the name of their column; NaN: unknown."""
     size: tuple[int, int] | None = None
-    """Width and height as the annotation has them, to be held against the picture's."""
+    """Width and height as the annotation states them, to be compared with the picture's."""
     crop: tuple[int, int, int, int] | None = None
-    """The part to take, xyxy; None takes all."""
+    """The part of the picture to take, xyxy in pixels; None: all of it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Finding:
-    """Something wrong with one picture, box or line."""
+    """Something that is wrong with one picture, box or line."""
 
     kind: Kind
     where: str
@@ -97,10 +97,10 @@ def unsafe(name: str) -> bool:
 
 
 def existing_file(path: Path) -> Path:
-    """`path`, if it is a file.
+    """Return `path` if it is a file.
 
     Raises:
-        DataError: it is none.
+        DataError: it is not a file.
 
     """
     if not path.is_file():
@@ -109,10 +109,10 @@ def existing_file(path: Path) -> Path:
 
 
 def existing_folder(path: Path) -> Path:
-    """`path`, if it is a folder.
+    """Return `path` if it is a folder.
 
     Raises:
-        DataError: it is none.
+        DataError: it is not a folder.
 
     """
     if not path.is_dir():
@@ -129,12 +129,12 @@ def files_below(folder: Path) -> Iterator[str]:
 
 
 def is_picture(name: str) -> bool:
-    """Whether a file is named as pictures are."""
+    """Whether the name of a file ends as those of pictures do."""
     return PurePosixPath(name).suffix.lower() in PICTURE_SUFFIXES
 
 
 def with_unlabelled(rows: Found, folder: Path, what: str) -> Found:
-    """The rows; then a finding for each picture below `folder` that none of them names."""
+    """Yield the rows, then a finding for each picture below `folder` that none of them names."""
     hashes = array("q")  # 8 bytes a name: for two of a million to have the same is one chance in 10^7
     for row in rows:
         if isinstance(row, Row) and isinstance(row.picture, Path):
@@ -152,7 +152,7 @@ def _stands_in(ordered: npt.NDArray[np.int64], number: int) -> bool:
 
 
 def read_text(path: Path) -> str:
-    """The text of `path`.
+    """Read the text of a file in UTF-8.
 
     Raises:
         DataError: no such file, or no UTF-8.

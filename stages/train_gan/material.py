@@ -8,7 +8,7 @@ from torch import Tensor
 
 from stages.core.packed import ClassificationSplit
 from stages.networks.compute import Compute
-from stages.prompting.attributes import attributes_of, encode, scale_of
+from stages.prompting.attributes import attribute_scale, attributes_of, encode
 from stages.prompting.captions import Captions, captions_of
 from stages.train_gan.params import TrainGanParams
 
@@ -51,7 +51,7 @@ class Batch:
 def material_of(split: ClassificationSplit, params: TrainGanParams) -> tuple[Material, dict[str, Any] | None]:
     """The split in memory, and the scale of its numbers, which the generator keeps."""
     numbers = attributes_of(split, params.attributes)
-    scale = scale_of(numbers, params.attributes)
+    scale = attribute_scale(numbers, params.attributes)
     material = Material(
         images=torch.tensor(split.images[:]).permute(0, 3, 1, 2),  # [N, H, W, C] -> channels last
         labels=torch.from_numpy(split.labels),

@@ -25,7 +25,7 @@ def grad_cam(
     compute: Compute,
     batch_size: int,
 ) -> npt.NDArray[np.float32]:
-    """How much each place speaks for the picture's class of `targets` [N]: [N, H, W], 0 to 1 in each.
+    """Map how much each place speaks for the picture's class in `targets` [N]: [N, H, W], 0 to 1 in each.
 
     The maps are those of the last stage that has at least `CELLS` cells each way, or of the last of all.
     """
@@ -39,7 +39,7 @@ def grad_cam(
 
 
 def overlaid(picture: Picture, heat: npt.NDArray[np.float32]) -> Picture:
-    """A picture [H, W, 1 or 3] in grey under the heat [H, W]: RGB [H, W, 3]."""
+    """Lay the heat [H, W] over a picture [H, W, 1 or 3] in grey: RGB [H, W, 3]."""
     grey = picture.mean(axis=2, keepdims=True)
     share = STRONGEST * heat[:, :, None]
     mixed: Picture = ((1 - share) * grey + share * np.array(HEAT)).round().astype(np.uint8)

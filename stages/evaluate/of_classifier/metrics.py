@@ -22,14 +22,14 @@ TOP = 5
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ClassificationOutcomes:
-    """What became of each of N pictures."""
+    """What a classifier made of each of N pictures; every array is [N]."""
 
     labels: Labels
     predicted: Labels
     confidence: Floats
     """The probability of the class predicted."""
     rank: Labels
-    """Of the right class among all by their probability: 1 where it was predicted."""
+    """Rank of the right class among all by probability: 1 where it was predicted."""
     loss: Floats
     """Minus the logarithm of the right class's probability."""
 
@@ -57,13 +57,11 @@ class ClassificationFigures:
     calibration_error: float
     """Expected calibration error: the mean gap between confidence and accuracy (Guo et al. 2017)."""
     by_class: dict[str, ClassFigures]
-    """Of each class that is in the split."""
+    """Figures of each class that is in the split, by its name."""
 
 
 def classification_outcomes(probabilities: Tensor, labels: Labels) -> ClassificationOutcomes:
-    """What became of pictures with probabilities [N, K] and labels [N].
-
-    Of classes equally probable the first is predicted.
+    """Judge predicted probabilities [N, K] by the labels [N]; of equally probable classes the first counts.
 
     Raises:
         DataError: no picture at all.
@@ -86,7 +84,7 @@ def classification_outcomes(probabilities: Tensor, labels: Labels) -> Classifica
 def classification_figures(
     found: ClassificationOutcomes, classes: list[str], *, bins: int
 ) -> ClassificationFigures:
-    """Figures of outcomes whose labels are indices into the K `classes`."""
+    """Measure outcomes whose labels are indices into the K `classes`."""
     counts = confusion(found.labels, found.predicted, len(classes))
     steps = reliability_table(found, bins=bins)
     return ClassificationFigures(
@@ -107,7 +105,7 @@ def classification_figures(
 def resampled_figures(
     found: ClassificationOutcomes, drawn: Iterable[Draw], *, classes: int, bins: int
 ) -> Resampled:
-    """The four figures of the N pictures in every draw of them."""
+    """Measure the four figures of the N pictures in every draw of them: [R] each, by name."""
     right, among_five = found.rank == 1, found.rank <= TOP
     cells, steps = found.labels * classes + found.predicted, _steps(found.confidence, bins)
     gaps, number = found.confidence - right, len(right)
@@ -125,13 +123,13 @@ def resampled_figures(
 
 
 def confusion(labels: Labels, predicted: Labels, classes: int) -> Counts:
-    """How often pictures of class r were taken for class c: [classes, classes], rows r."""
+    """Count how often pictures of class r were taken for class c: [K, K], r in rows."""
     counts: Counts = confusion_matrix(labels, predicted, labels=np.arange(classes))
     return counts
 
 
 def macro_f1(counts: npt.NDArray[np.number]) -> float:
-    """Mean F1 of the classes that have pictures, from what was taken for what [K, K]."""
+    """Mean F1 of the classes that have pictures, from the confusion [K, K]."""
     _, _, f1 = _by_class(counts)
     return float(f1[counts.sum(axis=1) > 0].mean())
 
@@ -156,13 +154,13 @@ def reliability(confidence: Floats, right: npt.NDArray[np.bool_], *, bins: int) 
 
 
 def calibration_error(steps: pd.DataFrame, counts: "pd.Series[int]") -> float:
-    """The mean gap between confidence and accuracy; 0 where there is nothing."""
+    """The mean gap between confidence and accuracy over steps of `counts` pictures; 0 without pictures."""
     gaps = counts * (steps["confidence"] - steps["accuracy"]).abs()
     return float(gaps.sum() / max(1, counts.sum()))
 
 
 def outcome_table(found: ClassificationOutcomes, classes: list[str]) -> pd.DataFrame:
-    """A row a picture in the split's order, with the names of its class and of the one found."""
+    """A row for each picture in the split's order, with the names of its class and of the one predicted."""
     names = np.array(classes)
     return pd.DataFrame(
         {

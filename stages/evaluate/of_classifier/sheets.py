@@ -18,9 +18,9 @@ RightAndWrong = dict[int, tuple[list[int], list[int]]]
 
 
 def right_and_wrong(outcomes: ClassificationOutcomes, labels: Sequence[int], columns: int) -> RightAndWrong:
-    """Of each class, rows of pictures that were right and of pictures that were wrong, the surest first.
+    """Choose for each class the surest pictures that were right, and the surest that were wrong.
 
-    At most half the columns of each kind.
+    There are at most half as many of either as there are columns.
     """
     surest = np.argsort(-outcomes.confidence, kind="stable")
     right, actual = (outcomes.rank == 1)[surest], outcomes.labels[surest]
@@ -34,14 +34,14 @@ def right_and_wrong(outcomes: ClassificationOutcomes, labels: Sequence[int], col
 
 
 def pictures_in(rows: RightAndWrong) -> list[int]:
-    """All pictures of `right_and_wrong` one after the other."""
+    """The rows of all pictures that `right_and_wrong` chose, one after the other."""
     return [row for halves in rows.values() for row in chain(*halves)]
 
 
 def predictions_sheet(
     test: ClassificationSplit, outcomes: ClassificationOutcomes, rows: RightAndWrong, columns: int
 ) -> Image.Image:
-    """A row a class: the pictures of `right_and_wrong` with what they were taken for, and how surely."""
+    """Draw a row for each class with the chosen pictures, what they were taken for, and how surely."""
     return _by_class(test, outcomes, rows, columns, {row: test.images[row] for row in pictures_in(rows)})
 
 
@@ -52,7 +52,7 @@ def cams_sheet(
     columns: int,
     heat: npt.NDArray[np.float32],
 ) -> Image.Image:
-    """The same pictures under what speaks for the class that was found: `heat` [N, H, W] in their order."""
+    """Draw the chosen pictures under `heat` [N, H, W], which shows what speaks for the predicted class."""
     shown = zip(pictures_in(rows), heat, strict=True)
     return _by_class(
         test, outcomes, rows, columns, {row: overlaid(test.images[row], on) for row, on in shown}
@@ -60,7 +60,10 @@ def cams_sheet(
 
 
 def worst_sheet(test: ClassificationSplit, outcomes: ClassificationOutcomes, columns: int) -> Image.Image:
-    """The pictures with the greatest loss, half as many rows as columns: what was found, not what is."""
+    """Draw the pictures with the greatest loss, with the predicted class and the right one.
+
+    There are half as many rows as columns.
+    """
     worst = np.argsort(-outcomes.loss, kind="stable")[: columns * (columns // 2)]
     names = test.classes
     titles = [

@@ -27,16 +27,16 @@ KINDS = ("right", "wrong_class", "badly_placed", "wrong_class_and_place", "doubl
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DetectionOutcomes:
-    """What became of the detections that are sure enough."""
+    """What became of the detections with a score of at least `score_min`."""
 
     scores: npt.NDArray[np.float64]
     """[D], of all pictures one after the other, each picture's surest first."""
     kinds: Labels
     """[D], indices into `KINDS`."""
     missed: int
-    """Items that no detection was right about, and none wrong about in class or place."""
+    """Items that no detection matches, neither rightly nor with a wrong class or place."""
     confusion: Labels
-    """[K + 1, K + 1]: items of class r that were taken for class c; last is the ground."""
+    """[K + 1, K + 1]: how often items of class r were taken for class c; the last class is the ground."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,19 +44,19 @@ class DetectionErrors:
     """Detections and items by what became of them; the first six add up to all detections."""
 
     right: int
-    """On an item of its class (IoU at least .50), and no surer one is."""
+    """Detections on an item of their class (IoU at least .50) that no surer detection is on."""
     wrong_class: int
-    """On an item of another class."""
+    """Detections on an item of another class."""
     badly_placed: int
-    """Near an item of its class (IoU from .10 to .50)."""
+    """Detections near an item of their class (IoU from .10 to .50)."""
     wrong_class_and_place: int
-    """Near an item of another class."""
+    """Detections near an item of another class."""
     double: int
-    """On an item of its class that a surer one has found."""
+    """Detections on an item of their class that a surer detection is on."""
     background: int
-    """Nowhere near an item."""
+    """Detections that are not near any item."""
     missed: int
-    """Items that none of the first four speaks of."""
+    """Items that no detection of the first four kinds matches."""
 
 
 def detection_outcomes(
@@ -67,31 +67,33 @@ def detection_outcomes(
     classes: int,
     score_min: float,
 ) -> DetectionOutcomes:
-    """What became of the detections with a score of at least `score_min`.
+    """Judge the detections with a score of at least `score_min`.
 
-    Each picture's are boxes [D, 4], labels [D] and scores [D]; its truth is boxes [M, 4] and labels [M].
+    A picture's detections are boxes [D, 4], labels [D] and scores [D]; its truth is boxes [M, 4] and labels
+    [M].
     """
     confusion = np.zeros((classes + 1, classes + 1), np.int64)
     scores, kinds, missed = [np.zeros(0)], [np.zeros(0, np.int64)], 0
-    for (found, of, sure), true_boxes, true_labels in zip(detections, boxes, labels, strict=True):
+    for (found, found_labels, sure), true_boxes, true_labels in zip(detections, boxes, labels, strict=True):
         order = np.argsort(-sure, kind="stable")
         order = order[sure[order] >= score_min]
         overlap = box_iou(torch.from_numpy(found[order]), torch.from_numpy(true_boxes)).double().numpy()
-        same = of[order][:, None] == true_labels  # [D, M]
+        same = found_labels[order][:, None] == true_labels  # [D, M]
         taken = matched(overlap, same)
         kinds.append(kinds_of(overlap, same, taken))
         scores.append(sure[order].astype(np.float64))
         missed += int(_unmentioned(overlap, same, taken, kinds[-1]).sum())
-        _count(confusion, overlap, of[order], true_labels, taken)
+        _count(confusion, overlap, found_labels[order], true_labels, taken)
     return DetectionOutcomes(
         scores=np.concatenate(scores), kinds=np.concatenate(kinds), missed=missed, confusion=confusion
     )
 
 
 def matched(overlap: npt.NDArray[np.float64], allowed: npt.NDArray[np.bool_]) -> Labels:
-    """Of each detection, the surest first, the item that it takes, or -1: [D].
+    """Match detections, the surest first, to items: the number of the item that each takes, or -1, [D].
 
-    It is the one that it overlaps most, and enough, of those `allowed` [D, M] that none before it took.
+    A detection takes the item that it overlaps most, by an IoU [D, M] of at least `PLACED`, of those that are
+    `allowed` [D, M] and that no detection before it took.
     """
     taken = np.full(len(overlap), -1, np.int64)
     free = np.ones(overlap.shape[1], bool)
@@ -104,7 +106,7 @@ def matched(overlap: npt.NDArray[np.float64], allowed: npt.NDArray[np.bool_]) ->
 
 
 def kinds_of(overlap: npt.NDArray[np.float64], same: npt.NDArray[np.bool_], taken: Labels) -> Labels:
-    """Indices [D] into `KINDS`: the first that holds."""
+    """The kind of each detection, [D], as an index into `KINDS`: the first that holds."""
     of_same = np.where(same, overlap, 0.0).max(axis=1, initial=0.0)
     of_other = np.where(same, 0.0, overlap).max(axis=1, initial=0.0)
     holds = {
@@ -119,7 +121,7 @@ def kinds_of(overlap: npt.NDArray[np.float64], same: npt.NDArray[np.bool_], take
 
 
 def detection_errors(found: DetectionOutcomes) -> DetectionErrors:
-    """How many of each kind."""
+    """Count the detections of each kind, and the missed items."""
     counts = np.bincount(found.kinds, minlength=len(KINDS)).tolist()
     return DetectionErrors(**dict(zip(KINDS, counts, strict=True)), missed=found.missed)
 
@@ -151,13 +153,17 @@ def _unmentioned(
 
 
 def _count(
-    confusion: Labels, overlap: npt.NDArray[np.float64], of: Labels, true_labels: Labels, taken: Labels
+    confusion: Labels,
+    overlap: npt.NDArray[np.float64],
+    found_labels: Labels,
+    true_labels: Labels,
+    taken: Labels,
 ) -> None:
     """Add a picture's: first what is right, then what is on an item that is left, whatever its class."""
     ground = len(confusion) - 1
     left = (taken < 0)[:, None] & ~np.isin(np.arange(len(true_labels)), taken)
     of_any = np.where(taken >= 0, taken, matched(overlap, left))
-    np.add.at(confusion, (true_labels[of_any[of_any >= 0]], of[of_any >= 0]), 1)
-    np.add.at(confusion[ground], of[of_any < 0], 1)
+    np.add.at(confusion, (true_labels[of_any[of_any >= 0]], found_labels[of_any >= 0]), 1)
+    np.add.at(confusion[ground], found_labels[of_any < 0], 1)
     lost = np.setdiff1d(np.arange(len(true_labels)), of_any)
     np.add.at(confusion[:, ground], true_labels[lost], 1)

@@ -9,7 +9,7 @@ from stages.detector.average_precision import Found, Precision
 from stages.evaluate.resampling import Counts, Floats, Resampled
 
 RECALLS = np.linspace(0, 1, 101)
-"""Where precision is read: COCO's."""
+"""The values of recall at which precision is read, those of COCO."""
 
 
 def resampled_precision(measured: Precision, drawn: Iterable[Counts]) -> Resampled:
@@ -42,8 +42,8 @@ def _precision_in(found: Found, counts: Counts) -> Floats:
     for threshold, right in enumerate(found.right):
         hits = (of_each * right).cumsum()
         falling = np.maximum.accumulate((hits / so_far)[::-1])[::-1]
-        at = np.searchsorted(hits / boxes, RECALLS)
-        result[threshold] = falling[at[at < len(right)]].sum() / len(RECALLS)
+        places = np.searchsorted(hits / boxes, RECALLS)
+        result[threshold] = falling[places[places < len(right)]].sum() / len(RECALLS)
     return result
 
 

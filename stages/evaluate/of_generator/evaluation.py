@@ -48,11 +48,11 @@ SIDE = 32  # pixels that are compared with the training's; larger pictures are r
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Measuring:
-    """What pictures are measured with."""
+    """The classifier and the settings that pictures are measured with."""
 
     classifier: Classifier
     sha256: str
-    """Of the classifier's file."""
+    """Hash of the classifier's file."""
     params: GenerationParams
     batch_size: int
     compute: Compute
@@ -90,13 +90,13 @@ def measuring_with(
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Compared:
-    """A set of pictures against real ones."""
+    """The figures of a set of pictures against real ones."""
 
     figures: dict[str, Any]
     features: Features
     """The classifier's, [M, D]."""
     overlap: Overlap
-    """By them."""
+    """Precision, recall, density and coverage by these features."""
 
 
 def evaluate_generator(
@@ -333,9 +333,11 @@ def reduced(images: Picture) -> Features:
 def figures_by_class(
     counts: npt.NDArray[np.int64], real_taken: Labels, classes: Sequence[str]
 ) -> dict[str, dict[str, float]]:
-    """Of each class that was asked for: how many, the share recognised, how many of all were taken for it.
+    """Figures of each class that was asked for.
 
-    `counts` [K, K]: asked for, taken for. `real_taken` [N]: what as many test pictures were taken for.
+    They are the number `asked` for, the share `recognised`, and how many of all generated pictures, and of as
+    many test pictures, were taken for it. `counts` [K, K]: asked for in rows, taken for in columns.
+    `real_taken` [N]: the labels that the test pictures were taken for.
     """
     asked, taken = counts.sum(axis=1), counts.sum(axis=0)
     of_real = np.bincount(real_taken, minlength=len(classes))

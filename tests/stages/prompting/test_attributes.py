@@ -6,7 +6,7 @@ import torch
 
 from stages.core.errors import DataError, ParamsError
 from stages.core.packed import ClassificationSplit
-from stages.prompting.attributes import asked_numbers, attributes_of, encode, scale_of
+from stages.prompting.attributes import asked_numbers, attribute_scale, attributes_of, encode
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def test_measured_by_hand_and_from_the_table(split: ClassificationSplit) -> None
 def test_encoded_as_deviations_and_whether_known(split: ClassificationSplit) -> None:
     names = ["brightness", "weight"]
     numbers = attributes_of(split, names)
-    scale = scale_of(numbers, names)
+    scale = attribute_scale(numbers, names)
     assert scale == {"names": names, "mean": [0.6, 2.0], "std": [0.4, 1.0]}
     expected = torch.tensor([[-1.0, 0.0, 1.0, 1.0], [1.0, 0.0, 1.0, 0.0]])
     torch.testing.assert_close(encode(numbers, scale), expected)
