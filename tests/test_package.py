@@ -109,6 +109,24 @@ def test_the_wheel_adds_one_name_and_carries_the_vision_half_as_data(wheel: Path
     assert "License-Expression: Apache-2.0\n" in metadata
 
 
+@pytest.mark.slow
+def test_the_wheel_runs_the_stages_that_it_carries(wheel: Path, tmp_path: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(tmp_path / "packages")
+    (tmp_path / "empty").mkdir()
+    script = (
+        f"import sys\nsys.path.insert(0, {str(tmp_path / 'packages')!r})\n"
+        "from darkroom.cli.main import run_command\nfrom darkroom.cli.vision import stages_folder\n"
+        "print(stages_folder(), flush=True)\nsys.exit(run_command(['fuse', '--help']))"
+    )
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, cwd=tmp_path / "empty", capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    folder, _, said = done.stdout.partition("\n")
+    assert folder == str(tmp_path / "packages/darkroom/templates/vision/stages")
+    assert said.startswith("Usage: darkroom fuse")
+
+
 @pytest.fixture(scope="module")
 def environment(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The programs of an environment that holds the wheel and what it asks for, in the lock's versions."""

@@ -1,0 +1,49 @@
+"""`darkroom fuse` and `generate`: handed on to the stages' own commands, in a process of their own."""
+
+import cv2
+import numpy as np
+import pytest
+
+from darkroom.cli.main import Exit, run_command
+
+
+@pytest.mark.slow
+def test_fuses_and_says_what_is_wrong_in_one_line(tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "stages").mkdir()  # a folder of the user's own, which must not be taken for ours
+    (tmp_path / "stages/__init__.py").write_text("raise SystemExit('not this one')")
+    for name, value in (("a", 100), ("b", 201)):
+        cv2.imwrite(f"{name}.png", np.full((20, 20, 3), value, np.uint8))
+    words = ["fuse", "a.png", "b.png", "--method", "average", "--alpha", "0.75", "--out", "c.png"]
+    assert run_command(words) == Exit.WELL
+    assert (cv2.imread("c.png") == 125).all()
+    assert capfd.readouterr() == ("c.png\n", "")
+    assert (
+        run_command(["fuse", "a.png", "none.png", "--method", "average", "--out", "d.png"])
+        == Exit.WRONG_INPUT
+    )
+    assert capfd.readouterr() == ("", "error: none.png: no such file\n")
+
+
+@pytest.mark.slow
+def test_generate_says_what_is_wrong_in_one_line(tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)
+    assert run_command(["generate", "a bag", "--n", "4"]) == Exit.WRONG_INPUT
+    said = "error: data/models/generator.safetensors: no such model; `dvc repro` or `darkroom run` makes it\n"
+    assert capfd.readouterr() == ("", said)
+
+
+@pytest.mark.parametrize("command", ["fuse", "generate"])
+def test_a_project_runs_its_own_stages_and_nothing_that_lies_beside_them(
+    command, tmp_path, monkeypatch, capfd
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "stages/by_hand").mkdir(parents=True)
+    (tmp_path / "stages/__init__.py").touch()
+    (tmp_path / "stages/by_hand/__init__.py").touch()
+    (tmp_path / "stages/by_hand/words.py").write_text("import logging, sys\nWORDS = sys.argv[1:]\n")
+    text = "from stages.by_hand.words import WORDS\nprint('own', *WORDS)\nraise SystemExit(5)\n"
+    (tmp_path / f"stages/by_hand/{command}.py").write_text(text)
+    (tmp_path / "logging.py").write_text("raise SystemExit('not this one')")
+    assert run_command([command, "--help", "b"]) == 5
+    assert capfd.readouterr() == ("own --help b\n", "")
