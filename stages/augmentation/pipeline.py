@@ -29,7 +29,7 @@ def transform(spec: Spec) -> Any:
     """The transform, or composition of transforms, that `spec` names.
 
     Raises:
-        ValueError: albumentations has none of that name, or it does not take these arguments.
+        ValueError: No transform of albumentations has that name, or it does not take these arguments.
 
     """
     if not isinstance(spec, dict) or len(spec) != 1:
@@ -79,20 +79,20 @@ def check_on(picture: Picture, specs: Sequence[Spec], *, where: str, bbox_params
     """Apply each transform to `picture` [H, W, C], and to a box in it where `bbox_params` are given.
 
     Raises:
-        ParamsError: one fails, or gives no picture of the same size; `where` is the key of the list.
+        ParamsError: A transform fails, or gives no picture of the same size; `where` is the list's key.
 
     """
     for number, spec in enumerate(specs):
-        said = f"{where}.{number}: {next(iter(spec))}"
+        place = f"{where}.{number}: {next(iter(spec))}"
         try:
             always = pipeline([spec], seed=0, bbox_params=bbox_params)
             always.transforms[0].p = 1.0
             drawn = always(image=np.ascontiguousarray(picture), **_box(picture, bbox_params))["image"]
         except Exception as error:  # what a transform may raise at its arguments is not told anywhere
-            raise ParamsError(f"{said} fails on a training picture: {_reason(error)}") from error
+            raise ParamsError(f"{place} fails on a training picture: {_reason(error)}") from error
         if drawn.shape != picture.shape or drawn.dtype != np.uint8:
             raise ParamsError(
-                f"{said} gives {drawn.dtype} {list(drawn.shape)} of pictures uint8 {list(picture.shape)}: "
+                f"{place} gives {drawn.dtype} {list(drawn.shape)} of pictures uint8 {list(picture.shape)}: "
                 "take transforms that keep size and type"
             )
 

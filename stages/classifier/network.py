@@ -75,7 +75,7 @@ def load_classifier(path: Path) -> Classifier:
     """The trained classifier at `path`, in evaluation mode, on the CPU.
 
     Raises:
-        ModelError: no such file, or no classifier in it.
+        ModelError: The file is missing, or holds no classifier.
 
     """
     return load_model(path, kind="classifier", build=build_classifier)
@@ -110,5 +110,7 @@ def _views(images: Tensor, count: int) -> list[Tensor]:
     mirrored = [images, images.flip(-1)]
     height, width = images.shape[-2:]
     padded = [F.pad(view, [SHIFT] * 4, mode="replicate") for view in mirrored]
-    shifted = [view[..., at : at + height, at : at + width] for at in (0, 2 * SHIFT) for view in padded]
+    shifted = [
+        view[..., edge : edge + height, edge : edge + width] for edge in (0, 2 * SHIFT) for view in padded
+    ]
     return [*mirrored, *shifted][:count]

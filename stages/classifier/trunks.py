@@ -99,7 +99,7 @@ def build_trunk(params: NetworkParams, *, channels: int, size: list[int]) -> Tru
     """A fresh one for pictures of so many `channels` and of `size` (height and width in pixels).
 
     Raises:
-        ParamsError: timm is not installed or does not know the name.
+        ParamsError: The package timm is not installed, or does not know the name.
 
     """
     match params:
@@ -220,9 +220,9 @@ class _TimmNeck(nn.Module):
         self._maps = (maps,)  # in a tuple: its weights are counted where they are, not twice
 
     def forward(self, maps: Tensor) -> Tensor:
-        (of,) = self._maps
-        features: Tensor = of.network.forward_head(
-            maps.permute(0, 2, 3, 1) if of.channels_last else maps, pre_logits=True
+        (stem,) = self._maps
+        features: Tensor = stem.network.forward_head(
+            maps.permute(0, 2, 3, 1) if stem.channels_last else maps, pre_logits=True
         )
         return features
 

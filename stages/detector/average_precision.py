@@ -110,7 +110,7 @@ def precision(
     labels [M]. All boxes are xyxy in pixels, all labels indices into `classes`.
 
     Raises:
-        DataError: no picture has a box, so that no precision is defined.
+        DataError: No picture has a box, so that no precision is defined.
 
     """
     counts = np.bincount(np.concatenate([np.zeros(0, np.int64), *labels]), minlength=len(classes))
@@ -163,16 +163,16 @@ def _found_of(evaluation: COCOeval, label: int, labels: Sequence[Labels]) -> Fou
     pictures = len(labels)
     start = label * len(AREAS) * pictures  # by class, area, picture; the first area is all
     matches = evaluation.evalImgs[start : start + pictures]
-    scores = [np.array(one["dtScores"] if one else []) for one in matches]
+    scores = [np.array(match["dtScores"] if match else []) for match in matches]
     right = [
-        one["dtMatches"] > 0 if one else np.zeros((len(evaluation.params.iouThrs), 0), bool)
-        for one in matches
+        match["dtMatches"] > 0 if match else np.zeros((len(evaluation.params.iouThrs), 0), bool)
+        for match in matches
     ]
     order = np.argsort(-np.concatenate(scores), kind="mergesort")  # pycocotools' own
     return Found(
         picture=np.repeat(np.arange(pictures), list(map(len, scores)))[order],
         right=np.concatenate(right, axis=1)[:, order],
-        boxes=np.array([(of == label).sum() for of in labels], dtype=np.int64),
+        boxes=np.array([(picture_labels == label).sum() for picture_labels in labels], dtype=np.int64),
     )
 
 

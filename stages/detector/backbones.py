@@ -71,7 +71,7 @@ class Backbone(nn.Module):
         """`strides` are the maps'.
 
         Raises:
-            ParamsError: one is none of the body's.
+            ParamsError: The body has no map of one of the strides.
 
         """
         super().__init__()

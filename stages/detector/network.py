@@ -80,7 +80,7 @@ def build_detector(config: dict[str, Any]) -> Detector:
     `to_targets` translate.
 
     Raises:
-        ParamsError: strides or anchors that do not go with each other.
+        ParamsError: Strides or anchors do not go with each other.
 
     """
     params, channels, classes = network_params(config["network"]), config["channels"], len(config["classes"])
@@ -131,7 +131,7 @@ def load_detector(path: Path) -> Detector:
     """The detector that train-detector wrote, in evaluation mode, on the CPU.
 
     Raises:
-        ModelError: no such file, or no detector.
+        ModelError: The file is missing, or holds no detector.
 
     """
     return load_model(path, kind="detector", build=build_detector)
@@ -141,8 +141,8 @@ def given_proposals(config: dict[str, Any], split: Split, pictures: int) -> list
     """The split's proposals, where the detector of this config takes them from a file.
 
     Raises:
-        ModelError: no such file, or another one.
-        DataError: it does not list proposals of so many pictures.
+        ModelError: The file of proposals is missing, or has another hash.
+        DataError: The file does not list proposals of so many pictures.
 
     """
     params = network_params(config["network"])

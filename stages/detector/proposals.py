@@ -107,8 +107,8 @@ def read_proposals(params: FileProposalsParams, split: Split, pictures: int) -> 
     """Boxes [P, 4] (xyxy, pixels) of each of so many pictures of the split; none where none are listed.
 
     Raises:
-        ModelError: no such file, or of another hash.
-        DataError: no JSON of proposals, or of other pictures.
+        ModelError: The file is missing, or has another hash.
+        DataError: The file is no JSON of proposals, or names pictures that the split lacks.
 
     """
     try:
@@ -130,7 +130,7 @@ def read_proposals(params: FileProposalsParams, split: Split, pictures: int) -> 
     for number, box, _ in listed:
         if len(boxes[number]) < params.count:
             boxes[number].append(box)
-    return [np.array(of, dtype=np.float32).reshape(-1, 4) for of in boxes]
+    return [np.array(proposed, dtype=np.float32).reshape(-1, 4) for proposed in boxes]
 
 
 def _corners(box: Iterable[float]) -> list[float]:

@@ -63,7 +63,7 @@ def _components(mask: npt.NDArray[np.bool_]) -> Boxes:
 
 def _ranked(boxes: Boxes) -> Boxes:
     """Those most others agree with first, without repetitions."""
-    of = torch.from_numpy(boxes)
-    votes = (box_iou(of, of) > AGREES).sum(dim=1).float()
-    kept: Boxes = of[nms(of, votes, REPEATED)].numpy()
+    corners = torch.from_numpy(boxes)
+    votes = (box_iou(corners, corners) > AGREES).sum(dim=1).float()
+    kept: Boxes = corners[nms(corners, votes, REPEATED)].numpy()
     return kept

@@ -35,7 +35,8 @@ class SeparableRoIAlign(nn.Module):
         across = self._weights(x0, x1, width)  # [P, R, W]
         by_row = maps.permute(0, 2, 3, 1).flatten(2)  # [N, H, W * F]
         of_picture = torch.split(down, [len(picture_boxes) for picture_boxes in boxes])
-        rows = [at.flatten(0, 1) @ one for at, one in zip(of_picture, by_row, strict=True)]  # [P * R, W * F]
+        pairs = zip(of_picture, by_row, strict=True)
+        rows = [weights.flatten(0, 1) @ row_features for weights, row_features in pairs]  # [P * R, W * F]
         cells = torch.cat(rows).view(-1, self.size, width, channels)  # [P, R, W, F]
         return (across.unsqueeze(1) @ cells).permute(0, 3, 1, 2)  # [P, R, R, F] -> [P, F, R, R]
 

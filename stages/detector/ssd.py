@@ -16,7 +16,7 @@ def build_ssd(channels: int, classes: int, params: SsdParams, transform: nn.Modu
     """A fresh one; `transform` stands in place of torchvision's, and `params` have fitted anchors.
 
     Raises:
-        ParamsError: there are fewer anchor sizes than maps.
+        ParamsError: There are fewer anchor sizes than maps.
 
     """
     backbone = Backbone(channels, params.backbone, params.features, params.strides)
@@ -26,7 +26,7 @@ def build_ssd(channels: int, classes: int, params: SsdParams, transform: nn.Modu
             f"train-detector.network.anchor_sizes: {len(sizes)} sizes for {len(params.strides)} strides; "
             "each needs one"
         )
-    by_map = [tuple(of.tolist()) for of in np.array_split(sizes, len(params.strides))]
+    by_map = [tuple(map_sizes.tolist()) for map_sizes in np.array_split(sizes, len(params.strides))]
     anchors = AnchorGenerator(tuple(by_map), (ratios,) * len(by_map))
     widths = [params.features] * len(by_map)
     network = SSD(

@@ -49,7 +49,7 @@ def write_detector_sheet(folder: Path, samples: DetectorSamples, network: Detect
     labels = np.split(samples.labels, ends)
     pictures = samples.pictures.reshape(rows * columns, *samples.pictures.shape[2:])
     drawn = [
-        draw_boxes(picture, box, [classes[one] for one in label], label, scale_to(SCENE_SIDE, width))
+        draw_boxes(picture, box, [classes[row] for row in label], label, scale_to(SCENE_SIDE, width))
         for picture, box, label in zip(pictures, boxes, labels, strict=True)
     ]
     titles = ["as it is", *["as shown"] * (columns - 1)] * rows

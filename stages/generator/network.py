@@ -76,7 +76,7 @@ class Generator(nn.Module):
         """Vectors [N, D] of the text encoder encoded: [N, E].
 
         Raises:
-            DataError: the generator was trained without text.
+            DataError: The generator was trained without text.
 
         """
         if self.read is None:
@@ -202,7 +202,7 @@ def load_generator(path: Path) -> Generator:
     """The generator that train-gan wrote, in evaluation mode.
 
     Raises:
-        ModelError: no such file, or no generator.
+        ModelError: The file is missing, or holds no generator.
 
     """
     return load_model(path, kind="generator", build=build_generator)

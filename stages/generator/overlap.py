@@ -50,7 +50,7 @@ def manifold_overlap(real: Features, generated: Features, *, neighbours: int) ->
     """Precision, recall, density and coverage of features [N, D] against [M, D].
 
     Raises:
-        DataError: a set without `neighbours` neighbours.
+        DataError: A set has no more than `neighbours` pictures.
 
     """
     return overlap(real, generated, neighbours=neighbours).figures()
@@ -60,7 +60,7 @@ def overlap(real: Features, generated: Features, *, neighbours: int) -> Overlap:
     """How features [N, D] overlap with [M, D], picture by picture.
 
     Raises:
-        DataError: a set without `neighbours` neighbours.
+        DataError: A set has no more than `neighbours` pictures.
 
     """
     require_at_least(neighbours + 1, real, generated)
@@ -101,7 +101,7 @@ def require_at_least(pictures: int, real: Features, generated: Features) -> None
     """Refuse features [N, D] of too few pictures.
 
     Raises:
-        DataError: there are fewer than so many real or generated pictures.
+        DataError: There are fewer than so many real or generated pictures.
 
     """
     for name, features in (("real", real), ("generated", generated)):

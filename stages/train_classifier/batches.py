@@ -135,12 +135,12 @@ def samples_of(batches: Batches, columns: int) -> ClassifierSamples:
     split = batches.split
     present = np.unique(split.labels)[:CLASSES_SHOWN]
     rows = [int(np.argmax(split.labels == label)) for label in present]
-    one = ClassificationSplit(
+    chosen = ClassificationSplit(
         images=np.asarray(split.images[np.array(rows)]), labels=split.labels[rows], classes=split.classes
     )
-    shown = replace(batches, split=one, size=len(rows), balanced=False)
-    epochs = [one.images, *(_in_order(shown, epoch) for epoch in range(1, columns))]
-    return ClassifierSamples(pictures=np.stack(epochs, axis=1), labels=one.labels)
+    shown = replace(batches, split=chosen, size=len(rows), balanced=False)
+    epochs = [chosen.images, *(_in_order(shown, epoch) for epoch in range(1, columns))]
+    return ClassifierSamples(pictures=np.stack(epochs, axis=1), labels=chosen.labels)
 
 
 def _in_order(batches: Batches, epoch: int) -> Pictures:

@@ -126,7 +126,7 @@ def check_pictures(settings: TrainClassifierParams, train: ClassificationSplit) 
     """Refuse what does not go with the pictures, before any work is done.
 
     Raises:
-        ParamsError: the network wants larger pictures, or an augmentation fails on them.
+        ParamsError: The network wants larger pictures, or an augmentation fails on them.
 
     """
     least = least_side(settings.network)

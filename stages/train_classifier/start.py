@@ -18,7 +18,7 @@ def load_pretrained(network: Classifier, params: NetworkParams) -> None:
     First weights for three colours are summed for grey pictures: what they make of a grey picture in colour.
 
     Raises:
-        ModelError: no such file, of another hash, unreadable, or of another network.
+        ModelError: The file is missing, unreadable, of another hash or of another network.
 
     """
     if not isinstance(params, ResNetParams | TimmParams) or params.weights is None:

@@ -87,7 +87,7 @@ class DetectorBatches:
         """The rows' pictures, each augmented by itself."""
         drawn = [self._drawn(row) for row in rows]
         images, boxes, labels = zip(*drawn, strict=True)
-        truth = [of != PROPOSAL for of in labels]
+        truth = [label != PROPOSAL for label in labels]
         proposals = [box[~true] for box, true in zip(boxes, truth, strict=True)]
         return Shown(
             images=to_unit(np.stack(images)),

@@ -38,8 +38,8 @@ def detector_config(params: AnyDetectorParams, train: DetectionSplit) -> dict[st
     """What `build_detector` builds the network from.
 
     Raises:
-        DataError: there is no box to fit anchors to.
-        ModelError: a trained part cannot be read, or is of another kind.
+        DataError: There is no box to fit anchors to.
+        ModelError: A trained part cannot be read, or is of another kind.
 
     """
     part: dict[str, Any] = {}
@@ -61,7 +61,7 @@ def with_fitted_anchors(params: AnyDetectorParams, boxes: list[npt.NDArray[np.fl
     """`params` with lists where values were to be fitted to the boxes.
 
     Raises:
-        DataError: there is no box.
+        DataError: There is no box.
 
     """
     if not isinstance(params, FasterRcnnParams | SsdParams):
@@ -81,7 +81,7 @@ def clusters(values: npt.NDArray[np.floating], count: int) -> list[float]:
     Of their logarithms: how far boxes overlap depends on the ratio of their sides, not on the difference.
 
     Raises:
-        DataError: there is no value.
+        DataError: There is no value.
 
     """
     if not len(values):
@@ -98,7 +98,7 @@ def begin(network: Detector, params: AnyDetectorParams, weights: WeightsParams |
     """Take over the weights of trained parts, and those of a file.
 
     Raises:
-        ModelError: a file cannot be read, is another one, or of another network.
+        ModelError: A file cannot be read, has another hash, or is of another network.
 
     """
     if isinstance(params, FastRcnnParams | RCnnParams) and isinstance(
@@ -119,7 +119,7 @@ def load_weights(network: Detector, params: AnyDetectorParams, weights: WeightsP
     """Take over a detector's weights but those of its classes, or a torchvision ResNet's into the backbone.
 
     Raises:
-        ModelError: one that should be there is not, or is of another shape.
+        ModelError: A weight is missing, or has another shape.
 
     """
     found, state = read_weights(weights), network.state_dict()
@@ -163,7 +163,7 @@ def trained_proposals(params: TrainedProposalsParams) -> Detector:
     """The faster-rcnn in the file.
 
     Raises:
-        ModelError: it cannot be read, is another one, or no faster-rcnn.
+        ModelError: The file cannot be read, has another hash, or holds no faster-rcnn.
 
     """
     read_file(params)
@@ -177,7 +177,7 @@ def trained_classifier(params: TrainedClassifierParams) -> Classifier:
     """The classifier in the file.
 
     Raises:
-        ModelError: it cannot be read, is another one, or no classifier.
+        ModelError: The file cannot be read, has another hash, or holds no classifier.
 
     """
     read_file(params)

@@ -76,9 +76,9 @@ def troubles(
 
 def won_since(steps: Sequence[Mapping[str, float]], params: FailureParams) -> int | None:
     """The step, from 1, since when the discriminator tells nearly all apart; None if not at the end."""
-    told = pd.DataFrame(steps)[["d_accuracy_real", "d_accuracy_fake"]].min(axis=1)
-    window = min(params.window, len(told))
-    above = told.rolling(window).mean().to_numpy() > params.discriminator_accuracy_max
+    accuracies = pd.DataFrame(steps)[["d_accuracy_real", "d_accuracy_fake"]].min(axis=1)
+    window = min(params.window, len(accuracies))
+    above = accuracies.rolling(window).mean().to_numpy() > params.discriminator_accuracy_max
     if not above[-1]:
         return None
     within = np.flatnonzero(~above)  # the first steps too, which fill no window
@@ -86,20 +86,20 @@ def won_since(steps: Sequence[Mapping[str, float]], params: FailureParams) -> in
 
 
 def fail(
-    history: Sequence[Mapping[str, float]], said: Sequence[str], params: FailureParams, *, epochs: int
+    history: Sequence[Mapping[str, float]], found: Sequence[str], params: FailureParams, *, epochs: int
 ) -> None:
-    """End training if `said`, the last epoch's troubles, have lasted, or if it was the last epoch of all.
+    """End training if `found`, the last epoch's troubles, have lasted, or if it was the last epoch of all.
 
     Raises:
-        TrainingError: says all of them, with epoch and step, and since which epoch there were any.
+        TrainingError: Training has failed; the message has all troubles, and since which epoch.
 
     """
     lasting = len(history) >= params.patience and all(row["troubles"] for row in history[-params.patience :])
-    if said and (lasting or len(history) == epochs):
+    if found and (lasting or len(history) == epochs):
         now = len(history)
         since = 1 + max(
             (epoch for epoch, row in enumerate(history, start=1) if not row["troubles"]), default=0
         )
-        met = [f"epoch {now}, {trouble}" for trouble in said]
+        met = [f"epoch {now}, {trouble}" for trouble in found]
         met += [f"in trouble since epoch {since}"] if since < now else []
         raise TrainingError(f"{'; '.join(met)}; no generator is written")

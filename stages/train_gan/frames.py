@@ -16,13 +16,13 @@ class Frames:
     def __init__(self) -> None:
         self._kept: list[tuple[int, Tensor]] = []
 
-    def add(self, at: int, pictures: Pictures) -> None:
-        """Keep pictures [N, H, W, C] of time `at`."""
-        self._kept.append((at, torch.from_numpy(pictures)))
+    def add(self, time: int, pictures: Pictures) -> None:
+        """Keep pictures [N, H, W, C] of time `time`, an epoch or a step."""
+        self._kept.append((time, torch.from_numpy(pictures)))
 
     def times(self) -> list[int]:
         """When each was drawn, in order."""
-        return [at for at, _ in self._kept]
+        return [time for time, _ in self._kept]
 
     def pictures(self) -> list[Pictures]:
         """Pictures [N, H, W, C] of each of these times."""
@@ -30,11 +30,11 @@ class Frames:
 
     def state_dict(self) -> dict[str, Any]:
         """As a part of the checkpoint."""
-        return {"kept": [[at, pictures] for at, pictures in self._kept]}
+        return {"kept": [[time, pictures] for time, pictures in self._kept]}
 
     def load_state_dict(self, state: Mapping[str, Any], /) -> None:
         """Have what the checkpoint had."""
-        self._kept = [(at, pictures) for at, pictures in state["kept"]]
+        self._kept = [(time, pictures) for time, pictures in state["kept"]]
 
 
 def samples_of(epochs: Frames, film: Frames) -> GeneratorSamples:

@@ -172,12 +172,12 @@ class Checkpoint:
     def _end(self) -> NoReturn:
         """Keep the state and end by the signal that came."""
         assert self._signal is not None
-        said = f"stopped by {signal.Signals(self._signal).name} after {self._place()}"
+        line = f"stopped by {signal.Signals(self._signal).name} after {self._place()}"
         try:
             self._save()
-            _say(f"{said}; {self._path} keeps it: the same command goes on from there")
+            _say(f"{line}; {self._path} keeps it: the same command goes on from there")
         except OSError as error:
-            _say(f"{said}; {self._path}: not written ({error.strerror}); make room there")
+            _say(f"{line}; {self._path}: not written ({error.strerror}); make room there")
         sys.stderr.flush()
         signal.signal(self._signal, signal.SIG_DFL)
         signal.raise_signal(self._signal)
@@ -195,9 +195,9 @@ def _read(path: Path, key: Mapping[str, str]) -> dict[str, Any]:
     """The state in the file, by the names of its parts.
 
     Raises:
-        FileNotFoundError: there is none.
-        OSError: it cannot be read.
-        ValueError: it is not what was written, or of another key; says so in words.
+        FileNotFoundError: There is no such file.
+        OSError: The file cannot be read.
+        ValueError: The file is damaged, or was made by another training; the message says which.
 
     """
     digest, _, payload = path.read_bytes().partition(b"\n")

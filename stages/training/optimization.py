@@ -67,7 +67,7 @@ def check_either(name: str, value: object, **short: float | None) -> None:
         ValueError: Says which keys are wanted.
 
     """
-    given = [key for key, one in short.items() if one is not None]
+    given = [key for key, number in short.items() if number is not None]
     if (value is None and len(given) < len(short)) or (value is not None and given):
         raise ValueError(f"{name} is wanted, or {' and '.join(short)} in its place, not both")
 
