@@ -129,21 +129,27 @@ def refuse_unused(method: str) -> None:
             )
 
 
-def refuse_overwriting(written: Sequence[Path], read: Sequence[Path | None]) -> None:
-    """Refuse to write what is read.
+def refuse_overwriting(written: Sequence[Path], inputs: Sequence[Path | None]) -> None:
+    """Refuse to overwrite an input.
 
     Raises:
-        ParamsError: a path of `written` leads to a file of `read`.
+        ParamsError: a path of `written` leads to a file of `inputs`.
 
     """
-    inputs = {path.resolve() for path in read if path is not None}
+    resolved = {path.resolve() for path in inputs if path is not None}
     for path in written:
-        if path.resolve() in inputs:
+        if path.resolve() in resolved:
             raise ParamsError(f"{path}: is read and would be overwritten; write to another name")
 
 
 def fuse_files(files: Sequence[Path], *, out: Path, **chosen: Any) -> None:
-    """One picture of all files, written to `out`."""
+    """Fuse all files to one picture, and write it to `out`.
+
+    Raises:
+        ParamsError: options do not fit each other or the number of files.
+        DataError: a file cannot be read, or the pictures do not fit each other.
+
+    """
     if chosen["figures"]:
         raise ParamsError("--figures: asks for groups (--manifest or --pattern)")
     if len(files) < 2:
@@ -163,9 +169,14 @@ def fuse_files(files: Sequence[Path], *, out: Path, **chosen: Any) -> None:
 
 
 def fuse_groups(groups: Sequence[Group], *, out: Path, figures: Path | None, **chosen: Any) -> None:
-    """A PNG file of each group in the folder `out`; every figure of each in the table `figures`.
+    """Write a PNG file of each group into the folder `out`, and its figures into the table `figures`.
 
-    They are written when all of them are fused.
+    They are written once all groups are fused.
+
+    Raises:
+        ParamsError: options do not fit each other.
+        DataError: there is no group, a file cannot be read, or pictures do not fit each other.
+
     """
     import pandas as pd
 
@@ -176,19 +187,19 @@ def fuse_groups(groups: Sequence[Group], *, out: Path, figures: Path | None, **c
     if not groups:
         raise DataError("the manifest names no group")
     places = [out / f"{file_name(group.name)}.png" for group in groups]
-    read = [path for group in groups for path in (*group.files, group.truth)]
-    refuse_overwriting(places, [*read, chosen["classifier"]])
+    inputs = [path for group in groups for path in (*group.files, group.truth)]
+    refuse_overwriting(places, [*inputs, chosen["classifier"]])
     if figures is not None:
-        refuse_overwriting([figures], [*read, *places, chosen["classifier"]])
+        refuse_overwriting([figures], [*inputs, *places, chosen["classifier"]])
     settings = settings_of(chosen)
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         for number, group in enumerate(groups):
-            one = own_set(group, chosen["registration"])
-            picture = fused(one.sources[0], chosen["method"], settings)
+            fusion_set = own_set(group, chosen["registration"])
+            picture = fused(fusion_set.sources[0], chosen["method"], settings)
             np.save(Path(folder) / f"{number}.npy", picture)
             if figures is not None:
-                measured = measure(one.sources, picture[None], one.truth)
+                measured = measure(fusion_set.sources, picture[None], fusion_set.truth)
                 rows.append({"group": group.name} | {name: values[0] for name, values in measured.items()})
         for number, place in enumerate(places):
             write_picture(place, np.load(Path(folder) / f"{number}.npy"))
@@ -198,7 +209,7 @@ def fuse_groups(groups: Sequence[Group], *, out: Path, figures: Path | None, **c
 
 
 def settings_of(chosen: dict[str, Any]) -> Settings:
-    """What the options say to the method.
+    """Build the settings of the method from the options.
 
     Raises:
         ParamsError: both alpha and weights, or no classifier where one is needed.
@@ -215,7 +226,7 @@ def settings_of(chosen: dict[str, Any]) -> Settings:
 
 
 def fused(sources: Pictures, method: Method, settings: Settings) -> Pictures:
-    """What the method makes of sources [S, H, W, C].
+    """Fuse sources [S, H, W, C] by a method: [H, W, C].
 
     Raises:
         ParamsError: weights or levels that do not fit them.
@@ -228,7 +239,7 @@ def fused(sources: Pictures, method: Method, settings: Settings) -> Pictures:
 
 
 def activity_by(classifier: Path | None) -> Callable[[Pictures], Floats]:
-    """How active the classifier's first stage is.
+    """A function that maps how active the classifier's first stage is on sources.
 
     Raises:
         ParamsError: none given.
@@ -247,15 +258,15 @@ def activity_by(classifier: Path | None) -> Callable[[Pictures], Floats]:
     return activity_of(load_classifier(classifier), 1, compute)
 
 
-def set_in(files: Sequence[Path], at: list[int] | None) -> Pictures:
-    """The cut-out of the second file in the scene of the first.
+def set_in(files: Sequence[Path], corner: list[int] | None) -> Pictures:
+    """Set the cut-out of the second file into the scene of the first.
 
     Raises:
         ParamsError: no place given, or not two files.
         DataError: no alpha in the second, more than 8 bits, or a place outside of the scene.
 
     """
-    if len(files) != 2 or at is None or len(at) != 2:
+    if len(files) != 2 or corner is None or len(corner) != 2:
         raise ParamsError("--method poisson: asks for a scene, a cut-out with alpha, and --at x,y")
     scene, item = read_opaque(files[0]), read_picture(files[1])
     if item.shape[2] != 4:
@@ -264,13 +275,15 @@ def set_in(files: Sequence[Path], at: list[int] | None) -> Pictures:
         raise DataError(f"{files[0]}, {files[1]}: poisson computes with 8 bits a channel; save them so")
     colour = item[..., :3] if scene.shape[2] == 3 else item[..., :3].mean(axis=2, keepdims=True)
     try:
-        return poisson(scene.astype(np.uint8), colour.astype(np.uint8), item[..., 3] > 127, (at[0], at[1]))
+        return poisson(
+            scene.astype(np.uint8), colour.astype(np.uint8), item[..., 3] > 127, (corner[0], corner[1])
+        )
     except ValueError as error:
         raise DataError(f"{files[1]}: {error}") from None
 
 
 def lay_out(files: Sequence[Path], target: Path | None, columns: int | None) -> Pictures:
-    """The files side by side, as a grid or after a target.
+    """Lay out the files side by side, as a grid or after a target.
 
     Raises:
         ParamsError: no columns given, or too many.

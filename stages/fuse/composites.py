@@ -92,7 +92,7 @@ def _find_place(
 
 
 def composites_sheet(
-    made: Composites, found: dict[str, list[str]], classes: Sequence[str], rows: int
+    composites: Composites, found: dict[str, list[str]], classes: Sequence[str], rows: int
 ) -> Image.Image:
     """Draw a row for each scene: before, the item, and each way of composing with the class found there.
 
@@ -100,26 +100,26 @@ def composites_sheet(
     """
     pictures: list[Bytes] = []
     titles: list[str] = []
-    for row in range(min(rows, len(made.labels))):
-        pictures += [on_sheet(made.scenes[row], SIDE), on_sheet(made.items[row], SIDE)]
-        pictures += [on_sheet(composed[row], SIDE) for composed in made.ways.values()]
-        titles += ["scene", classes[made.labels[row]]]
-        titles += [f"{way}: {found[way][row] or 'not found'}" for way in made.ways]
-    return image_grid(pictures, 2 + len(made.ways), titles)
+    for row in range(min(rows, len(composites.labels))):
+        pictures += [on_sheet(composites.scenes[row], SIDE), on_sheet(composites.items[row], SIDE)]
+        pictures += [on_sheet(composed[row], SIDE) for composed in composites.ways.values()]
+        titles += ["scene", classes[composites.labels[row]]]
+        titles += [f"{way}: {found[way][row] or 'not found'}" for way in composites.ways]
+    return image_grid(pictures, 2 + len(composites.ways), titles)
 
 
 def draw_composites(
-    folder: Path, made: Composites, found: dict[str, list[str]], classes: Sequence[str], rows: int
+    folder: Path, composites: Composites, found: dict[str, list[str]], classes: Sequence[str], rows: int
 ) -> None:
     """Write composites.png below `folder`, where there are composites."""
-    if len(made.labels):
-        save_png(folder / "composites.png", composites_sheet(made, found, classes, rows))
+    if len(composites.labels):
+        save_png(folder / "composites.png", composites_sheet(composites, found, classes, rows))
 
 
 def mosaic_sheet(tiles: Bytes, target: Bytes, columns: int) -> Image.Image:
     """The target and a mosaic made after it of the first tiles [N, h, w, C], of one height."""
     enough = np.asarray(tiles[: 2 * columns**2])  # some to choose from
-    made = eight_bits(mosaic(enough, target, columns))
-    times = max(1, made.shape[0] // target.shape[0])
+    composed = eight_bits(mosaic(enough, target, columns))
+    times = max(1, composed.shape[0] // target.shape[0])
     large = target.repeat(times, axis=0).repeat(times, axis=1)
-    return image_grid([large, made], 2, ["target", f"mosaic of {len(enough)} pictures"])
+    return image_grid([large, composed], 2, ["target", f"mosaic of {len(enough)} pictures"])

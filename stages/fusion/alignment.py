@@ -67,7 +67,7 @@ def align(sources: Pictures, names: Sequence[str], registration: Registration) -
 
 
 def shift_between(first: Grey, second: Grey) -> tuple[float, float]:
-    """By how many pixels (across, down) the grey picture [H, W] `second` is moved; (0, 0) if in doubt.
+    """Measure how far `second` [H, W] is moved, in pixels (across, down); (0, 0) if in doubt.
 
     Found by phase correlation and believed where the pictures are alike then, and more so than before.
     """
@@ -86,11 +86,11 @@ def shift_between(first: Grey, second: Grey) -> tuple[float, float]:
 
 
 def turn_between(first: Grey, second: Grey) -> tuple[float, float] | None:
-    """By how many degrees the grey picture [H, W] `second` is turned, and its scale; None if in doubt.
+    """Measure the angle by which `second` [H, W] is turned, in degrees, and its scale; None if in doubt.
 
     Found by points that both have (see `_by_features`), and believed as `shift_between` believes.
     """
-    a, b = (_at_most(LOOKED_AT, one) for one in (first, second))
+    a, b = (_at_most(LOOKED_AT, picture) for picture in (first, second))
     if (motion := _by_features(a, b)) is None:
         return None
     height, width = a.shape

@@ -22,25 +22,25 @@ PIXELS = 2**28
 """Of a grid or mosaic, at most."""
 
 
-def poisson(scene: Bytes, item: Bytes, mask: Mask, at: tuple[int, int]) -> Bytes:
-    """`item` [h, w, C] in `scene` [H, W, C], its upper left corner `at` (x, y), without a seam.
+def poisson(scene: Bytes, item: Bytes, mask: Mask, corner: tuple[int, int]) -> Bytes:
+    """Set `item` [h, w, C] into `scene` [H, W, C], its upper left `corner` (x, y), without a seam.
 
     Where `mask` [h, w] holds, the scene takes the item's gradients, around it keeps its own values: Perez,
     Gangnet and Blake, "Poisson image editing" (2003), as OpenCV has it. A cut-out has no ground of its own:
     beyond the mask the scene's mean there stands for it.
 
     Raises:
-        ValueError: the mask is empty, or does not lie inside of the scene, some pixels from its edge.
+        ValueError: the mask is empty, or does not lie inside of the scene, `ERODED` pixels from its edge.
 
     """
     if not mask.any():
         raise ValueError("the cut-out is empty")
     hole = cv2.dilate(np.pad(mask, ROOM).astype(np.uint8), np.ones((3, 3)), iterations=ERODED)
     left, top, width, height = cv2.boundingRect(hole)
-    x, y = at[0] - ROOM + left, at[1] - ROOM + top
+    x, y = corner[0] - ROOM + left, corner[1] - ROOM + top
     if min(x, y) < 0 or x + width > scene.shape[1] or y + height > scene.shape[0]:
         raise ValueError(
-            f"the cut-out at {at[0]},{at[1]} does not lie inside of the scene of {scene.shape[1]} x "
+            f"the cut-out at {corner[0]},{corner[1]} does not lie inside of the scene of {scene.shape[1]} x "
             f"{scene.shape[0]} pixels, {ERODED} from its edge"
         )
     ground = scene[y : y + height, x : x + width].mean(axis=(0, 1)).round().astype(np.uint8)
@@ -51,16 +51,16 @@ def poisson(scene: Bytes, item: Bytes, mask: Mask, at: tuple[int, int]) -> Bytes
     return np.ascontiguousarray(blended[..., : scene.shape[2]])
 
 
-def paste(scene: Bytes, item: Bytes, mask: Mask, at: tuple[int, int]) -> Bytes:
-    """`item` [h, w, C] laid on `scene` [H, W, C] where `mask` [h, w] holds, its corner `at` (x, y)."""
+def paste(scene: Bytes, item: Bytes, mask: Mask, corner: tuple[int, int]) -> Bytes:
+    """Lay `item` [h, w, C] on `scene` [H, W, C] where `mask` [h, w] holds, its upper left `corner` (x, y)."""
     pasted = scene.copy()
-    window = pasted[at[1] : at[1] + item.shape[0], at[0] : at[0] + item.shape[1]]
+    window = pasted[corner[1] : corner[1] + item.shape[0], corner[0] : corner[0] + item.shape[1]]
     window[mask] = item[mask]
     return pasted
 
 
 def cut_out(picture: Bytes, threshold: int) -> Mask:
-    """Where the item of a picture [H, W, C] on black ground is: the largest part above `threshold`."""
+    """Find the item of a picture [H, W, C] on black ground, the largest part above `threshold`: [H, W]."""
     above = (picture.max(axis=-1) > threshold).astype(np.uint8)
     count, parts, measures, _ = cv2.connectedComponentsWithStats(above)
     if count == 1:

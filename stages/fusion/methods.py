@@ -144,9 +144,11 @@ def wavelet(sources: Pictures, levels: int | None = None) -> Pictures:
 
     """
     levels = min(levels_of(sources, levels), pywt.dwtn_max_level(sources.shape[1:3], WAVELET))
-    bands = [pywt.wavedec2(one, WAVELET, level=levels, axes=(0, 1)) for one in sources.astype(np.float32)]
+    bands = [
+        pywt.wavedec2(source, WAVELET, level=levels, axes=(0, 1)) for source in sources.astype(np.float32)
+    ]
     coarsest, *details = zip(*bands, strict=True)  # a level: three directions [h, w, C] of each source
-    strongest = [tuple(_strongest(one) for one in zip(*level, strict=True)) for level in details]
+    strongest = [tuple(_strongest(band) for band in zip(*level, strict=True)) for level in details]
     fused = pywt.waverec2([_mean(coarsest), *strongest], WAVELET, axes=(0, 1))
     return rounded(fused[: sources.shape[1], : sources.shape[2]], sources)  # odd sides come back even
 
@@ -175,7 +177,7 @@ def guided(sources: Pictures) -> Pictures:
     saliency = np.stack([_saliency(guide) for guide in guides])
     winners = (saliency.argmax(axis=0) == np.arange(len(sources))[:, None, None]).astype(np.float32)
     fused = np.zeros_like(values[0])
-    bases = np.stack([cv2.blur(one, (BASE_SIDE, BASE_SIDE)).reshape(one.shape) for one in values])
+    bases = np.stack([cv2.blur(value, (BASE_SIDE, BASE_SIDE)).reshape(value.shape) for value in values])
     for parts, (radius, blur) in ((bases, BASE_FILTER), (values - bases, DETAIL_FILTER)):
         led = [guided_filter(g, w, radius, blur) for g, w in zip(guides, winners, strict=True)]
         fused += _weighted(parts, np.stack(led))
@@ -207,7 +209,7 @@ def by_activity(sources: Pictures, activity: Floats) -> Pictures:
     """
     height, width = sources.shape[1:3]
     # Averaged over a neighbourhood, so that weights do not jump between neighbouring pixels.
-    enlarged = [cv2.resize(cv2.blur(one, (3, 3)), (width, height)) for one in activity.astype(np.float32)]
+    enlarged = [cv2.resize(cv2.blur(area, (3, 3)), (width, height)) for area in activity.astype(np.float32)]
     return rounded(_weighted(sources, np.stack(enlarged)), sources)
 
 

@@ -48,7 +48,7 @@ def figures(sources: Pictures, fused: Pictures, truth: Pictures | None = None) -
         "entropy": entropy(result),
         "standard_deviation": standard_deviation(result),
         "spatial_frequency": spatial_frequency(result),
-        "mutual_information": np.sum([mutual_information(one, result) for one in each], axis=0),
+        "mutual_information": np.sum([mutual_information(source, result) for source in each], axis=0),
         "edge_preservation": edge_preservation(each, result),
         "ssim": _mean_over(sources, fused, ssim),
         "ms_ssim": _mean_over(sources, fused, ms_ssim),
@@ -221,7 +221,9 @@ def _sigmoid(values: Floats, constants: tuple[float, float, float]) -> Floats:
 
 def _edges(pictures: Grey) -> tuple[Floats, Floats]:
     """Strength and orientation (-pi/2..pi/2) of the edge at each pixel, by Sobel's operator, [N, H, W]."""
-    across, down = (np.stack([cv2.Sobel(one, cv2.CV_64F, dx, 1 - dx) for one in pictures]) for dx in (1, 0))
+    across, down = (
+        np.stack([cv2.Sobel(picture, cv2.CV_64F, dx, 1 - dx) for picture in pictures]) for dx in (1, 0)
+    )
     orientation = np.arctan(np.divide(down, across, out=np.full_like(down, np.inf), where=across != 0))
     # Where nothing changes there is no orientation; any will do, as long as it is always the same.
     return np.hypot(across, down), np.where((across == 0) & (down == 0), 0.0, orientation)

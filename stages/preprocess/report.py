@@ -113,7 +113,7 @@ def _findings(findings: Findings) -> list[str]:
     ordered = sorted(findings.all, key=lambda finding: finding.kind)  # stable: in the source's order
     for kind, group in groupby(ordered, key=lambda finding: finding.kind):
         of_kind = list(group)
-        named = [f"{_plain(one.where)}: {_plain(one.what)}" for one in of_kind[:EXAMPLES]]
+        named = [f"{_plain(finding.where)}: {_plain(finding.what)}" for finding in of_kind[:EXAMPLES]]
         more = [f"and {len(of_kind) - EXAMPLES:,} more in findings.csv"] if len(of_kind) > EXAMPLES else []
         where = "<br>".join([*named, *more])
         lines.append(f"| {kind} | {len(of_kind):,} | {findings.policy.action(kind)} | {where} |")
@@ -139,6 +139,8 @@ def _table_of_findings(reports: Sequence[TaskReport]) -> str:
     table.writerow(["task", "kind", "action", "where", "what"])
     for report in reports:
         policy = report.findings.policy
-        for one in report.findings.all:
-            table.writerow([report.task, one.kind, policy.action(one.kind), one.where, one.what])
+        for finding in report.findings.all:
+            table.writerow(
+                [report.task, finding.kind, policy.action(finding.kind), finding.where, finding.what]
+            )
     return buffer.getvalue()

@@ -149,8 +149,8 @@ def _cut_out(rng: np.random.Generator, image: npt.NDArray[np.uint8], params: Sce
 def _resize(image: npt.NDArray[np.float32], scale: float) -> npt.NDArray[np.float32]:
     height, width = (max(1, round(side * scale)) for side in image.shape[:2])
     # Averaging areas keeps thin parts of shrunken items; it does not interpolate when enlarging.
-    how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-    resized = np.asarray(cv2.resize(image, (width, height), interpolation=how), dtype=np.float32)
+    interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    resized = np.asarray(cv2.resize(image, (width, height), interpolation=interpolation), dtype=np.float32)
     return resized.reshape(height, width, image.shape[2])  # cv2 drops a single channel
 
 

@@ -83,17 +83,17 @@ def look(inbox: Path, known: Callable[[Version], bool], quiet_seconds: float) ->
     seen = Look(folder=inbox.resolve(), candidates=[], waiting=[], known=0, others=0, links=[])
     latest = time.time_ns() - int(quiet_seconds * 1e9)
     for path, found in _entries(seen.folder):
-        one = _candidate(path, found)
+        candidate = _candidate(path, found)
         if not _is_plain(found):
-            seen.links.append(one.name)
+            seen.links.append(candidate.name)
         elif not is_picture(path.name):
             seen.others += 1
-        elif known(one.version):
+        elif known(candidate.version):
             seen.known += 1
-        elif one.changed_ns > latest:
-            seen.waiting.append(one.name)
+        elif candidate.changed_ns > latest:
+            seen.waiting.append(candidate.name)
         else:
-            seen.candidates.append(one)
+            seen.candidates.append(candidate)
     return seen
 
 
@@ -126,31 +126,36 @@ def _is_plain(found: os.stat_result) -> bool:
 
 
 def taken(candidates: Iterable[Candidate], max_bytes: int, seen: Look) -> Iterator[Input]:
-    """The contents; what changes meanwhile, or cannot be read now, waits for the next look."""
-    for one in candidates:
+    """Read the candidates; one that changes meanwhile, or cannot be read now, waits for the next look."""
+    for candidate in candidates:
         try:
-            with open(_opened(seen.folder, one.path), "rb") as file:
+            with open(_opened(seen.folder, candidate.path), "rb") as file:
                 before = os.fstat(file.fileno())
-                if not _is_plain(before) or _candidate(one.path, before) != one:
-                    seen.waiting.append(one.name)
+                if not _is_plain(before) or _candidate(candidate.path, before) != candidate:
+                    seen.waiting.append(candidate.name)
                     continue
-                if one.size > max_bytes:
+                if candidate.size > max_bytes:
                     content, digest = None, hashlib.file_digest(file, "sha256").hexdigest()
                 else:
-                    content = file.read(one.size + 1)
+                    content = file.read(candidate.size + 1)
                     digest = hashlib.sha256(content).hexdigest()
                 after = os.fstat(file.fileno())
         except OSError:
-            seen.waiting.append(one.name)
+            seen.waiting.append(candidate.name)
             continue
-        if _candidate(one.path, after) == one:
-            yield Input(file=one, digest=digest, content=content)
+        if _candidate(candidate.path, after) == candidate:
+            yield Input(file=candidate, digest=digest, content=content)
         else:
-            seen.waiting.append(one.name)
+            seen.waiting.append(candidate.name)
 
 
 def _opened(folder: Path, path: Path) -> int:
-    """A descriptor of the file at `path` below `folder`. Raises OSError where a link stands in the way."""
+    """Open the file at `path` below `folder`, and return its descriptor.
+
+    Raises:
+        OSError: a link stands in the way, or the file cannot be opened.
+
+    """
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     for part in path.parts[:-1]:
         descriptor = _opened_in(descriptor, part, os.O_DIRECTORY)

@@ -25,7 +25,7 @@ from stages.sources.preparation import PreprocessParams, form_of
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Model:
+class TrainedModel:
     """A trained network and the form of the pictures that it was trained on."""
 
     network: nn.Module
@@ -34,23 +34,23 @@ class Model:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Models:
-    """What pictures are shown to."""
+class TrainedModels:
+    """The trained models that pictures are shown to."""
 
-    classifier: Model | None
-    detector: Model | None
+    classifier: TrainedModel | None
+    detector: TrainedModel | None
     compute: Compute
     release: str
 
     @property
     def about(self) -> dict[str, Any]:
-        """What is told of the models beside their predictions."""
+        """The release and the classes of the models, which stand beside their predictions."""
         labels = [model.config["classes"] if model else [] for model in (self.classifier, self.detector)]
         return {"release": self.release, "labels": labels[0], "box_labels": labels[1]}
 
 
-def load_models(params: Path, classifier: Path | None, detector: Path | None, release: str) -> Models:
-    """The models, and how their pictures are prepared.
+def load_models(params: Path, classifier: Path | None, detector: Path | None, release: str) -> TrainedModels:
+    """Load the models that are given, with the form that their pictures are brought to.
 
     Raises:
         ParamsError: neither is given, or params.yaml does not fit.
@@ -59,43 +59,43 @@ def load_models(params: Path, classifier: Path | None, detector: Path | None, re
     """
     if classifier is None and detector is None:
         raise ParamsError("--classifier, --detector: give at least one of them")
-    how = load_params(params, "preprocess", PreprocessParams)
+    preprocess = load_params(params, "preprocess", PreprocessParams)
     compute = prepare(load_params(params, "compute", ComputeParams))
     try:
         check_libraries(params)
     except LibraryError as error:  # no reason to let pictures wait
         print(f"warning: predictions may differ in their last digits: {error}", file=sys.stderr)
-    classified = how.classification
+    classified = preprocess.classification
     by_whole = classifier is not None and not isinstance(classified, CropsParams)
     if detector is None and not by_whole:
         raise ParamsError(
             "--classifier: it was trained on crops of boxes; give a --detector, which finds them"
         )
-    return Models(
-        classifier=_classifier(classifier, how, compute) if classifier and by_whole else None,
-        detector=_detector(detector, how, compute) if detector else None,
+    return TrainedModels(
+        classifier=_classifier(classifier, preprocess, compute) if classifier and by_whole else None,
+        detector=_detector(detector, preprocess, compute) if detector else None,
         compute=compute,
         release=release,
     )
 
 
-def _classifier(path: Path, how: PreprocessParams, compute: Compute) -> Model:
+def _classifier(path: Path, preprocess: PreprocessParams, compute: Compute) -> TrainedModel:
     network, config = _load(path, "classifier", build_classifier, compute)
     trained = (*config["size"], len(config["mean"]))
-    assert not isinstance(how.classification, CropsParams)
-    form = form_of(how.classification, how.policy, trained)
+    assert not isinstance(preprocess.classification, CropsParams)
+    form = form_of(preprocess.classification, preprocess.policy, trained)
     _require_form(path, form, trained)
-    return Model(network=network, config=config, form=form)
+    return TrainedModel(network=network, config=config, form=form)
 
 
-def _detector(path: Path, how: PreprocessParams, compute: Compute) -> Model:
+def _detector(path: Path, preprocess: PreprocessParams, compute: Compute) -> TrainedModel:
     network, config = _load(path, "detector", build_detector, compute)
-    params = how.detection
+    params = preprocess.detection
     height, width = [params.side] * 2 if isinstance(params, ComposedParams) else params.shape
     trained = (height, width, config["channels"])
-    form = form_of(params, how.policy, trained)
+    form = form_of(params, preprocess.policy, trained)
     _require_form(path, form, trained)
-    return Model(network=network, config=config, form=form)
+    return TrainedModel(network=network, config=config, form=form)
 
 
 def _load(

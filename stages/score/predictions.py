@@ -88,7 +88,7 @@ class Predictions:
 
     @contextmanager
     def trying(self, name: str, digest: str) -> Iterator[int]:
-        """Note that this input is being read; how often a process has died at just that before."""
+        """Note that this input is being read, and yield how often a process has died at just that before."""
         *before, times = self._last
         died = times if before == [name, digest] else 0
         self._trying.write_text(json.dumps([name, digest, died + 1]), encoding="utf-8")
@@ -98,7 +98,7 @@ class Predictions:
             self._trying.unlink()
 
     def place(self, about: dict[str, Any], kind: str, number: int, name: str) -> Path:
-        """Where a file of input `number` belongs: `kind` is "drawn" or "set_aside"."""
+        """The path of a file of input `number`, whose `kind` is "drawn" or "set_aside"."""
         safe = re.sub(r"[^\w.-]", "_", name.rpartition("/")[2], flags=re.ASCII)[-NAME_LENGTH:]
         return self._beside(kind, self._part_for(about)) / f"{number:08d}-{safe}"
 

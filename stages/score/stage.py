@@ -29,11 +29,11 @@ from stages.intake.decoding import Decoded, decode
 from stages.intake.geometry import Pixels, unfit_boxes
 from stages.score.drawing import drawn, jpeg
 from stages.score.inbox import Input, Look, look, taken
-from stages.score.models import Models, load_models
+from stages.score.models import TrainedModels, load_models
 from stages.score.predictions import Predictions, Row, opened
 
 DEATHS = 3  # at one picture: no chance any more, and others wait behind it
-TOLD = 50  # set aside or drawn pictures that the figures name
+NAMED_MOST = 50  # set aside or drawn pictures that the figures name at most
 
 
 class ScoreParams(StageParams):
@@ -43,7 +43,7 @@ class ScoreParams(StageParams):
     """Pictures kept in one step, and shown to the networks together."""
 
     max_megabytes: int = Field(ge=1)
-    """Of a picture's file; larger ones are set aside."""
+    """Size of a picture's file in megabytes up to which it is scored; larger ones are set aside."""
 
     drawn_score_min: float = Field(ge=0, le=1)
     """Boxes with lower scores are not drawn."""
@@ -54,20 +54,20 @@ class ScoreParams(StageParams):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Ready:
-    """An input as the networks take it."""
+    """An input in the form that the networks take."""
 
     given: Input
     reason: str | None
-    """Why it is set aside."""
+    """Why the input is set aside; None: it is not."""
     decoded: tuple[Decoded | None, Decoded | None] = (None, None)
-    """For the classifier and for the detector."""
+    """The picture for the classifier and for the detector; None: there is no such network."""
     view: Decoded | None = None
-    """To be drawn on."""
+    """The picture that results are drawn on; None where it is set aside."""
 
 
 @dataclass(slots=True)
-class Told:
-    """Figures of this run."""
+class ScoreTally:
+    """What this run has done so far."""
 
     scored: int = 0
     set_aside: list[dict[str, str]] = field(default_factory=list)
@@ -102,19 +102,19 @@ def main(
     """
     values = load_params(params, "score", ScoreParams)
     require_apart(inbox, out)
-    told = Told()
+    tally = ScoreTally()
     try:
         with opened(out) as predictions:
             seen = look(inbox, predictions.knows, quiet_seconds)
             if seen.candidates:
                 models = load_models(params, classifier, detector, release)
-                score_new(seen, models, predictions, values, told)
+                score_new(seen, models, predictions, values, tally)
             if figures:
-                write_json(figures, figures_of(told, seen, release, len(predictions)))
+                write_json(figures, figures_of(tally, seen, release, len(predictions)))
     except OSError as error:
         where = f"{error.filename}: " if error.filename else f"{out}: "
         raise DataError(f"{where}{error.strerror}; what was kept before stays, the rest waits") from error
-    print(f"{told.scored} scored, {len(told.set_aside)} set aside, {len(seen.waiting)} not quiet yet")
+    print(f"{tally.scored} scored, {len(tally.set_aside)} set aside, {len(seen.waiting)} not quiet yet")
     if seen.links:
         print(
             f"{len(seen.links)} left alone, {seen.links[0]} first:"
@@ -122,76 +122,86 @@ def main(
         )
 
 
-def figures_of(told: Told, seen: Look, release: str, kept: int) -> dict[str, Any]:
-    """What was done in this run, and how many inputs have their rows in all."""
+def figures_of(tally: ScoreTally, seen: Look, release: str, kept: int) -> dict[str, Any]:
+    """State what was done in this run, and how many inputs have rows in all, as JSON values."""
     return {
         "release": release,
-        "scored": told.scored,
-        "set_aside": len(told.set_aside),
-        "reasons": told.set_aside[:TOLD],
+        "scored": tally.scored,
+        "set_aside": len(tally.set_aside),
+        "reasons": tally.set_aside[:NAMED_MOST],
         "waiting": len(seen.waiting),
         "others": seen.others,
-        "links": seen.links[:TOLD],
-        "labels": dict(told.labels.most_common()),
-        "boxes": dict(told.boxes.most_common()),
-        "drawn": told.drawn,
+        "links": seen.links[:NAMED_MOST],
+        "labels": dict(tally.labels.most_common()),
+        "boxes": dict(tally.boxes.most_common()),
+        "drawn": tally.drawn,
         "all": kept,
     }
 
 
 def require_apart(inbox: Path, out: Path) -> None:
-    """Raise ParamsError where one folder lies in the other: what is drawn would be scored again."""
-    one, other = inbox.resolve(), out.resolve()
-    if one.is_relative_to(other) or other.is_relative_to(one):
+    """Refuse folders of which one lies in the other: what is drawn would be scored as a new picture.
+
+    Raises:
+        ParamsError: one folder lies in the other.
+
+    """
+    first, second = inbox.resolve(), out.resolve()
+    if first.is_relative_to(second) or second.is_relative_to(first):
         raise ParamsError(f"{inbox}, {out}: one lies in the other; keep inbox and predictions apart")
 
 
-def score_new(seen: Look, models: Models, predictions: Predictions, params: ScoreParams, told: Told) -> None:
-    """Score what is new, some pictures at a time; only what becomes of a picture is kept in memory."""
+def score_new(
+    seen: Look, models: TrainedModels, predictions: Predictions, params: ScoreParams, tally: ScoreTally
+) -> None:
+    """Score the new pictures in batches; only what becomes of a picture is kept in memory."""
     new = (
-        one
-        for one in taken(seen.candidates, params.max_megabytes << 20, seen)
-        if not predictions.holds(one.file.name, one.digest)
+        given
+        for given in taken(seen.candidates, params.max_megabytes << 20, seen)
+        if not predictions.holds(given.file.name, given.digest)
     )
-    ready = (make_ready(one, models, predictions, params) for one in new)
+    ready = (make_ready(given, models, predictions, params) for given in new)
     while batch := list(islice(ready, params.batch)):
-        score(batch, models, predictions, params, told)
-        print(f"{told.scored} scored, {len(told.set_aside)} set aside", flush=True)
+        score(batch, models, predictions, params, tally)
+        print(f"{tally.scored} scored, {len(tally.set_aside)} set aside", flush=True)
 
 
 def score(
-    ready: Sequence[Ready], models: Models, predictions: Predictions, params: ScoreParams, told: Told
+    ready: Sequence[Ready],
+    models: TrainedModels,
+    predictions: Predictions,
+    params: ScoreParams,
+    tally: ScoreTally,
 ) -> None:
-    """Predict, draw and set aside; what is kept last are the rows, with which it is done."""
+    """Predict, draw and set aside; the rows are written last, and with them the inputs are done."""
     first, now = predictions.next_id, datetime.datetime.now(tz=datetime.UTC)
-    rows = [_row(number, one, now) for number, one in enumerate(ready, start=first)]
-    scored = [(row, one) for row, one in zip(rows, ready, strict=True) if one.reason is None]
+    rows = [_row(number, item, now) for number, item in enumerate(ready, start=first)]
+    scored = [(row, item) for row, item in zip(rows, ready, strict=True) if item.reason is None]
     if scored:
         _classify(scored, models)
         _find(scored, models)
-    for row, one in zip(rows, ready, strict=True):
-        place = predictions.place(
-            models.about, "drawn" if one.reason is None else "set_aside", row["id"], row["name"]
-        )
-        if one.reason is None:
+    for row, item in zip(rows, ready, strict=True):
+        kind = "drawn" if item.reason is None else "set_aside"
+        place = predictions.place(models.about, kind, row["id"], row["name"])
+        if item.reason is None:
             place = place.with_name(f"{place.name}.jpg")
-            view, classes = _pixels(one.view), models.about["box_labels"]
+            view, classes = _pixels(item.view), models.about["box_labels"]
             picture = jpeg(drawn(view, row, classes, params.drawn_score_min))
-            write_atomically(place, picture, _mode(one.given))
-            told.drawn = [*told.drawn, str(place)][:TOLD]
+            write_atomically(place, picture, _mode(item.given))
+            tally.drawn = [*tally.drawn, str(place)][:NAMED_MOST]
         else:
-            _set_aside(place, one)
+            _set_aside(place, item)
     predictions.add(rows, models.about)
-    told.scored += len(scored)
-    told.set_aside += [{"name": row["name"], "why": row["set_aside"]} for row in rows if row["set_aside"]]
-    told.labels.update(row["label"] for row, _ in scored if row["label"] is not None)
+    tally.scored += len(scored)
+    tally.set_aside += [{"name": row["name"], "why": row["set_aside"]} for row in rows if row["set_aside"]]
+    tally.labels.update(row["label"] for row, _ in scored if row["label"] is not None)
     for row, _ in scored:
         sure = zip(row["box_labels"], row["box_scores"], strict=True)
-        told.boxes.update(name for name, sureness in sure if sureness >= params.drawn_score_min)
+        tally.boxes.update(name for name, sureness in sure if sureness >= params.drawn_score_min)
 
 
-def make_ready(given: Input, models: Models, predictions: Predictions, params: ScoreParams) -> Ready:
-    """Decode an input for each network, or say why that cannot be."""
+def make_ready(given: Input, models: TrainedModels, predictions: Predictions, params: ScoreParams) -> Ready:
+    """Decode an input for each network, or state why it is set aside."""
     if given.content is None:
         size = f"{given.file.size >> 20} MB, score.max_megabytes is {params.max_megabytes}"
         return Ready(given=given, reason=f"too large: {size}")
@@ -201,31 +211,31 @@ def make_ready(given: Input, models: Models, predictions: Predictions, params: S
     return Ready(given=given, reason=f"the process that read it was killed, {died} times")
 
 
-def _decoded(given: Input, content: bytes, models: Models, params: ScoreParams) -> Ready:
+def _decoded(given: Input, content: bytes, models: TrainedModels, params: ScoreParams) -> Ready:
     both = [decode(content, m.form) if m else None for m in (models.classifier, models.detector)]
-    known = next(one for one in both if one is not None)
+    known = next(decoded for decoded in both if decoded is not None)
     view = None
     if known.pixels is not None:
         form = next(model.form for model in (models.classifier, models.detector) if model)
         scale = min(1.0, params.drawn_side / max(known.width, known.height))
         width, height = (max(1, round(side * scale)) for side in (known.width, known.height))
         view = decode(content, replace(form, width=width, height=height, channels=3, fit="stretch"))
-    for one in (*both, view):
-        if one is not None and one.pixels is None:
-            return Ready(given=given, reason=f"{', '.join(one.oddities)}: {one.what}")
+    for decoded in (*both, view):
+        if decoded is not None and decoded.pixels is None:
+            return Ready(given=given, reason=f"{', '.join(decoded.oddities)}: {decoded.what}")
     return Ready(given=replace(given, content=None), reason=None, decoded=(both[0], both[1]), view=view)
 
 
-def _row(number: int, one: Ready, now: datetime.datetime) -> Row:
-    known = next((decoded for decoded in one.decoded if decoded), None)
+def _row(number: int, ready: Ready, now: datetime.datetime) -> Row:
+    known = next((decoded for decoded in ready.decoded if decoded), None)
     return {
         "id": number,
-        "name": one.given.file.name,
-        "sha256": one.given.digest,
-        "bytes": one.given.file.size,
-        "changed_ns": one.given.file.changed_ns,
+        "name": ready.given.file.name,
+        "sha256": ready.given.digest,
+        "bytes": ready.given.file.size,
+        "changed_ns": ready.given.file.changed_ns,
         "scored_at": now,
-        "set_aside": one.reason,
+        "set_aside": ready.reason,
         "width": known.width if known else None,
         "height": known.height if known else None,
         "oddities": list(known.oddities) if known else None,
@@ -238,27 +248,27 @@ def _row(number: int, one: Ready, now: datetime.datetime) -> Row:
     }
 
 
-def _classify(scored: Sequence[tuple[Row, Ready]], models: Models) -> None:
+def _classify(scored: Sequence[tuple[Row, Ready]], models: TrainedModels) -> None:
     """Write labels into the rows."""
     if (model := models.classifier) is None:
         return
     assert isinstance(model.network, Classifier)
-    images = np.stack([_pixels(one.decoded[0]) for _, one in scored])  # [N, H, W, C]
+    images = np.stack([_pixels(ready.decoded[0]) for _, ready in scored])  # [N, H, W, C]
     probabilities = predict(model.network, images, compute=models.compute).numpy()  # [N, K]
-    for (row, _), of in zip(scored, probabilities, strict=True):
-        best = int(of.argmax())
+    for (row, _), by_class in zip(scored, probabilities, strict=True):
+        best = int(by_class.argmax())
         row |= {
             "label": model.config["classes"][best],
-            "probability": float(of[best]),
-            "probabilities": of.tolist(),
+            "probability": float(by_class[best]),
+            "probabilities": by_class.tolist(),
         }
 
 
-def _find(scored: Sequence[tuple[Row, Ready]], models: Models) -> None:
+def _find(scored: Sequence[tuple[Row, Ready]], models: TrainedModels) -> None:
     """Write boxes into the rows, the surest first; what lies beside the picture alone is left out."""
     if (model := models.detector) is None:
         return
-    images = np.stack([_pixels(one.decoded[1]) for _, one in scored])  # [N, H, W, C]
+    images = np.stack([_pixels(ready.decoded[1]) for _, ready in scored])  # [N, H, W, C]
     found = detect(model.network, images, models.compute, len(images))
     for (row, _), (framed, labels, scores) in zip(scored, found, strict=True):
         boxes = unfit_boxes(framed, (row["width"], row["height"]), model.form.frame, model.form.fit)
@@ -276,11 +286,11 @@ def _pixels(decoded: Decoded | None) -> Pixels:
     return decoded.pixels
 
 
-def _set_aside(place: Path, one: Ready) -> None:
-    """A copy of the file, unless it is too large, and the reason beside it."""
-    if one.given.content is not None:
-        write_atomically(place, one.given.content, _mode(one.given))
-    text = f"{one.given.file.name}: {one.reason}\n"
+def _set_aside(place: Path, ready: Ready) -> None:
+    """Write a copy of the file, unless it is too large, and the reason beside it."""
+    if ready.given.content is not None:
+        write_atomically(place, ready.given.content, _mode(ready.given))
+    text = f"{ready.given.file.name}: {ready.reason}\n"
     write_atomically(place.with_name(f"{place.name}.txt"), text.encode())
 
 

@@ -78,15 +78,15 @@ def _rows(file: Path, folder: Path, split: Split | None) -> Iterator[Row | Findi
             yield Finding(kind="path_traversal", where=where, what=f"leads out of {folder}: {name!r}")
             continue
         found = boxes_of.get(key, [])
-        xywh = np.array([one["bbox"] for one in found], dtype=np.float32).reshape(-1, 4)
+        xywh = np.array([box["bbox"] for box in found], dtype=np.float32).reshape(-1, 4)
         size = pictures[key].get("width"), pictures[key].get("height")
         yield Row(
             where=f"{where}: {name}",
             picture=folder / name,
-            labels=tuple(categories[one["category_id"]]["name"] for one in found),
+            labels=tuple(categories[box["category_id"]]["name"] for box in found),
             boxes=np.concatenate([xywh[:, :2], xywh[:, :2] + xywh[:, 2:]], axis=1),
-            places=tuple(one["place"] for one in found),
-            marked={number: "crowd_box" for number, one in enumerate(found) if one.get("iscrowd")},
+            places=tuple(box["place"] for box in found),
+            marked={number: "crowd_box" for number, box in enumerate(found) if box.get("iscrowd")},
             split=split,
             size=size if all(isinstance(side, int) for side in size) else None,  # type: ignore[arg-type]
         )

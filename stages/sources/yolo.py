@@ -66,9 +66,11 @@ def _names(file: Path, names: Any) -> dict[int, str]:
 
 def _folders(raw: Path, file: Path, split: Split, document: dict[str, Any]) -> list[Path]:
     """What the split names: one folder of pictures, or a list of them."""
-    told = document.get(split) or []
+    named = document.get(split) or []
     base = document.get("path") or "."
-    return [_folder(raw, file, split, base, below) for below in (told if isinstance(told, list) else [told])]
+    return [
+        _folder(raw, file, split, base, below) for below in (named if isinstance(named, list) else [named])
+    ]
 
 
 def _folder(raw: Path, file: Path, split: Split, base: Any, below: Any) -> Path:
@@ -79,7 +81,7 @@ def _folder(raw: Path, file: Path, split: Split, base: Any, below: Any) -> Path:
         raise DataError(f"{file}: {split}: {below!r}: lists of pictures are not read; name their folders")
     start = PurePosixPath(file.parent.relative_to(raw), base)
     # Roboflow writes ../train/images for what lies beside data.yaml
-    names = [posixpath.normpath(start / one) for one in (below, below.removeprefix("../"))]
+    names = [posixpath.normpath(start / path) for path in (below, below.removeprefix("../"))]
     within = [raw / name for name in names if not unsafe(name)]
     if not within:
         raise DataError(f"{file}: {split}: {below!r} leads out of {raw}; name a folder in it")
