@@ -31,6 +31,7 @@ from .git import environment_without_repository as environment_without_repositor
 from .git import no_hook as no_hook
 from .git import require_address as require_address
 from .git import require_revision as require_revision
+from .interpreter import installed_stages as installed_stages
 from .locks import FOR_EVER as FOR_EVER
 from .locks import LockFile as LockFile
 from .locks import first_held as first_held

@@ -18,6 +18,14 @@ import darkroom
 PACKAGES = Path(darkroom.__file__).parent.parent
 """The folder that holds this package."""
 
+
+def installed_stages() -> Path | None:
+    """The folder of the stages that came with this package: in its wheel, or in the repository around it."""
+    of_wheel = Path(darkroom.__file__).parent / "templates/vision/stages"
+    of_repository = PACKAGES.parent / "stages"
+    return next((path for path in (of_wheel, of_repository) if (path / "__init__.py").is_file()), None)
+
+
 _START = """\
 import os, sys
 here = os.getcwd()

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import click
 
-import darkroom
 from darkroom.base import interpreter
 from darkroom.base.errors import DarkroomError
 from darkroom.base.exits import Exit
@@ -75,9 +74,7 @@ def stages_folder() -> Path:
 
     """
     own = Path.cwd() / "stages"
-    of_wheel = Path(darkroom.__file__).parent / "templates/vision/stages"
-    of_repository = interpreter.PACKAGES.parent / "stages"
-    for folder in (own, of_wheel, of_repository):
-        if (folder / "by_hand/__init__.py").is_file():
+    for folder in (own, interpreter.installed_stages()):
+        if folder and (folder / "by_hand/__init__.py").is_file():
             return folder
     raise DarkroomError(f"{own}: no stages of darkroom here, and none came with its installation")

@@ -12,6 +12,7 @@ from prefect import flow
 from pydantic import Field
 
 from darkroom.base.errors import UsageError
+from darkroom.base.interpreter import installed_stages
 from darkroom.base.text import format_count, format_reasons
 from darkroom.clones.clone import Clone, held_clone
 from darkroom.deployments.steps import Steps
@@ -25,7 +26,7 @@ from darkroom.show.pages import data_uri, slug
 from darkroom.tracking.journal import Journal, journal
 
 CLONE = "score"
-PROGRAM = "stages.score.stage"
+PROGRAM = "stages.score"
 STAGE = "prod"
 ON_THE_CPU = {"CUDA_VISIBLE_DEVICES": ""}  # trainings lease the GPUs; few pictures do not need one
 
@@ -103,10 +104,24 @@ def _scored(
             "--params=params.yaml",
             f"--figures={figures}",
             env=ON_THE_CPU,
-            folder=clone.root if _is_darkroom(clone.root) else None,
+            folder=_folder_of_stages(clone),
         )
     found: dict[str, Any] = json.loads(figures.read_text(encoding="utf-8"))
     return found
+
+
+def _folder_of_stages(clone: Clone) -> Path:
+    """The folder in which the program is found: darkroom's own release has it, else darkroom's installation.
+
+    Raises:
+        UsageError: No stages came with the installation.
+
+    """
+    if _is_darkroom(clone.root):
+        return clone.root
+    if (stages := installed_stages()) is None:
+        raise UsageError(f"{PROGRAM}: no stages came with darkroom's installation; install darkroom[vision]")
+    return stages.parent
 
 
 def _is_darkroom(folder: Path) -> bool:
@@ -125,7 +140,8 @@ def _models(clone: Clone, current: Release, names: Mapping[str, str]) -> dict[st
         UsageError: The release has no such model, or is older than the code that scores.
 
     """
-    if _is_darkroom(clone.root) and not (clone.root / "stages" / "score.py").exists():
+    program = clone.root.joinpath(*PROGRAM.split("."))
+    if _is_darkroom(clone.root) and not (program.is_dir() or program.with_suffix(".py").exists()):
         raise UsageError(f"{current.version}: was released by code without {PROGRAM}; release a newer commit")
     known = artifacts_of(clone.root)
     chosen = {kind: name for kind, name in names.items() if name}

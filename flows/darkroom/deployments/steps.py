@@ -58,15 +58,14 @@ class Steps:
         """
         self._execute(f"dvc {words[0]}", interpreter.python_command("dvc", *words), (WELL,))
 
-    def module(self, name: str, *words: str, env: Mapping[str, str], folder: Path | None) -> None:
-        """A module of `folder`; None: of the environment.
+    def module(self, name: str, *words: str, env: Mapping[str, str], folder: Path) -> None:
+        """Execute a module that is found in `folder`.
 
         Raises:
             StepFailedError: The exit code is not 0.
 
         """
-        first = [] if folder is None else [folder]
-        self._execute(name, interpreter.python_command(name, *words, first=first), (WELL,), env)
+        self._execute(name, interpreter.python_command(name, *words, first=[folder]), (WELL,), env)
 
     def _execute(
         self,
