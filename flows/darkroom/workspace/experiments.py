@@ -1,17 +1,43 @@
-"""A run's result as one of DVC's experiments: where it will be kept, and which files belong to it."""
+"""A run's result as one of DVC's experiments: a commit on a ref of its own, beside the branches.
+
+Neither the workspace, nor git's index, nor HEAD is touched. DVC's own `exp save` stashes the user's changes,
+commits on a detached HEAD and puts them back, and before that commits every stage by force, those too that
+are not up to date.
+"""
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from dvc.scm import NoSCM
 
-from darkroom.base.errors import UsageError
+from darkroom.base.errors import RepoError, UsageError
+from darkroom.base.git import git
 from darkroom.repository.errors import mended
 from darkroom.repository.graph import Selection
-from darkroom.workspace.experiment import Experiment, require_author
+
+_NO_REF = "0" * 40
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Experiment:
+    """Where the result of a run is going to be kept."""
+
+    name: str
+    baseline: str
+    """The commit that it is derived from."""
+    ref: str
+    replaces: str | None
+    """What the ref names already, where that may be replaced."""
+
+    def env(self) -> dict[str, str]:
+        """What a stage's command is told of it, as under `dvc exp run`."""
+        return {"DVC_EXP_BASELINE_REV": self.baseline, "DVC_EXP_NAME": self.name}
 
 
 def new_experiment(repo: Any, selection: Selection) -> Experiment | None:
@@ -52,3 +78,37 @@ def paths_of_experiment(repo: Any, stages: Iterable[Any]) -> list[str]:
         paths.update(str(Path(out.fs_path).with_name(".gitignore")) for out in stage.outs if out.is_in_repo)
     there = {str(Path(path).absolute()) for path in paths if Path(path).exists()}
     return sorted(path for path in there if not repo.scm.is_ignored(path))
+
+
+def require_author(root: Path) -> None:
+    """Raise UsageError where git could not commit, before hours of work are to be committed."""
+    try:
+        git(root, "var", "GIT_COMMITTER_IDENT")
+    except RepoError as error:
+        mend = "git config --global user.name NAME and user.email ADDRESS say it"
+        raise UsageError(f"--experiment: git does not know who commits; {mend}") from error
+
+
+def save_experiment(root: Path, experiment: Experiment, paths: Iterable[str]) -> None:
+    """Commit what git tracks, as it lies there now, and `paths` onto the experiment's ref.
+
+    Raises RepoError where git cannot.
+    """
+    with tempfile.TemporaryDirectory(prefix="darkroom-") as scratch:
+        index = Path(scratch, "index")
+        # With its time: by it git knows which files were changed in the second when it last looked.
+        shutil.copy2(Path(root, git(root, "rev-parse", "--git-path", "index")), index)
+        env = {"GIT_INDEX_FILE": str(index), "GIT_LITERAL_PATHSPECS": "1"}
+        git(root, "add", "--update", env=env)
+        given = "\0".join(path for path in paths if _is_tracked_here(root, Path(path)))
+        git(root, "add", "--pathspec-from-file=-", "--pathspec-file-nul", given=given, env=env)
+        tree = git(root, "write-tree", env=env)
+    message = f"darkroom: experiment {experiment.name}"
+    commit = git(root, "commit-tree", tree, "-p", experiment.baseline, "-m", message)
+    git(root, "update-ref", "-m", message, experiment.ref, commit, experiment.replaces or _NO_REF)
+
+
+def _is_tracked_here(root: Path, path: Path) -> bool:
+    """Whether a file is the repository's own: no submodule's, and not behind a link to a folder."""
+    inside = [folder for folder in path.parents if folder.is_relative_to(root) and folder != root]
+    return not any(folder.is_symlink() or (folder / ".git").exists() for folder in inside)

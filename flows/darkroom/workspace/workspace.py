@@ -54,8 +54,12 @@ from darkroom.schedule.plan import Node, State
 from darkroom.schedule.scheduler import Busy, Settled
 from darkroom.workspace import run_cache
 from darkroom.workspace.changes import declared_changes, stages_beside_changes
-from darkroom.workspace.experiment import Experiment, save_experiment
-from darkroom.workspace.experiments import new_experiment, paths_of_experiment
+from darkroom.workspace.experiments import (
+    Experiment,
+    new_experiment,
+    paths_of_experiment,
+    save_experiment,
+)
 from darkroom.workspace.holding import Holding
 from darkroom.workspace.keeping import Committing
 from darkroom.workspace.recording import Recording
