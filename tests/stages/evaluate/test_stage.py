@@ -14,11 +14,11 @@ from stages.core.errors import DataError
 from stages.detector.network import build_detector
 from stages.evaluate.report import flat
 from stages.evaluate.stage import main
-from stages.generator.network import build_generator
 from stages.networks.model_files import save_model
 from stages.training.samples import ClassifierSamples, DetectorSamples, GeneratorSamples, write_samples
 from tests.places import ROOT
 from tests.stages.param_files import write_params
+from tests.stages.projects import models_in, write_generator
 
 CLASSES = ["dark", "bright", "absent"]
 EVALUATE = {
@@ -108,22 +108,10 @@ def write_models(folder, channels):
     built = {
         "classifier": (build_classifier, {"classes": CLASSES, **small, "network": compact}),
         "detector": (build_detector, {"classes": CLASSES, "channels": channels, "network": network}),
-        "generator": (
-            build_generator,
-            {
-                "size": 16,
-                "channels": channels,
-                "classes": CLASSES,
-                "latent": 4,
-                "condition": 2,
-                "width": 4,
-                "text": None,
-                "attributes": None,
-            },
-        ),
     }
     for kind, (build, config) in built.items():
         save_model(folder / f"{kind}.safetensors", build(config), kind=kind, config=config)
+    write_generator(folder / "generator.safetensors", CLASSES, size=16, channels=channels)
 
 
 def leave_samples(folder, channels):
@@ -155,10 +143,7 @@ def run(project, out="out"):
     main(
         classification=project / "classification",
         detection=project / "detection",
-        params=project / "params.yaml",
-        classifier=project / "classifier.safetensors",
-        detector=project / "detector.safetensors",
-        generator=project / "generator.safetensors",
+        **models_in(project),
         classifier_samples=project / "classifier-samples.safetensors",
         detector_samples=project / "detector-samples.safetensors",
         generator_samples=project / "generator-samples.safetensors",

@@ -12,10 +12,11 @@ from stages.detector.network import build_detector
 from stages.fuse.stage import main
 from stages.fusion.files import write_picture
 from stages.fusion.sets import exposed, half_sharp
-from stages.generator.network import build_generator
 from stages.networks.model_files import save_model
+from tests.stages import projects
 from tests.stages.fusion.scenery import half_blurred, scenery
 from tests.stages.param_files import write_params
+from tests.stages.projects import models_in
 
 CLASSES = ["dark", "bright"]
 METHODS = ["average", "maximum", "laplacian", "wavelet", "exposure", "guided", "features"]
@@ -116,17 +117,7 @@ def write_detector(folder, classes, channels, **changed):
 
 
 def write_generator(folder, *, size, channels):
-    config = {
-        "size": size,
-        "channels": channels,
-        "classes": CLASSES,
-        "latent": 4,
-        "condition": 2,
-        "width": 4,
-        "text": None,
-        "attributes": None,
-    }
-    save_model(folder / "generator.safetensors", build_generator(config), kind="generator", config=config)
+    projects.write_generator(folder / "generator.safetensors", CLASSES, size=size, channels=channels)
 
 
 def run(project, out="out"):
@@ -134,10 +125,7 @@ def run(project, out="out"):
         data=project / "classification",
         detection=project / "detection",
         own=project / "own",
-        params=project / "params.yaml",
-        classifier=project / "classifier.safetensors",
-        detector=project / "detector.safetensors",
-        generator=project / "generator.safetensors",
+        **models_in(project),
         fused=project / out / "fused",
         metrics=project / out / "fuse.json",
         sheets=project / out / "sheets",

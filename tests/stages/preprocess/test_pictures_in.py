@@ -17,6 +17,7 @@ from stages.intake import intake
 from stages.preprocess.stage import main
 from tests.places import ROOT
 from tests.stages.param_files import POLICY, write_params
+from tests.stages.projects import preprocess_paths
 
 BCCD = ROOT.parent / "shared/data/bccd"
 SPLIT = {"val": 0.2, "test": 0.2, "group_pattern": None, "near_duplicates": None}
@@ -58,16 +59,7 @@ def write_own(path, classification=FOLDER, detection=SCENES, shard_megabytes=1, 
 
 def run(folder, out="out", cache=None):
     out = folder / out
-    main(
-        raw=folder / "raw",
-        params=folder / "params.yaml",
-        classification=out / "classification",
-        detection=out / "detection",
-        metrics=out / "metrics.json",
-        sheet=out / "sheet.png",
-        report=out / "report",
-        cache=cache,
-    )
+    main(**preprocess_paths(folder, out), cache=cache)
     return out
 
 

@@ -13,6 +13,7 @@ from stages.core.packed import SPLITS, load_classification, load_detection
 from stages.preprocess.stage import main
 from tests.places import ROOT
 from tests.stages.param_files import POLICY, write_params
+from tests.stages.projects import preprocess_paths
 
 CLASSES = ["dark", "middle", "bright"]
 SCENES = {
@@ -69,15 +70,7 @@ def given(tmp_path):
 
 def run(given, out="out"):
     out = given / out
-    main(
-        raw=given / "raw",
-        params=given / "params.yaml",
-        classification=out / "classification",
-        detection=out / "detection",
-        metrics=out / "metrics.json",
-        sheet=out / "sheet.png",
-        report=out / "report",
-    )
+    main(**preprocess_paths(given, out))
     return out
 
 
