@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-Counts = npt.NDArray[np.int64]
+DrawCounts = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 Resampled = dict[str, Floats]
 """Figures by name, each in every draw: [R]; nan where a draw leaves one undefined."""
@@ -29,14 +29,14 @@ class Interval:
     high: float
 
 
-def draws(pictures: int, resamples: int) -> Iterator[Counts]:
+def draws(pictures: int, resamples: int) -> Iterator[DrawCounts]:
     """Yield so many draws of N pictures with replacement: how often each is in the draw, [N]."""
     random = np.random.default_rng(SEED)
     for _ in range(resamples):
         yield np.bincount(random.integers(pictures, size=pictures), minlength=pictures)
 
 
-def mean_of(each: npt.ArrayLike, drawn: Iterable[Counts]) -> Floats:
+def mean_of(each: npt.ArrayLike, drawn: Iterable[DrawCounts]) -> Floats:
     """The mean of the values of pictures [N] in every draw: [R]."""
     values = np.asarray(each, dtype=np.float64)
     return np.array([counts @ values / len(values) for counts in drawn])

@@ -20,7 +20,7 @@ from stages.intake.picture_cache import Facts, folder_for
 from stages.intake.pixel_rows import PixelRows, Place
 from stages.preprocess.duplicates import Groups, equal_groups, near_groups, union
 from stages.sources.policy import Findings
-from stages.sources.rows import NO_BOXES, Boxes, Finding, Found, Kind, Row
+from stages.sources.rows import NO_BOXES, Boxes, Finding, FindingKind, Found, Row
 
 OVERHANG = 0.5  # pixels by which rounding may put a box outside
 
@@ -197,12 +197,12 @@ def _boxes_in_frame(
 
 def _wrong_with(
     box: npt.NDArray[np.float32], size: tuple[int, int], framed: npt.NDArray[np.float32], min_box: float
-) -> list[Kind]:
+) -> list[FindingKind]:
     x1, y1, x2, y2 = box.tolist()
     width, height = size
     if x2 <= x1 or y2 <= y1 or x2 <= 0 or y2 <= 0 or x1 >= width or y1 >= height:
         return ["invalid_box"]
-    wrong: list[Kind] = []
+    wrong: list[FindingKind] = []
     if min(x1, y1) < -OVERHANG or x2 > width + OVERHANG or y2 > height + OVERHANG:
         wrong.append("box_out_of_frame")
     if min(framed[2] - framed[0], framed[3] - framed[1]) < min_box:
@@ -248,7 +248,9 @@ def _without_repeats(gathered: Gathered, equal: Groups, findings: Findings) -> R
     return np.flatnonzero(stay)
 
 
-def _repeat(gathered: Gathered, row: int, highest: int, meanings: int, seen: bool) -> tuple[Kind, str] | None:
+def _repeat(
+    gathered: Gathered, row: int, highest: int, meanings: int, seen: bool
+) -> tuple[FindingKind, str] | None:
     """What is wrong with one of several equal pictures, of which `highest` has the highest rank."""
     split = gathered.splits[highest]
     if gathered.rank(highest) > gathered.rank(row):

@@ -22,8 +22,8 @@ from .preparation import form_of as form_of
 from .rows import NO_BOXES as NO_BOXES
 from .rows import Boxes as Boxes
 from .rows import Finding as Finding
+from .rows import FindingKind as FindingKind
 from .rows import Found as Found
-from .rows import Kind as Kind
 from .rows import Row as Row
 from .rows import is_picture as is_picture
 from .yolo import YoloParams as YoloParams

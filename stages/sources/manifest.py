@@ -10,7 +10,7 @@ from stages.core.errors import DataError
 from stages.core.packed import SPLITS
 from stages.core.params import StageParams
 from stages.sources.params import PictureParams
-from stages.sources.rows import Finding, Found, Kind, Row, existing_file, unsafe, with_unlabelled
+from stages.sources.rows import Finding, FindingKind, Found, Row, existing_file, unsafe, with_unlabelled
 
 
 class Columns(StageParams):
@@ -140,7 +140,7 @@ def _wrong_attribute(cells: _Cells) -> str | None:
     return None
 
 
-CHECKS: tuple[tuple[Kind, Callable[[_Cells], str | None]], ...] = (
+CHECKS: tuple[tuple[FindingKind, Callable[[_Cells], str | None]], ...] = (
     ("bad_row", _empty_column),
     ("path_traversal", _way_out),
     ("bad_row", _unknown_split),

@@ -7,7 +7,7 @@ from pydantic import Field
 
 from stages.core.errors import DataError
 from stages.core.params import StageParams
-from stages.sources.rows import Finding, Kind
+from stages.sources.rows import Finding, FindingKind
 
 Action = Literal["keep", "mend", "refuse", "stop"]
 RefuseOrStop = Literal["refuse", "stop"]
@@ -79,7 +79,7 @@ class Policy(StageParams):
     min_box: float = Field(ge=0)
     """Least side of a box in pixels as packed."""
 
-    def action(self, kind: Kind) -> Action:
+    def action(self, kind: FindingKind) -> Action:
         """What is done about findings of this kind."""
         action: Action = getattr(self, kind)
         return action
@@ -101,7 +101,7 @@ class Findings:
         self.policy = policy
         self.all: list[Finding] = []
 
-    def add(self, kind: Kind, where: str, what: str) -> Action:
+    def add(self, kind: FindingKind, where: str, what: str) -> Action:
         """Note a finding and return what is done about it.
 
         Raises:

@@ -18,7 +18,7 @@ from stages.intake.decoding import Oddity
 Boxes = npt.NDArray[np.float32]
 """[K, 4]: xyxy, absolute pixels from 0, of the picture turned upright or as it is stored: as it is packed."""
 
-Kind = Literal[
+FindingKind = Literal[
     Oddity,
     "unlabelled_picture",
     "stray_file",
@@ -41,7 +41,7 @@ Kind = Literal[
 NO_BOXES: Boxes = np.empty((0, 4), dtype=np.float32)
 NO_BOXES.flags.writeable = False
 NO_ATTRIBUTES: Mapping[str, float] = MappingProxyType({})
-NO_MARKS: Mapping[int, Kind] = MappingProxyType({})
+NO_MARKS: Mapping[int, FindingKind] = MappingProxyType({})
 
 PICTURE_SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 
@@ -59,7 +59,7 @@ class Row:
     boxes: Boxes = field(default_factory=lambda: NO_BOXES)
     places: tuple[str, ...] = ()
     """The place of each box in its file, such as "object 3" or "line 7"."""
-    marked: Mapping[int, Kind] = field(default_factory=lambda: NO_MARKS)
+    marked: Mapping[int, FindingKind] = field(default_factory=lambda: NO_MARKS)
     """Findings that the annotation itself states, by the number of the box."""
     split: Split | None = None
     """The split that the data gives; None: `preprocess` decides."""
@@ -79,7 +79,7 @@ class Row:
 class Finding:
     """Something that is wrong with one picture, box or line."""
 
-    kind: Kind
+    kind: FindingKind
     where: str
     what: str
 

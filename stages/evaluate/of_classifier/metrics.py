@@ -10,8 +10,7 @@ from sklearn.metrics import confusion_matrix
 from torch import Tensor
 
 from stages.core.errors import DataError
-from stages.evaluate.resampling import Counts as Draw
-from stages.evaluate.resampling import Resampled
+from stages.evaluate.resampling import DrawCounts, Resampled
 
 Labels = npt.NDArray[np.int64]
 Counts = npt.NDArray[np.int64]
@@ -103,7 +102,7 @@ def classification_figures(
 
 
 def resampled_figures(
-    found: ClassificationOutcomes, drawn: Iterable[Draw], *, classes: int, bins: int
+    found: ClassificationOutcomes, drawn: Iterable[DrawCounts], *, classes: int, bins: int
 ) -> Resampled:
     """Measure the four figures of the N pictures in every draw of them: [R] each, by name."""
     right, among_five = found.rank == 1, found.rank <= TOP

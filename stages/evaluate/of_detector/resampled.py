@@ -6,13 +6,13 @@ import numpy as np
 import numpy.typing as npt
 
 from stages.detector.average_precision import Found, Precision
-from stages.evaluate.resampling import Counts, Floats, Resampled
+from stages.evaluate.resampling import DrawCounts, Floats, Resampled
 
 RECALLS = np.linspace(0, 1, 101)
 """The values of recall at which precision is read, those of COCO."""
 
 
-def resampled_precision(measured: Precision, drawn: Iterable[Counts]) -> Resampled:
+def resampled_precision(measured: Precision, drawn: Iterable[DrawCounts]) -> Resampled:
     """COCO's `map`, `map50` and `map75` of the N pictures in every draw; nan where it has no box."""
     rows = [
         _mean_precision(np.stack([_precision_in(found, counts) for found in measured.found]))
@@ -28,7 +28,7 @@ def _mean_precision(by_class: Floats) -> Floats:
     return defined.mean(axis=0) if len(defined) else np.full(by_class.shape[1], np.nan)
 
 
-def _precision_in(found: Found, counts: Counts) -> Floats:
+def _precision_in(found: Found, counts: DrawCounts) -> Floats:
     """A class's average precision in a draw, at each threshold [10]; nan where it has no box.
 
     A picture drawn twice counts twice in the running sums: between the two the curve has no other corner that

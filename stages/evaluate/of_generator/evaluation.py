@@ -34,7 +34,7 @@ from stages.evaluate.of_generator.metrics import (
 from stages.evaluate.of_generator.pupil import recognised, train_anew
 from stages.evaluate.of_generator.sheets import generated_sheet, nearest_sheet
 from stages.evaluate.params import GenerationParams
-from stages.evaluate.resampling import Counts, Resampled, draws, mean_of
+from stages.evaluate.resampling import DrawCounts, Resampled, draws, mean_of
 from stages.evaluate.result import Evaluation, Sheet
 from stages.generator.network import Generator, generate
 from stages.generator.overlap import Features, Overlap, overlap
@@ -180,10 +180,10 @@ def resampled_generation(
     of its own.
     """
 
-    def draws_of_real() -> Iterator[Counts]:
+    def draws_of_real() -> Iterator[DrawCounts]:
         return draws(len(real), resamples)
 
-    def draws_of_made() -> Iterator[Counts]:
+    def draws_of_made() -> Iterator[DrawCounts]:
         return draws(len(own.features), resamples)
 
     return {

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torchmetrics.image.fid import FrechetInceptionDistance
 from torchmetrics.image.kid import poly_mmd
 
-from stages.evaluate.resampling import Counts as Draw
+from stages.evaluate.resampling import DrawCounts
 from stages.generator.overlap import ROWS, Features, require_at_least, to_tensor
 
 
@@ -94,7 +94,10 @@ def conditional_accuracy(predicted: npt.NDArray[np.int64], asked: npt.NDArray[np
 
 
 def resampled_distances(
-    real: Features, generated: Features, real_drawn: Iterable[Draw], generated_drawn: Iterable[Draw]
+    real: Features,
+    generated: Features,
+    real_drawn: Iterable[DrawCounts],
+    generated_drawn: Iterable[DrawCounts],
 ) -> npt.NDArray[np.float64]:
     """Frechet distance of the pictures in every draw of both: [R].
 
