@@ -20,6 +20,7 @@ from darkroom.service.ui import has_browser
 from tests.darkroom.pages import browser_page, chromium
 from tests.darkroom.server import pages_process
 from tests.darkroom.waiting import wait_for
+from tests.places import ROOT
 
 LONG = 240  # seconds: for what takes a few on a machine with nothing else to do
 needs_chromium = pytest.mark.skipif(chromium() is None, reason="no Chromium here: apt-get install chromium")
@@ -67,7 +68,7 @@ def test_one_that_was_killed_is_no_hindrance(tmp_path: Path) -> None:
 def test_the_service_does_not_serve_what_is_shown(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "darkroom.service.server_process", str(tmp_path), "0"]
     with pages_process.pages_process(tmp_path):
-        done = subprocess.run(command, cwd=pages_process.HERE, capture_output=True, text=True, check=False)
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (
         2,
         "error: `darkroom ui` serves this project's pages; stop it first\n",
