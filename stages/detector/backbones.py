@@ -6,6 +6,7 @@ T.-Y. Lin et al. 2016, "Feature Pyramid Networks for Object Detection", https://
 
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import assert_never
 
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -61,6 +62,17 @@ def _resnet(params: ResNetBackboneParams, channels: int) -> tuple[nn.Module, lis
     return stem, stages, [width * expansion for width in (64, 128, 256, 512)[: params.stages]]
 
 
+def _body(params: BackboneParams, channels: int) -> tuple[nn.Module, list[nn.Module], list[int]]:
+    """The stem, the stages after it, and how many channels each stage gives."""
+    match params:
+        case ResidualParams():
+            return _residual(params, channels)
+        case ResNetBackboneParams():
+            return _resnet(params, channels)
+        case _:
+            assert_never(params)
+
+
 class Backbone(nn.Module):
     """Pictures [N, C, H, W] to a map [N, F, H/s, W/s] of each stride s that was asked for.
 
@@ -75,8 +87,7 @@ class Backbone(nn.Module):
 
         """
         super().__init__()
-        build = _residual if isinstance(params, ResidualParams) else _resnet
-        self.stem, stages, widths = build(params, channels)  # type: ignore[arg-type]
+        self.stem, stages, widths = _body(params, channels)
         self.stages = nn.ModuleList(stages)
         self.strides = [FIRST_STRIDE << number for number in range(len(stages))]
         if absent := [stride for stride in strides if stride not in self.strides]:

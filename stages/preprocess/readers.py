@@ -7,14 +7,12 @@ from stages.sources.idx import IdxParams, read_idx_files
 from stages.sources.image_folder import ImageFolderParams, read_image_folder
 from stages.sources.manifest import ManifestParams, read_manifest
 from stages.sources.pascal_voc import PascalVocParams, read_pascal_voc
+from stages.sources.preparation import BoxSource, PictureSource
 from stages.sources.rows import Found
 from stages.sources.yolo import YoloParams, read_yolo
 
-Classified = IdxParams | ImageFolderParams | ManifestParams
-Annotated = CocoParams | PascalVocParams | YoloParams
 
-
-def read_source(raw: Path, params: Classified | Annotated, *, upright: bool) -> Found:
+def read_source(raw: Path, params: PictureSource | BoxSource, *, upright: bool) -> Found:
     """The rows of the source that `params` names, and what is wrong with its lines.
 
     `upright`: pictures will be turned as their EXIF says; else their boxes are those of the stored pixels.

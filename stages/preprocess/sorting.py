@@ -16,12 +16,11 @@ from stages.core.errors import DataError
 from stages.core.packed import Split
 from stages.intake.side_by_side import cores
 from stages.preprocess.gathering import Gathered, Gathering, gather, sift
-from stages.preprocess.readers import Annotated, Classified
 from stages.preprocess.splitting import split_rows, strata_of_boxes
 from stages.sources.crops import CropsParams
 from stages.sources.idx import IdxParams, picture_size
 from stages.sources.policy import Findings, Policy, refuse_too_many
-from stages.sources.preparation import form_of
+from stages.sources.preparation import BoxSource, PictureSource, form_of
 from stages.sources.rows import Found
 
 TaskName = Literal["classification", "detection"]
@@ -69,7 +68,7 @@ class SortedPictures:
 
 def sort_pictures(
     found: Found,
-    params: Classified | Annotated | CropsParams,
+    params: PictureSource | BoxSource | CropsParams,
     task: TaskName,
     settings: RunSettings,
     findings: Findings,
@@ -106,7 +105,7 @@ def sort_pictures(
 
 
 def gathering_for(
-    params: Classified | Annotated | CropsParams, task: TaskName, settings: RunSettings
+    params: PictureSource | BoxSource | CropsParams, task: TaskName, settings: RunSettings
 ) -> Gathering:
     """How the pictures of a task are gathered."""
     if isinstance(params, IdxParams):  # its pictures are stored as pixels: nothing to decode, nothing to keep

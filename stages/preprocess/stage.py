@@ -26,7 +26,7 @@ from stages.core.seeds import pin_threads, seed_generators
 from stages.drawing.sheets import save_png
 from stages.preprocess.gathering import Gathered
 from stages.preprocess.packing import coco, pack_annotations, pack_images
-from stages.preprocess.readers import Annotated, Classified, read_source
+from stages.preprocess.readers import read_source
 from stages.preprocess.report import TaskReport, write_report
 from stages.preprocess.scenes import compose_scenes
 from stages.preprocess.sheet import draw_sheet
@@ -34,7 +34,7 @@ from stages.preprocess.sorting import RunSettings, SortedPictures, sort_pictures
 from stages.sources.composed import ComposedParams
 from stages.sources.crops import CropsParams, crop_rows
 from stages.sources.policy import Findings
-from stages.sources.preparation import PreprocessParams
+from stages.sources.preparation import BoxSource, PictureSource, PreprocessParams
 from stages.sources.rows import Found
 
 
@@ -115,7 +115,7 @@ def prepare(
     return [prepare_classification(values, found, settings, classification), boxes]
 
 
-def rows_of(params: Classified | Annotated, settings: RunSettings) -> Found:
+def rows_of(params: PictureSource | BoxSource, settings: RunSettings) -> Found:
     """What the source gives: a row for each picture, a finding for each line that is none.
 
     Raises:
@@ -157,7 +157,7 @@ def pack_descriptions(folder: Path, gathered: Gathered, rows: npt.NDArray[np.int
 
 
 def prepare_detection(
-    values: PreprocessParams, params: Annotated, settings: RunSettings, folder: Path
+    values: PreprocessParams, params: BoxSource, settings: RunSettings, folder: Path
 ) -> tuple[TaskReport, SortedPictures]:
     """Fill the folder that `stages.core.packed.load_detection` reads; return the report and the pictures.
 

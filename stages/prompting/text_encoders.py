@@ -13,7 +13,7 @@ import importlib
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, assert_never
 
 import torch
 import torch.nn.functional as F
@@ -124,11 +124,15 @@ def build_encoder(name: EncoderName, of_classes: Sequence[str], own: Sequence[st
         ParamsError: it is not installed.
 
     """
-    if name == "minilm":
-        return MiniLm()
-    general = {word for caption in of_classes for word in words_of(caption)}
-    special = {word for caption in own for word in words_of(caption)}
-    return Words(sorted(general | special), sorted(special - general))
+    match name:
+        case "minilm":
+            return MiniLm()
+        case "words":
+            general = {word for caption in of_classes for word in words_of(caption)}
+            special = {word for caption in own for word in words_of(caption)}
+            return Words(sorted(general | special), sorted(special - general))
+        case _:
+            assert_never(name)
 
 
 def load_encoder(config: Mapping[str, Any]) -> TextEncoder:

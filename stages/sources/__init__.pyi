@@ -17,6 +17,8 @@ from .pascal_voc import read_pascal_voc as read_pascal_voc
 from .policy import Findings as Findings
 from .policy import Policy as Policy
 from .policy import refuse_too_many as refuse_too_many
+from .preparation import BoxSource as BoxSource
+from .preparation import PictureSource as PictureSource
 from .preparation import PreprocessParams as PreprocessParams
 from .preparation import form_of as form_of
 from .rows import NO_BOXES as NO_BOXES

@@ -20,18 +20,20 @@ from stages.sources.pascal_voc import PascalVocParams
 from stages.sources.policy import Policy
 from stages.sources.yolo import YoloParams
 
+PictureSource = IdxParams | ImageFolderParams | ManifestParams
+"""Sources of pictures of one thing each, by the word that params.yaml calls them."""
+
+BoxSource = CocoParams | PascalVocParams | YoloParams
+"""Sources of pictures with boxes."""
+
 
 class PreprocessParams(StageParams):
     """Section `preprocess`."""
 
-    classification: Annotated[
-        IdxParams | ImageFolderParams | ManifestParams | CropsParams, Field(discriminator="format")
-    ]
+    classification: Annotated[PictureSource | CropsParams, Field(discriminator="format")]
     """The source of pictures of one thing each."""
 
-    detection: Annotated[
-        ComposedParams | CocoParams | PascalVocParams | YoloParams, Field(discriminator="format")
-    ]
+    detection: Annotated[ComposedParams | BoxSource, Field(discriminator="format")]
     """The source of pictures with boxes."""
 
     policy: Policy

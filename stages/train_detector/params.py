@@ -8,7 +8,7 @@ from stages.augmentation.pipeline import TransformSpec
 from stages.core.params import StageParams
 from stages.detector.params import DetectorParams
 from stages.networks.weights import WeightsParams
-from stages.training.optimization import AdamParams, ScheduleParams, SgdParams, check_either
+from stages.training.optimization import AdamParams, OptimizerParams, ScheduleParams, check_either
 
 
 class TrainDetectorParams(StageParams):
@@ -41,7 +41,7 @@ class TrainDetectorParams(StageParams):
     weight_decay: float | None = Field(ge=0, default=None)
     """Of matrices and kernels, where no `optimizer` is named."""
 
-    optimizer: SgdParams | AdamParams | None = Field(discriminator="name", default=None)
+    optimizer: OptimizerParams | None = None
     """null: adam with `learning_rate` and `weight_decay`."""
 
     warmup: float | None = Field(gt=0, lt=1, default=None)
@@ -83,7 +83,7 @@ class TrainDetectorParams(StageParams):
         return self
 
     @property
-    def descent(self) -> SgdParams | AdamParams:
+    def descent(self) -> OptimizerParams:
         """The optimizer that is named, or adam with PyTorch's betas."""
         if self.optimizer is not None:
             return self.optimizer

@@ -4,7 +4,7 @@
 """
 
 from collections.abc import Callable, Sequence
-from typing import Annotated, Literal
+from typing import Annotated, Literal, assert_never
 
 import torch
 import torch.nn.functional as F
@@ -62,9 +62,13 @@ def discriminator_loss(params: LossParams, on_real: Tensor, on_fakes: Tensor) ->
 
 def generator_loss(params: LossParams, on_fakes: Tensor) -> Tensor:
     """What the generator makes small."""
-    if isinstance(params, NonSaturatingParams):
-        return F.softplus(-on_fakes).mean()
-    return -on_fakes.mean()
+    match params:
+        case NonSaturatingParams():
+            return F.softplus(-on_fakes).mean()
+        case HingeParams() | WassersteinParams():
+            return -on_fakes.mean()
+        case _:
+            assert_never(params)
 
 
 def slope_penalty(

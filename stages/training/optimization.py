@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass
-from typing import Annotated, Any, Generic, Literal, TypeVar, cast
+from typing import Annotated, Any, Generic, Literal, TypeVar, assert_never, cast
 
 import torch
 from pydantic import Field
@@ -123,7 +123,7 @@ class Learner(Generic[Network]):
 def build_learner(
     network: Network,
     *,
-    optimizer: SgdParams | AdamParams,
+    optimizer: OptimizerParams,
     schedule: ScheduleParams | None,
     steps: int,
     average_decay: float | None = None,
@@ -147,13 +147,17 @@ def build_learner(
 
 
 def build_optimizer(
-    network: nn.Module, params: SgdParams | AdamParams, *, fused: bool = False
+    network: nn.Module, params: OptimizerParams, *, fused: bool = False
 ) -> torch.optim.Optimizer:
     """The optimizer, its learning rate at the schedule's peak."""
     groups, rate = decay_groups(network, params.weight_decay), params.learning_rate
-    if isinstance(params, SgdParams):
-        return torch.optim.SGD(groups, lr=rate, momentum=params.momentum, nesterov=params.momentum > 0)
-    return torch.optim.AdamW(groups, lr=rate, betas=(params.beta1, params.beta2), fused=fused or None)
+    match params:
+        case SgdParams(momentum=momentum):
+            return torch.optim.SGD(groups, lr=rate, momentum=momentum, nesterov=momentum > 0)
+        case AdamParams(beta1=beta1, beta2=beta2):
+            return torch.optim.AdamW(groups, lr=rate, betas=(beta1, beta2), fused=fused or None)
+        case _:
+            assert_never(params)
 
 
 def decay_groups(network: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
@@ -168,9 +172,13 @@ def decay_groups(network: nn.Module, weight_decay: float) -> list[dict[str, Any]
 
 def build_schedule(optimizer: torch.optim.Optimizer, params: ScheduleParams, *, steps: int) -> LRScheduler:
     """The learning rates of so many steps, at their peak those that the optimizer was built with."""
-    if params.name == "one-cycle":
-        return one_cycle(optimizer, steps=steps, warmup=params.warmup)
-    return LambdaLR(optimizer, lambda step: cosine(step, steps=steps, warmup=params.warmup))
+    match params.name:
+        case "one-cycle":
+            return one_cycle(optimizer, steps=steps, warmup=params.warmup)
+        case "cosine":
+            return LambdaLR(optimizer, lambda step: cosine(step, steps=steps, warmup=params.warmup))
+        case _:
+            assert_never(params.name)
 
 
 def one_cycle(optimizer: torch.optim.Optimizer, *, steps: int, warmup: float) -> OneCycleLR:
