@@ -162,7 +162,7 @@ def _holder(file: LeaseFile) -> LeaseHolder | None:
 
 
 def _read_holder(note: Any, uid: int) -> LeaseHolder:
-    """Raises one of _UNREADABLE."""
+    """The holder that a note names; where it names none, one of _UNREADABLE is raised."""
     since = float(note["since"])
     if not 0 <= since < _LAST_SECOND:
         raise ValueError(since)

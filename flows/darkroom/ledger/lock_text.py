@@ -37,7 +37,7 @@ class Yaml:
 
 
 class LockText:
-    """The text of one dvc.lock. Raises what `read` raises where it is none."""
+    """The text of one dvc.lock; where it is none, the error of the YAML's `read` passes through."""
 
     def __init__(self, text: str, yaml: Yaml) -> None:
         self._yaml = yaml

@@ -74,7 +74,12 @@ def services_folder(root: Path) -> Path:
 
 
 def make_services_folder(root: Path) -> Path:
-    """The same, made; nobody else may look into it. Raises RepoError."""
+    """Make `services_folder` where it is missing, closed to other users, and return it.
+
+    Raises:
+        RepoError: The project's folder for state cannot be made or written to.
+
+    """
     make_state_folder(root / STATE_FOLDER)
     folder = services_folder(root)
     folder.mkdir(mode=0o700, exist_ok=True)
@@ -127,7 +132,9 @@ class Registration:
 def registered(folder: Path, name: str) -> Iterator[Registration]:
     """Be the service `name` while this process lives, or until the block ends.
 
-    Raises ServiceError where another process is.
+    Raises:
+        ServiceError: Another process is this service already.
+
     """
     with _open(folder, name) as file:
         if not file.lock(*_HELD):
@@ -140,7 +147,12 @@ def registered(folder: Path, name: str) -> Iterator[Registration]:
 
 @contextlib.contextmanager
 def alone_with_daemons(folder: Path) -> Iterator[None]:
-    """Let no other `darkroom up` or `down` of the project work meanwhile. Raises ServiceError."""
+    """Let no other `darkroom up` or `down` of the project work meanwhile.
+
+    Raises:
+        ServiceError: Another one is at work already.
+
+    """
     with _open(folder, "up-or-down", suffix=".hold") as file:
         if not file.lock(*_HELD):
             raise ServiceError(
@@ -158,7 +170,9 @@ def is_up_or_down_at_work(folder: Path) -> bool:
 def start(folder: Path, name: str, command: Sequence[str], cwd: Path) -> Note:
     """Start a service and wait until it is ready. It outlives this process and its terminal.
 
-    Raises ServiceError where it ends before, with its last line.
+    Raises:
+        ServiceError: The service ends before it is ready, or is not ready in time.
+
     """
     log = log_file(folder, name)
     _rotate(log)

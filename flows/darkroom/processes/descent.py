@@ -29,7 +29,12 @@ _FORKED = struct.Struct("=iiii")  # parent's thread and process, child's thread 
 
 
 class Descent:
-    """Forks from now on. Raises OSError where the kernel does not tell of them."""
+    """Hears of every process that is forked from now on.
+
+    Raises:
+        OSError: The kernel does not tell of forks.
+
+    """
 
     def __init__(self) -> None:
         self.lost = False

@@ -53,9 +53,11 @@ class LostChanges(Exception):  # noqa: N818  (nothing is wrong; what follows is 
 
 
 class Fanotify:
-    """Changes in the folders that were added, from then on.
+    """Tells of changes in the folders that are added, from then on.
 
-    Raises OSError where the kernel does not allow it.
+    Raises:
+        OSError: The kernel does not allow it.
+
     """
 
     def __init__(self) -> None:
@@ -67,7 +69,12 @@ class Fanotify:
         os.close(self._file)
 
     def add(self, folder: Path) -> FolderId:
-        """Notice changes directly in `folder`. Raises OSError."""
+        """Notice changes directly in `folder` from now on.
+
+        Raises:
+            OSError: The folder cannot be opened, or the kernel cannot watch it.
+
+        """
         opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             mask = ctypes.c_uint64(_CHANGES)
@@ -78,7 +85,12 @@ class Fanotify:
             os.close(opened)
 
     def read(self) -> Iterator[Change]:
-        """The changes since the last call. Raises LostChanges."""
+        """The changes since the last call.
+
+        Raises:
+            LostChanges: There were more than the kernel keeps.
+
+        """
         while True:
             try:
                 held = os.read(self._file, _READ_BYTES)
@@ -94,7 +106,12 @@ class Fanotify:
 
 
 def folder_id(opened: int) -> FolderId:
-    """The identity of an open folder. Raises OSError where its file system gives none."""
+    """The identity of an open folder.
+
+    Raises:
+        OSError: The folder's file system gives it none.
+
+    """
     held = ctypes.create_string_buffer(struct.pack("=Ii", _LONGEST_HANDLE, 0), 8 + _LONGEST_HANDLE)
     mount = ctypes.c_int()
     done = _C.name_to_handle_at(opened, b"", held, ctypes.byref(mount), _EMPTY_PATH)

@@ -190,9 +190,13 @@ class ProcessGroup:
     def start(
         self, command: Sequence[str], cwd: Path, env: Mapping[str, str], stdin: int | None = None
     ) -> subprocess.Popen[bytes]:
-        """Execute a command in the group, its output in one pipe. Raises OSError where it cannot be.
+        """Execute a command in the group, with its whole output in one pipe.
 
         `stdin` is an open file; None: an empty one.
+
+        Raises:
+            OSError: The command cannot be started.
+
         """
         return subprocess.Popen(
             command,

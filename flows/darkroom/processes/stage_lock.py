@@ -156,9 +156,13 @@ def say_nothing(stage: str, text: str) -> None:
 
 
 def lock_stage(folder: Path, stage: str, root: Path, say: Say = say_nothing) -> StageLock | str:
-    """Lock the stage, or say in words who runs it. `root` is the repository's. Raises OSError.
+    """Lock the stage, or say in words who runs it; `root` is the repository's root.
 
     What a dead run has left of the stage is killed first. One process takes at a time: DVC's lock is held.
+
+    Raises:
+        OSError: The file of the lock cannot be made or written.
+
     """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / hashlib.sha256(stage.encode()).hexdigest()[:32]

@@ -68,7 +68,12 @@ def stopping_on_signals(stop: threading.Event, at_work: Callable[[], bool]) -> I
 
 @contextmanager
 def leaving_on_signals() -> Iterator[None]:
-    """Raise KeyboardInterrupt at the first signal: before anything runs there is nothing to be kept."""
+    """Leave the block at the first signal: before anything runs there is nothing to be kept.
+
+    Raises:
+        KeyboardInterrupt: A signal came.
+
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -38,7 +38,9 @@ class Writers:
 class Witness:
     """Watches the folders of some files and folders from now on; of a folder all that are below it, too.
 
-    Raises OSError where the kernel does not allow it: that takes root.
+    Raises:
+        OSError: The kernel does not allow it: that takes root.
+
     """
 
     def __init__(self, paths: Iterable[Path]) -> None:

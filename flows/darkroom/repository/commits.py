@@ -26,9 +26,13 @@ class Commit:
     _repo: Any
 
     def hashes(self, path: str) -> dict[str, str]:
-        """What tells whether it is the same elsewhere: of an out or a file under "", else of each file below.
+        """The hashes that tell whether a path is the same in another commit.
 
-        Raises RepoError.
+        An out or a file has one, under ""; a folder has one for each file below it, by its path in there.
+
+        Raises:
+            RepoError: The path is not in the commit, or its content cannot be read.
+
         """
         fs = self._repo.dvcfs
         with mended(f"{path}: "):
@@ -37,7 +41,12 @@ class Commit:
             return {os.path.relpath(name, path): self._hash(name) for name in fs.find(path)}
 
     def read(self, path: str) -> bytes:
-        """A file's content, from the DVC remote where the cache has it not. Raises RepoError."""
+        """A file's content, from the DVC remote where the cache does not have it.
+
+        Raises:
+            RepoError: The file is not in the commit, or neither cache nor remote has its content.
+
+        """
         with mended(f"{path}: "):
             content: bytes = self._repo.dvcfs.read_bytes(path)
             return content
@@ -58,7 +67,12 @@ class Commit:
 
 @contextlib.contextmanager
 def opened_commit(folder: Path, revision: str) -> Iterator[Commit]:
-    """The repository as a revision has it. Raises RepoError."""
+    """The repository as it is at a revision.
+
+    Raises:
+        RepoError: There is no repository, it has no commits, or it does not know the revision.
+
+    """
     with contextlib.ExitStack() as opened:
         with mended():
             opened.enter_context(patched_dvc())

@@ -34,7 +34,12 @@ class Selection:
 
 
 def graph_of(repo: Any) -> Any:
-    """DVC's graph: edges from a stage to what it depends on. Raises RepoError where DVC cannot make it."""
+    """DVC's graph: its edges lead from a stage to what it depends on.
+
+    Raises:
+        RepoError: DVC cannot make the graph.
+
+    """
     with mended():
         return repo.index.graph
 

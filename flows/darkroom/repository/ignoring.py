@@ -74,7 +74,12 @@ class Ignoring:
             self._written(file)
 
     def sync(self) -> None:
-        """Have a power cut leave what was written. Raises OSError."""
+        """Return when what was written would survive a power cut.
+
+        Raises:
+            OSError: The disk does not take it.
+
+        """
         sync_paths([*self._unsynced, *{file.parent for file in self._unsynced}])
         self._unsynced.clear()
 

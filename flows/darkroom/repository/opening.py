@@ -56,10 +56,12 @@ def opened(folder: Path) -> Iterator[Repo]:
 def locked(repo: Repo, stop: threading.Event) -> Iterator[None]:
     """DVC's repository lock, waited for; nothing of DVC's state is changed without it.
 
-    Raises KeyboardInterrupt where the run is told to stop while another process holds it.
-
     DVC's own `lock_repo` also closes the database of file hashes each time, which costs more than the
     rest of a small stage; here it stays open. What git ignores is read anew: commands may change it.
+
+    Raises:
+        KeyboardInterrupt: The run is told to stop while another process holds the lock.
+
     """
     _take_lock(repo, stop)
     repo._lock_depth += 1
@@ -123,19 +125,34 @@ def remove_partial_files(*folders: Path) -> None:
 
 
 def site_cache_of(root: Path) -> Path:
-    """Where DVC keeps the hashes of a repository's files, outside of it. Raises RepoError."""
+    """The folder outside of the repository where DVC keeps the hashes of the repository's files.
+
+    Raises:
+        RepoError: There is no repository, or DVC cannot open it.
+
+    """
     with opened(root) as repo:
         return Path(repo.site_cache_dir)
 
 
 def root_of(folder: Path) -> Path:
-    """The root of the repository that `folder` is in, behind links. Raises UsageError where there is none."""
+    """The root of the DVC repository that `folder` is in, with symbolic links resolved.
+
+    Raises:
+        UsageError: The folder is in no repository.
+
+    """
     with mended(f"{folder}: ", UsageError):
         return Path(Repo.find_root(os.path.realpath(folder)))
 
 
 def set_params(root: Path, settings: Sequence[str]) -> None:
-    """Write parameters as `dvc exp run -S` does. Raises UsageError for a key that is not there."""
+    """Write parameters as `dvc exp run -S` does.
+
+    Raises:
+        UsageError: A setting cannot be read, or names a key or a file that is not there.
+
+    """
     from dvc.utils.cli_parse import to_path_overrides
     from dvc.utils.hydra import apply_overrides
 

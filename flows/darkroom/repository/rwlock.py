@@ -46,7 +46,12 @@ class PathsInUse:
         self._me = {"pid": os.getpid(), "cmd": " ".join(sys.argv)}
 
     def take(self, read: Iterable[str], write: Iterable[str]) -> None:
-        """Enter the paths. Raises Busy where another process uses one of them."""
+        """Enter the paths into the file.
+
+        Raises:
+            Busy: Another process uses one of the paths.
+
+        """
         read, write = list(read), list(write)
         with self._lock():
             self.look(read, write)
@@ -55,7 +60,12 @@ class PathsInUse:
             self._replace()
 
     def look(self, read: Sequence[str], write: Sequence[str]) -> None:
-        """Raises Busy where another process uses one of the paths."""
+        """Look whether the paths are free, and change nothing.
+
+        Raises:
+            Busy: Another process uses one of the paths.
+
+        """
         for mode, path, who in self._others():
             for mine in (*read, *write) if mode == "write" else write:
                 if _overlap(mine, path):

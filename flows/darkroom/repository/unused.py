@@ -17,7 +17,9 @@ KEPT = {"all_branches": True, "all_tags": True, "all_experiments": True}
 def unused(root: Path, others: Sequence[Path]) -> list[Path]:
     """The files of the cache that neither the repository nor the `others`, which share it, refer to.
 
-    Raises RepoError.
+    Raises:
+        RepoError: One of the repositories cannot be opened or locked, or DVC cannot tell what it uses.
+
     """
     with contextlib.ExitStack() as stack:
         repos = [stack.enter_context(opened(folder)) for folder in (*others, root)]
@@ -29,7 +31,12 @@ def unused(root: Path, others: Sequence[Path]) -> list[Path]:
 
 
 def remove_unused(root: Path, others: Sequence[Path]) -> None:
-    """Remove these files. Raises RepoError where one is left."""
+    """Remove from the cache what `unused` finds.
+
+    Raises:
+        RepoError: DVC cannot remove all of it.
+
+    """
     with opened(root) as repo, mended("dvc gc: "):
         repo.gc(workspace=True, force=True, repos=[str(folder) for folder in others], **KEPT)
 

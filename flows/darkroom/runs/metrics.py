@@ -134,9 +134,10 @@ class Metric:
 
     @classmethod
     def named(cls, text: str, lowest: bool = False, stated: Mapping[str, MetricMeta] = {}) -> Metric:
-        """`metrics.json:val.accuracy`; the lowest is the best if `lowest` or what is `stated` says so.
+        """The metric that `metrics.json:val.accuracy` names.
 
-        `stated`: what dvc.yaml says of the figures, by the metrics files' paths from the root.
+        The lowest is the best if `lowest` or what is `stated` says so. `stated` is what dvc.yaml says of the
+        figures, by the metrics files' paths from the root.
 
         Raises:
             UsageError: The text has no file or no name.

@@ -62,7 +62,7 @@ class Executor(Jobs, Protocol):
     """Executes jobs in one place, for one run at a time."""
 
     def capacity(self, nodes: Sequence[Node], jobs: int | None) -> Capacity:
-        """What there is for these stages, at most `jobs` of them at once; None: as many as suit the place.
+        """The place's capacity for these stages, at most `jobs` of them at once; None: as many as suit it.
 
         Raises:
             MetaError: A stage asks for more than there ever is.

@@ -162,7 +162,12 @@ def host_memory() -> int:
 
 
 def refuse_too_large(named: Iterator[tuple[str, Resources]], memory: int) -> None:
-    """Raise MetaError for a stage that asks for more memory than the host has: it would wait for ever."""
+    """Refuse a stage that asks for more memory than the host has: it would wait for ever.
+
+    Raises:
+        MetaError: A stage does.
+
+    """
     for where, resources in named:
         if (resources.memory or 0) > memory:
             raise MetaError(

@@ -39,8 +39,12 @@ class Api:
 def prefect_api(root: Path, remark: Callable[[str], None] = print_warning) -> Iterator[Api]:
     """The Prefect API to record a run of the project at `root` in; this process's client is set to it.
 
-    `remark` gets a line where the project's database had to be mended. Raises DarkroomError or OSError where
-    that database cannot be used or no server can be started on it.
+    `remark` gets a line where the project's database had to be mended.
+
+    Raises:
+        DarkroomError: The project's database cannot be used, or no server can be started on it.
+        OSError: The folder of the database cannot be used, or no server can be started.
+
     """
     for name, value in QUIET_CLIENT.items():
         os.environ.setdefault(name, value)
@@ -105,7 +109,12 @@ def _profile_url() -> str | None:
 
 
 def require_answer(set_to: Configured) -> None:
-    """Raise DarkroomError when nothing healthy answers there."""
+    """Ask whether something healthy answers there.
+
+    Raises:
+        DarkroomError: Nothing does.
+
+    """
     try:
         with urllib.request.urlopen(f"{set_to.url.rstrip('/')}/health", timeout=PROBE_SECONDS):
             return

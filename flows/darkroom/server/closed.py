@@ -84,7 +84,9 @@ def own_origins(url: str) -> tuple[str, ...]:
 def application(folder: Path, url: str, *, webserver_only: bool) -> Starlette:
     """Prefect's application, closed; `settings` must be in this process's environment.
 
-    Raises DarkroomError where Prefect does not follow them.
+    Raises:
+        DarkroomError: Prefect does not follow the settings, and would be open to others.
+
     """
     from prefect.server.api.server import create_app
 

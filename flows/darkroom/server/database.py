@@ -51,8 +51,12 @@ class _DamagedError(Exception):
 def prepare(database: Path) -> list[str]:
     """See to it that a server can be started on `database`; in lines, what had to be done for it.
 
-    Where there is none, the template of the user's cache takes its place, if that is whole. Raises
-    DatabaseError, OSError.
+    Where there is none, the template of the user's cache takes its place, if that is whole.
+
+    Raises:
+        DatabaseError: It is locked, of a newer Prefect or not writable, or another run looks after it.
+        OSError: Its folder cannot be opened, or a damaged database cannot be renamed.
+
     """
     with _alone(database):
         done = []
@@ -92,7 +96,13 @@ def _alone(database: Path) -> Iterator[None]:
 
 
 def _require_usable(database: Path) -> None:
-    """Raise _DamagedError or DatabaseError where no server could use it; where there is none, one could."""
+    """Look whether a server could use the database; where there is none, one could.
+
+    Raises:
+        _DamagedError: It is no database (any more).
+        DatabaseError: It is in order, but cannot be used now.
+
+    """
     if not os.path.lexists(database):
         return
     if database.exists() and not database.is_file():

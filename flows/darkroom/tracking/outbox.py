@@ -48,7 +48,12 @@ class Recorded:
 
     @property
     def id(self) -> UUID:
-        """The identifier. Raises LookupError where the server gave none."""
+        """The identifier.
+
+        Raises:
+            LookupError: The server gave none.
+
+        """
         if self.given is None:
             raise LookupError("what it belongs to is not recorded")
         return self.given

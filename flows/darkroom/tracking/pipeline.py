@@ -58,7 +58,12 @@ def print_remark(text: str) -> None:
 
 
 def patience_of(environ: Mapping[str, str], plain: float = PATIENCE_SECONDS) -> float:
-    """How many seconds of the server's silence a run waits for at its end. Raises UsageError."""
+    """How many seconds of the server's silence a run waits for at its end; `plain`, unless `environ` says so.
+
+    Raises:
+        UsageError: What `environ` says is no number of seconds.
+
+    """
     given = environ.get(PATIENCE) or str(plain)
     try:
         seconds = float(given)
@@ -83,7 +88,11 @@ def run_recorded(
     Commands are executed by `executor`, without one on this host.
     The stages never wait for the server; at the end the run does, for `patience` seconds of its silence.
     Returns the record, and what Prefect was not told and why, if anything. A failing stage does not raise: it
-    is in the record. Raises DarkroomError where nothing could be started.
+    is in the record.
+
+    Raises:
+        DarkroomError: Nothing could be started.
+
     """
     executor = executor or LocalExecutor()
     with living_run(root) as labels:

@@ -67,7 +67,9 @@ class Recorder:
 def start_recorder(root: Path, environ: Mapping[str, str], stack: ExitStack) -> Recorder | Nobody:
     """Find Prefect's server, or start one until the stack ends; what is wrong with it is said in a line.
 
-    Raises UsageError where the environment asks for a patience that is none.
+    Raises:
+        UsageError: The environment asks for a patience that is no number of seconds.
+
     """
     try:
         api = stack.enter_context(prefect_api(root))

@@ -12,7 +12,12 @@ from darkroom.repository.graph import name_of
 
 
 def declared_changes(stage: Any) -> list[Any]:
-    """Those deps of the stage. Raises MetaError for one that it does not have."""
+    """The deps that the stage says it changes itself.
+
+    Raises:
+        MetaError: One of them is none of the stage's deps.
+
+    """
     where = f"{stage.path_in_repo}: {name_of(stage)}"
     deps = {dep.def_path: dep for dep in stage.deps}
     found = []

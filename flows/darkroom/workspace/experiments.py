@@ -41,7 +41,14 @@ class Experiment:
 
 
 def new_experiment(repo: Any, selection: Selection) -> Experiment | None:
-    """Raises UsageError where the run could not be kept as an experiment: before anything runs."""
+    """Where the result of the run is going to be kept; None where the run is no experiment.
+
+    It is asked for before anything runs.
+
+    Raises:
+        UsageError: The result could not be kept as an experiment of this name.
+
+    """
     name = selection.experiment
     if name is None:
         return None
@@ -81,7 +88,12 @@ def paths_of_experiment(repo: Any, stages: Iterable[Any]) -> list[str]:
 
 
 def require_author(root: Path) -> None:
-    """Raise UsageError where git could not commit, before hours of work are to be committed."""
+    """Look whether git could commit, before hours of work are to be committed.
+
+    Raises:
+        UsageError: Git does not know who commits.
+
+    """
     try:
         git(root, "var", "GIT_COMMITTER_IDENT")
     except RepoError as error:
@@ -92,7 +104,9 @@ def require_author(root: Path) -> None:
 def save_experiment(root: Path, experiment: Experiment, paths: Iterable[str]) -> None:
     """Commit what git tracks, as it lies there now, and `paths` onto the experiment's ref.
 
-    Raises RepoError where git cannot.
+    Raises:
+        RepoError: Git refuses or fails.
+
     """
     with tempfile.TemporaryDirectory(prefix="darkroom-") as scratch:
         index = Path(scratch, "index")

@@ -57,7 +57,12 @@ class Holding:
             self._in_use.flush()
 
     def hold(self, name: str, stage: Any) -> StageLock:
-        """Keep others from the stage's paths. Raises Busy where one of them uses them."""
+        """Keep other processes from the stage's paths.
+
+        Raises:
+            Busy: Another process runs the stage, or uses one of its paths.
+
+        """
         lock = stage_lock.lock_stage(self._folder, name, Path(self._repo.root_dir), self._say)
         if isinstance(lock, str):
             raise Busy(lock)

@@ -25,7 +25,12 @@ class Committing:
         self._saved: list[str] = []
 
     def require_cache(self) -> None:
-        """Raises StageError before a stage works for hours for a result that cannot be kept."""
+        """Look whether results can be kept, before a stage works for hours for them.
+
+        Raises:
+            StageRecordError: DVC's cache cannot be written to.
+
+        """
         if not self._commit:
             return
         self._unkept.reserve()
@@ -48,7 +53,12 @@ class Committing:
         self._unkept.forget([name])
 
     def save(self, name: str, stage: Any) -> None:
-        """Raises StageError where the results cannot be put into the cache; they are noted to lie there."""
+        """Hash the stage's outs, and put them into the cache unless the run leaves that out.
+
+        Raises:
+            StageRecordError: They cannot be put into the cache; that they lie there is noted, if that can be.
+
+        """
         noted = False
         try:
             self._recording.announce(name)

@@ -68,7 +68,7 @@ class Recording:
             self._fill(file, {**self._records.ahead(file), **self._held(file)}, but)
 
     def _held(self, file: Path) -> Mapping[str, Any]:
-        """The entries of a dvc.lock. Raises what DVC raises where it cannot read it."""
+        """The entries of a dvc.lock; where DVC cannot read it, its error passes through."""
         return Lockfile(self._repo, str(file)).load().get("stages") or {}
 
     def _fill(self, file: Path, entries: Mapping[str, Any], but: Container[str]) -> None:

@@ -24,7 +24,13 @@ FULL_BYTES = 1 << 16
 
 @contextlib.contextmanager
 def stage_errors(repo: Any, name: str) -> Iterator[None]:
-    """All that is raised, but Busy, as a StageError; Busy where DVC finds a lock taken."""
+    """Turn whatever is raised into one line that starts with the stage's name; Busy stays Busy.
+
+    Raises:
+        Busy: DVC finds a lock taken, or another process uses the stage's paths.
+        StageRecordError: Anything else went wrong with the stage.
+
+    """
     try:
         yield
     except Busy:

@@ -42,7 +42,12 @@ class SyncedCache(LocalHashFileDB):
     _many, _flushed = False, False
 
     def add(self, path: Any, fs: Any, oid: Any, *args: Any, **kwargs: Any) -> int:
-        """Take files in, which `protect` then makes durable. Raises OSError where the disk is full."""
+        """Take files into the cache, which `protect` then makes durable.
+
+        Raises:
+            OSError: The disk is full.
+
+        """
         told: Any = kwargs.get("on_error")
         full: list[OSError] = []
 
@@ -89,7 +94,12 @@ class SyncedCache(LocalHashFileDB):
             self.known.add(folder)
 
     def sync(self) -> None:
-        """Make the names of all that was taken in durable. Raises OSError."""
+        """Return when the names of all files that were taken in would survive a power cut.
+
+        Raises:
+            OSError: The disk does not take them.
+
+        """
         sync_paths(self.unsynced)
         self.unsynced.clear()
 

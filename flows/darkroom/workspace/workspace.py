@@ -142,7 +142,9 @@ class Workspace:
     def locked(self) -> Iterator[None]:
         """DVC's repository lock, waited for; nothing of DVC's state is changed without it.
 
-        Raises KeyboardInterrupt where the run is told to stop while another process holds it.
+        Raises:
+            KeyboardInterrupt: The run is told to stop while another process holds the lock.
+
         """
         with contextlib.ExitStack() as held:
             with mended():
@@ -156,10 +158,13 @@ class Workspace:
 
     @mended()
     def load(self) -> tuple[Node, ...]:
-        """The selected stages in DVC's serial order. Needs no lock.
+        """The selected stages in DVC's serial order. No lock is needed.
 
-        Raises UsageError for a target that does not exist or an experiment that could not be kept, RepoError
-        where DVC cannot read the repository.
+        Raises:
+            UsageError: A target does not exist, or the run could not be kept as the experiment.
+            MetaError: The `meta` of a stage or of one of its outs is wrong.
+            RepoError: DVC cannot read the repository.
+
         """
         self._experiment = new_experiment(self._repo, self._selection)
         with contextlib.chdir(self._folder):
@@ -266,10 +271,13 @@ class Workspace:
     def begin(self, name: str, refusal: str | None = None) -> Settled | Prepared:
         """What `dvc repro` does with a stage before its command, or all of it where no command is executed.
 
-        `refusal` says why its command cannot be executed on this host. It fails then, and its outs stay,
-        unless they can be restored.
+        `refusal` says why the stage's command cannot be executed on this host. The stage fails then, and its
+        outs stay, unless they can be restored.
 
-        Raises StageError where DVC cannot go on with it, Busy where another process uses its paths.
+        Raises:
+            StageRecordError: DVC cannot go on with the stage.
+            Busy: Another process uses the stage's paths, or a stage runs that must run apart from this one.
+
         """
         with stage_errors(self._repo, name):
             return self._begin(name, refusal)
@@ -363,8 +371,10 @@ class Workspace:
     def finish(self, name: str) -> tuple[str, ...]:
         """Save and commit the outs of a stage whose command ended well; the deps that it changed itself.
 
-        Raises StageError where DVC cannot, or where somebody else changed a dep while the command ran;
-        ChangedBesideError where only stages of this run did: the stage may be begun anew.
+        Raises:
+            StageRecordError: DVC cannot keep the outs, or somebody else changed a dep while the command ran.
+            ChangedBesideError: Only stages of this run changed a dep: the stage may be begun anew.
+
         """
         stage = self._stages[name]
         try:
@@ -428,14 +438,24 @@ class Workspace:
 
     @mended()
     def save_experiment(self) -> None:
-        """Keep the workspace as it is now as the experiment, if the run is one. Raises RepoError."""
+        """Keep the workspace as it is now as the experiment, if the run is one.
+
+        Raises:
+            RepoError: Git or DVC cannot do so.
+
+        """
         if self._experiment:
             save_experiment(
                 self.root, self._experiment, paths_of_experiment(self._repo, self._stages.values())
             )
 
     def pull_run_cache(self) -> None:
-        """With --pull: the remote's run-cache, where there is one."""
+        """Fetch the remote's run-cache, where there is one and the selection says `pull`.
+
+        Raises:
+            RepoError: The remote cannot be read.
+
+        """
         if self._selection.pull:
             with mended("--pull: "), contextlib.suppress(RunCacheNotSupported):
                 self._repo.stage_cache.pull(None)
