@@ -27,7 +27,7 @@ ORDER = "CUDA_DEVICE_ORDER"
 
 @dataclass(frozen=True, slots=True)
 class DeviceState:
-    """A device, what is in use of it and by whom."""
+    """A device, what of it is in use, and by whom."""
 
     device: Device
     usable: bool
@@ -36,7 +36,7 @@ class DeviceState:
     held: tuple[HeldShare, ...]
 
     def to_json(self) -> dict[str, Any]:
-        """Sizes in bytes, `since` in seconds since the epoch; no holder: the user did not write it down."""
+        """Plain values: sizes in bytes, `since` in seconds since the epoch; no holder where none is noted."""
         leases = [asdict(part) for part in self.held]
         return {
             **asdict(self.device),
@@ -50,7 +50,7 @@ class DeviceState:
 
 @dataclass(frozen=True, slots=True)
 class Examination:
-    """What was found."""
+    """What was found on the host."""
 
     versions: Mapping[str, str | None]
     cpus: int
@@ -59,7 +59,7 @@ class Examination:
     devices: tuple[DeviceState, ...]
     waiting: tuple[Waiter, ...]
     problems: tuple[str, ...]
-    """One line each: what is wrong, the mend."""
+    """What is wrong and what mends it, one line each."""
 
     def to_json(self) -> dict[str, Any]:
         """Everything, as plain values."""
@@ -155,7 +155,7 @@ def print_examination(console: Console, found: Examination) -> None:
 
 
 def examination_lines(found: Examination) -> Iterator[str]:
-    """What stands there and is not wrong."""
+    """The lines of what was found and is not wrong."""
     yield ", ".join(f"{name} {number or 'none'}" for name, number in found.versions.items())
     yield f"{format_count(found.cpus, 'core')}, {_size(found.memory)} of memory"
     if not found.devices:

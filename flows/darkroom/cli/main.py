@@ -39,7 +39,7 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 def main() -> None:
-    """The entry point."""
+    """Run the command that the arguments of this process name, and exit with its code."""
     output.open_missing()
     gc.set_threshold(1_000_000)  # what imports and graphs make stays: no search for cycles in it
     atexit.register(gc.freeze)  # what the process holds goes with it: no last search for cycles in it
@@ -84,7 +84,7 @@ def _do(words: Sequence[str]) -> int:
 
 
 def _told(error: Exception) -> tuple[str, Exit]:
-    """What is said of an error that ends the command, and the exit code."""
+    """The line and the exit code for an error that ends the command."""
     if isinstance(error, DarkroomError):
         return str(error), Exit.WRONG_INPUT
     if isinstance(error, OSError):  # a full disk, no file descriptors, a socket that is gone

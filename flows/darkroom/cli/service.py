@@ -12,7 +12,7 @@ from darkroom.cli.options import in_repo
 
 
 def print_remark(text: str) -> None:
-    """A remark beside the output."""
+    """Print a remark on standard error, beside the output."""
     print(f"darkroom: {text}", file=sys.stderr, flush=True)
 
 

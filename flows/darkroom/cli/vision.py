@@ -19,7 +19,7 @@ from darkroom.show import output
 passing_on: Callable[[Callable[..., int]], click.Command] = click.command(
     add_help_option=False, context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False}
 )
-"""A command whose words are another's, `--help` too."""
+"""A decorator that makes a command whose words all go to another one, `--help` too."""
 
 
 @passing_on
@@ -51,7 +51,7 @@ def _run_module(module: str, words: Sequence[str]) -> int:
 
 
 def missing_libraries() -> list[str]:
-    """What of the extra `vision` is not installed."""
+    """The libraries of the extra `vision` that are not installed."""
     # Not above: `darkroom --help` would take half as long again.
     from importlib.metadata import PackageNotFoundError, distribution, requires
 

@@ -42,7 +42,7 @@ class LeaseHolder:
     repository: str
     stage: str = ""
     since: float = 0.0
-    """Seconds since the epoch."""
+    """Since when it holds or waits, in seconds since the epoch."""
 
     @classmethod
     def this_process(cls, run: str, repository: Path) -> LeaseHolder:

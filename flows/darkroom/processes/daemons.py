@@ -47,11 +47,11 @@ class Note:
     started: int
     """Clock ticks since the host was started: with the pid it names a process until a reboot."""
     since: str
-    """ISO 8601, with the zone."""
+    """When it was started, in ISO 8601 with the zone."""
     url: str | None = None
-    """The API that it serves, or works for; None: it is not ready yet."""
+    """The URL of the API that it serves, or works for; None: it is not ready yet."""
     supervised: bool = False
-    """A supervisor (systemd) started it, and stops it."""
+    """Whether a supervisor (systemd) started it, and stops it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +120,7 @@ class Registration:
         self._write()
 
     def ready(self, url: str) -> None:
-        """Note the API that it serves, or works for."""
+        """Note the URL of the API that the service serves, or works for."""
         self._note = replace(self._note, url=url)
         self._write()
 
@@ -225,7 +225,7 @@ def stop(folder: Path, name: str, seconds: float) -> bool:
 
 
 def _end(note: Note, seconds: float) -> bool:
-    """The descriptor is the process's for good: no other can get its signals."""
+    """Signal the process by a descriptor, which stays that process's: no other can get its signals."""
     try:
         descriptor = os.pidfd_open(note.pid)
     except ProcessLookupError:

@@ -88,12 +88,12 @@ class Descent:
             self._parents[child] = parent
 
     def below(self, first: Container[int]) -> set[int]:
-        """These children of this process, and all that descend from them."""
+        """Those of `first`, which are children of this process, and all processes that descend from them."""
         with self._reading:
             return {pid for pid in self._parents if self.first(pid) in first}
 
     def first(self, pid: int) -> int | None:
-        """The child of this process that `pid` is or descends from; None: none, or that cannot be said."""
+        """The child of this process that `pid` is or descends from; None: there is none, or none is known."""
         first = None
         while pid in self._parents:
             if self._given[pid] != 1:

@@ -65,7 +65,7 @@ class Fanotify:
         self._file = _checked(_C.fanotify_init(flags, os.O_RDONLY), "fanotify_init")
 
     def close(self) -> None:
-        """Let go of the folders."""
+        """Stop watching the folders."""
         os.close(self._file)
 
     def add(self, folder: Path) -> FolderId:

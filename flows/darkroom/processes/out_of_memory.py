@@ -21,9 +21,9 @@ _CGROUPS = Path("/sys/fs/cgroup")
 
 
 def out_of_memory(code: int, last_lines: Sequence[str], kills: int) -> str | None:
-    """In words, of what a command that ended with `code` had not enough; None: it ended for another reason.
+    """What memory the command that ended with `code` lacked, in words; None: it ended for another reason.
 
-    `kills` is by how much `oom_kills` rose while it ran.
+    `kills` is by how much `oom_kills` rose while the command ran.
     """
     said = "\n".join(last_lines)
     if code == 0:

@@ -54,7 +54,7 @@ class Process:
     """Clock ticks since the host was started: with the pid it names a process for good until a reboot."""
 
     def describe(self) -> str:
-        """In words: `pid 4242 (python server.py)`."""
+        """The process in words: `pid 4242 (python server.py)`."""
         return f"pid {self.pid} ({_command(self.pid)})"
 
 
@@ -77,13 +77,13 @@ def find_process(pid: int) -> Process | None:
 
 
 def living_processes(group: int) -> list[Process]:
-    """Who is in the group and no zombie: orphans are init's to reap, and not every init does."""
+    """The processes in the group that are no zombies: orphans are init's to reap, and not every init does."""
     found = map(find_process, _pids())
     return [one for one in found if one and one.group == group and not one.zombie]
 
 
 def marked_processes(mark: str, since: int = 0) -> list[Process]:
-    """Who lives and was started by a stage's command with this mark, in whatever group it is now.
+    """The living processes that a stage's command with this mark started, in whatever group they are now.
 
     `since` is when the stage was started, in clock ticks as in Process.
     """
@@ -94,7 +94,7 @@ def marked_processes(mark: str, since: int = 0) -> list[Process]:
 
 
 def with_file_open(path: Path) -> list[Process]:
-    """Who has the file open, as far as this user may see; not this process, and not its children.
+    """The processes that have the file open, as far as this user may see, without this one and its children.
 
     A child that is just being started has for a moment all that its parent has open.
     """
@@ -164,7 +164,7 @@ def open_anywhere() -> set[str]:
 
 
 def signal_group(group: int, number: int) -> bool:
-    """Whether there was someone in the group to be signalled."""
+    """Send a signal to everyone in the group. False: there was nobody who could be signalled."""
     try:
         os.killpg(group, number)
     except (ProcessLookupError, PermissionError):
@@ -181,7 +181,7 @@ class ProcessGroup:
     def __init__(self, read_end: int, guarded: Sequence[int], kept: Sequence[int], mark: str | None) -> None:
         self._read_end, self._guarded, self._kept, self._mark = read_end, guarded, kept, mark
         self.ended: list[str] = []
-        """In words: who had left the group and was killed at the end."""
+        """The processes that had left the group and were killed at the end, in words."""
         self._guards = [self._start_guard(0)]
         self.id = self._guards[0].pid
         first = find_process(self.id)
@@ -224,7 +224,7 @@ class ProcessGroup:
             self.signal(signal.SIGKILL)
 
     def only_guarded(self) -> bool:
-        """Whether nobody but guards is left."""
+        """Whether only guards are left."""
         guards = {guard.pid for guard in self._guards}
         return all(one.pid in guards for one in living_processes(self.id)) and not self._outside()
 

@@ -32,17 +32,17 @@ from darkroom.processes.process_group import (
 )
 
 _DEATH_SECONDS = 2.0
-"""How long what was killed is waited for at most: DVC's lock is held meanwhile."""
+"""How long what was killed is waited for at most, since DVC's lock is held meanwhile."""
 
 _LOOK_SECONDS = 0.01
 
 Say = Callable[[str, str], None]
-"""Is told of each stage that something was ended of, and what."""
+"""It is called with each stage of which something was ended, and with what that was."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StageHolder:
-    """Who runs a stage."""
+    """The run that executes a stage, as the stage's lock names it."""
 
     stage: str
     root: str
@@ -106,7 +106,7 @@ class StageHolder:
         return True
 
     def describe(self, path: Path) -> str:
-        """In words: who holds the lock at `path`, and whether its run still lives."""
+        """Who holds the lock at `path`, and whether its run still lives, in words."""
         if self.owned:
             return f"{self._run()} runs it"
         if left := self.left() or with_file_open(path):
@@ -152,7 +152,7 @@ class StageLock:
 
 
 def say_nothing(stage: str, text: str) -> None:
-    """For who does not listen."""
+    """Ignore what is said."""
 
 
 def lock_stage(folder: Path, stage: str, root: Path, say: Say = say_nothing) -> StageLock | str:
@@ -196,7 +196,7 @@ def end_left_overs(folder: Path, say: Say = say_nothing) -> None:
 
 
 def busy_stage(folder: Path) -> str | None:
-    """Who runs a stage of those that are noted in `folder`; None: nobody."""
+    """A stage that runs, of those that are noted in `folder`, and who runs it, in words; None: none runs."""
     with contextlib.suppress(FileNotFoundError):
         for path in folder.iterdir():
             if (holder := _read(path)) and (holder.owned or holder.left()):

@@ -25,7 +25,7 @@ from darkroom.processes.stage_lock import StageLock
 from darkroom.processes.witness import Witness
 
 GRACE_SECONDS = 8.0
-"""Between the polite signal and the last one: time for a checkpoint, and the run still ends within 10 s."""
+"""Seconds from the polite signal to the last: time for a checkpoint, and the run still ends within 10 s."""
 
 LAST_LINES = 20
 
@@ -61,7 +61,7 @@ class Ending(StrEnum):
 
 
 def no_line(line: str) -> None:
-    """The listener of who does not listen."""
+    """Ignore a line of output."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -73,7 +73,7 @@ class StageJob:
     """
 
     name: str
-    """As DVC prints it from the repository's root: `train@a`, `sub/dvc.yaml:prep`."""
+    """The name as DVC prints it from the repository's root: `train@a`, `sub/dvc.yaml:prep`."""
     commands: tuple[tuple[str, ...], ...]
     """An argument vector a command (DVC's shell, -c, the command); the first that fails ends the stage."""
     cwd: Path
@@ -82,23 +82,23 @@ class StageJob:
     descriptors: tuple[int, ...] = ()
     """Open files that every process of the stage inherits: the leases' locks live as long as any of them."""
     stdin: int | None = None
-    """An open file to read from; None: an empty one."""
+    """An open file that the commands read from; None: an empty one."""
     reasons: tuple[str, ...] = ()
     attempt: int = 1
-    """Counts on where the stage is started again after a kill."""
+    """The number of this attempt; it counts on where the stage is started again after a kill."""
     needs: tuple[str, ...] = ()
     meta: StageMeta = field(default_factory=StageMeta)
     log: Path | None = None
     on_line: Callable[[str], None] = no_line
     """Called for each line of output, from the thread that executes."""
     stop: threading.Event = field(default_factory=threading.Event)
-    """Set: end the command, politely first."""
+    """When it is set, the command is ended, politely first."""
     stop_now: threading.Event = field(default_factory=threading.Event)
-    """Set: end the command at once."""
+    """When it is set, the command is ended at once."""
     lock: StageLock | None = None
-    """Guard and commands hold it open, and it notes their process group."""
+    """The stage's lock: guard and commands hold it open, and it notes their process group."""
     witness: Witness | None = None
-    """Told of the commands, and looked after while they run."""
+    """It is told of the commands, and looks at their processes while they run."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -111,7 +111,7 @@ class StageResult:
     seconds: float = 0.0
     last_lines: tuple[str, ...] = ()
     memory: str | None = None
-    """In words, what there was not enough of; only where that ended the stage."""
+    """What memory there was too little of, in words; only where that ended the stage."""
     error: str | None = None
     """What kept the command from being executed at all."""
 
@@ -121,7 +121,7 @@ class StageResult:
         return self.ending is Ending.OK
 
     def describe(self) -> str:
-        """In words: `failed with exit code 1`, `killed by SIGKILL`, `timed out after 12 s`."""
+        """How the command ended, in words: `failed with exit code 1`, `killed by SIGKILL`."""
         if self.error is not None:
             return self.error
         if self.ending is Ending.FAILED:

@@ -22,14 +22,14 @@ from darkroom.base.exits import Exit
 from darkroom.processes.stage_process import GRACE_SECONDS
 
 HANGING_SECONDS = 4.0
-"""Without reading, writing or computing, after the first signal: it hangs."""
+"""A run that has not read, written or computed for so long after the first signal hangs."""
 
 LAST_SECONDS = 1.0
-"""For an end in good order, after the second signal, or where no stage runs yet."""
+"""What a run has for an end in good order after the second signal, or where no stage runs yet."""
 
 _LOOK_SECONDS = 0.3
 _LITTLE_BYTES, _LITTLE_SECONDS = 1 << 16, 0.1
-"""What other threads move and compute meanwhile."""
+"""What other threads move and compute between two looks: a run that does no more hangs."""
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _SAID = (

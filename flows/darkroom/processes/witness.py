@@ -21,17 +21,17 @@ from darkroom.processes.fanotify import Fanotify, FolderId, LostChanges, folder_
 _OWN_FILE_SYSTEMS = frozenset(
     ("bcachefs", "btrfs", "ext2", "ext3", "ext4", "f2fs", "jfs", "overlay", "ramfs", "tmpfs", "xfs", "zfs")
 )
-"""Of others (NFS) the kernel does not hear what other hosts write."""
+"""File systems of this host alone: on others (NFS) the kernel does not hear what other hosts write."""
 
 _WRITING = os.O_WRONLY | os.O_RDWR
 
 
 @dataclass(frozen=True, slots=True)
 class Writers:
-    """The processes that changed a file, by what they belong to. None at all: it cannot be told."""
+    """The processes that changed a file, by what they belong to; where all are empty, that is not known."""
 
     commands: frozenset[int] = frozenset()
-    """Commands of stages of this run: their first process."""
+    """The first processes of commands of this run's stages."""
     strangers: frozenset[int] = frozenset()
 
 
@@ -68,19 +68,19 @@ class Witness:
                     self._folders[folder] = self._fanotify.add(folder)
 
     def close(self) -> None:
-        """Watch no more."""
+        """Stop watching."""
         self._opened.close()
 
     def began(self, pid: int) -> None:
-        """A command of the stage was started."""
+        """Note the first process of a command of the stage."""
         self.commands.add(pid)
 
     def look(self) -> None:
-        """Called again and again while the command runs, and once when its processes are gone."""
+        """Note which processes were started: often while the command runs, and once when they are gone."""
         self._descent.read()
 
     def processes(self) -> set[int]:
-        """The stage's, those that have ended included."""
+        """The stage's processes, those that have ended included."""
         self.look()
         return self._descent.below(self.commands)
 

@@ -52,7 +52,7 @@ class Commit:
             return content
 
     def read_here(self, path: str) -> bytes | None:
-        """A file's content, of git or the cache; None where neither has it."""
+        """A file's content from git or from the cache; None where neither has it."""
         fs = self._repo.dvcfs
         with contextlib.suppress(RepoError), mended(f"{path}: "):
             known = fs.info(path).get("md5")

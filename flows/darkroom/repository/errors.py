@@ -33,7 +33,7 @@ _PLUGIN = re.compile(r"requires '(dvc-(\w+))' to be installed")
 
 @contextlib.contextmanager
 def mended(prefix: str = "", kind: Callable[[str], Exception] = RepoError) -> Iterator[None]:
-    """Raise what DVC raises as an error of ours; as a decorator too. Around DVC's calls, and little else."""
+    """Raise what DVC raises as an error of ours; as a decorator too. It wraps little but DVC's calls."""
     try:
         yield
     except OSError as error:
@@ -45,7 +45,7 @@ def mended(prefix: str = "", kind: Callable[[str], Exception] = RepoError) -> It
 
 
 def error_line(error: BaseException) -> str:
-    """What is wrong, where and the mend, in one line."""
+    """What is wrong, where, and what mends it, in one line."""
     return next(filter(None, map(_told_exactly, _chain(error))), None) or _with_place(error)
 
 

@@ -68,12 +68,12 @@ def hidden_project_files(repo: Any) -> list[str]:
 
 
 def key_of(stage: Any) -> tuple[str, str | None]:
-    """The file from the repository's root, and the stage's name in it; a .dvc file has none."""
+    """The stage's file, from the repository's root, and its name in that file; a .dvc file has no name."""
     return stage.path_in_repo, getattr(stage, "name", None)
 
 
 def name_of(stage: Any) -> str:
-    """As DVC prints it from the repository's root."""
+    """The stage's name as DVC prints it from the repository's root."""
     path, name = key_of(stage)
     if name is None:
         return path
@@ -81,5 +81,5 @@ def name_of(stage: Any) -> str:
 
 
 def lock_file(stage: Any) -> Path:
-    """Where the stage is recorded: dvc.lock beside dvc.yaml; the .dvc file itself."""
+    """The file that records the stage: dvc.lock beside its dvc.yaml, or the .dvc file itself."""
     return Path(stage.path).with_suffix(".lock") if isinstance(stage, PipelineStage) else Path(stage.path)

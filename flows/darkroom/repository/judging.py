@@ -22,7 +22,7 @@ _GONE, _UNREADABLE = "a link to what is gone", "cannot be read"
 
 
 def reasons_to_run(stage: Any, known: bool, force: bool) -> tuple[str, ...]:
-    """In words, what makes DVC run the stage."""
+    """What makes DVC run the stage, in words; empty where nothing does."""
     if not known:
         return own_reasons(stage, known)
     looked_at = [] if stage.frozen else stage.deps
@@ -31,7 +31,7 @@ def reasons_to_run(stage: Any, known: bool, force: bool) -> tuple[str, ...]:
 
 
 def own_reasons(stage: Any, known: bool) -> tuple[str, ...]:
-    """Those that no dep has a part in; of a frozen stage only the outs and the command are looked at."""
+    """The reasons that no dep has a part in; of a frozen stage only outs and command are looked at."""
     if not known:
         return ("never run",) if stage.outs or not stage.frozen else ()
     reasons = ["command changed"] if stage.cmd and stage.changed_stage() else []
@@ -123,7 +123,7 @@ class Edit:
     parts: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        """The path from the current directory."""
+        """The path of what has changed, from the current directory."""
         return str(Path(str(self.dep), *self.parts))
 
 

@@ -37,14 +37,14 @@ class ShownResults:
     products: dict[str, tuple[Product, ...]]
     """What each stage of the repository makes on this host, by its name; of a .dvc file's data nothing."""
     metrics: dict[Path, Any]
-    """Now."""
+    """What each metrics file holds now."""
     before: dict[Path, Any]
-    """Those of the same files in the last commit; a file that cannot be read there is left out."""
+    """What the same files held in the last commit; a file that cannot be read there is left out."""
 
 
 @mended()
 def shown_results(folder: Path) -> ShownResults:
-    """What the repository shows. Needs no lock, and reads dvc.yaml once where git holds the metrics."""
+    """What the repository shows. It takes no lock, and reads dvc.yaml once where git holds the metrics."""
     with patched_dvc(), Repo(folder) as repo, contextlib.chdir(repo.root_dir):
         products = {name_of(stage): tuple(_products(stage)) for stage in repo.index.stages}
         (result,) = repo.metrics.show(hide_workspace=False).values()

@@ -28,7 +28,7 @@ _CLOCK_SECONDS = 2.0
 """How far the start of a process and a file's time may be apart by the clocks' coarseness."""
 
 Use = tuple[str, str, dict[str, Any]]
-"""read or write, the path, who."""
+"""One use of a path: `read` or `write`, the path, and who uses it."""
 
 
 class PathsInUse:
@@ -78,13 +78,13 @@ class PathsInUse:
         self._given = True
 
     def flush(self) -> None:
-        """Write what was given."""
+        """Remove from the file the paths that were given back."""
         if self._given:
             with self._lock():
                 self._replace()
 
     def give_all(self) -> None:
-        """Take every path out."""
+        """Take every path of this process out of the file."""
         if +self._readers or +self._writers or self._given:
             self._readers.clear()
             self._writers.clear()

@@ -11,7 +11,7 @@ from darkroom.repository.errors import mended
 from darkroom.repository.opening import opened
 
 KEPT = {"all_branches": True, "all_tags": True, "all_experiments": True}
-"""Beside what the workspace refers to: the released models are behind tags."""
+"""What is kept beside what the workspace refers to: the released models are behind tags."""
 
 
 def unused(root: Path, others: Sequence[Path]) -> list[Path]:

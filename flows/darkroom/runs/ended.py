@@ -38,9 +38,9 @@ class EndedRun:
     metrics: tuple[MetricChange, ...]
     pictures: tuple[Picture, ...]
     before: Mapping[Path, bytes] = field(default_factory=dict)
-    """What pictures were in the last commit, of those that are other ones now."""
+    """The content that pictures had in the last commit, for those that are other ones now."""
     unread: str = ""
-    """Why neither metrics nor pictures are told, where DVC cannot read the repository any more."""
+    """Why there are neither metrics nor pictures, where DVC cannot read the repository any more."""
 
     @property
     def project(self) -> str:
@@ -99,12 +99,12 @@ def shown_first(found: Iterable[Picture]) -> Iterator[Picture]:
 
 
 def is_new(picture: Picture, report: RunReport) -> bool:
-    """Whether the run has made it."""
+    """Whether the run has made the picture."""
     return report.stages[picture.stage].outcome in (Outcome.RAN, Outcome.RESTORED)
 
 
 def pictures_before(root: Path, paths: Sequence[Path]) -> dict[Path, bytes]:
-    """What these files were in the last commit, where git or DVC's cache has it and it was something else."""
+    """The content of these files in the last commit, where git or DVC's cache has it and it was another."""
     if not paths:
         return {}
     with contextlib.suppress(RepoError), opened_commit(root, "HEAD") as head:
@@ -118,7 +118,7 @@ def pictures_before(root: Path, paths: Sequence[Path]) -> dict[Path, bytes]:
 
 
 def metrics_of_interest(record: EndedRun) -> Iterator[MetricChange]:
-    """The main metrics of what has run or has changed; not those of before that a stage had yet to renew."""
+    """The main metrics of what has run or has changed, but not old ones that a stage had yet to renew."""
     made = (Outcome.RAN, Outcome.RESTORED)
     stages = {name for name, stage in record.report.stages.items() if stage.outcome in made}
     stages |= {change.stage for change in record.metrics if change.then != change.now}

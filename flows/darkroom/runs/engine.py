@@ -91,7 +91,7 @@ def run_pipeline(
 
 
 def own_stdin() -> int | None:
-    """What a stage that has no others beside it reads: the standard input of this process.
+    """The standard input of this process, for a stage that runs alone.
 
     None where it is closed, or a terminal: that stops who reads from it outside of the foreground's group.
     """
@@ -130,7 +130,7 @@ class _Run:
 
     @property
     def errors(self) -> list[str]:
-        """One line an error: what is wrong, where, the mend."""
+        """The run's errors, one line each: what is wrong, where, and what mends it."""
         return self._work.errors
 
     @property

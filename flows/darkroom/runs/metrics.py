@@ -52,7 +52,7 @@ class MetricChange:
     stage: str
     """The stage's name; the file's path where no stage makes it."""
     name: str
-    """With dots for what is nested: `val.accuracy`."""
+    """The figure's name, with dots for what is nested: `val.accuracy`."""
     then: object
     now: object
     direction: int = 0
@@ -60,12 +60,12 @@ class MetricChange:
 
     @property
     def difference(self) -> str:
-        """With its sign; empty where there is none."""
+        """The difference with its sign; empty where there is none."""
         return format_difference(self.then, self.now)
 
     @property
     def trend(self) -> Trend:
-        """Whether that is better or worse, as far as dvc.yaml says which way is up."""
+        """Whether the change is better or worse, as far as dvc.yaml says which way is up."""
         return trend_of(self.direction, self.then, self.now)
 
 
@@ -121,16 +121,16 @@ def flat_figures(held: object, prefix: str = "") -> dict[str, object]:
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """What trials are compared by."""
+    """The figure that trials are compared by."""
 
     file: str
-    """From the repository's root."""
+    """The metrics file's path from the repository's root."""
     name: str
-    """With dots for what is nested."""
+    """The figure's name, with dots for what is nested."""
     lowest: bool = False
-    """Whether the lowest is the best."""
+    """Whether the lowest value is the best."""
     absent_value: float | None = None
-    """The number that the file holds where there is no figure."""
+    """The number that the file holds where there is no figure; None: it has no such number."""
 
     @classmethod
     def named(cls, text: str, lowest: bool = False, stated: Mapping[str, MetricMeta] = {}) -> Metric:

@@ -23,14 +23,14 @@ class RunOptions(Selection):
     """What to run and how; flags that `dvc repro` has mean what they mean there."""
 
     repo: Path = Path()
-    """Any folder of the repository; targets are relative to it."""
+    """A folder of the repository; targets are relative to it."""
     jobs: int | None = None
-    """Stages at once; None: as many as the host has cores."""
+    """The most stages at once; None: as many as the host has cores."""
     keep_going: bool = False
     dry: bool = False
-    """Plan only."""
+    """Whether the run only plans and executes nothing."""
     stop: threading.Event = field(default_factory=threading.Event)
-    """Set it (Ctrl-C, a cancelled flow): nothing more starts, what runs is ended, what finished stays."""
+    """Once set (Ctrl-C, a cancelled flow), nothing more starts, what runs is ended, what finished stays."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -42,7 +42,7 @@ class RunReport:
     stages: Mapping[str, StageFinished]
     seconds: float
     errors: tuple[str, ...]
-    """One line an error: what is wrong, where, the mend."""
+    """The errors, one line each: what is wrong, where, and what mends it."""
     last_lines: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """The end of the output of each stage whose command did not end well and that said something."""
 
@@ -61,7 +61,7 @@ Observe = Callable[[Event], None]
 
 @contextlib.contextmanager
 def collector_paused() -> Iterator[None]:
-    """Without Python's search for cycles, which is in vain where many objects are made and all stay."""
+    """Pause Python's search for cycles, which is in vain where many objects are made and all stay."""
     was_on = gc.isenabled()
     gc.disable()
     try:

@@ -40,7 +40,7 @@ class StageWork:
         """The end of the output of each stage whose last attempt did not end well."""
         self.stop_now = threading.Event()
         self.stdin: int | None = None
-        """An open file that stages read from; None: they read nothing."""
+        """The open file that stages read from; None: they read nothing."""
         self.clean = True
         """Whether DVC's part of every stage went well so far; else it may have left half-written files."""
         self._run, self._options, self._workspace = run, options, workspace
@@ -61,7 +61,7 @@ class StageWork:
             return Settled(Outcome.FAILED, error=str(error))
 
     def begin(self, name: str, lease: Lease) -> Settled | StageJob:
-        """DVC's part before the command, and the job where there is a command to be executed."""
+        """Do DVC's part before the command; return the job where there is a command to be executed."""
         refusal = self._capacity.refusal(name, self._nodes[name].meta.resources)
         try:
             begun = self._workspace.begin(name, refusal)
@@ -106,7 +106,7 @@ class StageWork:
             self._observe(StageWaits(name, reason))
 
     def finish(self, name: str, result: StageResult) -> Settled | Again:
-        """DVC's part after the command; another attempt where a kill or a want of memory ended this one."""
+        """Do DVC's part after the command; another attempt where a kill or want of memory ended this one."""
         reasons = self._reasons[name]
         self.last_lines[name] = () if result.well else result.last_lines
         if not result.well:

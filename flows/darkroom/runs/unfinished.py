@@ -28,7 +28,7 @@ class Unfinished:
         return bool(self._dead)
 
     def swept(self) -> None:
-        """Forget such runs: what they have left is removed."""
+        """Forget the dead runs: what they have left is removed."""
         with contextlib.suppress(OSError):
             for path in self._dead:
                 path.unlink(missing_ok=True)

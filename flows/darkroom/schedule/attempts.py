@@ -9,12 +9,12 @@ from darkroom.processes.stage_process import Ending, StageResult
 from darkroom.schedule.events import StageAgain
 
 FIRST_WAIT_SECONDS = 2.0
-"""Before the first retry; doubled for each further one."""
+"""The seconds before the first retry; they double for each further one."""
 
 LONGEST_WAIT_SECONDS = 120.0
 
 NOT_ITS_FAULT = (Ending.KILLED, Ending.OUT_OF_MEMORY)
-"""Worth another attempt. A time-out is not: the same work would take as long again."""
+"""Endings that are worth another attempt. A time-out is not: the same work would take as long again."""
 
 
 class Attempts:

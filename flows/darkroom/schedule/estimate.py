@@ -18,7 +18,7 @@ from darkroom.schedule.scheduler import Scheduler, Settled
 
 
 def usual_seconds(seconds: Mapping[str, float]) -> float:
-    """What a stage without a past is taken for: the median of those that have one."""
+    """The seconds that a stage without a past is taken to need: the median of those that have one."""
     return statistics.median(seconds.values()) if seconds else 1.0
 
 

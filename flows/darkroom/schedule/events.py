@@ -67,9 +67,9 @@ class StageAgain:
     reason: str
     seconds: float
     retry: int
-    """The first retry is 1, ..."""
+    """The number of this retry, counted from 1."""
     retries: int
-    """... and this one the last."""
+    """The number of the last retry."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,4 +95,4 @@ Event = RunStarted | StageStarted | StageLine | StageWaits | StageAgain | StageF
 
 
 def ignore(event: Event) -> None:
-    """The observer of who does not watch."""
+    """Ignore the event: the observer where nobody watches."""

@@ -44,7 +44,7 @@ class Jobs(Protocol):
     """The jobs under way, as the scheduler starts and collects them in the run's own thread."""
 
     def launch(self, job: StageJob) -> None:
-        """Start to execute a job, and return at once.
+        """Start executing a job, and return at once.
 
         From then on the job's `on_line` gets each line of output, and `finished` its result in the end, also
         where its command could not be started. It ends soon after the job's `stop` is set, politely, and at

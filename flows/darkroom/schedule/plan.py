@@ -16,9 +16,9 @@ class Node:
 
     name: str
     needs: tuple[str, ...] = ()
-    """Must be well before this one is looked at."""
+    """The stages that must be well before this one is looked at."""
     after: tuple[str, ...] = ()
-    """Must be settled, well or not, before this one is looked at: they share paths without an edge."""
+    """Stages to be settled, well or not, before this one is looked at: they share paths, not an edge."""
     executes: bool = True
     """Whether it has a command that can be executed (no .dvc file, not frozen)."""
     meta: StageMeta = field(default_factory=StageMeta)
@@ -30,16 +30,16 @@ class Made:
 
     path: str
     recorded: str | None
-    """Its hash in dvc.lock; None: not there, or no single hash."""
+    """The dep's hash in dvc.lock; None: it is not there, or has no single hash."""
     reasons: tuple[str, ...]
-    """How it differs from what is recorded, as it lies there now."""
+    """The differences of the dep, as it lies there now, from what is recorded."""
     makers: tuple[str, ...]
     new: tuple[str, ...] = ()
-    """What of it is not recorded at all: a reason, whatever its makers do."""
+    """What of the dep is not recorded at all: a reason to run, whatever its makers do."""
     params: bool = False
-    """Values in it count, not the whole: its hash does not tell whether they are others."""
+    """Whether only values in it count: its hash does not say whether they have changed."""
     missing: tuple[str, ...] = ()
-    """What keeps a command from being started, unless its makers bring it."""
+    """What keeps a command from being started, unless the dep's makers bring it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,16 +48,16 @@ class State:
 
     name: str
     own: tuple[str, ...]
-    """Why it must run whatever the stages before it do."""
+    """Why the stage must run, whatever the stages before it do."""
     made: tuple[Made, ...] = ()
     forced: bool = False
     repeats: bool = False
-    """It always runs, never from the run-cache."""
+    """Whether the stage always runs, and never comes from the run-cache."""
     data: bool = False
-    """A .dvc file: nothing to execute, its data is committed as it lies there."""
+    """Whether it is a .dvc file: there is nothing to execute, and its data is committed as it lies there."""
     frozen: bool = False
     missing: tuple[str, ...] = ()
-    """What its command needs, is not there, and is made by no stage before it."""
+    """What its command needs and is not there, and no stage before it makes."""
 
 
 Restorable = Callable[[str, Mapping[str, str]], Mapping[str, str] | None]
@@ -86,7 +86,7 @@ class PlannedStage:
     seconds: float | None
 
     def to_json(self) -> dict[str, Any]:
-        """The stage as in the plan's JSON contract."""
+        """The stage as the plan's JSON contract has it."""
         return {
             "name": self.name,
             "action": self.action.value,
@@ -123,7 +123,7 @@ class Plan:
         return any(stage.action is Action.CANNOT_RUN for stage in self.stages)
 
     def to_json(self) -> dict[str, Any]:
-        """The stable contract: `{"stages": [...], "seconds": ..., "critical_path": [...]}`."""
+        """The plan's stable JSON contract: `{"stages": [...], "seconds": ..., "critical_path": [...]}`."""
         return {
             "stages": [stage.to_json() for stage in self.stages],
             "seconds": self.seconds,

@@ -61,7 +61,7 @@ class Pool(Protocol):
         """Free what was held."""
 
     def waits(self, heads: Sequence[tuple[Resources, str]]) -> None:
-        """What could not be taken just now and is waited for, the most urgent first, each with its stage."""
+        """Note what could not be taken and is waited for, the most urgent first, each with its stage."""
 
     def close(self) -> None:
         """Free all that is held: the run is over."""
@@ -74,30 +74,30 @@ class Devices(Protocol):
         """Hold the GPUs that were asked for, all at once, or None where they are not free now."""
 
     def give(self, lease: Lease) -> None:
-        """Free them."""
+        """Free the GPUs of the lease."""
 
     def waits(self, resources: Resources | None, stage: str) -> None:
         """Queue for what could not be taken; None: nothing is waited for any more."""
 
     def close(self) -> None:
-        """Free all that is held, leave the queue."""
+        """Free all GPUs that are held, and leave the queue."""
 
 
 class NoDevices:
     """A host without a GPU: stages that ask for one run on the CPU."""
 
     def take(self, resources: Resources, stage: str) -> Lease | None:  # noqa: ARG002
-        """Nothing is held."""
+        """Return a lease that holds nothing."""
         return Lease(resources)
 
     def give(self, lease: Lease) -> None:
-        """Nothing was held."""
+        """Do nothing, since nothing was held."""
 
     def waits(self, resources: Resources | None, stage: str) -> None:
-        """Nothing to wait for."""
+        """Do nothing, since there is nothing to wait for."""
 
     def close(self) -> None:
-        """Nothing to free."""
+        """Do nothing, since there is nothing to free."""
 
 
 class HostPool:
@@ -111,7 +111,7 @@ class HostPool:
         self._devices = devices or NoDevices()
 
     def take(self, resources: Resources, stage: str = "") -> Lease | None:
-        """A slot, and what else was asked for; nothing asked for, nothing counted."""
+        """Hold a slot, and what else is asked for; what is not asked for is not counted."""
         if not self._has(resources):
             return None
         held = self._devices.take(resources, stage) if resources.gpu else Lease(resources)
@@ -152,12 +152,12 @@ def thread_env(threads: int) -> dict[str, str]:
 
 
 def host_cpus() -> int:
-    """Cores that this process may use."""
+    """The number of cores that this process may use."""
     return len(os.sched_getaffinity(0))
 
 
 def host_memory() -> int:
-    """Bytes of memory of the host."""
+    """The host's memory in bytes."""
     return int(psutil.virtual_memory().total)
 
 

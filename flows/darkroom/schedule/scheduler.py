@@ -29,11 +29,11 @@ _LOOK_SECONDS = 0.2
 _BUSY_SECONDS = 1.0
 
 Rank = tuple[int, float, int, str]
-"""Less is more urgent; the last is the stage's name."""
+"""A stage's place in the queue, in which less is more urgent; the last item is the stage's name."""
 
 
 class Busy(Exception):  # noqa: N818  (not an error: ask again later)
-    """Another process uses the stage's paths just now; in words, which."""
+    """Another process uses the stage's paths just now; the text says which."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ class Work(Protocol):
     """What is done with a stage, in the scheduler's own thread. `peek` and `begin` may raise Busy."""
 
     def locked(self) -> AbstractContextManager[None]:
-        """Held around every other call, and not while the scheduler waits."""
+        """The lock that is held around every other call, and not while the scheduler waits."""
 
     def peek(self, name: str) -> Settled | None:
         """Settle a stage that is up to date; None where there is something to do."""
@@ -129,7 +129,7 @@ class Scheduler:
                 self._wait()
 
     def _wait(self) -> None:
-        """Until a result is there, the run is told to stop, or a stage may be begun again."""
+        """Return when a result is there, the run is told to stop, or a stage may be begun again."""
         seconds = _BUSY_SECONDS if self._busy and not self._running else _LOOK_SECONDS
         if arrived := self._jobs.finished(seconds):
             self._arrived.append(arrived)
@@ -170,7 +170,7 @@ class Scheduler:
         return False
 
     def _heads(self) -> list[tuple[Rank, Resources]]:
-        """Of each kind of request the first stage, the most urgent of them first."""
+        """The first stage of each kind of request, the most urgent of them first."""
         for heap in self._ready.values():
             while heap and heap[0][-1] not in self._open:
                 heapq.heappop(heap)

@@ -18,13 +18,13 @@ _SEAL_BYTES = hashlib.sha256().digest_size
 
 
 def kept_at() -> Path:
-    """Where the user's one is, of the version of Prefect that is installed."""
+    """The file in which the user's blank database of the installed version of Prefect is kept."""
     caches = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
     return caches / "darkroom" / f"prefect-{version('prefect')}.db"
 
 
 def take(database: Path) -> bool:
-    """Put a copy at `database`, where nothing is yet. False: something is, or none that is whole is kept."""
+    """Put a copy at `database`, if nothing is there yet. False: something is, or no whole one is kept."""
     content = None if database.exists() else _kept()
     if content is None:
         return False

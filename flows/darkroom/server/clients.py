@@ -27,7 +27,7 @@ def client_of(folder: Path, url: str) -> contextlib.AbstractContextManager[None]
 
 
 def environment_of(folder: Path, url: str) -> dict[str, str]:
-    """The same for another process: what its environment needs."""
+    """The variables that point the Prefect client of another process at the server at `url`."""
     return {API_URL: url, **login.client_environment(folder)}
 
 

@@ -30,7 +30,7 @@ from darkroom.server import login, login_links
 
 HOSTS = ("127.0.0.1", "localhost")
 TOKEN_BYTES = 200
-"""More than a token has."""
+"""A limit above the length of every token."""
 
 # Prefect's pages look for the string, in base64, under this name in the browser's local storage.
 _SCRIPT = f"""

@@ -21,10 +21,10 @@ from darkroom.base.errors import DarkroomError
 from darkroom.server import blank_database
 
 LOCK_SECONDS = 3.0
-"""For others who write in it, or look after it at this moment: their turns take a fraction of a second."""
+"""Seconds to wait for others who write in it or look after it: their turns take a fraction of one."""
 
 CHECK_SECONDS = 2.0
-"""Of reading it through: a large one is looked at in part."""
+"""Seconds for reading it through: a large one is looked at in part."""
 
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 _LOCKED = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}

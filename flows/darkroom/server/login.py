@@ -22,22 +22,22 @@ PROFILE = "darkroom"
 
 
 def auth_file(folder: Path) -> Path:
-    """Where the string stands, in the project's folder of Prefect."""
+    """The file of the string, in the project's folder of Prefect."""
     return folder / "auth"
 
 
 def profiles_file(folder: Path) -> Path:
-    """Where Prefect's clients find address and string."""
+    """The file in which Prefect's clients find the server's address and the string."""
     return folder / "profiles.toml"
 
 
 def auth_string(folder: Path) -> str:
-    """`user:password`, made where there is none yet."""
+    """The string `user:password`; it is made where there is none yet."""
     return _kept(auth_file(folder), f"{USER}:{secrets.token_urlsafe(32)}")
 
 
 def encryption_key(folder: Path) -> str:
-    """By which the server encrypts passwords in its database; Prefect's own key would stand in there too."""
+    """The key by which the server encrypts passwords in its database; Prefect's would stand in there too."""
     return _kept(folder / "key", base64.urlsafe_b64encode(secrets.token_bytes(32)).decode())
 
 
@@ -64,7 +64,7 @@ def _profile_text(folder: Path, url: str | None) -> str:
 
 
 def known_url(folder: Path) -> str | None:
-    """Where the server of `darkroom up` was the last time; None: never."""
+    """The URL that the server of `darkroom up` had the last time; None: there never was one."""
     return _profile(folder).get("PREFECT_API_URL")
 
 
@@ -77,7 +77,7 @@ def _profile(folder: Path) -> dict[str, str]:
 
 
 def client_environment(folder: Path) -> dict[str, str]:
-    """By what a client of Prefect may use the project's servers: the path of a file, which is made."""
+    """The variables by which a client of Prefect finds the project's servers; the profile is made here."""
     auth = auth_string(folder)
     write_secret_once(profiles_file(folder), _profile_text(folder, None))
     if _profile(folder).get("PREFECT_API_AUTH_STRING") != auth:  # somebody removed `auth` to have another

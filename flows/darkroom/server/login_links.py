@@ -52,5 +52,5 @@ def _file(folder: Path, token: str) -> Path:
 
 
 def _age(path: Path) -> float:
-    """Seconds."""
+    """Seconds since the file was made."""
     return time.time() - path.stat().st_mtime

@@ -91,7 +91,7 @@ class _Child:
 
     @property
     def ended(self) -> bool:
-        """Whether no process of it runs."""
+        """Whether no process of the server runs."""
         return self._process is None or self._process.poll() is not None
 
     def start(self) -> None:

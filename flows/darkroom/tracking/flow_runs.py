@@ -42,7 +42,7 @@ from darkroom.tracking.outbox import Message, Outbox, Recorded
 LATE_SECONDS = 2.0  # Prefect's times are those of its server's clock when it is told
 PROGRESS = "How far the stage is"
 PROGRESS_SECONDS = 5.0
-"""Between two tellings of how far a stage is."""
+"""The seconds after which it is told again how far a stage is."""
 
 
 @dataclass(slots=True)
@@ -66,11 +66,11 @@ class ProgressPage:
             self.news |= self.course.take(line)
 
     def is_due(self) -> bool:
-        """Whether it is time to tell."""
+        """Whether it is time to tell how far the stage is."""
         return self.news and not self.waiting and time.monotonic() >= self.due
 
     def tell(self, to: SyncPrefectClient) -> None:
-        """Publish the newest state."""
+        """Publish how far the stage is by now."""
         with self.lock:
             self.page = self.course.page(local_now())
             self.news = self.waiting = False
@@ -116,7 +116,7 @@ class StageFlowRuns:
         self._runs: dict[str, Recorded] = {}
         self._needs: dict[str, tuple[str, ...]] = {}
         self._behind: dict[str, tuple[str, ...]] = {}
-        """Of each stage that is settled without a flow run: the nearest before it that have one."""
+        """For each stage that is settled without a flow run, the nearest stages before it that have one."""
         self._going: set[str] = set()
         self._results: dict[str, StageResult] = {}
         wanted = {"name": name, "parameters": parameters, "idempotency_key": self._key}
@@ -130,7 +130,7 @@ class StageFlowRuns:
         self._put(f"the start of {name}", start)
 
     def log(self, text: str, level: int) -> None:
-        """A line of the run's own log."""
+        """Write a line into the run's own log."""
         self.outbox.put_line(self._parent, text, level)
 
     def began(self, job: StageJob) -> StageJob:
@@ -172,7 +172,7 @@ class StageFlowRuns:
                 self._behind[event.stage] = self._with_runs(self._needs[event.stage])
 
     def publish(self, record: EndedRun) -> None:
-        """The run's page, and the metrics of each stage that has a flow run as a table of that."""
+        """Publish the run's page, and for each stage that has a flow run a table of its metrics."""
         page = artifacts.run_page(record)
         key = artifacts.page_key(record.project)
         self._publish(self._parent, key, "markdown", page, "What ran and why, metrics, graph, pictures")
@@ -184,7 +184,7 @@ class StageFlowRuns:
                 )
 
     def end(self, state: State[Any]) -> None:
-        """The run's own last state; a stage that is still without one is lost with it."""
+        """Set the run's own last state; a stage that still has none is lost with it."""
         for stage in self._going:
             self._set_state(self._runs[stage], f"the end of {stage}", Crashed(message="the run ended before"))
         self._set_state(self._parent, "the end of the run", state)

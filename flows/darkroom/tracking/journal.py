@@ -21,10 +21,10 @@ from darkroom.tracking.outbox import Message, Outbox, Recorded
 from darkroom.tracking.pipeline import PATIENCE_SECONDS, STOPPED_SECONDS, patience_of
 
 PATIENCE_OF_DEPLOYMENTS = 1800.0
-"""Seconds that a silent server is waited for where nobody sits before it: somebody starts it again."""
+"""How long a silent server is waited for where nobody sits before it: somebody starts it again."""
 
 Publish = Callable[[str, str, str, str], None]
-"""Publish an artifact: its key, its type, its data, its description."""
+"""A function that publishes an artifact, given its key, its type, its data and its description."""
 
 
 def no_page(key: str, kind: str, data: str, description: str) -> None:
@@ -33,7 +33,7 @@ def no_page(key: str, kind: str, data: str, description: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Journal:
-    """Takes what there is to tell; who tells never waits."""
+    """Takes what there is to tell; whoever tells never waits for the server."""
 
     say: Callable[[str], None]
     publish: Publish = no_page

@@ -42,7 +42,7 @@ _BUSY_CODES = {408, 425, 429, 503}
 
 @dataclass(slots=True)
 class Recorded:
-    """What the server gives an identifier, once it has."""
+    """Something that the server gives an identifier when it records it."""
 
     given: UUID | None = None
 
@@ -79,11 +79,11 @@ class LogLine:
 
     @property
     def size(self) -> int:
-        """About what it takes in memory, in bytes."""
+        """About how many bytes of memory the line takes."""
         return len(self.text) + LINE_OVERHEAD
 
     def to_json(self) -> dict[str, Any]:
-        """As Prefect's API takes it."""
+        """The line as Prefect's API takes it."""
         moment = self.moment.isoformat()
         return {
             "name": "darkroom",
@@ -122,7 +122,7 @@ class Outbox:
         self._thread.start()
 
     def put(self, request: Message) -> None:
-        """Have it sent after what is in already."""
+        """Have a request sent after what is in the outbox already."""
         with self._changed:
             self._requests.append(request)
             self._changed.notify()

@@ -42,13 +42,13 @@ from darkroom.tracking.recorded_executor import RecordedExecutor
 from darkroom.tracking.unrecorded import run_unrecorded
 
 PATIENCE_SECONDS = 60.0
-"""For a silent server, at the end of a run: as long as a start of it takes on a loaded machine."""
+"""How long a run waits for a silent server at its end: as long as its start takes on a loaded machine."""
 
 PATIENCE = "DARKROOM_PATIENCE"
-"""Other seconds, in the environment: nobody sits before a run of a deployment."""
+"""The variable that sets other seconds, since nobody sits before a run of a deployment."""
 
 STOPPED_SECONDS = 1.5
-"""For Prefect after an interruption, which gives the stages 8 s: the whole ends within 10 s."""
+"""The seconds for Prefect after an interruption, which gives the stages 8 s: all ends within 10 s."""
 
 
 def print_remark(text: str) -> None:
@@ -163,7 +163,7 @@ def line_of_log(event: Event) -> str:
 
 
 def level_of(event: Event) -> int:
-    """How much it should stand out in the log."""
+    """The level of the log at which an event is told: how much it should stand out."""
     match event:
         case StageFinished(outcome=Outcome.FAILED):
             return logging.ERROR

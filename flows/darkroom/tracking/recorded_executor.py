@@ -17,23 +17,23 @@ class RecordedExecutor:
         self._executor, self._stages = executor, stages
 
     def capacity(self, nodes: Sequence[Node], jobs: int | None) -> Capacity:
-        """That of the executor."""
+        """The capacity of the executor."""
         return self._executor.capacity(nodes, jobs)
 
     def launch(self, job: StageJob) -> None:
-        """Have the job executed; its start and its output are told."""
+        """Have the executor execute the job, and record its start and its output."""
         self._executor.launch(self._stages.began(job))
 
     def finished(self, wait: float) -> tuple[str, StageResult] | None:
-        """A job that has ended; how it did is noted."""
+        """A job that has ended; its result is recorded."""
         if ended := self._executor.finished(wait):
             self._stages.ended(*ended)
         return ended
 
     def is_busy(self) -> bool:
-        """Whether the executor is."""
+        """Whether the executor may still be executing a job."""
         return self._executor.is_busy()
 
     def join(self) -> None:
-        """Wait for the executor."""
+        """Return when the executor runs no job's command any more."""
         self._executor.join()

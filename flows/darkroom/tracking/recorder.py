@@ -18,12 +18,12 @@ from darkroom.show.output import print_warning
 from darkroom.tracking.unrecorded import run_unrecorded
 
 SILENT_SECONDS = 3.0
-"""For a server that did not answer at the start either, at the end of a run: it may have come."""
+"""Seconds for a server, at the end of a run, that was silent at the start too: it may have come."""
 
 
 @dataclass(frozen=True, slots=True)
 class Nobody:
-    """Records nothing."""
+    """Stands in for a recorder where Prefect cannot be had: it records nothing."""
 
     where_to_look: str = ""
     answers: bool = False
@@ -31,13 +31,13 @@ class Nobody:
     def run(
         self, options: RunOptions, root: Path, observe: Callable[[Event], None]
     ) -> tuple[EndedRun, str | None]:
-        """Run the stages all the same."""
+        """Run the stages unrecorded."""
         return run_unrecorded(options, root, observe), None
 
 
 @dataclass(frozen=True, slots=True)
 class Recorder:
-    """Records in the server at `api`."""
+    """Records runs in the Prefect server at `api`."""
 
     api: Api
     patience: float
@@ -45,12 +45,12 @@ class Recorder:
 
     @property
     def answers(self) -> bool:
-        """Whether the server did at the start."""
+        """Whether the server answered at the start."""
         return not self.api.problem
 
     @property
     def where_to_look(self) -> str:
-        """What leads to the run's pages."""
+        """A sentence that leads to the run's pages."""
         return self.api.where_to_look
 
     def run(

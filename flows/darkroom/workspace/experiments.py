@@ -33,10 +33,10 @@ class Experiment:
     """The commit that it is derived from."""
     ref: str
     replaces: str | None
-    """What the ref names already, where that may be replaced."""
+    """The commit that the ref names already and that may be replaced."""
 
     def env(self) -> dict[str, str]:
-        """What a stage's command is told of it, as under `dvc exp run`."""
+        """The variables by which `dvc exp run` tells a stage's command of the experiment."""
         return {"DVC_EXP_BASELINE_REV": self.baseline, "DVC_EXP_NAME": self.name}
 
 

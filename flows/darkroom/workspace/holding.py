@@ -52,7 +52,7 @@ class Holding:
         return healed
 
     def flush(self) -> None:
-        """Take out of DVC's rwlock what was let go."""
+        """Take out of DVC's rwlock the paths of stages that were let go."""
         with contextlib.suppress(OSError):  # on a full disk it is taken out the next time
             self._in_use.flush()
 
@@ -75,7 +75,7 @@ class Holding:
         return lock
 
     def let_go(self, name: str, stage: Any) -> None:
-        """The stage's paths are free again."""
+        """Free the stage's paths."""
         self._in_use.give(_paths(stage.deps), _paths(stage.outs))
         self._locks.pop(name).release()
 

@@ -49,7 +49,7 @@ class Committing:
         return _facts(stage, anew=True) == noted
 
     def forget(self, name: str) -> None:
-        """The outs that lie there are made anew."""
+        """Note that the outs that lie there are about to be made anew."""
         self._unkept.forget([name])
 
     def save(self, name: str, stage: Any) -> None:
@@ -83,12 +83,12 @@ class Committing:
         self._recording.add(name)
 
     def recorded(self) -> None:
-        """What was saved stands in dvc.lock, or waits for its turn there."""
+        """Drop the notes on what was saved: it stands in dvc.lock, or waits for its turn there."""
         self._unkept.forget(self._saved)
         self._saved.clear()
 
     def close(self) -> None:
-        """Free what was held for notes."""
+        """Free the disk space that was held for notes."""
         self._unkept.close()
 
     def _to_cache(self, stage: Any) -> None:

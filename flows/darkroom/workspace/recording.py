@@ -83,7 +83,7 @@ class Recording:
         self._ignoring.announce(name)
 
     def add(self, name: str) -> None:
-        """A stage whose results are safe; it is recorded at the next write."""
+        """Have a stage whose results are safe recorded at the next write."""
         stage = self._stages[name]
         if isinstance(stage, PipelineStage):
             record = Record(name, lock_file(stage), stage.name, to_lockfile(stage)[stage.name])
@@ -113,7 +113,7 @@ class Recording:
                 Lockfile(self._repo, str(file)).load()
 
     def passed(self, name: str) -> None:
-        """A serial run would be past this stage, and record those after it."""
+        """Note that a serial run would be past this stage: those after it need not wait for its record."""
         self._records.passed(name)
         if not any(out.hash_info for out in self._stages[name].outs):
             self._ignoring.failed(name)

@@ -36,7 +36,7 @@ class RunCache(StageCache):  # type: ignore[misc]
     _own_key: str | None = None
 
     def save(self, stage: Any) -> None:
-        """Keep what the stage has made."""
+        """Keep what the stage has made in the run-cache."""
         with self._under(_own_key(stage)):
             super().save(stage)
 

@@ -96,7 +96,7 @@ def _ways_to_get(repo: Any, out: Any) -> str:
 
 
 def full_disks_in_words(repo: Any) -> str:
-    """Where no space is left of what results are written to; empty where there is some."""
+    """Which disks that results are written to are full, in words; empty where none is."""
     places = {"the workspace": Path(repo.root_dir), "DVC's cache": Path(repo.cache.local.path)}
     return "".join(
         f"; no space is left on the disk of {what} ({path}), free some"

@@ -105,7 +105,7 @@ class SyncedCache(LocalHashFileDB):
 
 
 def synced(repo: Any) -> list[SyncedCache]:
-    """Have the repository's caches on this machine's disks written so."""
+    """Have the repository's caches on this machine's disks written durably, and return them."""
     both = (repo.cache.local, repo.cache.legacy)
     caches: list[Any] = [cache for cache in both if type(cache) is LocalHashFileDB]
     for cache in caches:

@@ -36,7 +36,7 @@ class Witnesses:
         self._ended: dict[int, str] = {}
 
     def close(self) -> None:
-        """Let go of those of stages that were given up."""
+        """Let go of the witnesses of stages that were given up."""
         for name in list(self._open):
             self.close_one(name)
 

@@ -110,7 +110,7 @@ class Workspace:
         self._witnesses = Witnesses()
         self._apart: dict[str, set[str]] = {}
         self._kept_apart: dict[str, frozenset[str]] = {}
-        """From which others each stage that runs has been kept apart."""
+        """The other stages from which each stage that runs has been kept apart."""
         self._experiment: Experiment | None = None
         self._half_written = False
         state = self.root / STATE_FOLDER
@@ -401,7 +401,7 @@ class Workspace:
         return tuple(str(edit) for edit in changed)
 
     def abandon(self, name: str) -> None:
-        """A stage whose command did not end well: give back what it had in use; it may be begun anew."""
+        """Give back what a stage had in use whose command did not end well; it may be begun anew."""
         for seen, dep in zip(self._seen[name], self._stages[name].deps, strict=True):
             vars(dep).update(seen.recorded)
         self._give_back(name)
@@ -415,7 +415,7 @@ class Workspace:
         self._holding.let_go(name, self._stages[name])
 
     def told_of_full_disks(self) -> str:
-        """Where no space is left of what results are written to; empty where there is some."""
+        """Which disks that results are written to are full, in words; empty where none is."""
         return full_disks_in_words(self._repo)
 
     @mended()
@@ -426,12 +426,12 @@ class Workspace:
 
     @mended()
     def passed(self, name: str) -> None:
-        """A serial run would be past this stage, and record those after it."""
+        """Note that a serial run would be past this stage: those after it need not wait for its record."""
         self._recording.passed(name)
 
     @mended()
     def stage_in_git(self) -> None:
-        """Where DVC's `core.autostage` says so: `git add` what was recorded."""
+        """Do `git add` of what was recorded, where DVC's `core.autostage` says so."""
         context = self._repo.scm_context
         if context.autostage:
             context.track_changed_files()
