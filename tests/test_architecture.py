@@ -143,11 +143,16 @@ def test_functions_that_the_page_names_are_in_their_files() -> None:
     for path, names in NAMED.findall(PAGE.replace("\n  ", " ")):
         tree = ast.parse((ROOT / path).read_text())
         kinds = (ast.FunctionDef, ast.ClassDef)
-        defined = {node.name: node for node in tree.body if isinstance(node, kinds)}
+        defined: dict[str, ast.stmt] = {node.name: node for node in tree.body if isinstance(node, kinds)}
+        for node in tree.body:
+            if isinstance(node, ast.Assign | ast.AnnAssign):
+                targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+                defined |= {target.id: node for target in targets if isinstance(target, ast.Name)}
         for name in re.findall(r"`([^`]+)`", names):
             outer, _, inner = name.partition(".")
             assert outer in defined, f"{path} has no {outer}"
-            methods = {node.name for node in defined[outer].body if isinstance(node, kinds)}
+            body = getattr(defined[outer], "body", [])
+            methods = {node.name for node in body if isinstance(node, kinds)}
             assert not inner or inner in methods, f"{path}: {outer} has no {inner}"
             checked += 1
     assert checked > 30

@@ -1,4 +1,4 @@
-"""Which devices a request gets, and who waits: first come, first served, without a clock, a file or a lock.
+"""Which devices a request gets, given who came before it: a pure function, without a clock, a file or a lock.
 
 A request takes all of its devices at once or none, those with the most free memory first. One that said
 `gpu_memory` shares a device wherever that much is free; one that did not wants the device to itself.

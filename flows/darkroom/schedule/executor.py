@@ -1,7 +1,9 @@
 """The place where stages' commands are executed: what a run asks of it, and what it says of them.
 
 A run executes on its own host by `darkroom.runs.local_executor`. Another place (other hosts, a batch system
-such as Slurm) is one class with the methods of `Executor`, handed to `run_pipeline`.
+such as Slurm) is one new file: a class with the methods of `Executor`, the `Capacity` that it names, and the
+`Pool` that this gives. It is handed to `run_pipeline`, `run_recorded` and `make_plan`; the command line takes
+the local one.
 """
 
 from __future__ import annotations

@@ -1,17 +1,4 @@
-"""What a stage says about itself under `meta:` in dvc.yaml, and what the host has to give.
-
-    meta:
-      resources: {cpu: 2, memory: 4GB, gpu: 1, gpu_memory: 8GB, gpu_required: true}
-      priority: 10      # higher starts first among those that could start
-      timeout: 2h       # seconds, or a number with s, m, h or d
-      retries: 2        # after a kill or an out-of-memory, never after the stage's own error
-      keep_daemons: true  # what it starts in a session of its own stays when the stage ends
-      changes_deps: [notebook.ipynb]  # deps that its command changes
-
-Other keys of `meta:` belong to others and are left alone, unless they mean one of ours: misspelt, in another
-case, by another word (`retry`, `max_time`), or at another place (`gpu` beside `resources`). A `meta:` that is
-no mapping is left alone, too.
-"""
+"""What a host has to give: cores and memory, counted for the stages of a run, and leases of its devices."""
 
 from __future__ import annotations
 
