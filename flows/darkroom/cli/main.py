@@ -78,12 +78,12 @@ def _do(words: Sequence[str]) -> int:
     except Exception as error:
         if isinstance(error, output.OutputError) or os.environ.get(TRACEBACK):
             raise
-        said, code = _told(error)
+        said, code = _line_and_code(error)
         print(f"error: {escape(said)}", file=sys.stderr)
         return code
 
 
-def _told(error: Exception) -> tuple[str, Exit]:
+def _line_and_code(error: Exception) -> tuple[str, Exit]:
     """The line and the exit code for an error that ends the command."""
     if isinstance(error, DarkroomError):
         return str(error), Exit.WRONG_INPUT

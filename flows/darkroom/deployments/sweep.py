@@ -155,7 +155,7 @@ class Sweep:
         jobs = max(1, (os.cpu_count() or 1) // at_once)
         ended: list[tuple[Trial, StepFailedError | None]] = []
 
-        def one(trial: Trial) -> None:
+        def run_trial(trial: Trial) -> None:
             if self.stop.is_set():
                 return
             say(f"{trial.name} starts: {' '.join(trial.settings)}")
@@ -166,10 +166,10 @@ class Sweep:
         # What all trials share is made by the first one, alone; the others find it in the cache.
         alone = 1 if waiting and self._shared_work() else 0
         for trial in waiting[:alone]:
-            one(trial)
+            run_trial(trial)
         with ThreadPoolExecutor(at_once) as pool:
             try:
-                list(pool.map(one, waiting[alone:]))
+                list(pool.map(run_trial, waiting[alone:]))
             except BaseException:
                 self.stop.set()
                 raise

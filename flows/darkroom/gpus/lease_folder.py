@@ -284,7 +284,7 @@ def _opened(path: Path) -> int:
         try:
             descriptor = os.open(path, _FOLDER)
         except FileNotFoundError:
-            descriptor = _made(path)
+            descriptor = _make_folder(path)
     except OSError as error:
         raise _not_opened(path, error) from error
     now = os.fstat(descriptor)
@@ -298,7 +298,7 @@ def _opened(path: Path) -> int:
     return descriptor
 
 
-def _made(path: Path) -> int:
+def _make_folder(path: Path) -> int:
     with contextlib.suppress(FileExistsError):
         path.mkdir(mode=0o700)
     descriptor = os.open(path, _FOLDER)

@@ -125,8 +125,8 @@ class StageResult:
         if self.error is not None:
             return self.error
         if self.ending is Ending.FAILED:
-            how = f"exit code {self.code}" if self.code > 0 else _signal_name(self.code)
-            return f"failed with {how}"
+            ending = f"exit code {self.code}" if self.code > 0 else _signal_name(self.code)
+            return f"failed with {ending}"
         if self.ending is Ending.KILLED:
             return f"killed by {_signal_name(self.code)}"
         if self.ending is Ending.OUT_OF_MEMORY:
@@ -188,7 +188,7 @@ class _CommandSequence:
     def __init__(self, job: StageJob, group: ProcessGroup, output: _Output, started: float) -> None:
         self._job, self._group, self._output = job, group, output
         self._deadline = float("inf") if job.meta.timeout is None else started + job.meta.timeout
-        self._told: Ending | None = None
+        self._told_ending: Ending | None = None
         self._last_call = float("inf")
 
     def execute(self, command: Sequence[str]) -> tuple[Ending, int]:
@@ -206,7 +206,7 @@ class _CommandSequence:
                 self._look_at_the_time()
             self._output.read(pipe)
         self._output.end_line()
-        return self._told or _judge(process.returncode), process.returncode
+        return self._told_ending or _judge(process.returncode), process.returncode
 
     def _ended(self, process: subprocess.Popen[bytes], pipe_open: bool) -> bool:
         """Once told to end, a shell may be gone while what it called still writes a checkpoint."""
@@ -215,15 +215,15 @@ class _CommandSequence:
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     process.wait(_LOOK_SECONDS)
             return False
-        if self._told and not self._group.only_guarded():
+        if self._told_ending and not self._group.only_guarded():
             time.sleep(_LOOK_SECONDS)
             return False
         return True
 
     def _look_at_the_time(self) -> None:
         now = time.monotonic()
-        if self._told is None and (why := self._why_end(now)):
-            self._told = why
+        if self._told_ending is None and (why := self._why_end(now)):
+            self._told_ending = why
             self._group.signal(signal.SIGTERM)
             self._last_call = now + GRACE_SECONDS
         if now >= self._last_call or self._job.stop_now.is_set():

@@ -65,11 +65,11 @@ def _how_to_make(before: Sequence[str], others: Sequence[str]) -> str:
     return f"run the stage that makes it first: {others[0]}" if others else "and no stage makes it"
 
 
-def _missing(dep: Any, found: Iterable[tuple[str, Any]], how: str) -> Iterator[str]:
+def _missing(dep: Any, found: Iterable[tuple[str, Any]], remedy: str) -> Iterator[str]:
     """What of a dep keeps DVC from starting the command."""
     for path, state in found:
         if state == "deleted":
-            yield f"dep {path}: missing, {how}"
+            yield f"dep {path}: missing, {remedy}"
         elif isinstance(state, str) and state.startswith((_GONE, _UNREADABLE)):
             yield f"dep {path}: {state}"
         elif isinstance(dep, ParamsDependency):

@@ -111,14 +111,14 @@ class StageWork:
         self.last_lines[name] = () if result.well else result.last_lines
         if not result.well:
             self._workspace.abandon(name)
-            again = None if self._options.stop.is_set() else self._attempts.after(name, result)
-            return self._again(again) if again else self._ended_badly(name, result)
+            restart = None if self._options.stop.is_set() else self._attempts.after(name, result)
+            return self._begin_anew(restart) if restart else self._ended_badly(name, result)
         try:
             changed = self._workspace.finish(name)
         except ChangedBesideError as error:
             if self._options.stop.is_set():
                 return Settled(Outcome.CANCELLED, reasons, error=str(error))
-            return self._again(self._attempts.apart(name, str(error).removeprefix(f"{name}: ")))
+            return self._begin_anew(self._attempts.apart(name, str(error).removeprefix(f"{name}: ")))
         except StageRecordError as error:
             self.clean = False
             return Settled(Outcome.FAILED, reasons, result.seconds, str(error))
@@ -128,9 +128,9 @@ class StageWork:
         self._note_duration(name, result)
         return Settled(Outcome.RAN, reasons, result.seconds)
 
-    def _again(self, again: StageAgain) -> Again:
-        self._observe(again)
-        return Again(again.seconds)
+    def _begin_anew(self, restart: StageAgain) -> Again:
+        self._observe(restart)
+        return Again(restart.seconds)
 
     def _ended_badly(self, name: str, result: StageResult) -> Settled:
         # A stop reaches stages by other ways too: a Ctrl-C of theirs, a host that shuts down.
@@ -140,7 +140,7 @@ class StageWork:
         outcome = Outcome.CANCELLED if stopped else Outcome.FAILED
         error = f"{name}: {result.describe()}{self._workspace.told_of_full_disks()}"
         if result.ending in NOT_ITS_FAULT:
-            attempts = self._attempts.made(name)
+            attempts = self._attempts.number_of(name)
             times = f" at attempt {attempts}" if attempts > 1 else ""
             error += f"{times}; run again, or have it started again by `retries` under its meta in dvc.yaml"
         return Settled(outcome, self._reasons[name], result.seconds, error)

@@ -33,7 +33,7 @@ class Attempts:
         self._begun[name] += 1
         return self._begun[name]
 
-    def made(self, name: str) -> int:
+    def number_of(self, name: str) -> int:
         """How many attempts at the stage were begun."""
         return self._begun[name]
 

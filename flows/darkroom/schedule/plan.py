@@ -175,7 +175,7 @@ class _Decisions:
             missing += state.missing
             for dep in state.made:
                 busy = (self._unknown, self._products, self._hopeless)
-                if not any(maker in some for maker in dep.makers for some in busy):
+                if not any(maker in stages for maker in dep.makers for stages in busy):
                     missing += dep.missing
         return tuple(missing)
 

@@ -97,7 +97,7 @@ def to_be_retried(pools: Sequence[str]) -> list[UUID]:
 
 async def put_back(runs: Iterable[UUID], why: str) -> list[UUID]:
     """Schedule again, for now, the runs that did not end by themselves; those being cancelled have been."""
-    again = []
+    rescheduled = []
     async with get_client() as client:
         for run in runs:
             state = (await client.read_flow_run(run)).state_type
@@ -106,8 +106,8 @@ async def put_back(runs: Iterable[UUID], why: str) -> list[UUID]:
             elif state in UNFINISHED:
                 waiting: State[Any] = AwaitingRetry(message=f"{why}; it goes on when a worker takes it again")
                 await client.set_flow_run_state(run, waiting, force=True)
-                again.append(run)
-    return again
+                rescheduled.append(run)
+    return rescheduled
 
 
 def _not_executed(runs: Iterable[FlowRun]) -> list[FlowRun]:

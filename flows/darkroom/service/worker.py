@@ -136,8 +136,8 @@ async def put_back_lost(pool: str) -> None:
     if not seen:
         return
     await asyncio.sleep(SURE_SECONDS)
-    again = await asyncio.to_thread(flow_runs.to_be_retried, [pool])
-    runs = [run for run in again if run in seen]
+    retried = await asyncio.to_thread(flow_runs.to_be_retried, [pool])
+    runs = [run for run in retried if run in seen]
     for run in await flow_runs.put_back(runs, "its process was gone"):
         print(f"flow run {run}: its process was gone; scheduled again", flush=True)
 

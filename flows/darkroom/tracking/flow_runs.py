@@ -106,7 +106,7 @@ class StageFlowRuns:
         stop: threading.Event,
         labels: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
-        self._told: dict[str, ProgressPage] = {}
+        self._progress: dict[str, ProgressPage] = {}
         self.outbox = Outbox(look=Message("a look at the run's state", self._look))
         self._stop, self._project, self._labels = stop, project, dict(labels)
         self._key = str(uuid4())
@@ -137,10 +137,10 @@ class StageFlowRuns:
         """Tell that an attempt begins; the job whose output is told to Prefect as well."""
         run = self._start(job) if job.attempt == 1 else self._start_again(job)
         key = artifacts.progress_key(self._project, job.name)
-        told = self._told[job.name] = self._told.get(job.name) or ProgressPage(run, key)
+        page = self._progress[job.name] = self._progress.get(job.name) or ProgressPage(run, key)
 
         def on_line(line: str) -> None:
-            told.take(line)
+            page.take(line)
             job.on_line(line)
             self.outbox.put_line(run, line)
 
@@ -257,15 +257,15 @@ class StageFlowRuns:
         run.given = created_id(to, "/flow_runs/", create)
 
     def _tell_progress(self, stage: str, *, at_once: bool = False) -> None:
-        told = self._told[stage]
-        if told.is_due() or (at_once and told.news and not told.waiting):
-            told.waiting = True
-            self._put(f"the progress of {stage}", told.tell, told.arrived)
+        page = self._progress[stage]
+        if page.is_due() or (at_once and page.news and not page.waiting):
+            page.waiting = True
+            self._put(f"the progress of {stage}", page.tell, page.arrived)
 
     def _look(self, to: SyncPrefectClient) -> None:
         """Tell how far the stages are; stop the run if someone has cancelled its flow run."""
         for stage in list(self._going):
-            if stage in self._told:
+            if stage in self._progress:
                 self._tell_progress(stage)
         if self._parent.given is None:
             return

@@ -48,15 +48,15 @@ class SyncedCache(LocalHashFileDB):
             OSError: The disk is full.
 
         """
-        told: Any = kwargs.get("on_error")
+        report: Any = kwargs.get("on_error")
         full: list[OSError] = []
 
         def on_error(oid: str, error: BaseException) -> None:
             if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
                 full.append(error)
-            told(oid, error)
+            report(oid, error)
 
-        if told:
+        if report:
             kwargs["on_error"] = on_error
         self._many, self._flushed = not isinstance(oid, str) and len(oid) >= MANY_FILES, False
         try:

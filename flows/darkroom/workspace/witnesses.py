@@ -56,8 +56,8 @@ class Witnesses:
     def judge(self, name: str, edits: Sequence[Edit]) -> DepsVerdict:
         """Whether the stage made these changes."""
         own = self._open[name].commands if name in self._open else set()
-        told = [(str(edit), self._writers(name, edit)) for edit in edits]
-        foreign = [(path, writers) for path, writers in told if not _is_own(writers, own)]
+        edits_with_writers = [(str(edit), self._writers(name, edit)) for edit in edits]
+        foreign = [(path, writers) for path, writers in edits_with_writers if not _is_own(writers, own)]
         if not foreign:
             return DepsVerdict()
         stages = self._stages()

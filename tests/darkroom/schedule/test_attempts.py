@@ -19,7 +19,7 @@ def test_a_kill_and_a_want_of_memory_are_worth_another_attempt(ending: Ending) -
     assert attempts.after("train", result) == StageAgain("train", result.describe(), 2.0, 1, 1)
     assert attempts.begin("train") == 2
     assert attempts.after("train", result) is None
-    assert attempts.made("train") == 2
+    assert attempts.number_of("train") == 2
 
 
 @pytest.mark.parametrize("ending", [Ending.FAILED, Ending.TIMED_OUT, Ending.STOPPED])
