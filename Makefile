@@ -77,5 +77,5 @@ $(READY): requirements.lock pyproject.toml
 	@touch $@
 
 clean: ## remove the environment, caches and what runs leave behind (not data or results)
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .darkroom
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .grimp_cache .hypothesis .mutants .darkroom
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

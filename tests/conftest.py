@@ -18,9 +18,7 @@ from hypothesis import settings
 
 from stages.core.libraries import installed
 from tests import leftovers
-
-ROOT = Path(__file__).parent.parent
-
+from tests.places import ROOT
 
 settings.register_profile("unhurried", deadline=None)  # no seconds: other work may share the cores
 settings.load_profile("unhurried")

@@ -14,8 +14,8 @@ from packaging.requirements import Requirement
 
 from darkroom.base.meta import MetricMeta
 from darkroom.runs.metrics import flat_figures
+from tests.places import ROOT
 
-ROOT = Path(__file__).parent.parent
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 LIBRARIES = yaml.safe_load((ROOT / "params.yaml").read_text())["libraries"]
 WITHOUT_RESULTS = {

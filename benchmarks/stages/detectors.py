@@ -107,7 +107,7 @@ def packed(raw: Path, folder: Path) -> Path:
     command = [
         sys.executable,
         "-m",
-        "stages.preprocess.stage",
+        "stages.preprocess",
         f"--raw={raw}",
         f"--params={folder / 'params.yaml'}",
     ]

@@ -1,6 +1,6 @@
 """What a power cut can leave of a run, at each of its moments, and what the next run makes of it.
 
-    python -m tests.crashes.power_loss [--runs 40] [--seed N] [--out PAGE]
+    python -m tests.crashes.power_loss [--runs 60] [--seed N] [--out PAGE]
 
 All that a run does to the files of its repository is recorded, and replayed up to every moment without what
 was not synced by then. What is taken as safe (Pillai et al., "All file systems are not created equal", 2014):

@@ -4,7 +4,7 @@ DarkroomError       one line: what is wrong, where, the mend
 ├── UsageError      an option or a target that does not exist or does not fit
 ├── RepoError       a repository, a dvc.yaml or a lock that cannot be read or taken
 │   └── MetaError   a wrong key or value under a stage's `meta:`
-├── StageError      a stage that cannot be recorded; the run's report tells it, and the exit code is 1
+├── StageRecordError  a stage that cannot be recorded; the run's report tells it, and the exit code is 1
 └── RawDataError    raw data that is wrong or cannot be had (flows/darkroom/raw_data/fetching.py)
 """
 

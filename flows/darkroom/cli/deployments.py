@@ -1,6 +1,7 @@
 """`darkroom sweep`, `darkroom rollback` and `darkroom gc`."""
 
 import contextlib
+import logging
 import os
 import sys
 from pathlib import Path
@@ -83,6 +84,10 @@ def _swept(chosen: dict[str, Any], recorded: bool) -> tuple[str, bool]:
             raise
         if not isinstance(error, StepFailedError):
             output.print_warning(f"Prefect's server was lost, the sweep's pages are not complete: {error}")
+    finally:
+        # Prefect sends its own lines later, by a thread; their server may end with this command.
+        for handler in logging.getLogger("prefect.flow_runs").handlers:
+            handler.flush()
     return ends[0]
 
 

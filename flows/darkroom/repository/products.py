@@ -53,7 +53,7 @@ def shown_results(folder: Path) -> ShownResults:
         if files and not isinstance(repo.scm, NoSCM) and not repo.scm.no_commits:
             before = _metrics_in_head(repo, files)
         root = Path(repo.root_dir)
-        now = {path: held["data"] for path, held in files.items() if "data" in held}
+        now = _readable(files)
         return ShownResults(
             products, *({root / path: held for path, held in contents.items()} for contents in (now, before))
         )
@@ -75,7 +75,7 @@ def metric_metas(folder: Path) -> dict[str, MetricMeta]:
         MetaError: The `meta` of one is wrong.
 
     """
-    with Repo(folder) as repo:
+    with patched_dvc(), Repo(folder) as repo:
         return {
             os.path.relpath(out.fs_path, repo.root_dir): metric_meta_of(stage, out)
             for stage in repo.index.stages

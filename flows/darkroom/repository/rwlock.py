@@ -100,7 +100,10 @@ class PathsInUse:
         return True
 
     def _wrong(self) -> bool:
-        return bool(self._wanted() != self._read())
+        held = self._read()
+        if isinstance(held, dict):  # DVC leaves empty tables behind where nobody uses a path
+            held = {mode: paths for mode, paths in held.items() if paths}
+        return bool(self._wanted() != held)
 
     def _wanted(self) -> dict[str, Any]:
         return _table([*self._others(), *self._own()])

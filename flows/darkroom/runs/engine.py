@@ -180,11 +180,14 @@ class _Run:
         )
         try:
             scheduler.run()
-        except KeyboardInterrupt:
-            self._work.stop_now.set()
+        except BaseException as error:
+            if isinstance(error, KeyboardInterrupt):
+                self._work.stop_now.set()
+            if self._executor.is_busy():  # nothing may go on writing while nobody looks
+                self._options.stop.set()
             raise
         finally:
-            self._end_all()
+            self._join()
             pool.close()
         with self._workspace.locked():
             self._workspace.record()
@@ -195,10 +198,8 @@ class _Run:
         may = (Action.RUN, Action.MAY_RUN)
         return sum(one.action in may and self._nodes[one.name].executes for one in self.plan.stages) == 1
 
-    def _end_all(self) -> None:
-        """After an error of the run itself: nothing may go on writing while nobody looks."""
-        if self._executor.is_busy():
-            self._options.stop.set()
+    def _join(self) -> None:
+        """Wait for what still runs; a second signal ends it now."""
         try:
             self._executor.join()
         except KeyboardInterrupt:

@@ -43,7 +43,7 @@ class LocalExecutor:
     def finished(self, wait: float) -> tuple[str, StageResult] | None:
         """The next stage whose thread is done."""
         with contextlib.suppress(queue.Empty):
-            return self._done.get(timeout=wait) if wait else self._done.get_nowait()
+            return self._done.get(timeout=wait)
         return None
 
     def is_busy(self) -> bool:

@@ -151,8 +151,8 @@ class Metric:
 
 
 def value_of(metrics: Mapping[str, Any], by: Metric) -> float | None:
-    """The figure that trials are compared by; None: there is none."""
+    """The figure that trials are compared by; None: there is none, or it is not a number (NaN)."""
     value = MetricMeta(absent_value=by.absent_value).present(
         flat_figures(metrics.get(by.file, {})).get(by.name)
     )
-    return float(value) if isinstance(value, int | float) else None
+    return float(value) if is_number(value) else None  # type: ignore[arg-type]

@@ -48,5 +48,4 @@ class Attempts:
     def apart(self, name: str, reason: str) -> StageAgain:
         """The next attempt after one that stages beside it disturbed: it is none of the stage's retries."""
         self._apart[name] += 1
-        times = self._apart[name]
-        return StageAgain(name, reason, 0.0, times, times)
+        return StageAgain(name, reason, 0.0, 0, 0)

@@ -67,7 +67,7 @@ class StageAgain:
     reason: str
     seconds: float
     retry: int
-    """The number of this retry, counted from 1."""
+    """The number of this retry, counted from 1; 0: it is none of the stage's retries."""
     retries: int
     """The number of the last retry."""
 

@@ -32,7 +32,7 @@ class Api:
     url: str
     where_to_look: str
     problem: str = ""
-    """Why nothing of it may come of a run's record, in a line: the server that is configured is silent."""
+    """Why the run may stay unrecorded, in a line: the configured server does not answer. Empty: it does."""
 
 
 @contextlib.contextmanager

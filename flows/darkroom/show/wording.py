@@ -59,9 +59,10 @@ def describe_work(plan: Plan) -> str:
 
 def describe_restart(event: StageAgain) -> str:
     """`killed by SIGKILL, starts again in 2.0 s (1 of 2)`."""
-    return (
-        f"{event.reason}, starts again in {format_duration(event.seconds)} ({event.retry} of {event.retries})"
-    )
+    if not event.retry:
+        return f"{event.reason}, starts again when no other stage changes it"
+    when = f"in {format_duration(event.seconds)} ({event.retry} of {event.retries})"
+    return f"{event.reason}, starts again {when}"
 
 
 def how_to_go_on(outcomes: Iterable[Outcome], targets: Sequence[str]) -> str:

@@ -30,6 +30,7 @@ from darkroom.base.escapes import escape, escape_lines, escape_values
 from darkroom.base.text import format_duration
 from darkroom.processes.stage_process import Ending, StageJob, StageResult
 from darkroom.runs.ended import EndedRun
+from darkroom.schedule.attempts import NOT_ITS_FAULT
 from darkroom.schedule.events import Event, Outcome, RunStarted, StageAgain, StageFinished
 from darkroom.show import pages as artifacts
 from darkroom.show.markdown import inline_text
@@ -326,6 +327,6 @@ def final_state(event: StageFinished, result: StageResult | None) -> State[Any]:
     if result is None or result.well:
         return Failed(message=event.error)
     message = "\n".join((result.describe(), *result.last_lines))
-    if result.ending in (Ending.KILLED, Ending.OUT_OF_MEMORY):
+    if result.ending in NOT_ITS_FAULT:
         return Crashed(message=message)
     return Failed(message=message, name="TimedOut" if result.ending is Ending.TIMED_OUT else "Failed")

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from darkroom.base.errors import UsageError, explain_os_error
+from darkroom.base.errors import TRACEBACK, UsageError, explain_os_error
 from darkroom.runs.ended import EndedRun
 from darkroom.runs.report import RunOptions
 from darkroom.schedule.events import Event
@@ -82,7 +81,7 @@ def start_recorder(root: Path, environ: Mapping[str, str], stack: ExitStack) -> 
     except UsageError:
         raise
     except Exception as error:  # of Prefect's, its settings or its database: the stages need none of them
-        if os.environ.get("DARKROOM_TRACEBACK"):
+        if environ.get(TRACEBACK):
             raise
         said = explain_os_error(error) if isinstance(error, OSError) else str(error) or type(error).__name__
         print_warning(f"this run is not recorded by Prefect: {' '.join(said.split())}")

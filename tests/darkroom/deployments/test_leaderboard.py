@@ -25,6 +25,15 @@ def test_the_best_stands_first_and_what_has_no_figure_last() -> None:
     assert names(Metric("m.json", "val.loss")) == ["a", "c", "b"]
 
 
+@pytest.mark.parametrize("lowest", [True, False])
+def test_a_training_that_diverged_is_never_the_best(lowest: bool) -> None:
+    scores: dict[str, Any] = {"a": float("nan"), "b": 0.9, "c": 0.95}
+    metrics = {name: {"m.json": {"score": score}} for name, score in scores.items()}
+    ranked = rank_trials(TRIALS, metrics, Metric("m.json", "score", lowest=lowest))
+    assert [line.trial.name for line in ranked] == (["b", "c", "a"] if lowest else ["c", "b", "a"])
+    assert ranked[-1].value is None
+
+
 def test_the_best_is_what_dvc_yaml_states() -> None:
     stated = {"m.json": MetricMeta(lower_is_better=("val.*",), absent_value=2)}
     assert names(Metric.named("m.json:val.loss", stated=stated)) == ["c", "a", "b"]

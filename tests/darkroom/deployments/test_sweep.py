@@ -123,3 +123,13 @@ def test_a_sweep_that_was_killed_goes_on_and_runs_nothing_twice(root: Path, tmp_
     assert "lr: 4  # of the first try" in git(root, "show", f"{ref}:params.yaml")
     after = contents(root)
     assert {k: v for k, v in after.items() if not k.startswith(".dvc/cache")} == before
+
+
+def test_a_sweep_that_cannot_begin_says_why_and_nothing_else(root: Path) -> None:
+    (root / "dvc.yaml").write_text("stages: {a: {cmd: [}}\n")
+    git(root, "commit", "-aqm", "broken")
+    with start(root, "sweep", "-S", "train.lr=1,2", "--metric", "m.json:score") as refused:
+        said, _ = refused.communicate(timeout=LONG)
+    assert refused.returncode == 2
+    (line,) = said.splitlines()
+    assert line.startswith("error: dvc.yaml, line 1: cannot be parsed")

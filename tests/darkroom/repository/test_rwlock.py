@@ -85,6 +85,14 @@ def test_dead_processes_zombies_and_reused_pids_block_nobody(tmp_path: Path, in_
     assert held(tmp_path) == {"write": {"/r/out": ME}}
 
 
+def test_a_file_that_dvc_has_left_empty_is_whole(tmp_path: Path, in_use: PathsInUse) -> None:
+    left = json.dumps(SCHEMA({}))
+    assert left != "{}"
+    (tmp_path / "rwlock").write_text(left)
+    assert not in_use.heal()
+    assert (tmp_path / "rwlock").read_text() == left
+
+
 @pytest.mark.parametrize("torn", ["", "{", '{"write": {"/r/out": {"pid": 1, "c', "[1]", '{"write": [1]}'])
 def test_a_torn_file_is_healed_and_keeps_what_is_ours(tmp_path: Path, in_use: PathsInUse, torn: str) -> None:
     in_use.take([], ["/r/a"])

@@ -60,10 +60,10 @@ class Shell:
 
     def result(self) -> StageResult | None:
         """How it ended, if it has; it is told to end where its run is."""
-        if self.job.stop.is_set() or self.job.stop_now.is_set():
-            self._signal(signal.SIGKILL if self.told or self.job.stop_now.is_set() else signal.SIGTERM)
-            self.told = True
         if (code := self.process.poll()) is None:
+            if self.job.stop.is_set() or self.job.stop_now.is_set():
+                self._signal(signal.SIGKILL if self.told or self.job.stop_now.is_set() else signal.SIGTERM)
+                self.told = True
             return None
         self.output.seek(0)
         lines = tuple(self.output.read().decode().splitlines())

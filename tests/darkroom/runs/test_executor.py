@@ -11,7 +11,7 @@ from darkroom.base.errors import MetaError
 from darkroom.runs.engine import make_plan, run_pipeline
 from darkroom.runs.report import RunOptions
 from darkroom.schedule import attempts as retry_policy
-from darkroom.schedule.events import Event, Outcome, StageAgain, StageLine, StageStarted
+from darkroom.schedule.events import Event, Outcome, StageAgain, StageFinished, StageLine, StageStarted
 from tests.darkroom.repositories import contents, make, serial_repro
 from tests.darkroom.runs.elsewhere import Elsewhere
 from tests.darkroom.shapes import Shape
@@ -106,16 +106,24 @@ def test_a_stop_ends_what_it_executes_and_the_next_run_goes_on_here(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root = repository(tmp_path / "r", tmp_path, WAITS)
-    stop = threading.Event()
+    stop, beside_is_done, executor = threading.Event(), threading.Event(), Elsewhere()
+
+    def hear(event: Event) -> None:
+        if isinstance(event, StageFinished) and event.stage == "beside":
+            beside_is_done.set()
+
+    def is_the_moment() -> bool:
+        pid = tmp_path / "pid"
+        return beside_is_done.is_set() and pid.exists() and bool(pid.read_text().strip())
 
     def stop_once_it_runs() -> None:
-        wait_for(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text().strip())
+        came = wait_for(is_the_moment)
         stop.set()
+        assert came
 
     stopper = threading.Thread(target=stop_once_it_runs)
     stopper.start()
-    executor = Elsewhere()
-    report = run_pipeline(RunOptions(repo=root, stop=stop), executor=executor)
+    report = run_pipeline(RunOptions(repo=root, stop=stop), executor=executor, observe=hear)
     stopper.join()
     assert report.outcomes() == ALL | {"step": Outcome.CANCELLED, "after": Outcome.CANCELLED}
     assert not executor.is_busy()

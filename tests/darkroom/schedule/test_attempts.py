@@ -50,7 +50,7 @@ def test_stages_are_counted_apart() -> None:
 def test_an_attempt_that_others_disturbed_is_none_of_the_retries() -> None:
     attempts = Attempts({"train": 1})
     attempts.begin("train")
-    assert attempts.apart("train", "a dep changed") == StageAgain("train", "a dep changed", 0.0, 1, 1)
+    assert attempts.apart("train", "a dep changed") == StageAgain("train", "a dep changed", 0.0, 0, 0)
     attempts.begin("train")
     again = attempts.after("train", KILLED)
     assert again is not None

@@ -10,9 +10,16 @@ from darkroom.base.text import (
     format_reasons,
 )
 from darkroom.runs.metrics import Trend, trend_of
-from darkroom.schedule.events import Outcome, StageFinished
+from darkroom.schedule.events import Outcome, StageAgain, StageFinished
 from darkroom.schedule.plan import Action, Plan, PlannedStage
-from darkroom.show.wording import SHOWN_STAGES, describe_end, describe_work, nothing_to_run, what_happened
+from darkroom.show.wording import (
+    SHOWN_STAGES,
+    describe_end,
+    describe_restart,
+    describe_work,
+    nothing_to_run,
+    what_happened,
+)
 
 
 @pytest.mark.parametrize(
@@ -124,4 +131,13 @@ def test_a_value_that_cannot_be_shown_is_told_by_its_type() -> None:
     assert format_change(1 << 20000, 1) == "int too large to be shown -> 1"
     assert (
         format_change(endless, {"a": date(2026, 1, 2)}) == 'list too large to be shown -> {"a": "2026-01-02"}'
+    )
+
+
+def test_a_restart_beside_others_counts_as_no_retry() -> None:
+    killed = StageAgain("train", "killed by SIGKILL", 2.0, 1, 2)
+    assert describe_restart(killed) == "killed by SIGKILL, starts again in 2.0 s (1 of 2)"
+    disturbed = StageAgain("train", "in.txt changed while it ran, by other", 0.0, 0, 0)
+    assert describe_restart(disturbed) == (
+        "in.txt changed while it ran, by other, starts again when no other stage changes it"
     )
