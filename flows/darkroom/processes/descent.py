@@ -52,12 +52,12 @@ class Descent:
             wish = struct.pack("=I", _LISTEN)
             message = _MESSAGE.pack(_PROCESSES, _PROCESSES, 0, 0, len(wish), 0) + wish
             self._socket.send(_HEAD.pack(_HEAD.size + len(message), 3, 0, 0, 0) + message)
+            for path in Path("/proc").iterdir():
+                if path.name.isdigit():
+                    self._given[int(path.name)] = 1
         except BaseException:
             self._socket.close()
             raise
-        for path in Path("/proc").iterdir():
-            if path.name.isdigit():
-                self._given[int(path.name)] = 1
 
     def close(self) -> None:
         """Hear of no more forks; what was heard stays known."""

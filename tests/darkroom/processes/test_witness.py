@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from darkroom.processes.witness import Witness, Writers
+from tests.descriptors import few_descriptors, open_descriptors
 
 
 @pytest.fixture
@@ -113,3 +114,11 @@ def test_more_changes_than_the_kernel_keeps_are_told_of_nobody(witness: Witness,
     for number in range(limit + 10):
         (file.parent / str(number)).touch()
     assert witness.writers(file) == Writers()
+
+
+@pytest.mark.parametrize("free", range(8))
+def test_a_witness_that_cannot_be_opened_leaves_nothing_open(file: Path, free: int) -> None:
+    before = open_descriptors()
+    with contextlib.suppress(OSError), few_descriptors(free):
+        Witness([file]).close()
+    assert open_descriptors() == before

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 import os
-import resource
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +17,7 @@ from darkroom.runs.report import RunOptions, RunReport
 from darkroom.schedule.events import Event, Outcome, StageLine
 from tests.darkroom.repositories import contents, make, serial_repro
 from tests.darkroom.shapes import Shape
+from tests.descriptors import few_descriptors
 
 SIZE = 3_000_000
 PIPELINE = f"""\
@@ -260,27 +259,13 @@ def test_a_full_disk_for_logs_stops_no_stage_and_is_said_once(tmp_path: Path, di
     assert run(root).well
 
 
-@contextlib.contextmanager
-def descriptors(free: int) -> Iterator[None]:
-    """Only so many file descriptors more than are open now."""
-    before = resource.getrlimit(resource.RLIMIT_NOFILE)
-    taken = {int(path.name) for path in Path("/proc/self/fd").iterdir()}
-    unused = (number for number in itertools.count() if number not in taken)
-    limit = next(itertools.islice(unused, free, None))
-    resource.setrlimit(resource.RLIMIT_NOFILE, (limit, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, before)
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("free", [0, 4, 8])
 def test_without_file_descriptors_it_says_so_and_goes_on_with_them(tmp_path: Path, free: int) -> None:
     assert run(make(tmp_path / "warm", SHAPE, tmp_path)).well  # what is imported on the way opens files too
     root = make(tmp_path / "r", SHAPE, tmp_path)
     try:
-        with descriptors(free):
+        with few_descriptors(free):
             errors = list(run(root).errors)
     except RepoError as error:
         errors = [str(error)]
