@@ -2,18 +2,20 @@
 
 import json
 from collections.abc import Iterable
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
-from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.image_list import ImageList
 from torchvision.models.detection.rpn import RegionProposalNetwork, RPNHead
 
 from stages.core.errors import DataError
 from stages.core.packed import Split
+from stages.detector.anchors import Anchors
 from stages.detector.params import FasterRcnnParams, FileProposalsParams
+from stages.detector.precision import in_float32
 from stages.detector.regions import region_proposals
 from stages.networks.weights import read_file
 
@@ -26,10 +28,11 @@ class LearntProposals(RegionProposalNetwork):  # type: ignore[misc]  # torchvisi
 
     def __init__(self, params: FasterRcnnParams) -> None:
         """`params` with anchors that are fitted already."""
-        anchors = AnchorGenerator((tuple(params.anchor_sizes),), (tuple(params.anchor_ratios),))
+        sizes, ratios = cast("list[float]", params.anchor_sizes), cast("list[float]", params.anchor_ratios)
+        anchors = Anchors([sizes], ratios, [params.rpn_stride])
         super().__init__(
             anchors,
-            RPNHead(params.features, anchors.num_anchors_per_location()[0]),
+            in_float32(RPNHead(params.features, anchors.num_anchors_per_location()[0])),
             fg_iou_thresh=0.7,
             bg_iou_thresh=0.3,
             batch_size_per_image=params.rpn_batch,

@@ -10,6 +10,7 @@ from torchvision.models.detection.roi_heads import RoIHeads
 
 from stages.classifier.network import build_classifier
 from stages.detector.params import HeadsParams, PooledParams
+from stages.detector.precision import in_float32
 
 
 class SeparableRoIAlign(nn.Module):
@@ -31,6 +32,10 @@ class SeparableRoIAlign(nn.Module):
         maps = features[str(self.stride)]  # [N, F, H, W]
         channels, height, width = maps.shape[1:]
         x0, y0, x1, y1 = (torch.cat(boxes) / self.stride).unbind(1)
+        x1, y1 = (
+            torch.maximum(x1, x0 + 1),
+            torch.maximum(y1, y0 + 1),
+        )  # torchvision pools a whole cell at least
         down = self._weights(y0, y1, height)  # [P, R, H]
         across = self._weights(x0, x1, width)  # [P, R, W]
         by_row = maps.permute(0, 2, 3, 1).flatten(2)  # [N, H, W * F]
@@ -46,7 +51,10 @@ class SeparableRoIAlign(nn.Module):
         steps = (torch.arange(points, device=low.device) + 0.5) / points
         centres = low[:, None] + (high - low)[:, None] * steps  # [P, size * samples]
         distance = centres.clamp(0, cells - 1)[..., None] - torch.arange(cells, device=low.device)
-        weights = F.relu(1 - distance.abs())  # [P, size * samples, cells]
+        off_the_map = (centres < -1) | (centres > cells)  # where torchvision reads zeros
+        weights = F.relu(1 - distance.abs()).masked_fill(
+            off_the_map[..., None], 0
+        )  # [P, size * samples, cells]
         return weights.view(len(low), self.size, self.samples, cells).mean(dim=2)
 
 
@@ -125,7 +133,7 @@ def _heads(pool: nn.Module, head: nn.Module, width: int, classes: int, params: H
     return RoIHeads(
         pool,
         head,
-        FastRCNNPredictor(width, classes + 1),
+        in_float32(FastRCNNPredictor(width, classes + 1)),
         fg_iou_thresh=0.5,
         bg_iou_thresh=0.5,
         batch_size_per_image=params.roi_batch,

@@ -1,10 +1,13 @@
 import numpy as np
 import pytest
 import torch
+from torchvision.models.detection.image_list import ImageList
 from torchvision.ops import roi_align
 
 from stages.core.errors import ModelError, ParamsError
 from stages.core.params import ComputeParams
+from stages.detector.anchors import Anchors
+from stages.detector.average_precision import average_precision, precision
 from stages.detector.network import build_detector, detect, load_detector, to_targets
 from stages.detector.roi_heads import SeparableRoIAlign
 from stages.evaluate.size import detector_size
@@ -23,6 +26,13 @@ LOSSES = {
     "fast-rcnn": {"loss_classifier", "loss_box_reg"},
     "r-cnn": {"loss_classifier", "loss_box_reg"},
     "ssd": {"classification", "bbox_regression"},
+}
+WIDE = {"faster-rcnn": CONFIG["network"]}  # whose proposals lie 16 pixels apart
+BOX_LOSSES = {
+    "faster-rcnn": {"loss_rpn_box_reg"},
+    "fast-rcnn": {"loss_box_reg"},
+    "r-cnn": {"loss_box_reg"},
+    "ssd": {"bbox_regression"},
 }
 
 
@@ -171,3 +181,119 @@ def test_blocks_deepen_a_stage_and_are_as_many_as_stages():
     assert weights([3, 1]) - weights([1, 1]) == 2 * a_block
     with pytest.raises(ValueError, match="1 numbers in `blocks` for 2 stages"):
         weights([1])
+
+
+def test_boxes_smaller_than_a_cell_and_at_the_margin_are_pooled_as_torchvision_pools_them():
+    torch.manual_seed(1)
+    maps = torch.randn(1, 5, 16, 24)
+    corners = torch.rand(200, 2) * torch.tensor([96.0, 64.0])
+    ends = torch.minimum(corners + torch.rand(200, 2) * 6, torch.tensor([96.0, 64.0]))
+    boxes = [torch.cat([corners, ends], dim=1)]
+    pooled = SeparableRoIAlign(5)({"4": maps}, boxes, None)
+    expected = roi_align(maps, boxes, 5, spatial_scale=1 / 4, sampling_ratio=2, aligned=False)
+    torch.testing.assert_close(pooled, expected, atol=1e-4, rtol=1e-4)
+
+
+FAR = 960  # pixels from the left, in pictures 1,024 pixels wide: bfloat16 has every fourth number there
+
+
+def every_box(model):
+    """Nothing is suppressed, so that boxes can be compared one by one."""
+    kept = {"score_min": 0.0, "overlap_max": 1.0, "detections_max": 20000, "proposal_overlap_max": 1.0}
+    kept |= {"proposal_candidates": 5000, "proposals_test": 5000, "candidates": 5000}
+    kept |= {"anchor_sizes": [20.0, 30.0], "anchor_ratios": [1.0]}  # a few boxes are enough
+    network = {name: kept.get(name, value) for name, value in (NETWORKS | WIDE)[model].items()}
+    return CONFIG | {"network": network}
+
+
+def strip(at):
+    """A picture of 1,024 x 64 pixels with something in it at `at`."""
+    picture = np.full((1, 64, 1024, 1), 128, dtype=np.uint8)
+    picture[:, :, at : at + 64] = pictures(1)
+    return picture
+
+
+def given_to(model, boxes):
+    return [boxes] if model in {"fast-rcnn", "r-cnn"} else None
+
+
+def in_precision(precision):
+    return prepare(ComputeParams(seed=1, threads=1, precision=precision, deterministic=True))
+
+
+def test_boxes_far_from_the_corner_are_exact_in_bfloat16(model):
+    exact, rough = in_precision("float32"), in_precision("bfloat16")
+    network = exact.network(build_detector(every_box(model)))
+    near = np.array([[3, 5, 40, 44], [20, 10, 61, 50]], dtype=np.float32)
+    proposals = given_to(model, near + np.array([FAR, 0, FAR, 0], dtype=np.float32))
+    [(boxes, labels, _)] = detect(network, strip(FAR), exact, 1, proposals)
+    [(found, named, _)] = detect(network, strip(FAR), rough, 1, proposals)
+    inner = np.flatnonzero(boxes[:, 0] > 512)[::20]
+    assert len(inner)
+    assert np.mean(found[:, [0, 2]] * 4 % 1 == 0) < 0.5  # not on a grid of quarters; margins are
+    for box, label in zip(boxes[inner], labels[inner], strict=True):
+        assert np.abs(found[named == label] - box).max(axis=1).min() < 0.5
+
+
+def test_targets_far_from_the_corner_are_exact_in_bfloat16(model):
+    def losses(at, compute):
+        torch.manual_seed(1)
+        network = compute.network(build_detector(every_box(model))).train()
+        box = np.array([[at + 3.3, 5.2, at + 40.7, 44.9]], dtype=np.float32)
+        targets = to_targets([box], [np.array([1])], compute, given_to(model, box + 1))
+        torch.manual_seed(1)  # draws which proposals count
+        with compute.autocast():
+            found = network(list(compute.images(to_unit(strip(at)))), targets)
+        [of_boxes] = [loss.item() for name, loss in found.items() if name in BOX_LOSSES[model]]
+        return of_boxes
+
+    exact, rough = (losses(FAR, in_precision(precision)) for precision in ("float32", "bfloat16"))
+    assert rough == pytest.approx(exact, rel=0.02)
+
+
+def test_anchors_lie_at_the_maps_strides_in_pictures_of_any_size():
+    features = [torch.zeros(1, 8, 25, 25, dtype=torch.bfloat16), torch.zeros(1, 8, 13, 13)]
+    images = ImageList(torch.zeros(2, 1, 100, 100), [(100, 100)] * 2)
+    first, second = Anchors([[10.0], [20.0]], [1.0], [4, 8])(images, features)
+    assert first.dtype == torch.float32
+    assert torch.equal(first, second)
+    fine, coarse = first[: 25 * 25], first[25 * 25 :]
+    assert fine[0].tolist() == [-5, -5, 5, 5]
+    assert fine[-1].tolist() == [24 * 4 - 5, 24 * 4 - 5, 24 * 4 + 5, 24 * 4 + 5]
+    assert coarse[-1].tolist() == [12 * 8 - 10, 12 * 8 - 10, 12 * 8 + 10, 12 * 8 + 10]
+
+
+def scene(draw, at=0, width=64):
+    """A dark and a bright rectangle between `at` and 64 pixels on, in a grey picture; boxes and labels."""
+    picture, boxes, labels = np.full((64, width, 1), 128, dtype=np.uint8), [], []
+    for left in (at, at + 32):
+        wide, high = draw.integers(10, 26, 2)
+        x, y, label = left + draw.integers(0, 32 - wide), draw.integers(0, 64 - high), draw.integers(0, 2)
+        picture[y : y + high, x : x + wide] = (30, 220)[label]
+        boxes.append([x, y, x + wide, y + high])
+        labels.append(label)
+    return picture, np.array(boxes, dtype=np.float32), np.array(labels)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model", ["faster-rcnn", "ssd"])  # whose boxes are their own from the beginning
+def test_map_in_bfloat16_is_the_same_wherever_in_a_large_picture_the_objects_are(compute, model):
+    network, draw = build_detector(CONFIG | {"network": NETWORKS[model]}).train(), np.random.default_rng(1)
+    optimizer = torch.optim.Adam(network.parameters(), lr=0.003)
+    for _ in range(120):
+        images, boxes, labels = zip(*(scene(draw) for _ in range(8)), strict=True)
+        losses = network(list(to_unit(np.stack(images))), to_targets(boxes, labels, compute))
+        optimizer.zero_grad()
+        sum(losses.values()).backward()
+        optimizer.step()
+
+    def mean_precision(at, precision_of):
+        draw = np.random.default_rng(2)
+        images, boxes, labels = zip(*(scene(draw, at, 1024) for _ in range(12)), strict=True)
+        found = detect(network, np.stack(images), in_precision(precision_of), 4)
+        return average_precision(precision(found, boxes, labels, CONFIG["classes"])).map
+
+    exact, near, far = mean_precision(896, "float32"), *(mean_precision(at, "bfloat16") for at in (192, 896))
+    assert exact > 0.6
+    assert far == pytest.approx(exact, abs=0.02)
+    assert far == pytest.approx(near, abs=0.03)
