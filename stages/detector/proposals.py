@@ -14,8 +14,8 @@ from torchvision.models.detection.rpn import RegionProposalNetwork, RPNHead
 from stages.core.errors import DataError
 from stages.core.packed import Split
 from stages.detector.anchors import Anchors
+from stages.detector.float32 import in_float32
 from stages.detector.params import FasterRcnnParams, FileProposalsParams
-from stages.detector.precision import in_float32
 from stages.detector.regions import region_proposals
 from stages.networks.weights import read_file
 

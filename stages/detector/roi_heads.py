@@ -9,8 +9,8 @@ from torchvision.models.detection.faster_rcnn import FastRCNNPredictor
 from torchvision.models.detection.roi_heads import RoIHeads
 
 from stages.classifier.network import build_classifier
+from stages.detector.float32 import in_float32
 from stages.detector.params import HeadsParams, PooledParams
-from stages.detector.precision import in_float32
 
 
 class SeparableRoIAlign(nn.Module):

@@ -9,8 +9,8 @@ from torchvision.models.detection.ssd import SSD, SSDHead
 from stages.core.errors import ParamsError
 from stages.detector.anchors import Anchors
 from stages.detector.backbones import Backbone
+from stages.detector.float32 import in_float32
 from stages.detector.params import SsdParams
-from stages.detector.precision import in_float32
 
 
 def build_ssd(channels: int, classes: int, params: SsdParams, transform: nn.Module) -> SSD:
