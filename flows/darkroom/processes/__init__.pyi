@@ -8,6 +8,7 @@ from .daemons import ServiceError as ServiceError
 from .daemons import exit_code as exit_code
 from .daemons import make_services_folder as make_services_folder
 from .daemons import registered as registered
+from .excerpt import Excerpt as Excerpt
 from .process_group import find_process as find_process
 from .process_group import guarded_group as guarded_group
 from .process_group import open_anywhere as open_anywhere

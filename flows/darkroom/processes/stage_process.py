@@ -5,23 +5,20 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
-import select
 import signal
 import subprocess
 import threading
 import time
-from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import IO
 
-from darkroom.base.errors import explain_os_error
 from darkroom.base.meta import StageMeta
 from darkroom.processes.out_of_memory import oom_kills, out_of_memory
 from darkroom.processes.process_group import ProcessGroup, guarded_group
 from darkroom.processes.stage_lock import StageLock
+from darkroom.processes.stage_output import Pipe, StageOutput, ready_among
 from darkroom.processes.witness import Witness
 
 GRACE_SECONDS = 8.0
@@ -61,7 +58,7 @@ class Ending(StrEnum):
 
 
 def no_line(line: str) -> None:
-    """Ignore a line of output."""
+    """Ignore a line of output, or the state of a progress bar."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -90,7 +87,10 @@ class StageJob:
     meta: StageMeta = field(default_factory=StageMeta)
     log: Path | None = None
     on_line: Callable[[str], None] = no_line
-    """Called for each line of output, from the thread that executes."""
+    """Called for each line of output, from the thread that executes; where there are more than anybody reads
+    as they go by, some are left out, and a line says how many. It should return at once."""
+    on_bar: Callable[[str], None] = no_line
+    """Called for each new state of a line that is drawn anew (a progress bar); its last one is a line."""
     stop: threading.Event = field(default_factory=threading.Event)
     """When it is set, the command is ended, politely first."""
     stop_now: threading.Event = field(default_factory=threading.Event)
@@ -157,7 +157,7 @@ def execute(job: StageJob) -> StageResult:
     stay = job.meta.keep_daemons
     mark = None if stay else secrets.token_hex(8)
     ending, code = Ending.OK, 0
-    with contextlib.closing(_Output(job)) as output:
+    with contextlib.closing(StageOutput(job.log, job.on_line, job.on_bar, LAST_LINES)) as output:
         guarded, kept = (*job.descriptors, *locks), (*job.descriptors, *(() if stay else locks))
         with guarded_group(guarded, kept, mark) as group:
             if job.lock:
@@ -185,11 +185,12 @@ def execute(job: StageJob) -> StageResult:
 class _CommandSequence:
     """One stage's commands in their group, and how they are told to end."""
 
-    def __init__(self, job: StageJob, group: ProcessGroup, output: _Output, started: float) -> None:
+    def __init__(self, job: StageJob, group: ProcessGroup, output: StageOutput, started: float) -> None:
         self._job, self._group, self._output = job, group, output
         self._deadline = float("inf") if job.meta.timeout is None else started + job.meta.timeout
         self._told_ending: Ending | None = None
         self._last_call = float("inf")
+        self._looked = started
 
     def execute(self, command: Sequence[str]) -> tuple[Ending, int]:
         """Run one command until it ends, or is ended."""
@@ -197,28 +198,45 @@ class _CommandSequence:
         if self._job.witness:
             self._job.witness.began(process.pid)
         assert process.stdout is not None
-        with process.stdout as pipe:
-            # Its end, not the pipe's, ends a command: a child left behind may hold the pipe open for ever.
-            while not self._ended(process, self._output.read(pipe)):
-                self._group.keep_guarded()
-                if self._job.witness:
-                    self._job.witness.look()
-                self._look_at_the_time()
-            self._output.read(pipe)
-        self._output.end_line()
+        end = os.pidfd_open(process.pid)  # readable once it has ended
+        try:
+            with process.stdout as file:
+                pipe = Pipe(file)
+                # Its end, not the pipe's, ends a command: a child left behind may hold the pipe for ever.
+                while not self._ended(process, self._take(pipe, end)):
+                    if time.monotonic() >= self._looked + _LOOK_SECONDS:
+                        self._look()
+                self._output.take(pipe.read())
+        finally:
+            os.close(end)
+        self._output.end_command()
         return self._told_ending or _judge(process.returncode), process.returncode
 
-    def _ended(self, process: subprocess.Popen[bytes], pipe_open: bool) -> bool:
+    def _take(self, pipe: Pipe, end: int) -> bool:
+        """Take what the command has written since, or wait a moment for it. True: the command has ended."""
+        ready = ready_among((pipe, end) if pipe.open else (end,), _LOOK_SECONDS)
+        if pipe.fileno() in ready:
+            self._output.take(pipe.read())
+        elif not ready:
+            self._output.pause()
+        return end in ready
+
+    def _ended(self, process: subprocess.Popen[bytes], over: bool) -> bool:
         """Once told to end, a shell may be gone while what it called still writes a checkpoint."""
-        if process.poll() is None:
-            if not pipe_open:  # most often because it is about to end
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    process.wait(_LOOK_SECONDS)
+        if not over or process.poll() is None:
             return False
         if self._told_ending and not self._group.only_guarded():
             time.sleep(_LOOK_SECONDS)
             return False
         return True
+
+    def _look(self) -> None:
+        """Look after the command: at its guard, at its processes, at the time."""
+        self._group.keep_guarded()
+        if self._job.witness:
+            self._job.witness.look()
+        self._look_at_the_time()
+        self._looked = time.monotonic()
 
     def _look_at_the_time(self) -> None:
         now = time.monotonic()
@@ -240,73 +258,3 @@ def _judge(code: int) -> Ending:
         return Ending.OK
     killed = code in _KILLED_CODES or (code < 0 and code not in _OWN_FAULTS)
     return Ending.KILLED if killed else Ending.FAILED
-
-
-class _Output:
-    """Bytes from a pipe: as they are to the log, as lines to the listener and the last lines."""
-
-    def __init__(self, job: StageJob) -> None:
-        self._listener = job.on_line
-        self._rest = b""
-        self._log: IO[bytes] | None = None
-        self.last_lines: deque[str] = deque(maxlen=LAST_LINES)
-        if job.log is not None:
-            with self._going_on_without(job.log):
-                job.log.parent.mkdir(parents=True, exist_ok=True)
-                self._log = job.log.open("ab", buffering=0)
-
-    def close(self) -> None:
-        """Close the log."""
-        if self._log is not None:
-            self._log.close()
-
-    @contextlib.contextmanager
-    def _going_on_without(self, log: Path) -> Iterator[None]:
-        """A log that cannot be written ends no training: that is said once, and no more is written."""
-        try:
-            yield
-        except OSError as error:
-            self.close()
-            self._log = None
-            self._listener(f"darkroom: the rest of this output is not kept: {explain_os_error(error, log)}")
-
-    def read(self, pipe: IO[bytes]) -> bool:
-        """Take what the pipe holds, or wait a moment for it. False: the pipe's other end is closed."""
-        ready = select.poll()
-        ready.register(pipe, select.POLLIN)
-        if not ready.poll(_LOOK_SECONDS * 1000):
-            return True
-        chunk = os.read(pipe.fileno(), 1 << 20)
-        if self._log is not None:
-            with self._going_on_without(Path(self._log.name)):
-                self._write(chunk)
-        # Progress bars end their lines by a carriage return.
-        text = (self._rest + chunk).replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-        *lines, self._rest = text.split(b"\n")
-        for line in lines:
-            self._say(line)
-        return bool(chunk)
-
-    def end_line(self) -> None:
-        """Say what came without a line end."""
-        if self._rest:
-            self._say(self._rest)
-            self._rest = b""
-
-    def tell_ended(self, left: Sequence[str]) -> None:
-        """Say who had left the stage's process group and was ended, and how to have it stay."""
-        if left:
-            said = f"darkroom: ended what the stage had left running: {', '.join(left)}"
-            stay = "`keep_daemons: true` under its meta in dvc.yaml lets its daemons stay"
-            self._say(f"{said}; {stay}".encode())
-
-    def _say(self, raw: bytes) -> None:
-        line = raw.decode("utf-8", errors="replace")
-        self.last_lines.append(line)
-        self._listener(line)
-
-    def _write(self, raw: bytes) -> None:
-        assert self._log is not None
-        rest = memoryview(raw)
-        while rest:  # a disk that runs full takes a part, and then raises
-            rest = rest[self._log.write(rest) :]

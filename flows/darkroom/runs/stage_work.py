@@ -12,7 +12,15 @@ from darkroom.base.text import format_reasons
 from darkroom.processes.stage_process import Ending, StageJob, StageResult
 from darkroom.runs.report import Observe, RunOptions
 from darkroom.schedule.attempts import NOT_ITS_FAULT, Attempts
-from darkroom.schedule.events import Outcome, StageAgain, StageFinished, StageLine, StageStarted, StageWaits
+from darkroom.schedule.events import (
+    Outcome,
+    StageAgain,
+    StageBar,
+    StageFinished,
+    StageLine,
+    StageStarted,
+    StageWaits,
+)
 from darkroom.schedule.executor import Capacity
 from darkroom.schedule.history import History
 from darkroom.schedule.plan import Node
@@ -91,6 +99,7 @@ class StageWork:
             meta=node.meta,
             log=log_file(self._workspace.root, self._run, name),
             on_line=lambda line: self._observe(StageLine(name, line)),
+            on_bar=lambda line: self._observe(StageBar(name, line)),
             stop=self._options.stop,
             stop_now=self.stop_now,
             lock=begun.lock,

@@ -45,7 +45,15 @@ class StageStarted:
 
 @dataclass(frozen=True, slots=True)
 class StageLine:
-    """One line of a stage's output, without its line end."""
+    """One line of a stage's output, without its line end; not every line of a stage that prints a lot."""
+
+    stage: str
+    line: str
+
+
+@dataclass(frozen=True, slots=True)
+class StageBar:
+    """A line of a stage's output that is drawn anew in its place, as it is now: a progress bar."""
 
     stage: str
     line: str
@@ -91,7 +99,9 @@ class RunFinished:
     seconds: float
 
 
-Event = RunStarted | StageStarted | StageLine | StageWaits | StageAgain | StageFinished | RunFinished
+Event = (
+    RunStarted | StageStarted | StageLine | StageBar | StageWaits | StageAgain | StageFinished | RunFinished
+)
 
 
 def ignore(event: Event) -> None:

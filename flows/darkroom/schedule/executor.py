@@ -48,7 +48,7 @@ class Jobs(Protocol):
     def launch(self, job: StageJob) -> None:
         """Start executing a job, and return at once.
 
-        From then on the job's `on_line` gets each line of output, and `finished` its result in the end, also
+        From then on the job's `on_line` gets its lines of output, and `finished` its result in the end, also
         where its command could not be started. It ends soon after the job's `stop` is set, politely, and at
         once after `stop_now`.
         """

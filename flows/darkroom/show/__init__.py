@@ -1,7 +1,7 @@
 """What people see of a run: the terminal, Prefect's pages, and the words of both.
 
 terminal: the live display and the plan; pages, markdown: a run's page; output: streams that may be closed
-wording: what both say; progress: how far a stage is, as its own lines tell
+wording: what both say; progress: how far a stage is, as its own lines tell; relay: nobody waits for them
 """
 
 import lazy_loader

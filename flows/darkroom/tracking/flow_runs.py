@@ -28,6 +28,7 @@ from prefect.states import AwaitingRetry, Cancelled, Completed, Crashed, Failed,
 
 from darkroom.base.escapes import escape, escape_lines, escape_values
 from darkroom.base.text import format_duration
+from darkroom.processes.excerpt import Excerpt
 from darkroom.processes.stage_process import Ending, StageJob, StageResult
 from darkroom.runs.ended import EndedRun
 from darkroom.schedule.attempts import NOT_ITS_FAULT
@@ -44,6 +45,9 @@ LATE_SECONDS = 2.0  # Prefect's times are those of its server's clock when it is
 PROGRESS = "How far the stage is"
 PROGRESS_SECONDS = 5.0
 """The seconds after which it is told again how far a stage is."""
+
+FIRST_LINES, ERROR_LINES, FINAL_LINES = 1000, 200, 100
+"""The most lines that Prefect is told of an attempt: the first, those that look like errors, the last."""
 
 
 @dataclass(slots=True)
@@ -108,6 +112,7 @@ class StageFlowRuns:
         labels: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         self._progress: dict[str, ProgressPage] = {}
+        self._excerpts: dict[str, Excerpt] = {}
         self.outbox = Outbox(look=Message("a look at the run's state", self._look))
         self._stop, self._project, self._labels = stop, project, dict(labels)
         self._key = str(uuid4())
@@ -140,15 +145,24 @@ class StageFlowRuns:
         key = artifacts.progress_key(self._project, job.name)
         page = self._progress[job.name] = self._progress.get(job.name) or ProgressPage(run, key)
 
+        excerpt = self._excerpts[job.name] = excerpt_of(job)
+
         def on_line(line: str) -> None:
             page.take(line)
             job.on_line(line)
-            self.outbox.put_line(run, line)
+            for told in excerpt.take([line]):
+                self.outbox.put_line(run, told)
 
-        return replace(job, on_line=on_line)
+        def on_bar(line: str) -> None:
+            page.take(line)
+            job.on_bar(line)
+
+        return replace(job, on_line=on_line, on_bar=on_bar)
 
     def ended(self, stage: str, result: StageResult) -> None:
         """Note how an attempt ended; `follow` tells it, with what became of the stage."""
+        for line in self._excerpts.pop(stage).catch_up():
+            self.outbox.put_line(self._runs[stage], line)
         self._results[stage] = result
 
     def follow(self, event: Event) -> None:
@@ -299,6 +313,12 @@ class StageFlowRuns:
         arrived: Callable[[SyncPrefectClient], bool] = lambda _: False,
     ) -> None:
         self.outbox.put(Message(what, send, arrived))
+
+
+def excerpt_of(job: StageJob) -> Excerpt:
+    """What Prefect is told of the output of an attempt."""
+    whole = f"all of them are in {job.log}" if job.log else "no file has them"
+    return Excerpt(first=FIRST_LINES, errors=ERROR_LINES, last=FINAL_LINES, whole=whole)
 
 
 def local_now() -> datetime.datetime:

@@ -8,12 +8,14 @@ import signal
 import subprocess
 import sys
 import threading
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from darkroom.base.meta import StageMeta
+from darkroom.processes.lines import LONGEST_LINE
 from darkroom.processes.stage_process import Ending, StageJob, execute
 from tests.darkroom.waiting import alive, wait_for
 from tests.places import ROOT
@@ -36,7 +38,7 @@ def test_every_line_reaches_the_listener_and_every_byte_the_log(tmp_path: Path) 
     script = "printf 'out\\nbar 1\\rbar 2\\n'; printf 'err \\377\\n' >&2; printf 'no end'"
     result = execute(job(tmp_path, script, "echo second", on_line=lines.append, log=log))
     assert result.well
-    assert lines == ["out", "bar 1", "bar 2", "err \ufffd", "no end", "second"]
+    assert lines == ["out", "bar 2", "err \ufffd", "no end", "second"]
     raw = log.read_bytes()
     assert raw == b"out\nbar 1\rbar 2\nerr \xff\nno endsecond\n"
     assert result.last_lines == tuple(lines)
@@ -153,3 +155,56 @@ def test_who_left_the_group_is_told_to_end_politely_too(tmp_path: Path) -> None:
     assert result.ending is Ending.STOPPED
     assert (tmp_path / "saved").exists()
     assert not [line for line in lines if line.startswith("darkroom: ")]
+
+
+MUCH = "seq -f 'line %.0f of a stage that says much' 1 100000; echo 'ValueError: no'; seq 1 100000"
+
+
+def test_of_too_many_lines_an_excerpt_reaches_the_listener_and_all_the_log(tmp_path: Path) -> None:
+    lines: list[str] = []
+    log = tmp_path / "s.log"
+    result = execute(job(tmp_path, MUCH, on_line=lines.append, log=log))
+    assert len(log.read_bytes().splitlines()) == 200_001
+    assert lines[0] == "line 1 of a stage that says much"
+    assert "ValueError: no" in lines
+    assert lines[-1] == "100000"
+    assert result.last_lines == tuple(lines[-20:])
+    notes = [line for line in lines if line.startswith("darkroom: ")]
+    assert notes
+    assert all(line.endswith(f" lines left out here; {log} has all of them") for line in notes)
+    assert sum(int(line.split()[1]) for line in notes) + len(lines) - len(notes) == 200_001
+
+
+def test_a_line_without_end_is_read_in_linear_time_and_little_memory(tmp_path: Path) -> None:
+    lines: list[str] = []
+    log = tmp_path / "s.log"
+    tracemalloc.start()
+    try:
+        result = execute(job(tmp_path, "head -c 64M /dev/zero | tr '\\0' x", on_line=lines.append, log=log))
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert log.stat().st_size == 64 << 20
+    assert most < 8 << 20
+    assert lines == [f"{'x' * LONGEST_LINE}... [{(64 << 20) - LONGEST_LINE:,} bytes more]"]
+    assert result.last_lines == tuple(lines)
+
+
+def test_the_states_of_a_bar_are_told_and_are_one_line(tmp_path: Path) -> None:
+    lines: list[str] = []
+    bars: list[str] = []
+
+    def on_bar(bar: str) -> None:
+        bars.append(bar)
+        (tmp_path / "drawn").touch()
+
+    script = "printf '\\r 10%%'; while [ ! -e drawn ]; do sleep 0.02; done; printf '\\r100%%\\n'"
+    execute(job(tmp_path, script, on_line=lines.append, on_bar=on_bar))
+    assert bars == [" 10%"]
+    assert lines == ["100%"]
+
+
+def test_a_child_that_goes_on_printing_does_not_keep_its_stage_from_ending(tmp_path: Path) -> None:
+    result = execute(job(tmp_path, "yes & exec sleep 0.3", log=tmp_path / "s.log"))
+    assert result.well
+    assert result.seconds < 20

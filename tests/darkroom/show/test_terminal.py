@@ -6,7 +6,7 @@ from rich.console import Console
 from darkroom.runs.ended import EndedRun
 from darkroom.runs.metrics import MetricChange
 from darkroom.runs.report import RunReport
-from darkroom.schedule.events import Outcome, RunStarted, StageFinished, StageLine, StageStarted
+from darkroom.schedule.events import Outcome, RunStarted, StageBar, StageFinished, StageLine, StageStarted
 from darkroom.schedule.plan import Action, Plan, PlannedStage
 from darkroom.show import terminal
 
@@ -47,10 +47,14 @@ def test_on_a_pipe_each_line_bears_its_stage_and_is_never_taken_for_markup() -> 
 def test_a_bar_moves_the_display_and_is_no_line_of_its_own() -> None:
     to = console()
     watch = terminal.Watch(to, clock=lambda: 100.0)
-    watch(RunStarted("r", PLAN))
-    watch(StageStarted("make[it]", ()))
-    watch(StageLine("make[it]", "epoch 2/4:  25%|##5       | 25/100 [00:20<01:00,  1.25it/s]"))
-    watch(StageLine("make[it]", "                                                          "))
+    watch.follow(
+        [
+            RunStarted("r", PLAN),
+            StageStarted("make[it]", ()),
+            StageBar("make[it]", "epoch 2/4:  25%|##5       | 25/100 [00:20<01:00,  1.25it/s]"),
+            StageLine("make[it]", "                                                          "),
+        ]
+    )
     assert written(to) == ["make[it] │ starts:"]
     to.print(watch.render())
     assert "epoch 2/4" in "\n".join(written(to))
@@ -60,9 +64,8 @@ def test_the_live_display_says_what_runs_how_long_and_how_much_longer() -> None:
     now = 100.0
     to = console()
     watch = terminal.Watch(to, clock=lambda: now)
-    watch(RunStarted("r", PLAN))
-    watch(StageStarted("make[it]", ()))
-    watch(StageLine("make[it]", "epoch 1/4 loss 0.5 left 12 s"))
+    line = StageLine("make[it]", "epoch 1/4 loss 0.5 left 12 s")
+    watch.follow([RunStarted("r", PLAN), StageStarted("make[it]", ()), line])
     now += 5
     to.print(watch.render())
     text = "\n".join(written(to))
