@@ -143,6 +143,8 @@ class _Run:
         nodes, seconds = list(self._nodes.values()), self._history.seconds()
         make_state_folder(self._folder)
         if not self._options.dry:
+            with contextlib.suppress(OSError):  # on a full disk it stays as long as it is
+                self._history.shorten()
             self._workspace.end_left_overs()
             if self._unfinished.left():
                 self._workspace.remove_half_written()

@@ -6,11 +6,22 @@ import fcntl
 import json
 import os
 import statistics
-from collections import defaultdict, deque
-from collections.abc import Iterable
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
+
+from darkroom.base.files import write_bytes
 
 RECENT = 5
+"""How many of a stage's last runs count."""
+
+STAGES = 20_000
+"""Of how many stages it is known, those that ran last: names may hold a date, and be others each day."""
+
+LITTLE_BYTES = 1 << 16
+"""A file of this size is not worth shortening."""
 
 
 class History:
@@ -20,28 +31,69 @@ class History:
         self._path = folder / "history.jsonl"
 
     def add(self, run: str, stage: str, seconds: float) -> None:
-        """Note that the stage's command took `seconds` and ended well."""
+        """Note that the stage's command took `seconds` and ended well.
+
+        Raises:
+            OSError: The file cannot be written.
+
+        """
         line = json.dumps({"run": run, "stage": stage, "seconds": round(seconds, 3)}, ensure_ascii=False)
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        with self._path.open("ab+", buffering=0) as file:
-            fcntl.flock(file, fcntl.LOCK_EX)  # or a line that another is about to end would look torn
+        with self._locked() as file:
             size = file.seek(0, os.SEEK_END)
             torn = size > 0 and os.pread(file.fileno(), 1, size - 1) != b"\n"
             file.write((b"\n" if torn else b"") + f"{line}\n".encode())
 
     def seconds(self) -> dict[str, float]:
         """The median of each stage's last runs."""
-        recent: dict[str, deque[float]] = defaultdict(lambda: deque(maxlen=RECENT))
-        for stage, seconds in self._entries():
-            recent[stage].append(seconds)
-        return {stage: statistics.median(durations) for stage, durations in recent.items()}
-
-    def _entries(self) -> Iterable[tuple[str, float]]:
         if not self._path.exists():
+            return {}
+        recent = _recent(self._path.read_bytes())
+        return {stage: statistics.median(next(zip(*runs, strict=True))) for stage, runs in recent.items()}
+
+    def shorten(self) -> None:
+        """Remove what counts no more, where that is most of the file: it is read for each plan.
+
+        Raises:
+            OSError: The file cannot be written.
+
+        """
+        if not self._path.exists() or self._path.stat().st_size <= LITTLE_BYTES:
             return
-        for line in self._path.read_text(encoding="utf-8", errors="replace").splitlines():
-            try:
-                entry = json.loads(line)
-                yield str(entry["stage"]), float(entry["seconds"])
-            except (ValueError, KeyError, TypeError):
-                continue  # torn by a kill or a full disk: it is an estimate's source, not a result
+        with self._locked():
+            held = self._path.read_bytes()
+            recent = list(_recent(held).values())[-STAGES:]
+            kept = b"".join(line + b"\n" for runs in recent for _, line in runs)
+            if len(kept) <= len(held) / 2:
+                write_bytes(self._path, kept)
+
+    @contextmanager
+    def _locked(self) -> Iterator[IO[bytes]]:
+        """The file, in which nobody else writes meanwhile: what another is about to end would look torn."""
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        while True:
+            with self._path.open("ab+", buffering=0) as file:
+                fcntl.flock(file, fcntl.LOCK_EX)
+                if _is_still(self._path, file):  # another run may have shortened it just now
+                    yield file
+                    return
+
+
+def _is_still(path: Path, file: IO[bytes]) -> bool:
+    try:
+        return os.path.samestat(path.stat(), os.fstat(file.fileno()))
+    except FileNotFoundError:
+        return False
+
+
+def _recent(held: bytes) -> Mapping[str, Iterable[tuple[float, bytes]]]:
+    """Of each stage the seconds and lines that count, the stages in the order in which they ran last."""
+    recent: dict[str, deque[tuple[float, bytes]]] = {}
+    for line in held.splitlines():
+        try:
+            entry = json.loads(line)
+            stage, seconds = str(entry["stage"]), float(entry["seconds"])
+        except (ValueError, KeyError, TypeError):
+            continue  # torn by a kill or a full disk: it is an estimate's source, not a result
+        lines = recent[stage] = recent.pop(stage, None) or deque(maxlen=RECENT)
+        lines.append((seconds, line))
+    return recent

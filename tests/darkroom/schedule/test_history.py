@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+import json
 import threading
 from pathlib import Path
 
-from darkroom.schedule.history import History
+import pytest
+
+from darkroom.schedule import history as module
+from darkroom.schedule.history import RECENT, History
 
 
 def test_the_median_of_the_last_runs_counts(tmp_path: Path) -> None:
@@ -37,3 +41,53 @@ def test_runs_side_by_side_lose_nothing(tmp_path: Path) -> None:
     lines = (tmp_path / "history.jsonl").read_text().splitlines()
     assert len(lines) == 800
     assert set(History(tmp_path).seconds()) == {"s0", "s1", "s2", "s3"}
+
+
+def test_however_many_runs_there_were_the_file_holds_what_counts(tmp_path: Path) -> None:
+    history, file = History(tmp_path), tmp_path / "history.jsonl"
+    stages = [f"a stage with a name of some length {n}" for n in range(200)]
+    sizes = []
+    for run in range(40):
+        history.shorten()
+        lines = [json.dumps({"run": f"run {run}", "stage": stage, "seconds": float(run)}) for stage in stages]
+        with file.open("a") as notes:
+            notes.writelines(f"{line}\n" for line in lines)
+        sizes.append(file.stat().st_size)
+    one_run = sizes[0]
+    assert max(sizes) <= (2 * RECENT + 2) * one_run * 1.1
+    assert history.seconds() == dict.fromkeys(stages, 37.0)
+
+
+def test_stages_that_ran_long_ago_are_forgotten_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "STAGES", 2)
+    monkeypatch.setattr(module, "LITTLE_BYTES", 0)
+    history = History(tmp_path)
+    for stage in ("old", "older", "a", "old", "b", *["c"] * 10):
+        history.add("run", stage, 1.0)
+    history.shorten()
+    assert set(history.seconds()) == {"b", "c"}
+
+
+def test_who_adds_while_another_shortens_loses_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "LITTLE_BYTES", 0)
+
+    def add(name: str) -> None:
+        for n in range(30):
+            History(tmp_path).add("run", f"{name}{n}", 1.0)
+            History(tmp_path).add("run", "often", 1.0)
+
+    def shorten() -> None:
+        for _ in range(30):
+            History(tmp_path).shorten()
+
+    jobs = [lambda: add("a"), lambda: add("b"), shorten]
+    threads = [threading.Thread(target=job) for job in jobs]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(History(tmp_path).seconds()) == 61
