@@ -1,7 +1,7 @@
 """The stage `score`: new pictures of an inbox through trained models, each once.
 
 stage: the whole; inbox: which pictures are whole and new; models: what is asked; predictions: what is kept
-drawing: pictures with what was found
+seen: which pictures have their rows; drawing: pictures with what was found
 """
 
 import lazy_loader

@@ -15,7 +15,7 @@ import io
 import json
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ import pyarrow.parquet as pq
 from stages.core.errors import DataError
 from stages.core.files import write_atomically
 from stages.score.inbox import Version
+from stages.score.seen import Seen, SeenInputs
 
 FULL = 4096  # rows of a file: replacing it stays cheap, and a million inputs are 250 files
 NAME_LENGTH = 60
@@ -59,17 +60,10 @@ class Predictions:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._versions: set[Version] = set()
-        self._inputs: set[tuple[str, str]] = set()
         files = sorted((folder / "predictions").glob("[0-9]*.parquet"))
         self._part = int(files[-1].stem) if files else 1
-        self._table = SCHEMA.empty_table()
-        for file in files:
-            self._table = _read(file)
-            columns = [self._table[name].to_pylist() for name in ("name", "bytes", "changed_ns", "sha256")]
-            for name, size, changed, digest in zip(*columns, strict=True):
-                self._versions.add((name, size, changed))
-                self._inputs.add((name, digest))
+        self._table = _read(files[-1]) if files else SCHEMA.empty_table()
+        self._seen = SeenInputs(folder, files, lambda file: _seen_in(_read(file)))
         self.next_id = self._table["id"][-1].as_py() + 1 if len(self._table) else 1
         self._trying = folder / ".trying"
         self._last = _last_words(self._trying)
@@ -80,11 +74,18 @@ class Predictions:
 
     def knows(self, version: Version) -> bool:
         """Whether a file of this name, size and time has its row."""
-        return version in self._versions
+        return self._seen.knows(version)
 
-    def holds(self, name: str, digest: str) -> bool:
-        """Whether this content has its row under this name."""
-        return (name, digest) in self._inputs
+    def holds(self, version: Version, digest: str) -> bool:
+        """Whether this content has its row under this name; such a file is known from now on."""
+        if not self._seen.holds(version[0], digest):
+            return False
+        self._seen.touched(version, digest)
+        return True
+
+    def close(self) -> None:
+        """Keep what was found out about the inputs."""
+        self._seen.close()
 
     @contextmanager
     def trying(self, name: str, digest: str) -> Iterator[int]:
@@ -113,9 +114,7 @@ class Predictions:
         pq.write_table(self._table, buffer)
         write_atomically(_path(self.folder, self._part), buffer.getvalue())
         self.next_id += len(rows)
-        for row in rows:
-            self._versions.add((row["name"], row["bytes"], row["changed_ns"]))
-            self._inputs.add((row["name"], row["sha256"]))
+        self._seen.added(_path(self.folder, self._part), _seen_in(fresh))
         self._write_coco()
 
     def _part_for(self, about: dict[str, Any]) -> int:
@@ -160,7 +159,8 @@ def opened(folder: Path) -> Iterator[Predictions]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the kernel's: gone with this process
         except BlockingIOError:
             raise DataError(f"{folder}: another process scores into it; wait for its end") from None
-        yield Predictions(folder)
+        with closing(Predictions(folder)) as predictions:
+            yield predictions
 
 
 def coco(rows: Sequence[Row], about: dict[str, Any]) -> dict[str, Any]:
@@ -205,6 +205,12 @@ def _read(file: Path) -> pa.Table:
     except (pa.ArrowException, OSError, ValueError) as error:
         why = " ".join(str(error).split())
         raise DataError(f"{file}: no file of predictions ({why}); restore it, or name another out") from None
+
+
+def _seen_in(table: pa.Table) -> Iterator[Seen]:
+    columns = (table[name].to_pylist() for name in ("name", "bytes", "changed_ns", "sha256"))
+    for name, size, changed, digest in zip(*columns, strict=True):
+        yield (name, size, changed), digest
 
 
 def _about(table: pa.Table) -> dict[str, Any]:

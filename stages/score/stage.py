@@ -158,7 +158,7 @@ def score_new(
     new = (
         given
         for given in taken(seen.candidates, params.max_megabytes << 20, seen)
-        if not predictions.holds(given.file.name, given.digest)
+        if not predictions.holds(given.file.version, given.digest)
     )
     ready = (make_ready(given, models, predictions, params) for given in new)
     while batch := list(islice(ready, params.batch)):

@@ -9,6 +9,7 @@ from .events import Outcome as Outcome
 from .events import RunFinished as RunFinished
 from .events import RunStarted as RunStarted
 from .events import StageAgain as StageAgain
+from .events import StageBar as StageBar
 from .events import StageFinished as StageFinished
 from .events import StageLine as StageLine
 from .events import StageStarted as StageStarted

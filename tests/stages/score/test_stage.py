@@ -433,3 +433,100 @@ def test_bad_input_is_one_line(scoring: Scoring, tmp_path: Path) -> None:
     (scoring.out / "predictions/000001.parquet").write_text("torn")
     with pytest.raises(DataError, match=r"000001\.parquet: no file of predictions"):
         scoring.run()
+
+
+def bytes_read() -> int:
+    """What this process has read up to now, from whatever file."""
+    return int(Path("/proc/self/io").read_text().splitlines()[0].split()[1])
+
+
+def opening_reads(out: Path) -> int:
+    before = bytes_read()
+    with predictions.opened(out):
+        return bytes_read() - before
+
+
+def filled(out: Path, parts: int) -> None:
+    """Rows as of a run that scored that many files full of pictures."""
+    about = {"release": "r", "labels": [], "box_labels": []}
+    with predictions.opened(out) as kept:
+        for _ in range(parts):
+            numbers = range(kept.next_id, kept.next_id + predictions.FULL)
+            kept.add([row(number) for number in numbers], about)
+
+
+def row(number: int) -> dict[str, Any]:
+    known = {
+        "id": number,
+        "name": f"{number}.png",
+        "sha256": f"{number:064x}",
+        "bytes": 9,
+        "changed_ns": number,
+    }
+    return known | {"set_aside": "a row", "boxes": [], "box_labels": [], "box_scores": []}
+
+
+def test_a_look_reads_the_last_file_alone_however_many_there_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(predictions, "FULL", 50)
+    filled(tmp_path / "few", 2)
+    filled(tmp_path / "many", 30)
+    opening_reads(tmp_path / "few")
+    few, many = opening_reads(tmp_path / "few"), opening_reads(tmp_path / "many")
+    assert many < 1.5 * few
+    (tmp_path / "many/.seen.sqlite").unlink()
+    assert opening_reads(tmp_path / "many") > 5 * few  # all of them, once
+    assert opening_reads(tmp_path / "many") < 1.5 * few
+
+
+@pytest.mark.parametrize("broken", [b"", b"no database", None])
+def test_the_files_alone_say_what_has_a_row(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken: bytes | None
+) -> None:
+    monkeypatch.setattr(predictions, "FULL", 3)
+    filled(tmp_path, 3)
+    if broken is None:
+        (tmp_path / ".seen.sqlite").unlink()
+        (tmp_path / ".seen.sqlite").mkdir()  # where none can be written
+    else:
+        (tmp_path / ".seen.sqlite").write_bytes(broken)
+    with predictions.opened(tmp_path) as kept:
+        assert all(
+            kept.knows((f"{n}.png", 9, n)) and kept.holds((f"{n}.png", 9, n), f"{n:064x}") for n in (1, 9)
+        )
+        assert not kept.knows(("1.png", 9, 2))
+        assert not kept.holds(("1.png", 9, 1), f"{2:064x}")
+
+
+def test_a_file_of_predictions_that_is_gone_or_another_is_no_longer_believed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(predictions, "FULL", 3)
+    filled(tmp_path, 4)
+    first, second = (tmp_path / f"predictions/00000{n}.parquet" for n in (1, 2))
+    second.unlink()
+    table = predictions.pq.read_table(first)
+    predictions.pq.write_table(table.slice(0, 1), first)
+    with predictions.opened(tmp_path) as kept:
+        assert [n for n in range(1, 13) if kept.knows((f"{n}.png", 9, n))] == [1, 7, 8, 9, 10, 11, 12]
+        assert [n for n in range(1, 13) if kept.holds((f"{n}.png", 9, 0), f"{n:064x}")] == [
+            1,
+            7,
+            8,
+            9,
+            10,
+            11,
+            12,
+        ]
+
+
+def test_a_file_that_was_touched_is_read_once_more_and_never_again(scoring: Scoring) -> None:
+    scoring.put("a.png")
+    scoring.run()
+    large = scoring.inbox / "a.png"
+    large.chmod(0o640)  # its time of change is another now
+    assert len(scoring.run()) == 1
+    with predictions.opened(scoring.out) as kept:
+        assert look(scoring.inbox, kept.knows, 0).candidates == []
+    assert len(scoring.run()) == 1
