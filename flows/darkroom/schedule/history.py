@@ -94,6 +94,7 @@ def _recent(held: bytes) -> Mapping[str, Iterable[tuple[float, bytes]]]:
             stage, seconds = str(entry["stage"]), float(entry["seconds"])
         except (ValueError, KeyError, TypeError):
             continue  # torn by a kill or a full disk: it is an estimate's source, not a result
-        lines = recent[stage] = recent.pop(stage, None) or deque(maxlen=RECENT)
-        lines.append((seconds, line))
+        runs = recent.pop(stage, deque(maxlen=RECENT))
+        runs.append((seconds, line))
+        recent[stage] = runs
     return recent
