@@ -20,7 +20,7 @@ from stages.intake.picture_cache import Facts, folder_for
 from stages.intake.pixel_rows import PixelRows, Place
 from stages.preprocess.duplicates import Groups, equal_groups, near_groups, union
 from stages.sources.policy import Findings
-from stages.sources.rows import NO_BOXES, Boxes, Finding, FindingKind, Found, Row
+from stages.sources.rows import NO_BOXES, Boxes, Finding, FindingKind, Found, Polygon, Row
 
 OVERHANG = 0.5  # pixels by which rounding may put a box outside
 
@@ -39,6 +39,8 @@ class Gathered:
     labels: Shared[tuple[str, ...]] = field(default_factory=Shared)
     boxes: list[Boxes] = field(default_factory=list)
     """The boxes of each picture in the frame, [K, 4]."""
+    polygons: dict[int, dict[int, tuple[Polygon, ...]]] = field(default_factory=dict)
+    """By picture and box, polygons in the frame, where the data gives them and no box."""
     splits: Shared[Split | None] = field(default_factory=Shared)
     groups: Shared[str | None] = field(default_factory=Shared)
     captions: Texts = field(default_factory=Texts)
@@ -51,6 +53,10 @@ class Gathered:
     looks: "array[int]" = field(default_factory=lambda: array("Q"))
     seen: int = 0
     """Pictures that the source spoke of, refused ones too."""
+    boxes_seen: int = 0
+    """Boxes of pictures that could be read, and those that could not be read themselves."""
+    boxes_refused: int = 0
+    """Of these, the ones that are no boxes or of no known class."""
 
     def __len__(self) -> int:
         return len(self.where)
@@ -139,6 +145,8 @@ def _note_findings(waiting: deque[Row | Finding], findings: Findings, gathered: 
         assert isinstance(finding, Finding)
         action = findings.add(finding.kind, finding.where, finding.what)
         gathered.seen += action == "refuse" and finding.kind != "invalid_box"
+        gathered.boxes_refused += finding.kind == "invalid_box"
+        gathered.boxes_seen += finding.kind == "invalid_box"
 
 
 def _judge(row: Row, facts: Facts, gathering: Gathering, findings: Findings, gathered: Gathered) -> None:
@@ -149,14 +157,23 @@ def _judge(row: Row, facts: Facts, gathering: Gathering, findings: Findings, gat
     if row.size is not None and facts.width and row.size != (facts.width, facts.height):
         what = f"annotated as {row.size[0]} x {row.size[1]}, it is {facts.width} x {facts.height}"
         refused |= findings.add("size_differs", row.where, what) == "refuse"
-    if not row.places:  # classified as a whole
+    kept: list[int] | None = None
+    if not row.places and not row.lost:  # classified as a whole, or nothing is in it
         unknown = _unknown(row.labels, gathering.classes)
         if unknown:
             refused |= findings.add("unknown_class", row.where, unknown[0]) == "refuse"
-        boxes, labels = NO_BOXES, row.labels
     elif not refused:
-        boxes, labels = _boxes_in_frame(row, facts, gathering, findings)
+        kept = _boxes_to_keep(row, facts, gathering, findings, gathered)
+        if not kept:
+            what = f"each of its {len(row.places) + row.lost} boxes is refused"
+            refused |= findings.add("no_box_left", row.where, what) == "refuse"
     if facts.place is not None and not refused:
+        if kept is not None:
+            polygons = _polygons_in_frame(row, kept, facts, gathering)
+            if polygons:
+                gathered.polygons[len(gathered)] = polygons
+        boxes = NO_BOXES if kept is None else _in_frame(row.boxes, facts, gathering)[kept]
+        labels = row.labels if kept is None else tuple(row.labels[number] for number in kept)
         gathered.add(
             row, facts, facts.place, boxes, labels, row.group or _group(row, gathering.group_pattern)
         )
@@ -175,24 +192,51 @@ def _group(row: Row, pattern: str | None) -> str | None:
     return match[1] if match else None
 
 
-def _boxes_in_frame(
-    row: Row, facts: Facts, gathering: Gathering, findings: Findings
-) -> tuple[Boxes, tuple[str, ...]]:
-    """The boxes that are worth keeping, as they lie in the frame, and their labels."""
+def _in_frame(boxes: Boxes, facts: Facts, gathering: Gathering) -> Boxes:
+    """The boxes [K, 4] of a picture as they lie in the frame."""
+    form = gathering.form
+    return fit_boxes(boxes, (facts.width, facts.height), form.frame, form.fit)
+
+
+def _boxes_to_keep(
+    row: Row, facts: Facts, gathering: Gathering, findings: Findings, gathered: Gathered
+) -> list[int]:
+    """The numbers of the boxes that are worth keeping."""
     size = facts.width, facts.height
-    frame = fit_boxes(row.boxes, size, gathering.form.frame, gathering.form.fit)
+    frame = _in_frame(row.boxes, facts, gathering)
     kept = []
+    before: set[tuple[str, bytes]] = set()
+    gathered.boxes_seen += len(row.places)
     for number, place in enumerate(row.places):
         edges = " ".join(f"{edge:g}" for edge in row.boxes[number])
         what = f"{place}, {row.labels[number]}: box {edges} in a picture of {size[0]} x {size[1]}"
         wrong = _wrong_with(row.boxes[number], size, frame[number], findings.policy.min_box)
         if number in row.marked:
             wrong = [row.marked[number], *wrong]
+        same = row.labels[number], row.boxes[number].tobytes()
+        if same in before:
+            wrong = ["repeated_box"]
         if _unknown((row.labels[number],), gathering.classes):
             wrong = ["unknown_class"]
-        if "refuse" not in [findings.add(kind, row.where, what) for kind in wrong]:
+        before.add(same)
+        refused = [kind for kind in wrong if findings.add(kind, row.where, what) == "refuse"]
+        gathered.boxes_refused += bool({"invalid_box", "unknown_class"} & set(refused))
+        if not refused:
             kept.append(number)
-    return frame[kept], tuple(row.labels[number] for number in kept)
+    return kept
+
+
+def _polygons_in_frame(
+    row: Row, kept: list[int], facts: Facts, gathering: Gathering
+) -> dict[int, tuple[Polygon, ...]]:
+    """The polygons of the kept boxes, by the number that the box has among those."""
+    framed: dict[int, tuple[Polygon, ...]] = {}
+    for place, number in enumerate(kept):
+        if number in row.polygons:
+            points = [np.array(polygon, np.float32).reshape(-1, 2) for polygon in row.polygons[number]]
+            moved = [_in_frame(np.hstack([each, each]), facts, gathering)[:, :2] for each in points]
+            framed[place] = tuple(tuple(each.ravel().tolist()) for each in moved)
+    return framed
 
 
 def _wrong_with(

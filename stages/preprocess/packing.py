@@ -4,7 +4,7 @@ Rows are copied from file to file, so that memory stays flat whatever their numb
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -14,6 +14,9 @@ import numpy.typing as npt
 from stages.core.files import write_atomically, write_json
 from stages.core.packed import SHARD_INDEX
 from stages.intake.pixel_rows import PixelRows
+from stages.sources.rows import Polygon
+
+NO_POLYGONS: Mapping[int, Mapping[int, Sequence[Polygon]]] = {}
 
 
 def pack_images(folder: Path, pixels: PixelRows, rows: npt.NDArray[np.int64], shard_bytes: int) -> None:
@@ -59,11 +62,18 @@ def coco(
     *,
     height: int,
     width: int,
+    polygons: Mapping[int, Mapping[int, Sequence[Polygon]]] = NO_POLYGONS,
 ) -> dict[str, Any]:
-    """Boxes [K, 4] xyxy and labels [K] of each picture as COCO has them; its id is its row."""
+    """Boxes [K, 4] xyxy and labels [K] of each picture as COCO has them; its id is its row.
+
+    `polygons` by picture and box become its segmentation.
+    """
     annotations: list[dict[str, Any]] = []
     for row, (picture_boxes, picture_labels) in enumerate(zip(boxes, labels, strict=True)):
-        for (x1, y1, x2, y2), label in zip(picture_boxes.tolist(), picture_labels.tolist(), strict=True):
+        drawn = polygons.get(row, {})
+        pairs = zip(picture_boxes.tolist(), picture_labels.tolist(), strict=True)
+        for number, ((x1, y1, x2, y2), label) in enumerate(pairs):
+            segmentation = [list(polygon) for polygon in drawn.get(number, ())]
             annotations.append(
                 {
                     "id": len(annotations) + 1,  # from 1: pycocotools takes a match with 0 for none
@@ -72,6 +82,7 @@ def coco(
                     "bbox": [x1, y1, x2 - x1, y2 - y1],
                     "area": (x2 - x1) * (y2 - y1),
                     "iscrowd": 0,
+                    **({"segmentation": segmentation} if segmentation else {}),
                 }
             )
     return {

@@ -2,14 +2,15 @@
 
 from pathlib import Path
 
-from stages.sources.coco import CocoParams, read_coco
+from stages.sources.annotations.coco import CocoParams, read_coco
+from stages.sources.annotations.pascal_voc import PascalVocParams, read_pascal_voc
+from stages.sources.annotations.yolo import YoloParams, read_yolo
 from stages.sources.idx import IdxParams, read_idx_files
 from stages.sources.image_folder import ImageFolderParams, read_image_folder
-from stages.sources.manifest import ManifestParams, read_manifest
-from stages.sources.pascal_voc import PascalVocParams, read_pascal_voc
 from stages.sources.preparation import BoxSource, PictureSource
 from stages.sources.rows import Found
-from stages.sources.yolo import YoloParams, read_yolo
+from stages.sources.tables.box_table import BoxTableParams, read_box_table
+from stages.sources.tables.manifest import ManifestParams, read_manifest
 
 
 def read_source(raw: Path, params: PictureSource | BoxSource, *, upright: bool) -> Found:
@@ -34,3 +35,5 @@ def read_source(raw: Path, params: PictureSource | BoxSource, *, upright: bool) 
             return read_pascal_voc(raw, params)
         case YoloParams():
             return read_yolo(raw, params, upright=upright)
+        case BoxTableParams():
+            return read_box_table(raw, params, upright=upright)

@@ -84,9 +84,17 @@ def sort_pictures(
         gathered = gather(found, gathering, findings)
     rows, groups = sift(gathered, gathering, findings)
     refuse_too_many(gathered.seen - len(rows), gathered.seen, task, findings)
+    refuse_too_many(gathered.boxes_refused, gathered.boxes_seen, task, findings, what="boxes")
     if not len(rows):
-        raise DataError(f"{settings.raw}: no picture for {task} as preprocess.{task} describes it")
+        raise DataError(
+            f"{settings.raw}: no picture for {task} as preprocess.{task} describes it{_first(findings)}"
+        )
     classes = params.classes or sorted({label for row in rows for label in gathered.labels[row]})
+    if not classes:
+        raise DataError(
+            f"{settings.raw}: none of {len(rows)} pictures for {task} has a box as preprocess.{task} "
+            f"describes it{_first(findings)}"
+        )
     numbers = {name: label for label, name in enumerate(classes)}
     parts = split_rows(
         [gathered.splits[row] for row in rows],
@@ -102,6 +110,12 @@ def sort_pictures(
         numbers=numbers,
         rows={split: rows[part] for split, part in parts.items()},
     )
+
+
+def _first(findings: Findings) -> str:
+    """The first thing that was found, to be put behind a message."""
+    found = next(iter(findings.all), None)
+    return f"; first {found.kind}: {found.where}: {found.what}" if found else ""
 
 
 def gathering_for(

@@ -172,7 +172,10 @@ def prepare_detection(
     height, width = chosen.gathered.pixels.shape[:2]
     for split, rows in chosen.rows.items():
         boxes = [chosen.gathered.boxes[row] for row in rows]
-        annotations = coco(boxes, list(chosen.labels(split)), chosen.classes, height=height, width=width)
+        drawn = chosen.gathered.polygons
+        polygons = {place: drawn[row] for place, row in enumerate(rows.tolist()) if row in drawn}
+        labels = list(chosen.labels(split))
+        annotations = coco(boxes, labels, chosen.classes, height=height, width=width, polygons=polygons)
         pack_annotations(folder / split / "annotations.json", annotations)
     return report_of("detection", params.format, chosen, findings), chosen
 

@@ -1,10 +1,13 @@
 """What every source of files needs to be told: classes, the form of the pictures, the splits."""
 
 import re
+from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
+from stages.core.errors import DataError
+from stages.core.packed import SPLITS, Split
 from stages.core.params import StageParams
 
 Side = Annotated[int, Field(ge=1, le=8192)]
@@ -36,6 +39,46 @@ class SplitParams(StageParams):
         except re.error as error:
             raise ValueError(f"no regular expression ({error})") from None
         return pattern
+
+
+class PerSplit(StageParams):
+    """Files or folders below the raw folder, or null; `all` leaves the splits to `preprocess`."""
+
+    train: str | None = None
+    val: str | None = None
+    test: str | None = None
+    all: str | None = None
+
+    def given(self) -> dict[Split | None, str]:
+        """What is given, by its split."""
+        named: dict[Split | None, str | None] = {split: getattr(self, split) for split in SPLITS}
+        named[None] = self.all
+        return {split: name for split, name in named.items() if name}
+
+    @model_validator(mode="after")
+    def _names_one(self) -> "PerSplit":
+        if not self.given():
+            raise ValueError("names nothing: give train, val and test, or all")
+        return self
+
+
+Folders = str | PerSplit | None
+"""Where names of pictures start from, below the raw folder: one folder, one for each file of annotations, or
+null, the folder of that file."""
+
+
+def folder_of(raw: Path, pictures: Folders, file: Path, split: Split | None) -> Path:
+    """The folder that the names in a file of annotations start from.
+
+    Raises:
+        DataError: it does not exist.
+
+    """
+    below = pictures.given().get(split) if isinstance(pictures, PerSplit) else pictures
+    folder = file.parent if below is None else raw / below
+    if not folder.is_dir():
+        raise DataError(f"{folder}: no such folder; preprocess names it as the pictures of {file}")
+    return folder
 
 
 class FormParams(StageParams):

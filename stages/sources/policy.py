@@ -59,6 +59,12 @@ class Policy(StageParams):
     """The box reaches beyond its picture; mend: cut to the picture."""
     tiny_box: KeepOrRefuse
     """The box has a side of less than `min_box` as packed; it alone is refused."""
+    repeated_box: KeepOrRefuse = "refuse"
+    """The same box with the same class stands before it; it alone is refused."""
+    no_box_left: RefuseOrStop = "refuse"
+    """All boxes of the picture are refused: what they show would be taught as background."""
+    name_differs: Literal["keep", "stop"] = "keep"
+    """The annotation names another picture than the one of its own name, which is taken."""
     crowd_box: KeepOrRefuse
     """The box is round many things at once, COCO's `iscrowd`; keep: as one thing; it alone is refused."""
     difficult_box: KeepOrRefuse
@@ -122,8 +128,10 @@ class Findings:
         }
 
 
-def refuse_too_many(refused: int, rows: int, task: str, findings: Findings) -> None:
-    """Stop where more pictures were refused than `max_refused` allows.
+def refuse_too_many(
+    refused: int, rows: int, task: str, findings: Findings, what: Literal["pictures", "boxes"] = "pictures"
+) -> None:
+    """Stop where more pictures, or boxes, were refused than `max_refused` allows.
 
     Raises:
         DataError: names the commonest reason and one picture.
@@ -135,6 +143,6 @@ def refuse_too_many(refused: int, rows: int, task: str, findings: Findings) -> N
     kind, count = Counter(finding.kind for finding in reasons).most_common(1)[0]
     first = next(finding for finding in reasons if finding.kind == kind)
     raise DataError(
-        f"{task}: {refused} of {rows} pictures refused, preprocess.policy.max_refused is "
+        f"{task}: {refused} of {rows} {what} refused, preprocess.policy.max_refused is "
         f"{findings.policy.max_refused:g}; {count} times {kind}, first {first.where}: {first.what}"
     )

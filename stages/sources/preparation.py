@@ -9,21 +9,22 @@ from pydantic import Field, model_validator
 
 from stages.core.params import StageParams
 from stages.intake.decoding import ODDITIES, Form
-from stages.sources.coco import CocoParams
+from stages.sources.annotations.coco import CocoParams
+from stages.sources.annotations.pascal_voc import PascalVocParams
+from stages.sources.annotations.yolo import YoloParams
 from stages.sources.composed import ComposedParams
 from stages.sources.crops import CropsParams
 from stages.sources.idx import IdxParams
 from stages.sources.image_folder import ImageFolderParams
-from stages.sources.manifest import ManifestParams
 from stages.sources.params import FormParams
-from stages.sources.pascal_voc import PascalVocParams
 from stages.sources.policy import Policy
-from stages.sources.yolo import YoloParams
+from stages.sources.tables.box_table import BoxTableParams
+from stages.sources.tables.manifest import ManifestParams
 
 PictureSource = IdxParams | ImageFolderParams | ManifestParams
 """Sources of pictures of one thing each, by the word that params.yaml calls them."""
 
-BoxSource = CocoParams | PascalVocParams | YoloParams
+BoxSource = CocoParams | PascalVocParams | YoloParams | BoxTableParams
 """Sources of pictures with boxes."""
 
 

@@ -2,7 +2,7 @@
 
 import os
 from array import array
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
@@ -29,6 +29,9 @@ FindingKind = Literal[
     "invalid_box",
     "box_out_of_frame",
     "tiny_box",
+    "repeated_box",
+    "no_box_left",
+    "name_differs",
     "crowd_box",
     "difficult_box",
     "in_another_split",
@@ -42,6 +45,10 @@ NO_BOXES: Boxes = np.empty((0, 4), dtype=np.float32)
 NO_BOXES.flags.writeable = False
 NO_ATTRIBUTES: Mapping[str, float] = MappingProxyType({})
 NO_MARKS: Mapping[int, FindingKind] = MappingProxyType({})
+
+Polygon = tuple[float, ...]
+"""x1, y1, x2, y2, ... of three corners at the least, in pixels as boxes are."""
+NO_POLYGONS: Mapping[int, tuple[Polygon, ...]] = MappingProxyType({})
 
 PICTURE_SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 
@@ -61,6 +68,10 @@ class Row:
     """The place of each box in its file, such as "object 3" or "line 7"."""
     marked: Mapping[int, FindingKind] = field(default_factory=lambda: NO_MARKS)
     """Findings that the annotation itself states, by the number of the box."""
+    polygons: Mapping[int, tuple[Polygon, ...]] = field(default_factory=lambda: NO_POLYGONS)
+    """By the number of the box, the polygons that it was drawn round; a box that the data gives has none."""
+    lost: int = 0
+    """Boxes that its source names and that could not be read; a finding names each."""
     split: Split | None = None
     """The split that the data gives; None: `preprocess` decides."""
     group: str | None = None
@@ -133,32 +144,27 @@ def is_picture(name: str) -> bool:
     return PurePosixPath(name).suffix.lower() in PICTURE_SUFFIXES
 
 
-def with_unlabelled(rows: Found, folder: Path, what: str) -> Found:
-    """Yield the rows, then a finding for each picture below `folder` that none of them names."""
+def with_unlabelled(rows: Found, folders: Iterable[Path], what: str) -> Found:
+    """Yield the rows, then a finding for each picture below the folders that none of them names."""
     hashes = array("q")  # 8 bytes a name: for two of a million to have the same is one chance in 10^7
     for row in rows:
         if isinstance(row, Row) and isinstance(row.picture, Path):
-            hashes.append(hash(row.picture.relative_to(folder).as_posix()))
+            hashes.append(hash(row.picture.as_posix()))
         yield row
     named = np.sort(np.array(hashes, dtype=np.int64))
-    for name in files_below(folder):
-        if is_picture(name) and not _stands_in(named, hash(name)):
-            yield Finding(kind="unlabelled_picture", where=(folder / name).as_posix(), what=what)
+    for folder in _outermost(folders):
+        for name in files_below(folder):
+            where = (folder / name).as_posix()
+            if is_picture(name) and not _stands_in(named, hash(where)):
+                yield Finding(kind="unlabelled_picture", where=where, what=what)
+
+
+def _outermost(folders: Iterable[Path]) -> list[Path]:
+    """Each folder once, without those that lie in another one."""
+    different = list(dict.fromkeys(folders))
+    return [folder for folder in different if not any(other in folder.parents for other in different)]
 
 
 def _stands_in(ordered: npt.NDArray[np.int64], number: int) -> bool:
     place = int(np.searchsorted(ordered, number))
     return place < len(ordered) and int(ordered[place]) == number
-
-
-def read_text(path: Path) -> str:
-    """Read the text of a file in UTF-8.
-
-    Raises:
-        DataError: no such file, or no UTF-8.
-
-    """
-    try:
-        return existing_file(path).read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: byte {error.start} is no UTF-8; save it as UTF-8") from None

@@ -1,0 +1,161 @@
+"""Files of annotations as text, JSON, YAML or XML, however they are damaged; numbers and names in them.
+
+Python's own parsers end in a dozen ways: nesting too deep, integers too long to be shown, surrogates that no
+file can hold. Here each of them is one line that names the file.
+"""
+
+import json
+import math
+import re
+import reprlib
+import xml.etree.ElementTree as ET
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from stages.core.errors import DataError
+
+NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+LONGEST = 30  # digits: a longer integer is none that counts or measures anything here
+FARTHEST = 1e9  # px: what lies beyond is no place in a picture, and float32 cannot hold much more
+CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
+
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxother = 60
+
+
+def shown(value: Any) -> str:
+    """A value of a file in a few words, for messages."""
+    return _SHORT.repr(value)
+
+
+def number(value: Any) -> float | None:
+    """The finite number that a cell, a word or a JSON value states; None: it states none."""
+    if isinstance(value, str):
+        text = value.strip()
+        value = float(text) if NUMBER.fullmatch(text) else None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        return float(value) if math.isfinite(value) else None
+    except OverflowError:  # an integer of 400 digits
+        return None
+
+
+def whole(value: Any) -> int | None:
+    """The whole number that a value states, 3.0 and "3" included; None: it states none."""
+    stated = number(value)
+    return int(stated) if stated is not None and stated.is_integer() and abs(stated) < FARTHEST else None
+
+
+def edges(values: Any) -> list[float] | None:
+    """The numbers of a list, each of them a place in a picture; None: one is no such number."""
+    if not isinstance(values, list | tuple):
+        return None
+    numbers = [one for one in map(number, values) if one is not None and abs(one) <= FARTHEST]
+    return numbers if len(numbers) == len(values) else None
+
+
+def wrong_name(value: Any) -> str | None:
+    """What is wrong with the name of a class or a file, or None."""
+    if not isinstance(value, str) or not value.strip():
+        return "is empty" if value in (None, "") or isinstance(value, str) else f"{shown(value)} is no text"
+    if CONTROL.search(value):
+        return f"{shown(value)} has characters that no name can have"
+    return None
+
+
+def read_text(path: Path, encoding: str | None = None) -> str:
+    """Read a text file; without an `encoding` in UTF-8, or in UTF-16 where the file begins with its mark.
+
+    Raises:
+        DataError: no such file, or it is in another encoding.
+
+    """
+    if not path.is_file():
+        raise DataError(f"{path}: no such file; section preprocess of params.yaml names it")
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path}: {error.strerror}") from None
+    marked = content.startswith((b"\xff\xfe", b"\xfe\xff"))
+    try:
+        return content.decode(encoding or ("utf-16" if marked else "utf-8-sig"))
+    except UnicodeDecodeError as error:
+        line = content[: error.start].count(b"\n") + 1
+        raise DataError(
+            f"{path}: line {line}: byte {error.start} is no {error.encoding.upper()}; save it as UTF-8"
+        ) from None
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file; integers of more than 30 digits become floats.
+
+    Raises:
+        DataError: no such file, or no JSON.
+
+    """
+    return parse_json(read_text(path), path.as_posix())
+
+
+def parse_json(text: str, where: str) -> Any:
+    """Parse JSON; `where` names it in messages.
+
+    Raises:
+        DataError: it is no JSON.
+
+    """
+    try:
+        return json.loads(text, parse_int=_integer)
+    except json.JSONDecodeError as error:
+        raise DataError(f"{where}: line {error.lineno}, column {error.colno}: no JSON") from None
+    except RecursionError:
+        raise DataError(f"{where}: no annotations: its lists are nested too deep") from None
+
+
+def _integer(digits: str) -> int | float:
+    return int(digits) if len(digits) <= LONGEST else float(digits)
+
+
+def read_yaml(path: Path) -> Any:
+    """Read a YAML file.
+
+    Raises:
+        DataError: no such file, or no YAML.
+
+    """
+    try:
+        return yaml.safe_load(read_text(path))
+    except yaml.MarkedYAMLError as error:
+        line = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
+        raise DataError(f"{path}: {line}no YAML") from None
+    except (yaml.YAMLError, ValueError, OverflowError):  # a character, or an integer of 5,000 digits
+        raise DataError(f"{path}: no YAML: a character or number in it cannot be read") from None
+    except RecursionError:
+        raise DataError(f"{path}: no YAML: its lists are nested too deep") from None
+
+
+class _Builder(ET.TreeBuilder):
+    """Refuses document types: entities that unfold without end, or that read other files, start there."""
+
+    def doctype(self, name: str, _pubid: str | None, _system: str | None) -> None:
+        raise DataError(f"a document type ({shown(name)}) has no place in an annotation")
+
+
+def read_xml(path: Path) -> ET.Element:
+    """Read an XML file.
+
+    Raises:
+        DataError: it cannot be read, is no XML, or has a document type; the message does not name the file.
+
+    """
+    try:
+        return ET.fromstring(path.read_bytes(), ET.XMLParser(target=_Builder()))
+    except ET.ParseError as error:
+        line, column = error.position
+        raise DataError(f"no XML: line {line}, column {column + 1}") from None
+    except (LookupError, ValueError):
+        raise DataError("no XML: its encoding is unknown; save it as UTF-8") from None
+    except OSError as error:
+        raise DataError(f"{error.strerror}") from None

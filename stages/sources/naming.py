@@ -1,0 +1,82 @@
+"""From the name that an annotation gives a picture to its file: prefixes, backslashes, missing suffixes."""
+
+from collections import defaultdict
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+
+from stages.core.packed import Split
+from stages.sources.documents import shown, wrong_name
+from stages.sources.rows import FindingKind, files_below, is_picture, unsafe
+
+SPLIT_NAMES: dict[str, Split] = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("val", "valid", "validation", "dev", "eval"), "val"),
+    **dict.fromkeys(("test", "testing"), "test"),
+}
+"""The split that each usual name means, in small letters."""
+
+
+def split_named(name: str) -> Split | None:
+    """The split that a folder, a file's stem, a key or a cell names, in any case; None: it names none."""
+    return SPLIT_NAMES.get(name.strip().lower())
+
+
+@dataclass(frozen=True, slots=True)
+class Wrong:
+    """Why a name leads to no picture."""
+
+    kind: FindingKind
+    what: str
+
+
+@dataclass(frozen=True)
+class PictureFolder:
+    """A folder of pictures, and what the names of its pictures begin with in the annotations."""
+
+    folder: Path
+    prefix: str | None = None
+    """Taken off the beginning of names; of Windows or of here."""
+    key: str = "strip_prefix"
+    """The key of params.yaml that gives `prefix`, for messages."""
+
+    def find(self, name: object) -> Path | Wrong:
+        """The file of a name; one that does not exist is told when it is decoded.
+
+        A name without a suffix means the one picture that is called so but for its suffix.
+        """
+        wrong = wrong_name(name)
+        if wrong:
+            return Wrong("bad_row", f"the picture's name {wrong}")
+        assert isinstance(name, str)
+        below = self.below(name)
+        if unsafe(below):
+            return Wrong("path_traversal", f"leads out of {self.folder}: {shown(name)}{self._advice(below)}")
+        if is_picture(below) or (self.folder / below).is_file():
+            return self.folder / below
+        files = self._by_stem.get(below, [])
+        if len(files) > 1:
+            return Wrong("bad_row", f"{shown(name)} means several pictures: {', '.join(files[:3])}")
+        return self.folder / (files[0] if files else below)
+
+    def below(self, name: str) -> str:
+        """The name with slashes, without the prefix."""
+        path, prefix = name.replace("\\", "/"), (self.prefix or "").replace("\\", "/")
+        if prefix and path.startswith(prefix):
+            path = path.removeprefix(prefix).lstrip("/")
+        while path.startswith("./"):
+            path = path[2:]
+        return path
+
+    def _advice(self, below: str) -> str:
+        absolute = below.startswith("/") or ":" in below[:2]
+        return f"; if all begin so, let {self.key} take it off" if absolute else ""
+
+    @cached_property
+    def _by_stem(self) -> dict[str, list[str]]:
+        """Pictures by their path without suffix."""
+        found = defaultdict(list)
+        for name in files_below(self.folder) if self.folder.is_dir() else ():
+            if is_picture(name):
+                found[PurePosixPath(name).with_suffix("").as_posix()].append(name)
+        return dict(found)
