@@ -10,6 +10,8 @@ detection/{train,val,test}/images.npy        uint8 [N, H, W, C]
 detection/{train,val,test}/annotations.json  COCO: bbox is x, y, width, height in pixels; image_id is the
 row in images.npy; category_id is the label plus 1
 
+A task that params.yaml leaves out has `left_out.json` alone, {"why": text}.
+
 A split too large for one file has `images.json` in place of images.npy: {"shards": [[file, rows], ...]},
 files whose rows follow each other.
 """
@@ -26,11 +28,13 @@ import numpy as np
 import numpy.typing as npt
 
 from stages.core.errors import DataError
+from stages.core.files import write_json
 
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
 
 SHARD_INDEX = "images.json"
+LEFT_OUT = "left_out.json"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -61,11 +65,30 @@ class DetectionSplit:
     classes: list[str]
 
 
+def pack_left_out(folder: Path, why: str) -> None:
+    """Write what stands for a task without pictures; `why` names the key of params.yaml that says so."""
+    write_json(folder / LEFT_OUT, {"why": why})
+
+
+def why_left_out(folder: Path) -> str | None:
+    """Why preprocess packed no pictures into the folder; None: it did.
+
+    Raises:
+        DataError: the file that tells it is damaged.
+
+    """
+    path = folder / LEFT_OUT
+    if not path.is_file():
+        return None
+    with _undamaged(path):
+        return str(_load_json(path)["why"])
+
+
 def load_classification(folder: Path, split: Split) -> ClassificationSplit:
     """Load one split of the folder that preprocess packed for classification.
 
     Raises:
-        DataError: a file is missing or damaged, or images and labels differ in number.
+        DataError: a file is missing or damaged, images and labels differ in number, or the task is left out.
 
     """
     images, classes = _load_images(folder, split), _load_classes(folder)
@@ -106,7 +129,7 @@ def load_detection(folder: Path, split: Split) -> DetectionSplit:
     Its boxes are converted from COCO's xywh to xyxy.
 
     Raises:
-        DataError: a file is missing or damaged.
+        DataError: a file is missing or damaged, or the task is left out.
 
     """
     images, classes = _load_images(folder, split), _load_classes(folder)
@@ -128,6 +151,8 @@ def load_detection(folder: Path, split: Split) -> DetectionSplit:
 
 def _load_images(folder: Path, split: Split) -> npt.NDArray[np.uint8]:
     """Mapped pictures: of one file, or of several that are indexed as one."""
+    if why := why_left_out(folder):
+        raise DataError(f"{folder}: holds no pictures: {why}")
     index = folder / split / SHARD_INDEX
     if not index.is_file():
         images: npt.NDArray[np.uint8] = _load_array(folder / split / "images.npy", mmap_mode="r")

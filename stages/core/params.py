@@ -46,6 +46,26 @@ def load_params(path: Path, section: str, cls: type[Section]) -> Section:
         ParamsError: the file cannot be read, or a key is missing, unknown or of the wrong type.
 
     """
+    values = _values(path, section)
+    try:
+        return cls.model_validate(values)
+    except ValidationError as error:
+        wrong = [_describe(path, section, cls, values, e) for e in error.errors()]
+        raise ParamsError("; ".join(wrong)) from None
+
+
+def load_wanted(path: Path, section: str, cls: type[Section]) -> Section | None:
+    """Section `section` as `load_params` gives it; None where it is null: its result is not wanted.
+
+    Raises:
+        ParamsError: as `load_params` raises it.
+
+    """
+    return None if _values(path, section) is None else load_params(path, section, cls)
+
+
+def _values(path: Path, section: str) -> Any:
+    """What stands in the section of the YAML file."""
     try:
         document = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -55,12 +75,7 @@ def load_params(path: Path, section: str, cls: type[Section]) -> Section:
     if not isinstance(document, dict) or section not in document:
         known = list(document) if isinstance(document, dict) else []
         raise ParamsError(f"{path}: section '{section}' is missing{_suggestion(section, known)}")
-    try:
-        return cls.model_validate(document[section])
-    except ValidationError as error:
-        values = document[section]
-        wrong = [_describe(path, section, cls, values, e) for e in error.errors()]
-        raise ParamsError("; ".join(wrong)) from None
+    return document[section]
 
 
 def _describe(path: Path, section: str, cls: type[StageParams], values: Any, error: Any) -> str:

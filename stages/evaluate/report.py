@@ -45,8 +45,8 @@ def read_curve(title: str, table: Path, x: str, y: str) -> Curve:
     return Curve(title=title, x=x, y=y, points=list(zip(rows[x].tolist(), rows[y].tolist(), strict=True)))
 
 
-def report_page(title: str, sections: Sequence[Section]) -> str:
-    """Fill in the page; the same figures and files give the same text.
+def report_page(title: str, sections: Sequence[Section], notes: Sequence[str] = ()) -> str:
+    """Fill in the page, `notes` under its title; the same figures and files give the same text.
 
     All texts are escaped: names of classes come from the data.
     """
@@ -58,7 +58,7 @@ def report_page(title: str, sections: Sequence[Section]) -> str:
         undefined=StrictUndefined,
     )
     page = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
-    return page.render(title=title, sections=list(map(_filled_in, sections)), side=SIDE)
+    return page.render(title=title, notes=notes, sections=list(map(_filled_in, sections)), side=SIDE)
 
 
 def _filled_in(section: Section) -> dict[str, Any]:

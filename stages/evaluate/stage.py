@@ -1,21 +1,22 @@
 """The test split, once: every figure and picture sheet.
 
-In: the folders that preprocess packed, the three models, and the samples of their trainings. Out: figures of
-the classifier, of the detector (COCO's average precision), and of the generator as the classifier's features
-see it, beside the same figures of real training pictures: no generator can be expected to pass those. Tables
+In: the folders that preprocess packed, the models that were wanted, and the samples of their trainings. Out:
+figures of the classifier, of the detector (COCO's average precision), and of the generator as the classifier
+sees it, beside the same figures of real training pictures: no generator can be expected to pass those. Tables
 for `dvc plots`; a folder of sheets to look at, and one of what the trainings looked like; a page with all.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
-from stages.classifier.network import load_classifier
+from stages.classifier.network import Classifier, load_classifier
 from stages.core.files import write_atomically, write_folder_atomically, write_json
 from stages.core.libraries import check_libraries
 from stages.core.packed import load_classification, load_detection
 from stages.core.params import ComputeParams, load_params
 from stages.core.tables import write_table
-from stages.detector.network import load_detector
+from stages.detector.network import Detector, load_detector
 from stages.drawing.sheets import save_png
 from stages.evaluate.of_classifier.evaluation import evaluate_classifier
 from stages.evaluate.of_detector.evaluation import evaluate_detector
@@ -28,9 +29,18 @@ from stages.evaluate.training_sheets import (
     write_detector_sheet,
     write_generator_sheets,
 )
-from stages.generator.network import load_generator
+from stages.generator.network import Generator, load_generator
 from stages.networks.compute import prepare
+from stages.networks.model_files import why_no_model
 from stages.training.samples import ClassifierSamples, DetectorSamples, GeneratorSamples, read_samples
+
+COLUMNS = {
+    "predictions": ("picture", "actual", "predicted", "confidence", "rank", "loss"),
+    "reliability": ("confidence", "accuracy", "pictures"),
+    "precision_recall": ("recall", "precision"),
+    "detection_reliability": ("confidence", "accuracy", "count"),
+}
+"""Columns of the tables of a model that was not wanted."""
 
 
 def main(
@@ -54,7 +64,9 @@ def main(
     training_plots: Path,
     report: Path,
 ) -> None:
-    """Evaluate all three models on the test split, and write figures, tables, picture sheets and a report.
+    """Evaluate the models on the test split, and write figures, tables, picture sheets and a report.
+
+    A model that was not wanted has no figures and no sheets, and the tables of it have no rows.
 
     Args:
         classification: Folder of labelled pictures that preprocess packed.
@@ -81,30 +93,40 @@ def main(
     values = load_params(params, "evaluate", EvaluateParams)
     compute_params = load_params(params, "compute", ComputeParams)
     compute = prepare(compute_params)
-    network = compute.network(load_classifier(classifier))
-    measuring = measuring_with(
-        classifier,
-        network,
-        values.generation,
-        compute,
-        batch_size=values.batch_size,
-        seed=compute_params.seed,
+    files = {"classifier": classifier, "detector": detector, "generator": generator}
+    absent = {model: why for model, path in files.items() if (why := why_no_model(path)) is not None}
+    for model, why in absent.items():
+        print(f"evaluate: no {model}: {why}")
+    networks = Networks(
+        classifier=None if "classifier" in absent else compute.network(load_classifier(classifier)),
+        detector=None if "detector" in absent else compute.network(load_detector(detector)),
+        generator=None if "generator" in absent else load_generator(generator),
     )
-    evaluations = {
-        "classifier": evaluate_classifier(
-            network, load_classification(classification, "test"), values, compute
-        ),
-        "detector": evaluate_detector(
-            compute.network(load_detector(detector)), load_detection(detection, "test"), values, compute
-        ),
-        "generator": evaluate_generator(
-            load_generator(generator),
+    evaluations = {}
+    if networks.classifier is not None:
+        evaluations["classifier"] = evaluate_classifier(
+            networks.classifier, load_classification(classification, "test"), values, compute
+        )
+    if networks.detector is not None:
+        evaluations["detector"] = evaluate_detector(
+            networks.detector, load_detection(detection, "test"), values, compute
+        )
+    if networks.generator is not None:
+        measuring = measuring_with(
+            classifier,
+            networks.classifier,
+            values.generation,
+            compute,
+            batch_size=values.batch_size,
+            seed=compute_params.seed,
+        )
+        evaluations["generator"] = evaluate_generator(
+            networks.generator,
             classification,
             measuring,
             resamples=values.resamples,
             columns=values.sheet_columns,
-        ),
-    }
+        )
     write_json(metrics, {model: found.with_intervals() for model, found in evaluations.items()})
     write_resampled(resampled, evaluations)
     tables = {
@@ -113,33 +135,50 @@ def main(
         "precision_recall": precision_recall,
         "detection_reliability": detection_reliability,
     }
-    for found in evaluations.values():
-        for name, table in found.tables.items():
-            write_table(tables[name], table)
+    filled = {name: table for found in evaluations.values() for name, table in found.tables.items()}
+    for name, path in tables.items():
+        write_table(path, filled.get(name, {column: [] for column in COLUMNS[name]}))
     write_sheets(plots, evaluations)
     with write_folder_atomically(training_plots) as folder:
-        write_classifier_sheet(folder, read_samples(classifier_samples, ClassifierSamples), network)
-        write_detector_sheet(folder, read_samples(detector_samples, DetectorSamples), load_detector(detector))
-        write_generator_sheets(
-            folder / "train-gan",
-            read_samples(generator_samples, GeneratorSamples),
-            load_generator(generator),
-            compute,
-            seed=compute_params.seed,
-            milliseconds=values.film_milliseconds,
-        )
-    write_report(report, evaluations, tables, plots)
+        if networks.classifier is not None:
+            samples = read_samples(classifier_samples, ClassifierSamples)
+            write_classifier_sheet(folder, samples, networks.classifier)
+        if networks.detector is not None:
+            write_detector_sheet(folder, read_samples(detector_samples, DetectorSamples), networks.detector)
+        if networks.generator is not None:
+            write_generator_sheets(
+                folder / "train-gan",
+                read_samples(generator_samples, GeneratorSamples),
+                networks.generator,
+                compute,
+                seed=compute_params.seed,
+                milliseconds=values.film_milliseconds,
+            )
+    write_report(report, evaluations, tables, plots, absent)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Networks:
+    """The networks of the models; None: it was not wanted."""
+
+    classifier: Classifier | None
+    detector: "Detector | None"
+    generator: Generator | None
 
 
 def write_resampled(path: Path, evaluations: Mapping[str, Evaluation]) -> None:
-    """Write a table with a column for each figure, named `model.figure`, and a row for each draw."""
+    """Write a table with a column for each figure, named `model.figure`, and a row for each draw.
+
+    `draw` numbers the rows where there is no model: a table needs a column.
+    """
     write_table(
         path,
         {
             f"{model}.{name}": drawn
             for model, found in evaluations.items()
             for name, drawn in found.resampled.items()
-        },
+        }
+        or {"draw": []},
     )
 
 
@@ -152,9 +191,16 @@ def write_sheets(folder: Path, evaluations: Mapping[str, Evaluation]) -> None:
 
 
 def write_report(
-    path: Path, evaluations: Mapping[str, Evaluation], tables: Mapping[str, Path], sheets: Path
+    path: Path,
+    evaluations: Mapping[str, Evaluation],
+    tables: Mapping[str, Path],
+    sheets: Path,
+    absent: Mapping[str, str],
 ) -> None:
-    """Write one page with the figures, curves and sheets, from the files `tables` and the folder `sheets`."""
+    """Write one page with the figures, curves and sheets, from the files `tables` and the folder `sheets`.
+
+    `absent`: why there is no such model, by its name.
+    """
     sections = [
         Section(
             title=model.capitalize(),
@@ -164,4 +210,5 @@ def write_report(
         )
         for model, found in evaluations.items()
     ]
-    write_atomically(path, report_page("The models on the test split", sections).encode())
+    notes = [f"No {model} was trained: {why}." for model, why in absent.items()]
+    write_atomically(path, report_page("The models on the test split", sections, notes).encode())

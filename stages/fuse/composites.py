@@ -96,7 +96,7 @@ def composites_sheet(
 ) -> Image.Image:
     """Draw a row for each scene: before, the item, and each way of composing with the class found there.
 
-    `found` holds, for each way, the name of that class [N], "" for none.
+    `found` holds, for each way, the name of that class [N], "" for none; nothing without a detector.
     """
     pictures: list[Bytes] = []
     titles: list[str] = []
@@ -104,7 +104,7 @@ def composites_sheet(
         pictures += [on_sheet(composites.scenes[row], SIDE), on_sheet(composites.items[row], SIDE)]
         pictures += [on_sheet(composed[row], SIDE) for composed in composites.ways.values()]
         titles += ["scene", classes[composites.labels[row]]]
-        titles += [f"{way}: {found[way][row] or 'not found'}" for way in composites.ways]
+        titles += [f"{way}: {found[way][row] or 'not found'}" if found else way for way in composites.ways]
     return image_grid(pictures, 2 + len(composites.ways), titles)
 
 

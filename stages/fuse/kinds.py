@@ -57,21 +57,35 @@ def choose_pictures(test: ClassificationSplit, number: int, *, seed: int) -> Cho
 
 
 def made_kinds(
-    chosen: ChosenPictures, generated: Bytes, scenes: DetectionSplit, params: FuseParams
+    chosen: ChosenPictures | None, generated: Bytes | None, scenes: DetectionSplit | None, params: FuseParams
 ) -> dict[str, FusionKind]:
-    """Make groups of test pictures, of generated pictures [N, H, W, C] of the same labels, and of scenes."""
-    images, labels, names = chosen.images, chosen.labels, chosen.names
-    truths = np.asarray(scenes.images[: params.scenes])
-    numbers = [f"scene {number}" for number in range(len(truths))]
-    sharp, lit = half_sharp(images, params.blur_sigma), exposed(images, params.stops)
-    both = np.stack([images, generated], axis=1)
-    halves = half_sharp(truths, params.blur_sigma)
-    return {
-        "focus": FusionKind(sets=[FusionSet(names=names, sources=sharp, truth=images)], labels=labels),
-        "exposure": FusionKind(sets=[FusionSet(names=names, sources=lit, truth=images)], labels=labels),
-        "generated": FusionKind(sets=[FusionSet(names=names, sources=both, truth=None)], labels=labels),
-        "scenes": FusionKind(sets=[FusionSet(names=numbers, sources=halves, truth=truths)], scenes=scenes),
-    }
+    """Make groups of test pictures, of generated pictures [N, H, W, C] of the same labels, and of scenes.
+
+    There are none of what is None.
+    """
+    kinds: dict[str, FusionKind] = {}
+
+    def add(kind: str, made: FusionSet, known: ChosenPictures | DetectionSplit) -> None:
+        shown = {"labels": known.labels} if isinstance(known, ChosenPictures) else {"scenes": known}
+        kinds[kind] = FusionKind(sets=[made], **shown)
+
+    if chosen is not None:
+        images, names = chosen.images, chosen.names
+        sharp, lit = half_sharp(images, params.blur_sigma), exposed(images, params.stops)
+        add("focus", FusionSet(names=names, sources=sharp, truth=images), chosen)
+        add("exposure", FusionSet(names=names, sources=lit, truth=images), chosen)
+        if generated is not None:
+            both = np.stack([images, generated], axis=1)
+            add("generated", FusionSet(names=names, sources=both, truth=None), chosen)
+    if scenes is not None:
+        truths = np.asarray(scenes.images[: params.scenes])
+        numbers = [f"scene {number}" for number in range(len(truths))]
+        add(
+            "scenes",
+            FusionSet(names=numbers, sources=half_sharp(truths, params.blur_sigma), truth=truths),
+            scenes,
+        )
+    return kinds
 
 
 def own_kind(folder: Path, params: OwnParams) -> dict[str, FusionKind]:

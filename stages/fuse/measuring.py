@@ -21,10 +21,10 @@ Summary = dict[str, dict[str, dict[str, float | None]]]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Networks:
-    """The trained networks that say what a picture shows, on the device."""
+    """The trained networks that say what a picture shows, on the device; None: it was not wanted."""
 
-    classifier: Classifier
-    detector: nn.Module
+    classifier: Classifier | None
+    detector: nn.Module | None
     compute: Compute
     batch_size: int
 
@@ -38,7 +38,7 @@ def measure(fused: dict[str, list[FusedSet]]) -> pd.DataFrame:
         for method, pictures in fused_set.fused.items()
         for measured in [figures(fused_set.inputs.sources, pictures, fused_set.inputs.truth)]
     ]
-    return pd.concat(rows, ignore_index=True)
+    return pd.concat(rows, ignore_index=True) if rows else pd.DataFrame({key: [] for key in KEYS})
 
 
 def means(table: pd.DataFrame) -> Summary:
@@ -57,8 +57,10 @@ def network_figures(kind: FusionKind, fused: FusedSet, networks: Networks) -> di
 
     The keys are `sources`, `truth` where it is known, and the methods. Under each stands `accuracy`, which is
     the classifier's, or `map50`, the detector's (COCO's average precision at IoU .50); of several sources the
-    mean.
+    mean. There are none where that network is not.
     """
+    if (networks.classifier if kind.labels is not None else networks.detector) is None:
+        return {}
     sources = np.moveaxis(fused.inputs.sources, 1, 0)  # [S, N, H, W, C]
     truth = [] if fused.inputs.truth is None else [fused.inputs.truth]
     versions = {"sources": [*sources], "truth": truth}
@@ -74,6 +76,8 @@ def network_figures(kind: FusionKind, fused: FusedSet, networks: Networks) -> di
 def _network_figure(kind: FusionKind, pictures: Pictures, networks: Networks) -> float:
     compute, batch_size = networks.compute, networks.batch_size
     if kind.labels is not None:
+        assert networks.classifier is not None
         return accuracy(networks.classifier, pictures, kind.labels, compute, batch_size)
     assert kind.scenes is not None, "nobody knows what the pictures show"
+    assert networks.detector is not None
     return map50(networks.detector, eight_bits(pictures), kind.scenes, compute, batch_size)

@@ -87,26 +87,24 @@ class FuseParams(StageParams):
         return weights
 
 
-def check_fit(path: Path, params: FuseParams, test: ClassificationSplit, network: Classifier) -> None:
-    """Refuse params that ask for more than pictures and classifier have.
+def check_fit(
+    path: Path, params: FuseParams, test: ClassificationSplit | None, network: Classifier | None
+) -> None:
+    """Refuse params that ask for more than pictures and classifier have, of those that there are.
 
     Raises:
         ParamsError: more levels than the pictures can be halved, or more stages than the classifier has.
 
     """
-    height, width = test.images.shape[1:3]
-    limits = {
-        "levels": (
-            params.levels or 0,
-            most := most_levels(height, width),
-            f"pictures of {height} x {width} pixels allow at most {most}",
-        ),
-        "feature_stages": (
-            params.feature_stages,
-            len(network.stages),
-            f"the classifier has {len(network.stages)} stages",
-        ),
-    }
+    limits: dict[str, tuple[int, int, str]] = {}
+    if test is not None:
+        height, width = test.images.shape[1:3]
+        most = most_levels(height, width)
+        why = f"pictures of {height} x {width} pixels allow at most {most}"
+        limits["levels"] = (params.levels or 0, most, why)
+    if network is not None:
+        most = len(network.stages)
+        limits["feature_stages"] = (params.feature_stages, most, f"the classifier has {most} stages")
     for key, (asked, limit, why) in limits.items():
         if asked > limit:
             raise ParamsError(f"{path}: fuse.{key}: {asked}, but {why}")

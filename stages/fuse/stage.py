@@ -1,6 +1,6 @@
 """Fused pictures: real and generated ones, scenes, and a user's own.
 
-In: both test splits that preprocess packed, the three models, a folder of the user's own pictures. Out: the
+In: the test splits that preprocess packed, the models that were wanted, the user's own pictures. Out: the
 fused pictures (`KIND/METHOD.npy` beside `KIND/sources.npy`; the user's own as `own/GROUP/METHOD.png`); for
 each kind and method how much of the sources they keep, and whether classifier and detector see in them what
 was in the sources; the same figures by picture, as a table; sheets.
@@ -8,7 +8,8 @@ was in the sources; the same figures by picture, as a table; sheets.
 Kinds: one picture sharp on its left and on its right half (`focus`), one picture in several lights
 (`exposure`), a real and a generated picture of one class (`generated`), detection scenes sharp in one half
 (`scenes`), and what the user gives (`own`). Of focus, exposure and scenes the truth is known. Beside them
-generated items are set into scenes (`composites`), and test pictures into a mosaic.
+generated items are set into scenes (`composites`), and test pictures into a mosaic. Kinds and figures that
+need pictures or a model that were not wanted are left out.
 """
 
 import time
@@ -17,12 +18,13 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from torch import nn
 
 from stages.classifier.network import load_classifier
 from stages.core.errors import DataError, ParamsError
 from stages.core.files import write_folder_atomically, write_json
 from stages.core.libraries import check_libraries
-from stages.core.packed import DetectionSplit, load_classification, load_detection
+from stages.core.packed import DetectionSplit, load_classification, load_detection, why_left_out
 from stages.core.params import ComputeParams, load_params
 from stages.core.tables import write_table
 from stages.detector.network import detect, load_detector
@@ -47,6 +49,7 @@ from stages.fusion.methods import Settings
 from stages.fusion.sets import FusedSet
 from stages.generator.network import Generator, generate, load_generator
 from stages.networks.compute import Compute, prepare
+from stages.networks.model_files import why_no_model
 
 Bytes = npt.NDArray[np.uint8]
 Labels = npt.NDArray[np.int64]
@@ -87,34 +90,53 @@ def main(
     values = load_params(params, "fuse", FuseParams)
     compute_params = load_params(params, "compute", ComputeParams)
     compute, seed = prepare(compute_params), compute_params.seed
-    test, scenes = load_classification(data, "test"), load_detection(detection, "test")
-    network = compute.network(load_classifier(classifier))
-    check_fit(params, values, test, network)
-    chosen = choose_pictures(test, values.pictures, seed=seed)
-    items = generate_like(chosen, load_generator(generator), compute, seed=seed, batch_size=values.batch_size)
-    kinds = made_kinds(chosen, items, scenes, values) | own_kind(own, values.own)
-    activity = activity_of(network, values.feature_stages, compute)
-    settings = Settings(weights=values.weights, levels=values.levels, activity=activity)
-    results = {name: fuse_kind(params, name, kind, values, settings) for name, kind in kinds.items()}
-    composites = compose_into(scenes, items, chosen.labels, values, seed=seed)
+    test = None if why_left_out(data) else load_classification(data, "test")
+    scenes = None if why_left_out(detection) else load_detection(detection, "test")
     networks = Networks(
-        classifier=network,
-        detector=compute.network(load_detector(detector)),
+        classifier=None if why_no_model(classifier) else compute.network(load_classifier(classifier)),
+        detector=None if why_no_model(detector) else compute.network(load_detector(detector)),
         compute=compute,
         batch_size=values.batch_size,
     )
+    values = possible(values, networks)
+    check_fit(params, values, test, networks.classifier)
+    chosen = None if test is None else choose_pictures(test, values.pictures, seed=seed)
+    items = None
+    if chosen is not None and not why_no_model(generator):
+        made = load_generator(generator)
+        items = generate_like(chosen, made, compute, seed=seed, batch_size=values.batch_size)
+    kinds = made_kinds(chosen, items, scenes, values) | own_kind(own, values.own) if values.methods else {}
+    activity = networks.classifier and activity_of(networks.classifier, values.feature_stages, compute)
+    settings = Settings(weights=values.weights, levels=values.levels, activity=activity)
+    results = {name: fuse_kind(params, name, kind, values, settings) for name, kind in kinds.items()}
+    composites = None
+    if scenes is not None and items is not None and chosen is not None:
+        composites = compose_into(scenes, items, chosen.labels, values, seed=seed)
     by_picture = measure(results)
-    found = find_items(composites, scenes.classes, networks, values)
-    item_names = [test.classes[label] for label in composites.labels]
+    summary = summarise(by_picture, kinds, results, networks)
+    found: dict[str, list[str]] = {}
+    if composites is not None and scenes is not None and test is not None and networks.detector is not None:
+        found = find_items(composites, networks.detector, scenes.classes, networks, values)
+        summary |= found_share([test.classes[label] for label in composites.labels], found)
     write_fused(fused, results, composites)
     write_table(table, by_picture)
-    write_json(metrics, summarise(by_picture, kinds, results, networks) | found_share(item_names, found))
+    write_json(metrics, summary)
     with write_folder_atomically(sheets) as folder:
         draw_kinds(folder, results, by_picture, values.sheet_rows)
-        draw_composites(folder, composites, found, test.classes, values.sheet_rows)
-        target = chosen.images[chosen.labels.argmax()]
-        save_png(folder / "mosaic.png", mosaic_sheet(test.images, target, values.mosaic_columns))
+        if test is not None and chosen is not None:
+            if composites is not None:
+                draw_composites(folder, composites, found, test.classes, values.sheet_rows)
+            target = chosen.images[chosen.labels.argmax()]
+            save_png(folder / "mosaic.png", mosaic_sheet(test.images, target, values.mosaic_columns))
     print(f"{len(by_picture)} pictures fused and measured in {time.perf_counter() - started:.1f} s")
+
+
+def possible(params: FuseParams, networks: Networks) -> FuseParams:
+    """The params without the methods that need a network which was not wanted; say which."""
+    methods = [name for name in params.methods if name != "features" or networks.classifier is not None]
+    if len(methods) < len(params.methods):
+        print("method features is left out: it looks through the classifier, and there is none")
+    return params.model_copy(update={"methods": methods})
 
 
 def generate_like(
@@ -169,12 +191,12 @@ def compose_into(
 
 
 def find_items(
-    composites: Composites, classes: list[str], networks: Networks, params: FuseParams
+    composites: Composites, detector: nn.Module, classes: list[str], networks: Networks, params: FuseParams
 ) -> dict[str, list[str]]:
     """Name the class that the detector finds in each item's place, for each way of composing; "" is none."""
     found = {
         way: found_at(
-            detect(networks.detector, composed, networks.compute, networks.batch_size),
+            detect(detector, composed, networks.compute, networks.batch_size),
             composites.boxes,
             overlap_min=params.overlap_min,
             score_min=params.score_min,
@@ -215,7 +237,7 @@ def summarise(
     return summary
 
 
-def write_fused(folder: Path, results: dict[str, list[FusedSet]], composites: Composites) -> None:
+def write_fused(folder: Path, results: dict[str, list[FusedSet]], composites: Composites | None) -> None:
     """Write KIND/METHOD.npy and KIND/sources.npy below `folder`; of the user's own own/GROUP/METHOD.png."""
     with write_folder_atomically(folder) as partial:
         for kind, sets in results.items():
@@ -229,6 +251,8 @@ def write_fused(folder: Path, results: dict[str, list[FusedSet]], composites: Co
             np.save(partial / kind / "sources.npy", fused_set.inputs.sources)
             for method, pictures in fused_set.fused.items():
                 np.save(partial / kind / f"{method}.npy", pictures)
+        if composites is None:
+            return
         (partial / "composites").mkdir()
         for way, composed in composites.ways.items():
             np.save(partial / "composites" / f"{way}.npy", composed)

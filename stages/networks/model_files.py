@@ -17,6 +17,9 @@ from stages.core.files import write_atomically
 
 Network = TypeVar("Network", bound=torch.nn.Module)
 
+NO_MODEL = "nothing"
+"""The kind of a file that stands for a model that was not wanted."""
+
 
 def save_model(path: Path, network: torch.nn.Module, *, kind: str, config: dict[str, Any]) -> None:
     """Write the network's state and the `config` that builds it.
@@ -30,6 +33,23 @@ def save_model(path: Path, network: torch.nn.Module, *, kind: str, config: dict[
     write_atomically(path, save(state, metadata=header))
 
 
+def save_no_model(path: Path, why: str) -> None:
+    """Write a file that stands for a model that was not wanted; `why` names the key of params.yaml."""
+    header = {"darkroom": json.dumps({"kind": NO_MODEL, "config": {"why": why}}, sort_keys=True)}
+    write_atomically(path, save({}, metadata=header))
+
+
+def why_no_model(path: Path) -> str | None:
+    """Why the file stands for no model; None: it holds one.
+
+    Raises:
+        ModelError: no such file, a folder, not safetensors, or no model file.
+
+    """
+    _, described = _read(path, tensors=False)
+    return str(described["config"].get("why")) if described["kind"] == NO_MODEL else None
+
+
 def load_model(path: Path, *, kind: str, build: Callable[[dict[str, Any]], Network]) -> Network:
     """Load the network that `save_model` wrote, in evaluation mode, on the CPU.
 
@@ -38,6 +58,8 @@ def load_model(path: Path, *, kind: str, build: Callable[[dict[str, Any]], Netwo
 
     """
     state, described = _read(path)
+    if described["kind"] == NO_MODEL:
+        raise ModelError(f"{path}: holds no model: {described['config'].get('why')}")
     if described["kind"] != kind:
         raise ModelError(f"{path}: holds a {described['kind']}, a {kind} was asked for")
     try:
@@ -51,8 +73,8 @@ def load_model(path: Path, *, kind: str, build: Callable[[dict[str, Any]], Netwo
     return network.eval()
 
 
-def _read(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
-    """Read the tensors by name, and `kind` and `config` from the header.
+def _read(path: Path, *, tensors: bool = True) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    """Read the `tensors` by name, if they are wanted, and `kind` and `config` from the header.
 
     Raises:
         ModelError: the file cannot be read, or is no model file.
@@ -61,7 +83,8 @@ def _read(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     try:
         with safe_open(path, framework="pt") as file:
             header = (file.metadata() or {}).get("darkroom")
-            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
+            names = file.keys() if tensors else ()
+            state = {name: file.get_tensor(name) for name in names}
     except FileNotFoundError:
         raise ModelError(f"{path}: no such model; `dvc repro` or `darkroom run` makes it") from None
     except OSError as error:  # of safetensors' own, which do not name the file

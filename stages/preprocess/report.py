@@ -62,6 +62,8 @@ def write_report(folder: Path, reports: Sequence[TaskReport], sheet: Path) -> No
     """`report.md`, which shows the sample pictures of the file `sheet`, and `findings.csv` in `folder`."""
     link = Path(os.path.relpath(sheet, folder)).as_posix()
     page = ["# The data", "", *(line for report in reports for line in _section(report))]
+    for task in {"classification", "detection"} - {report.task for report in reports}:
+        page += [f"## {task.capitalize()}", "", f"Left out: preprocess.{task} is null.", ""]
     page += ["## As it goes into training", "", f"![samples of each class, pictures with boxes]({link})", ""]
     write_atomically(folder / "report.md", "\n".join(page).encode())
     write_atomically(folder / "findings.csv", _table_of_findings(reports).encode())

@@ -5,7 +5,13 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from stages.core.packed import ClassificationSplit, DetectionSplit, load_classification, load_detection
+from stages.core.packed import (
+    ClassificationSplit,
+    DetectionSplit,
+    load_classification,
+    load_detection,
+    why_left_out,
+)
 from stages.drawing.sheets import (
     CLASSES_MOST,
     SMALL_SIDE,
@@ -25,17 +31,22 @@ SCENE_SIDE = 288  # pixels that the longer side of a small scene is enlarged to,
 def draw_sheet(classification: Path, detection: Path) -> Image.Image:
     """Draw a row of training pictures for each class, and under them the first training pictures with boxes.
 
-    `classification` and `detection` are the folders that preprocess packs.
+    `classification` and `detection` are the folders that preprocess packs, of which one may be left out.
 
     Raises:
         DataError: a packed file is missing or damaged.
 
     """
-    upper = _draw_classes(load_classification(classification, "train"))
-    lower = _draw_scenes(load_detection(detection, "train"))
-    sheet = Image.new("RGB", (max(upper.width, lower.width), upper.height + lower.height), "white")
-    sheet.paste(upper, (0, 0))
-    sheet.paste(lower, (0, upper.height))
+    parts = []
+    if not why_left_out(classification):
+        parts.append(_draw_classes(load_classification(classification, "train")))
+    if not why_left_out(detection):
+        parts.append(_draw_scenes(load_detection(detection, "train")))
+    size = max(part.width for part in parts), sum(part.height for part in parts)
+    sheet, top = Image.new("RGB", size, "white"), 0
+    for part in parts:
+        sheet.paste(part, (0, top))
+        top += part.height
     return sheet
 
 

@@ -20,7 +20,7 @@ import numpy.typing as npt
 from stages.core.errors import DataError
 from stages.core.files import write_folder_atomically, write_json
 from stages.core.libraries import check_libraries
-from stages.core.packed import SPLITS, load_classification
+from stages.core.packed import SPLITS, Split, load_classification, pack_left_out
 from stages.core.params import ComputeParams, load_params
 from stages.core.seeds import pin_threads, seed_generators
 from stages.drawing.sheets import save_png
@@ -95,24 +95,36 @@ def prepare(
 ) -> list[TaskReport]:
     """Fill both folders: scenes are composed of the classified pictures, crops cut from those with boxes.
 
+    The folder of a task that the params leave out says so. There is a report for each of the others.
+
     Raises:
         DataError: what the policy stops at, or a class without pictures or boxes.
 
     """
-    if isinstance(values.detection, ComposedParams):
-        assert not isinstance(values.classification, CropsParams)  # refused with the params
-        found = rows_of(values.classification, settings)
-        pictures = prepare_classification(values, found, settings, classification)
-        return [pictures, compose_detection(values.detection, settings, classification, detection)]
-    boxes, chosen = prepare_detection(values, values.detection, settings, detection)
-    if isinstance(values.classification, CropsParams):
-        refused = settings.policy.kinds("refuse", "stop")
-        annotated = rows_of(values.detection, settings)
-        found = crop_rows(annotated, values.classification, refused, chosen.splits())
+    pictures, scenes = values.classification, values.detection
+    if isinstance(scenes, ComposedParams):
+        assert not isinstance(pictures, CropsParams | None)  # refused with the params
+        of_pictures = prepare_classification(
+            values, pictures, rows_of(pictures, settings), settings, classification
+        )
+        return [of_pictures, compose_detection(scenes, settings, classification, detection)]
+    reports: list[TaskReport] = []
+    splits: dict[str, Split] = {}
+    if scenes is None:
+        pack_left_out(detection, "preprocess.detection is null")
     else:
-        found = rows_of(values.classification, settings)
-    del chosen  # what is kept of a million pictures takes memory
-    return [prepare_classification(values, found, settings, classification), boxes]
+        of_scenes, splits = prepare_detection(values, scenes, settings, detection)
+        reports.append(of_scenes)
+    if pictures is None:
+        pack_left_out(classification, "preprocess.classification is null")
+        return reports
+    if isinstance(pictures, CropsParams):
+        assert scenes is not None  # refused with the params
+        refused = settings.policy.kinds("refuse", "stop")
+        found: Found = crop_rows(rows_of(scenes, settings), pictures, refused, splits)
+    else:
+        found = rows_of(pictures, settings)
+    return [prepare_classification(values, pictures, found, settings, classification), *reports]
 
 
 def rows_of(params: PictureSource | BoxSource, settings: RunSettings) -> Found:
@@ -126,7 +138,11 @@ def rows_of(params: PictureSource | BoxSource, settings: RunSettings) -> Found:
 
 
 def prepare_classification(
-    values: PreprocessParams, found: Found, settings: RunSettings, folder: Path
+    values: PreprocessParams,
+    params: PictureSource | CropsParams,
+    found: Found,
+    settings: RunSettings,
+    folder: Path,
 ) -> TaskReport:
     """Fill the folder that `stages.core.packed.load_classification` reads; return what there is to report.
 
@@ -134,7 +150,7 @@ def prepare_classification(
         DataError: the policy stops at a finding, or a class has no picture.
 
     """
-    params, findings = values.classification, Findings(settings.policy)
+    findings = Findings(settings.policy)
     chosen = sort_pictures(found, params, "classification", settings, findings)
     pack(folder, chosen, values.shard_megabytes)
     for split in chosen.rows:
@@ -158,8 +174,11 @@ def pack_descriptions(folder: Path, gathered: Gathered, rows: npt.NDArray[np.int
 
 def prepare_detection(
     values: PreprocessParams, params: BoxSource, settings: RunSettings, folder: Path
-) -> tuple[TaskReport, SortedPictures]:
-    """Fill the folder that `stages.core.packed.load_detection` reads; return the report and the pictures.
+) -> tuple[TaskReport, dict[str, Split]]:
+    """Fill the folder that `stages.core.packed.load_detection` reads; return the report and the splits.
+
+    These are the split of each picture, by the words that findings name the picture with, for crops alone:
+    for a million pictures they take memory.
 
     Raises:
         DataError: the policy stops at a finding, or a class has no box in the training split.
@@ -177,7 +196,8 @@ def prepare_detection(
         labels = list(chosen.labels(split))
         annotations = coco(boxes, labels, chosen.classes, height=height, width=width, polygons=polygons)
         pack_annotations(folder / split / "annotations.json", annotations)
-    return report_of("detection", params.format, chosen, findings), chosen
+    splits = chosen.splits() if isinstance(values.classification, CropsParams) else {}
+    return report_of("detection", params.format, chosen, findings), splits
 
 
 def refuse_empty_classes(labels: npt.NDArray[np.int64], classes: list[str], where: str) -> None:

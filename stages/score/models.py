@@ -18,7 +18,7 @@ from stages.core.params import ComputeParams, load_params
 from stages.detector.network import build_detector
 from stages.intake.decoding import Form
 from stages.networks.compute import Compute, prepare
-from stages.networks.model_files import load_model
+from stages.networks.model_files import load_model, why_no_model
 from stages.sources.composed import ComposedParams
 from stages.sources.crops import CropsParams
 from stages.sources.preparation import PreprocessParams, form_of
@@ -52,6 +52,8 @@ class TrainedModels:
 def load_models(params: Path, classifier: Path | None, detector: Path | None, release: str) -> TrainedModels:
     """Load the models that are given, with the form that their pictures are brought to.
 
+    A file that stands for a model that was not wanted is as good as none.
+
     Raises:
         ParamsError: neither is given, or params.yaml does not fit.
         ModelError: a file that is no such model, or was trained on pictures of another form.
@@ -59,6 +61,7 @@ def load_models(params: Path, classifier: Path | None, detector: Path | None, re
     """
     if classifier is None and detector is None:
         raise ParamsError("--classifier, --detector: give at least one of them")
+    classifier, detector = wanted(classifier), wanted(detector)
     preprocess = load_params(params, "preprocess", PreprocessParams)
     compute = prepare(load_params(params, "compute", ComputeParams))
     try:
@@ -67,6 +70,8 @@ def load_models(params: Path, classifier: Path | None, detector: Path | None, re
         print(f"warning: predictions may differ in their last digits: {error}", file=sys.stderr)
     classified = preprocess.classification
     by_whole = classifier is not None and not isinstance(classified, CropsParams)
+    if detector is None and classifier is None:
+        raise ParamsError("--classifier, --detector: neither file holds a model; train one of them")
     if detector is None and not by_whole:
         raise ParamsError(
             "--classifier: it was trained on crops of boxes; give a --detector, which finds them"
@@ -79,11 +84,26 @@ def load_models(params: Path, classifier: Path | None, detector: Path | None, re
     )
 
 
+def wanted(path: Path | None) -> Path | None:
+    """The model file that is given, unless it stands for a model that was not wanted.
+
+    Raises:
+        ModelError: the file cannot be read, or is no model file.
+
+    """
+    return None if path is None or why_no_model(path) else path
+
+
 def _classifier(path: Path, preprocess: PreprocessParams, compute: Compute) -> TrainedModel:
     network, config = _load(path, "classifier", build_classifier, compute)
     trained = (*config["size"], len(config["mean"]))
-    assert not isinstance(preprocess.classification, CropsParams)
-    form = form_of(preprocess.classification, preprocess.policy, trained)
+    params = preprocess.classification
+    assert not isinstance(params, CropsParams)
+    if params is None:
+        raise ModelError(
+            f"{path}: holds a classifier, but preprocess.classification is null; give its params.yaml"
+        )
+    form = form_of(params, preprocess.policy, trained)
     _require_form(path, form, trained)
     return TrainedModel(network=network, config=config, form=form)
 
@@ -91,6 +111,8 @@ def _classifier(path: Path, preprocess: PreprocessParams, compute: Compute) -> T
 def _detector(path: Path, preprocess: PreprocessParams, compute: Compute) -> TrainedModel:
     network, config = _load(path, "detector", build_detector, compute)
     params = preprocess.detection
+    if params is None:
+        raise ModelError(f"{path}: holds a detector, but preprocess.detection is null; give its params.yaml")
     height, width = [params.side] * 2 if isinstance(params, ComposedParams) else params.shape
     trained = (height, width, config["channels"])
     form = form_of(params, preprocess.policy, trained)

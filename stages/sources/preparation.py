@@ -31,11 +31,11 @@ BoxSource = CocoParams | PascalVocParams | YoloParams | BoxTableParams
 class PreprocessParams(StageParams):
     """Section `preprocess`."""
 
-    classification: Annotated[PictureSource | CropsParams, Field(discriminator="format")]
-    """The source of pictures of one thing each."""
+    classification: Annotated[PictureSource | CropsParams, Field(discriminator="format")] | None
+    """The source of pictures of one thing each; null: there is nothing to classify or to generate."""
 
-    detection: Annotated[ComposedParams | BoxSource, Field(discriminator="format")]
-    """The source of pictures with boxes."""
+    detection: Annotated[ComposedParams | BoxSource, Field(discriminator="format")] | None
+    """The source of pictures with boxes; null: there is nothing to detect."""
 
     policy: Policy
 
@@ -43,10 +43,13 @@ class PreprocessParams(StageParams):
     """Size of the pixels from which on a split is packed into several files."""
 
     @model_validator(mode="after")
-    def _boxes_come_from_somewhere(self) -> "PreprocessParams":
-        if isinstance(self.classification, CropsParams) and isinstance(self.detection, ComposedParams):
+    def _pictures_come_from_somewhere(self) -> "PreprocessParams":
+        if isinstance(self.classification, CropsParams | None) and isinstance(
+            self.detection, ComposedParams | None
+        ):
             raise ValueError(
-                "crops are made of boxes and composed scenes of classified pictures: name a source"
+                "crops are made of boxes, composed scenes of classified pictures, and null is nothing:"
+                " classification or detection has to name a source of pictures"
             )
         return self
 

@@ -21,8 +21,8 @@ from stages.classifier.trunks import least_side
 from stages.core.errors import ParamsError
 from stages.core.files import write_json
 from stages.core.libraries import check_libraries
-from stages.core.packed import ClassificationSplit, load_classification
-from stages.core.params import ComputeParams, load_params
+from stages.core.packed import ClassificationSplit, load_classification, why_left_out
+from stages.core.params import ComputeParams, load_params, load_wanted
 from stages.core.tables import write_table
 from stages.networks.compute import Compute, prepare
 from stages.networks.model_files import save_model
@@ -35,7 +35,11 @@ from stages.training.batches import batch_count
 from stages.training.checkpoint import Checkpoint, CheckpointParams, decisive
 from stages.training.loop import Training
 from stages.training.optimization import build_learner, build_optimizer
-from stages.training.samples import write_samples
+from stages.training.samples import leave_out, write_samples
+
+HISTORY = ("epoch", "train_loss", "val_loss", "val_accuracy", "learning_rate")
+"""Columns of a history without epochs: some of those that a training writes."""
+RATES = ("log10_learning_rate", "loss")
 
 
 def main(
@@ -62,7 +66,19 @@ def main(
         checkpoint: File that keeps a training under way; it is removed at the end.
 
     """
-    settings = load_params(params, "train-classifier", TrainClassifierParams)
+    settings = load_wanted(params, "train-classifier", TrainClassifierParams)
+    why = why_left_out(data)
+    if settings is None or why is not None:
+        leave_out(
+            "train-classifier",
+            why or "train-classifier is null",
+            model=model,
+            samples=samples,
+            metrics=metrics,
+            tables={history: HISTORY, rates: RATES},
+            checkpoint=checkpoint,
+        )
+        return
     compute_params = load_params(params, "compute", ComputeParams)
     seconds = load_params(params, "checkpoints", CheckpointParams).seconds
     compute = prepare(compute_params)

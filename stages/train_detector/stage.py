@@ -18,8 +18,8 @@ from torch import nn
 from stages.augmentation.pipeline import check_on
 from stages.core.files import write_json
 from stages.core.libraries import check_libraries
-from stages.core.packed import DetectionSplit, load_detection
-from stages.core.params import ComputeParams, load_params
+from stages.core.packed import DetectionSplit, load_detection, why_left_out
+from stages.core.params import ComputeParams, load_params, load_wanted
 from stages.core.tables import write_table
 from stages.detector.network import build_detector, given_proposals
 from stages.networks.compute import Compute, prepare
@@ -32,7 +32,10 @@ from stages.train_detector.validation import Held
 from stages.training.checkpoint import Checkpoint, CheckpointParams, decisive
 from stages.training.loop import Training
 from stages.training.optimization import build_learner
-from stages.training.samples import write_samples
+from stages.training.samples import leave_out, write_samples
+
+HISTORY = ("epoch", "learning_rate", "val_loss", "val_map50", "val_map")
+"""Columns of a history without epochs: some of those that a training writes."""
 
 SAMPLE_COLUMNS = 4  # a picture as it is, and three times as it is shown
 
@@ -53,7 +56,19 @@ def main(
 
     """
     libraries = check_libraries(params)
-    settings = load_params(params, "train-detector", TrainDetectorParams)
+    settings = load_wanted(params, "train-detector", TrainDetectorParams)
+    why = why_left_out(data)
+    if settings is None or why is not None:
+        leave_out(
+            "train-detector",
+            why or "train-detector is null",
+            model=model,
+            samples=samples,
+            metrics=metrics,
+            tables={history: HISTORY},
+            checkpoint=checkpoint,
+        )
+        return
     compute_params = load_params(params, "compute", ComputeParams)
     seconds = load_params(params, "checkpoints", CheckpointParams).seconds
     compute = prepare(compute_params)

@@ -18,8 +18,8 @@ from pathlib import Path
 from stages.core.errors import DataError
 from stages.core.files import write_json
 from stages.core.libraries import check_libraries
-from stages.core.packed import ClassificationSplit, load_classification
-from stages.core.params import ComputeParams, load_params
+from stages.core.packed import ClassificationSplit, load_classification, why_left_out
+from stages.core.params import ComputeParams, load_params, load_wanted
 from stages.core.tables import write_table
 from stages.networks.compute import Compute, prepare
 from stages.networks.model_files import save_model
@@ -31,7 +31,10 @@ from stages.train_gan.trainer import GanTrainer
 from stages.training.batches import batch_count
 from stages.training.checkpoint import Checkpoint, CheckpointParams, decisive
 from stages.training.loop import Training
-from stages.training.samples import write_samples
+from stages.training.samples import leave_out, write_samples
+
+HISTORY = ("epoch", "d_loss", "g_loss", "spread", "recall", "troubles")
+"""Columns of a history without epochs: some of those that a training writes."""
 
 
 def main(
@@ -50,7 +53,19 @@ def main(
 
     """
     libraries = check_libraries(params)
-    settings = load_params(params, "train-gan", TrainGanParams)
+    settings = load_wanted(params, "train-gan", TrainGanParams)
+    why = why_left_out(data)
+    if settings is None or why is not None:
+        leave_out(
+            "train-gan",
+            why or "train-gan is null",
+            model=model,
+            samples=samples,
+            metrics=metrics,
+            tables={history: HISTORY},
+            checkpoint=checkpoint,
+        )
+        return
     compute_params = load_params(params, "compute", ComputeParams)
     seconds = load_params(params, "checkpoints", CheckpointParams).seconds
     compute, seed = prepare(compute_params), compute_params.seed

@@ -3,7 +3,7 @@
 loop: the loop itself, and what a network adds to it; batches: the order of pictures
 optimization, averaging: how a network goes down its loss
 state, checkpoint: everything that the next step reads, and whether it may be taken up
-samples: pictures that a trainer leaves for evaluate to draw
+samples: pictures that a trainer leaves for evaluate to draw, and what one without work leaves
 """
 
 import lazy_loader

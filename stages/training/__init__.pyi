@@ -20,6 +20,7 @@ from .samples import ClassifierSamples as ClassifierSamples
 from .samples import DetectorSamples as DetectorSamples
 from .samples import GeneratorSamples as GeneratorSamples
 from .samples import Pictures as Pictures
+from .samples import leave_out as leave_out
 from .samples import read_samples as read_samples
 from .samples import write_samples as write_samples
 from .state import Part as Part

@@ -1,8 +1,10 @@
 """Pictures that a training leaves, so that `evaluate` can draw them: trainers do not depend on drawing.
 
-A file holds arrays alone, as safetensors: reading it runs no code, and the same arrays give the same bytes.
+A training without work leaves files that say so. A file of samples holds arrays alone, as safetensors: reading
+it runs no code, and the same arrays give the same bytes.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,7 +15,9 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from stages.core.errors import DataError
-from stages.core.files import write_atomically
+from stages.core.files import write_atomically, write_json
+from stages.core.tables import write_table
+from stages.networks.model_files import save_no_model
 
 Pictures = npt.NDArray[np.uint8]
 
@@ -83,3 +87,27 @@ def read_samples(path: Path, kind: type[Kind]) -> Kind:
     if set(arrays) != wanted:
         raise DataError(f"{path}: holds {sorted(arrays)}, not {sorted(wanted)}; train again")
     return kind(**arrays)
+
+
+def leave_out(
+    stage: str,
+    why: str,
+    *,
+    model: Path,
+    samples: Path,
+    metrics: Path,
+    tables: Mapping[Path, Sequence[str]],
+    checkpoint: Path,
+) -> None:
+    """Write a file in place of the model, no samples, no figures, and `tables` with their columns alone.
+
+    `why` names the key of params.yaml that leaves the training nothing to do. A checkpoint of a training
+    before is removed.
+    """
+    save_no_model(model, why)
+    write_atomically(samples, save({}))
+    write_json(metrics, {})
+    for path, columns in tables.items():
+        write_table(path, {column: [] for column in columns})
+    checkpoint.unlink(missing_ok=True)
+    print(f"{stage}: nothing to do: {why}")

@@ -25,7 +25,7 @@ COMPUTE = {"seed": 1, "threads": 1, "precision": "float32", "deterministic": Tru
 
 
 def write_params(
-    path: Path, stage: str, values: dict[str, Any], *, seconds: float = 3600, **compute: Any
+    path: Path, stage: str, values: dict[str, Any] | None, *, seconds: float = 3600, **compute: Any
 ) -> None:
     """The stage's section and those that every stage reads; checkpoints are `seconds` apart."""
     document = {

@@ -176,7 +176,8 @@ def _judge(
     difference: Difference | str | None,
 ) -> Judged:
     if now is None:
-        return Judged(name, then, now, Verdict.MISSING, "the new model has no such metric")
+        why = "the new model has no such metric; if there is no such model, remove it from gate.metrics"
+        return Judged(name, then, now, Verdict.MISSING, why)
     if out := _out_of_bounds(bound, now):
         return Judged(name, then, now, Verdict.OUT_OF_BOUNDS, out)
     if then is None:

@@ -1,7 +1,8 @@
 """What a generator's pictures are worth against real ones; beside each figure that of real pictures.
 
 Features are those of the frozen classifier, named by its file's hash: figures of two generators compare under
-the same classifier alone. Where a weights file is given there are Inception's too.
+the same classifier alone. Without a classifier they are pixels, seen from far away, and nothing tells whether
+a picture shows what was asked for. Where a weights file is given there are Inception's too.
 """
 
 import hashlib
@@ -44,26 +45,37 @@ Labels = npt.NDArray[np.int64]
 Rights = npt.NDArray[np.bool_]
 
 SIDE = 32  # pixels that are compared with the training's; larger pictures are reduced
+COARSE_SIDE = 16  # pixels that are features without a classifier: details below say little of what is shown
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Measuring:
     """The classifier and the settings that pictures are measured with."""
 
-    classifier: Classifier
-    sha256: str
-    """Hash of the classifier's file."""
+    classifier: Classifier | None
+    sha256: str | None
+    """Hash of the classifier's file; None without one."""
     params: GenerationParams
     batch_size: int
     compute: Compute
     seed: int
 
     def features(self, images: Picture) -> Features:
-        """The classifier's layer before its head, [N, D], of pictures [N, H, W, C]."""
+        """The classifier's layer before its head, [N, D], of pictures [N, H, W, C]; without one, pixels."""
+        if self.classifier is None:
+            return reduced(images, COARSE_SIDE) / 255
         return features_of(self.classifier, images, self.compute, self.batch_size)
 
+    @property
+    def described(self) -> dict[str, Any]:
+        """What the features are."""
+        if self.classifier is None:
+            return {"network": "none: pixels", "side": COARSE_SIDE}
+        return {"network": "classifier", "sha256": self.sha256}
+
     def predict(self, images: Picture) -> Labels:
-        """What the classifier takes pictures [N, H, W, C] for: [N]."""
+        """What the classifier, which there is, takes pictures [N, H, W, C] for: [N]."""
+        assert self.classifier is not None
         found = predict(self.classifier, images, compute=self.compute, batch_size=self.batch_size)
         return found.argmax(dim=1).numpy()
 
@@ -74,15 +86,18 @@ class Measuring:
 
 def measuring_with(
     path: Path,
-    classifier: Classifier,
+    classifier: Classifier | None,
     params: GenerationParams,
     compute: Compute,
     *,
     batch_size: int,
     seed: int,
 ) -> Measuring:
-    """What measures with `classifier`, which was loaded from the file `path` and is on `compute`'s device."""
-    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    """What measures with `classifier`, which was loaded from the file `path` and is on `compute`'s device.
+
+    None: there is no classifier, whatever the file says.
+    """
+    sha256 = hashlib.sha256(path.read_bytes()).hexdigest() if classifier is not None else None
     return Measuring(
         classifier=classifier, sha256=sha256, params=params, batch_size=batch_size, compute=compute, seed=seed
     )
@@ -94,7 +109,11 @@ class Compared:
 
     figures: dict[str, Any]
     features: Features
-    """The classifier's, [M, D]."""
+    """Of the pictures, [M, D]."""
+    aim: Features
+    """Of the real ones, [N, D]."""
+    predicted: Labels | None
+    """What the classifier takes the pictures for, [M]; None without one."""
     overlap: Overlap
     """Precision, recall, density and coverage by these features."""
 
@@ -117,11 +136,10 @@ def evaluate_generator(
         sample(split, measuring.params.samples_per_class, draw) for split in (test, train)
     )
     made = measuring.make(generator, labels)
-    predicted = measuring.predict(made)
-    counts = confusion(labels, predicted, len(test.classes))
     own, floor = compare(measuring, real, [(made, labels), (training, training_labels)])
-    pupils = list(train_pupils(generator, test, train, measuring, draw))
+    pupils: list[Rights | None] = [*train_pupils(generator, test, train, measuring, draw)] or [None, None]
     neighbours = find_neighbours(made, labels, real, train, measuring)
+    right = None if own.predicted is None else own.predicted == labels
     return Evaluation(
         figures={
             **own.figures,
@@ -130,12 +148,10 @@ def evaluate_generator(
                 **floor.figures,
                 **training_figures(pupils[1], neighbours.of_real, neighbours.of_real),
             },
-            "features": {"network": "classifier", "sha256": measuring.sha256},
-            "by_class": figures_by_class(counts, measuring.predict(real), test.classes),
+            "features": measuring.described,
+            **named_figures(own.predicted, labels, real, measuring, test.classes),
         },
-        resampled=resampled_generation(
-            own, measuring.features(real), predicted == labels, pupils[0], resamples
-        ),
+        resampled=resampled_generation(own, right, pupils[0], resamples),
         tables={},
         curves=[],
         sheets={
@@ -143,10 +159,7 @@ def evaluate_generator(
                 caption="Generated pictures of each class",
                 image=generated_sheet(made, labels, test.classes, columns),
             ),
-            "generated-confusion": Sheet(
-                caption="What was asked for (rows), and what the classifier sees (columns)",
-                image=confusion_sheet(counts, test.classes),
-            ),
+            **named_sheets(own.predicted, labels, test.classes),
             "generated-nearest": Sheet(
                 caption="Generated pictures over their nearest training pictures, with distances",
                 image=neighbours.sheet(train.classes, columns),
@@ -155,45 +168,72 @@ def evaluate_generator(
     )
 
 
-def training_figures(pupil: Rights, distances: Features, unseen_distances: Features) -> dict[str, float]:
+def named_figures(
+    predicted: Labels | None, labels: Labels, real: Picture, measuring: Measuring, classes: Sequence[str]
+) -> dict[str, Any]:
+    """`by_class`, of pictures of `labels` [N], what they were `predicted` as, and real ones; {} for None."""
+    if predicted is None:
+        return {}
+    counts = confusion(labels, predicted, len(classes))
+    return {"by_class": figures_by_class(counts, measuring.predict(real), classes)}
+
+
+def named_sheets(predicted: Labels | None, labels: Labels, classes: Sequence[str]) -> dict[str, Sheet]:
+    """The sheet of what generated pictures are taken for; {} without a classifier."""
+    if predicted is None:
+        return {}
+    return {
+        "generated-confusion": Sheet(
+            caption="What was asked for (rows), and what the classifier sees (columns)",
+            image=confusion_sheet(confusion(labels, predicted, len(classes)), classes),
+        )
+    }
+
+
+def training_figures(
+    pupil: Rights | None, distances: Features, unseen_distances: Features
+) -> dict[str, float]:
     """What pictures are worth as training pictures, and how near they lie to those of the training.
 
-    `pupil` [T]: is a test picture recognised by a classifier that was trained on them. `distances` [N]: to
-    the nearest training picture; `unseen_distances` [M]: the same of pictures that nobody trained on.
+    `pupil` [T]: is a test picture recognised by a classifier that was trained on them; None: there is none.
+    `distances` [N]: to the nearest training picture; `unseen_distances` [M]: the same of pictures that nobody
+    trained on.
     """
     copied = memorisation(distances, unseen_distances)
     return {
-        "accuracy_trained_on_it": float(pupil.mean()),
+        **({} if pupil is None else {"accuracy_trained_on_it": float(pupil.mean())}),
         "nearest_distance": copied.distance,
         "memorised": copied.memorised,
     }
 
 
 def resampled_generation(
-    own: Compared, real: Features, right: Rights, pupil: Rights, resamples: int
+    own: Compared, right: Rights | None, pupil: Rights | None, resamples: int
 ) -> Resampled:
     """Figures in every draw of generated, of real, and of test pictures, each [R].
 
-    `real` [N, D]: features of the real pictures. `right` [M]: is a generated picture taken for its class.
-    `pupil` [T]: is a test picture recognised by the classifier that was trained on generated pictures.
+    `right` [M]: is a generated picture taken for its class. `pupil` [T]: is a test picture recognised by the
+    classifier that was trained on generated pictures. None, of both: there is no classifier.
     Precision and coverage are measured under the balls of all pictures: a picture drawn twice would have none
     of its own.
     """
 
     def draws_of_real() -> Iterator[DrawCounts]:
-        return draws(len(real), resamples)
+        return draws(len(own.aim), resamples)
 
     def draws_of_made() -> Iterator[DrawCounts]:
         return draws(len(own.features), resamples)
 
+    named = {} if right is None else {"conditional_accuracy": mean_of(right, draws_of_made())}
+    learnt = {} if pupil is None else {"accuracy_trained_on_it": mean_of(pupil, draws(len(pupil), resamples))}
     return {
-        "conditional_accuracy": mean_of(right, draws_of_made()),
-        "frechet_distance": resampled_distances(real, own.features, draws_of_real(), draws_of_made()),
+        **named,
+        "frechet_distance": resampled_distances(own.aim, own.features, draws_of_real(), draws_of_made()),
         "precision": mean_of(own.overlap.precision, draws_of_made()),
         "recall": mean_of(own.overlap.recall, draws_of_real()),
         "density": mean_of(own.overlap.density, draws_of_made()),
         "coverage": mean_of(own.overlap.coverage, draws_of_real()),
-        "accuracy_trained_on_it": mean_of(pupil, draws(len(pupil), resamples)),
+        **learnt,
     }
 
 
@@ -209,11 +249,13 @@ def compare(measuring: Measuring, real: Picture, sets: Sequence[tuple[Picture, L
     for images, labels in sets:
         features = measuring.features(images)
         found = overlap(aim, features, neighbours=measuring.params.neighbours)
-        figures = {
-            "conditional_accuracy": conditional_accuracy(measuring.predict(images), labels),
-            **distances(aim, features, found, measuring),
-        }
-        compared.append(Compared(figures=figures, features=features, overlap=found))
+        predicted = None if measuring.classifier is None else measuring.predict(images)
+        figures: dict[str, Any] = distances(aim, features, found, measuring)
+        if predicted is not None:
+            figures = {"conditional_accuracy": conditional_accuracy(predicted, labels), **figures}
+        compared.append(
+            Compared(figures=figures, features=features, aim=aim, predicted=predicted, overlap=found)
+        )
     if measuring.params.inception is not None:
         network = load_inception(measuring.params.inception)
         by_inception = [
@@ -253,7 +295,12 @@ def train_pupils(
     measuring: Measuring,
     draw: np.random.Generator,
 ) -> Iterator[Rights]:
-    """What of the test split classifiers recognise: one trained on generated pictures, one on real ones."""
+    """What of the test split classifiers recognise: one trained on generated pictures, one on real ones.
+
+    They are built like the classifier; nothing is yielded where there is none.
+    """
+    if measuring.classifier is None:
+        return
     score = measuring.params.score
     rows = np.sort(draw.permutation(len(train.labels))[: score.pictures])
     labels = train.labels[rows]
@@ -318,12 +365,15 @@ def nearest_of_each(distances: Features, labels: Labels) -> npt.NDArray[np.int64
     return by_distance[np.unique(labels[by_distance], return_index=True)[1]]
 
 
-def reduced(images: Picture) -> Features:
-    """Pictures [N, H, W, C] in a row each, float32 [N, h * w * C] in grey levels, reduced where large."""
-    if max(images.shape[1:3]) <= SIDE:
+def reduced(images: Picture, side: int = SIDE) -> Features:
+    """Pictures [N, H, W, C] in a row each, float32 [N, h * w * C] in grey levels.
+
+    They are reduced to `side` pixels where one of theirs is longer.
+    """
+    if max(images.shape[1:3]) <= side:
         return images.reshape(len(images), -1).astype(np.float32)
     parts = [
-        F.interpolate(batch, size=(SIDE, SIDE), mode="area").flatten(1) * 255
+        F.interpolate(batch, size=(side, side), mode="area").flatten(1) * 255
         for batch in map(to_unit, np.array_split(images, -(-len(images) // 1000)))
     ]
     rows: Features = torch.cat(parts).numpy()

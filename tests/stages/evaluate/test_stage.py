@@ -14,7 +14,7 @@ from stages.core.errors import DataError
 from stages.detector.network import build_detector
 from stages.evaluate.report import flat
 from stages.evaluate.stage import main
-from stages.networks.model_files import save_model
+from stages.networks.model_files import save_model, save_no_model
 from stages.training.samples import ClassifierSamples, DetectorSamples, GeneratorSamples, write_samples
 from tests.places import ROOT
 from tests.stages.param_files import write_params
@@ -259,3 +259,49 @@ def test_too_few_samples_are_refused_and_leave_no_sheets(project):
         run(project)
     assert not (project / "out" / "plots").exists()
     assert not (project / "out" / "evaluate.json").exists()
+
+
+OF_MODEL = {
+    "classifier": {"confusion.png", "grad-cam.png", "predictions.png", "worst-losses.png"},
+    "detector": {"boxes.png", "detections.png"},
+    "generator": {"generated.png", "generated-nearest.png"},
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("project", [1], indirect=True)
+@pytest.mark.parametrize("wanted", [*OF_MODEL, None])
+def test_what_exists_is_evaluated_where_other_models_were_not_wanted(project, wanted, capsys):
+    for model in OF_MODEL:
+        if model != wanted:
+            save_no_model(project / f"{model}.safetensors", f"train-{model} is null")
+    out = run(project)
+    figures = json.loads((out / "evaluate.json").read_text())
+    assert list(figures) == ([wanted] if wanted else [])
+    sheets = {path.name for path in (out / "plots").iterdir()}
+    assert sheets == OF_MODEL.get(wanted, set())
+    page, printed = (out / "report.html").read_text(), capsys.readouterr().out
+    for model in OF_MODEL.keys() - {wanted}:
+        assert f"No {model} was trained: train-{model} is null." in page
+        assert f"evaluate: no {model}: train-{model} is null\n" in printed
+    tables = {path.stem: pd.read_csv(path) for path in out.glob("*.csv")}
+    rows = {name: len(table) > 0 for name, table in tables.items()}
+    assert rows == {
+        "predictions": wanted == "classifier",
+        "reliability": wanted == "classifier",
+        "precision-recall": wanted == "detector",
+        "detection-reliability": wanted == "detector",
+        "resampled": wanted is not None,
+    }
+    assert {"confidence", "accuracy"} <= set(tables["reliability"]) & set(tables["detection-reliability"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("project", [1], indirect=True)
+def test_a_generator_is_measured_by_pixels_where_there_is_no_classifier(project):
+    save_no_model(project / "classifier.safetensors", "train-classifier is null")
+    figures = json.loads((run(project) / "evaluate.json").read_text())["generator"]
+    assert figures["features"]["network"] == "none: pixels"
+    assert "conditional_accuracy" not in figures
+    assert figures["frechet_distance"] > figures["floor"]["frechet_distance"]
+    assert figures["nearest_distance"] > figures["floor"]["nearest_distance"]

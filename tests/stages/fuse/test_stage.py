@@ -1,5 +1,6 @@
 import csv
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -8,11 +9,12 @@ from PIL import Image
 
 from stages.classifier.network import build_classifier
 from stages.core.errors import DataError, ParamsError
+from stages.core.packed import pack_left_out
 from stages.detector.network import build_detector
 from stages.fuse.stage import main
 from stages.fusion.files import write_picture
 from stages.fusion.sets import exposed, half_sharp
-from stages.networks.model_files import save_model
+from stages.networks.model_files import save_model, save_no_model
 from tests.stages import projects
 from tests.stages.fusion.scenery import half_blurred, scenery
 from tests.stages.param_files import write_params
@@ -264,3 +266,30 @@ def test_one_half_stays_sharp(channels):
 def test_one_stop_halves_and_doubles_up_to_white():
     lights = exposed(np.array([[[[10], [100], [200]]]], np.uint8), [-1.0, 0.0, 1.0])
     assert lights[0, :, 0, :, 0].tolist() == [[5, 50, 100], [10, 100, 200], [20, 200, 255]]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("project", [1], indirect=True)
+@pytest.mark.parametrize(
+    ("tasks", "models", "kinds"),
+    [
+        (["classification"], ["classifier"], ["focus", "exposure"]),
+        (["classification"], ["generator"], ["focus", "exposure", "generated"]),
+        (["detection"], ["detector"], ["scenes"]),
+    ],
+)
+def test_fuses_what_there_is(project, tasks, models, kinds, capsys):
+    for task in {"classification", "detection"} - set(tasks):
+        shutil.rmtree(project / task)
+        (project / task).mkdir()
+        pack_left_out(project / task, f"preprocess.{task} is null")
+    for model in {"classifier", "detector", "generator"} - set(models):
+        save_no_model(project / f"{model}.safetensors", f"train-{model} is null")
+    out = run(project)
+    methods = METHODS if "classifier" in models else METHODS[:-1]
+    figures = json.loads((out / "fuse.json").read_text())
+    assert list(figures) == kinds
+    assert [name for name in figures[kinds[0]] if name not in ("sources", "truth")] == methods
+    assert ("accuracy" in figures[kinds[0]]["average"]) == ("classifier" in models)
+    assert (out / "sheets/mosaic.png").exists() == ("classification" in tasks)
+    assert ("features is left out" in capsys.readouterr().out) == ("classifier" not in models)

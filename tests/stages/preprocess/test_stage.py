@@ -9,7 +9,7 @@ import yaml
 from pycocotools.coco import COCO
 
 from stages.core.errors import DataError, ParamsError
-from stages.core.packed import SPLITS, load_classification, load_detection
+from stages.core.packed import SPLITS, load_classification, load_detection, why_left_out
 from stages.preprocess.stage import main
 from tests.places import ROOT
 from tests.stages.param_files import POLICY, write_params
@@ -252,3 +252,26 @@ def test_no_training_library_is_loaded_to_prepare_pictures():
     code = "import sys, stages.preprocess.stage; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["False"]
+
+
+def test_pictures_to_classify_alone(given):
+    own_params(given / "params.yaml", scenes=None)
+    out = run(given)
+    assert why_left_out(out / "detection") == "preprocess.detection is null"
+    assert [path.name for path in (out / "detection").iterdir()] == ["left_out.json"]
+    assert len(load_classification(out / "classification", "train").labels) == 45
+    with pytest.raises(DataError, match="holds no pictures"):
+        load_detection(out / "detection", "train")
+    assert list(json.loads((out / "metrics.json").read_text())) == ["classification"]
+    assert "Left out: preprocess.detection is null." in (out / "report/report.md").read_text()
+
+
+@pytest.mark.parametrize("scenes", [SCENES, None], ids=["composed", "null"])
+def test_one_task_has_to_name_a_source(given, scenes):
+    own_params(given / "params.yaml", scenes=scenes)
+    text = (given / "params.yaml").read_text()
+    document = yaml.safe_load(text)
+    document["preprocess"]["classification"] = None
+    (given / "params.yaml").write_text(yaml.safe_dump(document))
+    with pytest.raises(ParamsError, match="classification or detection has to name a source of pictures"):
+        run(given)

@@ -137,12 +137,11 @@ def test_a_collapse_is_seen_by_recall_and_coverage_alone(found: dict[str, Compar
 def test_draws_of_the_pictures_tell_how_far_figures_can_be_believed(
     measuring: Measuring, found: dict[str, Compared]
 ) -> None:
-    real, _ = items(1000, seed=2)
     labels = items(1000, seed=3)[1]
-    features, pupil = measuring.features(real), np.arange(50) < 40
+    pupil = np.arange(50) < 40
 
     def drawn(name: str) -> dict[str, Any]:
-        return resampled_generation(found[name], features, labels < 4, pupil, resamples=20)
+        return resampled_generation(found[name], labels < 4, pupil, resamples=20)
 
     good, noise = drawn("good"), drawn("noise")
     for name in ("precision", "recall", "density", "coverage"):
