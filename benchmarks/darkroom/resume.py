@@ -121,6 +121,7 @@ CLASSIFIER = Trainer(
         "shift": 2,
         "augmentations": [{"Rotate": {"limit": [-20, 20], "p": 0.7}}, {"GaussNoise": {"p": 0.5}}],
         "views": 2,
+        "calibrate": True,
         "range_test": {"lowest": 0.001, "highest": 0.1, "steps": 4},
         "sheet_columns": 3,
     },
@@ -146,6 +147,7 @@ DETECTOR = Trainer(
         "scales": [0.75, 1.0],
         "augmentations": [{"HorizontalFlip": {"p": 0.5}}, {"RandomBrightnessContrast": {"p": 0.7}}],
         "visible_min": 0.3,
+        "calibrate": True,
         "sheet_rows": 2,
         "network": {
             "model": "faster-rcnn",

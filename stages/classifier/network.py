@@ -6,6 +6,7 @@ Built from its config alone, so that a model file needs no other key:
     size      height and width of the training pictures
     network   section `network` of the params: which, and how large
     views     how many views of a picture `predict` averages over: 1, 2 or 6
+    temperature  what logits are divided by before they become probabilities; 1 where it is missing
 """
 
 from pathlib import Path
@@ -92,8 +93,26 @@ def predict(
 ) -> Tensor:
     """Probabilities [N, K], float32 on the CPU, of pictures uint8 [N, H, W, C].
 
-    Averages the logits over `views` views of each picture, or as many as the network's config says.
-    `network` is on `compute`'s device, in evaluation mode.
+    They are those of `mean_logits`, divided by the temperature of the network's config.
+    """
+    logits = mean_logits(network, images, compute=compute, batch_size=batch_size, views=views)
+    temperature: float = network.config.get("temperature", 1.0)
+    return (logits / temperature).softmax(dim=1)
+
+
+@torch.inference_mode()
+def mean_logits(
+    network: Classifier,
+    images: npt.NDArray[np.uint8],
+    *,
+    compute: Compute,
+    batch_size: int = 500,
+    views: int | None = None,
+) -> Tensor:
+    """Logits [N, K], float32 on the CPU, of pictures uint8 [N, H, W, C].
+
+    Averages them over `views` views of each picture, or as many as the network's config says. `network` is on
+    `compute`'s device, in evaluation mode.
     """
     count = network.config["views"] if views is None else views
     logits = []
@@ -102,7 +121,7 @@ def predict(
         with compute.autocast():
             seen = [network(compute.images(view)).float() for view in _views(batch, count)]
         logits.append(torch.stack(seen).mean(dim=0).cpu())
-    return torch.cat(logits).softmax(dim=1)
+    return torch.cat(logits)
 
 
 def _views(images: Tensor, count: int) -> list[Tensor]:

@@ -71,6 +71,8 @@ class Found:
 
     picture: npt.NDArray[np.int64]
     """[D], which each is in."""
+    scores: npt.NDArray[np.float64]
+    """[D], falling."""
     right: npt.NDArray[np.bool_]
     """[10 IoU thresholds, D]."""
     boxes: npt.NDArray[np.int64]
@@ -171,6 +173,7 @@ def _found_of(evaluation: COCOeval, label: int, labels: Sequence[Labels]) -> Fou
     order = np.argsort(-np.concatenate(scores), kind="mergesort")  # pycocotools' own
     return Found(
         picture=np.repeat(np.arange(pictures), list(map(len, scores)))[order],
+        scores=np.concatenate(scores)[order],
         right=np.concatenate(right, axis=1)[:, order],
         boxes=np.array([(picture_labels == label).sum() for picture_labels in labels], dtype=np.int64),
     )

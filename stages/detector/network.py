@@ -4,12 +4,13 @@ Built from a config alone, so that a model file needs no other:
     classes   ["T-shirt/top", ...]: a label is an index into them
     channels  of the pictures
     network   section `network` of the params, anchors fitted
+    calibration  slope and offset of the scores' `LogisticCalibration`, if there is one
     part      configs of the trained networks in it, if any: under `proposals` the detector that makes them,
               under `classifier` that which crops go through
 """
 
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -43,6 +44,7 @@ from stages.detector.proposals import (
 )
 from stages.detector.roi_heads import crop_heads, pooled_heads
 from stages.detector.ssd import build_ssd
+from stages.networks.calibration import LogisticCalibration
 from stages.networks.compute import Compute, to_unit
 from stages.networks.model_files import load_model
 
@@ -184,9 +186,11 @@ def detect(
     """Items found in each of the pictures [N, H, W, C], the surest first.
 
     A picture's detections are boxes [K, 4] (xyxy, pixels), labels [K] (indices into the classes) and
-    scores [K]. `proposals` are `given_proposals`. The network is left in evaluation mode.
+    scores [K], calibrated where the network is. `proposals` are `given_proposals`. The network is left in
+    evaluation mode.
     """
     network.eval()
+    calibration = LogisticCalibration(**cast("dict[str, Any]", network.config).get("calibration", {}))
     found: list[Detection] = []
     for start in range(0, len(images), batch_size):
         rows = slice(start, start + batch_size)
@@ -194,7 +198,7 @@ def detect(
         given = None if proposals is None else proposals_alone(proposals[rows], compute)
         with compute.autocast():
             results = network(list(batch), given)
-        found += [_to_arrays(result) for result in results]
+        found += [_to_arrays(result, calibration) for result in results]
     return found
 
 
@@ -205,9 +209,9 @@ def proposals_alone(proposals: list[Boxes], compute: Compute) -> Targets:
     return to_targets(boxes, labels, compute, proposals)
 
 
-def _to_arrays(result: dict[str, Tensor]) -> Detection:
+def _to_arrays(result: dict[str, Tensor], calibration: LogisticCalibration) -> Detection:
     return (
         result["boxes"].float().cpu().numpy(),
         (result["labels"] - 1).cpu().numpy(),
-        result["scores"].float().cpu().numpy(),
+        calibration(result["scores"].float().cpu().numpy()),
     )

@@ -1,6 +1,6 @@
 """What all networks need: a device, and files.
 
-compute: device, precision, threads and seeds
+compute: device, precision, threads and seeds; calibration: scores that mean what they say
 model_files: models as safetensors; weights: files of other libraries
 """
 

@@ -1,3 +1,6 @@
+from .calibration import LogisticCalibration as LogisticCalibration
+from .calibration import fitted_logistic as fitted_logistic
+from .calibration import fitted_temperature as fitted_temperature
 from .compute import Compute as Compute
 from .compute import prepare as prepare
 from .compute import to_unit as to_unit

@@ -51,6 +51,9 @@ class TrainClassifierParams(StageParams):
     views: Literal[1, 2, 6]
     """Views of a picture that a prediction averages over: itself, mirrored, both shifted two ways."""
 
+    calibrate: bool
+    """Divide the trained network's logits by the temperature that suits val best; accuracy stays the same."""
+
     range_test: RangeTestParams
     """Learning rates that are tried before training, for the plot alone."""
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from stages.augmentation.pipeline import check_on
 from stages.classifier.loss import Loss, class_weights
-from stages.classifier.network import Classifier, build_classifier
+from stages.classifier.network import Classifier, build_classifier, mean_logits
 from stages.classifier.trunks import least_side
 from stages.core.errors import ParamsError
 from stages.core.files import write_json
@@ -24,6 +24,7 @@ from stages.core.libraries import check_libraries
 from stages.core.packed import ClassificationSplit, load_classification, why_left_out
 from stages.core.params import ComputeParams, load_params, load_wanted
 from stages.core.tables import write_table
+from stages.networks.calibration import fitted_temperature
 from stages.networks.compute import Compute, prepare
 from stages.networks.model_files import save_model
 from stages.train_classifier.batches import Batches, build_batches, channel_statistics, samples_of
@@ -102,9 +103,14 @@ def main(
     kept = Checkpoint(checkpoint, key=key, seconds=seconds)
     training, trainer = training_of(network, batches(), val, loss, settings, compute)
     state = training.run(trainer, kept)
-    figures = validate(trainer.judged, val, compute=compute, views=settings.views)
+    trained = trainer.judged.eval()
+    if settings.calibrate:
+        trained.config["temperature"] = fitted_temperature(
+            mean_logits(trained, val.images, compute=compute), val.labels
+        )
+    figures = validate(trained, val, compute=compute, views=settings.views)
     parameters = sum(p.numel() for p in network.parameters())
-    save_model(model, trainer.judged, kind="classifier", config=network.config)
+    save_model(model, trained, kind="classifier", config=trained.config)
     write_table(history, state.history)
     write_table(rates, tried)
     write_json(metrics, {**figures, "epochs": len(state.history), "parameters": parameters})

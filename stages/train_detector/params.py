@@ -71,6 +71,9 @@ class TrainDetectorParams(StageParams):
     visible_min: float = Field(ge=0, le=1)
     """A box of which augmentation leaves a smaller share in the picture is dropped."""
 
+    calibrate: bool
+    """Turn the trained network's scores into how often boxes of val are right; their order stays the same."""
+
     sheet_rows: int = Field(ge=1)
     """Samples: pictures as they are, and as they are shown."""
 

@@ -10,6 +10,7 @@ What it reaches: data/metrics/train-detector.json on val, data/metrics/evaluate.
 `python -m benchmarks.stages.detectors` compares models and seeds.
 """
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ from stages.train_detector.batches import DetectorBatches, build_detector_batche
 from stages.train_detector.params import TrainDetectorParams
 from stages.train_detector.start import begin, detector_config
 from stages.train_detector.trainer import DetectorTrainer
-from stages.train_detector.validation import Held
+from stages.train_detector.validation import Held, calibration_on
 from stages.training.checkpoint import Checkpoint, CheckpointParams, decisive
 from stages.training.loop import Training
 from stages.training.optimization import build_learner
@@ -91,6 +92,8 @@ def main(
     kept = Checkpoint(checkpoint, key=key, seconds=seconds)
     training, trainer = training_of(network, batches, held, settings, compute)
     state = training.run(trainer, kept)
+    if settings.calibrate:
+        config["calibration"] = asdict(calibration_on(trainer.judged, held, compute, settings.batch_size))
     save_model(model, trainer.judged, kind="detector", config=config)
     write_json(metrics, {"val": state.best["details"]})  # the last epoch is validated: there is a best one
     write_table(history, state.history)

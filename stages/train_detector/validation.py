@@ -2,12 +2,14 @@
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from stages.core.packed import DetectionSplit
-from stages.detector.average_precision import AveragePrecision, average_precision, precision
+from stages.detector.average_precision import AveragePrecision, Precision, average_precision, precision
 from stages.detector.network import detect, to_targets
+from stages.networks.calibration import LogisticCalibration, fitted_logistic
 from stages.networks.compute import Compute, to_unit
 from stages.train_detector.batches import Boxes, Shown
 
@@ -58,8 +60,21 @@ def validation_loss(network: nn.Module, held: Held, compute: Compute, batch_size
     return total / len(split.images)
 
 
+def calibration_on(network: nn.Module, held: Held, compute: Compute, batch_size: int) -> LogisticCalibration:
+    """What turns the network's scores into how likely its boxes of val are right, at an IoU of .50."""
+    found = _precision(network, held, compute, batch_size).found
+    scores, right = (
+        np.concatenate(each) for each in ([of.scores for of in found], [of.right[0] for of in found])
+    )
+    return fitted_logistic(scores, right)
+
+
 def evaluate(network: nn.Module, held: Held, compute: Compute, batch_size: int) -> AveragePrecision:
     """COCO's average precision of the network on val."""
+    return average_precision(_precision(network, held, compute, batch_size))
+
+
+def _precision(network: nn.Module, held: Held, compute: Compute, batch_size: int) -> Precision:
     split = held.split
     detections = detect(network, split.images, compute, batch_size, held.proposals)
-    return average_precision(precision(detections, split.boxes, split.labels, split.classes))
+    return precision(detections, split.boxes, split.labels, split.classes)

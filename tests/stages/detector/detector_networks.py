@@ -41,6 +41,7 @@ CHOICES: dict[str, Any] = {
     "scales": [1.0],
     "augmentations": [],
     "visible_min": 0.3,
+    "calibrate": True,
     "sheet_rows": 2,
 }
 """What section train-detector has beside the network and its schedule: nothing of it."""

@@ -10,10 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 
-from stages.classifier.network import load_classifier
+from stages.classifier.network import load_classifier, predict
 from stages.core.errors import DataError, ParamsError, TrainingError
 from stages.core.packed import load_classification
+from stages.core.params import ComputeParams
+from stages.networks.compute import prepare
 from stages.train_classifier.stage import main
 from stages.training.samples import ClassifierSamples, read_samples
 from tests.places import ROOT
@@ -33,6 +36,7 @@ SMALL: dict[str, Any] = {
     "shift": 1,
     "augmentations": [],
     "views": 2,
+    "calibrate": True,
     "range_test": {"lowest": 0.001, "highest": 10.0, "steps": 12},
     "sheet_columns": 4,
 }
@@ -235,3 +239,18 @@ def test_timm_that_is_not_installed_is_one_line(
     monkeypatch.setitem(sys.modules, "timm", None)
     with pytest.raises(ParamsError, match=r"train-classifier.network.model: timm is not installed; "):
         main(**arguments(data, tmp_path / "out", network=TIMM))
+
+
+def test_probabilities_are_calibrated_on_val_and_no_prediction_changes(data: Path, tmp_path: Path) -> None:
+    split = load_classification(data, "val")
+    compute = prepare(ComputeParams(seed=3, threads=1, precision="float32", deterministic=True))
+    told = [arguments(data, tmp_path / str(wanted), calibrate=wanted) for wanted in (False, True)]
+    for each in told:
+        main(**each)
+    plain, calibrated = (load_classifier(each["model"]) for each in told)
+    assert "temperature" not in plain.config
+    assert calibrated.config["temperature"] != 1
+    before, after = (predict(network, split.images, compute=compute) for network in (plain, calibrated))
+    assert torch.equal(before.argmax(dim=1), after.argmax(dim=1))
+    labels = torch.from_numpy(split.labels)
+    assert F.nll_loss(after.log(), labels) < F.nll_loss(before.log(), labels)

@@ -16,7 +16,8 @@ from stages.classifier.network import build_classifier
 from stages.core.errors import DataError, ParamsError, TrainingError
 from stages.core.packed import load_detection
 from stages.core.params import ComputeParams
-from stages.detector.network import load_detector
+from stages.detector.network import detect, load_detector
+from stages.networks.calibration import LogisticCalibration
 from stages.networks.compute import prepare
 from stages.networks.model_files import save_model
 from stages.train_detector.stage import main
@@ -296,3 +297,22 @@ def test_it_overfits_eight_scenes(data, tmp_path, model, epochs, least):
         network=NETWORKS[model],
     )
     assert json.loads((out / "metrics.json").read_text())["val"]["map50"] > least
+
+
+def test_scores_are_calibrated_on_val_and_their_order_stays(data: Path, tmp_path: Path) -> None:
+    split = load_detection(data, "val")
+    compute = prepare(ComputeParams(seed=3, threads=1, precision="float32", deterministic=True))
+    plain, calibrated = (
+        load_detector(
+            train(data, tmp_path / str(wanted), calibrate=wanted, epochs=12, augmentations=[])
+            / "model.safetensors"
+        )
+        for wanted in (False, True)
+    )
+    calibration = LogisticCalibration(**calibrated.config["calibration"])
+    assert calibration != LogisticCalibration()
+    for before, after in zip(
+        *(detect(network, split.images, compute, 4) for network in (plain, calibrated)), strict=True
+    ):
+        assert np.array_equal(before[0], after[0])
+        assert np.array_equal(calibration(before[2]), after[2])
