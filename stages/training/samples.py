@@ -1,6 +1,6 @@
 """Pictures that a training leaves, so that `evaluate` can draw them: trainers do not depend on drawing.
 
-A training without work leaves files that say so. A file of samples holds arrays alone, as safetensors: reading
+A training without work leaves files that say so. Samples are arrays alone, as safetensors: reading
 it runs no code, and the same arrays give the same bytes.
 """
 
