@@ -88,8 +88,7 @@ def marked_processes(mark: str, since: int = 0) -> list[Process]:
     `since` is when the stage was started, in clock ticks as in Process.
     """
     wanted = f"{MARK}={mark}".encode()
-    found = (find_process(pid) for pid in _pids())
-    young = [one for one in found if one and not one.zombie and not one.kernel and one.started >= since]
+    young = [one for one in _TABLE.started_since(since) if not one.zombie and not one.kernel]
     return [one for one in young if wanted in _environment(one.pid).split(b"\0")]
 
 
@@ -102,6 +101,35 @@ def with_file_open(path: Path) -> list[Process]:
     found = [find_process(pid) for pid in _pids() if _has_open(pid, file)]
     me = os.getpid()
     return [one for one in found if one and not one.zombie and me not in (one.pid, one.parent)]
+
+
+class _ProcessTable:
+    """The host's processes. When a process was started is read once, however often the table is looked at.
+
+    After each stage everyone is looked at, and on a large host that is thousands. The folder of a process has
+    an inode number that no later process with its pid gets: by both, a process that is known is told.
+    """
+
+    def __init__(self) -> None:
+        self._started: dict[tuple[str, int], int] = {}
+
+    def started_since(self, moment: int) -> list[Process]:
+        """The processes that were started then or later, in clock ticks as in Process."""
+        with os.scandir("/proc") as entries:
+            now = [(entry.name, entry.inode()) for entry in entries if entry.name.isdigit()]
+        known = self._started
+        started = {key: known[key] for key in now if key in known}
+        found = []
+        for key in now:
+            if started.get(key, moment) >= moment and (one := find_process(int(key[0]))):
+                started[key] = one.started
+                if one.started >= moment:
+                    found.append(one)
+        self._started = started  # of those that are there still; threads may do so at once, all are right
+        return found
+
+
+_TABLE = _ProcessTable()
 
 
 def send_signal(processes: Iterable[Process], number: int) -> None:

@@ -11,7 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from darkroom.processes.process_group import find_process, guarded_group, living_processes
+from darkroom.processes.process_group import (
+    MARK,
+    find_process,
+    guarded_group,
+    living_processes,
+    marked_processes,
+)
 from darkroom.processes.stage_process import Ending, StageJob, StageResult, execute
 from tests.darkroom.waiting import alive, wait_for
 from tests.places import ROOT
@@ -107,3 +113,47 @@ def test_a_process_is_known_by_pid_and_start() -> None:
         assert found is not None
         assert found.started >= me.started
     assert find_process(ended.pid) is None
+
+
+def reads() -> int:
+    lines = Path("/proc/self/io").read_text().splitlines()
+    return int(next(line.split()[1] for line in lines if line.startswith("syscr")))
+
+
+def test_who_was_there_before_a_stage_costs_nothing_at_its_end() -> None:
+    others = [subprocess.Popen(["sleep", "100"]) for _ in range(40)]
+    try:
+        me = find_process(os.getpid())
+        assert me is not None
+        since = me.started + 10**9  # all are older
+        assert marked_processes("nobody's", since) == []
+        before = reads()
+        for _ in range(10):
+            assert marked_processes("nobody's", since) == []
+        assert reads() - before < 10 * 20  # others on this host start processes meanwhile
+    finally:
+        for other in others:
+            other.kill()
+            other.wait()
+
+
+def test_a_process_with_the_number_of_one_that_is_known_is_looked_at() -> None:
+    with subprocess.Popen(["sleep", "100"]) as first:
+        known = find_process(first.pid)
+        assert known is not None
+        since = known.started + 1
+        assert marked_processes("m", since) == []
+        first.kill()
+    assert wait_for(lambda: ticks_now() > since + 1)
+    try:
+        Path("/proc/sys/kernel/ns_last_pid").write_text(str(first.pid - 1))
+    except OSError as error:
+        pytest.skip(f"pids cannot be chosen here: {error}")
+    with subprocess.Popen(["sleep", "100"], env={MARK: "m"}) as second:
+        if second.pid == first.pid:  # else another process was faster
+            assert [one.pid for one in marked_processes("m", since)] == [second.pid]
+        second.kill()
+
+
+def ticks_now() -> int:
+    return int(float(Path("/proc/uptime").read_text().split()[0]) * os.sysconf("SC_CLK_TCK"))
