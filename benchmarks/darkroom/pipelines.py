@@ -34,6 +34,19 @@ def trivial(count: int) -> list[Step]:
     return [Step(name=f"echo{i}", cmd=f"echo {i} > echo{i}.txt", out=f"echo{i}.txt") for i in range(count)]
 
 
+def printers() -> dict[str, Step]:
+    """A step that prints 20 MB in short lines, and one that prints 200 MB without a line end."""
+    number = "line %07.0f of a stage that prints very much"  # with its end 45 bytes
+    commands = {
+        "20 MB in 440,000 lines": f"seq -f '{number}' 440000",
+        "200 MB in one line": "head -c 200000000 /dev/zero | tr '\\0' x",
+    }
+    return {
+        case: Step(name="printer", cmd=f"{command} && touch done.txt", out="done.txt")
+        for case, command in commands.items()
+    }
+
+
 def write_dvc(folder: Path, steps: list[Step]) -> None:
     """A git and DVC repository with one dvc.yaml."""
     stages = {step.name: {"cmd": step.cmd, "deps": step.deps, "outs": [step.out]} for step in steps}

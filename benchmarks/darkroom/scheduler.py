@@ -24,6 +24,7 @@ import click
 from benchmarks.darkroom import prefect_cost
 from benchmarks.darkroom.pipelines import (
     Step,
+    printers,
     sleepers,
     trivial,
     write_doit,
@@ -257,6 +258,31 @@ def plan_thousand(rounds: int, env: dict[str, str]) -> tuple[list[Measured], lis
     ]
 
 
+def output(rounds: int, env: dict[str, str]) -> tuple[list[Measured], list[Bar]]:
+    """A stage that prints very much, by darkroom without and with its display, and by DVC."""
+    ways = {
+        "darkroom": [*ALONE, "--jobs", "2"],
+        "darkroom, shown": [*ALONE, "--jobs", "2", "--shown"],
+        "dvc repro": ["dvc", "repro"],
+    }
+    rows, bars = [], []
+    for what, step in printers().items():
+        case = f"a stage prints {what}"
+        prepare = dvc_repository([step])
+        these = [measure(case, way, prepare, ways[way], rounds=rounds, env=env) for way in ways]
+        rows += these
+        bars += [
+            Bar(
+                case=case,
+                said=f"{way}, of dvc repro",
+                value=seconds(these, way) / seconds(these, "dvc repro"),
+                limit=1.5,
+            )
+            for way in ("darkroom", "darkroom, shown")
+        ]
+    return rows, bars
+
+
 def prefect(rounds: int, _env: dict[str, str]) -> tuple[list[Measured], list[Bar]]:
     """What Prefect adds to a stage, on a running server: benchmarks/darkroom/prefect_cost.py tells more."""
     found = prefect_cost.measure(rounds=rounds)
@@ -277,6 +303,7 @@ CASES = {
     "growth": growth,
     "four-thousand": four_thousand,
     "plan": plan_thousand,
+    "output": output,
     "prefect": prefect,
 }
 
@@ -321,7 +348,7 @@ def report(rows: list[Measured], bars: list[Bar], rounds: int) -> str:
         "Medians (least to most), a fresh process each, on a fresh folder but where there is nothing to do;",
         "memory of the largest process. `darkroom` is the scheduler alone, `darkroom run` has Prefect, too:",
         "a server of its own that it starts, where none is said to run. The 100 stages are without paraffin:",
-        "its worker polls, and a round takes minutes.",
+        "its worker polls, and a round takes minutes. `darkroom, shown` is the scheduler with its display.",
         "",
         "| case | tool | rounds | seconds | peak MB | what it lacks |",
         "|---|---|---|---|---|---|",
