@@ -20,6 +20,7 @@ from pydantic import TypeAdapter
 from torch import Tensor, nn
 
 from stages.classifier.trunks import NetworkParams, build_trunk
+from stages.core.errors import ModelError
 from stages.networks.compute import Compute, to_unit
 from stages.networks.model_files import load_model
 
@@ -94,6 +95,10 @@ def predict(
     """Probabilities [N, K], float32 on the CPU, of pictures uint8 [N, H, W, C].
 
     They are those of `mean_logits`, divided by the temperature of the network's config.
+
+    Raises:
+        ModelError: A logit is not finite.
+
     """
     logits = mean_logits(network, images, compute=compute, batch_size=batch_size, views=views)
     temperature: float = network.config.get("temperature", 1.0)
@@ -113,6 +118,10 @@ def mean_logits(
 
     Averages them over `views` views of each picture, or as many as the network's config says. `network` is on
     `compute`'s device, in evaluation mode.
+
+    Raises:
+        ModelError: A logit is not finite.
+
     """
     count = network.config["views"] if views is None else views
     logits = []
@@ -121,7 +130,14 @@ def mean_logits(
         with compute.autocast():
             seen = [network(compute.images(view)).float() for view in _views(batch, count)]
         logits.append(torch.stack(seen).mean(dim=0).cpu())
-    return torch.cat(logits)
+    found = torch.cat(logits)
+    if not (finite := found.isfinite().all(dim=1)).all():
+        raise ModelError(
+            f"the classifier's logits are not finite for {int((~finite).sum())} of {len(found)} pictures, "
+            f"first for number {int((~finite).nonzero()[0])}; train it again, or set compute.precision to "
+            "float32"
+        )
+    return found
 
 
 def _views(images: Tensor, count: int) -> list[Tensor]:

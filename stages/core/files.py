@@ -2,12 +2,15 @@
 
 import glob
 import json
+import math
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from stages.core.errors import DataError
 
 PICTURE_FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
 """What Pillow may open, by its own names, whatever a file is called. Among the others it knows are programs:
@@ -60,7 +63,25 @@ def write_json(path: Path, value: Any) -> None:
     """Write `value` as indented JSON, keys in the order given.
 
     Raises:
-        ValueError: a number is NaN or infinite, which JSON cannot express.
+        DataError: A number is NaN or infinite, which tells nothing, and which JSON cannot express.
 
     """
+    if (place := _not_finite(value)) is not None:
+        raise DataError(f"{path}: {place or 'the number'} is NaN or infinite: nothing is written")
     write_atomically(path, (json.dumps(value, indent=2, allow_nan=False) + "\n").encode())
+
+
+def _not_finite(value: Any) -> str | None:
+    """Where the first number that is NaN or infinite stands in dictionaries and lists, as `a.b.0`."""
+    if isinstance(value, float):
+        return None if math.isfinite(value) else ""
+    if isinstance(value, Mapping):
+        entries: Iterable[tuple[Any, Any]] = value.items()
+    elif isinstance(value, list | tuple):
+        entries = enumerate(value)
+    else:
+        return None
+    for key, entry in entries:
+        if (place := _not_finite(entry)) is not None:
+            return f"{key}.{place}".rstrip(".")
+    return None

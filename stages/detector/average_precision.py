@@ -112,9 +112,14 @@ def precision(
     labels [M]. All boxes are xyxy in pixels, all labels indices into `classes`.
 
     Raises:
-        DataError: No picture has a box, so that no precision is defined.
+        DataError: No picture has a box, so that no precision is defined; or what was found is not finite.
 
     """
+    for picture, found in enumerate(detections):
+        if not all(np.isfinite(values).all() for values in found):
+            raise DataError(
+                f"picture {picture}: a box or score found is NaN or infinite; train the detector again"
+            )
     counts = np.bincount(np.concatenate([np.zeros(0, np.int64), *labels]), minlength=len(classes))
     if not counts.any():
         raise DataError("no picture of the split has a box: average precision is undefined; add annotations")

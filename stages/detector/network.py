@@ -188,6 +188,10 @@ def detect(
     A picture's detections are boxes [K, 4] (xyxy, pixels), labels [K] (indices into the classes) and
     scores [K], calibrated where the network is. `proposals` are `given_proposals`. The network is left in
     evaluation mode.
+
+    Raises:
+        ModelError: What the network predicts is not finite.
+
     """
     network.eval()
     calibration = LogisticCalibration(**cast("dict[str, Any]", network.config).get("calibration", {}))

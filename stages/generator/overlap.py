@@ -98,14 +98,19 @@ def to_tensor(features: Features) -> Tensor:
 
 
 def require_at_least(pictures: int, real: Features, generated: Features) -> None:
-    """Refuse features [N, D] of too few pictures.
+    """Refuse features [N, D] of too few pictures, and features that are not finite.
 
     Raises:
-        DataError: There are fewer than so many real or generated pictures.
+        DataError: There are fewer than so many real or generated pictures, or a feature is NaN or infinite.
 
     """
     for name, features in (("real", real), ("generated", generated)):
         if len(features) < pictures:
             raise DataError(
                 f"{len(features)} {name} pictures, the metric needs {pictures}: take more samples"
+            )
+        if not (finite := np.isfinite(features).all(axis=1)).all():
+            raise DataError(
+                f"{(~finite).sum()} of {len(features)} {name} pictures have features that are NaN or "
+                f"infinite, first number {(~finite).argmax()}: train the network that makes them again"
             )

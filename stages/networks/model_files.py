@@ -54,7 +54,8 @@ def load_model(path: Path, *, kind: str, build: Callable[[dict[str, Any]], Netwo
     """Load the network that `save_model` wrote, in evaluation mode, on the CPU.
 
     Raises:
-        ModelError: no such file, a folder, not safetensors, of another kind, or made by other code.
+        ModelError: no such file, a folder, not safetensors, of another kind, made by other code, or with
+            weights that are not finite.
 
     """
     state, described = _read(path)
@@ -62,6 +63,11 @@ def load_model(path: Path, *, kind: str, build: Callable[[dict[str, Any]], Netwo
         raise ModelError(f"{path}: holds no model: {described['config'].get('why')}")
     if described["kind"] != kind:
         raise ModelError(f"{path}: holds a {described['kind']}, a {kind} was asked for")
+    if broken := [name for name, weights in state.items() if not weights.isfinite().all()]:
+        raise ModelError(
+            f"{path}: NaN or infinite in {len(broken)} of its {len(state)} tensors, such as {broken[0]}; "
+            "train it again, with a lower learning rate"
+        )
     try:
         network = build(described["config"])
         network.load_state_dict(state)

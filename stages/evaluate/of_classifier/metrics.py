@@ -63,12 +63,17 @@ def classification_outcomes(probabilities: Tensor, labels: Labels) -> Classifica
     """Judge predicted probabilities [N, K] by the labels [N]; of equally probable classes the first counts.
 
     Raises:
-        DataError: no picture at all.
+        DataError: no picture at all, or a probability that is not finite.
 
     """
     if not len(labels):
         raise DataError("no picture to judge the classifier by: the test split is empty; see `preprocess`")
     probable: Floats = probabilities.double().numpy()
+    if not (finite := np.isfinite(probable).all(axis=1)).all():
+        raise DataError(
+            f"{(~finite).sum()} of {len(labels)} pictures have probabilities that are NaN or infinite, "
+            f"first number {(~finite).argmax()}: train the classifier again"
+        )
     right = probable[np.arange(len(labels)), labels][:, None]
     before = np.arange(probable.shape[1]) < labels[:, None]
     return ClassificationOutcomes(

@@ -132,3 +132,11 @@ def test_with_mirrored_views_a_mirrored_picture_is_predicted_alike(
 def test_to_unit_scales_and_puts_channels_first() -> None:
     images = np.array([[[[0, 51], [102, 153]]]], dtype=np.uint8)  # 1 picture, 1 x 2 pixels, 2 channels
     torch.testing.assert_close(to_unit(images), torch.tensor([[[[0.0, 0.4]], [[0.2, 0.6]]]]))
+
+
+def test_one_weight_that_is_not_finite_is_refused_when_it_is_asked(network: Classifier) -> None:
+    compute = prepare(ComputeParams(seed=1, threads=1, precision="float32", deterministic=True))
+    with torch.no_grad():
+        network.head.weight[0, 0] = float("nan")
+    with pytest.raises(ModelError, match="logits are not finite for 3 of 3 pictures, first for number 0"):
+        predict(network, np.zeros((3, 20, 12, 3), dtype=np.uint8), compute=compute)

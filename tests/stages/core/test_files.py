@@ -2,6 +2,7 @@ import json
 
 import pytest
 
+from stages.core.errors import DataError
 from stages.core.files import write_atomically, write_folder_atomically, write_json
 
 
@@ -47,6 +48,8 @@ def test_failed_folder_leaves_what_was_there(tmp_path):
 def test_json_keeps_order_and_refuses_what_json_has_not(tmp_path):
     write_json(tmp_path / "a.json", {"b": 1, "a": [2.5]})
     assert list(json.loads((tmp_path / "a.json").read_text())) == ["b", "a"]
-    with pytest.raises(ValueError, match="not JSON compliant"):
+    with pytest.raises(DataError, match=r"nan.json: the number is NaN or infinite"):
         write_json(tmp_path / "nan.json", float("nan"))
+    with pytest.raises(DataError, match=r"nan.json: figures.by_class.1 is NaN or infinite"):
+        write_json(tmp_path / "nan.json", {"figures": {"by_class": [0.5, float("inf")]}})
     assert not (tmp_path / "nan.json").exists()

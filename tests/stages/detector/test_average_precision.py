@@ -211,3 +211,11 @@ def test_pictures_that_are_all_found_leave_no_doubt():
         "map50": {1.0},
         "map75": {1.0},
     }
+
+
+@pytest.mark.parametrize(
+    "broken", [detection([[0, 0, 9, np.nan]], [0], [0.5]), detection([[0, 0, 9, 9]], [0], [np.inf])]
+)
+def test_detections_that_are_not_finite_are_refused(broken):
+    with pytest.raises(DataError, match="picture 1: a box or score found is NaN or infinite"):
+        precision([detection([], [], []), broken], BOXES, LABELS, CLASSES)

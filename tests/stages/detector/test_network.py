@@ -297,3 +297,10 @@ def test_map_in_bfloat16_is_the_same_wherever_in_a_large_picture_the_objects_are
     assert exact > 0.6
     assert far == pytest.approx(exact, abs=0.02)
     assert far == pytest.approx(near, abs=0.03)
+
+
+def test_one_weight_that_is_not_finite_is_refused_when_it_is_asked(network, compute):
+    with torch.no_grad():
+        next(network.parameters()).view(-1)[0] = float("nan")
+    with pytest.raises(ModelError, match="predicts scores or boxes that are not finite"):
+        detect(network, pictures(2), compute, 2)

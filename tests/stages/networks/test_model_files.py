@@ -129,3 +129,13 @@ def refusal(path):
     except ModelError as refused:
         return str(refused)
     return ""
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_not_finite_are_refused(tmp_path, value):
+    network = torch.nn.Linear(2, 1)
+    with torch.no_grad():
+        network.weight[0, 1] = value
+    save_model(tmp_path / "m.safetensors", network, kind="classifier", config={})
+    with pytest.raises(ModelError, match=r"NaN or infinite in 1 of its 2 tensors, such as weight; train it"):
+        load_model(tmp_path / "m.safetensors", kind="classifier", build=lambda _: torch.nn.Linear(2, 1))

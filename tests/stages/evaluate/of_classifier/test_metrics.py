@@ -161,3 +161,11 @@ def test_a_draw_s_figures_are_those_of_the_pictures_drawn(seed, pictures, classe
         figures = asdict(figures_of(probabilities[rows], labels[rows], names, bins=7))
         for name, values in found.items():
             assert values[number] == pytest.approx(figures[name], abs=1e-9), name
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_probabilities_that_are_not_finite_are_refused(value):
+    broken = PROBABILITIES.clone()
+    broken[2, 1] = value
+    with pytest.raises(DataError, match=r"1 of 4 pictures have probabilities that are NaN .* first number 2"):
+        classification_outcomes(broken, LABELS)

@@ -136,3 +136,16 @@ def test_copies_are_memorised_and_others_are_as_often_as_by_chance(random: np.ra
     assert memorisation(unseen, unseen).memorised == pytest.approx(0.01)
     copied = memorisation(np.concatenate([np.zeros(30), np.full(70, 1.5)]), unseen)
     assert (copied.memorised, copied.distance) == (0.3, 1.5)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_features_that_are_not_finite_are_refused_by_every_figure(random, value):
+    real, broken = normal(random, 50), normal(random, 50)
+    broken[7, 3] = value
+    said = r"1 of 50 generated pictures have features that are NaN or infinite, first number 7"
+    with pytest.raises(DataError, match=said):
+        frechet_distance(real, broken)
+    with pytest.raises(DataError, match=said):
+        kernel_distance(real, broken, subsets=2, subset_size=20, seed=1)
+    with pytest.raises(DataError, match=said):
+        manifold_overlap(real, broken, neighbours=3)
