@@ -3,6 +3,9 @@
 from pathlib import Path
 
 from stages.sources.annotations.coco import CocoParams, read_coco
+from stages.sources.annotations.cvat import CvatParams, read_cvat
+from stages.sources.annotations.label_studio import LabelStudioParams, read_label_studio
+from stages.sources.annotations.labelme import LabelmeParams, read_labelme
 from stages.sources.annotations.pascal_voc import PascalVocParams, read_pascal_voc
 from stages.sources.annotations.yolo import YoloParams, read_yolo
 from stages.sources.idx import IdxParams, read_idx_files
@@ -37,3 +40,9 @@ def read_source(raw: Path, params: PictureSource | BoxSource, *, upright: bool) 
             return read_yolo(raw, params, upright=upright)
         case BoxTableParams():
             return read_box_table(raw, params, upright=upright)
+        case LabelmeParams():
+            return read_labelme(raw, params)
+        case CvatParams():
+            return read_cvat(raw, params)
+        case LabelStudioParams():
+            return read_label_studio(raw, params)

@@ -41,6 +41,7 @@ from .rows import Found as Found
 from .rows import Polygon as Polygon
 from .rows import Row as Row
 from .rows import existing_file as existing_file
+from .rows import existing_folder as existing_folder
 from .rows import files_below as files_below
 from .rows import is_picture as is_picture
 from .rows import unsafe as unsafe

@@ -18,6 +18,7 @@ from stages.core.errors import DataError
 
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 LONGEST = 30  # digits: a longer integer is none that counts or measures anything here
+LONGEST_NAME = 255  # bytes between two slashes
 FARTHEST = 1e9  # px: what lies beyond is no place in a picture, and float32 cannot hold much more
 CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 
@@ -63,6 +64,8 @@ def wrong_name(value: Any) -> str | None:
         return "is empty" if value in (None, "") or isinstance(value, str) else f"{shown(value)} is no text"
     if CONTROL.search(value):
         return f"{shown(value)} has characters that no name can have"
+    if any(len(part.encode()) > LONGEST_NAME for part in re.split(r"[/\\]", value)):
+        return f"{shown(value)} is longer than the name of a file can be"
     return None
 
 

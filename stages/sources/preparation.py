@@ -10,6 +10,9 @@ from pydantic import Field, model_validator
 from stages.core.params import StageParams
 from stages.intake.decoding import ODDITIES, Form
 from stages.sources.annotations.coco import CocoParams
+from stages.sources.annotations.cvat import CvatParams
+from stages.sources.annotations.label_studio import ChoicesParams, LabelStudioParams
+from stages.sources.annotations.labelme import LabelmeParams
 from stages.sources.annotations.pascal_voc import PascalVocParams
 from stages.sources.annotations.yolo import YoloParams
 from stages.sources.composed import ComposedParams
@@ -21,10 +24,18 @@ from stages.sources.policy import Policy
 from stages.sources.tables.box_table import BoxTableParams
 from stages.sources.tables.manifest import ManifestParams
 
-PictureSource = IdxParams | ImageFolderParams | ManifestParams
+PictureSource = IdxParams | ImageFolderParams | ManifestParams | ChoicesParams
 """Sources of pictures of one thing each, by the word that params.yaml calls them."""
 
-BoxSource = CocoParams | PascalVocParams | YoloParams | BoxTableParams
+BoxSource = (
+    CocoParams
+    | PascalVocParams
+    | YoloParams
+    | BoxTableParams
+    | LabelmeParams
+    | CvatParams
+    | LabelStudioParams
+)
 """Sources of pictures with boxes."""
 
 

@@ -2,6 +2,13 @@ from .box_list import BoxList as BoxList
 from .box_list import Edges as Edges
 from .coco import CocoParams as CocoParams
 from .coco import read_coco as read_coco
+from .cvat import CvatParams as CvatParams
+from .cvat import read_cvat as read_cvat
+from .label_studio import ChoicesParams as ChoicesParams
+from .label_studio import LabelStudioParams as LabelStudioParams
+from .label_studio import read_label_studio as read_label_studio
+from .labelme import LabelmeParams as LabelmeParams
+from .labelme import read_labelme as read_labelme
 from .pascal_voc import PascalVocParams as PascalVocParams
 from .pascal_voc import read_pascal_voc as read_pascal_voc
 from .yolo import YoloParams as YoloParams

@@ -1,0 +1,256 @@
+"""LabelMe, CVAT and Label Studio."""
+
+import json
+
+import pytest
+
+from stages.core.errors import DataError
+from tests.stages.sources.readers import boxes, kinds, read, splits, write_picture, write_text
+
+LABELME = {"format": "labelme", "folder": "."}
+CVAT = {"format": "cvat", "file": "annotations.xml", "pictures": "images"}
+STUDIO = {"format": "label-studio", "file": "export.json", "pictures": "images"}
+TRIANGLE = [[5, 6], [25, 6], [15, 16]]
+
+
+def write_labelme(raw, name="a", shapes=(), stated="a.png", **more):
+    write_picture(raw / f"{name}.png")
+    document = {"imagePath": stated, "shapes": list(shapes), "imageWidth": 40, "imageHeight": 20}
+    write_text(raw / f"{name}.json", json.dumps(document | more))
+
+
+def shape(points, kind="polygon", label="cat", **more):
+    return {"label": label, "points": points, "shape_type": kind, "group_id": None} | more
+
+
+@pytest.mark.parametrize(
+    ("drawn", "box", "polygons"),
+    [
+        (shape([[25, 16], [5, 6]], "rectangle"), [5, 6, 25, 16], 0),
+        (shape(TRIANGLE), [5, 6, 25, 16], 1),
+        (shape([[10, 10], [13, 14]], "circle"), [5, 5, 15, 15], 0),
+        (shape([[5, 6], [25, 16]], "mask", mask="iVBORw0"), [5, 6, 25, 16], 0),
+    ],
+)
+def test_shapes_of_labelme_give_their_boxes(tmp_path, drawn, box, polygons):
+    write_labelme(tmp_path, shapes=[drawn])
+    rows, findings = read(tmp_path, LABELME)
+    assert boxes(rows) == {"a.png": [("cat", box)]}
+    assert len(rows[0].polygons) == polygons
+    assert rows[0].size == (40, 20)
+    assert not findings
+
+
+def test_shapes_of_one_group_are_one_thing(tmp_path):
+    other = [[30, 2], [34, 2], [32, 4]]
+    write_labelme(tmp_path, shapes=[shape(TRIANGLE, group_id=1), shape(other, group_id=1), shape(TRIANGLE)])
+    rows, _ = read(tmp_path, LABELME)
+    assert boxes(rows) == {"a.png": [("cat", [5, 6, 25, 16]), ("cat", [5, 2, 34, 16])]}
+    assert len(rows[0].polygons[1]) == 2
+
+
+def test_labelme_splits_by_folder_and_pictures_elsewhere(tmp_path):
+    write_labelme(tmp_path / "train")
+    write_labelme(tmp_path / "valid", "b", stated="C:\\elsewhere\\c.png")
+    write_text(tmp_path / "test/d.json", json.dumps({"imagePath": "..\\images\\d.png", "shapes": []}))
+    write_picture(tmp_path / "images/d.png")
+    rows, findings = read(tmp_path, LABELME)
+    assert splits(rows) == {"a.png": "train", "b.png": "val", "d.png": "test"}
+    assert kinds(findings) == ["name_differs"]
+
+
+@pytest.mark.parametrize(
+    ("drawn", "message"),
+    [
+        (shape([[1, 2]], "point"), "cat: a 'point' of 1 points has no box"),
+        (shape([[1, 2], [3, 4]], "line"), "cat: a 'line' of 2 points has no box"),
+        (shape([[1, 2], [3]]), "cat: its points are not pairs of numbers"),
+        (shape([[1, 2], [3, 1e300], [5, 5]]), "cat: its points are not pairs of numbers"),
+        (shape(TRIANGLE, label=""), "its label is empty"),
+        (shape(TRIANGLE, label="\ud800"), "has characters that no name can have"),
+        (shape("x"), "its points are not pairs of numbers"),
+        (7, "not an object"),
+    ],
+)
+def test_wrong_shapes_of_labelme_are_named(tmp_path, drawn, message):
+    write_labelme(tmp_path, shapes=[drawn])
+    rows, findings = read(tmp_path, LABELME)
+    assert kinds(findings) == ["invalid_box"]
+    assert message in findings[0].what
+    assert rows[0].lost == 1
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, "{", "[]", "{}", b"\xff", '{"shapes": [], "imagePath": 3}'])
+def test_a_file_of_labelme_that_cannot_be_understood_is_a_finding(tmp_path, text):
+    write_text(tmp_path / "a.json", text)
+    rows, findings = read(tmp_path, LABELME)
+    assert kinds(findings) == ["bad_row"]
+    assert not rows
+    assert "\n" not in findings[0].what
+
+
+def write_cvat(raw, shapes="", name="0.png", more='subset="Train"'):
+    write_picture(raw / "images/0.png")
+    image = f'<image id="3" name="{name}" {more} width="40" height="20">{shapes}</image>'
+    write_text(raw / "annotations.xml", f"<annotations><version>1.1</version>{image}</annotations>")
+
+
+@pytest.mark.parametrize(
+    ("drawn", "box", "polygons"),
+    [
+        ('<box label="cat" xtl="5" ytl="6" xbr="25" ybr="16"/>', [5, 6, 25, 16], 0),
+        ('<box label="cat" xtl="10" ytl="6" xbr="20" ybr="16" rotation="90"/>', [10, 6, 20, 16], 1),
+        ('<polygon label="cat" points="5,6;25,6;15,16"/>', [5, 6, 25, 16], 1),
+        ('<ellipse label="cat" cx="15" cy="11" rx="10" ry="5" rotation="0"/>', [5, 6, 25, 16], 0),
+        ('<mask label="cat" rle="1, 2" left="5" top="6" width="20" height="10"/>', [5, 6, 25, 16], 0),
+        (
+            '<cuboid label="cat" xtl1="5" ytl1="6" xbr1="25" ybr1="16" xtl2="7" ytl2="8"/>',
+            [5, 6, 25, 16],
+            0,
+        ),
+    ],
+)
+def test_shapes_of_cvat_give_their_boxes(tmp_path, drawn, box, polygons):
+    write_cvat(tmp_path, drawn)
+    rows, findings = read(tmp_path, CVAT)
+    assert boxes(rows) == {"0.png": [("cat", box)]}
+    assert len(rows[0].polygons) == polygons
+    assert splits(rows) == {"0.png": "train"}
+    assert rows[0].size == (40, 20)
+    assert not findings
+
+
+@pytest.mark.parametrize(
+    ("drawn", "message"),
+    [
+        ('<points label="cat" points="5,6;25,6"/>', "cat: a 'points' has no box"),
+        ('<polygon label="cat" points="5,6;25"/>', "cat: a polygon whose numbers are missing or none"),
+        ('<box label="cat" xtl="5"/>', "cat: a box whose numbers are missing or none"),
+        ('<box label="" xtl="5" ytl="6" xbr="25" ybr="16"/>', "the label of a 'box' is empty"),
+    ],
+)
+def test_wrong_shapes_of_cvat_are_named(tmp_path, drawn, message):
+    write_cvat(tmp_path, drawn)
+    rows, findings = read(tmp_path, CVAT)
+    assert [(found.kind, found.what) for found in findings] == [("invalid_box", f"shape 1: {message}")]
+    assert rows[0].lost == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("<annotations><track/></annotations>", "export the task as 'CVAT for images 1.1'"),
+        ("<annotations>", "annotations.xml: no XML: line 1, column 14"),
+        ('<!DOCTYPE a [<!ENTITY b "c">]><annotations/>', "a document type"),
+    ],
+)
+def test_a_file_of_cvat_that_cannot_be_understood_is_one_line(tmp_path, text, message):
+    (tmp_path / "images").mkdir()
+    write_text(tmp_path / "annotations.xml", text)
+    with pytest.raises(DataError) as raised:
+        read(tmp_path, CVAT)
+    assert message in str(raised.value)
+
+
+def result(kind, value, label="cat"):
+    return {
+        "type": f"{kind}labels",
+        "value": value | {f"{kind}labels": [label]},
+        "original_width": 40,
+        "original_height": 20,
+    }
+
+
+RECTANGLE = result("rectangle", {"x": 12.5, "y": 30, "width": 50, "height": 50, "rotation": 0})
+
+
+def task(*results, image="/data/upload/1/3f-0.png", **more):
+    return {"id": 1, "data": {"image": image}, "annotations": [{"result": list(results)}]} | more
+
+
+def write_studio(raw, *tasks):
+    write_picture(raw / "images/3f-0.png")
+    write_text(raw / "export.json", json.dumps(list(tasks)))
+
+
+@pytest.mark.parametrize(
+    ("said", "box", "polygons"),
+    [
+        (RECTANGLE, [5, 6, 25, 16], 0),
+        (
+            result("rectangle", {"x": 50, "y": 20, "width": 25, "height": 25, "rotation": 90}),
+            [15, 4, 20, 14],
+            1,
+        ),
+        (result("polygon", {"points": [[12.5, 30], [62.5, 30], [37.5, 80]]}), [5, 6, 25, 16], 1),
+        (result("ellipse", {"x": 37.5, "y": 55, "radiusX": 25, "radiusY": 25}), [5, 6, 25, 16], 0),
+    ],
+)
+def test_shapes_of_label_studio_give_their_boxes(tmp_path, said, box, polygons):
+    write_studio(tmp_path, task(said))
+    rows, findings = read(tmp_path, STUDIO)
+    assert boxes(rows) == {"3f-0.png": [("cat", box)]}
+    assert len(rows[0].polygons) == polygons
+    assert not findings
+    flat = said["value"] | {"original_width": 40, "original_height": 20}
+    write_studio(tmp_path, {"id": 1, "image": "/data/upload/1/3f-0.png", "label": [flat]})  # JSON-MIN
+    assert boxes(read(tmp_path, STUDIO)[0]) == {"3f-0.png": [("cat", box)]}
+
+
+@pytest.mark.parametrize(
+    ("image", "more"),
+    [
+        ("/data/local-files/?d=3f-0.png", {}),
+        ("s3://bucket/set/3f-0.png", {}),
+        ("https://host/a%20b/3f-0.png", {}),
+        ("/home/me/3f-0.png", {"strip_prefix": "/home/me/"}),
+        ("3f-0.png", {}),
+    ],
+)
+def test_pictures_of_label_studio_are_found_by_address(tmp_path, image, more):
+    write_studio(tmp_path, task(RECTANGLE, image=image))
+    rows, findings = read(tmp_path, STUDIO | more)
+    assert list(boxes(rows)) == ["3f-0.png"]
+    assert not findings
+
+
+def test_what_label_studio_leaves_open_is_named(tmp_path):
+    both = [{"result": [RECTANGLE]}, {"result": []}]
+    write_studio(
+        tmp_path,
+        task(RECTANGLE, annotations=both),
+        task(RECTANGLE, annotations=[both[1], both[0] | {"ground_truth": True}]),
+        task(annotations=[]),
+        task(RECTANGLE, image="s3://other/3f-0.png"),
+        task(result("brush", {"format": "rle", "rle": [1]})),
+        task(RECTANGLE | {"original_width": None}),
+        3,
+    )
+    rows, findings = read(tmp_path, STUDIO)
+    assert [len(row.labels) for row in rows] == [1, 0, 0]
+    assert [(found.kind, found.where.rpartition(": ")[2]) for found in findings] == [
+        ("bad_row", "task [0]"),
+        ("unlabelled_picture", "task [2]"),
+        ("bad_row", "task [3]"),
+        ("invalid_box", "task [4]"),
+        ("invalid_box", "task [5]"),
+        ("bad_row", "task [6]"),
+    ]
+
+
+def test_choices_of_label_studio_are_classes(tmp_path):
+    choice = {"type": "choices", "value": {"choices": ["cat"]}}
+    write_studio(tmp_path, task(choice), task(), task(choice, choice))
+    rows, findings = read(tmp_path, STUDIO, "classification")
+    assert [row.labels for row in rows] == [("cat",)]
+    assert [found.what for found in findings] == ["0 choices, want one", "2 choices, want one"]
+    write_studio(tmp_path, {"image": "3f-0.png", "choice": "dog"})
+    assert read(tmp_path, STUDIO, "classification")[0][0].labels == ("dog",)
+
+
+@pytest.mark.parametrize("text", ["{}", "[", "[" * 100_000])
+def test_an_export_of_label_studio_that_cannot_be_understood_is_one_line(tmp_path, text):
+    (tmp_path / "images").mkdir()
+    write_text(tmp_path / "export.json", text)
+    with pytest.raises(DataError, match=r"export\.json"):
+        read(tmp_path, STUDIO)
