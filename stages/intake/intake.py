@@ -18,8 +18,8 @@ import numpy as np
 
 from stages.intake.decoding import Crop, Decoded, Form, decode
 from stages.intake.geometry import Pixels, fit_picture, place
-from stages.intake.picture_cache import Facts, Known, digest_of, key_of, note
-from stages.intake.pixel_rows import RowWriter
+from stages.intake.picture_cache import LIMIT_BYTES, Facts, Known, digest_of, keep_within, key_of, note
+from stages.intake.pixel_rows import ROWS, RowWriter
 from stages.intake.side_by_side import in_order
 
 SAMPLES = 72  # pixels a side that a look is taken at, 8 for each of its places
@@ -36,7 +36,8 @@ def take_in(
 ) -> Iterator[Facts]:
     """Bring pictures into `form` and write those that are not refused to files in `folder`; facts in order.
 
-    `remember`: pictures that the folder holds already are not decoded again, new ones are noted there.
+    `remember`: pictures that the folder holds already are not decoded again, new ones are noted there. It is
+    one of the folders of a cache, which is kept within its limit.
     """
     folder.mkdir(parents=True, exist_ok=True)
     work = partial(_take_in_chunk, form=form, folder=folder, run=secrets.token_hex(8), remember=remember)
@@ -52,6 +53,8 @@ def take_in(
     finally:
         if new:
             note(folder, new)
+        if remember:
+            keep_within(folder.parent, LIMIT_BYTES)
 
 
 def _chunks(tasks: Iterator[Task]) -> Iterator[list[Task]]:
@@ -62,7 +65,7 @@ def _chunks(tasks: Iterator[Task]) -> Iterator[list[Task]]:
 
 def _take_in_chunk(tasks: list[Task], *, form: Form, folder: Path, run: str, remember: bool) -> list[Taken]:
     cv2.setNumThreads(1)  # the processes are the parallel part
-    rows = RowWriter(folder / f"{run}-{os.getpid()}.rows", form.row_bytes)
+    rows = RowWriter(folder / f"{run}-{os.getpid()}{ROWS}", form.row_bytes)
     known = Known(folder, form.row_bytes) if remember else None
     with contextlib.closing(rows), contextlib.closing(known) if known else contextlib.nullcontext():
         return [_take_in(picture, crop, form, rows, known) for picture, crop in tasks]

@@ -8,7 +8,9 @@ broken is as none, and what cannot be noted is decoded again. Imports little: wo
 import contextlib
 import hashlib
 import json
+import os
 import sqlite3
+import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,7 +20,13 @@ import PIL
 import simplejpeg  # type: ignore[import-untyped]
 
 from stages.intake.decoding import Crop, Form
-from stages.intake.pixel_rows import Place, read_row
+from stages.intake.pixel_rows import ROWS, Place, read_row
+
+LIMIT_BYTES = 20 << 30
+"""Size of a cache up to which nothing is removed from it."""
+
+KEPT_SECONDS = 86_400.0
+"""What was used so recently is kept whatever the size: a run may be about to read it."""
 
 LAYOUT = 4  # of folder and entries; raised with it, and where decoding changes
 INDEX = "index.sqlite"
@@ -68,6 +76,7 @@ class Known:
 
     def __init__(self, folder: Path, row_bytes: int) -> None:
         self._folder, self._row_bytes = folder, row_bytes
+        self._used: set[str] = set()
         self._index: sqlite3.Connection | None = None
         with contextlib.suppress(sqlite3.Error):
             self._index = sqlite3.connect(f"{(folder / INDEX).absolute().as_uri()}?mode=ro", uri=True)
@@ -88,12 +97,45 @@ class Known:
         facts = _facts(entry)
         if facts.place and digest_of(read_row(self._folder, facts.place, self._row_bytes)) != facts.digest:
             return None
+        if facts.place and facts.place[0] not in self._used:
+            self._used.add(facts.place[0])
+            os.utime(self._folder / facts.place[0])  # what is not used for long is removed first
         return facts
 
     def close(self) -> None:
         """Close the index."""
         if self._index is not None:
             self._index.close()
+
+
+def keep_within(cache: Path, limit: int) -> None:
+    """Remove pixels that were not used for longest from a cache, until it has `limit` bytes.
+
+    What was used less than KEPT_SECONDS ago stays.
+    """
+    with contextlib.suppress(OSError):  # another run removes them too
+        files = [(path, path.stat()) for path in cache.glob("*/*") if path.is_file()]
+        over = sum(found.st_size for _, found in files) - limit
+        before = time.time() - KEPT_SECONDS
+        removed = []
+        for path, found in sorted(files, key=lambda file: file[1].st_mtime):
+            if over > 0 and path.suffix == ROWS and found.st_mtime < before:
+                path.unlink()
+                removed.append(path)
+                over -= found.st_size
+        for folder in {path.parent for path in removed}:
+            _leave_out(folder, [path.name for path in removed if path.parent == folder])
+
+
+def _leave_out(folder: Path, files: Sequence[str]) -> None:
+    """Take the pictures whose pixels stood in these files out of the folder's index."""
+    with (
+        contextlib.suppress(sqlite3.Error),  # they are found to be gone when they are looked for
+        contextlib.closing(sqlite3.connect(folder / INDEX)) as index,
+        index,
+    ):
+        marks = ", ".join("?" * len(files))
+        index.execute(f"DELETE FROM pictures WHERE json_extract(facts, '$.place[0]') IN ({marks})", files)
 
 
 def note(folder: Path, pictures: Sequence[tuple[bytes, Facts]]) -> None:

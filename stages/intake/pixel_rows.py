@@ -19,6 +19,9 @@ from stages.intake.columns import Shared
 Place = tuple[str, int]
 """Name of the file and row in it."""
 
+ROWS = ".rows"
+"""The suffix of the files."""
+
 BLOCK = 4 << 20  # bytes read at once
 
 

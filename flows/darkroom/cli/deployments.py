@@ -96,7 +96,7 @@ def _swept(chosen: dict[str, Any], recorded: bool) -> tuple[str, bool]:
 @click.option("--days", default=30.0, show_default=True, help="What was touched since is kept.")
 @click.option("--yes", is_flag=True, help="Delete; without it, only list what would be deleted.")
 def gc(repo: Path, days: float, yes: bool) -> int:
-    """Free disk space: old logs, clones and checkpoints, results that nothing refers to any more.
+    """Free disk space: old logs, clones, checkpoints and decoded pictures, results that nothing refers to.
 
     Of the cache, what the workspace, a branch, a tag or an experiment needs is kept, and what released models
     are made of with it. Prefect's server removes old runs by itself.

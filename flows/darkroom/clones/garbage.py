@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import shutil
 import time
@@ -19,6 +20,9 @@ from darkroom.repository.unused import remove_unused, unused
 
 DAY_SECONDS = 86_400
 _CHECKPOINT = re.compile(r"--checkpoint[ =]([^\s'\"]+)")
+_PICTURES = re.compile(r"--cache[ =]([^\s'\"]+)")
+_PIXELS = re.compile(r"[0-9a-f]{16}-\d+\.rows")
+_OF_PICTURES = re.compile(rf"{_PIXELS.pattern}|index\.sqlite(-journal)?")
 
 
 class GarbageError(DarkroomError):
@@ -32,6 +36,7 @@ class Garbage:
     logs: tuple[Path, ...]
     checkpoints: tuple[Path, ...]
     clones: tuple[Path, ...]
+    pictures: tuple[Path, ...]
     cache: tuple[Path, ...]
     busy: str | None
     kept_clones: tuple[Path, ...]
@@ -42,6 +47,7 @@ class Garbage:
             "logs": self.logs,
             "checkpoints": self.checkpoints,
             "clones of scheduled runs and trials": self.clones,
+            "decoded pictures": self.pictures,
             "results in the cache": self.cache,
         }
         return {kind: paths for kind, paths in kinds.items() if paths}
@@ -71,8 +77,9 @@ def found_garbage(root: Path, days: float) -> Iterator[Garbage]:
         logs = (*state.glob("logs/*"), *state.glob("services/*.log.1"))
         yield Garbage(
             logs=tuple(path for path in logs if _touched(path) < before),
-            checkpoints=tuple(path for path in _checkpoints(root) if _touched(path) < before),
+            checkpoints=tuple(path for path in _told(root, _CHECKPOINT) if _touched(path) < before),
             clones=clones,
+            pictures=tuple(path for path in _decoded_pictures(root) if _touched(path) < before),
             cache=() if busy else tuple(unused(root, kept)),
             busy=busy,
             kept_clones=kept,
@@ -91,7 +98,7 @@ def remove_garbage(root: Path, garbage: Garbage) -> None:
         for repository in _repositories(clone):
             remove_site_cache(repository)
         clone.with_name(f"{clone.name}{LOCK_SUFFIX}").unlink(missing_ok=True)  # it is ours
-    for path in (*garbage.logs, *garbage.checkpoints, *garbage.clones):
+    for path in (*garbage.logs, *garbage.checkpoints, *garbage.clones, *garbage.pictures):
         if path.is_dir():
             shutil.rmtree(path)
         else:
@@ -126,10 +133,26 @@ def _repositories(clone: Path) -> Iterator[Path]:
     return (found.parent for found in clone.glob("**/.dvc") if found.is_dir())
 
 
-def _checkpoints(root: Path) -> Iterator[Path]:
-    """The checkpoints that stages are told to keep; a stage removes its own when it is done."""
+def _told(root: Path, option: re.Pattern[str]) -> Iterator[Path]:
+    """What stages are told to keep by an option of their commands, where it is there and in the project.
+
+    A stage removes its own checkpoint when it is done, and keeps decoded pictures for the next time.
+    """
     pipeline = root / "dvc.yaml"
     text = pipeline.read_text(encoding="utf-8", errors="replace") if pipeline.exists() else ""
-    for name in _CHECKPOINT.findall(text):
-        if (path := root / name).is_relative_to(root) and path.exists():
+    for name in option.findall(text):
+        path = Path(os.path.normpath(root / name))
+        if path.is_relative_to(root) and path.exists():
             yield path
+
+
+def _decoded_pictures(root: Path) -> Iterator[Path]:
+    """Folders of pictures in one form each; a file of pixels counts as touched when it is used.
+
+    Other programs have options of that name: what holds anything else is none of these folders.
+    """
+    for cache in _told(root, _PICTURES):
+        for folder in cache.glob("*/"):
+            names = [path.name for path in folder.iterdir()]
+            if any(map(_PIXELS.fullmatch, names)) and all(map(_OF_PICTURES.fullmatch, names)):
+                yield folder

@@ -112,3 +112,26 @@ def test_results_that_wait_for_their_turn_in_dvc_lock_are_no_garbage(tmp_path: P
         assert found.cache == ()
         assert found.busy is not None
         assert "wait for their turn" in found.busy
+
+
+def test_decoded_pictures_go_when_they_are_not_used_and_nothing_else_that_is_named_a_cache(
+    root: Path,
+) -> None:
+    pipeline = (
+        (root / "dvc.yaml").read_text().replace("# --check", "# --cache cache --cache ../outside --check")
+    )
+    (root / "dvc.yaml").write_text(pipeline)
+    names = ("0123456789abcdef-77.rows", "index.sqlite")
+    folders = [root / "cache/used", root / "cache/old", root / "cache/others", root.parent / "outside/x"]
+    for folder in folders:
+        folder.mkdir(parents=True)
+        for name in names:
+            (folder / name).write_text("pixels")
+            age(folder / name)
+    (folders[0] / names[0]).touch()
+    (folders[2] / "weights.bin").write_text("another program's")
+    age(folders[2] / "weights.bin", *folders)
+    with garbage.found_garbage(root, days=30) as found:
+        assert found.pictures == (root / "cache/old",)
+        garbage.remove_garbage(root, found)
+    assert [folder.exists() for folder in folders] == [True, False, True, True]
