@@ -22,10 +22,11 @@ from .packed import load_classification as load_classification
 from .packed import load_detection as load_detection
 from .packed import pack_left_out as pack_left_out
 from .packed import why_left_out as why_left_out
+from .params import AUTO as AUTO
 from .params import ComputeParams as ComputeParams
 from .params import StageParams as StageParams
+from .params import is_wanted as is_wanted
 from .params import load_params as load_params
-from .params import load_wanted as load_wanted
 from .seeds import pin_threads as pin_threads
 from .seeds import seed_generators as seed_generators
 from .tables import write_table as write_table

@@ -5,19 +5,51 @@ params.yaml from before them stays valid and gives the same bytes.
 """
 
 import difflib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, model_validator
 
 from stages.core.errors import ParamsError
+
+AUTO = "auto"
+"""In place of a number in params.yaml: derived from how many pictures there are to train on."""
 
 
 class StageParams(BaseModel):
     """Base of every section: frozen, strict about types, no unknown keys."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True)
+
+    @classmethod
+    def derived(cls, values: Mapping[str, Any], pictures: int | None) -> Mapping[str, Any]:
+        """Values of the keys that are `auto` in `values`; what is not derived stays and is refused.
+
+        `pictures` is how many there are to train on. None: nobody has counted them, as where a benchmark
+        reads params.yaml; a section takes the number that its rules were made with.
+        """
+        del values, pictures
+        return {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _derive(cls, values: Any, info: ValidationInfo) -> Any:
+        if not isinstance(values, dict) or not _asks(values):
+            return values
+        return _filled(values, cls.derived(values, (info.context or {}).get("pictures")))
+
+
+def _asks(values: dict[str, Any]) -> bool:
+    """Whether something is `auto`, in a section of a section too."""
+    return any(value == AUTO or (isinstance(value, dict) and _asks(value)) for value in values.values())
+
+
+def _filled(values: Any, rules: Any) -> Any:
+    if isinstance(values, dict) and isinstance(rules, Mapping):
+        return {key: _filled(value, rules.get(key, value)) for key, value in values.items()}
+    return rules if values == AUTO else values
 
 
 class ComputeParams(StageParams):
@@ -39,8 +71,10 @@ class ComputeParams(StageParams):
 Section = TypeVar("Section", bound=StageParams)
 
 
-def load_params(path: Path, section: str, cls: type[Section]) -> Section:
+def load_params(path: Path, section: str, cls: type[Section], *, pictures: int | None = None) -> Section:
     """Section `section` of the YAML file at `path` as a `cls`.
+
+    `pictures`: how many there are to train on, by which values that are `auto` are derived.
 
     Raises:
         ParamsError: the file cannot be read, or a key is missing, unknown or of the wrong type.
@@ -48,20 +82,20 @@ def load_params(path: Path, section: str, cls: type[Section]) -> Section:
     """
     values = _values(path, section)
     try:
-        return cls.model_validate(values)
+        return cls.model_validate(values, context={"pictures": pictures})
     except ValidationError as error:
         wrong = [_describe(path, section, cls, values, e) for e in error.errors()]
         raise ParamsError("; ".join(wrong)) from None
 
 
-def load_wanted(path: Path, section: str, cls: type[Section]) -> Section | None:
-    """Section `section` as `load_params` gives it; None where it is null: its result is not wanted.
+def is_wanted(path: Path, section: str) -> bool:
+    """Whether the section holds something; null: its result is not wanted.
 
     Raises:
-        ParamsError: as `load_params` raises it.
+        ParamsError: the file cannot be read, or has no such section.
 
     """
-    return None if _values(path, section) is None else load_params(path, section, cls)
+    return _values(path, section) is not None
 
 
 def _values(path: Path, section: str) -> Any:

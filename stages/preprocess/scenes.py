@@ -1,15 +1,18 @@
 """Detection scenes composed of classified pictures: items on textured grounds, with exact boxes."""
 
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 import numpy.typing as npt
+from tqdm import tqdm
 
 from stages.core.errors import ParamsError
 from stages.sources.composed import SceneParams
 
+BAR_SECONDS = 10  # between two lines of progress that no terminal shows
 TRIES = 12
 """Places tried for an item before it is left out: more find room only in scenes already crowded."""
 
@@ -68,7 +71,8 @@ def compose_scenes(
     order = _endless_permutations(rng, len(images))
     scenes = np.empty((count, params.side, params.side, images.shape[3]), dtype=np.uint8)
     boxes, scene_labels = [], []
-    for scene in scenes:
+    pace = 0.1 if sys.stderr.isatty() else BAR_SECONDS
+    for scene in tqdm(scenes, "scenes", leave=False, mininterval=pace, maxinterval=pace, delay=pace):
         chosen = [next(order) for _ in range(rng.integers(params.items_min, params.items_max + 1))]
         canvas = _background(rng, params.side, images.shape[3])
         placed = _place_items(rng, canvas, images, chosen, params)

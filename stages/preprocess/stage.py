@@ -234,7 +234,7 @@ def compose_detection(
     labels, images, shape = {}, {}, (0, 0, 0)
     for split in SPLITS:
         pictures = load_classification(classification, split)
-        count = getattr(params.count, split)
+        count = params.scene_counts(split, len(pictures.labels))
         scenes = compose_scenes(
             pictures.images, pictures.labels, count=count, params=params, seed=int(seeds[split])
         )

@@ -1,11 +1,20 @@
 """Parameters of the scenes that are composed from cut-out pictures."""
 
+import math
 from collections.abc import Sequence
 from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
+from stages.core.packed import Split
 from stages.core.params import StageParams
+
+SCENES: dict[Split, tuple[int, int]] = {
+    "train": (54_000, 55_000),
+    "val": (400, 5_000),
+    "test": (1_000, 10_000),
+}
+"""Scenes of each split, and the pictures that they were chosen for."""
 
 
 class SceneCounts(StageParams):
@@ -19,7 +28,8 @@ class SceneCounts(StageParams):
 class SceneParams(StageParams):
     """What the scenes look like and how many there are."""
 
-    count: SceneCounts
+    count: SceneCounts | Literal["auto"]
+    """auto: of as many pictures as a split has; see `scene_counts`."""
 
     side: int = Field(ge=16)
     """Side of the square scenes, in pixels."""
@@ -41,6 +51,18 @@ class SceneParams(StageParams):
 
     mask_threshold: int = Field(ge=0, lt=255)
     """Brightness above which a picture's pixel belongs to the item."""
+
+    def scene_counts(self, split: Split, pictures: int) -> int:
+        """The number of scenes of a split with so many pictures.
+
+        auto: 54,000 of 55,000 for train, 400 of 5,000 for val, 1,000 of 10,000 for test, and with the square
+        root of their number of fewer or more.
+        """
+        if isinstance(self.count, SceneCounts):
+            number: int = getattr(self.count, split)
+            return number
+        scenes, of = SCENES[split]
+        return max(1, round(scenes * math.sqrt(pictures / of)))
 
     def largest_item(self, sides: Sequence[int]) -> int:
         """Longer side in pixels of the largest item that is cut out of pictures of these sides."""

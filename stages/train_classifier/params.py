@@ -1,6 +1,7 @@
 """Section `train-classifier` of params.yaml."""
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -8,20 +9,31 @@ from stages.augmentation.pipeline import TransformSpec
 from stages.classifier.trunks import NetworkParams
 from stages.core.params import StageParams
 from stages.train_classifier.learning_rates import RangeTestParams
+from stages.training.batches import PICTURES, batch_size, classifier_epochs
 from stages.training.optimization import OptimizerParams, ScheduleParams
 
 
 class TrainClassifierParams(StageParams):
     """Section `train-classifier`."""
 
+    @classmethod
+    def derived(cls, values: Mapping[str, Any], pictures: int | None) -> Mapping[str, Any]:
+        """Fewer pictures are shown more often and in smaller batches."""
+        del values
+        number = pictures or PICTURES
+        return {
+            "epochs": classifier_epochs(number),
+            "batch_size": batch_size(number, most=128, least=16, batches=8),
+        }
+
     network: NetworkParams
     """Which network, and how large."""
 
     epochs: int = Field(ge=1)
-    """Passes over the training pictures, at most."""
+    """Passes over the training pictures, at most; or auto."""
 
     batch_size: int = Field(ge=2)
-    """Pictures a step."""
+    """Pictures a step; or auto."""
 
     optimizer: OptimizerParams
 

@@ -22,7 +22,7 @@ from stages.core.errors import ParamsError
 from stages.core.files import write_json
 from stages.core.libraries import check_libraries
 from stages.core.packed import ClassificationSplit, load_classification, why_left_out
-from stages.core.params import ComputeParams, load_params, load_wanted
+from stages.core.params import ComputeParams, is_wanted, load_params
 from stages.core.tables import write_table
 from stages.networks.calibration import fitted_temperature
 from stages.networks.compute import Compute, prepare
@@ -67,12 +67,13 @@ def main(
         checkpoint: File that keeps a training under way; it is removed at the end.
 
     """
-    settings = load_wanted(params, "train-classifier", TrainClassifierParams)
-    why = why_left_out(data)
-    if settings is None or why is not None:
+    why = why_left_out(data) or (
+        None if is_wanted(params, "train-classifier") else "train-classifier is null"
+    )
+    if why is not None:
         leave_out(
             "train-classifier",
-            why or "train-classifier is null",
+            why,
             model=model,
             samples=samples,
             metrics=metrics,
@@ -80,10 +81,12 @@ def main(
             checkpoint=checkpoint,
         )
         return
+    train, val = load_classification(data, "train"), load_classification(data, "val")
+    settings = load_params(params, "train-classifier", TrainClassifierParams, pictures=len(train.labels))
+    print(f"{len(train.labels):,} pictures: {settings.epochs} epochs in batches of {settings.batch_size}")
     compute_params = load_params(params, "compute", ComputeParams)
     seconds = load_params(params, "checkpoints", CheckpointParams).seconds
     compute = prepare(compute_params)
-    train, val = load_classification(data, "train"), load_classification(data, "val")
     check_pictures(settings, train)
     network = build_classifier(classifier_config(settings, train))
     libraries = check_libraries(params)  # not before: a network may bring its own

@@ -1,18 +1,34 @@
 """Section `train-detector` of params.yaml."""
 
-from typing import Self
+from collections.abc import Mapping
+from typing import Any, Self
 
 from pydantic import Field, PositiveFloat, model_validator
 
 from stages.augmentation.pipeline import TransformSpec
-from stages.core.params import StageParams
+from stages.core.params import AUTO, StageParams
 from stages.detector.params import DetectorParams
 from stages.networks.weights import WeightsParams
+from stages.training.batches import SCENES, batch_size, detector_epochs
 from stages.training.optimization import AdamParams, OptimizerParams, ScheduleParams, check_either
+
+EPOCH_SCENES = 13_500  # a quarter of 54,000 scenes: validated in between
 
 
 class TrainDetectorParams(StageParams):
     """Section `train-detector`."""
+
+    @classmethod
+    def derived(cls, values: Mapping[str, Any], pictures: int | None) -> Mapping[str, Any]:
+        """Fewer pictures are shown more often and in smaller batches; an epoch is a quarter of many."""
+        number = pictures or SCENES
+        shown = values.get("epoch_pictures")
+        shown = EPOCH_SCENES if shown == AUTO else shown if isinstance(shown, int) else number
+        return {
+            "epochs": detector_epochs(number, max(1, shown)),
+            "epoch_pictures": min(number, EPOCH_SCENES),
+            "batch_size": batch_size(number, most=16, least=4, batches=16),
+        }
 
     network: DetectorParams
     """Which network, and how large."""
@@ -24,16 +40,16 @@ class TrainDetectorParams(StageParams):
     """So many first parts keep the weights they began with: of the backbone or, r-cnn, of the classifier."""
 
     epochs: int = Field(ge=1)
-    """At most."""
+    """At most; or auto."""
 
     epoch_pictures: int | None = Field(ge=1)
-    """Training pictures that an epoch shows at most, the next one the following; null: all of them.
+    """Training pictures that an epoch shows at most, the next one the following; null: all of them; or auto.
 
     So many pictures are validated more often than once a pass.
     """
 
     batch_size: int = Field(ge=1)
-    """Pictures a step."""
+    """Pictures a step; or auto."""
 
     learning_rate: float | None = Field(gt=0, default=None)
     """The schedule's peak, where no `optimizer` is named."""

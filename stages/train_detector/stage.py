@@ -20,7 +20,7 @@ from stages.augmentation.pipeline import check_on
 from stages.core.files import write_json
 from stages.core.libraries import check_libraries
 from stages.core.packed import DetectionSplit, load_detection, why_left_out
-from stages.core.params import ComputeParams, load_params, load_wanted
+from stages.core.params import ComputeParams, is_wanted, load_params
 from stages.core.tables import write_table
 from stages.detector.network import build_detector, given_proposals
 from stages.networks.compute import Compute, prepare
@@ -57,12 +57,11 @@ def main(
 
     """
     libraries = check_libraries(params)
-    settings = load_wanted(params, "train-detector", TrainDetectorParams)
-    why = why_left_out(data)
-    if settings is None or why is not None:
+    why = why_left_out(data) or (None if is_wanted(params, "train-detector") else "train-detector is null")
+    if why is not None:
         leave_out(
             "train-detector",
-            why or "train-detector is null",
+            why,
             model=model,
             samples=samples,
             metrics=metrics,
@@ -70,10 +69,12 @@ def main(
             checkpoint=checkpoint,
         )
         return
+    train, val = load_detection(data, "train"), load_detection(data, "val")
+    settings = load_params(params, "train-detector", TrainDetectorParams, pictures=len(train.images))
+    print(f"{len(train.images):,} pictures: {settings.epochs} epochs in batches of {settings.batch_size}")
     compute_params = load_params(params, "compute", ComputeParams)
     seconds = load_params(params, "checkpoints", CheckpointParams).seconds
     compute = prepare(compute_params)
-    train, val = load_detection(data, "train"), load_detection(data, "val")
     check_on(
         train.images[0],
         settings.augmentations,

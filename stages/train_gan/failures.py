@@ -102,4 +102,4 @@ def fail(
         )
         met = [f"epoch {now}, {trouble}" for trouble in found]
         met += [f"in trouble since epoch {since}"] if since < now else []
-        raise TrainingError(f"{'; '.join(met)}; no generator is written")
+        raise TrainingError(f"{'; '.join(met)}; no generator is written; if none is wanted: train-gan: null")

@@ -1,6 +1,7 @@
 """Section `train-gan` of params.yaml."""
 
-from typing import Self
+from collections.abc import Mapping
+from typing import Any, Self
 
 from pydantic import Field, model_validator
 
@@ -8,6 +9,7 @@ from stages.core.params import StageParams
 from stages.prompting.captions import TextParams
 from stages.train_gan.failures import FailureParams
 from stages.train_gan.losses import Change, LossParams
+from stages.training.batches import PICTURES, batch_size, generator_epochs, generator_span
 from stages.training.optimization import AdamParams, OptimizerParams, ScheduleParams, check_either
 
 
@@ -18,8 +20,29 @@ class OptimizersParams(StageParams):
     discriminator: OptimizerParams
 
 
+FEW = 10_000  # pictures, up to which random changes of them help
+
+
 class TrainGanParams(StageParams):
     """Section `train-gan`."""
+
+    @classmethod
+    def derived(cls, values: Mapping[str, Any], pictures: int | None) -> Mapping[str, Any]:
+        """As many steps of few pictures as of many, with changes that make few pictures more."""
+        number = pictures or PICTURES
+        size, epochs = values.get("batch_size"), values.get("epochs")
+        if not isinstance(size, int) or size < 1:
+            size = batch_size(number, most=64, least=8, batches=3)
+        if not isinstance(epochs, int):
+            epochs = generator_epochs(number, size)
+        span = generator_span(number, size)
+        return {
+            "batch_size": size,
+            "epochs": epochs,
+            "augment": [] if number >= FEW else ["brightness", "translation", "cutout"],
+            "sheet_every": max(1, epochs // 2),
+            "failure": {"grace": span, "patience": 3 * span},
+        }
 
     epochs: int = Field(ge=1)
     batch_size: int = Field(ge=2)

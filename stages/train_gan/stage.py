@@ -19,7 +19,7 @@ from stages.core.errors import DataError
 from stages.core.files import write_json
 from stages.core.libraries import check_libraries
 from stages.core.packed import ClassificationSplit, load_classification, why_left_out
-from stages.core.params import ComputeParams, load_params, load_wanted
+from stages.core.params import ComputeParams, is_wanted, load_params
 from stages.core.tables import write_table
 from stages.networks.compute import Compute, prepare
 from stages.networks.model_files import save_model
@@ -53,12 +53,11 @@ def main(
 
     """
     libraries = check_libraries(params)
-    settings = load_wanted(params, "train-gan", TrainGanParams)
-    why = why_left_out(data)
-    if settings is None or why is not None:
+    why = why_left_out(data) or (None if is_wanted(params, "train-gan") else "train-gan is null")
+    if why is not None:
         leave_out(
             "train-gan",
-            why or "train-gan is null",
+            why,
             model=model,
             samples=samples,
             metrics=metrics,
@@ -66,10 +65,12 @@ def main(
             checkpoint=checkpoint,
         )
         return
+    split = load_classification(data, "train")
+    settings = load_params(params, "train-gan", TrainGanParams, pictures=len(split.labels))
+    print(f"{len(split.labels):,} pictures: {settings.epochs} epochs in batches of {settings.batch_size}")
     compute_params = load_params(params, "compute", ComputeParams)
     seconds = load_params(params, "checkpoints", CheckpointParams).seconds
     compute, seed = prepare(compute_params), compute_params.seed
-    split = load_classification(data, "train")
     key = decisive(data=data, params=[settings, compute_params], libraries=libraries, compute=compute)
     kept = Checkpoint(checkpoint, key=key, seconds=seconds)
     training, trainer = training_of(split, settings, compute, seed=seed)

@@ -1,5 +1,12 @@
+from .batches import PICTURES as PICTURES
+from .batches import SCENES as SCENES
 from .batches import batch_count as batch_count
+from .batches import batch_size as batch_size
+from .batches import classifier_epochs as classifier_epochs
+from .batches import detector_epochs as detector_epochs
 from .batches import epoch_generator as epoch_generator
+from .batches import generator_epochs as generator_epochs
+from .batches import generator_span as generator_span
 from .batches import shuffled_batches as shuffled_batches
 from .checkpoint import Checkpoint as Checkpoint
 from .checkpoint import CheckpointParams as CheckpointParams
