@@ -52,9 +52,9 @@ class Descent:
             wish = struct.pack("=I", _LISTEN)
             message = _MESSAGE.pack(_PROCESSES, _PROCESSES, 0, 0, len(wish), 0) + wish
             self._socket.send(_HEAD.pack(_HEAD.size + len(message), 3, 0, 0, 0) + message)
-            for path in Path("/proc").iterdir():
-                if path.name.isdigit():
-                    self._given[int(path.name)] = 1
+            for name in os.listdir("/proc"):  # noqa: PTH208  (before each stage: pathlib takes ten times as long)
+                if name.isdigit():
+                    self._given[int(name)] = 1
         except BaseException:
             self._socket.close()
             raise

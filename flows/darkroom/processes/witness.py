@@ -9,8 +9,9 @@ from __future__ import annotations
 import contextlib
 import os
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import psutil
@@ -58,7 +59,7 @@ class Witness:
                 self._add(path, types)
             self._opened = opened.pop_all()
 
-    def _add(self, path: Path, types: dict[Path, str]) -> None:
+    def _add(self, path: Path, types: Mapping[Path, str]) -> None:
         real = Path(os.path.realpath(path))
         self._real[path] = real
         below = (Path(folder) for folder, _, _ in os.walk(real)) if real.is_dir() else ()
@@ -158,9 +159,16 @@ def _maps_to_write(line: str, inode: int) -> bool:
     return "w" in fields[1] and "s" in fields[1] and fields[4] == str(inode)
 
 
-def _file_systems() -> dict[Path, str]:
+def _file_systems() -> Mapping[Path, str]:
+    """The types of the mounted file systems, by their places."""
+    return _parsed(Path("/proc/self/mounts").read_bytes())
+
+
+@lru_cache(maxsize=1)
+def _parsed(_: bytes) -> Mapping[Path, str]:
+    """It is asked before each stage, and seldom another than the last time."""
     return {Path(part.mountpoint): part.fstype for part in psutil.disk_partitions(all=True)}
 
 
-def _file_system(folder: Path, types: dict[Path, str]) -> str:
+def _file_system(folder: Path, types: Mapping[Path, str]) -> str:
     return next((types[each] for each in (folder, *folder.parents) if each in types), "")
