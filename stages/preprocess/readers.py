@@ -14,6 +14,7 @@ from stages.sources.preparation import BoxSource, PictureSource
 from stages.sources.rows import Found
 from stages.sources.tables.box_table import BoxTableParams, read_box_table
 from stages.sources.tables.manifest import ManifestParams, read_manifest
+from stages.sources.video import VideoParams, read_videos
 
 
 def read_source(raw: Path, params: PictureSource | BoxSource, *, upright: bool) -> Found:
@@ -32,6 +33,8 @@ def read_source(raw: Path, params: PictureSource | BoxSource, *, upright: bool) 
             return read_image_folder(raw, params)
         case ManifestParams():
             return read_manifest(raw, params)
+        case VideoParams():
+            return read_videos(raw, params)
         case CocoParams():
             return read_coco(raw, params)
         case PascalVocParams():

@@ -46,3 +46,5 @@ from .rows import files_below as files_below
 from .rows import is_picture as is_picture
 from .rows import unsafe as unsafe
 from .rows import with_unlabelled as with_unlabelled
+from .video import VideoParams as VideoParams
+from .video import read_videos as read_videos

@@ -23,8 +23,9 @@ from stages.sources.params import FormParams
 from stages.sources.policy import Policy
 from stages.sources.tables.box_table import BoxTableParams
 from stages.sources.tables.manifest import ManifestParams
+from stages.sources.video import VideoParams
 
-PictureSource = IdxParams | ImageFolderParams | ManifestParams | ChoicesParams
+PictureSource = IdxParams | ImageFolderParams | VideoParams | ManifestParams | ChoicesParams
 """Sources of pictures of one thing each, by the word that params.yaml calls them."""
 
 BoxSource = (
