@@ -7,7 +7,9 @@ from .errors import ModelError as ModelError
 from .errors import ParamsError as ParamsError
 from .errors import StageError as StageError
 from .errors import TrainingError as TrainingError
+from .files import FOREIGN_SUFFIXES as FOREIGN_SUFFIXES
 from .files import PICTURE_FORMATS as PICTURE_FORMATS
+from .files import PICTURE_SUFFIXES as PICTURE_SUFFIXES
 from .files import remove_leftovers as remove_leftovers
 from .files import write_atomically as write_atomically
 from .files import write_folder_atomically as write_folder_atomically
@@ -30,3 +32,5 @@ from .params import load_params as load_params
 from .seeds import pin_threads as pin_threads
 from .seeds import seed_generators as seed_generators
 from .tables import write_table as write_table
+from .texts import encodable as encodable
+from .texts import in_a_line as in_a_line

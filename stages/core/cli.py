@@ -13,6 +13,7 @@ from typing import Any, NoReturn, get_args
 import click
 
 from stages.core.errors import StageError
+from stages.core.texts import in_a_line
 
 EXIT_USER_ERROR = 2
 OPTION_TYPES: Mapping[type, Any] = {
@@ -42,7 +43,7 @@ def run_stage(main: Callable[..., None]) -> NoReturn:
     except StageError as error:
         if os.environ.get("DARKROOM_TRACEBACK"):
             raise
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {in_a_line(str(error))}", file=sys.stderr)
         sys.exit(EXIT_USER_ERROR)
     sys.exit(0)
 

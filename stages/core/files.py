@@ -12,9 +12,39 @@ from typing import Any
 
 from stages.core.errors import DataError
 
-PICTURE_FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
-"""What Pillow may open, by its own names, whatever a file is called. Among the others it knows are programs:
-PostScript is handed to an interpreter."""
+PICTURE_FORMATS = (
+    *("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "PPM", "QOI"),
+    *("DIB", "ICO", "CUR", "ICNS", "PSD", "DDS", "BLP", "FTEX", "PCX", "DCX", "SGI", "SUN", "PIXAR"),
+    *("FLI", "MSP", "XBM", "XPM", "GBR", "FITS", "XVTHUMB", "PCD", "IM", "TGA"),
+)
+"""What Pillow may open, by its own names and in this order, whatever a file is called: all that it decodes by
+itself, the usual ones first and those without a signature last.
+
+Left out are the ones that it hands to others: EPS (a program, for Ghostscript to run), WMF (Windows), IPTC
+(opens what is in it as any format, EPS too), BUFR, GRIB and HDF5 (whatever has been installed for them), MPEG
+(only its size). So are three of measurements without a known range or a suffix: SPIDER, MCIDAS and IMT.
+"""
+
+PICTURE_SUFFIXES = frozenset(
+    {
+        *(".apng", ".avif", ".avifs", ".blp", ".bmp", ".bw", ".cur", ".dcx", ".dds", ".dib", ".fit"),
+        *(".fits", ".flc", ".fli", ".ftc", ".ftu", ".gbr", ".gif", ".icb", ".icns", ".ico", ".im", ".j2c"),
+        *(".j2k", ".jfif", ".jp2", ".jpc", ".jpe", ".jpeg", ".jpf", ".jpg", ".jpx", ".mpo", ".msp", ".pbm"),
+        *(".pcd", ".pcx", ".pfm", ".pgm", ".png", ".pnm", ".ppm", ".psd", ".pxr", ".qoi", ".ras", ".rgb"),
+        *(".rgba", ".sgi", ".tga", ".tif", ".tiff", ".vda", ".vst", ".webp", ".xbm", ".xpm"),
+    }
+)
+"""Endings of the names of such files."""
+
+FOREIGN_SUFFIXES = frozenset(
+    {
+        *(".3fr", ".ai", ".arw", ".cr2", ".cr3", ".dcm", ".dng", ".emf", ".eps", ".erf", ".exr", ".hdr"),
+        *(".heic", ".heics", ".heif", ".hif", ".jls", ".jxl", ".jxr", ".kdc", ".mrw", ".nef", ".nrw"),
+        *(".orf", ".pef", ".ps", ".raf", ".rw2", ".sr2", ".srw", ".svg", ".svgz", ".wdp", ".wmf", ".x3f"),
+        ".xcf",
+    }
+)
+"""Endings of the names of pictures that are not read here: of phones, cameras, drawing programs."""
 
 
 def write_atomically(path: Path, content: bytes, mode: int = 0o666) -> None:

@@ -6,6 +6,10 @@ from .decoding import Form as Form
 from .decoding import Oddity as Oddity
 from .decoding import decode as decode
 from .decoding import size_of as size_of
+from .folders import names_below as names_below
+from .folders import names_in as names_in
+from .folders import open_file as open_file
+from .folders import way_out as way_out
 from .geometry import Pixels as Pixels
 from .geometry import fit_boxes as fit_boxes
 from .geometry import unfit_boxes as unfit_boxes

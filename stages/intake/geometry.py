@@ -1,5 +1,6 @@
 """How a picture of any size comes into a frame of one size, and its boxes with it."""
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -9,6 +10,8 @@ import numpy.typing as npt
 
 Pixels = npt.NDArray[np.uint8]
 Fit = Literal["stretch", "pad", "crop"]
+
+ENLARGED = 4  # times the pixels of its frame: of more than that only what is seen is made
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -33,6 +36,8 @@ def place(size: tuple[int, int], frame: tuple[int, int], fit: Fit) -> Placement:
 
 def fit_picture(image: Pixels, placed: Placement, frame: tuple[int, int], ground: int) -> Pixels:
     """Bring a picture [H, W, C] of any size into its frame, [h, w, C]; `ground` fills what it leaves free."""
+    if placed.width * placed.height > max(ENLARGED * math.prod(frame), image.shape[0] * image.shape[1]):
+        image, placed = _seen_part(image, placed, frame)
     resized = _resize(image, placed.width, placed.height)
     if (placed.width, placed.height) == frame:
         return resized
@@ -42,6 +47,22 @@ def fit_picture(image: Pixels, placed: Placement, frame: tuple[int, int], ground
     x, y = max(0, placed.x), max(0, placed.y)
     framed[y : y + seen.shape[0], x : x + seen.shape[1]] = seen
     return framed
+
+
+def _seen_part(image: Pixels, placed: Placement, frame: tuple[int, int]) -> tuple[Pixels, Placement]:
+    """What the frame shows of a picture that is much larger than it, with a pixel around, and its place."""
+    height, width = image.shape[:2]
+    left, right, x, placed_width = _seen_side(width, placed.x, placed.width, frame[0])
+    top, bottom, y, placed_height = _seen_side(height, placed.y, placed.height, frame[1])
+    return image[top:bottom, left:right], Placement(x=x, y=y, width=placed_width, height=placed_height)
+
+
+def _seen_side(side: int, start: int, length: int, room: int) -> tuple[int, int, int, int]:
+    """The pixels of a side that are needed, from the first to before the last; their start and length."""
+    scale = length / side
+    first = max(0, math.floor(-start / scale) - 1)
+    last = min(side, math.ceil((room - start) / scale) + 1)
+    return first, last, start + round(first * scale), max(1, round((last - first) * scale))
 
 
 def _resize(image: Pixels, width: int, height: int) -> Pixels:

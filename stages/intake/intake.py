@@ -5,6 +5,7 @@ Imports little: it is what worker processes load.
 """
 
 import contextlib
+import errno
 import os
 import secrets
 import time
@@ -16,7 +17,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from stages.intake.decoding import Crop, Decoded, Form, decode
+from stages.core.texts import in_a_line
+from stages.intake.decoding import Crop, Decoded, Form, Oddity, decode, file_bytes_most
+from stages.intake.folders import read_file
 from stages.intake.geometry import Pixels, fit_picture, place
 from stages.intake.picture_cache import LIMIT_BYTES, Facts, Known, digest_of, keep_within, key_of, note
 from stages.intake.pixel_rows import ROWS, RowWriter
@@ -77,11 +80,11 @@ def _take_in(
     if not isinstance(picture, Path):
         return _write(_from_pixels(picture, form), rows), None
     try:
-        content = picture.read_bytes()
-    except OSError as error:
-        what = f"{picture}: {error.strerror}"
-        missing = Decoded(pixels=None, width=0, height=0, oddities=("missing_picture",), what=what)
-        return _write(missing, rows), None
+        content = read_file(picture, file_bytes_most(form.max_pixels))
+    except (OSError, ValueError) as error:  # ValueError: a name that no file can have
+        oddity: Oddity = "bomb" if getattr(error, "errno", None) == errno.EFBIG else "missing_picture"
+        what = in_a_line(f"{picture}: {getattr(error, 'strerror', error)}")
+        return _write(Decoded(pixels=None, width=0, height=0, oddities=(oddity,), what=what), rows), None
     if known is None:
         return _write(decode(content, form, crop), rows), None
     key = key_of(content, crop)

@@ -28,7 +28,7 @@ LIMIT_BYTES = 20 << 30
 KEPT_SECONDS = 86_400.0
 """What was used so recently is kept whatever the size: a run may be about to read it."""
 
-LAYOUT = 4  # of folder and entries; raised with it, and where decoding changes
+LAYOUT = 5  # of folder and entries; raised with it, and where decoding changes
 INDEX = "index.sqlite"
 
 
