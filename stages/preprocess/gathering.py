@@ -14,6 +14,7 @@ import numpy.typing as npt
 from stages.core.packed import Split
 from stages.intake.columns import Shared, Texts
 from stages.intake.decoding import Form
+from stages.intake.folders import way_out
 from stages.intake.geometry import fit_boxes
 from stages.intake.intake import Task, take_in
 from stages.intake.picture_cache import Facts, folder_for
@@ -99,6 +100,8 @@ class Gathering:
     """What is gathered, and in which form."""
 
     form: Form
+    raw: Path
+    """The folder that no link may lead out of."""
     classes: list[str] | None
     """The classes that the data may name; None: any."""
     group_pattern: str | None
@@ -120,7 +123,7 @@ def gather(found: Found, gathering: Gathering, findings: Findings) -> Gathered:
     form, remember = gathering.form, gathering.cache is not None
     folder = folder_for(gathering.cache, form) if gathering.cache else gathering.scratch
     gathered = Gathered(PixelRows(folder=folder, shape=(form.height, form.width, form.channels)))
-    tasks = _tasks(found, waiting)
+    tasks = _tasks(_within(found, gathering.raw), waiting)
     for facts in take_in(tasks, form, folder, processes=gathering.processes, remember=remember):
         _note_findings(waiting, findings, gathered)
         row = waiting.popleft()
@@ -129,6 +132,16 @@ def gather(found: Found, gathering: Gathering, findings: Findings) -> Gathered:
         _judge(row, facts, gathering, findings, gathered)
     _note_findings(waiting, findings, gathered)
     return gathered
+
+
+def _within(found: Found, raw: Path) -> Found:
+    """The rows; in place of one whose picture lies outside of the folder, a finding."""
+    for one in found:
+        if isinstance(one, Row) and isinstance(one.picture, Path) and (target := way_out(one.picture, raw)):
+            what = f"leads out of {raw}, to {target}: put a copy there"
+            yield Finding(kind="unfollowed_link", where=one.where, what=what)
+        else:
+            yield one
 
 
 def _tasks(found: Found, waiting: deque[Row | Finding]) -> Iterator[Task]:
@@ -280,11 +293,11 @@ def _without_repeats(gathered: Gathered, equal: Groups, findings: Findings) -> R
     for row in together:
         groups.setdefault(int(equal[row]), []).append(row)
     highest = {group: max(rows, key=lambda row: (gathered.rank(row), -row)) for group, rows in groups.items()}
-    statements = {group: {gathered.stated(row) for row in rows} - {None} for group, rows in groups.items()}
+    different = {group: _differing(gathered, rows) for group, rows in groups.items()}
     seen: set[int] = set()
     for row in together:
         group = int(equal[row])
-        wrong = _repeat(gathered, row, highest[group], len(statements[group]), group in seen)
+        wrong = _repeat(gathered, row, highest[group], different[group], group in seen)
         if wrong is not None and findings.add(wrong[0], gathered.where[row], wrong[1]) == "refuse":
             stay[row] = False
         else:
@@ -292,17 +305,29 @@ def _without_repeats(gathered: Gathered, equal: Groups, findings: Findings) -> R
     return np.flatnonzero(stay)
 
 
+def _differing(gathered: Gathered, rows: list[int]) -> list[int]:
+    """The first row of each statement about equal pictures; of the test's nothing is compared."""
+    firsts: dict[tuple[tuple[str, ...], bytes], int] = {}
+    for row in rows:
+        if (stated := gathered.stated(row)) is not None:
+            firsts.setdefault(stated, row)
+    return list(firsts.values())
+
+
 def _repeat(
-    gathered: Gathered, row: int, highest: int, meanings: int, seen: bool
+    gathered: Gathered, row: int, highest: int, differing: list[int], seen: bool
 ) -> tuple[FindingKind, str] | None:
     """What is wrong with one of several equal pictures, of which `highest` has the highest rank."""
-    split = gathered.splits[highest]
+    split, stated = gathered.splits[highest], gathered.stated(row)
     if gathered.rank(highest) > gathered.rank(row):
         return "in_another_split", f"equals {gathered.where[highest]} in {split}"
-    if gathered.splits[row] == "test":
+    if stated is None:  # of the test
         return None
-    if meanings > 1:
-        return "under_several_labels", f"equals {gathered.where[highest]}, of which something else is said"
+    if len(differing) > 1:
+        other = next(other for other in differing if gathered.stated(other) != stated)
+        said = ", ".join(sorted(set(gathered.labels[other]))) or "nothing"
+        what = f"equals {gathered.where[other]}, of which something else is said: {said}"
+        return "under_several_labels", what
     return ("repeated", f"equals {gathered.where[highest]}") if seen else None
 
 

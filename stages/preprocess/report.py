@@ -66,7 +66,12 @@ def write_report(folder: Path, reports: Sequence[TaskReport], sheet: Path) -> No
         page += [f"## {task.capitalize()}", "", f"Left out: preprocess.{task} is null.", ""]
     page += ["## As it goes into training", "", f"![samples of each class, pictures with boxes]({link})", ""]
     write_atomically(folder / "report.md", "\n".join(page).encode())
-    write_atomically(folder / "findings.csv", _table_of_findings(reports).encode())
+    write_findings(folder, {report.task: report.findings for report in reports})
+
+
+def write_findings(folder: Path, found: Mapping[str, Findings]) -> None:
+    """`findings.csv` in `folder`: all that was found, by the task."""
+    write_atomically(folder / "findings.csv", _table_of_findings(found).encode())
 
 
 def _section(report: TaskReport) -> list[str]:
@@ -135,14 +140,13 @@ def _plain(text: str) -> str:
     return " ".join(text.split())
 
 
-def _table_of_findings(reports: Sequence[TaskReport]) -> str:
+def _table_of_findings(found: Mapping[str, Findings]) -> str:
     buffer = io.StringIO()
     table = csv.writer(buffer, lineterminator="\n")
     table.writerow(["task", "kind", "action", "where", "what"])
-    for report in reports:
-        policy = report.findings.policy
-        for finding in report.findings.all:
+    for task, findings in found.items():
+        for finding in findings.all:
             table.writerow(
-                [report.task, finding.kind, policy.action(finding.kind), finding.where, finding.what]
+                [task, finding.kind, findings.policy.action(finding.kind), finding.where, finding.what]
             )
     return buffer.getvalue()

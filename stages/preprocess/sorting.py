@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
 from itertools import chain
 from pathlib import Path
@@ -39,6 +39,12 @@ class RunSettings:
     """An empty folder on the disk that the outputs go to."""
     cache: Path | None
     """The folder of pictures decoded before; None: every picture is decoded."""
+    found: dict[str, Findings] = field(default_factory=dict)
+    """What was found so far, by the task; it is told also where the stage stops."""
+
+    def findings_of(self, task: TaskName) -> Findings:
+        """The findings of a task, which are noted as they come."""
+        return self.found.setdefault(task, Findings(self.policy))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -129,6 +135,7 @@ def gathering_for(
     split = None if isinstance(params, CropsParams) else params.split  # crops stand where their pictures do
     return Gathering(
         form=form_of(params, settings.policy, stored),
+        raw=settings.raw,
         classes=params.classes,
         group_pattern=split.group_pattern if split else None,
         near_duplicates=split.near_duplicates if split else None,

@@ -27,7 +27,7 @@ from stages.drawing.sheets import save_png
 from stages.preprocess.gathering import Gathered
 from stages.preprocess.packing import coco, pack_annotations, pack_images
 from stages.preprocess.readers import read_source
-from stages.preprocess.report import TaskReport, write_report
+from stages.preprocess.report import TaskReport, write_findings, write_report
 from stages.preprocess.scenes import compose_scenes
 from stages.preprocess.sheet import draw_sheet
 from stages.preprocess.sorting import RunSettings, SortedPictures, sort_pictures
@@ -73,7 +73,12 @@ def main(
         write_folder_atomically(detection) as detection_partial,
     ):
         settings = RunSettings(raw=raw, seed=compute.seed, policy=values.policy, scratch=scratch, cache=cache)
-        reports = prepare(values, settings, classification_partial, detection_partial)
+        try:
+            reports = prepare(values, settings, classification_partial, detection_partial)
+        except DataError:
+            if any(findings.all for findings in settings.found.values()):
+                write_findings(report, settings.found)
+            raise
         save_png(sheet, draw_sheet(classification_partial, detection_partial))
     write_report(report, reports, sheet)
     write_json(metrics, {task.task: task.figures() for task in reports})
@@ -150,7 +155,7 @@ def prepare_classification(
         DataError: the policy stops at a finding, or a class has no picture.
 
     """
-    findings = Findings(settings.policy)
+    findings = settings.findings_of("classification")
     chosen = sort_pictures(found, params, "classification", settings, findings)
     pack(folder, chosen, values.shard_megabytes)
     for split in chosen.rows:
@@ -184,7 +189,7 @@ def prepare_detection(
         DataError: the policy stops at a finding, or a class has no box in the training split.
 
     """
-    findings = Findings(settings.policy)
+    findings = settings.findings_of("detection")
     chosen = sort_pictures(rows_of(params, settings), params, "detection", settings, findings)
     refuse_empty_classes(chosen.all_labels("train"), chosen.classes, "preprocess.detection, train")
     pack(folder, chosen, values.shard_megabytes)
@@ -254,7 +259,7 @@ def compose_detection(
         packed_as=shape,
         sizes=np.empty((0, 2), dtype=np.uint32),
         seen=sum(images.values()),
-        findings=Findings(settings.policy),
+        findings=settings.findings_of("detection"),
     )
 
 

@@ -17,6 +17,7 @@ from pydantic import Field, field_validator
 from stages.core.errors import DataError
 from stages.core.packed import Split
 from stages.core.params import StageParams
+from stages.intake.folders import open_file
 from stages.sources.params import SplitParams, differing
 from stages.sources.rows import Finding, Found, Row
 
@@ -98,10 +99,12 @@ def idx_shape(path: Path, *, dimensions: int) -> tuple[int, ...]:
 
     """
     try:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             start = file.read(4 + 4 * dimensions)
     except FileNotFoundError:
         raise DataError(f"{path}: no such file; `darkroom fetch` obtains it") from None
+    except OSError as error:
+        raise DataError(f"{path}: {error.strerror}; {MEND}") from None
     magic = bytes([0, 0, UNSIGNED_BYTE, dimensions])
     if start[:4] != magic:
         raise DataError(

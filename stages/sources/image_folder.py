@@ -1,12 +1,28 @@
-"""Pictures in a folder for each class: `class/.../name.jpg`, or `train/class/...`, `val/...`, `test/...`."""
+"""Pictures in a folder for each class, with or without folders for splits.
 
+Read are `class/.../picture`, `train/class/.../picture`, `class/train/.../picture`, and any of them within one
+more folder, as archives unpack to. Splits may have any of their usual names. What cannot be told is asked.
+"""
+
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from stages.core.errors import DataError
-from stages.core.packed import SPLITS, Split
+from stages.intake.folders import names_below, names_in
+from stages.sources.naming import split_named
 from stages.sources.params import PictureParams
-from stages.sources.rows import Finding, Found, Row, existing_folder, files_below, is_picture
+from stages.sources.rows import (
+    Finding,
+    Found,
+    Row,
+    existing_folder,
+    foreign_picture,
+    is_foreign_picture,
+    is_picture,
+)
+
+LAYOUTS = "want CLASS/.../picture or train/CLASS/.../picture"
 
 
 class ImageFolderParams(PictureParams):
@@ -18,30 +34,147 @@ class ImageFolderParams(PictureParams):
     """Below the raw folder; "." is the raw folder itself."""
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Layout:
+    """Where in the path of a picture its class and its split stand."""
+
+    label_at: int
+    """The number of the class's folder in the path."""
+    split_at: int | None = None
+    """The number of the split's folder; None: the data gives no splits."""
+
+    @property
+    def folders(self) -> int:
+        """How many folders a picture lies in at the least."""
+        return max(self.label_at, self.split_at or 0) + 1
+
+
 def read_image_folder(raw: Path, params: ImageFolderParams) -> Found:
     """A row for each picture, in order of their paths.
 
     Raises:
-        DataError: no such folder, or nothing but files in it.
+        DataError: no such folder, one that cannot be read, or a layout that could mean several things.
 
     """
-    folder = existing_folder(raw / params.folder)
-    tops = {path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")}
-    if not tops:
-        raise DataError(f"{folder}: holds no folder; make one for each class")
-    given_splits = tops <= set(SPLITS)
-    for name in files_below(folder):
-        yield _row(folder, name, given_splits)
+    folder, named = existing_folder(raw / params.folder), frozenset(params.classes or ())
+    while (inner := _wrapped(folder, named)) is not None:
+        for name in (*names_in(folder)[0], *_without_pictures(folder)):
+            yield _stray(folder / name)
+        folder = inner
+    layout, empty = _layout(folder, named), _without_pictures(folder)
+    for name in empty:
+        yield _stray(folder / name)
+    for name in names_below(folder, skipped=empty):
+        yield _row(folder, name, layout)
 
 
-def _row(folder: Path, name: str, given_splits: bool) -> Row | Finding:
-    parts = PurePosixPath(name).parts
-    where = (folder / name).as_posix()
+def _wrapped(folder: Path, named: frozenset[str]) -> Path | None:
+    """The only folder in `folder` that holds pictures, if it is neither a class nor a split."""
+    tops = _with_pictures(folder)
+    if len(tops) != 1 or _pictures_in(folder) or tops[0] in named or split_named(tops[0]):
+        return None
+    inner = folder / tops[0]
+    return inner if _with_pictures(inner) and not _pictures_in(inner) else None
+
+
+def _layout(folder: Path, named: frozenset[str]) -> Layout:
+    """Where classes and splits stand; folders that params.yaml names as classes are no splits.
+
+    Raises:
+        DataError: there is no class, or it cannot be told what is a class and what a split.
+
+    """
+    tops = _with_pictures(folder)
+    splits = [name for name in tops if split_named(name) and name not in named]
+    _require_alike(folder, splits, tops)
+    if splits:
+        classes = {name for split in splits for name in _with_pictures(folder / split)}
+        layout = Layout(label_at=1, split_at=0)
+    else:
+        classes, layout = set(tops), Layout(label_at=0)
+        below = {f"{top}/{name}": name for top in tops for name in _with_pictures(folder / top)}
+        if inner := [path for path, name in below.items() if split_named(name)]:
+            loose = [f"{top}/*" for top in tops if _pictures_in(folder / top)]
+            _require_alike(folder, inner, [*below, *loose])
+            layout = Layout(label_at=0, split_at=1)
+    if not classes:
+        raise DataError(f"{folder}: no pictures in folders of classes: {LAYOUTS}; or name another `folder`")
+    if len(classes) == 1 and not named:
+        (name,) = classes
+        raise DataError(
+            f"{folder}: only one class, {name!r}: {LAYOUTS}; name another `folder` in "
+            f"preprocess.classification, or `classes: [{name}]` if there is but one"
+        )
+    return layout
+
+
+def _require_alike(folder: Path, splits: list[str], all_folders: list[str]) -> None:
+    """Refuse folders of which some are splits by their names and others are not.
+
+    Raises:
+        DataError: names both.
+
+    """
+    others = [name for name in all_folders if name not in splits]
+    if splits and others:
+        raise DataError(
+            f"{folder}: {_some(splits)} look like splits, {_some(others)} do not: move away or rename "
+            "what is none; or, if all are classes, name them in preprocess.classification.classes"
+        )
+
+
+def _some(names: list[str]) -> str:
+    """At most three of the names."""
+    more = [f"{len(names) - 3} more"] if len(names) > 3 else []
+    return ", ".join([*names[:3], *more])
+
+
+def _with_pictures(folder: Path) -> list[str]:
+    """Names of the folders right in `folder` that hold pictures, directly or below."""
+    return [name for name in names_in(folder)[1] if _holds_pictures(folder / name)]
+
+
+def _without_pictures(folder: Path) -> list[str]:
+    return [name for name in names_in(folder)[1] if not _holds_pictures(folder / name)]
+
+
+def _holds_pictures(folder: Path) -> bool:
+    return any(map(_looks_like_picture, names_below(folder)))
+
+
+def _pictures_in(folder: Path) -> bool:
+    """Whether pictures lie right in `folder`."""
+    return any(map(_looks_like_picture, names_in(folder)[0]))
+
+
+def _looks_like_picture(name: str) -> bool:
+    return is_picture(name) or is_foreign_picture(name)
+
+
+def _row(folder: Path, name: str, layout: Layout) -> Row | Finding:
+    parts, path = PurePosixPath(name).parts, folder / name
     if not is_picture(name):
-        return Finding(kind="stray_file", where=where, what="not named as pictures are")
-    if len(parts) < (3 if given_splits else 2):
-        return Finding(kind="unlabelled_picture", where=where, what="lies in no class's folder")
-    split: Split | None = None
-    if given_splits:
-        (split,) = (known for known in SPLITS if known == parts[0])
-    return Row(where=where, picture=folder / name, labels=(parts[int(given_splits)],), split=split)
+        return _stray(path)
+    if len(parts) <= layout.folders:
+        return Finding(kind="unlabelled_picture", where=path.as_posix(), what="lies in no class's folder")
+    split = None if layout.split_at is None else split_named(parts[layout.split_at])
+    return Row(where=path.as_posix(), picture=path, labels=(parts[layout.label_at],), split=split)
+
+
+def _stray(path: Path) -> Finding:
+    """What is found of something that is no picture, or none that is read here."""
+    where = path.as_posix()
+    if path.is_symlink() and path.is_dir():
+        target = path.resolve()
+        if path.parent.resolve().is_relative_to(target):
+            return Finding(kind="stray_file", where=where, what=f"a link back to {target}, not followed")
+        what = f"a link to the folder {target}: links to folders are not followed, put a copy there"
+        return Finding(kind="unfollowed_link", where=where, what=what)
+    if is_foreign_picture(path.name):
+        return foreign_picture(where)
+    is_folder = path.is_dir()
+    return Finding(
+        kind="stray_file",
+        where=where,
+        what="a folder without pictures" if is_folder else "not named as pictures are",
+    )

@@ -1,5 +1,6 @@
 """What is done about each thing that can be wrong with data: section `preprocess.policy`."""
 
+import math
 from collections import Counter
 from typing import Literal
 
@@ -22,7 +23,7 @@ class Policy(StageParams):
     """
 
     unreadable: RefuseOrStop
-    """The file is no picture, or one of an unknown format."""
+    """The file is no picture, or one of a format that is not read here."""
     truncated: RefuseOrStop
     """The file ends early."""
     damaged: KeepOrRefuse
@@ -30,9 +31,11 @@ class Policy(StageParams):
     bomb: RefuseOrStop
     """The picture has more than `max_pixels`."""
     missing_picture: RefuseOrStop
-    """The annotations name a file that does not exist."""
+    """What the data names is no file: missing, a pipe, a device, or one that may not be read."""
     path_traversal: RefuseOrStop
     """The name of a picture leads out of its folder."""
+    unfollowed_link: RefuseOrStop = "refuse"
+    """A link to a folder, or one that leads out of the folder of raw data: neither is followed."""
     bad_row: RefuseOrStop
     """A line or a file of annotations cannot be understood."""
     unknown_class: RefuseOrStop
@@ -79,7 +82,7 @@ class Policy(StageParams):
     """An equal picture comes before this one."""
 
     max_refused: float = Field(ge=0, le=1)
-    """Share of all pictures that may be refused; the stage ends if more are."""
+    """Share of all pictures that may be refused; the stage ends if more are, and more than one."""
     max_pixels: int = Field(ge=1, le=178_956_970)
     """Pixels that a picture may have; the bound is Pillow's own."""
     min_box: float = Field(ge=0)
@@ -114,10 +117,13 @@ class Findings:
             DataError: the policy stops at it.
 
         """
-        self.all.append(Finding(kind=kind, where=where, what=what))
+        finding = Finding(kind=kind, where=where, what=what)
+        self.all.append(finding)
         action = self.policy.action(kind)
         if action == "stop":
-            raise DataError(f"{where}: {kind}: {what}: mend it, or let preprocess.policy.{kind} go on")
+            raise DataError(
+                f"{finding.where}: {kind}: {finding.what}: mend it, or let preprocess.policy.{kind} go on"
+            )
         return action
 
     def counts(self) -> dict[str, dict[str, int | str]]:
@@ -131,18 +137,20 @@ class Findings:
 def refuse_too_many(
     refused: int, rows: int, task: str, findings: Findings, what: Literal["pictures", "boxes"] = "pictures"
 ) -> None:
-    """Stop where more pictures, or boxes, were refused than `max_refused` allows.
+    """Stop where more pictures, or boxes, were refused than `max_refused` allows; one alone always may be.
 
     Raises:
         DataError: names the commonest reason and one picture.
 
     """
-    if refused <= findings.policy.max_refused * rows:
+    share = findings.policy.max_refused
+    if refused <= max(1, share * rows):
         return
     reasons = [f for f in findings.all if findings.policy.action(f.kind) == "refuse"]
     kind, count = Counter(finding.kind for finding in reasons).most_common(1)[0]
     first = next(finding for finding in reasons if finding.kind == kind)
+    enough = min(1.0, math.ceil(100 * refused / rows) / 100)
     raise DataError(
-        f"{task}: {refused} of {rows} {what} refused, preprocess.policy.max_refused is "
-        f"{findings.policy.max_refused:g}; {count} times {kind}, first {first.where}: {first.what}"
+        f"{task}: {refused} of {rows} {what} refused, preprocess.policy.max_refused is {share:g}; {count} "
+        f"times {kind}, first {first.where}: {first.what}: mend them, or raise max_refused to {enough:g}"
     )

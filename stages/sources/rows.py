@@ -1,6 +1,5 @@
 """The one form that every source gives: a row for each picture, a finding for each line that is none."""
 
-import os
 from array import array
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -12,8 +11,11 @@ import numpy as np
 import numpy.typing as npt
 
 from stages.core.errors import DataError
+from stages.core.files import FOREIGN_SUFFIXES, PICTURE_SUFFIXES
 from stages.core.packed import Split
+from stages.core.texts import encodable, in_a_line
 from stages.intake.decoding import Oddity
+from stages.intake.folders import names_below
 
 Boxes = npt.NDArray[np.float32]
 """[K, 4]: xyxy, absolute pixels from 0, of the picture turned upright or as it is stored: as it is packed."""
@@ -23,6 +25,7 @@ FindingKind = Literal[
     "unlabelled_picture",
     "stray_file",
     "path_traversal",
+    "unfollowed_link",
     "bad_row",
     "unknown_class",
     "size_differs",
@@ -49,8 +52,6 @@ NO_MARKS: Mapping[int, FindingKind] = MappingProxyType({})
 Polygon = tuple[float, ...]
 """x1, y1, x2, y2, ... of three corners at the least, in pixels as boxes are."""
 NO_POLYGONS: Mapping[int, tuple[Polygon, ...]] = MappingProxyType({})
-
-PICTURE_SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -85,6 +86,12 @@ class Row:
     crop: tuple[int, int, int, int] | None = None
     """The part of the picture to take, xyxy in pixels; None: all of it."""
 
+    def __post_init__(self) -> None:
+        """Names of files and classes may be bytes of any kind; they have to be printed, and kept as UTF-8."""
+        object.__setattr__(self, "where", in_a_line(self.where))
+        object.__setattr__(self, "labels", tuple(map(encodable, self.labels)))
+        object.__setattr__(self, "caption", None if self.caption is None else encodable(self.caption))
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Finding:
@@ -93,6 +100,11 @@ class Finding:
     kind: FindingKind
     where: str
     what: str
+
+    def __post_init__(self) -> None:
+        """Names of files may be bytes of any kind, and libraries' messages have several lines."""
+        object.__setattr__(self, "where", in_a_line(self.where))
+        object.__setattr__(self, "what", in_a_line(self.what))
 
 
 Found = Iterator[Row | Finding]
@@ -132,16 +144,29 @@ def existing_folder(path: Path) -> Path:
 
 
 def files_below(folder: Path) -> Iterator[str]:
-    """Names of all files below `folder`, relative to it, in order; hidden ones are nobody's data."""
-    for parent, folders, files in os.walk(folder, followlinks=True):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        below = Path(parent).relative_to(folder)
-        yield from ((below / name).as_posix() for name in sorted(files) if not name.startswith("."))
+    """Names of all files below `folder`, relative to it, in order; links are named and not followed.
+
+    Raises:
+        DataError: a folder that cannot be read.
+
+    """
+    return names_below(folder)
 
 
 def is_picture(name: str) -> bool:
-    """Whether the name of a file ends as those of pictures do."""
+    """Whether the name of a file ends as those of pictures do that are read here."""
     return PurePosixPath(name).suffix.lower() in PICTURE_SUFFIXES
+
+
+def is_foreign_picture(name: str) -> bool:
+    """Whether the name of a file ends as those of pictures do that are not read here."""
+    return PurePosixPath(name).suffix.lower() in FOREIGN_SUFFIXES
+
+
+def foreign_picture(where: str) -> "Finding":
+    """What is found of a picture that is not read here."""
+    suffix = PurePosixPath(where).suffix
+    return Finding(kind="unreadable", where=where, what=f"{suffix} is not read here: save it as PNG or JPEG")
 
 
 def with_unlabelled(rows: Found, folders: Iterable[Path], what: str) -> Found:

@@ -6,8 +6,8 @@ from typing import Any
 import yaml
 
 REFUSED = (
-    "unreadable truncated damaged bomb missing_picture bad_row unknown_class size_differs invalid_box "
-    "tiny_box crowd_box in_another_split companion_in_another_split under_several_labels repeated"
+    "unreadable truncated damaged bomb missing_picture unfollowed_link bad_row unknown_class size_differs "
+    "invalid_box tiny_box crowd_box in_another_split companion_in_another_split under_several_labels repeated"
 )
 MENDED = "animated cmyk sixteen_bit alpha rotated box_out_of_frame"
 POLICY = {

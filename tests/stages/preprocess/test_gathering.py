@@ -43,6 +43,7 @@ def peak(folder, count, **told):
     )
     how = Gathering(
         form=form,
+        raw=folder,
         classes=None,
         group_pattern=None,
         near_duplicates=None,
