@@ -264,8 +264,12 @@ def _pixels(content: bytes, header: _Header, form: Form, *, full: bool) -> tuple
     if header.plain and whole and (pixels := _png(content, form.channels)) is not None:
         return pixels, ""
     if "sixteen_bit" in header.oddities and header.kind in ("PNG", "TIFF") and whole:
-        return _in_bands(_by_opencv(content), form), ""
-    return _by_pillow(header, form), ""
+        pixels = _in_bands(_by_opencv(content), form)
+    else:
+        pixels = _by_pillow(header, form)
+    if header.kind == "TIFF":  # OpenCV and Pillow turn it by themselves
+        pixels = _upright(pixels, TURNED_BACK.get(header.orientation, header.orientation))
+    return pixels, ""
 
 
 def _jpeg(content: bytes, header: _Header, channels: int, factor: int) -> tuple[Pixels, str]:
@@ -296,10 +300,7 @@ def _by_pillow(header: _Header, form: Form) -> Pixels:
         return _in_bands(np.asarray(picture), form)
     if picture.mode in ("I", "F"):
         raise ValueError(f"mode {picture.mode}: 32 bits a pixel, of unknown range")
-    pixels = _in_bands(picture, form)
-    if picture.format != "TIFF":
-        return pixels
-    return _upright(pixels, TURNED_BACK.get(header.orientation, header.orientation))
+    return _in_bands(picture, form)
 
 
 def _require_bounded_tiles(picture: TiffImageFile, max_pixels: int) -> None:

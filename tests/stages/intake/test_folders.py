@@ -3,6 +3,7 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -115,14 +116,11 @@ list(names_below(Path(sys.argv[1])))
 """
 
 
-def test_a_folder_that_may_not_be_read_is_named(tmp_path):
-    write(tmp_path / "closed/1.png")
-    for parent in (tmp_path, *tmp_path.parents[:2]):
-        parent.chmod(parent.stat().st_mode | 0o055)
-    (tmp_path / "closed").chmod(0)
-    command = [sys.executable, "-c", AS_NOBODY, tmp_path]
-    ended = subprocess.run(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
-    (tmp_path / "closed").chmod(0o700)
-    assert (
-        f"DataError: {tmp_path}/closed: Permission denied: make it a folder that can be read" in ended.stderr
-    )
+def test_a_folder_that_may_not_be_read_is_named():
+    with tempfile.TemporaryDirectory() as folder:  # pytest's own are closed to others
+        Path(folder).chmod(0o755)
+        closed = Path(folder, "closed")
+        closed.mkdir(mode=0)
+        command = [sys.executable, "-c", AS_NOBODY, folder]
+        ended = subprocess.run(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
+    assert f"DataError: {closed}: Permission denied: make it a folder that can be read" in ended.stderr
