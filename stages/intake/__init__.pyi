@@ -12,6 +12,8 @@ from .folders import open_file as open_file
 from .folders import way_out as way_out
 from .geometry import Pixels as Pixels
 from .geometry import fit_boxes as fit_boxes
+from .geometry import fit_picture as fit_picture
+from .geometry import place as place
 from .geometry import unfit_boxes as unfit_boxes
 from .intake import Task as Task
 from .intake import take_in as take_in
