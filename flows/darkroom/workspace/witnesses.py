@@ -50,7 +50,9 @@ class Witnesses:
     def close_one(self, name: str) -> None:
         """The stage's command has ended, and what it changed was asked for."""
         if witness := self._open.pop(name, None):
-            self._ended = {**self._ended, **dict.fromkeys(witness.processes(), name)} if self._open else {}
+            self._ended |= dict.fromkeys(witness.processes(), name)
+            if not self._open:
+                self._ended.clear()
             witness.close()
 
     def judge(self, name: str, edits: Sequence[Edit]) -> DepsVerdict:
