@@ -153,6 +153,8 @@ def read_xml(path: Path) -> ET.Element:
         DataError: it cannot be read, is no XML, or has a document type; the message does not name the file.
 
     """
+    if not path.is_file():  # a pipe would be waited for
+        raise DataError("no file")
     try:
         return ET.fromstring(path.read_bytes(), ET.XMLParser(target=_Builder()))
     except ET.ParseError as error:

@@ -1,3 +1,5 @@
+import os
+
 import pytest
 
 from stages.core.errors import DataError
@@ -167,3 +169,11 @@ def test_a_file_name_that_leads_out_of_the_folder_is_refused(tmp_path):
     write(tmp_path, ["a"])
     write_text(tmp_path / "Annotations/a.xml", xml("../../a.png"))
     assert kinds(read(tmp_path, VOC)[1]) == ["path_traversal"]
+
+
+def test_a_pipe_among_the_annotations_is_not_waited_for(tmp_path):
+    write(tmp_path, ["a"])
+    os.mkfifo(tmp_path / "Annotations/b.xml")
+    rows, findings = read(tmp_path, VOC)
+    assert list(boxes(rows)) == ["a.png"]
+    assert all(found.where.endswith("b.xml") for found in findings)
