@@ -11,6 +11,7 @@ from darkroom.base.errors import explain_os_error
 from darkroom.gpus.host import Host
 from darkroom.processes import stage_process
 from darkroom.processes.stage_process import Ending, StageJob, StageResult
+from darkroom.schedule.executor import Ended
 from darkroom.schedule.plan import Node
 
 
@@ -19,7 +20,7 @@ class LocalExecutor:
 
     def __init__(self) -> None:
         self._threads: dict[str, threading.Thread] = {}
-        self._done: queue.SimpleQueue[tuple[str, StageResult]] = queue.SimpleQueue()
+        self._done: queue.SimpleQueue[Ended] = queue.SimpleQueue()
 
     def capacity(self, nodes: Sequence[Node], jobs: int | None) -> Host:
         """Job slots, cores, memory and GPUs of this host.
@@ -36,11 +37,11 @@ class LocalExecutor:
         try:
             thread.start()
         except RuntimeError as error:  # no memory for it, or a limit of the user's
-            self._done.put((job.name, _not_executed(str(error))))
+            self._done.put(Ended(job.name, job.attempt, _not_executed(str(error))))
         else:
             self._threads[job.name] = thread
 
-    def finished(self, wait: float) -> tuple[str, StageResult] | None:
+    def finished(self, wait: float) -> Ended | None:
         """The next stage whose thread is done."""
         with contextlib.suppress(queue.Empty):
             return self._done.get(timeout=wait)
@@ -60,7 +61,7 @@ class LocalExecutor:
             result = stage_process.execute(job)
         except Exception as error:  # whatever happens there, the run must hear of it
             result = _not_executed(explain_os_error(error) if isinstance(error, OSError) else str(error))
-        self._done.put((job.name, result))
+        self._done.put(Ended(job.name, job.attempt, result))
 
 
 def _not_executed(why: str) -> StageResult:

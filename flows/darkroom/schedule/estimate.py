@@ -12,6 +12,7 @@ from threading import Event
 
 from darkroom.processes.stage_process import Ending, StageJob, StageResult
 from darkroom.schedule.events import Outcome
+from darkroom.schedule.executor import Ended
 from darkroom.schedule.plan import Node
 from darkroom.schedule.pool import Lease, Pool
 from darkroom.schedule.scheduler import Scheduler, Settled
@@ -110,11 +111,11 @@ class _Simulation:
     def launch(self, job: StageJob) -> None:
         heapq.heappush(self._running, (self.now + self._durations[job.name], job.name))
 
-    def finished(self, wait: float) -> tuple[str, StageResult] | None:
+    def finished(self, wait: float) -> Ended | None:
         if not wait or not self._running:
             return None
         self.now, name = heapq.heappop(self._running)
-        return name, StageResult(ending=Ending.OK)
+        return Ended(name, 1, StageResult(ending=Ending.OK))
 
     def finish(self, name: str, result: StageResult) -> Settled:  # noqa: ARG002
         return Settled(Outcome.RAN)

@@ -10,12 +10,39 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from darkroom.base.meta import Resources
 from darkroom.processes.stage_process import StageJob, StageResult
 from darkroom.schedule.plan import Node
 from darkroom.schedule.pool import Pool
+
+
+class Ended(NamedTuple):
+    """An attempt at a stage that has ended."""
+
+    stage: str
+    attempt: int
+    """The number that its job had."""
+    result: StageResult
+
+
+class UnderWay:
+    """The attempts under way: one a stage at most, and one result of each."""
+
+    def __init__(self) -> None:
+        self._attempts: dict[str, int] = {}
+
+    def began(self, job: StageJob) -> None:
+        """Expect a result of this attempt, and no more of those before it."""
+        self._attempts[job.name] = job.attempt
+
+    def accepts(self, ended: Ended) -> bool:
+        """Whether this is the first result of an attempt under way; it is under way no more."""
+        if self._attempts.get(ended.stage) != ended.attempt:
+            return False
+        del self._attempts[ended.stage]
+        return True
 
 
 class Capacity(Protocol):
@@ -49,14 +76,15 @@ class Jobs(Protocol):
         """Start executing a job, and return at once.
 
         From then on the job's `on_line` gets its lines of output, and `finished` its result in the end, also
-        where its command could not be started. It ends soon after the job's `stop` is set, politely, and at
-        once after `stop_now`.
+        where its command could not be started or the place that executes it is lost. It ends soon after the
+        job's `stop` is set, politely, and at once after `stop_now`.
         """
 
-    def finished(self, wait: float) -> tuple[str, StageResult] | None:
-        """A job that has ended since, by its stage's name, and how; each job once.
+    def finished(self, wait: float) -> Ended | None:
+        """A job that has ended since, and how; None where none ends within `wait` seconds.
 
-        None where none ends within `wait` seconds.
+        Only the first result of an attempt counts, and none of an attempt that was given up: a place that was
+        held to be lost may still answer.
         """
 
 

@@ -21,7 +21,7 @@ from typing import Protocol
 from darkroom.base.meta import Resources
 from darkroom.processes.stage_process import StageJob, StageResult
 from darkroom.schedule.events import Outcome
-from darkroom.schedule.executor import Jobs
+from darkroom.schedule.executor import Ended, Jobs, UnderWay
 from darkroom.schedule.plan import Node
 from darkroom.schedule.pool import Lease, Pool
 
@@ -100,6 +100,7 @@ class Scheduler:
         self._clock = clock
         self._open = dict.fromkeys(self._nodes)  # not settled, in serial order
         self._running: dict[str, Lease] = {}
+        self._under_way = UnderWay()
         self._arrived: list[tuple[str, StageResult]] = []
         self._waiting_for = {node.name: len(node.needs) + len(node.after) for node in nodes}
         self._followers: dict[str, list[str]] = defaultdict(list)
@@ -131,8 +132,8 @@ class Scheduler:
     def _wait(self) -> None:
         """Return when a result is there, the run is told to stop, or a stage may be begun again."""
         seconds = _BUSY_SECONDS if self._busy and not self._running else _LOOK_SECONDS
-        if arrived := self._jobs.finished(seconds):
-            self._arrived.append(arrived)
+        if ended := self._jobs.finished(seconds):
+            self._take_in(ended)
         else:
             for name in self._busy:
                 self._make_ready(name)
@@ -144,8 +145,8 @@ class Scheduler:
         """Take over what finished, all of it before one record is written. False: nothing did."""
         if self._stop.is_set():
             self._give_up(lambda _: True, Settled(Outcome.CANCELLED))
-        while arrived := self._jobs.finished(0):
-            self._arrived.append(arrived)
+        while ended := self._jobs.finished(0):
+            self._take_in(ended)
         finished = [(name, self._work.finish(name, result)) for name, result in self._arrived]
         self._arrived.clear()
         if finished:
@@ -157,6 +158,11 @@ class Scheduler:
             else:
                 self._settle(name, end)
         return bool(finished)
+
+    def _take_in(self, ended: Ended) -> None:
+        """Accept the first result of an attempt under way; a late or doubled one is none."""
+        if self._under_way.accepts(ended):
+            self._arrived.append((ended.stage, ended.result))
 
     def _start(self) -> bool:
         """Look at the most urgent stage whose resources are free. False: there is none."""
@@ -185,6 +191,7 @@ class Scheduler:
             return
         if isinstance(begun, StageJob):
             self._running[name] = lease
+            self._under_way.began(begun)
             self._jobs.launch(begun)
             return
         self._pool.give(lease)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from darkroom.processes.stage_process import StageJob, StageResult
-from darkroom.schedule.executor import Capacity, Executor
+from darkroom.processes.stage_process import StageJob
+from darkroom.schedule.executor import Capacity, Ended, Executor, UnderWay
 from darkroom.schedule.plan import Node
 from darkroom.tracking.flow_runs import StageFlowRuns
 
@@ -15,6 +15,7 @@ class RecordedExecutor:
 
     def __init__(self, executor: Executor, stages: StageFlowRuns) -> None:
         self._executor, self._stages = executor, stages
+        self._under_way = UnderWay()
 
     def capacity(self, nodes: Sequence[Node], jobs: int | None) -> Capacity:
         """The capacity of the executor."""
@@ -22,12 +23,14 @@ class RecordedExecutor:
 
     def launch(self, job: StageJob) -> None:
         """Have the executor execute the job, and record its start and its output."""
+        self._under_way.began(job)
         self._executor.launch(self._stages.began(job))
 
-    def finished(self, wait: float) -> tuple[str, StageResult] | None:
-        """A job that has ended; its result is recorded."""
-        if ended := self._executor.finished(wait):
-            self._stages.ended(*ended)
+    def finished(self, wait: float) -> Ended | None:
+        """A job that has ended; the first result of each attempt is recorded."""
+        ended = self._executor.finished(wait)
+        if ended and self._under_way.accepts(ended):
+            self._stages.ended(ended.stage, ended.result)
         return ended
 
     def is_busy(self) -> bool:

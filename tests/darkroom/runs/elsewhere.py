@@ -15,6 +15,7 @@ from typing import IO
 
 from darkroom.base.meta import Resources
 from darkroom.processes.stage_process import Ending, StageJob, StageResult
+from darkroom.schedule.executor import Ended
 from darkroom.schedule.plan import Node
 from darkroom.schedule.pool import HostPool
 
@@ -97,13 +98,13 @@ class Elsewhere:
         self.launched.append((job.name, job.attempt))
         self._shells[job.name] = Shell(job)
 
-    def finished(self, wait: float) -> tuple[str, StageResult] | None:
+    def finished(self, wait: float) -> Ended | None:
         until = time.monotonic() + wait
         while True:
             for name, shell in self._shells.items():
                 if result := shell.result():
                     del self._shells[name]
-                    return name, result
+                    return Ended(name, shell.job.attempt, result)
             if time.monotonic() >= until:
                 return None
             time.sleep(0.02)

@@ -21,8 +21,8 @@ def job(folder: Path, name: str, command: str, **more: threading.Event) -> Stage
 def results(executor: LocalExecutor) -> dict[str, StageResult]:
     found = {}
     while ended := executor.finished(0):
-        assert ended[0] not in found
-        found |= [ended]
+        assert ended.stage not in found
+        found[ended.stage] = ended.result
     return found
 
 

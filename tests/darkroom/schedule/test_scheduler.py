@@ -14,6 +14,7 @@ from darkroom.base.meta import Resources, StageMeta
 from darkroom.processes.stage_process import Ending, StageJob, StageResult
 from darkroom.schedule.estimate import critical_path, expected_seconds, remaining_seconds, widest
 from darkroom.schedule.events import Outcome
+from darkroom.schedule.executor import Ended
 from darkroom.schedule.plan import Node
 from darkroom.schedule.pool import HostPool, Lease
 from darkroom.schedule.scheduler import Again, Busy, Scheduler, Settled
@@ -46,11 +47,12 @@ class Bench:
         heapq.heappush(self.running, (self.now + self.seconds[job.name], job.name))
         self.at_once = max(self.at_once, len(self.running))
 
-    def finished(self, wait: float) -> tuple[str, StageResult] | None:
+    def finished(self, wait: float) -> Ended | None:
         if not wait or not self.running:
             return None
         self.now, name = heapq.heappop(self.running)
-        return name, StageResult(ending=Ending.FAILED if name in self.fails else Ending.OK)
+        result = StageResult(ending=Ending.FAILED if name in self.fails else Ending.OK)
+        return Ended(name, 1, result)
 
     def finish(self, name: str, result: StageResult) -> Settled | Again:
         self.diary.append((self.now, "end", name))
@@ -214,7 +216,7 @@ class Retrying(Bench):
         super().__init__(seconds)
         self.kills, self.pause = dict(kills), pause
 
-    def finished(self, wait: float) -> tuple[str, StageResult] | None:
+    def finished(self, wait: float) -> Ended | None:
         if wait and not self.running:
             self.now += wait
         return super().finished(wait)
