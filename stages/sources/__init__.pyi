@@ -20,12 +20,12 @@ from .image_folder import ImageFolderParams as ImageFolderParams
 from .image_folder import read_image_folder as read_image_folder
 from .naming import PictureFolder as PictureFolder
 from .naming import Wrong as Wrong
+from .naming import annotation_files as annotation_files
 from .naming import split_named as split_named
 from .params import Folders as Folders
 from .params import PerSplit as PerSplit
 from .params import PictureParams as PictureParams
 from .params import SplitParams as SplitParams
-from .params import folder_of as folder_of
 from .policy import Findings as Findings
 from .policy import Policy as Policy
 from .policy import refuse_too_many as refuse_too_many

@@ -5,8 +5,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 
+from stages.core.errors import DataError
 from stages.core.packed import Split
 from stages.sources.documents import shown, wrong_name
+from stages.sources.params import Folders, PerSplit
 from stages.sources.rows import FindingKind, files_below, is_picture, unsafe
 
 SPLIT_NAMES: dict[str, Split] = {
@@ -37,8 +39,6 @@ class PictureFolder:
     folder: Path
     prefix: str | None = None
     """Taken off the beginning of names; of Windows or of here."""
-    key: str = "strip_prefix"
-    """The key of params.yaml that gives `prefix`, for messages."""
 
     def find(self, name: object) -> Path | Wrong:
         """The file of a name; one that does not exist is told when it is decoded.
@@ -70,7 +70,7 @@ class PictureFolder:
 
     def _advice(self, below: str) -> str:
         absolute = below.startswith("/") or ":" in below[:2]
-        return f"; if all begin so, let {self.key} take it off" if absolute else ""
+        return "; if all begin so, let strip_prefix take it off" if absolute else ""
 
     @cached_property
     def _by_stem(self) -> dict[str, list[str]]:
@@ -80,3 +80,34 @@ class PictureFolder:
             if is_picture(name):
                 found[PurePosixPath(name).with_suffix("").as_posix()].append(name)
         return dict(found)
+
+
+@dataclass(frozen=True, slots=True)
+class AnnotationFile:
+    """A file of annotations or a table, and the pictures that it names."""
+
+    file: Path
+    split: Split | None
+    """The split that all of its pictures are in; None: it is not known."""
+    pictures: PictureFolder
+
+
+def annotation_files(
+    raw: Path, files: str | PerSplit, pictures: Folders, prefix: str | None
+) -> list[AnnotationFile]:
+    """The files of a source below `raw`, and what names in each of them start from.
+
+    Raises:
+        DataError: a folder of pictures does not exist.
+
+    """
+    named = files.given() if isinstance(files, PerSplit) else {None: files}
+    found = []
+    for split, name in named.items():
+        file = raw / name
+        below = pictures.given().get(split) if isinstance(pictures, PerSplit) else pictures
+        folder = file.parent if below is None else raw / below
+        if not folder.is_dir():
+            raise DataError(f"{folder}: no such folder; preprocess names it as the pictures of {file}")
+        found.append(AnnotationFile(file, split, PictureFolder(folder, prefix)))
+    return found

@@ -1,12 +1,10 @@
 """What every source of files needs to be told: classes, the form of the pictures, the splits."""
 
 import re
-from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from stages.core.errors import DataError
 from stages.core.packed import SPLITS, Split
 from stages.core.params import StageParams
 
@@ -65,20 +63,6 @@ class PerSplit(StageParams):
 Folders = str | PerSplit | None
 """Where names of pictures start from, below the raw folder: one folder, one for each file of annotations, or
 null, the folder of that file."""
-
-
-def folder_of(raw: Path, pictures: Folders, file: Path, split: Split | None) -> Path:
-    """The folder that the names in a file of annotations start from.
-
-    Raises:
-        DataError: it does not exist.
-
-    """
-    below = pictures.given().get(split) if isinstance(pictures, PerSplit) else pictures
-    folder = file.parent if below is None else raw / below
-    if not folder.is_dir():
-        raise DataError(f"{folder}: no such folder; preprocess names it as the pictures of {file}")
-    return folder
 
 
 class FormParams(StageParams):

@@ -17,8 +17,8 @@ from stages.core.packed import Split
 from stages.sources.annotations.box_list import BoxList, Edges
 from stages.sources.annotations.run_lengths import box_of_runs
 from stages.sources.documents import LONGEST, edges, read_json, shown, whole, wrong_name
-from stages.sources.naming import PictureFolder, Wrong
-from stages.sources.params import Folders, PerSplit, PictureParams, folder_of
+from stages.sources.naming import PictureFolder, Wrong, annotation_files
+from stages.sources.params import Folders, PerSplit, PictureParams
 from stages.sources.rows import Finding, Found, Polygon, with_unlabelled
 
 Key = int | str
@@ -46,15 +46,9 @@ def read_coco(raw: Path, params: CocoParams) -> Found:
         DataError: a file is missing or no COCO, or an id stands twice.
 
     """
-    files = {split: raw / name for split, name in params.annotations.given().items()}
-    folders = {
-        split: PictureFolder(folder_of(raw, params.pictures, file, split), params.strip_prefix)
-        for split, file in files.items()
-    }
-    rows = (one for split, file in files.items() for one in _rows(file, folders[split], split))
-    return with_unlabelled(
-        rows, [folder.folder for folder in folders.values()], "no annotation file names it"
-    )
+    files = annotation_files(raw, params.annotations, params.pictures, params.strip_prefix)
+    rows = (one for file in files for one in _rows(file.file, file.pictures, file.split))
+    return with_unlabelled(rows, [one.pictures.folder for one in files], "no annotation file names it")
 
 
 def _rows(file: Path, folder: PictureFolder, split: Split | None) -> Found:

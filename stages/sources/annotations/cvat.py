@@ -10,8 +10,8 @@ from stages.core.errors import DataError
 from stages.core.packed import Split
 from stages.sources.annotations.box_list import BoxList, Edges, turned_box
 from stages.sources.documents import edges, number, read_xml, shown, whole, wrong_name
-from stages.sources.naming import PictureFolder, Wrong, split_named
-from stages.sources.params import Folders, PerSplit, PictureParams, folder_of
+from stages.sources.naming import PictureFolder, Wrong, annotation_files, split_named
+from stages.sources.params import Folders, PerSplit, PictureParams
 from stages.sources.rows import Finding, Found, Polygon, existing_file, with_unlabelled
 
 
@@ -37,35 +37,27 @@ def read_cvat(raw: Path, params: CvatParams) -> Found:
         DataError: no such file, or it is none of CVAT's for images.
 
     """
-    files = params.file.given() if isinstance(params.file, PerSplit) else {None: params.file}
-    places = [
-        (
-            split,
-            existing_file(raw / name),
-            PictureFolder(folder_of(raw, params.pictures, raw / name, split), params.strip_prefix),
-        )
-        for split, name in files.items()
-    ]
-    rows = (row for split, file, folder in places for row in _rows(file, folder, split))
-    return with_unlabelled(rows, [folder.folder for _, _, folder in places], "no annotation names it")
+    files = annotation_files(raw, params.file, params.pictures, params.strip_prefix)
+    rows = (row for one in files for row in _rows(existing_file(one.file), one.pictures, one.split))
+    return with_unlabelled(rows, [one.pictures.folder for one in files], "no annotation names it")
 
 
 def _rows(file: Path, folder: PictureFolder, given: Split | None) -> Found:
-    for number_, image in enumerate(_images(file)):
+    for place, image in enumerate(_images(file)):
         name = image.get("name", "")
-        where = f"{file}: image {shown(image.get('id') or number_)}"
+        where = f"{file}: image {shown(image.get('id') or place)}"
         picture = folder.find(name)
         if isinstance(picture, Wrong):
             yield Finding(kind=picture.kind, where=where, what=picture.what)
             continue
         boxes = BoxList()
-        for place, shape in enumerate(image, start=1):
+        for nth, shape in enumerate(image, start=1):
             if shape.tag == "tag":  # of the whole picture
                 continue
-            wrong = _add(boxes, shape, f"{shape.tag} {place}")
+            wrong = _add(boxes, shape, f"{shape.tag} {nth}")
             if wrong:
                 boxes.lost += 1
-                yield Finding(kind="invalid_box", where=where, what=f"shape {place}: {wrong}")
+                yield Finding(kind="invalid_box", where=where, what=f"shape {nth}: {wrong}")
         size = whole(image.get("width")), whole(image.get("height"))
         split = given or split_named(image.get("subset", ""))
         yield boxes.row(

@@ -12,8 +12,8 @@ from stages.core.errors import DataError
 from stages.core.packed import Split
 from stages.sources.annotations.box_list import BoxList, Edges, turned_box
 from stages.sources.documents import edges, number, read_json, shown, whole, wrong_name
-from stages.sources.naming import PictureFolder, Wrong
-from stages.sources.params import Folders, PerSplit, PictureParams, folder_of
+from stages.sources.naming import PictureFolder, Wrong, annotation_files
+from stages.sources.params import Folders, PerSplit, PictureParams
 from stages.sources.rows import Finding, Found, Polygon, Row, with_unlabelled
 
 
@@ -48,17 +48,9 @@ def read_label_studio(raw: Path, params: LabelStudioParams) -> Found:
         DataError: no such file, or it is no export.
 
     """
-    files = params.file.given() if isinstance(params.file, PerSplit) else {None: params.file}
-    places = [
-        (
-            split,
-            raw / name,
-            _Pictures(PictureFolder(folder_of(raw, params.pictures, raw / name, split), params.strip_prefix)),
-        )
-        for split, name in files.items()
-    ]
-    rows = (row for split, file, pictures in places for row in _rows(file, pictures, split, params))
-    return with_unlabelled(rows, [place.folder.folder for _, _, place in places], "no task names it")
+    files = annotation_files(raw, params.file, params.pictures, params.strip_prefix)
+    rows = (row for one in files for row in _rows(one.file, _Pictures(one.pictures), one.split, params))
+    return with_unlabelled(rows, [one.pictures.folder for one in files], "no task names it")
 
 
 @dataclass(slots=True)

@@ -13,10 +13,10 @@ from stages.core.params import StageParams
 from stages.intake.decoding import size_of
 from stages.sources.annotations.box_list import BoxList, Edges
 from stages.sources.documents import edges, shown, wrong_name
-from stages.sources.naming import PictureFolder, Wrong, split_named
+from stages.sources.naming import PictureFolder, Wrong, annotation_files, split_named
 from stages.sources.params import PictureParams
 from stages.sources.rows import Finding, Found, with_unlabelled
-from stages.sources.tables.manifest import tables_of, text_of
+from stages.sources.tables.manifest import text_of
 from stages.sources.tables.table_file import TableParams, read_table
 
 
@@ -68,10 +68,9 @@ def read_box_table(raw: Path, params: BoxTableParams, *, upright: bool) -> Found
         DataError: no such file, no table, or a column that is missing or stands there twice.
 
     """
-    tables = tables_of(raw, params)
-    rows = (row for split, file, folder in tables for row in _rows(file, folder, split, params, upright))
-    named = " or ".join(file.as_posix() for _, file, _ in tables)
-    return with_unlabelled(rows, [folder.folder for _, _, folder in tables], f"{named} does not name it")
+    tables = annotation_files(raw, params.file, params.pictures, params.strip_prefix)
+    rows = (row for one in tables for row in _rows(one.file, one.pictures, one.split, params, upright))
+    return with_unlabelled(rows, [one.pictures.folder for one in tables], "no row of the table names it")
 
 
 class _Picture:

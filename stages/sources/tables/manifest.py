@@ -10,8 +10,8 @@ from pydantic import Field
 from stages.core.packed import Split
 from stages.core.params import StageParams
 from stages.sources.documents import number, shown, wrong_name
-from stages.sources.naming import PictureFolder, Wrong, split_named
-from stages.sources.params import PerSplit, PictureParams, folder_of
+from stages.sources.naming import PictureFolder, Wrong, annotation_files, split_named
+from stages.sources.params import PictureParams
 from stages.sources.rows import Finding, FindingKind, Found, Row, with_unlabelled
 from stages.sources.tables.table_file import TableParams, read_table
 
@@ -47,24 +47,6 @@ class ManifestParams(TableParams, PictureParams):
     columns: Columns
 
 
-def tables_of(raw: Path, params: TableParams) -> list[tuple[Split | None, Path, PictureFolder]]:
-    """Each table, the split that it is of, and the folder that its paths start from.
-
-    Raises:
-        DataError: a folder does not exist.
-
-    """
-    files = params.file.given() if isinstance(params.file, PerSplit) else {None: params.file}
-    return [
-        (
-            split,
-            raw / name,
-            PictureFolder(folder_of(raw, params.pictures, raw / name, split), params.strip_prefix),
-        )
-        for split, name in files.items()
-    ]
-
-
 def read_manifest(raw: Path, params: ManifestParams) -> Found:
     """A row for each row of the table, in its order; then the pictures that it does not name.
 
@@ -72,10 +54,9 @@ def read_manifest(raw: Path, params: ManifestParams) -> Found:
         DataError: no such file, no table, or a column that is missing or stands there twice.
 
     """
-    tables = tables_of(raw, params)
-    rows = (row for split, file, folder in tables for row in _rows(file, folder, split, params))
-    named = " or ".join(file.as_posix() for _, file, _ in tables)
-    return with_unlabelled(rows, [folder.folder for _, _, folder in tables], f"{named} does not name it")
+    tables = annotation_files(raw, params.file, params.pictures, params.strip_prefix)
+    rows = (row for one in tables for row in _rows(one.file, one.pictures, one.split, params))
+    return with_unlabelled(rows, [one.pictures.folder for one in tables], "no row of the table names it")
 
 
 def _rows(file: Path, folder: PictureFolder, split: Split | None, params: ManifestParams) -> Found:
