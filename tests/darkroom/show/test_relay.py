@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 
+from darkroom.processes.stage_process import StageJob, execute
 from darkroom.schedule.events import Event, Outcome, StageBar, StageFinished, StageLine
 from darkroom.show.relay import WAITING_LINES, Relay
 
@@ -60,4 +63,31 @@ def test_an_error_of_the_display_is_told_in_the_end() -> None:
     relay(StageLine("a", "1"))
     relay(StageLine("a", "2"))
     with pytest.raises(ValueError, match="no paper"):
+        relay.close()
+
+
+def test_a_stage_ends_while_its_display_stands_still(tmp_path: Path) -> None:
+    stands, goes_on = threading.Event(), threading.Event()
+
+    def display(_: Sequence[Event]) -> None:
+        stands.set()
+        goes_on.wait()
+
+    relay = Relay(display)
+    command = "seq 1 300000; touch done"  # far more than a pipe and the queue hold
+    job = StageJob(
+        name="s",
+        commands=(("/bin/sh", "-c", command),),
+        cwd=tmp_path,
+        env=dict(os.environ),
+        log=tmp_path / "s.log",
+        on_line=lambda line: relay(StageLine("s", line)),
+    )
+    try:
+        assert execute(job).well
+        assert stands.is_set()
+        assert (tmp_path / "done").exists()
+        assert len((tmp_path / "s.log").read_bytes().splitlines()) == 300_000
+    finally:
+        goes_on.set()
         relay.close()
