@@ -150,7 +150,7 @@ def load_encoder(config: Mapping[str, Any]) -> TextEncoder:
 
 
 def words_of(text: str) -> list[str]:
-    """Words of any script in small letters and in the singular: "Two T-shirts, a bag's" -> two, t-shirt, a, bag.
+    """Words of any script in small letters and in the singular: "Two T-shirts" -> two, t-shirt.
 
     A letter with its marks counts as the one sign that Unicode has for both.
     """
