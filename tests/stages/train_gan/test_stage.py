@@ -195,7 +195,8 @@ def test_a_discriminator_that_wins_outright_ends_training(compute: Compute, chec
     )
     said = (
         r"^epoch 3, step 1: the discriminator wins outright, .*; "
-        r"epoch 3, step 8: collapse, only 0\.0000 .*; in trouble since epoch 2; no generator is written; if none is wanted: train-gan: null$"
+        r"epoch 3, step 8: collapse, only 0\.0000 .*; in trouble since epoch 2; "
+        r"no generator is written; if none is wanted: train-gan: null$"
     )
     with pytest.raises(TrainingError, match=said):
         trained_on(split_of(np.full((64, 8, 8, 1), 255, np.uint8)), easy, compute, checkpoint)
