@@ -47,7 +47,10 @@ def test_training_fails_when_it_lasts_or_is_over() -> None:
     one, two = [{"troubles": 1.0}], [{"troubles": 1.0}, {"troubles": 1.0}]
     fail(one, ["step 4: collapse"], params(), epochs=9)
     fail(two, [], params(), epochs=2)  # mended in the last
-    with pytest.raises(TrainingError, match=r"^epoch 1, step 4: collapse; no generator is written; if none is wanted: train-gan: null$"):
+    with pytest.raises(
+        TrainingError,
+        match=r"^epoch 1, step 4: collapse; no generator is written; if none is wanted: train-gan: null$",
+    ):
         fail(one, ["step 4: collapse"], params(), epochs=1)
     all_met = "epoch 3, step 2: wins; epoch 3, step 4: collapse; in trouble since epoch 2; no generator is"
     with pytest.raises(TrainingError, match=all_met):
