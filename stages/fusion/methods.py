@@ -24,6 +24,7 @@ WAVELET = "db2"
 BASE_SIDE = 31
 BASE_FILTER = (45, 0.3)
 DETAIL_FILTER = (7, 1e-6)
+SALIENCY_WINDOW = (11, 11)  # Li, Kang and Hu's r_g = 5
 SALIENCY_SIGMA = 5.0
 
 
@@ -156,13 +157,15 @@ def wavelet(sources: Pictures, levels: int | None = None) -> Pictures:
 def exposure(sources: Pictures) -> Pictures:
     """Each source where it is well exposed and rich in contrast and colour, blended over scales.
 
-    Mertens, Kautz and Van Reeth, "Exposure fusion" (2007), as OpenCV has it.
+    Mertens, Kautz and Van Reeth, "Exposure fusion" (2007), as OpenCV has it; all three terms count as in the
+    paper, where OpenCV's own default leaves out how well a pixel is exposed.
     """
     white = peak(sources)
     as_bytes = [
         source.astype(np.float32) * (255 / white) for source in _for_cv2(sources)
     ]  # it divides by 255
-    merged = cv2.createMergeMertens().process(as_bytes)  # about 0..1, overshoot included
+    merger = cv2.createMergeMertens(contrast_weight=1, saturation_weight=1, exposure_weight=1)
+    merged = merger.process(as_bytes)  # about 0..1, overshoot included
     return rounded(merged * white, sources)
 
 
@@ -224,7 +227,7 @@ def _weighted(parts: Pictures | Floats, weights: Floats) -> Floats:
 def _saliency(picture: Floats) -> Floats:
     """How much goes on around each pixel of [H, W]."""
     detail = np.abs(cv2.Laplacian(picture, cv2.CV_32F))
-    return np.asarray(cv2.GaussianBlur(detail, (0, 0), SALIENCY_SIGMA), dtype=np.float32)
+    return np.asarray(cv2.GaussianBlur(detail, SALIENCY_WINDOW, SALIENCY_SIGMA), dtype=np.float32)
 
 
 def _for_cv2(sources: Pictures) -> Pictures:
@@ -258,11 +261,21 @@ def _mean(pictures: Sequence[Floats]) -> Floats:
 
 
 def _strongest(details: Sequence[Floats]) -> Floats:
-    """Of one size each: at each place the value that is farthest from zero."""
-    strongest = details[0].copy()
-    zero = np.zeros_like(strongest)
+    """Of one size each, [h, w] or [h, w, C]: at each place all channels of what is farthest from zero.
+
+    Channels that were chosen apart would mix to colours that no source has.
+    """
+    strongest, most = details[0].copy(), _amount(details[0])
     for detail in details[1:]:
         # Ten times as fast as NumPy's argmax and take_along_axis.
-        stronger = cv2.compare(cv2.absdiff(detail, zero), cv2.absdiff(strongest, zero), cv2.CMP_GT)
+        amount = _amount(detail)
+        stronger = cv2.compare(amount, most, cv2.CMP_GT)
         cv2.copyTo(detail, stronger, strongest)
+        most = np.maximum(amount, most)
     return strongest
+
+
+def _amount(detail: Floats) -> Floats:
+    """How far from zero the channels of [h, w] or [h, w, C] are together: [h, w]."""
+    distance = np.abs(detail)
+    return np.ascontiguousarray(distance if distance.ndim == 2 else distance.sum(axis=2))
