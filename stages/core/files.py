@@ -15,20 +15,21 @@ from stages.core.errors import DataError
 PICTURE_FORMATS = (
     *("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "PPM", "QOI"),
     *("DIB", "ICO", "CUR", "ICNS", "PSD", "DDS", "BLP", "FTEX", "PCX", "DCX", "SGI", "SUN", "PIXAR"),
-    *("FLI", "MSP", "XBM", "XPM", "GBR", "FITS", "XVTHUMB", "PCD", "IM", "TGA"),
+    *("FLI", "MSP", "XBM", "XPM", "GBR", "FITS", "XVTHUMB", "PCD", "TGA"),
 )
 """What Pillow may open, by its own names and in this order, whatever a file is called: all that it decodes by
 itself, the usual ones first and those without a signature last.
 
 Left out are the ones that it hands to others: EPS (a program, for Ghostscript to run), WMF (Windows), IPTC
 (opens what is in it as any format, EPS too), BUFR, GRIB and HDF5 (whatever has been installed for them), MPEG
-(only its size). So are three of measurements without a known range or a suffix: SPIDER, MCIDAS and IMT.
+(only its size). So are SPIDER, MCIDAS and IMT, measurements without a known range or a suffix, and IM, which
+Pillow gives up.
 """
 
 PICTURE_SUFFIXES = frozenset(
     {
         *(".apng", ".avif", ".avifs", ".blp", ".bmp", ".bw", ".cur", ".dcx", ".dds", ".dib", ".fit"),
-        *(".fits", ".flc", ".fli", ".ftc", ".ftu", ".gbr", ".gif", ".icb", ".icns", ".ico", ".im", ".j2c"),
+        *(".fits", ".flc", ".fli", ".ftc", ".ftu", ".gbr", ".gif", ".icb", ".icns", ".ico", ".j2c"),
         *(".j2k", ".jfif", ".jp2", ".jpc", ".jpe", ".jpeg", ".jpf", ".jpg", ".jpx", ".mpo", ".msp", ".pbm"),
         *(".pcd", ".pcx", ".pfm", ".pgm", ".png", ".pnm", ".ppm", ".psd", ".pxr", ".qoi", ".ras", ".rgb"),
         *(".rgba", ".sgi", ".tga", ".tif", ".tiff", ".vda", ".vst", ".webp", ".xbm", ".xpm"),

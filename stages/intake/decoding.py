@@ -296,7 +296,7 @@ def _by_pillow(header: _Header, form: Form) -> Pixels:
     if isinstance(picture, TiffImageFile):
         _require_bounded_tiles(picture, form.max_pixels)
     picture.load()
-    if "sixteen_bit" in header.oddities:
+    if "sixteen_bit" in header.oddities and picture.mode.startswith("I"):
         return _in_bands(np.asarray(picture), form)
     if picture.mode in ("I", "F"):
         raise ValueError(f"mode {picture.mode}: 32 bits a pixel, of unknown range")
@@ -316,13 +316,11 @@ def _require_bounded_tiles(picture: TiffImageFile, max_pixels: int) -> None:
 
 
 def _by_opencv(content: bytes) -> npt.NDArray[np.generic]:
-    """[H, W] or [H, W, C], of 16 bits: those that Pillow brings to 8. Blue stands before red."""
+    """[H, W] or [H, W, C], of the 16 bits that Pillow brings to 8; blue stands before red."""
     pixels = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
     if pixels is None:
         raise ValueError("its pixels cannot be decoded")
-    return (
-        pixels[..., [2, 1, 0, 3][: pixels.shape[2]]] if pixels.ndim == 3 and pixels.shape[2] > 2 else pixels
-    )
+    return pixels
 
 
 def _in_bands(whole: "Image.Image | npt.NDArray[np.generic]", form: Form) -> Pixels:
@@ -352,14 +350,14 @@ def _opaque(picture: Image.Image, ground: int) -> Pixels:
 
 
 def _eight_bit(pixels: npt.NDArray[np.generic], ground: int) -> Pixels:
-    """[H, W, 1 or 3] of a picture of 16 bits a channel, its range scaled to 8."""
+    """[H, W, 1 or 3] of pixels of 16 bits a channel, their range scaled to 8; blue stands before red."""
     if pixels.dtype != np.uint8:
         pixels = (pixels.astype(np.uint32) + 128) // 257
     scaled = np.asarray(pixels.reshape(*pixels.shape[:2], -1), dtype=np.uint8)
     if scaled.shape[2] in (2, 4):
         share = scaled[..., -1:].astype(np.float32) / 255
         scaled = np.rint(scaled[..., :-1] * share + ground * (1 - share)).astype(np.uint8)
-    return scaled
+    return scaled[..., ::-1]
 
 
 def _to_channels(pixels: Pixels, channels: int) -> Pixels:

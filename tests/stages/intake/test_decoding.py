@@ -1,11 +1,13 @@
 import io
+import tracemalloc
 
 import cv2
 import numpy as np
 import pytest
-from PIL import EpsImagePlugin, Image, ImageOps
+from PIL import EpsImagePlugin, Image, ImageOps, PngImagePlugin
 
 from stages.core.errors import DataError
+from stages.core.files import FOREIGN_SUFFIXES, PICTURE_FORMATS, PICTURE_SUFFIXES
 from stages.fusion.files import read_picture
 from stages.intake import decoding
 from stages.intake.decoding import Form, decode, size_of
@@ -211,3 +213,89 @@ def test_parts_of_one_picture_decode_it_once(monkeypatch):
     a, b, c, d = (decode(bytes(bytearray(content)), small, quarter).pixels for quarter in quarters)
     assert len(decoded) == 1
     assert (np.block([[[a], [b]], [[c], [d]]]) == decode(content, FORM).pixels).all()
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("kind", ["TIFF", "TIFF of 16 bits", "WEBP", "AVIF"])
+def test_other_formats_are_turned_once(kind, orientation):
+    """Pillow and OpenCV turn a TIFF by themselves, and no other."""
+    rows, columns = np.mgrid[:20, :30].astype(np.uint8) * 8
+    stored = np.stack([columns, columns, columns] if "16" in kind else [rows, columns, rows], axis=-1)
+    image = Image.fromarray(stored[..., 0].astype(np.uint16) * 257 if "16" in kind else stored)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    png = decode(encoded(Image.fromarray(stored), exif=exif), form(height=30, width=30))
+    content = encoded(image, kind.partition(" ")[0], exif=exif, quality=100)  # takes it out of `exif`
+    turned = decode(content, form(height=30, width=30))
+    assert (turned.width, turned.height) == (png.width, png.height)
+    assert np.abs(turned.pixels.astype(int) - png.pixels).max() < 16
+    as_stored = decode(content, form(kept=frozenset({"rotated"})))
+    assert (as_stored.width, as_stored.height) == (30, 20)
+    assert np.abs(as_stored.pixels.astype(int) - stored).max() < 16
+
+
+def test_a_png_is_decoded_once_and_its_exif_found_wherever_it_stands(monkeypatch):
+    load, loaded = PngImagePlugin.PngImageFile.load, []
+    monkeypatch.setattr(PngImagePlugin.PngImageFile, "load", lambda self: loaded.append(1) or load(self))
+    plain = encoded(Image.fromarray(noise()))
+    assert (decode(plain, FORM).pixels == noise()).all()
+    assert not loaded
+    exif = Image.Exif()
+    exif[0x0112] = 3
+    before = encoded(Image.fromarray(noise()), exif=exif)
+    start = before.index(b"eXIf") - 4
+    chunk = before[start : start + 12 + int.from_bytes(before[start : start + 4])]
+    behind = plain[:-12] + chunk + plain[-12:]
+    for content in (before, behind):
+        assert (decode(content, FORM).pixels == noise()[::-1, ::-1]).all()
+
+
+def test_pixels_are_counted_before_any_is_decoded():
+    """A picture of which only the header is there is too large all the same; also one within an icon."""
+    header = encoded(Image.new("1", (30_000, 30_000)))[:60]
+    decoded = decode(header, FORM)
+    assert (decoded.oddities, decoded.what) == (("bomb",), "30000 x 30000 pixels, max_pixels is 10000")
+    icon = encoded(Image.fromarray(noise(16, 16)), "ICO", sizes=[(16, 16)])
+    large = encoded(Image.new("1", (200, 100)))
+    within = icon[:14] + len(large).to_bytes(4, "little") + icon[18:22] + large
+    assert decode(within, FORM).oddities == ("bomb",)
+
+
+@pytest.mark.parametrize(("height", "width"), [(20_000, 1), (1, 20_000), (20_000, 3)])
+@pytest.mark.parametrize("fit", ["crop", "pad", "stretch"])
+def test_a_very_long_picture_takes_no_more_memory_than_its_frame(height, width, fit):
+    """Cropped to the frame's proportions it would be of 1.3 million pixels by 64."""
+    along = np.arange(max(height, width)) * 255 // max(height, width)
+    pixels = np.broadcast_to(along[:, None] if height > width else along[None], (height, width))
+    content = encoded(Image.fromarray(pixels.astype(np.uint8)))
+    tracemalloc.start()
+    decoded = decode(content, form(height=64, width=64, max_pixels=100_000, fit=fit))
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert decoded.pixels.shape == (64, 64, 3)
+    assert most < 3_000_000
+    if fit == "crop":
+        assert np.abs(decoded.pixels.astype(int) - 127).max() <= 1  # its middle
+
+
+def test_deep_transparent_pictures_are_made_plain_in_bands(monkeypatch):
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 65536, (20, 30, 4), dtype=np.uint16)
+    content = cv2.imencode(".png", pixels)[1].tobytes()
+    at_once = decode(content, FORM).pixels
+    share = pixels[..., 3:] / 65535
+    wanted = pixels[..., 2::-1] / 257 * share + 255 * (1 - share)
+    assert np.abs(at_once - wanted).max() <= 1.5
+    clear = encoded(Image.fromarray((pixels >> 8).astype(np.uint8)))
+    whole = decode(clear, FORM).pixels
+    monkeypatch.setattr(decoding, "BAND", 90)  # three rows
+    assert (decode(content, FORM).pixels == at_once).all()
+    assert (decode(clear, FORM).pixels == whole).all()
+
+
+def test_endings_are_those_of_pillows_formats():
+    Image.init()
+    ours = {suffix for suffix, kind in Image.EXTENSION.items() if kind in (*PICTURE_FORMATS, "MPO")}
+    assert set(PICTURE_FORMATS) <= set(Image.OPEN)
+    assert ours == PICTURE_SUFFIXES
+    assert not ours & FOREIGN_SUFFIXES
