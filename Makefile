@@ -39,8 +39,9 @@ faults: $(READY) ## 200 runs hit at random, 20 minutes (FLAGS="--rounds 400 --mi
 mutants: $(READY) ## small faults in the modules that decide, and whether tests or types notice them (half an hour)
 	@python -m tests.mutants
 
-fuzz: $(READY) ## mutated dvc.yaml, dvc.lock, .dvc, config and params files, annotations, 300 new ones of each (N=1000)
-	@FUZZ_EXAMPLES=$(or $(N),300) python -m pytest -q -n auto --timeout 0 tests/darkroom/repository/test_fuzz.py tests/stages/sources/test_fuzz.py
+fuzz: $(READY) ## mutated files of DVC, pictures and annotations of every format, 300 new ones of each (N=1000)
+	@FUZZ_EXAMPLES=$(or $(N),300) python -m pytest -q -n auto --timeout 0 tests/darkroom/repository/test_fuzz.py \
+	    tests/stages/intake/test_fuzz.py tests/stages/sources/test_fuzz.py
 
 reproduce: data ## two fresh clones, one by `dvc repro`, one killed and run again: the same bytes (FLAGS="--quick")
 	@python -m benchmarks.darkroom.reproduce --raw data/raw/fashion-mnist --out benchmarks/darkroom/results/reproduce.md $(FLAGS)

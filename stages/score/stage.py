@@ -24,6 +24,7 @@ from stages.classifier.network import Classifier, predict
 from stages.core.errors import DataError, ParamsError
 from stages.core.files import write_atomically, write_json
 from stages.core.params import StageParams, load_params
+from stages.core.texts import in_a_line
 from stages.detector.network import detect
 from stages.intake.decoding import Decoded, decode
 from stages.intake.geometry import Pixels, unfit_boxes
@@ -117,7 +118,7 @@ def main(
     print(f"{tally.scored} scored, {len(tally.set_aside)} set aside, {len(seen.waiting)} not quiet yet")
     if seen.links:
         print(
-            f"{len(seen.links)} left alone, {seen.links[0]} first:"
+            f"{len(seen.links)} left alone, {in_a_line(seen.links[0])} first:"
             " a link, a pipe or a device is never opened; put a copy of the picture there"
         )
 

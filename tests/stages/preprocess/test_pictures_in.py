@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import re
 import subprocess
 import sys
@@ -668,3 +669,34 @@ def test_large_splits_are_packed_in_shards_that_read_as_one(tmp_path):
     assert (shards.images[-1] == whole.images[-1]).all()
     with pytest.raises(IndexError):
         shards.images[len(shards.images)]
+
+
+def test_equal_pictures_under_several_labels_name_each_other(own):
+    for name in ("sky", "leaf"):
+        Image.fromarray(np.full((20, 20, 3), 90, np.uint8)).save(own / f"raw/pictures/{name}/same.png")
+    write_own(own / "params.yaml", max_refused=0.1)
+    named = {(name, Path(what.split()[1]).parent.name) for _, name, what in findings(run(own))}
+    assert named == {("same.png", "sky"), ("same.png", "leaf")}
+
+
+def test_what_was_found_is_told_also_where_the_stage_stops(own):
+    for number in range(3):
+        (own / f"raw/pictures/sky/bad{number}.png").write_bytes(b"no picture")
+    with pytest.raises(DataError, match=r"3 of 39 pictures refused.*or raise max_refused to 0\.08$"):
+        run(own)
+    assert [name for _, name, _ in findings(own / "out")] == ["bad0.png", "bad1.png", "bad2.png"]
+    assert not (own / "out/classification").exists()
+
+
+def test_one_bad_picture_stops_no_set_however_small(own):
+    os.mkfifo(own / "raw/pictures/sky/pipe.jpg")
+    assert [found[:2] for found in findings(run(own))] == [("missing_picture", "pipe.jpg")]
+
+
+def test_pictures_behind_links_out_of_raw_are_refused(own):
+    outside = own / "elsewhere.png"
+    (own / "raw/pictures/sky/000.png").rename(outside)
+    (own / "raw/pictures/sky/000.png").symlink_to(outside)
+    (kind, name, what) = findings(run(own))[0]
+    assert (kind, name) == ("unfollowed_link", "000.png")
+    assert what.endswith(f"to {outside}: put a copy there")
