@@ -16,7 +16,9 @@ from .events import StageStarted as StageStarted
 from .events import StageWaits as StageWaits
 from .events import ignore as ignore
 from .executor import Capacity as Capacity
+from .executor import Ended as Ended
 from .executor import Executor as Executor
+from .executor import UnderWay as UnderWay
 from .history import History as History
 from .plan import Action as Action
 from .plan import Made as Made
