@@ -1,6 +1,7 @@
 """Commands that are given by hand, outside of any pipeline.
 
-fuse: `darkroom fuse`; generate: `darkroom generate`; command: errors of both in one line
+fuse, generate, data: `darkroom fuse`, `generate` and `data`; command: errors of all in one line
+formats: what a folder of pictures could be
 prompts, drawn_folder: what a generator is asked for, and the files that come of it
 """
 

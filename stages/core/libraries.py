@@ -4,6 +4,7 @@
 """
 
 import sys
+from collections.abc import Collection
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -15,7 +16,12 @@ from stages.core.errors import LibraryError
 from stages.core.files import write_atomically
 from stages.core.params import StageParams, load_params
 
-IMPORTED_AS = {"opencv-python-headless": "cv2", "pillow": "PIL", "scikit-learn": "sklearn"}
+IMPORTED_AS = {
+    "opencv-python-headless": "cv2",
+    "pillow": "PIL",
+    "pywavelets": "pywt",
+    "scikit-learn": "sklearn",
+}
 """The name that a library is imported by, where it differs from the one that it is installed under."""
 
 
@@ -26,15 +32,21 @@ class LibraryParams(StageParams):
     __pydantic_extra__: dict[str, str] = Field(init=False)
 
 
-def check_libraries(params: Path) -> dict[str, str]:
+def check_libraries(params: Path, *, later: Collection[str] = ()) -> dict[str, str]:
     """Versions of the libraries of section `libraries` that this process has imported: as they should be.
+
+    `later` are names of others, as in the section, that it will import.
 
     Raises:
         LibraryError: one is installed in another version.
 
     """
     wanted = load_params(params, "libraries", LibraryParams).__pydantic_extra__
-    used = {name: number for name, number in wanted.items() if IMPORTED_AS.get(name, name) in sys.modules}
+    used = {
+        name: number
+        for name, number in wanted.items()
+        if name in later or IMPORTED_AS.get(name, name) in sys.modules
+    }
     others = [
         f"{name} is installed in version {installed(name)}, libraries.{name} asks for {number}"
         for name, number in used.items()

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from stages.core.errors import DataError
+from stages.core.errors import DataError, StageError
 from stages.core.files import write_folder_atomically, write_json
 from stages.core.libraries import check_libraries
 from stages.core.packed import SPLITS, Split, load_classification, pack_left_out
@@ -62,8 +62,9 @@ def main(
         cache: Folder of pictures decoded before: with it only new ones are decoded. It decides no result.
 
     """
-    check_libraries(params)
-    values = load_params(params, "preprocess", PreprocessParams)
+    check_libraries(params, later=("scikit-learn", "scipy"))
+    with _naming_the_command(raw):
+        values = load_params(params, "preprocess", PreprocessParams)
     compute = load_params(params, "compute", ComputeParams)
     seed_generators(compute.seed)
     pin_threads(compute.threads)
@@ -74,7 +75,8 @@ def main(
     ):
         settings = RunSettings(raw=raw, seed=compute.seed, policy=values.policy, scratch=scratch, cache=cache)
         try:
-            reports = prepare(values, settings, classification_partial, detection_partial)
+            with _naming_the_command(raw):
+                reports = prepare(values, settings, classification_partial, detection_partial)
         except DataError:
             if any(findings.all for findings in settings.found.values()):
                 write_findings(report, settings.found)
@@ -82,6 +84,15 @@ def main(
         save_png(sheet, draw_sheet(classification_partial, detection_partial))
     write_report(report, reports, sheet)
     write_json(metrics, {task.task: task.figures() for task in reports})
+
+
+@contextmanager
+def _naming_the_command(raw: Path) -> Iterator[None]:
+    """Add to what a section is refused for the command that writes one."""
+    try:
+        yield
+    except StageError as error:
+        raise type(error)(f"{error}; `darkroom data {raw}` tells what reads this folder") from error
 
 
 @contextmanager
@@ -157,12 +168,12 @@ def prepare_classification(
     """
     findings = settings.findings_of("classification")
     chosen = sort_pictures(found, params, "classification", settings, findings)
+    labels = {split: chosen.all_labels(split) for split in chosen.rows}
+    for split in ("train", "test"):
+        refuse_empty_classes(labels[split], chosen.classes, f"preprocess.classification, {split}")
     pack(folder, chosen, values.shard_megabytes)
     for split in chosen.rows:
-        labels = chosen.all_labels(split)
-        if split != "val":
-            refuse_empty_classes(labels, chosen.classes, f"preprocess.classification, {split}")
-        np.save(folder / split / "labels.npy", labels)
+        np.save(folder / split / "labels.npy", labels[split])
         pack_descriptions(folder / split, chosen.gathered, chosen.rows[split])
     return report_of("classification", params.format, chosen, findings)
 

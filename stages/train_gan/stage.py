@@ -68,6 +68,8 @@ def main(
     split = load_classification(data, "train")
     settings = load_params(params, "train-gan", TrainGanParams, pictures=len(split.labels))
     print(f"{len(split.labels):,} pictures: {settings.epochs} epochs in batches of {settings.batch_size}")
+    if settings.film_milliseconds is not None:
+        print("warning: train-gan.film_milliseconds has no effect: evaluate.film_milliseconds counts")
     compute_params = load_params(params, "compute", ComputeParams)
     seconds = load_params(params, "checkpoints", CheckpointParams).seconds
     compute, seed = prepare(compute_params), compute_params.seed

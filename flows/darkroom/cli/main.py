@@ -26,7 +26,7 @@ from darkroom.cli import service as commands
 from darkroom.cli.deployments import gc as free_disk
 from darkroom.cli.deployments import rollback, sweep
 from darkroom.cli.options import in_repo
-from darkroom.cli.vision import fuse, generate
+from darkroom.cli.vision import data, fuse, generate
 from darkroom.show import output
 
 if TYPE_CHECKING:
@@ -108,7 +108,17 @@ def app() -> None:
     """Run DVC pipelines in parallel, recorded by Prefect, equal to `dvc repro` byte for byte."""
 
 
-for command in (commands.up, commands.down, commands.status, sweep, rollback, free_disk, fuse, generate):
+for command in (
+    commands.up,
+    commands.down,
+    commands.status,
+    sweep,
+    rollback,
+    free_disk,
+    fuse,
+    generate,
+    data,
+):
     app.add_command(command)
 
 

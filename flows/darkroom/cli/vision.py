@@ -1,4 +1,4 @@
-"""`darkroom fuse` and `generate`: the vision half's commands, each in a process of its own.
+"""`darkroom fuse`, `generate` and `data`: the vision half's commands, each in a process of its own.
 
 The stages know what may follow: nothing is declared twice, and nothing of theirs is imported here.
 """
@@ -34,6 +34,13 @@ def fuse(words: tuple[str, ...]) -> int:
 def generate(words: tuple[str, ...]) -> int:
     """Draw pictures of what is asked for: `darkroom generate --help`."""
     return _run_module("stages.by_hand.generate", words)
+
+
+@passing_on
+@click.argument("words", nargs=-1, type=click.UNPROCESSED)
+def data(words: tuple[str, ...]) -> int:
+    """Look at a folder of pictures and say what reads it: `darkroom data --help`."""
+    return _run_module("stages.by_hand.data", words)
 
 
 def _run_module(module: str, words: Sequence[str]) -> int:

@@ -1,3 +1,4 @@
+import sys
 from importlib.metadata import version
 
 import pytest
@@ -64,3 +65,16 @@ def test_installed_versions_are_written_wherever_the_section_has_them(tmp_path):
 
 def test_a_library_that_is_not_there():
     assert installed("no-such-library") == "none"
+
+
+def test_a_library_that_is_imported_later_or_under_another_name(tmp_path):
+    path = write(tmp_path / "params.yaml", pywavelets="1.0")
+    assert check_libraries(path) == {} or "pywt" in sys.modules
+    import pywt  # noqa: F401 - one that is imported now
+
+    with pytest.raises(LibraryError, match="pywavelets is installed in version"):
+        check_libraries(path)
+    with pytest.raises(LibraryError, match="nobody_imports_this is installed in version none"):
+        check_libraries(
+            write(tmp_path / "params.yaml", nobody_imports_this="1.0"), later=["nobody_imports_this"]
+        )

@@ -1,0 +1,295 @@
+"""`darkroom data`: what a folder of pictures is, and the section of params.yaml that reads it.
+
+    darkroom data data/raw/mine
+    darkroom data data/raw/mine --write
+
+Exit codes: 0; 2 with one line where nothing in the folder can be read.
+"""
+
+import sys
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+import yaml
+from PIL import Image
+
+from stages.by_hand.command import run_by_hand
+from stages.by_hand.formats import Guess, Seen, counted, guesses, look_at
+from stages.core.errors import DataError, ParamsError, StageError
+from stages.core.files import write_atomically
+from stages.core.packed import SPLITS
+from stages.preprocess.readers import read_source
+from stages.sources.preparation import PreprocessParams
+from stages.sources.rows import Finding, Row
+
+LOOKED_AT = 200  # pictures whose sizes are measured, evenly chosen
+SMALL_SIDE = 64  # px that pictures to classify are brought to, at most
+LARGE_SIDE = 320  # px of the longer side of pictures with boxes, at most
+OBLONG = 1.25  # sides whose ratio is greater are not stretched to a square
+NAMED = 3  # findings of a kind that are shown
+CLASSES = 20  # that are listed with their counts
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reading:
+    """What a guess gives when its format reads the folder."""
+
+    guess: Guess
+    section: dict[str, Any]
+    """The task's part of section `preprocess`."""
+    pictures: int
+    labels: Mapping[str, int]
+    splits: Mapping[str, int]
+    """Pictures by the split that the data gives; `undecided` where it gives none."""
+    findings: Sequence[Finding]
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.argument("folder", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.option("--write", is_flag=True, help="Write the section into params.yaml; comments and order stay.")
+@click.option(
+    "--params",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default=Path("params.yaml"),
+    show_default=True,
+    help="The file to complete.",
+)
+def command(folder: Path, write: bool, params: Path) -> None:
+    """Print format, classes, counts, splits and oddities of a FOLDER, and what reads it in params.yaml."""
+    text = read_params(params)
+    seen = look_at(folder)
+    readings, refused = read_all(seen, yaml.safe_load(text))
+    if not readings:
+        said = (
+            "; ".join(refused) or f"{len(seen.names):,} files, {len(seen.pictures):,} named as pictures are"
+        )
+        raise DataError(
+            f"{folder}: of no format that is known: {said}; docs/own_pictures.md names the formats"
+        )
+    best = best_of(readings)
+    click.echo("\n".join(described(best)))
+    for other in readings:
+        if other is not best:
+            click.echo(f"It could also be: {other.guess.layout}, {other.pictures:,} pictures.")
+    changes = changes_for(folder, best)
+    click.echo("\nFor params.yaml:\n")
+    click.echo(as_yaml(changes))
+    if write:
+        write_atomically(params, with_changes(text, changes, params).encode())
+        click.echo(f"Written into {params}. Next: dvc add {folder}, then darkroom run preprocess")
+
+
+def read_params(path: Path) -> str:
+    """The text of params.yaml, whose section `preprocess` is a mapping.
+
+    Raises:
+        ParamsError: no such file, no YAML, or no such section.
+
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+        document = yaml.safe_load(text)
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ParamsError(f"{path}: cannot be read: {' '.join(str(error).split())}") from None
+    if not isinstance(document, dict) or not isinstance(document.get("preprocess"), dict):
+        raise ParamsError(f"{path}: section 'preprocess' is missing")
+    return text
+
+
+def read_all(seen: Seen, params: Mapping[str, Any]) -> tuple[list[Reading], list[str]]:
+    """What each guess gives, and why the others were refused by their format."""
+    readings, refused = [], []
+    for guess in guesses(seen):
+        try:
+            reading = read_guess(seen, guess, params)
+        except StageError as error:
+            refused.append(f"{guess.layout}: {error}")
+            continue
+        if reading.labels:
+            readings.append(reading)
+    return readings, refused
+
+
+def read_guess(seen: Seen, guess: Guess, params: Mapping[str, Any]) -> Reading:
+    """Let the guess's format read the folder; pictures are not decoded.
+
+    Raises:
+        StageError: it cannot.
+
+    """
+    form = form_for(seen, guess) if guess.has_form else {}
+    split = {"val": 0.15, "test": 0.2, "group_pattern": None, "near_duplicates": 6}
+    section = {**guess.source, **form, "split": split}
+    other = "detection" if guess.task == "classification" else "classification"
+    document = {**params["preprocess"], guess.task: section, other: None}
+    values = PreprocessParams.model_validate(document)
+    source = values.classification if guess.task == "classification" else values.detection
+    labels: list[str] = []
+    splits: Counter[str] = Counter()
+    findings = []
+    for one in read_source(seen.folder, source, upright=values.policy.upright):  # type: ignore[arg-type]
+        if isinstance(one, Row):
+            labels += one.labels
+            splits[one.split or "undecided"] += 1
+        else:
+            findings.append(one)
+    if splits["test"]:
+        section["split"] = {**split, "test": None}
+    return Reading(
+        guess=guess,
+        section=section,
+        pictures=splits.total(),
+        labels=counted(labels),
+        splits=splits,
+        findings=findings,
+    )
+
+
+def form_for(seen: Seen, guess: Guess) -> dict[str, Any]:
+    """Classes and form: the size that most pictures have, reduced, grey where all are."""
+    step = max(1, len(seen.pictures) // LOOKED_AT)
+    sizes, grey = [], True
+    for name in seen.pictures[::step]:
+        try:
+            with Image.open(seen.folder / name) as picture:
+                sizes.append(picture.size)
+                grey &= picture.mode in ("1", "L", "I", "I;16")
+        except Exception:
+            continue
+    width, height = (sorted(side)[len(side) // 2] for side in zip(*sizes, strict=True)) if sizes else (64, 64)
+    if guess.task == "classification":
+        side = max(16, min(SMALL_SIDE, max(width, height)) // 8 * 8)
+        shape, oblong = [side, side], max(width, height) > OBLONG * min(width, height)
+    else:
+        scale = min(1.0, LARGE_SIDE / max(width, height))
+        shape = [max(32, round(scale * side / 16) * 16) for side in (height, width)]
+        oblong = len(set(sizes)) > 1
+    return {
+        "classes": None,
+        "shape": shape,
+        "channels": 1 if grey and sizes else 3,
+        "fit": "pad" if oblong else "stretch",
+        "ground": 0,
+    }
+
+
+def best_of(readings: Sequence[Reading]) -> Reading:
+    """Boxes before classes, and of those the reading with most labels; of equal ones the first."""
+    with_boxes = [one for one in readings if one.guess.task == "detection"]
+    return max(with_boxes or readings, key=lambda one: sum(one.labels.values()))
+
+
+def described(reading: Reading) -> list[str]:
+    """What was found, in lines."""
+    things = "boxes" if reading.guess.task == "detection" else "pictures"
+    lines = [
+        f"Format: {reading.guess.source['format']} ({reading.guess.layout}).",
+        f"{reading.pictures:,} pictures, {sum(reading.labels.values()):,} {things} of "
+        f"{len(reading.labels)} classes.",
+    ]
+    shown = list(reading.labels.items())[:CLASSES]
+    lines += [f"  {name}: {count:,}" for name, count in shown]
+    lines += [f"  and {len(reading.labels) - len(shown)} more"] if len(shown) < len(reading.labels) else []
+    splits = [f"{name} {reading.splits[name]:,}" for name in (*SPLITS, "undecided") if reading.splits[name]]
+    lines.append(f"Splits: {', '.join(splits)}.")
+    kinds = Counter(finding.kind for finding in reading.findings)
+    for kind, count in kinds.most_common():
+        first = [f"{one.where}: {one.what}" for one in reading.findings if one.kind == kind][:NAMED]
+        lines.append(f"{kind}, {count:,} times: {'; '.join(first)}")
+    return lines
+
+
+def changes_for(folder: Path, reading: Reading) -> dict[tuple[str, ...], Any]:
+    """Values by their keys in params.yaml."""
+    task = reading.guess.task
+    other = "detection" if task == "classification" else "classification"
+    changes: dict[tuple[str, ...], Any] = {
+        ("raw",): folder.as_posix(),
+        ("preprocess", task): reading.section,
+        ("preprocess", other): None,
+    }
+    if task == "detection":
+        changes["train-detector", "network", "anchor_sizes"] = {"fitted": 3}
+    return changes
+
+
+def as_yaml(changes: Mapping[tuple[str, ...], Any]) -> str:
+    """The changes as they stand in params.yaml."""
+    tree: dict[str, Any] = {}
+    for keys, value in changes.items():
+        node = tree
+        for key in keys[:-1]:
+            node = node.setdefault(key, {})
+        node[keys[-1]] = value
+    return _dumped(tree)
+
+
+def _dumped(tree: Mapping[str, Any], indent: str = "") -> str:
+    """A line a key; small mappings, such as `split`, in one line."""
+    lines = []
+    for key, value in tree.items():
+        small = not isinstance(value, dict) or (len(value) <= 4 and not any(map(_is_mapping, value.values())))
+        if small:
+            flow = yaml.safe_dump(
+                [value], sort_keys=False, allow_unicode=True, default_flow_style=True, width=10**6
+            )
+            lines.append(f"{indent}{key}: {flow.strip()[1:-1]}\n")
+        else:
+            lines.append(f"{indent}{key}:\n{_dumped(value, indent + '  ')}")
+    return "".join(lines)
+
+
+def _is_mapping(value: Any) -> bool:
+    return isinstance(value, dict)
+
+
+def with_changes(text: str, changes: Mapping[tuple[str, ...], Any], path: Path) -> str:
+    """The text of params.yaml with other values of these keys; every other line stays as it is.
+
+    Raises:
+        ParamsError: a key is missing.
+
+    """
+    for keys, value in changes.items():
+        lines = text.split("\n")
+        start, end = _lines_of(text, keys, path)
+        indent = " " * (len(lines[start]) - len(lines[start].lstrip()))
+        new = [indent + line for line in _dumped({keys[-1]: value}).rstrip("\n").split("\n")]
+        text = "\n".join([*lines[:start], *new, *lines[end:]])
+    return text
+
+
+def _lines_of(text: str, keys: Sequence[str], path: Path) -> tuple[int, int]:
+    """The lines of a key and its value, as a range."""
+    node = yaml.compose(text, Loader=yaml.SafeLoader)
+    found = None
+    for key in keys:
+        entries = node.value if isinstance(node, yaml.MappingNode) else []
+        found = next(((k, v) for k, v in entries if k.value == key), None)
+        if found is None:
+            raise ParamsError(f"{path}: {'.'.join(keys)}: missing; nothing is written")
+        node = found[1]
+    assert found is not None
+    return found[0].start_mark.line, _last_line(found[1]) + 1
+
+
+def _last_line(node: yaml.Node) -> int:
+    """The last line of a value: that of its last scalar, for a block ends where the next begins."""
+    if isinstance(node, yaml.CollectionNode) and not node.flow_style and node.value:
+        last = node.value[-1]
+        return _last_line(last[1] if isinstance(last, tuple) else last)
+    end: int = node.end_mark.line
+    return end
+
+
+def main(words: Sequence[str]) -> int:
+    """Do what the words say and return the exit code."""
+    return run_by_hand(command, "darkroom data", words)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,154 @@
+"""`darkroom data`: whatever lies in a folder, the section that it writes is read by preprocess."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+
+from stages.by_hand.data import main
+from stages.core.packed import load_classification, load_detection, why_left_out
+from stages.preprocess.stage import main as preprocess
+from tests.places import ROOT
+from tests.stages.projects import preprocess_paths
+
+EACH = 12
+BOX = (4, 6, 20, 22)
+XML = """<annotation><filename>{name}.png</filename><size><width>32</width><height>32</height></size>
+<object><name>{label}</name><bndbox><xmin>5</xmin><ymin>7</ymin><xmax>20</xmax><ymax>22</ymax></bndbox></object>
+</annotation>"""
+
+
+def picture(path: Path, number: int) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.random.default_rng(number).integers(0, 256, (32, 32, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(path)
+
+
+def pictures(folder: Path) -> list[tuple[str, str]]:
+    """Names and classes of pictures in one folder."""
+    rows = [(f"{number:02d}", ("cat", "dog")[number % 2]) for number in range(2 * EACH)]
+    for number, (name, _) in enumerate(rows):
+        picture(folder / f"{name}.png", number)
+    return rows
+
+
+def image_folder(raw: Path) -> None:
+    """In a folder that a zip has put round it, beside the notes that macOS leaves."""
+    for number in range(2 * EACH):
+        picture(raw / "pets" / ("cat", "dog")[number % 2] / f"{number}.png", number)
+    (raw / "__MACOSX").mkdir()
+    (raw / "__MACOSX/x.png").write_bytes(b"")
+
+
+def coco(raw: Path) -> None:
+    rows = pictures(raw / "images")
+    images = [{"id": n, "file_name": f"{name}.png"} for n, (name, _) in enumerate(rows)]
+    boxes = [{"image_id": n, "category_id": n % 2, "bbox": [4, 6, 16, 16]} for n in range(len(rows))]
+    categories = [{"id": 0, "name": "cat"}, {"id": 1, "name": "dog"}]
+    document = {"images": images, "categories": categories, "annotations": boxes}
+    (raw / "annotations").mkdir()
+    (raw / "annotations/instances.json").write_text(json.dumps(document))
+
+
+def voc(raw: Path) -> None:
+    rows = pictures(raw / "JPEGImages")
+    (raw / "Annotations").mkdir()
+    for name, label in rows:
+        (raw / f"Annotations/{name}.xml").write_text(XML.format(name=name, label=label))
+
+
+def yolo(raw: Path) -> None:
+    for name, label in pictures(raw / "train/images"):
+        (raw / "train/labels").mkdir(exist_ok=True)
+        (raw / f"train/labels/{name}.txt").write_text(f"{int(label == 'dog')} 0.4 0.4 0.5 0.5\n")
+    (raw / "data.yaml").write_text("train: train/images\nnames: [cat, dog]\n")
+
+
+def table(raw: Path) -> None:
+    rows = pictures(raw / "images")
+    lines = ["file;species", *(f"images/{name}.png;{label}" for name, label in rows)]
+    (raw / "labels.csv").write_text("\n".join(lines) + "\n")
+
+
+def box_table(raw: Path) -> None:
+    rows = pictures(raw / "images")
+    edges = ",".join(map(str, BOX))
+    lines = ["path,class,xmin,ymin,xmax,ymax", *(f"{name}.png,{label},{edges}" for name, label in rows)]
+    (raw / "boxes.csv").write_text("\n".join(lines) + "\n")
+
+
+CLASSIFIED = [image_folder, table]
+BOXED = [coco, voc, yolo, box_table]
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    shutil.copy(ROOT / "params.yaml", tmp_path / "params.yaml")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize("write", [*CLASSIFIED, *BOXED])
+def test_what_is_written_is_read(
+    write: Callable[[Path], None], project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(project / "raw")
+    assert main(["raw", "--write"]) == 0
+    printed = capsys.readouterr().out
+    assert "24 pictures, 24 " in printed
+    assert "  cat: 12\n  dog: 12\n" in printed
+    preprocess(**preprocess_paths(project, project / "out"))
+    load: Any = load_classification if write in CLASSIFIED else load_detection
+    task = "classification" if write in CLASSIFIED else "detection"
+    other = ({"classification", "detection"} - {task}).pop()
+    assert load(project / "out" / task, "train").classes == ["cat", "dog"]
+    assert why_left_out(project / "out" / other) == f"preprocess.{other} is null"
+
+
+def test_all_but_the_section_stays(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    image_folder(project / "raw")
+    before = (project / "params.yaml").read_text().splitlines()
+    assert main(["raw"]) == 0
+    assert (project / "params.yaml").read_text().splitlines() == before
+    shown = capsys.readouterr().out.partition("For params.yaml:\n\n")[2]
+    assert main(["raw", "--write"]) == 0
+    after = (project / "params.yaml").read_text().splitlines()
+    told, written = yaml.safe_load(shown), yaml.safe_load("\n".join(after))
+    assert written["raw"] == told["raw"]
+    assert {**written["preprocess"], **told["preprocess"]} == written["preprocess"]
+    policy = before.index(next(line for line in before if line.startswith("  policy:")))
+    assert after[-(len(before) - policy) :] == before[policy:]  # with their comments
+    first = before.index(next(line for line in before if line.startswith("raw:")))
+    assert after[:first] == before[:first]
+
+
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        ({}, "of no format that is known: 0 files"),
+        ({"notes.txt": "nothing", "data.json": "[" * 100_000}, "2 files, 0 named as pictures are"),
+    ],
+)
+def test_a_folder_of_nothing(
+    files: dict[str, str], said: str, project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (project / "raw").mkdir()
+    for name, text in files.items():
+        (project / "raw" / name).write_text(text)
+    assert main(["raw", "--write"]) == 2
+    told = capsys.readouterr().err
+    assert said in told
+    assert told.count("\n") == 1
+    assert (project / "params.yaml").read_text() == (ROOT / "params.yaml").read_text()
+
+
+def test_a_refused_section_names_the_command(project: Path) -> None:
+    (project / "raw").mkdir()
+    with pytest.raises(Exception, match=r"`darkroom data .*raw` tells what reads this folder$"):
+        preprocess(**preprocess_paths(project, project / "out"))
