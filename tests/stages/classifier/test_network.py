@@ -82,9 +82,9 @@ def test_a_batch_of_two_is_two_batches_of_one(network: Classifier) -> None:
     torch.testing.assert_close(network(images), alone)
 
 
-def test_a_model_file_gives_the_same_network(network: Classifier, tmp_path: Path) -> None:
+def test_a_model_file_gives_the_same_network(network: Classifier, compute: Compute, tmp_path: Path) -> None:
     save_model(tmp_path / "c.safetensors", network, kind="classifier", config=network.config)
-    loaded = load_classifier(tmp_path / "c.safetensors")
+    loaded = compute.network(load_classifier(tmp_path / "c.safetensors"))
     images = torch.rand(3, 3, 20, 12)
     assert torch.equal(loaded(images), network(images))
     assert loaded.config == CONFIG
