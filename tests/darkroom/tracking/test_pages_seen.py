@@ -65,7 +65,7 @@ def test_a_run_its_stages_and_its_page(pages: str) -> None:
 
         page.get_by_role("tab", name="Artifacts").click()
         page.get_by_role("link", name="small-run").click()
-        page.locator("a[href*='/artifacts/artifact/']").click()  # this run's among those of all runs
+        page.locator("a[href*='/artifacts/artifact/']").first.click()  # this run's among those of all runs
         told = page.get_by_test_id("markdown-display")
         told.get_by_role("heading", name="small: 1 stage failed, 2 ran").wait_for()
         told.get_by_text("nobody answers").wait_for()
