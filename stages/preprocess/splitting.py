@@ -74,27 +74,40 @@ def take_share(strata: Strata, groups: Rows, share: float, seed: int, where: str
     alone, together = np.flatnonzero(sizes == 1), np.flatnonzero(sizes > 1)
     taken = np.concatenate(
         [
-            _take_alone(alone, strata[alone], share, seed, where, others=len(together) > 0),
+            _take_alone(alone, strata[alone], share, seed, others=len(together) > 0),
             _take_together(together, strata[together], groups[together], share, seed),
         ]
     )
     if not len(taken):
-        raise DataError(f"{where}: {share:g} of these pictures is none: they form too few groups")
+        raise DataError(
+            f"{where}: {share:g} of these pictures is none: no class has two pictures, or groups of them, to be "
+            "kept apart; add some (findings.csv says which were refused)"
+        )
     return np.sort(taken)
 
 
-def _take_alone(rows: Rows, strata: Strata, share: float, seed: int, where: str, others: bool) -> Rows:
+def _take_alone(rows: Rows, strata: Strata, share: float, seed: int, others: bool) -> Rows:
     from sklearn.model_selection import train_test_split
 
     if not len(rows):
         return rows
     try:
         _, taken = train_test_split(rows, test_size=share, stratify=strata, random_state=seed)
-    except ValueError as error:
+    except ValueError:  # a class has too few, or there are more classes than rows to take
         if others:
             return rows[:0]  # too few to be drawn from: the groups have to do
-        raise DataError(f"{where}: {share:g} cannot split these pictures: {error}") from None
+        return _take_of_each(rows, strata, share, seed)
     return np.asarray(taken, dtype=np.int64)
+
+
+def _take_of_each(rows: Rows, strata: Strata, share: float, seed: int) -> Rows:
+    """About the share of each stratum, at least one row; one row alone stays where it is."""
+    rng = np.random.default_rng(seed)
+    taken = [rows[:0]]
+    for stratum in np.unique(strata):
+        own = rng.permutation(rows[strata == stratum])
+        taken.append(own[: min(max(1, round(share * len(own))), len(own) - 1)])
+    return np.concatenate(taken)
 
 
 def _take_together(rows: Rows, strata: Strata, groups: Rows, share: float, seed: int) -> Rows:

@@ -49,7 +49,7 @@ def test_groups_are_never_divided_and_classes_stay_in_proportion(seed):
     [
         (([None] * 20, [0] * 20), r"preprocess\.task\.split\.test: the data gives no test split"),
         ((["val"] * 9 + ["test"] * 9, [0] * 18), "no picture is left to train on"),
-        (([None] * 9 + ["test"], [0] * 10, np.array([0] * 9 + [1])), "too few groups"),
+        (([None] * 9 + ["test"], [0] * 10, np.array([0] * 9 + [1])), "no class has two pictures, or groups of them"),
         (([None] * 9 + ["test"], [0] * 9 + [1], np.arange(10)), None),
     ],
 )
@@ -66,3 +66,16 @@ def test_stratum_of_boxes_is_the_rarest_class():
     assert strata_of_boxes(labels, 2).tolist() == [1] * 4 + [0] * 5 + [2] * 4
     few = [np.array([0])] * 5 + [np.array([1])]
     assert strata_of_boxes(few, 2).tolist() == [0] * 6
+
+
+def test_a_class_of_one_picture_is_trained_on_and_stops_no_other():
+    parts = split([None] * 9, [0] * 4 + [1] * 4 + [2], val=0.25, test=0.25)
+    assert 8 in parts["train"]
+    assert [len(parts[name]) for name in ("train", "val", "test")] == [5, 2, 2]
+    assert [(parts[name] < 4).sum() for name in ("val", "test")] == [1, 1]
+
+
+def test_of_many_small_classes_each_gives_a_picture():
+    parts = split([None] * 60, np.arange(60) % 20, val=0.1, test=0.1)
+    for rows in parts.values():
+        assert sorted(rows % 20) == list(range(20))
