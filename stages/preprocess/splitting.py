@@ -80,8 +80,8 @@ def take_share(strata: Strata, groups: Rows, share: float, seed: int, where: str
     )
     if not len(taken):
         raise DataError(
-            f"{where}: {share:g} of these pictures is none: no class has two pictures, or groups of them, to be "
-            "kept apart; add some (findings.csv says which were refused)"
+            f"{where}: {share:g} of these pictures is none: no class has two pictures, or groups of them, "
+            "to be kept apart; add some (findings.csv says which were refused)"
         )
     return np.sort(taken)
 

@@ -49,7 +49,7 @@ def test_groups_are_never_divided_and_classes_stay_in_proportion(seed):
     [
         (([None] * 20, [0] * 20), r"preprocess\.task\.split\.test: the data gives no test split"),
         ((["val"] * 9 + ["test"] * 9, [0] * 18), "no picture is left to train on"),
-        (([None] * 9 + ["test"], [0] * 10, np.array([0] * 9 + [1])), "no class has two pictures, or groups of them"),
+        (([None] * 9 + ["test"], [0] * 10, np.array([0] * 9 + [1])), "no class has two pictures"),
         (([None] * 9 + ["test"], [0] * 9 + [1], np.arange(10)), None),
     ],
 )
