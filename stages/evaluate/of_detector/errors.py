@@ -23,6 +23,7 @@ Scores = npt.NDArray[np.float32]
 PLACED = 0.5  # IoU from which on a box is in the right place
 NEAR = 0.1  # IoU from which on it is meant for an item at all
 KINDS = ("right", "wrong_class", "badly_placed", "wrong_class_and_place", "double", "background")
+_RIGHT, _WRONG_CLASS, _BACKGROUND = map(KINDS.index, ("right", "wrong_class", "background"))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,7 +37,11 @@ class DetectionOutcomes:
     missed: int
     """Items that no detection matches, neither rightly nor with a wrong class or place."""
     confusion: Labels
-    """[K + 1, K + 1]: how often items of class r were taken for class c; the last class is the ground."""
+    """[K + 1, K + 1]: how often items of class r were taken for class c; the last class is the ground.
+
+    The diagonal adds up to what is right, the rest to `wrong_class`, the last row to `background` and the
+    last column to `missed`; doubles, and detections that are only near an item, stand in no cell.
+    """
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -82,8 +87,13 @@ def detection_outcomes(
         taken = matched(overlap, same)
         kinds.append(kinds_of(overlap, same, taken))
         scores.append(sure[order].astype(np.float64))
-        missed += int(_unmentioned(overlap, same, taken, kinds[-1]).sum())
-        _count(confusion, overlap, found_labels[order], true_labels, taken)
+        lost = _unmentioned(overlap, same, taken, kinds[-1])
+        missed += int(lost.sum())
+        nearest = np.where(kinds[-1] == _WRONG_CLASS, _most_overlapped(overlap, ~same), taken)
+        on_item = np.isin(kinds[-1], (_RIGHT, _WRONG_CLASS))
+        np.add.at(confusion, (true_labels[nearest[on_item]], found_labels[order][on_item]), 1)
+        np.add.at(confusion[classes], found_labels[order][kinds[-1] == _BACKGROUND], 1)
+        np.add.at(confusion[:, classes], true_labels[lost], 1)
     return DetectionOutcomes(
         scores=np.concatenate(scores), kinds=np.concatenate(kinds), missed=missed, confusion=confusion
     )
@@ -152,18 +162,9 @@ def _unmentioned(
     return free
 
 
-def _count(
-    confusion: Labels,
-    overlap: npt.NDArray[np.float64],
-    found_labels: Labels,
-    true_labels: Labels,
-    taken: Labels,
-) -> None:
-    """Add a picture's: first what is right, then what is on an item that is left, whatever its class."""
-    ground = len(confusion) - 1
-    left = (taken < 0)[:, None] & ~np.isin(np.arange(len(true_labels)), taken)
-    of_any = np.where(taken >= 0, taken, matched(overlap, left))
-    np.add.at(confusion, (true_labels[of_any[of_any >= 0]], found_labels[of_any >= 0]), 1)
-    np.add.at(confusion[ground], found_labels[of_any < 0], 1)
-    lost = np.setdiff1d(np.arange(len(true_labels)), of_any)
-    np.add.at(confusion[:, ground], true_labels[lost], 1)
+def _most_overlapped(overlap: npt.NDArray[np.float64], allowed: npt.NDArray[np.bool_]) -> Labels:
+    """The number of the `allowed` item that each detection overlaps most, [D]; 0 where there is none."""
+    if not overlap.shape[1]:
+        return np.zeros(len(overlap), np.int64)
+    nearest: Labels = np.where(allowed, overlap, -1.0).argmax(axis=1)
+    return nearest

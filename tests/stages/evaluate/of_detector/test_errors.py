@@ -61,14 +61,30 @@ def test_an_item_found_right_is_not_missed_for_a_wrong_one_beside():
     assert judged((DOG, 1, 0.9), (DOG, 0, 0.8), (CAT, 0, 0.7)).missed == 0
 
 
-def test_confusion_counts_every_item_and_every_detection_once():
-    found = judged((CAT, 0, 0.9), (DOG, 0, 0.8), (NOWHERE, 1, 0.7), (CAT, 1, 0.6))
-    # rows: cat, dog, ground
-    assert found.confusion.tolist() == [[1, 0, 0], [1, 0, 0], [0, 2, 0]]
+def test_confusion_says_what_was_taken_for_what():
+    found = judged((CAT, 0, 0.9), (DOG, 0, 0.8), (NOWHERE, 1, 0.7), (CAT, 0, 0.6), (NEAR_CAT, 0, 0.5))
+    # rows: cat, dog, ground; the fourth is a double, the fifth is badly placed
+    assert found.confusion.tolist() == [[1, 0, 0], [1, 0, 0], [0, 1, 0]]
+    assert judged((CAT, 1, 0.9), (CAT, 0, 0.5)).confusion.tolist() == [[1, 1, 0], [0, 0, 1], [0, 0, 0]]
 
 
-def test_what_is_right_is_matched_before_what_is_surer():
-    assert judged((CAT, 1, 0.9), (CAT, 0, 0.5)).confusion.tolist() == [[1, 0, 0], [0, 0, 1], [0, 1, 0]]
+@pytest.mark.parametrize("seed", range(20))
+def test_confusion_adds_up_to_the_figures_beside_it(seed):
+    rng = np.random.default_rng(seed)
+
+    def drawn(count):
+        corner = rng.uniform(0, 30, (count, 2))
+        return np.concatenate([corner, corner + rng.uniform(5, 20, (count, 2))], axis=1).astype(np.float32)
+
+    boxes, labels = drawn(8), rng.integers(0, 2, 8)
+    near = boxes[rng.integers(0, 8, 25)] + rng.normal(0, 2, (25, 4)).astype(np.float32)
+    found = [*zip(near.tolist(), rng.integers(0, 2, 25), rng.random(25), strict=True)]
+    outcomes = judged(*found, boxes=[boxes], labels=[labels], score_min=0.0)
+    errors, confusion = detection_errors(outcomes), outcomes.confusion
+    items = confusion[:2, :2]
+    assert items.trace() == errors.right
+    assert items.sum() - items.trace() == errors.wrong_class
+    assert (confusion[2, :2].sum(), confusion[:2, 2].sum()) == (errors.background, errors.missed)
 
 
 def test_each_item_is_taken_once_by_the_surest():
