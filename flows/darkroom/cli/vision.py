@@ -16,10 +16,15 @@ from darkroom.base.errors import DarkroomError
 from darkroom.base.exits import Exit
 from darkroom.show import output
 
-passing_on: Callable[[Callable[..., int]], click.Command] = click.command(
-    add_help_option=False, context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False}
-)
-"""A decorator that makes a command whose words all go to another one, `--help` too."""
+
+def passing_on(function: Callable[..., int]) -> click.Command:
+    """Make a command whose words all go to another one, `--help` too."""
+    # a decorator of click's keeps the help of the first function that it is given
+    decorator = click.command(
+        add_help_option=False,
+        context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
+    )
+    return decorator(function)
 
 
 @passing_on

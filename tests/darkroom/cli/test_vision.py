@@ -1,10 +1,10 @@
-"""`darkroom fuse` and `generate`: handed on to the stages' own commands, in a process of their own."""
+"""`darkroom fuse`, `generate` and `data`: handed on to the stages' own commands, in a process of their own."""
 
 import cv2
 import numpy as np
 import pytest
 
-from darkroom.cli.main import Exit, run_command
+from darkroom.cli.main import Exit, app, run_command
 
 
 @pytest.mark.slow
@@ -33,7 +33,13 @@ def test_generate_says_what_is_wrong_in_one_line(tmp_path, monkeypatch, capfd):
     assert capfd.readouterr() == ("", said)
 
 
-@pytest.mark.parametrize("command", ["fuse", "generate"])
+def test_each_command_has_a_help_of_its_own():
+    said = [command.help for command in app.commands.values()]
+    assert all(said)
+    assert len(set(said)) == len(said)
+
+
+@pytest.mark.parametrize("command", ["data", "fuse", "generate"])
 def test_a_project_runs_its_own_stages_and_nothing_that_lies_beside_them(
     command, tmp_path, monkeypatch, capfd
 ):
