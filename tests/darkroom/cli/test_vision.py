@@ -1,4 +1,4 @@
-"""`darkroom fuse`, `generate` and `data`: handed on to the stages' own commands, in a process of their own."""
+"""`darkroom fuse`, `generate` and `data`: handed on to the stages in a process of their own."""
 
 import cv2
 import numpy as np
