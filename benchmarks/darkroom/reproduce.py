@@ -108,7 +108,9 @@ def shorten(params: Path) -> None:
 
 def _merged(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
     changed = {
-        key: _merged(values[key], value) if isinstance(value, Mapping) else value
+        key: _merged(values[key], value)
+        if isinstance(value, Mapping) and isinstance(values[key], Mapping)  # else it was `auto`
+        else value
         for key, value in changes.items()
     }
     return {**values, **changed}

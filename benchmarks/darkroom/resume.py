@@ -37,6 +37,9 @@ ROOT = Path(__file__).parents[2]
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 KILLS_A_TRAINING = 4
 COMPUTE = {"seed": 5, "threads": 1, "precision": "float32", "deterministic": True}
+FULL_BATCHES = {"train-classifier": 128, "train-detector": 16, "train-gan": 64}
+"""What `batch_size: auto` comes to with all pictures of this repository."""
+
 Place = tuple[int, int]
 """Epoch and steps done in it."""
 
@@ -361,10 +364,11 @@ def cost(trainer: Trainer, folder: Path) -> dict[str, Any]:
     """What a checkpoint costs with the network and the pictures of params.yaml; a row of the table."""
     document = yaml.safe_load((ROOT / "params.yaml").read_text())
     side = document["preprocess"]["detection"]["side"] if trainer is DETECTOR else 28
+    size = FULL_BATCHES[trainer.stage]
     full = replace(
         trainer,
-        settings=document[trainer.stage],
-        write_data=partial(trainer.write_data, count=8 * document[trainer.stage]["batch_size"], side=side),
+        settings=document[trainer.stage] | {"batch_size": size},
+        write_data=partial(trainer.write_data, count=8 * size, side=side),
     )
     run = Run.prepare(full, folder / "run")
     process = run.start()
