@@ -124,7 +124,7 @@ MUTE = ["--model", "data/models/mute.safetensors"]
         (["bag", "--n", "0"], "0 is not in the range x>=1"),
         (["bag", "--truncation", "0"], "0.0 is not in the range x>0"),
         (["bag", "--truncation", "nan"], "'nan' is not a number"),
-        (["²"], "prompt '²': has no word"),
+        (["²"], "prompt '²': the generator was trained without the word '²'"),
         (["bag", "--model", "none"], "none: no such model"),
         (["bag", "--model", "data/models"], "data/models: cannot be read as a model file: it is a folder"),
         (["bag", "--attribute", "brightness=nan"], "'brightness=nan' is not NAME=NUMBER"),

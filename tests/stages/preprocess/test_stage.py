@@ -217,10 +217,10 @@ def test_label_without_a_class_is_refused_or_stops_as_params_say(given):
         run(given)
 
 
-def test_val_fraction_that_leaves_a_class_without_pictures(given):
+def test_of_a_share_that_is_less_than_a_picture_each_class_gives_one(given):
     own_params(given / "params.yaml", val=0.02)
-    with pytest.raises(DataError, match=r"preprocess\.classification\.split\.val: 0\.02 "):
-        run(given)
+    metrics = json.loads((run(given) / "metrics.json").read_text())
+    assert set(metrics["classification"]["val"]["by_class"].values()) == {1}
 
 
 def test_classes_of_the_same_name_are_refused(given):
