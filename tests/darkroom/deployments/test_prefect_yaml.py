@@ -47,6 +47,14 @@ def test_its_schedules_are_prefects_and_name_a_time_zone(deployment: dict[str, A
         assert made.timezone == schedule["timezone"]
 
 
+def test_its_schedules_are_due_from_now_on(deployment: dict[str, Any]) -> None:
+    for schedule in deployment["schedules"]:
+        cron = CronSchedule(cron=schedule["cron"], timezone=schedule["timezone"])
+        dates = asyncio.run(cron.get_dates(3))  # as the server asks: without a start
+        assert len(set(dates)) == 3
+        assert all(one > datetime.now(UTC) for one in dates)
+
+
 ZONES = ("Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "America/Sao_Paulo", "UTC")
 YEARS = range(2026, 2031)
 
