@@ -5,10 +5,13 @@ classification/{train,val,test}/images.npy   uint8 [N, H, W, C]
 classification/{train,val,test}/labels.npy   int64 [N]
 classification/{train,val,test}/captions.json    [text, ...], where the data has captions; "" for none
 classification/{train,val,test}/attributes.json  {name: [number or null, ...]}, where it has such columns
+classification/{train,val,test}/sources.txt  a line for each picture: its file, or a file and a row of it
 detection/classes.json                   the same for boxes
 detection/{train,val,test}/images.npy        uint8 [N, H, W, C]
 detection/{train,val,test}/annotations.json  COCO: bbox is x, y, width, height in pixels; image_id is the
 row in images.npy; category_id is the label plus 1
+detection/{train,val,test}/sources.txt       the same, then after tabs each box's place, such as "line 7";
+missing where the pictures were composed
 
 A task that params.yaml leaves out has `left_out.json` alone, {"why": text}.
 
@@ -34,6 +37,7 @@ Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
 
 SHARD_INDEX = "images.json"
+SOURCES = "sources.txt"
 LEFT_OUT = "left_out.json"
 
 
@@ -147,6 +151,33 @@ def load_detection(folder: Path, split: Split) -> DetectionSplit:
         labels=[np.array(b, dtype=np.int64) for b in labels],
         classes=classes,
     )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Source:
+    """Where a packed picture comes from."""
+
+    picture: str
+    """Its file, or a file and a row of it, as findings name it."""
+    places: Sequence[str]
+    """The place of each of its boxes in the file of annotations; none where it is classified as a whole."""
+
+
+def load_sources(folder: Path, split: Split) -> list[Source] | None:
+    """Where the pictures of a split come from, in their order; None: they were composed.
+
+    Raises:
+        DataError: the file is damaged.
+
+    """
+    path = folder / split / SOURCES
+    if not path.is_file():
+        return None
+    with _undamaged(path):
+        lines = path.read_text(encoding="utf-8").split("\n")[:-1]
+    return [
+        Source(picture=picture, places=places) for picture, *places in (line.split("\t") for line in lines)
+    ]
 
 
 def _load_images(folder: Path, split: Split) -> npt.NDArray[np.uint8]:

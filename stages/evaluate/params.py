@@ -68,5 +68,8 @@ class EvaluateParams(StageParams):
     sheet_boxes: int = Field(ge=1)
     """The largest number of detections on that sheet."""
 
+    label_errors: bool = True
+    """Whether the labels of train and val are ranked by how strongly the models contradict them."""
+
     film_milliseconds: int = Field(ge=10, default=250)
     """How long each frame of the film of the generator's training is shown."""

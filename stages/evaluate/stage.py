@@ -1,4 +1,4 @@
-"""The test split, once: every figure and picture sheet.
+"""The test split, once: every figure and picture sheet. Labels of train and val that the models contradict.
 
 In: the folders that preprocess packed, the models that were wanted, and the samples of their trainings. Out:
 figures of the classifier, of the detector (COCO's average precision), and of the generator as the classifier
@@ -21,6 +21,7 @@ from stages.drawing.sheets import save_png
 from stages.evaluate.of_classifier.evaluation import evaluate_classifier
 from stages.evaluate.of_detector.evaluation import evaluate_detector
 from stages.evaluate.of_generator.evaluation import evaluate_generator, measuring_with
+from stages.evaluate.of_labels.evaluation import BOX_COLUMNS, CLASS_COLUMNS, question_labels
 from stages.evaluate.params import EvaluateParams
 from stages.evaluate.report import Section, read_curve, report_page
 from stages.evaluate.result import Evaluation
@@ -39,6 +40,8 @@ COLUMNS = {
     "reliability": ("confidence", "accuracy", "pictures"),
     "precision_recall": ("recall", "precision"),
     "detection_reliability": ("confidence", "accuracy", "count"),
+    "label_errors": CLASS_COLUMNS,
+    "box_label_errors": BOX_COLUMNS,
 }
 """Columns of the tables of a model that was not wanted."""
 
@@ -60,6 +63,8 @@ def main(
     reliability: Path,
     precision_recall: Path,
     detection_reliability: Path,
+    label_errors: Path,
+    box_label_errors: Path,
     plots: Path,
     training_plots: Path,
     report: Path,
@@ -84,6 +89,8 @@ def main(
         reliability: CSV file for the classifier's accuracy by its confidence.
         precision_recall: CSV file for the detector's precision by its recall.
         detection_reliability: CSV file for the share of right detections by their score.
+        label_errors: CSV file for the classified pictures of train and val, the most contradicted first.
+        box_label_errors: CSV file for the pictures with boxes of train and val, in the same order.
         plots: Folder for the picture sheets; what it held before is removed.
         training_plots: Folder for pictures of the trainings; what it held before is removed.
         report: HTML file that shows figures, curves and sheets on one page.
@@ -127,6 +134,10 @@ def main(
             resamples=values.resamples,
             columns=values.sheet_columns,
         )
+    if values.label_errors and (networks.classifier or networks.detector):
+        evaluations["labels"] = question_labels(
+            networks.classifier, networks.detector, classification, detection, values, compute
+        )
     write_json(metrics, {model: found.with_intervals() for model, found in evaluations.items()})
     write_resampled(resampled, evaluations)
     tables = {
@@ -134,6 +145,8 @@ def main(
         "reliability": reliability,
         "precision_recall": precision_recall,
         "detection_reliability": detection_reliability,
+        "label_errors": label_errors,
+        "box_label_errors": box_label_errors,
     }
     filled = {name: table for found in evaluations.values() for name, table in found.tables.items()}
     for name, path in tables.items():

@@ -3,7 +3,7 @@
 import re
 from array import array
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -42,6 +42,8 @@ class Gathered:
     """The boxes of each picture in the frame, [K, 4]."""
     polygons: dict[int, dict[int, tuple[Polygon, ...]]] = field(default_factory=dict)
     """By picture and box, polygons in the frame, where the data gives them and no box."""
+    places: Texts = field(default_factory=Texts)
+    """The places of each picture's boxes in its file, with tabs between them."""
     splits: Shared[Split | None] = field(default_factory=Shared)
     groups: Shared[str | None] = field(default_factory=Shared)
     captions: Texts = field(default_factory=Texts)
@@ -77,12 +79,14 @@ class Gathered:
         place: Place,
         boxes: Boxes,
         labels: tuple[str, ...],
+        places: Sequence[str],
         group: str | None,
     ) -> None:
         """Append a picture."""
         self.where.append(row.where)
         self.labels.append(labels)
         self.boxes.append(boxes)
+        self.places.append("\t".join(places))
         self.splits.append(row.split)
         self.groups.append(group)
         if row.caption is not None:
@@ -187,9 +191,9 @@ def _judge(row: Row, facts: Facts, gathering: Gathering, findings: Findings, gat
                 gathered.polygons[len(gathered)] = polygons
         boxes = NO_BOXES if kept is None else _in_frame(row.boxes, facts, gathering)[kept]
         labels = row.labels if kept is None else tuple(row.labels[number] for number in kept)
-        gathered.add(
-            row, facts, facts.place, boxes, labels, row.group or _group(row, gathering.group_pattern)
-        )
+        places = [row.places[number] for number in kept or ()]
+        group = row.group or _group(row, gathering.group_pattern)
+        gathered.add(row, facts, facts.place, boxes, labels, places, group)
 
 
 def _unknown(labels: tuple[str, ...], classes: list[str] | None) -> list[str]:

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from stages.core.files import write_atomically, write_json
 from stages.core.packed import SHARD_INDEX
+from stages.intake.columns import Texts
 from stages.intake.pixel_rows import PixelRows
 from stages.sources.rows import Polygon
 
@@ -48,6 +49,13 @@ def _write_header(file: BinaryIO, shape: tuple[int, ...]) -> None:
         "shape": shape,
     }
     np.lib.format.write_array_header_1_0(file, header)
+
+
+def pack_sources(path: Path, where: Texts, places: Texts, rows: npt.NDArray[np.int64]) -> None:
+    """Write where each of these pictures comes from, a line each: its words, then the places of its boxes."""
+    with path.open("w", encoding="utf-8") as file:
+        for row in rows:
+            file.write(f"{where[row]}\t{places[row]}".rstrip("\t") + "\n")
 
 
 def pack_annotations(path: Path, annotations: dict[str, Any]) -> None:

@@ -20,12 +20,12 @@ import numpy.typing as npt
 from stages.core.errors import DataError, StageError
 from stages.core.files import write_folder_atomically, write_json
 from stages.core.libraries import check_libraries
-from stages.core.packed import SPLITS, Split, load_classification, pack_left_out
+from stages.core.packed import SOURCES, SPLITS, Split, load_classification, pack_left_out
 from stages.core.params import ComputeParams, load_params
 from stages.core.seeds import pin_threads, seed_generators
 from stages.drawing.sheets import save_png
 from stages.preprocess.gathering import Gathered
-from stages.preprocess.packing import coco, pack_annotations, pack_images
+from stages.preprocess.packing import coco, pack_annotations, pack_images, pack_sources
 from stages.preprocess.readers import read_source
 from stages.preprocess.report import TaskReport, write_findings, write_report
 from stages.preprocess.scenes import compose_scenes
@@ -230,11 +230,12 @@ def refuse_empty_classes(labels: npt.NDArray[np.int64], classes: list[str], wher
 
 
 def pack(folder: Path, chosen: SortedPictures, shard_megabytes: int) -> None:
-    """Write the names of the classes, and every split's pictures in files of limited size."""
+    """Write the names of the classes, every split's pictures in files of limited size, and their sources."""
     write_json(folder / "classes.json", chosen.classes)
     for split, rows in chosen.rows.items():
         (folder / split).mkdir()
         pack_images(folder / split, chosen.gathered.pixels, rows, shard_megabytes << 20)
+        pack_sources(folder / split / SOURCES, chosen.gathered.where, chosen.gathered.places, rows)
 
 
 def compose_detection(

@@ -40,6 +40,7 @@ EVALUATE = {
     "score_min": 0.1,
 }
 SHEETS = [
+    "box-label-errors.png",
     "boxes.png",
     "confusion.png",
     "detections.png",
@@ -47,6 +48,7 @@ SHEETS = [
     "generated-nearest.png",
     "generated.png",
     "grad-cam.png",
+    "label-errors.png",
     "predictions.png",
     "worst-losses.png",
 ]
@@ -81,22 +83,27 @@ def own_params(folder, **changed):
 
 def write_classification(folder, channels):
     draw = np.random.default_rng(0)
-    for split, number in (("train", 20), ("test", 16)):
+    for split, number in (("train", 20), ("val", 6), ("test", 16)):
         (folder / split).mkdir(parents=True)
         labels = np.arange(number) % 2
         bright = (labels * 120)[:, None, None, None]
         images = (draw.integers(0, 120, (number, 16, 16, channels)) + bright).astype(np.uint8)
         np.save(folder / split / "images.npy", images)
         np.save(folder / split / "labels.npy", labels)
+        lines = [f"raw/labels.csv: row {row}: {split}/{row}.png\n" for row in range(number)]
+        (folder / split / "sources.txt").write_text("".join(lines))
     (folder / "classes.json").write_text(json.dumps(CLASSES))
 
 
 def write_detection(folder, channels):
-    (folder / "test").mkdir(parents=True)
     images = np.random.default_rng(0).integers(0, 256, (3, 32, 32, channels), dtype=np.uint8)
-    np.save(folder / "test" / "images.npy", images)
     annotations = [{"image_id": n, "category_id": n % 2 + 1, "bbox": [4, 6, 12, 10]} for n in range(2)]
-    (folder / "test" / "annotations.json").write_text(json.dumps({"annotations": annotations}))
+    lines = ["raw/a.png\tline 1\n", "raw/b.png\tline 4\n", "raw/c.png\n"]
+    for split in ("train", "val", "test"):
+        (folder / split).mkdir(parents=True)
+        np.save(folder / split / "images.npy", images)
+        (folder / split / "annotations.json").write_text(json.dumps({"annotations": annotations}))
+        (folder / split / "sources.txt").write_text("".join(lines))
     (folder / "classes.json").write_text(json.dumps(CLASSES))
 
 
@@ -153,6 +160,8 @@ def run(project, out="out"):
         reliability=project / out / "reliability.csv",
         precision_recall=project / out / "precision-recall.csv",
         detection_reliability=project / out / "detection-reliability.csv",
+        label_errors=project / out / "label-errors.csv",
+        box_label_errors=project / out / "box-label-errors.csv",
         plots=project / out / "plots",
         training_plots=project / out / "training",
         report=project / out / "report.html",
@@ -169,7 +178,7 @@ def test_measures_all_three_models_and_draws_them(project, capsys):
     )
     assert re.search(r"one picture alone searched in [\d.]+ ms", printed)
     figures = json.loads((out / "evaluate.json").read_text())
-    assert list(figures) == ["classifier", "detector", "generator"]
+    assert list(figures) == ["classifier", "detector", "generator", "labels"]
     assert set(figures["classifier"]["by_class"]) == {"dark", "bright"}
     assert set(figures["detector"]["by_class"]) == {"dark", "bright"}
     assert set(figures["generator"]) == {
@@ -247,7 +256,7 @@ def test_what_training_looked_like_is_drawn_from_what_the_trainers_left(project)
 def test_the_same_bytes_twice(project):
     first, second = run(project, "first"), run(project, "second")
     files = sorted(path.relative_to(first) for path in first.rglob("*") if path.is_file())
-    assert len(files) == 7 + len(SHEETS) + len(TRAINING)
+    assert len(files) == 9 + len(SHEETS) + len(TRAINING)
     for file in files:
         assert (first / file).read_bytes() == (second / file).read_bytes()
 
@@ -262,8 +271,14 @@ def test_too_few_samples_are_refused_and_leave_no_sheets(project):
 
 
 OF_MODEL = {
-    "classifier": {"confusion.png", "grad-cam.png", "predictions.png", "worst-losses.png"},
-    "detector": {"boxes.png", "detections.png"},
+    "classifier": {
+        "confusion.png",
+        "grad-cam.png",
+        "label-errors.png",
+        "predictions.png",
+        "worst-losses.png",
+    },
+    "detector": {"box-label-errors.png", "boxes.png", "detections.png"},
     "generator": {"generated.png", "generated-nearest.png"},
 }
 
@@ -277,7 +292,8 @@ def test_what_exists_is_evaluated_where_other_models_were_not_wanted(project, wa
             save_no_model(project / f"{model}.safetensors", f"train-{model} is null")
     out = run(project)
     figures = json.loads((out / "evaluate.json").read_text())
-    assert list(figures) == ([wanted] if wanted else [])
+    judged = {"classifier": ["labels"], "detector": ["labels"]}.get(wanted, [])
+    assert list(figures) == ([wanted, *judged] if wanted else [])
     sheets = {path.name for path in (out / "plots").iterdir()}
     assert sheets == OF_MODEL.get(wanted, set())
     page, printed = (out / "report.html").read_text(), capsys.readouterr().out
@@ -292,6 +308,8 @@ def test_what_exists_is_evaluated_where_other_models_were_not_wanted(project, wa
         "precision-recall": wanted == "detector",
         "detection-reliability": wanted == "detector",
         "resampled": wanted is not None,
+        "label-errors": wanted == "classifier",
+        "box-label-errors": wanted == "detector",
     }
     assert {"confidence", "accuracy"} <= set(tables["reliability"]) & set(tables["detection-reliability"])
 

@@ -1,0 +1,9 @@
+"""Which labels of train and val the models contradict: where people look for errors first.
+
+evaluation: tables and sheets; class_labels, box_labels: how strongly a label is contradicted
+ranking: from both splits to one order
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,0 +1,1 @@
+from .evaluation import question_labels as question_labels

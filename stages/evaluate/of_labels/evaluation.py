@@ -1,0 +1,179 @@
+"""Labels of train and val that the models contradict: a table of all, a sheet of the first."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from stages.classifier.network import Classifier
+from stages.core.packed import (
+    DetectionSplit,
+    Source,
+    Split,
+    load_classification,
+    load_detection,
+    load_sources,
+)
+from stages.detector.network import Detection, Detector, detect, given_proposals
+from stages.drawing.sheets import Picture, draw_boxes, image_grid
+from stages.evaluate.drawing import evaluation_scale
+from stages.evaluate.of_labels.box_labels import BoxDoubt, doubted_boxes
+from stages.evaluate.of_labels.class_labels import doubted_classes
+from stages.evaluate.of_labels.left_out import left_out_scores
+from stages.evaluate.of_labels.ranking import ranked
+from stages.evaluate.params import EvaluateParams
+from stages.evaluate.result import Evaluation, Sheet
+from stages.evaluate.timing import timed
+from stages.networks.compute import Compute
+
+LEARNT: tuple[Split, ...] = ("train", "val")
+"""Splits whose labels decide what the models are: errors in them are worth mending before all others."""
+
+CLASS_COLUMNS = ("rank", "split", "picture", "source", "label", "suggested", "contradiction", "doubted")
+BOX_COLUMNS = (
+    *("rank", "split", "picture", "source", "place", "kind", "label", "suggested", "contradiction"),
+    *("x1", "y1", "x2", "y2"),
+)
+
+
+def question_labels(
+    classifier: Classifier | None,
+    detector: "Detector | None",
+    classification: Path,
+    detection: Path,
+    params: EvaluateParams,
+    compute: Compute,
+) -> Evaluation:
+    """Rank the pictures of train and val by how strongly the models, where there are any, contradict them.
+
+    Its tables are `label_errors`, a row for each classified picture, and `box_label_errors`, a row for each
+    picture with boxes, with its most contradicted box. Scenes that preprocess composed have no labels of
+    their own, and no rows.
+
+    Raises:
+        ModelError: the detector takes proposals from a file that is missing or another one.
+        DataError: a packed file is missing or damaged.
+
+    """
+    tables: dict[str, pd.DataFrame] = {}
+    sheets: dict[str, Sheet] = {}
+    figures: dict[str, Any] = {}
+    if classifier is not None:
+        table, image = _of_classes(classifier, classification, params, compute)
+        tables["label_errors"] = table
+        sheets["label-errors"] = Sheet(
+            caption="Labels of train and val that the classifier contradicts most, and what it suggests",
+            image=image,
+        )
+        figures["classes"] = {"pictures": len(table), "doubted": int(table["doubted"].sum())}
+    if detector is not None and load_sources(detection, "train") is not None:
+        table, image = _of_boxes(detector, detection, params, compute)
+        tables["box_label_errors"] = table
+        sheets["box-label-errors"] = Sheet(
+            caption="Pictures of train and val with the most contradicted boxes: labelled, and found",
+            image=image,
+        )
+        figures["boxes"] = {"pictures": len(table)}
+    return Evaluation(figures=figures, resampled={}, tables=tables, curves=[], sheets=sheets)
+
+
+def _of_classes(
+    network: Classifier, folder: Path, params: EvaluateParams, compute: Compute
+) -> tuple[pd.DataFrame, Image.Image]:
+    splits = {split: load_classification(folder, split) for split in LEARNT}
+    parts = [(pictures.images, pictures.labels) for pictures in splits.values()]
+    with timed("of train and val held against their labels", sum(len(labels) for _, labels in parts)):
+        scores = left_out_scores(network, parts, compute, params.batch_size)
+    found = doubted_classes(scores, np.concatenate([labels for _, labels in parts]))
+    first = {"train": 0, "val": len(splits["train"].labels)}  # where each split begins among all
+    contradictions = dict(zip(LEARNT, np.split(found.contradiction, [first["val"]]), strict=True))
+    names, sources = splits["train"].classes, _sources(folder)
+    order = ranked(contradictions)
+    rows = [
+        {
+            "rank": rank,
+            "split": split,
+            "picture": row,
+            "source": sources[split][row].picture,
+            "label": names[splits[split].labels[row]],
+            "suggested": names[found.suggested[first[split] + row]],
+            "contradiction": contradictions[split][row],
+            "doubted": bool(found.doubted[first[split] + row]),
+        }
+        for rank, (split, row) in enumerate(order, start=1)
+    ]
+    shown = params.sheet_columns**2
+    titles = [f"{row['rank']} {row['label']}: {row['suggested']}?" for row in rows[:shown]]
+    scale = 2 * evaluation_scale(splits["train"].images)
+    cells = [splits[split].images[row] for split, row in order[:shown]]
+    return pd.DataFrame(rows), image_grid(cells, params.sheet_columns, titles, scale=scale)
+
+
+def _of_boxes(
+    network: Detector, folder: Path, params: EvaluateParams, compute: Compute
+) -> tuple[pd.DataFrame, Image.Image]:
+    splits: dict[Split, DetectionSplit] = {}
+    detections: dict[Split, list[Detection]] = {}
+    doubts: dict[Split, list[BoxDoubt]] = {}
+    for split in LEARNT:
+        pictures = splits[split] = load_detection(folder, split)
+        proposals = given_proposals(network.config, split, len(pictures.images))
+        with timed(f"of {split} searched for items", len(pictures.images)):
+            detections[split] = detect(network, pictures.images, compute, params.batch_size, proposals)
+        doubts[split] = doubted_boxes(
+            detections[split], pictures.boxes, pictures.labels, classes=len(pictures.classes)
+        )
+    sources = _sources(folder)
+    order = ranked({split: np.array([one.contradiction for one in found]) for split, found in doubts.items()})
+    rows = [
+        (
+            rank,
+            split,
+            row,
+            *_box_cells(splits[split], row, detections[split][row], doubt, sources[split][row]),
+        )
+        for rank, (split, row) in enumerate(order, start=1)
+        for doubt in [doubts[split][row]]
+    ]
+    cells: list[Picture] = []
+    for split, row in order[: params.sheet_scenes]:
+        cells += _labelled_and_found(splits[split], row, detections[split][row], params.score_min)
+    titles = [f"{rank} {what}" for rank in range(1, len(cells) // 2 + 1) for what in ("labelled", "found")]
+    return pd.DataFrame(rows, columns=list(BOX_COLUMNS)), image_grid(cells, 4, titles)
+
+
+def _sources(folder: Path) -> dict[Split, Sequence[Source]]:
+    return {split: load_sources(folder, split) or () for split in LEARNT}
+
+
+def _box_cells(
+    pictures: DetectionSplit, row: int, found: Detection, doubt: BoxDoubt, source: Source
+) -> tuple[Any, ...]:
+    """The cells from `source` on; the box is the labelled one, or the one that is missing."""
+    boxes, labels, _ = found
+    place, label, suggested, edges = "", "", "", [float("nan")] * 4
+    if doubt.detection is not None:
+        suggested, edges = pictures.classes[labels[doubt.detection]], boxes[doubt.detection].tolist()
+    if doubt.box is not None:
+        place, label = source.places[doubt.box], pictures.classes[pictures.labels[row][doubt.box]]
+        edges = pictures.boxes[row][doubt.box].tolist()
+    return source.picture, place, doubt.kind or "", label, suggested, doubt.contradiction, *edges
+
+
+def _labelled_and_found(
+    pictures: DetectionSplit, row: int, found: Detection, score_min: float
+) -> list[Picture]:
+    """The picture with its labelled boxes, and with those found whose score is at least `score_min`."""
+    boxes, labels, scores = found
+    sure = np.flatnonzero(scores >= score_min)
+    scale = evaluation_scale(pictures.images)
+    captions = [f"{pictures.classes[labels[one]]} {scores[one]:.2f}" for one in sure]
+    named = [pictures.classes[label] for label in pictures.labels[row]]
+    image = pictures.images[row]
+    return [
+        np.asarray(draw_boxes(image, pictures.boxes[row], named, pictures.labels[row], scale)),
+        np.asarray(draw_boxes(image, boxes[sure], captions, labels[sure], scale)),
+    ]
