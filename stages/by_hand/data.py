@@ -22,6 +22,7 @@ from stages.by_hand.formats import Guess, Seen, counted, guesses, look_at
 from stages.core.errors import DataError, ParamsError, StageError
 from stages.core.files import write_atomically
 from stages.core.packed import SPLITS
+from stages.intake.folders import open_file
 from stages.preprocess.readers import read_source
 from stages.sources.preparation import PreprocessParams
 from stages.sources.rows import Finding, Row
@@ -155,7 +156,7 @@ def form_for(seen: Seen, guess: Guess) -> dict[str, Any]:
     sizes, grey = [], True
     for name in seen.pictures[::step]:
         try:
-            with Image.open(seen.folder / name) as picture:
+            with open_file(seen.folder / name) as file, Image.open(file) as picture:
                 sizes.append(picture.size)
                 grey &= picture.mode in ("1", "L", "I", "I;16")
         except Exception:

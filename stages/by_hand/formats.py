@@ -5,6 +5,7 @@ right the format's own reader tells: nothing is understood twice.
 """
 
 import csv
+import io
 import json
 import re
 from collections import defaultdict
@@ -16,6 +17,7 @@ from typing import Any, Literal
 
 import yaml
 
+from stages.intake.folders import open_file
 from stages.sources.documents import read_text
 from stages.sources.naming import split_named
 from stages.sources.rows import files_below, is_picture
@@ -81,7 +83,8 @@ class Seen:
     def head(self, name: str) -> str:
         """The first characters of a file; empty where it is no text."""
         try:
-            with (self.folder / name).open(encoding="utf-8-sig") as file:
+            # a pipe would be waited for
+            with io.TextIOWrapper(open_file(self.folder / name), encoding="utf-8-sig") as file:
                 return file.read(HEAD)
         except (OSError, UnicodeDecodeError):
             return ""
@@ -114,7 +117,8 @@ def guesses(seen: Seen) -> list[Guess]:
 def _idx(seen: Seen) -> Iterator[Guess]:
     if "train-images-idx3-ubyte" in seen.names:
         try:
-            raw = (seen.folder / "train-labels-idx1-ubyte").read_bytes()[8:]
+            with open_file(seen.folder / "train-labels-idx1-ubyte") as file:
+                raw = file.read()[8:]
         except OSError:
             return
         names = [f"class {label}" for label in range(max(raw, default=0) + 1)]

@@ -67,7 +67,7 @@ def names_in(folder: Path) -> tuple[list[str], list[str]]:
 
 def way_out(path: Path, within: Path) -> str | None:
     """The file that `path` leads to by links, if that lies outside of the folder `within`; else None."""
-    root, parent = _real(str(within)), _real(str(path.parent))
+    root, parent = _real(str(within.absolute())), _real(str(path.parent.absolute()))
     target = os.path.realpath(path) if path.is_symlink() else f"{parent}/{path.name}"
     inside = target.startswith(root.rstrip("/") + "/") or IN_A_CACHE.search(target)
     return None if inside else target

@@ -9,7 +9,7 @@ import errno
 import os
 import secrets
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -23,7 +23,7 @@ from stages.intake.folders import read_file
 from stages.intake.geometry import Pixels, fit_picture, place
 from stages.intake.picture_cache import LIMIT_BYTES, Facts, Known, digest_of, keep_within, key_of, note
 from stages.intake.pixel_rows import ROWS, RowWriter
-from stages.intake.side_by_side import in_order
+from stages.intake.side_by_side import in_order, one_by_one
 
 SAMPLES = 72  # pixels a side that a look is taken at, 8 for each of its places
 CHUNK = 64  # pictures a task, so that handing them over costs little
@@ -47,7 +47,7 @@ def take_in(
     new: list[tuple[bytes, Facts]] = []
     noted = time.monotonic()
     try:
-        for chunk in in_order(work, _chunks(iter(tasks)), processes):
+        for chunk in in_order(work, _chunks(iter(tasks)), processes, crashed=partial(_carefully, work=work)):
             new += [(key, facts) for facts, key in chunk if key is not None]
             if time.monotonic() - noted > NOTED_EVERY:
                 note(folder, new)
@@ -64,6 +64,21 @@ def _chunks(tasks: Iterator[Task]) -> Iterator[list[Task]]:
     """Some tasks at a time."""
     while chunk := list(islice(tasks, CHUNK)):
         yield chunk
+
+
+def _carefully(tasks: list[Task], *, work: Callable[[list[Task]], list[Taken]]) -> list[Taken]:
+    """Some pictures of which one may have crashed the process that decoded it: that one is unreadable."""
+    found = one_by_one(work, ([task] for task in tasks))
+    return [
+        _unreadable(picture) if taken is None else taken[0]
+        for (picture, _), taken in zip(tasks, found, strict=True)
+    ]
+
+
+def _unreadable(picture: Path | Pixels) -> Taken:
+    named = picture if isinstance(picture, Path) else "pixels"
+    what = in_a_line(f"{named}: the process that decodes it crashes; save it anew, or move it away")
+    return Facts(0, 0, ("unreadable",), what, place=None), None
 
 
 def _take_in_chunk(tasks: list[Task], *, form: Form, folder: Path, run: str, remember: bool) -> list[Taken]:

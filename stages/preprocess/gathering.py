@@ -14,14 +14,13 @@ import numpy.typing as npt
 from stages.core.packed import Split
 from stages.intake.columns import Shared, Texts
 from stages.intake.decoding import Form
-from stages.intake.folders import way_out
 from stages.intake.geometry import fit_boxes
 from stages.intake.intake import Task, take_in
 from stages.intake.picture_cache import Facts, folder_for
 from stages.intake.pixel_rows import PixelRows, Place
 from stages.preprocess.duplicates import Groups, equal_groups, near_groups, union
 from stages.sources.policy import Findings
-from stages.sources.rows import NO_BOXES, Boxes, Finding, FindingKind, Found, Polygon, Row
+from stages.sources.rows import NO_BOXES, Boxes, Finding, FindingKind, Found, Polygon, Row, led_out
 
 OVERHANG = 0.5  # pixels by which rounding may put a box outside
 
@@ -141,11 +140,9 @@ def gather(found: Found, gathering: Gathering, findings: Findings) -> Gathered:
 def _within(found: Found, raw: Path) -> Found:
     """The rows; in place of one whose picture lies outside of the folder, a finding."""
     for one in found:
-        if isinstance(one, Row) and isinstance(one.picture, Path) and (target := way_out(one.picture, raw)):
-            what = f"leads out of {raw}, to {target}: put a copy there"
-            yield Finding(kind="unfollowed_link", where=one.where, what=what)
-        else:
-            yield one
+        is_file = isinstance(one, Row) and isinstance(one.picture, Path)
+        led = led_out(one.where, one.picture, raw) if is_file else None  # type: ignore[union-attr,arg-type]
+        yield one if led is None else led
 
 
 def _tasks(found: Found, waiting: deque[Row | Finding]) -> Iterator[Task]:

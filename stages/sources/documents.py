@@ -15,6 +15,7 @@ from typing import Any
 import yaml
 
 from stages.core.errors import DataError
+from stages.intake.folders import open_file
 
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 LONGEST = 30  # digits: a longer integer is none that counts or measures anything here
@@ -76,10 +77,11 @@ def read_text(path: Path, encoding: str | None = None) -> str:
         DataError: no such file, or it is in another encoding.
 
     """
-    if not path.is_file():
-        raise DataError(f"{path}: no such file; section preprocess of params.yaml names it")
     try:
-        content = path.read_bytes()
+        with open_file(path) as file:
+            content = file.read()
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such file; section preprocess of params.yaml names it") from None
     except OSError as error:
         raise DataError(f"{path}: {error.strerror}") from None
     marked = content.startswith((b"\xff\xfe", b"\xfe\xff"))
@@ -153,10 +155,9 @@ def read_xml(path: Path) -> ET.Element:
         DataError: it cannot be read, is no XML, or has a document type; the message does not name the file.
 
     """
-    if not path.is_file():  # a pipe would be waited for
-        raise DataError("no file")
     try:
-        return ET.fromstring(path.read_bytes(), ET.XMLParser(target=_Builder()))
+        with open_file(path) as file:
+            return ET.fromstring(file.read(), ET.XMLParser(target=_Builder()))
     except ET.ParseError as error:
         line, column = error.position
         raise DataError(f"no XML: line {line}, column {column + 1}") from None

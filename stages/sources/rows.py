@@ -15,7 +15,7 @@ from stages.core.files import FOREIGN_SUFFIXES, PICTURE_SUFFIXES
 from stages.core.packed import Split
 from stages.core.texts import encodable, in_a_line
 from stages.intake.decoding import Oddity
-from stages.intake.folders import names_below
+from stages.intake.folders import names_below, way_out
 
 Boxes = npt.NDArray[np.float32]
 """[K, 4]: xyxy, absolute pixels from 0, of the picture turned upright or as it is stored: as it is packed."""
@@ -108,6 +108,15 @@ class Finding:
 
 
 Found = Iterator[Row | Finding]
+
+
+def led_out(where: str, file: Path, raw: Path) -> Finding | None:
+    """What is found of a picture or its annotation that links lead out of the raw folder; None: none does."""
+    target = way_out(file, raw)
+    if target is None:
+        return None
+    what = f"leads out of {raw}, to {target}: put a copy there"
+    return Finding(kind="unfollowed_link", where=where, what=what)
 
 
 def unsafe(name: str) -> bool:

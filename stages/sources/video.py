@@ -11,6 +11,7 @@ from pydantic import Field
 
 from stages.core.errors import DataError
 from stages.core.packed import Split
+from stages.intake.folders import open_file
 from stages.intake.geometry import Pixels, fit_picture, place
 from stages.sources.naming import split_named
 from stages.sources.params import PictureParams
@@ -99,7 +100,7 @@ def _rows(file: Path, label: str, split: Split | None, params: VideoParams) -> F
 
 def _is_container(file: Path) -> bool:
     try:
-        with file.open("rb") as content:
+        with open_file(file) as content:  # a pipe would be waited for
             head = content.read(16)
     except OSError:
         return False

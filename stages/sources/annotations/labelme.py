@@ -24,6 +24,7 @@ from stages.sources.rows import (
     existing_folder,
     files_below,
     is_picture,
+    led_out,
     with_unlabelled,
 )
 
@@ -58,7 +59,7 @@ def read_labelme(raw: Path, params: LabelmeParams) -> Found:
     rows = (
         row
         for name in files
-        for row in _row(name, place, by_stem, split_named(name.split("/")[0]) if given else None)
+        for row in _row(raw, name, place, by_stem, split_named(name.split("/")[0]) if given else None)
     )
     yield from with_unlabelled(rows, [folder], "no annotation names it")
     for name in names:
@@ -66,9 +67,13 @@ def read_labelme(raw: Path, params: LabelmeParams) -> Found:
             yield Finding(kind="stray_file", where=(folder / name).as_posix(), what="no JSON file")
 
 
-def _row(name: str, place: PictureFolder, by_stem: dict[str, str], split: Split | None) -> Found:
+def _row(raw: Path, name: str, place: PictureFolder, by_stem: dict[str, str], split: Split | None) -> Found:
     file = place.folder / name
     where = file.as_posix()
+    led = led_out(where, file, raw)
+    if led is not None:
+        yield led
+        return
     try:
         document = read_json(file)
     except DataError as error:

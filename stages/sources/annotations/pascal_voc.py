@@ -17,7 +17,7 @@ from stages.sources.annotations.voc_lists import read_lists
 from stages.sources.documents import edges, read_xml, shown, whole, wrong_name
 from stages.sources.naming import PictureFolder, Wrong, split_named
 from stages.sources.params import PictureParams
-from stages.sources.rows import Finding, Found, Row, files_below, is_picture
+from stages.sources.rows import Finding, Found, Row, files_below, is_picture, led_out
 
 EDGES = ("xmin", "ymin", "xmax", "ymax")
 
@@ -64,6 +64,7 @@ def read_pascal_voc(raw: Path, params: PascalVocParams) -> Found:
     lists = read_lists(folder / params.lists, files)
     named = [name for name in files_below(pictures) if is_picture(name)]
     reading = _Reading(
+        raw=raw,
         pictures=PictureFolder(pictures),
         by_stem={PurePosixPath(name).with_suffix("").as_posix(): name for name in named},
         annotated=frozenset(files),
@@ -110,6 +111,7 @@ def _folders_are_splits(stems: Mapping[str, str]) -> bool:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Reading:
+    raw: Path
     pictures: PictureFolder
     by_stem: Mapping[str, str]
     """Names of pictures by their path without suffix."""
@@ -120,6 +122,10 @@ class _Reading:
 
 def _row(file: Path, stem: str, reading: _Reading, split: Split | None) -> Found:
     where = file.as_posix()
+    led = led_out(where, file, reading.raw)
+    if led is not None:
+        yield led
+        return
     try:
         root = read_xml(file)
         named = (root.findtext("filename") or "").strip()

@@ -4,6 +4,7 @@
 without a text file shows nothing, as the format has it; an empty one says the same.
 """
 
+import os
 from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
@@ -18,7 +19,7 @@ from stages.sources.annotations.yolo_lines import Thing, read_line
 from stages.sources.documents import read_text
 from stages.sources.naming import Wrong
 from stages.sources.params import PictureParams
-from stages.sources.rows import Finding, Found, files_below, is_picture, with_unlabelled
+from stages.sources.rows import Finding, Found, files_below, is_picture, led_out, with_unlabelled
 
 LISTS_OF_CLASSES = frozenset(
     {"classes.txt", "predefined_classes.txt", "obj.names", "labels.txt", "train.txt", "val.txt", "test.txt"}
@@ -87,8 +88,13 @@ def _in_list(file: Path, layout: Layout, split: Split | None, upright: bool) -> 
 
 
 def _row(picture: Path, file: Path, layout: Layout, split: Split | None, upright: bool) -> Found:
+    labelled = os.path.lexists(file)  # be it a pipe, a folder or a link to nothing: none says "no labels"
+    led = led_out(file.as_posix(), file, layout.raw) if labelled else None
+    if led is not None:
+        yield led
+        return
     try:
-        lines = read_text(file).split("\n") if file.is_file() else []
+        lines = read_text(file).split("\n") if labelled else []
     except DataError as error:
         yield Finding(kind="bad_row", where=picture.as_posix(), what=f"its labels cannot be read: {error}")
         return
