@@ -30,7 +30,7 @@ import numpy.typing as npt
 import yaml
 from PIL import Image, JpegImagePlugin
 
-from stages.intake.decoding import Form
+from stages.intake.form import Form
 from stages.intake.intake import take_in
 from stages.intake.side_by_side import cores
 

@@ -16,12 +16,15 @@ from .files import write_folder_atomically as write_folder_atomically
 from .files import write_json as write_json
 from .libraries import check_libraries as check_libraries
 from .packed import SHARD_INDEX as SHARD_INDEX
+from .packed import SOURCES as SOURCES
 from .packed import SPLITS as SPLITS
 from .packed import ClassificationSplit as ClassificationSplit
 from .packed import DetectionSplit as DetectionSplit
+from .packed import Source as Source
 from .packed import Split as Split
 from .packed import load_classification as load_classification
 from .packed import load_detection as load_detection
+from .packed import load_sources as load_sources
 from .packed import pack_left_out as pack_left_out
 from .packed import why_left_out as why_left_out
 from .params import AUTO as AUTO

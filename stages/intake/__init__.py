@@ -1,6 +1,6 @@
 """From picture files to rows of pixels: decoded side by side, checked, cached.
 
-intake: all pictures of a source; decoding: one file, and what is odd about it; geometry: its frame
+intake: all pictures of a source; decoding: one file, by form, header, pixels, eight_bit and geometry
 folders: what others have put into a folder; side_by_side: processes
 picture_cache: pictures decoded before; pixel_rows, columns: many in little memory
 """

@@ -18,9 +18,11 @@ import cv2
 import numpy as np
 
 from stages.core.texts import in_a_line
-from stages.intake.decoding import Crop, Decoded, Form, Oddity, decode, file_bytes_most
+from stages.intake.decoding import decode
 from stages.intake.folders import read_file
+from stages.intake.form import Crop, Decoded, Form, Oddity
 from stages.intake.geometry import Pixels, fit_picture, place
+from stages.intake.header import file_bytes_most
 from stages.intake.picture_cache import LIMIT_BYTES, Facts, Known, digest_of, keep_within, key_of, note
 from stages.intake.pixel_rows import ROWS, RowWriter
 from stages.intake.side_by_side import in_order, one_by_one

@@ -19,7 +19,7 @@ import cv2
 import PIL
 import simplejpeg  # type: ignore[import-untyped]
 
-from stages.intake.decoding import Crop, Form
+from stages.intake.form import Crop, Form
 from stages.intake.pixel_rows import ROWS, Place, read_row
 
 LIMIT_BYTES = 20 << 30

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from stages.core.packed import Split
 from stages.intake.columns import Shared, Texts
-from stages.intake.decoding import Form
+from stages.intake.form import Form
 from stages.intake.geometry import fit_boxes
 from stages.intake.intake import Task, take_in
 from stages.intake.picture_cache import Facts, folder_for

@@ -16,7 +16,7 @@ from stages.core.errors import LibraryError, ModelError, ParamsError
 from stages.core.libraries import check_libraries
 from stages.core.params import ComputeParams, load_params
 from stages.detector.network import build_detector
-from stages.intake.decoding import Form
+from stages.intake.form import Form
 from stages.networks.compute import Compute, prepare
 from stages.networks.model_files import load_model, why_no_model
 from stages.sources.composed import ComposedParams

@@ -26,7 +26,8 @@ from stages.core.files import write_atomically, write_json
 from stages.core.params import StageParams, load_params
 from stages.core.texts import in_a_line
 from stages.detector.network import detect
-from stages.intake.decoding import Decoded, decode
+from stages.intake.decoding import decode
+from stages.intake.form import Decoded
 from stages.intake.geometry import Pixels, unfit_boxes
 from stages.score.drawing import drawn, jpeg
 from stages.score.inbox import Input, Look, look, taken

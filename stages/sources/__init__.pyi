@@ -44,6 +44,7 @@ from .rows import existing_file as existing_file
 from .rows import existing_folder as existing_folder
 from .rows import files_below as files_below
 from .rows import is_picture as is_picture
+from .rows import led_out as led_out
 from .rows import unsafe as unsafe
 from .rows import with_unlabelled as with_unlabelled
 from .video import VideoParams as VideoParams

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from pydantic import Field, model_validator
 
 from stages.core.params import StageParams
-from stages.intake.decoding import ODDITIES, Form
+from stages.intake.form import ODDITIES, Form
 from stages.sources.annotations.coco import CocoParams
 from stages.sources.annotations.cvat import CvatParams
 from stages.sources.annotations.label_studio import ChoicesParams, LabelStudioParams

@@ -14,8 +14,8 @@ from stages.core.errors import DataError
 from stages.core.files import FOREIGN_SUFFIXES, PICTURE_SUFFIXES
 from stages.core.packed import Split
 from stages.core.texts import encodable, in_a_line
-from stages.intake.decoding import Oddity
 from stages.intake.folders import names_below, way_out
+from stages.intake.form import Oddity
 
 Boxes = npt.NDArray[np.float32]
 """[K, 4]: xyxy, absolute pixels from 0, of the picture turned upright or as it is stored: as it is packed."""

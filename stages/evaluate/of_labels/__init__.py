@@ -1,7 +1,7 @@
 """Which labels of train and val the models contradict: where people look for errors first.
 
 evaluation: tables and sheets; class_labels, box_labels: how strongly a label is contradicted
-ranking: from both splits to one order
+left_out: what is said of a picture without its label; ranking: from both splits to one order
 """
 
 import lazy_loader

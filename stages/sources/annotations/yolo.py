@@ -12,7 +12,7 @@ from typing import Literal
 
 from stages.core.errors import DataError
 from stages.core.packed import Split
-from stages.intake.decoding import size_of
+from stages.intake.header import size_of
 from stages.sources.annotations.box_list import BoxList
 from stages.sources.annotations.yolo_layout import Layout, read_layout
 from stages.sources.annotations.yolo_lines import Thing, read_line

@@ -10,7 +10,7 @@ from pydantic import Field, field_validator
 
 from stages.core.packed import Split
 from stages.core.params import StageParams
-from stages.intake.decoding import size_of
+from stages.intake.header import size_of
 from stages.sources.annotations.box_list import BoxList, Edges
 from stages.sources.documents import edges, shown, wrong_name
 from stages.sources.naming import PictureFolder, Wrong, annotation_files, split_named

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from stages.intake.decoding import Form
+from stages.intake.form import Form
 from stages.intake.intake import take_in
 
 FORM = Form(

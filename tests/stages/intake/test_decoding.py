@@ -9,8 +9,11 @@ from PIL import EpsImagePlugin, Image, ImageOps, PngImagePlugin
 from stages.core.errors import DataError
 from stages.core.files import FOREIGN_SUFFIXES, PICTURE_FORMATS, PICTURE_SUFFIXES
 from stages.fusion.files import read_picture
-from stages.intake import decoding
-from stages.intake.decoding import Form, decode, size_of
+from stages.intake import eight_bit
+from stages.intake import pixels as pixels_of_files
+from stages.intake.decoding import decode
+from stages.intake.form import Form
+from stages.intake.header import size_of
 
 FORM = Form(
     height=20,
@@ -205,8 +208,9 @@ def test_a_part_is_cut_out_and_what_lies_outside_is_left_away():
 
 
 def test_parts_of_one_picture_decode_it_once(monkeypatch):
-    decode_jpeg, decoded = decoding.decode_jpeg, []
-    monkeypatch.setattr(decoding, "decode_jpeg", lambda *a, **k: decoded.append(1) or decode_jpeg(*a, **k))
+    decode_jpeg, decoded = pixels_of_files.decode_jpeg, []
+    seen = lambda *a, **k: decoded.append(1) or decode_jpeg(*a, **k)  # noqa: E731
+    monkeypatch.setattr(pixels_of_files, "decode_jpeg", seen)
     content = encoded(Image.fromarray(noise()), "JPEG")
     quarters = [(x, y, x + 15, y + 10) for y in (0, 10) for x in (0, 15)]
     small = form(height=10, width=15)
@@ -288,7 +292,7 @@ def test_deep_transparent_pictures_are_made_plain_in_bands(monkeypatch):
     assert np.abs(at_once - wanted).max() <= 1.5
     clear = encoded(Image.fromarray((pixels >> 8).astype(np.uint8)))
     whole = decode(clear, FORM).pixels
-    monkeypatch.setattr(decoding, "BAND", 90)  # three rows
+    monkeypatch.setattr(eight_bit, "BAND", 90)  # three rows
     assert (decode(content, FORM).pixels == at_once).all()
     assert (decode(clear, FORM).pixels == whole).all()
 

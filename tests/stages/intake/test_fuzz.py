@@ -12,7 +12,8 @@ from hypothesis import Phase, given, note, settings
 from hypothesis import strategies as st
 
 from stages.core.files import PICTURE_FORMATS
-from stages.intake.decoding import ODDITIES, Form, decode
+from stages.intake.decoding import decode
+from stages.intake.form import ODDITIES, Form
 from tests.stages.intake.picture_files import FILES
 
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "0"))

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from stages.intake import intake
-from stages.intake.decoding import Form
+from stages.intake.form import Form
 from stages.intake.intake import take_in
 from stages.intake.picture_cache import Facts, folder_for, keep_within
 

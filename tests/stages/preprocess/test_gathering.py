@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from stages.intake.columns import Texts
-from stages.intake.decoding import Form
+from stages.intake.form import Form
 from stages.preprocess.gathering import Gathering, gather
 from stages.sources.policy import Findings, Policy
 from stages.sources.rows import Row
