@@ -44,6 +44,7 @@ _OTHER_WORDS = {
         "keep_daemons": "daemon daemons keepdaemon",
         "higher_is_better": "higher highest",
         "lower_is_better": "lower lowest",
+        "measured_with": "measuredby measuredunder",
     }.items()
     for word in words.split()
 }
@@ -92,6 +93,15 @@ class MetricMeta:
     lower_is_better: tuple[str, ...] = ()
     absent_value: float | None = None
     """The number that the file holds where there is no figure; None: there is no such number."""
+    measured_with: Mapping[str, str] = field(default_factory=dict)
+    """By figures' names, the entry of the file that says what measured them, such as a model's hash."""
+
+    def instrument(self, name: str) -> str | None:
+        """The entry that says what measured the figure; None: nothing is said."""
+        fitting = [
+            (len(pattern), entry) for pattern, entry in self.measured_with.items() if _fits(pattern, name)
+        ]
+        return max(fitting)[1] if fitting else None
 
     def direction(self, name: str) -> int:
         """1 where a higher value of the figure is better, -1 where a lower one is, 0 where neither is said.
@@ -238,6 +248,13 @@ def _texts(what: str) -> Callable[[Any, str], tuple[str, ...]]:
     return parse
 
 
+def _instruments(value: Any, at: str) -> dict[str, str]:
+    pairs = value.items() if isinstance(value, Mapping) else [(None, None)]
+    if not all(isinstance(text, str) for pair in pairs for text in pair):
+        raise MetaError(f"{at}: must be a mapping of figures' names to the name of what measured them")
+    return dict(value)
+
+
 def _number(value: Any, at: str) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise MetaError(f"{at}: {value!r} is not a number")
@@ -266,4 +283,5 @@ _METRIC_META: dict[str, Callable[[Any, str], Any]] = {
     "higher_is_better": _FIGURES,
     "lower_is_better": _FIGURES,
     "absent_value": _number,
+    "measured_with": _instruments,
 }

@@ -18,7 +18,7 @@ from darkroom.base.meta import MetricMeta
 from darkroom.base.text import format_figure
 from darkroom.base.yaml_files import read_yaml
 from darkroom.releases.paired import Difference, Pictures
-from darkroom.runs.metrics import Metric, value_of
+from darkroom.runs.metrics import Metric, other_instrument, value_of
 
 PARAMS_FILE = "params.yaml"
 KEY = "gate"
@@ -71,10 +71,11 @@ class Verdict(StrEnum):
     WORSE = "worse"
     OUT_OF_BOUNDS = "out of bounds"
     MISSING = "missing"
+    INCOMPARABLE = "incomparable"
     FIRST = "first release"
 
 
-FAILS = (Verdict.WORSE, Verdict.OUT_OF_BOUNDS, Verdict.MISSING)
+FAILS = (Verdict.WORSE, Verdict.OUT_OF_BOUNDS, Verdict.MISSING, Verdict.INCOMPARABLE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +151,7 @@ def judge_metrics(
                 metric_value(now, name, stated),
                 None if then is None else metric_value(then, name, stated),
                 differences.get(name),
+                None if then is None else other_instrument(then, now, Metric.named(name), stated),
             )
             for name, bound in gate.metrics.items()
         )
@@ -174,6 +176,7 @@ def _judge(
     now: float | None,
     then: float | None,
     difference: Difference | str | None,
+    instrument: str | None,
 ) -> Judged:
     if now is None:
         why = "the new model has no such metric; if there is no such model, remove it from gate.metrics"
@@ -182,6 +185,12 @@ def _judge(
         return Judged(name, then, now, Verdict.OUT_OF_BOUNDS, out)
     if then is None:
         return Judged(name, then, now, Verdict.FIRST, "")
+    if instrument:
+        why = (
+            f"with the released model's: {instrument}, by which both were measured, is another; evaluate the"
+            " released model by the new one, or remove the metric from gate.metrics"
+        )
+        return Judged(name, then, now, Verdict.INCOMPARABLE, why)
     change = now - then
     gain = -change if lowest else change
     chance = isinstance(difference, Difference) and difference.low <= 0 <= difference.high

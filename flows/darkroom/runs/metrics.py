@@ -84,7 +84,9 @@ def metric_changes(
         old, new = flat_figures(then.get(path, {})), flat_figures(now.get(path, {}))
         for name in {**new, **old}:
             before, after = meta.present(old.get(name)), meta.present(new.get(name))
-            yield MetricChange(owner, name, before, after, meta.direction(name))
+            by = meta.instrument(name)
+            comparable = by is None or old.get(by) == new.get(by)
+            yield MetricChange(owner, name, before, after, meta.direction(name) if comparable else 0)
 
 
 def main_metrics(changes: Iterable[MetricChange]) -> Iterator[MetricChange]:
@@ -148,6 +150,20 @@ class Metric:
             raise UsageError(f"{text}: a metric is named as FILE:NAME; `dvc metrics show` lists both")
         meta = stated.get(file, MetricMeta())
         return cls(file, name, lowest or meta.direction(name) < 0, meta.absent_value)
+
+
+def other_instrument(
+    then: Mapping[str, Any], now: Mapping[str, Any], by: Metric, stated: Mapping[str, MetricMeta]
+) -> str | None:
+    """The entry, such as `features.sha256`, by which the figure was measured otherwise then than now.
+
+    None: by the same, or dvc.yaml does not say that anything measures it.
+    """
+    entry = stated.get(by.file, MetricMeta()).instrument(by.name)
+    if entry is None:
+        return None
+    before, after = (flat_figures(metrics.get(by.file, {})).get(entry) for metrics in (then, now))
+    return None if before == after else entry
 
 
 def value_of(metrics: Mapping[str, Any], by: Metric) -> float | None:

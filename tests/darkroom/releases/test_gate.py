@@ -74,6 +74,26 @@ def test_dvc_yaml_says_which_way_is_better_unless_the_gate_does() -> None:
     assert worse == [Verdict.WORSE, Verdict.WORSE, Verdict.MISSING]
 
 
+def test_figures_that_another_model_measured_are_not_compared() -> None:
+    stated = {"m.json": MetricMeta(measured_with={"gan.*": "gan.judge", "gan.own": "gan.kind"})}
+    gate = Gate.model_validate(
+        {"release": "model", "metrics": {"m.json:gan.recall": {}, "m.json:gan.own": {}}}
+    )
+    then = {"m.json": {"gan": {"recall": 0.5, "own": 0.5, "judge": "aa", "kind": "cnn"}}}
+    now = {"m.json": {"gan": {"recall": 0.9, "own": 0.9, "judge": "bb", "kind": "cnn"}}}
+    judged = judge_metrics(gate, now, then, stated=stated)
+    assert [one.verdict for one in judged.metrics] == [Verdict.INCOMPARABLE, Verdict.BETTER]
+    assert not judged.promotes
+    assert judged.failed[0].why.startswith(
+        "with the released model's: gan.judge, by which both were measured, is another"
+    )
+    assert judge_metrics(gate, now, None, stated=stated).promotes  # there is nothing to compare with
+    now["m.json"]["gan"]["judge"] = "aa"
+    assert [one.verdict for one in judge_metrics(gate, now, then, stated=stated).metrics] == [
+        Verdict.BETTER
+    ] * 2
+
+
 def test_the_gate_is_read_from_the_params(tmp_path: Path) -> None:
     assert read_gate(tmp_path) is None
     params = tmp_path / "params.yaml"

@@ -114,7 +114,8 @@ def test_wrong_keys_and_values_are_refused_with_their_path(meta: Any, error: str
 
 def test_everything_that_a_metrics_file_may_say() -> None:
     meta = {"higher_is_better": ["f1"], "lower_is_better": ["*.loss"], "absent_value": -1, "owner": "anna"}
-    assert parse_metric_meta(meta, "x") == MetricMeta(("f1",), ("*.loss",), -1)
+    meta["measured_with"] = {"*.loss": "judge"}
+    assert parse_metric_meta(meta, "x") == MetricMeta(("f1",), ("*.loss",), -1, {"*.loss": "judge"})
     assert parse_metric_meta(None, "x") == parse_metric_meta(["of others"], "x") == MetricMeta()
 
 
@@ -134,6 +135,10 @@ def test_keys_of_others_in_a_metrics_file_are_no_slips_of_ours(key: str) -> None
             " with * for any text",
         ),
         ({"absent_value": "none"}, "absent_value: 'none' is not a number"),
+        (
+            {"measured_with": ["judge"]},
+            "measured_with: must be a mapping of figures' names to the name of what measured them",
+        ),
         ({"absent_value": True}, "absent_value: True is not a number"),
         (
             {"higher_is_better": ["a", "b"], "lower_is_better": ["b"]},
