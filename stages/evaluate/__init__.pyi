@@ -8,7 +8,7 @@ from .params import PupilParams as PupilParams
 from .resampling import DrawCounts as DrawCounts
 from .resampling import Floats as Floats
 from .resampling import Resampled as Resampled
-from .resampling import draws as draws
+from .resampling import halves as halves
 from .resampling import mean_of as mean_of
 from .result import Evaluation as Evaluation
 from .result import Sheet as Sheet

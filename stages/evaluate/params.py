@@ -22,16 +22,11 @@ class GenerationParams(StageParams):
     """`evaluate.generation`: how generated pictures are measured."""
 
     samples_per_class: int = Field(ge=1)
-    """Generated, test and training pictures that are compared; where a class has fewer, all of them."""
+    """Generated pictures, and as many test pictures that they are compared with, and as many others for
+    `floor`; where a class has fewer than twice as many, half of them."""
 
     neighbours: int = Field(ge=1)
     """k of precision, recall, density and coverage."""
-
-    kernel_subsets: int = Field(ge=1)
-    """Random subsets whose mean is the kernel distance."""
-
-    kernel_subset_share: float = Field(gt=0, le=1)
-    """Size of each subset, as a share of the pictures compared."""
 
     nearest_pictures: int = Field(ge=1)
     """Generated pictures, and as many of the test split, whose nearest training picture is searched for."""
@@ -52,7 +47,7 @@ class EvaluateParams(StageParams):
     """Equal steps of confidence in the calibration error and in the reliability table."""
 
     resamples: int = Field(ge=100)
-    """Draws of the test pictures, with replacement, for the figures' 95 % intervals."""
+    """Halves of the test pictures, for the figures' 95 % intervals."""
 
     generation: GenerationParams
 

@@ -36,7 +36,9 @@ class Evaluation:
     figures: Mapping[str, Any]
     """Numbers by name, nested, as the metrics file and the report show them."""
     resampled: Resampled
-    """Figures by the same names, each in every draw of the test pictures: [R]."""
+    """Figures by the same names, each in halves of the test pictures: [R]."""
+    shares: Mapping[str, int]
+    """Of those between 0 and 1: on how many pictures or boxes each was measured."""
     tables: Mapping[str, pd.DataFrame]
     """Tables by the name of the stage's argument that says where each is written."""
     curves: Sequence[TableCurve]
@@ -44,6 +46,6 @@ class Evaluation:
     """Picture sheets in the report's order, by the name of their file in `plots` without its suffix."""
 
     def with_intervals(self) -> dict[str, Any]:
-        """The figures, and under `intervals` the 95 % interval of each that was measured in draws."""
-        known = {name: asdict(interval) for name, interval in intervals(self.resampled).items()}
-        return {**self.figures, "intervals": known}
+        """The figures, and under `intervals` the 95 % interval of each that was measured in halves."""
+        known = intervals(self.figures, self.resampled, self.shares)
+        return {**self.figures, "intervals": {name: asdict(interval) for name, interval in known.items()}}

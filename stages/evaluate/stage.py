@@ -85,7 +85,7 @@ def main(
         generator_samples: Pictures that the generator drew during its training.
         metrics: JSON file for the figures of all three models.
         predictions: CSV file for what the classifier made of each test picture.
-        resampled: CSV file for the figures in draws of the test pictures, a row for each draw.
+        resampled: CSV file for the figures in halves of the test pictures, a row for each half.
         reliability: CSV file for the classifier's accuracy by its confidence.
         precision_recall: CSV file for the detector's precision by its recall.
         detection_reliability: CSV file for the share of right detections by their score.
@@ -180,7 +180,7 @@ class Networks:
 
 
 def write_resampled(path: Path, evaluations: Mapping[str, Evaluation]) -> None:
-    """Write a table with a column for each figure, named `model.figure`, and a row for each draw.
+    """Write a table with a column for each figure, named `model.figure`, and a row for each half.
 
     `draw` numbers the rows where there is no model: a table needs a column.
     """

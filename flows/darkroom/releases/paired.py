@@ -14,6 +14,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import NormalDist
 from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
@@ -51,11 +52,14 @@ class Pictures(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     results: Annotated[str, Field(min_length=1)]
-    """A CSV file with a row a picture, always in the same order; or with a row a draw of the pictures."""
+    """A CSV file with a row a picture, always in the same order; or with a row a half of the pictures."""
     mean: Annotated[str, Field(pattern=f"^{_MEAN.pattern}$")] | None = None
     """What the metric is the mean of: a column, or a comparison: `actual == predicted`, `rank <= 5`."""
     draws: Annotated[str, Field(min_length=1)] | None = None
-    """The column that holds the metric as it is in each draw with replacement, the same for both models."""
+    """The column that holds the metric as it is in halves of the pictures, the same ones for both models.
+
+    Every second is the other half of the one before.
+    """
     of: Annotated[str, Field(min_length=1)]
     """The test data, a file or folder: by pictures two models are compared where it is the same for both."""
 
@@ -154,9 +158,11 @@ def difference_of_means(then: Measured, now: Measured, *, confidence: float, res
 
 
 def difference_in_draws(then: Measured, now: Measured, *, confidence: float) -> Difference:
-    """The change of the metric, and between what it lies in draws of the pictures.
+    """The change of the metric, whose standard deviation is that of the changes in draws of the pictures.
 
-    The interval is the paired bootstrap's, too, by percentiles.
+    Two draws that follow each other are the two halves of the pictures. Half the difference of their changes
+    deviates as the change does from one test set to the next (McCarthy, "Pseudo-replication: half samples",
+    1969).
 
     Raises:
         NotPairedError: The test pictures or the draws differ, or there are too few draws.
@@ -167,12 +173,18 @@ def difference_in_draws(then: Measured, now: Measured, *, confidence: float) -> 
     if len(then.figures) != len(now.figures):
         raise NotPairedError(f"{len(now.figures)} draws against {len(then.figures)}")
     changes = now.figures - then.figures
-    changes = changes[np.isfinite(changes)]
-    if len(changes) < (least := math.ceil(2 / (1 - confidence))):
-        raise NotPairedError(f"{len(changes)} draws are too few for such an interval: {least} at least")
-    low, high = np.quantile(changes, [(1 - confidence) / 2, (1 + confidence) / 2]).tolist()
-    by = f"{len(changes):,} draws of the pictures"
-    return Difference(now.metric - then.metric, low, high, by, confidence)
+    pairs = changes[: len(changes) // 2 * 2].reshape(-1, 2)
+    pairs = pairs[np.isfinite(pairs).all(axis=1)]
+    if pairs.size < (least := math.ceil(2 / (1 - confidence))):
+        raise NotPairedError(f"{pairs.size} draws are too few for such an interval: {least} at least")
+    change = now.metric - then.metric
+    reach = (
+        NormalDist().inv_cdf((1 + confidence) / 2)
+        * float(np.sqrt(np.mean((pairs[:, 0] - pairs[:, 1]) ** 2)))
+        / 2
+    )
+    by = f"{pairs.size:,} halves of the pictures"
+    return Difference(change, change - reach, change + reach, by, confidence)
 
 
 def figures_of(content: bytes, wanted: Pictures) -> Floats:

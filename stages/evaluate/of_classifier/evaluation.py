@@ -26,7 +26,7 @@ from stages.evaluate.of_classifier.sheets import (
     worst_sheet,
 )
 from stages.evaluate.params import EvaluateParams
-from stages.evaluate.resampling import draws
+from stages.evaluate.resampling import halves
 from stages.evaluate.result import Evaluation, Sheet, TableCurve
 from stages.evaluate.size import network_size
 from stages.evaluate.timing import latency, timed
@@ -51,10 +51,11 @@ def evaluate_classifier(
     print(f"one picture alone classified in {alone:.1f} ms (median)")
     outcomes = classification_outcomes(probabilities, test.labels)
     figures = classification_figures(outcomes, test.classes, bins=params.calibration_bins)
-    drawn = draws(len(test.images), params.resamples)
+    drawn = halves(len(test.images), params.resamples)
     return Evaluation(
         figures={**asdict(figures), "size": asdict(network_size(network, test.images.shape[1:3]))},
         resampled=resampled_figures(outcomes, drawn, classes=len(test.classes), bins=params.calibration_bins),
+        shares=dict.fromkeys(("accuracy", "top5_accuracy", "macro_f1"), len(test.images)),
         tables={
             "predictions": outcome_table(outcomes, test.classes),
             "reliability": reliability_table(outcomes, bins=params.calibration_bins),

@@ -109,16 +109,16 @@ def classification_figures(
 def resampled_figures(
     found: ClassificationOutcomes, drawn: Iterable[DrawCounts], *, classes: int, bins: int
 ) -> Resampled:
-    """Measure the four figures of the N pictures in every draw of them: [R] each, by name."""
+    """Measure the four figures in every draw of the N pictures: [R] each, by name."""
     right, among_five = found.rank == 1, found.rank <= TOP
     cells, steps = found.labels * classes + found.predicted, _steps(found.confidence, bins)
-    gaps, number = found.confidence - right, len(right)
+    gaps = found.confidence - right
     rows = [
         (
-            counts @ right / number,
-            counts @ among_five / number,
+            counts @ right / counts.sum(),
+            counts @ among_five / counts.sum(),
             macro_f1(np.bincount(cells, counts, minlength=classes**2).reshape(classes, classes)),
-            np.abs(np.bincount(steps, counts * gaps)).sum() / number,
+            np.abs(np.bincount(steps, counts * gaps)).sum() / counts.sum(),
         )
         for counts in drawn
     ]

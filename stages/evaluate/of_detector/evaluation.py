@@ -17,7 +17,7 @@ from stages.evaluate.of_detector.errors import (
 from stages.evaluate.of_detector.resampled import precision_by_recall, resampled_precision
 from stages.evaluate.of_detector.sheets import detections_sheet
 from stages.evaluate.params import EvaluateParams
-from stages.evaluate.resampling import draws
+from stages.evaluate.resampling import halves
 from stages.evaluate.result import Evaluation, Sheet, TableCurve
 from stages.evaluate.size import detector_size
 from stages.evaluate.timing import latency, timed
@@ -59,7 +59,8 @@ def evaluate_detector(
             "calibration_error": score_calibration(reliability),
             "size": asdict(detector_size(network, test.images[0], compute, first)),
         },
-        resampled=resampled_precision(measured, draws(len(test.images), params.resamples)),
+        resampled=resampled_precision(measured, halves(len(test.images), params.resamples)),
+        shares=dict.fromkeys(("map", "map50", "map75"), sum(measured.boxes)),
         tables={
             "precision_recall": pd.DataFrame(precision_by_recall(measured)),
             "detection_reliability": reliability,

@@ -13,7 +13,10 @@ RECALLS = np.linspace(0, 1, 101)
 
 
 def resampled_precision(measured: Precision, drawn: Iterable[DrawCounts]) -> Resampled:
-    """COCO's `map`, `map50` and `map75` of the N pictures in every draw; nan where it has no box."""
+    """COCO's `map`, `map50` and `map75` of the pictures in every draw; nan where it has no box.
+
+    A draw tells of each of the N pictures how often it is in it.
+    """
     rows = [
         _mean_precision(np.stack([_precision_in(found, counts) for found in measured.found]))
         for counts in drawn

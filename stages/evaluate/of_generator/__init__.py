@@ -1,7 +1,7 @@
 """What the generator's pictures are worth, beside real ones.
 
-evaluation: all figures; metrics: from features of both; inception: features by weights from a file
-pupil: what a classifier learns from them; sheets: what is shown
+evaluation: all figures; metrics: from features of both; resampled: on halves of both; inception: features by
+weights from a file; pupil: what a classifier learns from them; sheets: what is shown
 """
 
 import lazy_loader

@@ -1,4 +1,4 @@
-"""What a generator's pictures are worth against real ones; beside each figure that of real pictures.
+"""What a generator's pictures are worth against real ones; beside each figure that of unseen real pictures.
 
 Features are those of the frozen classifier, named by its file's hash: figures of two generators compare under
 the same classifier alone. Without a classifier they are pixels, seen from far away, and nothing tells whether
@@ -30,12 +30,12 @@ from stages.evaluate.of_generator.metrics import (
     kernel_distance,
     memorisation,
     nearest,
-    resampled_distances,
 )
 from stages.evaluate.of_generator.pupil import recognised, train_anew
+from stages.evaluate.of_generator.resampled import halves_of_generated, resampled_distances
 from stages.evaluate.of_generator.sheets import generated_sheet, nearest_sheet
 from stages.evaluate.params import GenerationParams
-from stages.evaluate.resampling import DrawCounts, Resampled, draws, mean_of
+from stages.evaluate.resampling import Resampled, halves, mean_of
 from stages.evaluate.result import Evaluation, Sheet
 from stages.generator.network import Generator, generate
 from stages.generator.overlap import Features, Overlap, overlap
@@ -121,8 +121,10 @@ class Compared:
 def evaluate_generator(
     generator: Generator, data: Path, measuring: Measuring, *, resamples: int, columns: int
 ) -> Evaluation:
-    """Measure generated pictures against the test split, and beside them training pictures, as `floor`.
+    """Measure generated pictures against test pictures, and beside them other test pictures, as `floor`.
 
+    Training pictures would not do for it: the classifier was trained on them, so that it recognises more of
+    them than of any others, and their features are not those of pictures that it sees for the first time.
     `data` is the folder that preprocess packed for classification. The sheets have `columns` pictures a row.
 
     Raises:
@@ -132,11 +134,9 @@ def evaluate_generator(
     """
     draw = np.random.default_rng(measuring.seed)
     test, train = load_classification(data, "test"), load_classification(data, "train")
-    (real, labels), (training, training_labels) = (
-        sample(split, measuring.params.samples_per_class, draw) for split in (test, train)
-    )
+    (real, labels), others = samples_apart(test, measuring.params.samples_per_class, draw)
     made = measuring.make(generator, labels)
-    own, floor = compare(measuring, real, [(made, labels), (training, training_labels)])
+    own, floor = compare(measuring, real, [(made, labels), others])
     pupils: list[Rights | None] = [*train_pupils(generator, test, train, measuring, draw)] or [None, None]
     neighbours = find_neighbours(made, labels, real, train, measuring)
     right = None if own.predicted is None else own.predicted == labels
@@ -151,7 +151,10 @@ def evaluate_generator(
             "features": measuring.described,
             **named_figures(own.predicted, labels, real, measuring, test.classes),
         },
-        resampled=resampled_generation(own, right, pupils[0], resamples),
+        resampled=resampled_generation(
+            own, right, pupils[0], neighbours=measuring.params.neighbours, resamples=resamples
+        ),
+        shares=shares(own, pupils[0]),
         tables={},
         curves=[],
         sheets={
@@ -208,33 +211,32 @@ def training_figures(
 
 
 def resampled_generation(
-    own: Compared, right: Rights | None, pupil: Rights | None, resamples: int
+    own: Compared, right: Rights | None, pupil: Rights | None, *, neighbours: int, resamples: int
 ) -> Resampled:
-    """Figures in every draw of generated, of real, and of test pictures, each [R].
+    """Figures in halves of generated, of real, and of test pictures, each [R].
 
     `right` [M]: is a generated picture taken for its class. `pupil` [T]: is a test picture recognised by the
     classifier that was trained on generated pictures. None, of both: there is no classifier.
-    Precision and coverage are measured under the balls of all pictures: a picture drawn twice would have none
-    of its own.
     """
-
-    def draws_of_real() -> Iterator[DrawCounts]:
-        return draws(len(own.aim), resamples)
-
-    def draws_of_made() -> Iterator[DrawCounts]:
-        return draws(len(own.features), resamples)
-
-    named = {} if right is None else {"conditional_accuracy": mean_of(right, draws_of_made())}
-    learnt = {} if pupil is None else {"accuracy_trained_on_it": mean_of(pupil, draws(len(pupil), resamples))}
+    named = {}
+    if right is not None:
+        named["conditional_accuracy"] = mean_of(right, halves_of_generated(len(right), resamples))
+    learnt = {}
+    if pupil is not None:
+        learnt["accuracy_trained_on_it"] = mean_of(pupil, halves(len(pupil), resamples))
     return {
         **named,
-        "frechet_distance": resampled_distances(own.aim, own.features, draws_of_real(), draws_of_made()),
-        "precision": mean_of(own.overlap.precision, draws_of_made()),
-        "recall": mean_of(own.overlap.recall, draws_of_real()),
-        "density": mean_of(own.overlap.density, draws_of_made()),
-        "coverage": mean_of(own.overlap.coverage, draws_of_real()),
+        **resampled_distances(own.aim, own.features, neighbours=neighbours, resamples=resamples),
         **learnt,
     }
+
+
+def shares(own: Compared, pupil: Rights | None) -> dict[str, int]:
+    """How many pictures each figure between 0 and 1 is measured on; of two sets the smaller one counts."""
+    least = min(len(own.aim), len(own.features))
+    tested = {} if pupil is None else {"accuracy_trained_on_it": len(pupil)}
+    of_both = dict.fromkeys(("precision", "recall", "coverage"), least)
+    return {"conditional_accuracy": len(own.features), **of_both, **tested}
 
 
 def compare(measuring: Measuring, real: Picture, sets: Sequence[tuple[Picture, Labels]]) -> list[Compared]:
@@ -250,7 +252,7 @@ def compare(measuring: Measuring, real: Picture, sets: Sequence[tuple[Picture, L
         features = measuring.features(images)
         found = overlap(aim, features, neighbours=measuring.params.neighbours)
         predicted = None if measuring.classifier is None else measuring.predict(images)
-        figures: dict[str, Any] = distances(aim, features, found, measuring)
+        figures: dict[str, Any] = distances(aim, features, found)
         if predicted is not None:
             figures = {"conditional_accuracy": conditional_accuracy(predicted, labels), **figures}
         compared.append(
@@ -270,20 +272,16 @@ def compare(measuring: Measuring, real: Picture, sets: Sequence[tuple[Picture, L
                     "file": Path(measuring.params.inception.file).name,
                     "sha256": measuring.params.inception.sha256,
                 },
-                **distances(by_inception[0], features, found, measuring),
+                **distances(by_inception[0], features, found),
             }
     return compared
 
 
-def distances(real: Features, features: Features, found: Overlap, measuring: Measuring) -> dict[str, float]:
+def distances(real: Features, features: Features, found: Overlap) -> dict[str, float]:
     """Every figure of features [M, D] against those of real pictures [N, D]."""
-    size = max(2, round(min(len(real), len(features)) * measuring.params.kernel_subset_share))
-    subsets = measuring.params.kernel_subsets
     return {
         "frechet_distance": frechet_distance(real, features),
-        "kernel_distance": kernel_distance(
-            real, features, subsets=subsets, subset_size=size, seed=measuring.seed
-        ),
+        "kernel_distance": kernel_distance(real, features),
         **asdict(found.figures()),
     }
 
@@ -405,8 +403,28 @@ def figures_by_class(
 
 def sample(split: ClassificationSplit, per_class: int, draw: np.random.Generator) -> tuple[Picture, Labels]:
     """Up to `per_class` pictures [N, H, W, C] of each class and their labels [N], in the split's order."""
+    return _pictures(split, [rows[:per_class] for rows in _shuffled_by_class(split, draw)])
+
+
+def samples_apart(
+    split: ClassificationSplit, per_class: int, draw: np.random.Generator
+) -> tuple[tuple[Picture, Labels], tuple[Picture, Labels]]:
+    """Two samples as `sample` draws them, without a picture in common, with as many of each class in both.
+
+    Where a class has fewer than twice `per_class` pictures, each takes half of them; if they are odd, one is
+    left out.
+    """
+    by_class = [(rows, min(per_class, len(rows) // 2)) for rows in _shuffled_by_class(split, draw)]
+    first = _pictures(split, [rows[:number] for rows, number in by_class])
+    return first, _pictures(split, [rows[number : 2 * number] for rows, number in by_class])
+
+
+def _shuffled_by_class(split: ClassificationSplit, draw: np.random.Generator) -> list[Labels]:
     shuffled = draw.permutation(len(split.labels))
-    of_class = [shuffled[split.labels[shuffled] == label][:per_class] for label in range(len(split.classes))]
+    return [shuffled[split.labels[shuffled] == label] for label in range(len(split.classes))]
+
+
+def _pictures(split: ClassificationSplit, of_class: Sequence[Labels]) -> tuple[Picture, Labels]:
     rows = np.sort(np.concatenate(of_class))
     return np.asarray(split.images[rows]), split.labels[rows]
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -67,17 +68,17 @@ def in_draws(then: Measured, now: Measured) -> Difference:
 
 
 def test_the_interval_of_draws_worked_out_by_hand() -> None:
-    """Changes of 0, 1, ... 100 hundredths, draw by draw: 2.5 % of them lie below .025 and above .975."""
-    then, changes = np.random.default_rng(0).random(101), np.arange(101) / 100
+    """Changes of 0 and .2 in the two halves: half their difference is .1."""
+    then, changes = np.random.default_rng(0).random(101), np.arange(101) % 2 / 5
     found = in_draws(of(*then, metric=0.5), of(*(then + changes), metric=0.9))
-    assert (found.change, found.by) == (pytest.approx(0.4), "101 draws of the pictures")
-    assert (found.low, found.high) == pytest.approx((0.025, 0.975))
-    assert str(found) == "95 % interval of the change 0.025 to 0.975, 101 draws of the pictures"
+    assert (found.change, found.by) == (pytest.approx(0.4), "100 halves of the pictures")
+    assert (found.low, found.high) == pytest.approx((0.4 - 0.196, 0.4 + 0.196), abs=1e-4)
+    assert str(found) == "95 % interval of the change 0.204 to 0.596, 100 halves of the pictures"
 
 
 def test_what_a_draw_does_to_both_does_not_blur_the_difference() -> None:
     draws = np.random.default_rng(1).normal(size=200)
-    found = in_draws(of(*draws), of(*(draws + 0.01)))
+    found = in_draws(of(*draws), of(*(draws + 0.01), metric=0.01))
     assert (found.low, found.high) == pytest.approx((0.01, 0.01))
 
 
@@ -86,7 +87,7 @@ def test_draws_that_cannot_be_compared() -> None:
         in_draws(of(*range(50)), of(*range(50), tested="other"))
     with pytest.raises(NotPairedError, match="60 draws against 50"):
         in_draws(of(*range(50)), of(*range(60)))
-    with pytest.raises(NotPairedError, match="39 draws are too few for such an interval: 40 at least"):
+    with pytest.raises(NotPairedError, match="38 draws are too few for such an interval: 40 at least"):
         in_draws(of(*range(40)), of(*[*range(39), float("nan")]))
 
 
@@ -224,3 +225,47 @@ def test_results_and_test_pictures_of_commits(tmp_path: Path) -> None:
             kept.unlink()
     with pytest.raises(NotPairedError, match=r": p\.csv|: data/test"):
         measure_model(root, first, wanted, 0.5)
+
+
+def coverage(pair: Callable[[np.random.Generator], tuple[Difference, float]], sets: int = 400) -> float:
+    """How often an interval holds the true change."""
+    random = np.random.default_rng(7)
+    found = [pair(random) for _ in range(sets)]
+    return float(np.mean([one.low - 1e-9 <= true <= one.high + 1e-9 for one, true in found]))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("number", "lost", "won"), [(200, 0.01, 0.03), (500, 0.02, 0.04)])
+def test_the_interval_of_a_changed_accuracy_holds_the_true_change(
+    number: int, lost: float, won: float
+) -> None:
+    def pair(random: np.random.Generator) -> tuple[Difference, float]:
+        chance = random.random(number)
+        then, now = of(*(chance < 0.9)), of(*((chance > lost) & (chance < 0.9 + won)))
+        return difference_of_means(then, now, confidence=0.95, resamples=400), won - lost
+
+    assert 0.93 <= coverage(pair, sets=800) <= 0.97
+
+
+@pytest.mark.slow
+def test_the_interval_of_a_changed_loss_holds_the_true_change() -> None:
+    def pair(random: np.random.Generator) -> tuple[Difference, float]:
+        then = random.exponential(0.3, 400)
+        now = 0.9 * then + random.exponential(0.02, 400)
+        return difference_of_means(of(*then), of(*now), confidence=0.95, resamples=400), -0.01
+
+    assert 0.93 <= coverage(pair, sets=800) <= 0.97
+
+
+@pytest.mark.slow
+def test_the_interval_by_halves_holds_the_true_change() -> None:
+    """Halves of the pictures, the same for both, as evaluate draws them."""
+    drawn = np.stack([np.random.default_rng(pair).permutation(300) for pair in range(200)]).reshape(400, 150)
+
+    def pair(random: np.random.Generator) -> tuple[Difference, float]:
+        then = random.normal(0.7, 0.2, 300)
+        now = then + random.normal(0.02, 0.1, 300)
+        measured = (Measured(each[drawn].mean(axis=1), {}, float(each.mean())) for each in (then, now))
+        return difference_in_draws(*measured, confidence=0.95), 0.02
+
+    assert 0.93 <= coverage(pair, sets=800) <= 0.97

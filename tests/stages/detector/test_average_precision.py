@@ -9,7 +9,7 @@ from pycocotools.cocoeval import COCOeval
 from stages.core.errors import DataError
 from stages.detector.average_precision import average_precision, precision
 from stages.evaluate.of_detector.resampled import precision_by_recall, resampled_precision
-from stages.evaluate.resampling import draws
+from stages.evaluate.resampling import halves
 
 CLASSES = ["cat", "dog"]
 # Two pictures: a cat and a dog in the first, a cat in the second.
@@ -190,7 +190,8 @@ def test_boxes_of_a_class_are_counted_and_there_are_none_of_an_absent_one():
 )
 def test_a_draw_s_precision_is_cocos_of_the_pictures_drawn(case):
     detections, boxes, labels, classes = drawn(**case)
-    taken = list(draws(len(boxes), 5))
+    random, pictures = np.random.default_rng(9), len(boxes)
+    taken = [np.bincount(rows, minlength=pictures) for rows in random.integers(pictures, size=(5, pictures))]
     found = resampled_precision(precision(detections, boxes, labels, classes), taken)
     for number, counts in enumerate(taken):
         rows = np.repeat(np.arange(len(boxes)), counts)
@@ -205,7 +206,7 @@ def test_a_draw_s_precision_is_cocos_of_the_pictures_drawn(case):
 
 
 def test_pictures_that_are_all_found_leave_no_doubt():
-    found = resampled_precision(precision(PERFECT, BOXES, LABELS, CLASSES), draws(2, 20))
+    found = resampled_precision(precision(PERFECT, BOXES, LABELS, CLASSES), halves(2, 20))
     assert {name: set(np.round(values, 9)) for name, values in found.items()} == {
         "map": {1.0},
         "map50": {1.0},

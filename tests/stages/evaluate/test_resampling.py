@@ -1,34 +1,62 @@
-"""Draws of pictures with replacement, and what lies between."""
+"""Halves of pictures, and the intervals that follow from what is measured on them."""
 
 import numpy as np
 import pytest
+from scipy.stats import binomtest
 
-from stages.evaluate.resampling import Interval, draws, intervals, mean_of
+from stages.evaluate.resampling import Interval, deviation, halves, intervals, mean_of, share_interval
 
 
-def test_each_draw_is_of_as_many_pictures_and_always_the_same():
-    drawn = np.stack(list(draws(7, 50)))
+def test_each_half_is_always_the_same_and_has_no_picture_twice():
+    drawn = np.stack(list(halves(7, 50)))
     assert drawn.shape == (50, 7)
-    assert (drawn.sum(axis=1) == 7).all()
-    assert (drawn == np.stack(list(draws(7, 50)))).all()
-    assert (np.stack(list(draws(7, 20))) == drawn[:20]).all()  # more of them change none
+    assert (drawn[::2].sum(axis=1) == 3).all()
+    assert (drawn[::2] + drawn[1::2] == 1).all()
+    assert drawn.max() == 1
+    assert (drawn == np.stack(list(halves(7, 50)))).all()
+    assert (np.stack(list(halves(7, 20))) == drawn[:20]).all()  # more of them change none
+    assert (drawn != np.stack(list(halves(7, 50, seed=1)))).any()
+    assert np.stack(list(halves(1, 2))).tolist() == [[1], [1]]
 
 
-def test_a_picture_is_left_out_of_a_third_of_the_draws():
-    # (1 - 1/n)^n: .366 for n = 100
-    assert (np.stack(list(draws(100, 400))) == 0).mean() == pytest.approx(0.99**100, abs=0.01)
+def test_each_picture_is_in_half_of_the_halves():
+    assert np.stack(list(halves(10, 2000))).mean(axis=0) == pytest.approx(np.full(10, 0.5), abs=0.05)
 
 
-def test_the_mean_of_a_draw_by_hand():
-    drawn = np.array([[1, 1, 1], [0, 3, 0], [2, 0, 1]])
-    assert mean_of([1, 2, 6], drawn).tolist() == pytest.approx([3, 2, 8 / 3])
+def test_the_mean_of_a_half_by_hand():
+    drawn = np.array([[1, 1, 0, 0], [0, 1, 0, 1]])
+    assert mean_of([1, 2, 6, 8], drawn).tolist() == pytest.approx([1.5, 5])
 
 
-def test_the_interval_of_a_hundred_and_one_even_steps():
-    found = intervals({"a": np.arange(101.0), "none": np.full(5, np.nan), "frechet_distance": np.ones(5)})
+def test_halves_deviate_as_means_do():
+    """The standard error of the mean of 1, 2, ... 400."""
+    values = np.arange(1, 401)
+    drawn = mean_of(values, halves(400, 4000))
+    assert deviation(drawn) == pytest.approx(values.std(ddof=1) / 20, rel=0.03)
+
+
+@pytest.mark.parametrize(("right", "of"), [(90, 100), (100, 100), (0, 8), (1, 30)])
+def test_of_a_plain_share_the_interval_is_wilsons(right, of):
+    expected = binomtest(right, of).proportion_ci(0.95, method="wilson")
+    share = right / of
+    found = share_interval(share, (share * (1 - share) / of) ** 0.5, of)
+    assert (found.low, found.high) == pytest.approx((expected.low, expected.high), abs=1e-6)
+
+
+def test_a_share_that_no_half_changes_is_as_sure_as_one_of_its_pictures():
+    found = share_interval(0.5, 0.0, 100)
+    assert (found.low, found.high) == pytest.approx((0.4038, 0.5962), abs=1e-4)
+
+
+def test_a_distance_lies_within_two_deviations_by_hand():
+    drawn = np.array([1.0, 3.0, 6.0, 4.0, 9.0])  # halves of the differences: 1 and 1
+    found = intervals({"a": 5.0}, {"a": drawn, "calibration_error": drawn, "none": np.full(5, np.nan)}, {})
     assert list(found) == ["a"]
-    assert (found["a"].low, found["a"].high) == pytest.approx((2.5, 97.5))
+    assert (found["a"].low, found["a"].high) == pytest.approx((5 - 1.96, 5 + 1.96), abs=1e-4)
 
 
-def test_draws_that_leave_a_figure_undefined_do_not_count():
-    assert intervals({"a": np.array([np.nan, 1.0, 1.0])}) == {"a": Interval(low=1.0, high=1.0)}
+def test_halves_that_leave_a_figure_undefined_do_not_count():
+    drawn = np.array([np.nan, 1.0, 1.0, 1.0, 3.0, 3.0])
+    assert intervals({"a": 1.0}, {"a": drawn}, {"a": 10})["a"].low == pytest.approx(0.7225, abs=1e-4)
+    assert intervals({"b": 2.0}, {"b": drawn}, {}) == {"b": Interval(low=2.0, high=2.0)}
+    assert intervals({"a": 1.0}, {"a": np.array([np.nan, 1.0, 2.0, 1.0])}, {"a": 10}) == {}

@@ -20,6 +20,7 @@ from stages.evaluate.of_generator.evaluation import (
     reduced,
     resampled_generation,
     sample,
+    samples_apart,
 )
 from stages.evaluate.of_generator.pupil import recognised, train_anew
 from stages.evaluate.params import GenerationParams, PupilParams
@@ -76,8 +77,6 @@ def measuring(compute: Compute) -> Measuring:
     params = GenerationParams(
         samples_per_class=200,
         neighbours=5,
-        kernel_subsets=5,
-        kernel_subset_share=0.5,
         nearest_pictures=100,
         score=SCORE,
         inception=None,
@@ -134,22 +133,16 @@ def test_a_collapse_is_seen_by_recall_and_coverage_alone(found: dict[str, Compar
 
 
 @pytest.mark.slow
-def test_draws_of_the_pictures_tell_how_far_figures_can_be_believed(
-    measuring: Measuring, found: dict[str, Compared]
-) -> None:
+def test_halves_of_the_pictures_tell_how_far_figures_can_be_believed(found: dict[str, Compared]) -> None:
     labels = items(1000, seed=3)[1]
     pupil = np.arange(50) < 40
 
     def drawn(name: str) -> dict[str, Any]:
-        return resampled_generation(found[name], labels < 4, pupil, resamples=20)
+        return resampled_generation(found[name], labels < 4, pupil, neighbours=5, resamples=20)
 
     good, noise = drawn("good"), drawn("noise")
-    for name in ("precision", "recall", "density", "coverage"):
-        assert good[name].min() <= found["good"].figures[name] <= good[name].max(), name
     assert good["conditional_accuracy"].mean() == pytest.approx(0.8, abs=0.02)
     assert good["accuracy_trained_on_it"].mean() == pytest.approx(0.8, abs=0.05)
-    # As many different pictures are fewer in a draw: the distance is a little greater, never less by much.
-    assert good["frechet_distance"].min() > found["good"].figures["frechet_distance"]
     assert good["frechet_distance"].max() < noise["frechet_distance"].min()
     assert good["coverage"].min() > noise["coverage"].max()
 
@@ -216,3 +209,13 @@ def test_sample_takes_as_many_of_each_class_or_all_there_are() -> None:
     assert of.tolist() == [0] * 4 + [1] * 2
     assert (labels[chosen.ravel()] == of).all()
     assert len(set(chosen.ravel().tolist())) == 6
+
+
+def test_two_samples_have_no_picture_in_common() -> None:
+    labels = np.array([0] * 10 + [1] * 5)
+    images = np.arange(15, dtype=np.uint8).reshape(15, 1, 1, 1)
+    split = ClassificationSplit(images=images, labels=labels, classes=["dark", "bright", "absent"])
+    (first, of_first), (second, of_second) = samples_apart(split, 4, np.random.default_rng(0))
+    assert of_first.tolist() == of_second.tolist() == [0] * 4 + [1] * 2
+    assert (labels[second.ravel()] == of_second).all()
+    assert not set(first.ravel().tolist()) & set(second.ravel().tolist())

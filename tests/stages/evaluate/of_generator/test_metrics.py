@@ -1,7 +1,10 @@
 """The figures of generated pictures, against cases worked out by hand and made-up failures."""
 
+from dataclasses import asdict
+
 import numpy as np
 import pytest
+from torchmetrics.image.kid import poly_mmd
 
 from stages.core.errors import DataError
 from stages.evaluate.of_generator.metrics import (
@@ -11,7 +14,9 @@ from stages.evaluate.of_generator.metrics import (
     memorisation,
     nearest,
 )
-from stages.generator.overlap import Features, manifold_overlap
+from stages.evaluate.of_generator.resampled import halves_of_generated, resampled_distances
+from stages.evaluate.resampling import halves
+from stages.generator.overlap import Features, manifold_overlap, to_tensor
 
 
 @pytest.fixture
@@ -80,20 +85,41 @@ def test_overlap_does_not_depend_on_how_many_rows_are_taken_at_a_time(
 
 def test_kernel_distance_is_nought_for_equals_and_grows_with_the_shift(random: np.random.Generator) -> None:
     real, generated = normal(random), normal(random)
-    distances = [
-        kernel_distance(real, generated + shift, subsets=10, subset_size=500, seed=0) for shift in (0, 0.5, 1)
-    ]
+    distances = [kernel_distance(real, generated + shift) for shift in (0, 0.5, 1)]
     assert distances[0] == pytest.approx(0, abs=0.02)
     assert distances[0] < distances[1] < distances[2]
 
 
-def test_kernel_distance_depends_on_its_own_seed_alone(random: np.random.Generator) -> None:
-    real, generated = normal(random), normal(random)
+def test_kernel_distance_by_hand() -> None:
+    """Of one dimension (xy + 1)^3: within 1 and 2 it is 27, within 0 and 1 it is 1, across 1, 8, 1 and 27."""
+    real, generated = np.array([[1.0], [2.0]]), np.array([[0.0], [1.0]])
+    assert kernel_distance(real, generated) == pytest.approx(27 + 1 - 2 * (1 + 8 + 1 + 27) / 4)
 
-    def measure(seed: int) -> float:
-        return kernel_distance(real, generated, subsets=2, subset_size=100, seed=seed)
 
-    assert measure(1) == measure(1) != measure(2)
+def test_kernel_distance_is_torchmetrics(
+    random: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, generated = normal(random, 60), normal(random, 60) + 0.3
+    expected = poly_mmd(to_tensor(real), to_tensor(generated))
+    monkeypatch.setattr("stages.evaluate.of_generator.metrics.ROWS", 7)
+    assert kernel_distance(real, generated) == pytest.approx(float(expected))
+
+
+def test_figures_of_halves_are_those_of_the_pictures_in_them(
+    random: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, generated = normal(random, 150), 0.8 * normal(random, 120) + 0.3
+    monkeypatch.setattr("stages.evaluate.of_generator.resampled.ROWS", 40)
+    found = resampled_distances(real, generated, neighbours=3, resamples=4)
+    drawn = zip(halves(150, 4), halves_of_generated(120, 4), strict=True)
+    for number, (of_real, of_generated) in enumerate(drawn):
+        half = real[of_real > 0], generated[of_generated > 0]
+        expected = {
+            "frechet_distance": frechet_distance(*half),
+            "kernel_distance": kernel_distance(*half),
+            **asdict(manifold_overlap(*half, neighbours=3)),
+        }
+        assert {name: values[number] for name, values in found.items()} == pytest.approx(expected)
 
 
 def test_collapse_keeps_precision_and_loses_recall_and_coverage(random: np.random.Generator) -> None:
@@ -120,8 +146,8 @@ def test_too_few_pictures_are_refused_by_number(random: np.random.Generator) -> 
     few, many = normal(random, 3), normal(random, 20)
     with pytest.raises(DataError, match="3 generated pictures, the metric needs 6"):
         manifold_overlap(many, few, neighbours=5)
-    with pytest.raises(DataError, match="3 real pictures, the metric needs 10"):
-        kernel_distance(few, many, subsets=1, subset_size=10, seed=0)
+    with pytest.raises(DataError, match="1 real pictures, the metric needs 2"):
+        frechet_distance(few[:1], many)
 
 
 def test_the_nearest_and_how_far_it_is_by_hand() -> None:
@@ -146,6 +172,6 @@ def test_features_that_are_not_finite_are_refused_by_every_figure(random, value)
     with pytest.raises(DataError, match=said):
         frechet_distance(real, broken)
     with pytest.raises(DataError, match=said):
-        kernel_distance(real, broken, subsets=2, subset_size=20, seed=1)
+        kernel_distance(real, broken)
     with pytest.raises(DataError, match=said):
         manifold_overlap(real, broken, neighbours=3)
