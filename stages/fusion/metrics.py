@@ -109,7 +109,9 @@ def edge_preservation(sources: list[Grey], fused: Grey) -> Floats:
     """Q^AB/F: how much of the sources' edges the fused picture shows, by strength and orientation.
 
     0 to `BEST_EDGE_PRESERVATION`, which identical pictures reach; strong edges count for more. Xydeas and
-    Petrovic, "Objective image fusion performance measure" (2000), with weights proportional to strength.
+    Petrovic, "Objective image fusion performance measure" (2000), with weights proportional to strength
+    (their L = 1). At the border, of which the paper says nothing, the picture is continued by its mirror
+    image without repeating the outermost pixels, as OpenCV does by itself.
     Sources without any edge have none to lose and get the best value.
     """
     kept, total = np.zeros(len(fused)), np.zeros(len(fused))
@@ -126,7 +128,8 @@ def edge_preservation(sources: list[Grey], fused: Grey) -> Floats:
 def ssim(first: Pictures, second: Pictures) -> Floats:
     """Structural similarity: -1..1, 1 for identical pictures.
 
-    Wang, Bovik, Sheikh and Simoncelli, "Image quality assessment" (2004).
+    Wang, Bovik, Sheikh and Simoncelli, "Image quality assessment" (2004), with their constants: a gaussian
+    window of 11 px and deviation 1.5, K1 = .01 and K2 = .03, the mean over windows that lie in the picture.
     """
     similarity = structural_similarity_index_measure(
         _unit(first), _unit(second), data_range=1.0, reduction="none"
@@ -150,15 +153,24 @@ def ms_ssim(first: Pictures, second: Pictures) -> Floats:
 
 
 def scales_in(side: int) -> int:
-    """How many of the five scales torchmetrics has room for in pictures whose shorter side is `side`."""
-    fitting = [n for n in range(1, len(SCALES) + 1) if side // max(1, n - 1) ** 2 >= WINDOW and side >= 2**n]
+    """How many of the five scales torchmetrics has room for in pictures whose shorter side is `side`.
+
+    Its own check asks for a side of a window times the square of the halvings; and at the coarsest scale the
+    mirror image beside the picture, half a window wide, must fit into the picture.
+    """
+    fitting = [
+        n
+        for n in range(1, len(SCALES) + 1)
+        if side // max(1, n - 1) ** 2 >= WINDOW and side >> (n - 1) > WINDOW // 2
+    ]
     return max(fitting, default=1)
 
 
 def vif(reference: Pictures, pictures: Pictures) -> Floats:
     """Visual information fidelity by pixels: 0 (nothing seen) to 1 (identical), above for more contrast.
 
-    Sheikh and Bovik, "Image information and visual quality" (2006). Pictures with a side below 41 px are
+    Sheikh and Bovik, "Image information and visual quality" (2006): the version in the pixel domain that the
+    authors published beside it, four scales and a noise variance of 2. Pictures with a side below 41 px are
     continued by their mirror image up to it. A flat reference has nothing to lose: 1.
     """
     fidelity = visual_information_fidelity(

@@ -21,7 +21,7 @@ from stages.generator.overlap import manifold_overlap
 pytestmark = pytest.mark.slow
 
 SETS = 400  # of which 95 % are held, give or take 1.1 %
-HALVES = 200
+HALVES = 100
 Measured = tuple[dict[str, float], Callable[[], Resampled]]
 """Figures of a set of pictures, and the same in halves of it."""
 
@@ -100,7 +100,7 @@ def test_average_precision() -> None:
         return figures, lambda: resampled_precision(measured, halves(pictures, HALVES))
 
     names = ("map", "map50", "map75")
-    assert_held(coverage(measure, dict.fromkeys(names, 6 * pictures), sets=300))
+    assert_held(coverage(measure, dict.fromkeys(names, 6 * pictures), sets=250))
 
 
 def test_the_generators_figures() -> None:
@@ -119,4 +119,4 @@ def test_the_generators_figures() -> None:
         return figures, lambda: resampled_distances(real, generated, neighbours=neighbours, resamples=HALVES)
 
     shares = dict.fromkeys(("precision", "recall", "coverage"), pictures)
-    assert_held(coverage(measure, shares, sets=300))
+    assert_held(coverage(measure, shares, sets=250))

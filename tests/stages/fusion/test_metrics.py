@@ -186,3 +186,10 @@ def test_every_figure_of_a_blurred_picture_is_worse():
     best, worse = figures(sources, pictures, pictures), figures(sources, blurred, pictures)
     for name in set(best) - {"entropy"}:
         assert (worse[name] < best[name]).all(), name
+
+
+@pytest.mark.parametrize("shape", [(40, 11), (11, 40), (11, 11), (12, 23), (21, 45)])
+def test_pictures_of_any_size_from_a_window_on_are_measured(shape):
+    sources = np.random.default_rng(0).integers(0, 256, (1, 2, *shape, 3), dtype=np.uint8)
+    measured = figures(sources, sources[:, 0], sources[:, 1])
+    assert all(np.isfinite(values).all() for values in measured.values())
