@@ -1,9 +1,9 @@
 """Compare classifiers: the settings of benchmarks/stages/classifiers.yaml side by side, several seeds each.
 
 `python -m benchmarks.stages.classifier` trains simple-cnn and compact with three seeds each, one after the
-other, and judges them on the test split. It needs what `darkroom run preprocess` makes. `--settings
-compact-long` is for the last half per cent; `--quick` tries all of it on few pictures in one epoch; `--out
-FILE` writes what it prints.
+other, and judges them on the val split: the test split is there to report what was chosen, not to choose. It
+needs what `darkroom run preprocess` makes. `--settings compact-long` is for the last half per cent; `--quick`
+tries all of it on few pictures in one epoch; `--out FILE` writes what it prints.
 """
 
 import argparse
@@ -80,26 +80,26 @@ def main() -> None:
 
 
 def judge(data: Path, folder: Path, changed: dict[str, Any], *, seed: int) -> Judged:
-    """Train with params.yaml, what is `changed` in it, and the seed; look at the test split."""
+    """Train with params.yaml, what is `changed` in it, and the seed; look at the val split."""
     section = params()["train-classifier"] | changed
     cost = train("train-classifier", section, data, folder, seed=seed)
     compute = prepare(ComputeParams(**params()["compute"] | {"seed": seed}))
     network = compute.network(load_classifier(folder / "model"))
-    test = load_classification(data, "test")
+    val = load_classification(data, "val")
     started = time.perf_counter()
     found = classification_outcomes(
-        predict(network, test.images, compute=compute, batch_size=BATCH), test.labels
+        predict(network, val.images, compute=compute, batch_size=BATCH), val.labels
     )
     took = time.perf_counter() - started
     return Judged(
         accuracy=float((found.rank == 1).mean()),
-        macro_f1=macro_f1(confusion(found.labels, found.predicted, len(test.classes))),
+        macro_f1=macro_f1(confusion(found.labels, found.predicted, len(val.classes))),
         cpu_seconds=cost.cpu_seconds,
-        size=network_size(network, test.images.shape[1:3]),
+        size=network_size(network, val.images.shape[1:3]),
         milliseconds=latency(
-            lambda row: predict(network, test.images[row], compute=compute), len(test.images), times=100
+            lambda row: predict(network, val.images[row], compute=compute), len(val.images), times=100
         ),
-        pictures_a_second=len(test.images) / took,
+        pictures_a_second=len(val.images) / took,
     )
 
 
@@ -116,7 +116,7 @@ def table(judged: dict[str, list[Judged]]) -> list[str]:
     return [
         f"| mean (least to greatest of the seeds) | {' | '.join(judged)} |",
         "|---" * (len(judged) + 1) + "|",
-        row("test accuracy", lambda j: j.accuracy, ".4f"),
+        row("val accuracy", lambda j: j.accuracy, ".4f"),
         row("macro F1", lambda j: j.macro_f1, ".4f"),
         row("CPU seconds to train", lambda j: j.cpu_seconds, ".0f"),
         row("parameters", lambda j: j.size.parameters, ",.0f"),

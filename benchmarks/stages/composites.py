@@ -2,7 +2,7 @@
 
 Three ways, each with several seeds and with as many steps: the first scenes of the training split alone,
 shown twice as often; the same and once more with a generated item pasted into each; the same with the item
-set in without a seam (Poisson). Average precision on the whole test split, means and spread.
+set in without a seam (Poisson). Average precision on the whole val split, means and spread.
 
 `python -m benchmarks.stages.composites --out benchmarks/stages/results/composites.md`, after `darkroom run`.
 """
@@ -49,7 +49,7 @@ def main() -> None:
     options.add_argument("--out", type=Path)
     asked = options.parse_args()
     compute = prepare(load_params(PARAMS, "compute", ComputeParams))
-    scenes, test = load_detection(SCENES, "train"), load_detection(SCENES, "test")
+    scenes, val = load_detection(SCENES, "train"), load_detection(SCENES, "val")
     scores: dict[str, list[float]] = {way: [] for way in WAYS}
     with tempfile.TemporaryDirectory() as folder:
         for seed in range(asked.seeds):
@@ -58,7 +58,7 @@ def main() -> None:
                 place = Path(folder) / f"{way}-{seed}"
                 write_split(place, made, scenes.classes)
                 epochs = asked.epochs if way == "none" else asked.epochs // 2
-                scores[way].append(trained_score(place, epochs, seed, test, compute))
+                scores[way].append(trained_score(place, epochs, seed, val, compute))
                 print(way, seed, f"{scores[way][-1]:.3f}", file=sys.stderr, flush=True)
     page = "\n".join(lines_of(scores, asked))
     print(page)
@@ -74,7 +74,7 @@ def lines_of(scores: dict[str, list[float]], asked: argparse.Namespace) -> list[
         f"`python -m benchmarks.stages.composites {flags}` on {describe()}.",
         "",
         f"The detector of params.yaml on {asked.scenes:,} training scenes, {asked.epochs} epochs of them "
-        f"alone or {asked.epochs // 2} of them and their composites: as many steps. mAP@50, test split, "
+        f"alone or {asked.epochs // 2} of them and their composites: as many steps. mAP@50, val split, "
         f"{asked.seeds} seeds.",
         "",
         "| training scenes | mean | lowest | highest |",
@@ -122,12 +122,12 @@ def write_split(folder: Path, scenes: Scenes, classes: list[str]) -> None:
     (folder / "train/annotations.json").write_text(json.dumps({"annotations": annotations}))
 
 
-def trained_score(folder: Path, epochs: int, seed: int, test: DetectionSplit, compute: Compute) -> float:
-    """mAP@50 on the test split of a detector trained on `folder` by the stage's own command."""
+def trained_score(folder: Path, epochs: int, seed: int, val: DetectionSplit, compute: Compute) -> float:
+    """mAP@50 on the val split of a detector trained on `folder` by the stage's own command."""
     section = params()["train-detector"] | {"epochs": epochs, "validate_every": epochs}
     train("train-detector", section, folder, folder / "trained", seed=seed)
-    found = detect(load_detector(folder / "trained/model"), test.images, compute, 250)
-    return average_precision(precision(found, test.boxes, test.labels, test.classes)).map50
+    found = detect(load_detector(folder / "trained/model"), val.images, compute, 250)
+    return average_precision(precision(found, val.boxes, val.labels, val.classes)).map50
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Compare the detectors: the models of benchmarks/stages/bccd.yaml side by side, several seeds each.
 
 `python -m benchmarks.stages.detectors --bccd FOLDER` packs BCCD (FOLDER holds Annotations, JPEGImages,
-ImageSets), trains every model with three seeds, one after the other, and judges each on the test split.
+ImageSets), trains every model with three seeds, one after the other, and judges each on the val split.
 `--scenes` takes params.yaml as it stands and the scenes that `darkroom run preprocess` made. `--models`,
 `--seeds`, `--epochs` narrow it down, and the report says so; `--out FILE` writes what it prints.
 """
@@ -85,7 +85,7 @@ def page(judged: dict[str, list[Judged]], data_found: str, asked: argparse.Names
     lines = [
         f"# Detectors on {'the composed scenes' if asked.scenes else 'BCCD'}\n",
         f"`python -m benchmarks.stages.detectors {chosen} --threads {asked.threads}` on {describe()}.\n",
-        "From scratch, test split.\n",
+        "From scratch, val split.\n",
         *table(judged),
         data_found,
     ]
@@ -128,21 +128,21 @@ def what_was_found(report: Path, raw: Path) -> str:
 
 
 def judge(data: Path, folder: Path, changed: dict[str, Any], *, seed: int, threads: int) -> Judged:
-    """Train with params.yaml, what is `changed` in it, and the seed; look at the test split."""
+    """Train with params.yaml, what is `changed` in it, and the seed; look at the val split."""
     section = params()["train-detector"] | changed
     compute_params = params()["compute"] | {"threads": threads}
     compute_params["seed"] += seed
     cost = train("train-detector", section, data, folder, seed=compute_params["seed"], threads=threads)
     compute = prepare(ComputeParams(**compute_params))
     network = compute.network(load_detector(folder / "model"))
-    test = load_detection(data, "test")
-    found = detect(network, test.images, compute, BATCH)
+    val = load_detection(data, "val")
+    found = detect(network, val.images, compute, BATCH)
     return Judged(
-        scores=average_precision(precision(found, test.boxes, test.labels, test.classes)),
+        scores=average_precision(precision(found, val.boxes, val.labels, val.classes)),
         cost=cost,
         epochs=len((folder / "history").read_text().splitlines()) - 1,
-        size=detector_size(network, test.images[0], compute),
-        milliseconds=latency(lambda row: detect(network, test.images[row], compute, 1), len(test.images)),
+        size=detector_size(network, val.images[0], compute),
+        milliseconds=latency(lambda row: detect(network, val.images[row], compute, 1), len(val.images)),
     )
 
 
