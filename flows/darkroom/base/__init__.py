@@ -1,7 +1,8 @@
 """What every package above needs, and what needs none of them: errors, files, git, words.
 
 errors, exits: what a user can mend, and the codes that the command ends with
-files, locks: files written whole, and locks that the kernel frees; yaml_files, meta: what users write in YAML
+files, roots, locks: written whole, of repositories, freed by the kernel
+yaml_files, meta: what users write in YAML
 git, interpreter: other programs, of which nothing of the user's is taken by mistake
 escapes, text: texts from outside made harmless; numbers and durations in words
 """

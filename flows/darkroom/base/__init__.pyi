@@ -45,6 +45,7 @@ from .meta import StageMeta as StageMeta
 from .meta import parse_bytes as parse_bytes
 from .meta import parse_meta as parse_meta
 from .meta import parse_metric_meta as parse_metric_meta
+from .roots import root_of as root_of
 from .text import format_change as format_change
 from .text import format_count as format_count
 from .text import format_difference as format_difference

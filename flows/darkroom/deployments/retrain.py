@@ -8,9 +8,9 @@ from typing import Annotated
 from prefect import flow
 from pydantic import Field
 
+from darkroom.base.roots import root_of
 from darkroom.clones.clone import held_clone
 from darkroom.deployments.steps import Steps, bring_up_to_date
-from darkroom.repository.opening import root_of
 from darkroom.tracking.journal import journal
 
 CLONE = "retrain"

@@ -9,12 +9,12 @@ from typing import Annotated
 from prefect import flow
 from pydantic import Field
 
+from darkroom.base.roots import root_of
 from darkroom.base.text import format_duration
 from darkroom.clones.clone import held_clone
 from darkroom.deployments import quiet as inbox
 from darkroom.deployments.steps import StepFailedError, Steps, bring_up_to_date
 from darkroom.releases.promotion import GateFailedError
-from darkroom.repository.opening import root_of
 from darkroom.tracking.journal import journal
 
 CLONE = "retrain-on-data"

@@ -13,12 +13,12 @@ from pydantic import Field
 
 from darkroom.base.errors import UsageError
 from darkroom.base.interpreter import installed_stages
+from darkroom.base.roots import root_of
 from darkroom.base.text import format_count, format_reasons
 from darkroom.clones.clone import Clone, held_clone
 from darkroom.deployments.steps import Steps
 from darkroom.releases import gate, releases
 from darkroom.releases.releases import Release
-from darkroom.repository.opening import root_of
 from darkroom.repository.products import artifacts_of
 from darkroom.runs.ended import PICTURES_A_FOLDER
 from darkroom.show.markdown import inline_text, markdown_picture, markdown_table

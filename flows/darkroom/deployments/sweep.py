@@ -18,13 +18,14 @@ from pydantic import Field
 
 from darkroom.base.escapes import escape_values
 from darkroom.base.git import git
+from darkroom.base.roots import root_of
 from darkroom.clones import clone as clones
 from darkroom.clones.clone import Clone, held_clone
 from darkroom.deployments.leaderboard import RankedTrial, leaderboard_rows, rank_trials
 from darkroom.deployments.search_space import Trial, make_trials
 from darkroom.deployments.steps import WELL, WORK_TO_DO, StepFailedError, Steps
 from darkroom.processes.stage_process import no_line
-from darkroom.repository.opening import root_of, set_params
+from darkroom.repository.opening import set_params
 from darkroom.repository.products import metric_metas, metrics_at
 from darkroom.runs.metrics import Metric
 from darkroom.show.markdown import inline_text

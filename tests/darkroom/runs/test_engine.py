@@ -17,7 +17,7 @@ from dvc.repo import Repo
 from dvc.utils.serialize import parse_yaml
 
 from darkroom.base.errors import MetaError, RepoError, UsageError
-from darkroom.repository.opening import root_of
+from darkroom.base.roots import root_of
 from darkroom.runs.engine import make_plan, run_pipeline
 from darkroom.runs.report import RunOptions, RunReport
 from darkroom.schedule.events import (
