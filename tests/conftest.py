@@ -41,7 +41,8 @@ TOGETHER = {
     "tests/darkroom/server/test_closed.py",
     "tests/darkroom/service/test_upkeep.py",
     "tests/darkroom/tracking/test_outbox.py",
-    "tests/darkroom/tracking/test_pipeline.py",
+    "tests/darkroom/tracking/test_to_api.py",
+    "tests/darkroom/tracking/test_to_database.py",
 }
 """Files whose tests share what takes long to make: a server, a run of the pipeline."""
 
@@ -67,6 +68,14 @@ def _caches(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(shared / "cache"))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_server_that_nobody_asked_for() -> Iterator[None]:
+    """What runs tell Prefect waits on disk, but in the tests that look at it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DARKROOM_SERVER_SECONDS", "0")
         yield
 
 

@@ -44,14 +44,14 @@ def sweep(repo: Path, **chosen: Any) -> int:
 
     Exit code 1 if a trial fails.
     """
-    from darkroom.repository.opening import root_of
+    from darkroom.base.roots import root_of
     from darkroom.show import output
-    from darkroom.tracking.recorder import start_recorder
+    from darkroom.tracking.served import has_server
 
     output.go_on_without("the sweep")
     root = root_of(repo)
     with contextlib.ExitStack() as stack:
-        recorded = start_recorder(root, os.environ, stack).answers
+        recorded = has_server(root, os.environ, stack)
         stack.enter_context(contextlib.chdir(root))
         said, failed = _swept(
             {name: list(v) if isinstance(v, tuple) else v for name, v in chosen.items()}, recorded
@@ -66,9 +66,9 @@ def _swept(chosen: dict[str, Any], recorded: bool) -> tuple[str, bool]:
     from darkroom.deployments.steps import StepFailedError
     from darkroom.deployments.sweep import on_end, on_line, run_sweep, sweep
     from darkroom.processes.stage_process import no_line
+    from darkroom.reporting.deliverers import PATIENCE
     from darkroom.show import output
     from darkroom.tracking.journal import Journal
-    from darkroom.tracking.pipeline import PATIENCE
 
     ends: list[tuple[str, bool]] = []
     on_line.set(lambda line: print(line, flush=True))
@@ -101,8 +101,9 @@ def gc(repo: Path, days: float, yes: bool) -> int:
     Of the cache, what the workspace, a branch, a tag or an experiment needs is kept, and what released models
     are made of with it. Prefect's server removes old runs by itself.
     """
+    from darkroom.base.roots import root_of
     from darkroom.clones import garbage
-    from darkroom.repository.opening import root_of
+    from darkroom.server.sharing import end_recorder
 
     root = root_of(repo)
     with garbage.found_garbage(root, days) as found:
@@ -113,6 +114,7 @@ def gc(repo: Path, days: float, yes: bool) -> int:
         if not found.kinds():
             print("nothing to free")
         elif yes:
+            end_recorder(root)
             garbage.remove_garbage(root, found)
             print("removed")
         else:
@@ -128,8 +130,8 @@ def rollback(repo: Path) -> int:
     That is a tag of git's; `git push --tags` tells others.
     """
     from darkroom.base.errors import UsageError
+    from darkroom.base.roots import root_of
     from darkroom.releases import gate, releases
-    from darkroom.repository.opening import root_of
 
     root = root_of(repo)
     asked = gate.read_gate(root)

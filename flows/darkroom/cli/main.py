@@ -13,13 +13,12 @@ import json
 import os
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from darkroom.base.errors import TRACEBACK, DarkroomError, describe_fault, explain_os_error
+from darkroom.base.errors import TRACEBACK, DarkroomError, UsageError, describe_fault, explain_os_error
 from darkroom.base.escapes import escape
 from darkroom.base.exits import Exit
 from darkroom.cli import service as commands
@@ -30,6 +29,7 @@ from darkroom.cli.vision import data, fuse, generate
 from darkroom.show import output
 
 if TYPE_CHECKING:
+    from darkroom.reporting.deliverers import Destination
     from darkroom.runs.report import RunOptions, RunReport
     from darkroom.schedule.plan import Plan
 
@@ -157,7 +157,8 @@ def selecting(function: Function) -> Function:
     " this commit is replaced with --force alone. A run that fails keeps none.",
 )
 @flag("--dry", help="Only say what would run.")
-def run(**chosen: Any) -> int:
+@flag("--no-record", help="Tell Prefect nothing: the run is on none of its pages.")
+def run(no_record: bool, **chosen: Any) -> int:
     """Run what is not up to date.
 
     Targets are stages or dvc.yaml files; with them comes what they need. None: all.
@@ -176,7 +177,7 @@ def run(**chosen: Any) -> int:
         _print_plan(planned)
         return Exit.FAILED if planned.hopeless else Exit.WELL
     if planned.work:
-        return _run_recorded(options)
+        return _run_told(options, record=not no_record)
     print(*nothing_to_run(planned), sep="\n")
     return _keep_as_it_is(options) if options.experiment else Exit.WELL
 
@@ -203,30 +204,46 @@ def _say_experiment(options: "RunOptions", report: "RunReport") -> None:
         print(f"experiment {options.experiment} is recorded: `dvc exp show` lists it")
 
 
-def _run_recorded(options: "RunOptions") -> int:
-    """Run under Prefect and say how it went."""
-    from darkroom.repository.opening import root_of
+def _run_told(options: "RunOptions", *, record: bool) -> int:
+    """Run, have Prefect told of it if it shall be, and say how it went."""
+    from darkroom.base.roots import root_of
+    from darkroom.reporting.deliverers import patience_of
+    from darkroom.reporting.pipeline import run_reported, run_unreported
     from darkroom.show import terminal
     from darkroom.show.wording import how_to_go_on
-    from darkroom.tracking.recorder import start_recorder
 
     output.go_on_without("the run")
     console = terminal.make_console()
-    root = root_of(options.repo)
-    with ExitStack() as stack:
-        with console.status("starting Prefect ..."):  # on a terminal: it takes seconds
-            recorder = start_recorder(root, os.environ, stack)
-        _look_for_cycles_in_what_comes()
-        with terminal.watching_run(console) as observe:
-            record, lost = recorder.run(options, root, observe)
-    terminal.print_record(console, record, recorder.where_to_look)
-    _say_experiment(options, record.report)
+    root, patience = root_of(options.repo), patience_of(os.environ)
+    destination = _destination(root) if record else None
+    _look_for_cycles_in_what_comes()
+    lost = None
+    with terminal.watching_run(console) as observe:
+        if destination is None:
+            ended = run_unreported(options, root, observe)
+        else:
+            ended, lost = run_reported(options, root, destination, observe, patience=patience)
+    terminal.print_record(console, ended, destination.where_to_look if destination else "")
+    _say_experiment(options, ended.report)
     if lost:
-        output.print_warning(f"Prefect's server was lost, the run's pages are not complete: {lost}")
+        output.print_warning(f"Prefect is not told all of this run: {lost}")
     if options.stop.is_set():
-        print(how_to_go_on(record.report.outcomes().values(), options.targets), file=sys.stderr)
+        print(how_to_go_on(ended.report.outcomes().values(), options.targets), file=sys.stderr)
         return Exit.INTERRUPTED
-    return Exit.WELL if record.report.well else Exit.FAILED
+    return Exit.WELL if ended.report.well else Exit.FAILED
+
+
+def _destination(root: Path) -> "Destination | None":
+    """Where the run is recorded; None, with a line that says why: nowhere."""
+    from darkroom.reporting.deliverers import destination_of
+
+    try:
+        return destination_of(root, os.environ)
+    except UsageError:
+        raise
+    except DarkroomError as error:  # of Prefect's settings: the stages need none of them
+        output.print_warning(f"this run is not recorded by Prefect: {error}")
+        return None
 
 
 @app.command()
@@ -263,8 +280,8 @@ def plan(as_json: bool, **chosen: Any) -> int:
 )
 def fetch(repo: Path, folder: Path | None) -> int:
     """Obtain the raw data, checked against the pinned hashes."""
+    from darkroom.base.roots import root_of
     from darkroom.raw_data.fetching import fetch_all
-    from darkroom.repository.opening import root_of
 
     for fetched in fetch_all(root_of(repo), folder=folder, remark=print):
         print(f"{os.path.relpath(fetched.path)}: {fetched.origin}")
@@ -280,7 +297,7 @@ def ui(repo: Path, port: int, browser: bool) -> int:
 
     Opens them in your browser, logged in. The link that is printed does the same in any browser, once.
     """
-    from darkroom.repository.opening import root_of
+    from darkroom.base.roots import root_of
     from darkroom.service import ui as pages
 
     _look_for_cycles_in_what_comes()

@@ -28,7 +28,7 @@ def up(repo: Path, port: int | None) -> int:
 
     They go on when the terminal is closed, until `darkroom down`. Again: starts what was killed.
     """
-    from darkroom.repository.opening import root_of
+    from darkroom.base.roots import root_of
     from darkroom.service import upkeep
 
     done = upkeep.bring_up(root_of(repo), port, print_remark)
@@ -44,7 +44,7 @@ def up(repo: Path, port: int | None) -> int:
 @in_repo
 def down(repo: Path) -> int:
     """Stop what `darkroom up` has started. Stages that run write their checkpoints first."""
-    from darkroom.repository.opening import root_of
+    from darkroom.base.roots import root_of
     from darkroom.service import upkeep
 
     print("down" if upkeep.bring_down(root_of(repo), print_remark) else "nothing was up")
@@ -59,7 +59,7 @@ def status(repo: Path, as_json: bool) -> int:
 
     Exit code 1 if it is not up or something is stuck.
     """
-    from darkroom.repository.opening import root_of
+    from darkroom.base.roots import root_of
     from darkroom.service import upkeep
     from darkroom.service.status import project_status, status_lines
 

@@ -16,8 +16,8 @@ from darkroom.clones import child
 from darkroom.clones.clone import AUTHOR, Clone, commit_results
 from darkroom.processes.stage_process import no_line
 from darkroom.releases.promotion import promote_if_better
+from darkroom.reporting.deliverers import PATIENCE
 from darkroom.tracking.journal import PATIENCE_OF_DEPLOYMENTS, Publish, no_page
-from darkroom.tracking.pipeline import PATIENCE
 
 WELL, WORK_TO_DO = 0, 3
 

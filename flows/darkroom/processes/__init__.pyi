@@ -4,6 +4,7 @@ from . import stage_process as stage_process
 from .daemons import MARK as MARK
 from .daemons import DaemonState as DaemonState
 from .daemons import Note as Note
+from .daemons import Registration as Registration
 from .daemons import ServiceError as ServiceError
 from .daemons import exit_code as exit_code
 from .daemons import make_services_folder as make_services_folder

@@ -25,7 +25,6 @@ from .opening import locked as locked
 from .opening import opened as opened
 from .opening import remove_half_written as remove_half_written
 from .opening import remove_partial_files as remove_partial_files
-from .opening import root_of as root_of
 from .opening import set_params as set_params
 from .opening import site_cache_of as site_cache_of
 from .products import Product as Product

@@ -135,17 +135,6 @@ def site_cache_of(root: Path) -> Path:
         return Path(repo.site_cache_dir)
 
 
-def root_of(folder: Path) -> Path:
-    """The root of the DVC repository that `folder` is in, with symbolic links resolved.
-
-    Raises:
-        UsageError: The folder is in no repository.
-
-    """
-    with mended(f"{folder}: ", UsageError):
-        return Path(Repo.find_root(os.path.realpath(folder)))
-
-
 def set_params(root: Path, settings: Sequence[str]) -> None:
     """Write parameters as `dvc exp run -S` does.
 

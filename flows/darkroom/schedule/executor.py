@@ -2,7 +2,7 @@
 
 A run executes on its own host by `darkroom.runs.local_executor`. Another place (other hosts, a batch system
 such as Slurm) is one new file: a class with the methods of `Executor`, the `Capacity` that it names, and the
-`Pool` that this gives. It is handed to `run_pipeline`, `run_recorded` and `make_plan`; the command line takes
+`Pool` that this gives. It is handed to `run_pipeline`, `run_reported` and `make_plan`; the command line takes
 the local one.
 """
 

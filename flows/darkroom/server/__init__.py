@@ -1,6 +1,6 @@
-"""Prefect's server of a project: its database, its login, and one that lives as long as a run.
+"""Prefect's server of a project: its database, its login, and which process serves it.
 
-api: which Prefect API records a run; temporary: a server that lives as long as its run, a child process
+configured, api: which Prefect API is set, and whether it answers; temporary: a child process, for tests
 serving: Prefect's web server in this process; sharing: the servers of a project that run already
 clients: the settings of Prefect's client; places: a server's files and addresses
 closed: Prefect's application, behind a login

@@ -6,6 +6,7 @@ the child process of `darkroom.server.temporary`. It serves the application of `
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import errno
 import os
@@ -13,9 +14,12 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 from darkroom.base.files import make_private_folder
 from darkroom.server import blank_database
@@ -26,6 +30,35 @@ UI_PORT = 4200  # Prefect's own
 START_SECONDS = 120  # a cold start on a loaded machine has taken 40
 
 
+Beside = Callable[[Callable[[], None]], Awaitable[None]]
+"""What a server does beside answering: a function that is given how the server is ended."""
+
+
+@dataclass(slots=True)
+class Requests:
+    """The requests that a server gets, so that one that nobody asks any more can end."""
+
+    last: float = field(default_factory=time.monotonic)
+    open: int = 0
+    """How many are being answered; a websocket of a page that is open counts."""
+
+    def counted(self, app: Any) -> Any:
+        """The ASGI application, whose requests are counted."""
+
+        async def counting(scope: Any, receive: Any, send: Any) -> None:
+            if scope["type"] == "lifespan":
+                await app(scope, receive, send)
+                return
+            self.open += 1
+            try:
+                await app(scope, receive, send)
+            finally:
+                self.open -= 1
+                self.last = time.monotonic()
+
+        return counting
+
+
 def serve(
     folder: Path,
     listening: socket.socket,
@@ -34,11 +67,13 @@ def serve(
     *,
     webserver_only: bool = True,
     before: Callable[[], object] = lambda: None,
+    beside: Beside | None = None,
+    requests: Requests | None = None,
 ) -> None:
     """Run Prefect's web server on the database in `folder`; `announce` gets the API's URL when it answers.
 
     `settings` are more of Prefect's, and go before ours, but for those that close the server. `before` is
-    called once they are set.
+    called once they are set. `beside` runs while the server answers, and `requests` counts what it is asked.
     """
     from darkroom.server import closed
 
@@ -53,14 +88,29 @@ def serve(
     import uvicorn
 
     class AnnouncingServer(uvicorn.Server):
+        other: asyncio.Task[None] | None = None
+
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
             await super().startup(sockets=sockets)
             if not self.should_exit:
                 if fresh:
                     blank_database.keep(database)
                 announce(url)
+                if beside is not None:
+                    self.other = asyncio.ensure_future(beside(self.end))
+
+        def end(self) -> None:
+            self.should_exit = True
+
+        async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+            if self.other is not None:
+                self.other.cancel()
+                await asyncio.wait([self.other])
+            await super().shutdown(sockets=sockets)
 
     application = closed.application(folder, url, webserver_only=webserver_only)
+    if requests is not None:
+        application = requests.counted(application)
     config = uvicorn.Config(application, log_level="warning", timeout_graceful_shutdown=2)
     server = AnnouncingServer(config)
     with contextlib.suppress(KeyboardInterrupt):
@@ -83,14 +133,14 @@ def server_environment(folder: Path, url: str) -> dict[str, str]:
 def listen_near(port: int) -> socket.socket:
     """A listening socket on loopback: on `port`, or on a free one where that is taken."""
     try:
-        return _listen(port)
+        return listen(port)
     except OSError as error:
         if error.errno != errno.EADDRINUSE:
             raise
-        return _listen(0)
+        return listen(0)
 
 
-def _listen(port: int) -> socket.socket:
+def listen(port: int) -> socket.socket:
     """A listening socket on loopback; a free port for 0."""
     listening = socket.create_server((LOOPBACK, port))
     # Connections inherit it. asyncio sets it only on sockets of its own making; without it each request waits
@@ -107,7 +157,7 @@ def _serve_until_owner_ends() -> None:
         signal.raise_signal(signal.SIGTERM)
 
     threading.Thread(target=end_with_owner, daemon=True).start()
-    serve(Path(sys.argv[1]), _listen(int(sys.argv[2])), lambda url: print(url, flush=True))
+    serve(Path(sys.argv[1]), listen(int(sys.argv[2])), lambda url: print(url, flush=True))
 
 
 if __name__ == "__main__":

@@ -17,7 +17,8 @@ from darkroom.processes.daemons import ServiceError, exit_code, make_services_fo
 from darkroom.server import login
 from darkroom.server.places import server_folder
 from darkroom.server.serving import START_SECONDS, listen_near, serve
-from darkroom.server.sharing import is_shown, shared_url
+from darkroom.server.sharing import end_recorder, is_shown, shared_url
+from darkroom.tracking.recorder_process import deliver_beside
 
 NAME = "server"
 _LOOK_SECONDS = 0.1
@@ -43,7 +44,7 @@ def run_server(root: Path, port: int) -> None:
     """
     services, folder = make_services_folder(root), server_folder(root)
     with registered(services, NAME) as registration:
-        _require_not_shown(folder)
+        _require_not_shown(root, folder)
         given = {name: value for name, value in os.environ.items() if name.startswith("PREFECT_SERVER_")}
 
         def announce(url: str) -> None:
@@ -53,11 +54,21 @@ def run_server(root: Path, port: int) -> None:
             registration.ready(url)
 
         settings = {**SETTINGS, **given}
-        serve(folder, listen_near(port), announce, settings, webserver_only=False, before=_hear_anew)
+        serve(
+            folder,
+            listen_near(port),
+            announce,
+            settings,
+            webserver_only=False,
+            before=_hear_anew,
+            beside=lambda _: deliver_beside(root, events=True),
+        )
 
 
-def _require_not_shown(folder: Path) -> None:
+def _require_not_shown(root: Path, folder: Path) -> None:
     """Check that `darkroom ui` does not serve the folder; one that just starts may yet give way.
+
+    The server that a run has started gives way at once.
 
     Raises:
         ServiceError: `darkroom ui` serves it.
@@ -65,6 +76,7 @@ def _require_not_shown(folder: Path) -> None:
     """
     give_up = time.monotonic() + START_SECONDS
     while is_shown(folder):
+        end_recorder(root)
         if shared_url(folder) or time.monotonic() > give_up:
             raise ServiceError("`darkroom ui` serves this project's pages; stop it first")
         time.sleep(_LOOK_SECONDS)

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import fcntl
 import html
 import os
 import subprocess
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import IO
 
 from darkroom.base import interpreter
 from darkroom.base.errors import DarkroomError
 from darkroom.base.files import STATE_FOLDER, make_private_folder, make_state_folder, write_secret
-from darkroom.processes import daemons
 from darkroom.server import login_links
 from darkroom.server.places import runs_page, server_folder
 from darkroom.server.serving import START_SECONDS, UI_PORT, listen_near, serve
-from darkroom.server.sharing import SHARED, kept_up, shared_url
-from darkroom.service import server_process
+from darkroom.server.sharing import end_recorder, holding_pages, kept_up, shared_url
+from darkroom.tracking.recorder_process import deliver_beside
 
 _LOOK_SECONDS = 0.2
 _GRAPHICAL = ("BROWSER", "DISPLAY", "WAYLAND_DISPLAY")
@@ -63,35 +60,23 @@ def serve_pages(root: Path, announce: Callable[[str, bool], None], port: int = U
     folder = server_folder(root)
     make_private_folder(folder)
     give_up = time.monotonic() + START_SECONDS
-    with (folder / SHARED).open("a+") as file:
-        while not _take(file, root):
-            if url := kept_up(root) or shared_url(folder):
-                announce(url, False)
+    while True:
+        end_recorder(root)
+        with holding_pages(root) as share:
+            if share is not None:
+
+                def announce_and_share(url: str) -> None:
+                    share(url)
+                    announce(url, True)
+
+                serve(folder, listen_near(port), announce_and_share, beside=lambda _: deliver_beside(root))
                 return
-            if time.monotonic() > give_up:
-                raise DarkroomError("another server of this project does not get ready; stop it")
-            time.sleep(_LOOK_SECONDS)
-
-        def announce_and_share(url: str) -> None:
-            file.write(url)
-            file.flush()
-            announce(url, True)
-
-        serve(folder, listen_near(port), announce_and_share)
-        file.truncate(0)
-
-
-def _take(file: IO[str], root: Path) -> bool:
-    """Be the project's one `darkroom ui`; False where another is, or `darkroom up` serves the pages."""
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    file.truncate(0)  # what one that was killed has left
-    if daemons.daemon_state(daemons.services_folder(root), server_process.NAME).running:
-        fcntl.flock(file, fcntl.LOCK_UN)
-        return False
-    return True
+        if url := kept_up(root) or shared_url(folder):
+            announce(url, False)
+            return
+        if time.monotonic() > give_up:
+            raise DarkroomError("another server of this project does not get ready; stop it")
+        time.sleep(_LOOK_SECONDS)
 
 
 def has_browser(environ: Mapping[str, str]) -> bool:

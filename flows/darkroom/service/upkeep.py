@@ -22,11 +22,11 @@ from darkroom.base.yaml_files import read_yaml
 from darkroom.processes import daemons
 from darkroom.processes.daemons import MARK, DaemonState, Note, ServiceError
 from darkroom.server import login
-from darkroom.server.api import configured_api
 from darkroom.server.clients import client_of
+from darkroom.server.configured import configured_api
 from darkroom.server.places import port_of, runs_page, server_folder
 from darkroom.server.serving import UI_PORT
-from darkroom.server.sharing import kept_up, shared_url
+from darkroom.server.sharing import end_recorder, kept_up, shared_url
 from darkroom.service import server_process, worker_process, workers
 
 DEPLOYMENTS = "prefect.yaml"
@@ -115,7 +115,7 @@ def bring_up(root: Path, port: int | None, remark: Remark) -> Up:
     """
     from darkroom.service import notices
 
-    if set_to := configured_api(root):
+    if set_to := configured_api(root, os.environ):
         raise UsageError(
             f"{set_to.where}: Prefect is set to the server at {set_to.url}; `darkroom up` is for the"
             f" project's own: {set_to.mend}, or deploy to that server by `prefect deploy --all`"
@@ -139,6 +139,7 @@ def _server_up(root: Path, services: Path, port: int | None, remark: Remark) -> 
     if seen.running and seen.note and seen.note.url:
         remark("the server runs already")
         return seen.note
+    end_recorder(root)
     if served := shared_url(server_folder(root)):
         raise UsageError(
             f"`darkroom ui` serves {runs_page(served)}; stop it first: `darkroom up` serves the same"

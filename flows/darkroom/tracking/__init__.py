@@ -1,9 +1,9 @@
-"""What Prefect is told of a run: flow runs, artifacts and logs, sent by a thread that no stage waits for.
+"""What Prefect is told: the letters of runs, delivered once each, and what a deployment's run tells itself.
 
-recorder: who records a run: pipeline with flow_runs under Prefect, unrecorded without it
-recorded_executor: any executor, whose stages are recorded
-outbox: what is told, in order; artifacts, journal, console: pages, a deployment's log, where that goes
-living_runs: whether the process that records a run still lives
+recorder_process: the process that delivers; postman: which letters, in which order
+to_database, run_rows, to_api: into the database of this process's own server, or to a server elsewhere
+served: a server for what works under Prefect's engine; journal: what a deployment's flow run tells
+outbox, artifacts, console: requests from a thread that nobody waits for, artifacts, a flow run's log
 """
 
 import lazy_loader

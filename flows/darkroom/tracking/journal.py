@@ -16,12 +16,15 @@ from prefect.context import FlowRunContext
 from prefect.logging import get_run_logger
 
 from darkroom.processes.stage_process import no_line
+from darkroom.reporting.deliverers import PATIENCE, STOPPED_SECONDS, patience_of
 from darkroom.tracking.artifacts import publication
 from darkroom.tracking.outbox import Message, Outbox, Recorded
-from darkroom.tracking.pipeline import PATIENCE_SECONDS, STOPPED_SECONDS, patience_of
 
 PATIENCE_OF_DEPLOYMENTS = 1800.0
 """How long a silent server is waited for where nobody sits before it: somebody starts it again."""
+
+PATIENCE_SECONDS = 60.0
+"""How long it is waited for where somebody sits before it: as long as its start takes on a loaded machine."""
 
 Publish = Callable[[str, str, str, str], None]
 """A function that publishes an artifact, given its key, its type, its data and its description."""
@@ -82,4 +85,4 @@ def journal() -> Iterator[Journal]:
 
 def _patience(run: FlowRun) -> float:
     plain = PATIENCE_SECONDS if run.deployment_id is None else PATIENCE_OF_DEPLOYMENTS
-    return patience_of(os.environ, plain)
+    return patience_of(os.environ) if os.environ.get(PATIENCE) else plain

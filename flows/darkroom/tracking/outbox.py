@@ -30,7 +30,6 @@ REQUEST_SECONDS = 20.0  # a stopped server accepts connections and never answers
 PROBE_SECONDS = 5.0
 FIRST_PAUSE, LONGEST_PAUSE = 0.25, 4.0
 TRIES = 5  # of one request that fails at a server that says it is well
-LOOK_SECONDS = 2.0
 SAY_SECONDS = 2.0
 LINES_SECONDS = 1.0  # lines go in batches: the pages ask for new ones every few seconds
 BATCH_BYTES = 500_000
@@ -95,23 +94,18 @@ class LogLine:
 
 
 class Outbox:
-    """Requests and lines for the server that Prefect's client is set to. Any thread may put them in.
+    """Requests and lines for the server that Prefect's client is set to. Any thread may put them in."""
 
-    `look` is made every LOOK_SECONDS in between.
-    """
-
-    def __init__(self, look: Message | None = None) -> None:
-        self._look = look
+    def __init__(self) -> None:
         self._requests: deque[Message] = deque()
         self._lines: deque[LogLine] = deque()
         self._waiting_bytes = 0
         self._changed = threading.Condition()
         self._closing = False
         self._given_up = threading.Event()
-        self._answered = self._looked = self._sent_lines = time.monotonic()
-        self._refused: list[str] = []
+        self._sent_lines = time.monotonic()
         self._lost_lines = 0
-        self._problem = ""
+        self._sender = Sender(self._given_up)
         # Prefect reads settings files in the current directory, which the run is about to change.
         with without_retries():
             client = get_client(sync_client=True, httpx_settings={"timeout": REQUEST_SECONDS})
@@ -152,24 +146,24 @@ class Outbox:
             while self._thread.is_alive():
                 self._thread.join(0.1)
                 now = time.monotonic()
-                if now - max(began, self._answered) > patience or now - began > at_most:
+                if now - max(began, self._sender.answered) > patience or now - began > at_most:
                     break
                 if now - began > SAY_SECONDS and not said:
                     remark("waiting for Prefect's server to record the run (Ctrl-C: do not wait)")
                     said = True
         except KeyboardInterrupt:
-            self._problem = self._problem or "not waited for"
+            self._sender.problem = self._sender.problem or "not waited for"
         self._given_up.set()
 
     def loss(self) -> str | None:
         """What the server was not told, and why, in a line; None where it knows all."""
         with self._changed:
-            missing = [*self._refused, *(request.what for request in self._requests)]
+            missing = [*self._sender.refused, *(request.what for request in self._requests)]
             lines = self._lost_lines + len(self._lines)
             late = bool(self._requests or self._lines)
         parts = [format_reasons(missing), format_count(lines, "line") + " of the logs" if lines else ""]
         said = " and ".join(filter(None, parts))
-        why = self._problem or ("no answer in time" if late else "more than there was room for")
+        why = self._sender.problem or ("no answer in time" if late else "more than there was room for")
         return f"{said} ({why})" if said else None
 
     def _deliver(self, client: SyncPrefectClient) -> None:
@@ -182,10 +176,6 @@ class Outbox:
         with self._changed:
             while True:
                 now = time.monotonic()
-                if self._look and not self._closing and now - self._looked >= LOOK_SECONDS:
-                    self._looked = now
-                    look = self._look
-                    return lambda client: self._see_through(client, look)
                 if batch := self._batch(now):
                     return lambda client: self._send_lines(client, batch)
                 if self._requests:
@@ -218,7 +208,7 @@ class Outbox:
         self._waiting_bytes -= self._lines.popleft().size
 
     def _send_first(self, client: SyncPrefectClient) -> None:
-        if self._see_through(client, self._requests[0]):
+        if self._sender.see_through(client, self._requests[0]):
             with self._changed:
                 self._requests.popleft()
 
@@ -226,28 +216,48 @@ class Outbox:
         lines = [line.to_json() for line in batch]
         what = f"{format_count(len(lines), 'line')} of the logs"
         request = Message(what, lambda to: to.create_logs(lines), lambda to: has_line(to, batch[0]))
-        if self._see_through(client, request):
+        if self._sender.see_through(client, request):
             self._sent_lines = time.monotonic()
             with self._changed:
                 for _ in batch:
                     self._forget_line()
 
-    def _see_through(self, client: SyncPrefectClient, request: Message) -> bool:
-        """Send it, as often as it takes. False: given up; what the server refuses is done with, and noted."""
+
+class Sender:
+    """Sends requests, each as often as it takes, until `given_up` is set."""
+
+    def __init__(self, given_up: threading.Event) -> None:
+        self._given_up = given_up
+        self.answered = time.monotonic()
+        """When the server answered last."""
+        self.waiting_since = 0.0
+        """Since when a request waits for the server; 0.0: none does."""
+        self.refused: list[str] = []
+        self.problem = ""
+        """What went wrong last, in a line."""
+
+    def see_through(self, client: SyncPrefectClient, request: Message, *, doubtful: bool = False) -> bool:
+        """Send it. False: given up; what the server refuses is done with, and noted.
+
+        `doubtful`: it may have been sent before, by one that was killed.
+        """
         tries = 0
         while not self._given_up.is_set():
             try:
-                if not (tries and request.arrived(client)):
+                if not ((tries or doubtful) and request.arrived(client)):
                     request.send(client)
             except Exception as error:  # a recorder's fault must not end the stages
                 tries += 1
-                self._problem = f"{type(error).__name__}: {error}".splitlines()[0]
+                self.problem = f"{type(error).__name__}: {error}".splitlines()[0]
+                self.waiting_since = self.waiting_since or time.monotonic()
                 if not is_busy(error) and (not is_away(error) or tries >= TRIES):
-                    self._refused.append(request.what)
+                    self.refused.append(request.what)
+                    self.waiting_since = 0.0
                     return True
                 self._wait_for_server(client, tries)
             else:
-                self._answered = time.monotonic()
+                self.answered = time.monotonic()
+                self.waiting_since = 0.0
                 return True
         return False
 
@@ -259,7 +269,7 @@ class Outbox:
             try:
                 client.request("GET", "/health", timeout=PROBE_SECONDS)
             except httpx.HTTPError as error:
-                self._problem = f"{type(error).__name__}: {error}"
+                self.problem = f"{type(error).__name__}: {error}"
             else:
                 return
 

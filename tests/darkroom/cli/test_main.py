@@ -6,19 +6,18 @@ import signal
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from darkroom.cli import main as cli
-from darkroom.server.clients import environment_of
+from darkroom.reporting.outbox import waiting_outboxes
 from darkroom.server.places import server_folder
-from darkroom.server.temporary import temporary_server
 from tests.darkroom.repositories import contents, git, make, put, serial_repro
 from tests.darkroom.shapes import Shape
-from tests.darkroom.waiting import alive
+from tests.darkroom.waiting import alive, wait_for
 
 OneLine = Callable[[list[str], str], None]
 
@@ -49,18 +48,10 @@ def root(tmp_path: Path) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module")
-def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    """A configured server for the tests that do not care which: its part of the environment."""
-    folder = tmp_path_factory.mktemp("server")
-    with temporary_server(folder) as url:
-        yield environment_of(folder, url)
-
-
-def environment(api: dict[str, str] | None, home: Path) -> dict[str, str]:
+def environment(home: Path) -> dict[str, str]:
     """That of a user with a fresh home: no Prefect profile."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
-    return kept | {"HOME": str(home)} | (api or {})
+    return kept | {"HOME": str(home)}
 
 
 def dvc(folder: Path, *words: str) -> str:
@@ -68,11 +59,11 @@ def dvc(folder: Path, *words: str) -> str:
     return subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True).stdout
 
 
-def darkroom(root: Path, *words: str, api: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+def darkroom(root: Path, *words: str, **environ: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [Path(sys.executable).with_name("darkroom"), *words],
         cwd=root,
-        env=environment(api, root.parent),
+        env=environment(root.parent) | environ,
         capture_output=True,
         text=True,
         check=False,
@@ -92,31 +83,46 @@ def rows(output: str) -> list[str]:
 @pytest.mark.slow
 def test_without_a_server_it_works_at_once_quietly_and_once(root: Path) -> None:
     assert darkroom(root, "plan").returncode == 3
-    first = darkroom(root, "run")
-    # where the machine is busy the server may take longer than the stages
-    waits = "darkroom: waiting for Prefect's server to record the run (Ctrl-C: do not wait)\n"
-    assert (first.returncode, first.stderr.replace(waits, "")) == (0, "")
+    first = darkroom(root, "run", DARKROOM_SERVER_SECONDS="1")
+    assert (first.returncode, first.stderr) == (0, "")
     assert "check │ checking" in first.stdout
     assert "2 stages ran, in " in first.stdout
     assert "`darkroom ui` shows all runs so far" in first.stdout
+    assert wait_for(lambda: not waiting_outboxes(root), 240)  # nobody has waited for it
     expected = [("check", "COMPLETED"), ("copy", "COMPLETED"), ("project", "COMPLETED")]
     assert recorded(root) == expected
     assert dvc(root, "status").strip() == "Data and pipelines are up to date."
     second = darkroom(root, "run")
-    assert (second.returncode, second.stderr.replace(waits, "")) == (0, "")
+    assert (second.returncode, second.stderr) == (0, "")
     assert rows(second.stdout) == [
         "copy: up to date",
         "check: up to date",
         "nothing to run: 2 stages up to date",
     ]
-    assert recorded(root) == expected
     assert darkroom(root, "plan").returncode == 0
+    unrecorded = darkroom(root, "run", "--force", "--no-record", DARKROOM_SERVER_SECONDS="1")
+    assert (unrecorded.returncode, unrecorded.stderr) == (0, "")
+    assert "2 stages ran, in " in unrecorded.stdout
+    assert "pages: " not in unrecorded.stdout
+    assert waiting_outboxes(root) == []
+    assert recorded(root) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("DARKROOM_PATIENCE", "long"), ("DARKROOM_PATIENCE", "-1"), ("DARKROOM_SERVER_SECONDS", "nan")],
+)
+def test_what_is_no_number_of_seconds_is_one_line(root: Path, name: str, value: str) -> None:
+    done = darkroom(root, "run", **{name: value})
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"error: {name}: {value}: a number of seconds is needed")
+    assert not (root / "out.txt").exists()
 
 
 @pytest.mark.slow
-def test_a_failing_stage_is_exit_code_1_with_its_last_lines(root: Path, api: dict[str, str]) -> None:
+def test_a_failing_stage_is_exit_code_1_with_its_last_lines(root: Path) -> None:
     (root / "check.sh").write_text("echo no such thing >&2; exit 3\n")
-    done = darkroom(root, "run", api=api)
+    done = darkroom(root, "run")
     assert done.returncode == 1
     said = rows(done.stdout)
     assert said[said.index("the last lines of check:") + 1] == "no such thing"
@@ -128,9 +134,7 @@ def test_a_failing_stage_is_exit_code_1_with_its_last_lines(root: Path, api: dic
 
 
 @pytest.mark.slow
-def test_an_edited_out_of_a_frozen_stage_alone_is_recorded_as_by_dvc(
-    tmp_path: Path, api: dict[str, str]
-) -> None:
+def test_an_edited_out_of_a_frozen_stage_alone_is_recorded_as_by_dvc(tmp_path: Path) -> None:
     pipeline = "stages:\n  ice: {cmd: cp in.txt ice.txt, deps: [in.txt], outs: [ice.txt], frozen: false}\n"
     shape = Shape("frozen", {"dvc.yaml": pipeline, "in.txt": "1\n"})
     serial, parallel = (make(tmp_path / name, shape, tmp_path) for name in ("serial", "parallel"))
@@ -145,7 +149,7 @@ def test_an_edited_out_of_a_frozen_stage_alone_is_recorded_as_by_dvc(
             put(copy, {"ice.txt": out}, tmp_path)
         assert cli.run_command(["plan", "--repo", str(parallel)]) == 3
         assert serial_repro(serial) == (code == 0)
-        done = darkroom(parallel, "run", api=api)
+        done = darkroom(parallel, "run")
         assert done.returncode == code
         assert said in done.stdout
         assert contents(parallel) == contents(serial)
@@ -155,14 +159,14 @@ def test_an_edited_out_of_a_frozen_stage_alone_is_recorded_as_by_dvc(
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_the_running_stage_and_keeps_what_has_finished(
-    root: Path, api: dict[str, str], number: signal.Signals
+    root: Path, number: signal.Signals
 ) -> None:
     (root / "check.sh").write_text("echo $$ > ../pid; echo started; exec sleep 600\n")
     command = [Path(sys.executable).with_name("darkroom"), "run"]
     with subprocess.Popen(
         command,
         cwd=root,
-        env=environment(api, root.parent),
+        env=environment(root.parent),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -189,15 +193,13 @@ GOES_ON = "the run goes on, its output does not"
 
 @pytest.mark.slow
 @pytest.mark.parametrize("both", [False, True], ids=["run | head", "run 2>&1 | head"])
-def test_a_run_goes_on_where_nobody_reads_its_output_any_more(
-    root: Path, api: dict[str, str], both: bool
-) -> None:
+def test_a_run_goes_on_where_nobody_reads_its_output_any_more(root: Path, both: bool) -> None:
     waits = "while [ ! -e ../left ]; do sleep .05; done"
     (root / "check.sh").write_text(f"echo 1; {waits}; echo 2; sleep .2; echo 3; cp out.txt checked.txt\n")
     with subprocess.Popen(
         [Path(sys.executable).with_name("darkroom"), "run"],
         cwd=root,
-        env=environment(api, root.parent),
+        env=environment(root.parent),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT if both else subprocess.PIPE,
         text=True,
@@ -217,7 +219,7 @@ def test_a_run_goes_on_where_nobody_reads_its_output_any_more(
 @pytest.mark.parametrize("words", ["plan", "plan --json", "doctor"])
 def test_who_leaves_early_hears_no_more(root: Path, words: str) -> None:
     command = f"{Path(sys.executable).with_name('darkroom')} {words}"
-    environ = environment(None, root.parent)
+    environ = environment(root.parent)
     # `true` is gone when something is written
     piped = ["bash", "-c", f"(sleep .2; {command}) | true; echo ${{PIPESTATUS[0]}}"]
     done = subprocess.run(piped, cwd=root, env=environ, capture_output=True, text=True, check=True)

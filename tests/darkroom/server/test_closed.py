@@ -21,16 +21,17 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 from websockets.typing import Subprotocol
 
+from darkroom.reporting.deliverers import SERVER_SECONDS
 from darkroom.server import login, login_links
 from darkroom.server.clients import client_of
 from darkroom.server.places import port_of, server_folder
-from darkroom.server.sharing import kept_up
-from darkroom.server.temporary import temporary_server
+from darkroom.server.sharing import kept_up, shared_url
 from tests.darkroom.repositories import make
 from tests.darkroom.server.pages_process import pages_process
 from tests.darkroom.server.routes import SOME_FILE
 from tests.darkroom.service.project import Project
 from tests.darkroom.shapes import Shape
+from tests.darkroom.waiting import wait_for
 from tests.leftovers import shared_environment
 from tests.places import ROOT
 
@@ -81,8 +82,15 @@ def basic(auth: str) -> dict[str, str]:
 
 @contextlib.contextmanager
 def by_run(folder: Path) -> Iterator[Served]:
-    with temporary_server(folder / "server") as url:
-        yield Served(url, folder / "server")
+    root = make(folder / "run", Shape("run", {"in.txt": "1\n"}), folder)
+    env = shared_environment() | {SERVER_SECONDS: "3600"}
+    command = [sys.executable, "-m", "darkroom.tracking.recorder_process", str(root), ""]
+    with subprocess.Popen(command, env=env) as process:
+        try:
+            assert wait_for(lambda: shared_url(server_folder(root)), 300)
+            yield Served(str(shared_url(server_folder(root))), server_folder(root))
+        finally:
+            process.terminate()
 
 
 @contextlib.contextmanager

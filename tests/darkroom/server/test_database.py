@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from darkroom.reporting.outbox import first_letter, outbox_folder, waiting_outboxes
 from darkroom.server import blank_database
 from darkroom.server import database as prefect_database
 from darkroom.server.database import DatabaseError, prepare
@@ -248,36 +249,27 @@ def run(root: Path, **more: str) -> str:
 
 
 @pytest.mark.slow
-def test_a_run_goes_on_unrecorded_where_its_database_cannot_be_used(root: Path) -> None:
+def test_a_run_does_not_look_at_its_database_which_may_be_out_of_order(root: Path) -> None:
     folder = server_folder(root)
     folder.mkdir(parents=True)
     with locked(written(folder / "prefect.db")):
-        said = run(root)
-    assert said.startswith("warning: this run is not recorded by Prefect: ")
+        assert run(root) == ""
+    assert len(waiting_outboxes(root)) == 1
+
+
+def test_a_run_goes_on_where_nothing_can_be_written_down_for_prefect(root: Path) -> None:
+    outbox_folder(root).parent.mkdir()
+    outbox_folder(root).write_text("no folder")
+    said = run(root)
+    assert said.startswith("warning: Prefect is not told all of this run: all of it (")
     assert said.count("\n") == 1
-
-
-@pytest.mark.slow
-def test_a_run_goes_on_where_no_server_can_be_started(root: Path) -> None:
-    server_folder(root).parent.mkdir()
-    server_folder(root).write_text("no folder")
-    assert run(root).startswith("warning: this run is not recorded by Prefect: ")
-
-
-@pytest.mark.slow
-def test_a_run_is_recorded_in_a_new_database_where_the_old_one_is_damaged(root: Path) -> None:
-    database = server_folder(root) / "prefect.db"
-    database.parent.mkdir(parents=True)
-    garbage(database)
-    assert "it is set aside as prefect.db.damaged-" in run(root)
-    with closing(sqlite3.connect(database)) as held:
-        assert held.execute("select state_type from flow_run").fetchall() == [("COMPLETED",)] * 2
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("url", ["http://127.0.0.1:9/api", "nonsense"])
 def test_a_run_goes_on_where_the_server_that_is_set_does_not_answer(root: Path, url: str) -> None:
-    said = [line for line in run(root, PREFECT_API_URL=url).splitlines() if "waiting for" not in line]
-    (line,) = said
-    assert line.startswith("warning: the run is recorded only if the server comes in time: PREFECT_API_URL: ")
-    assert "start it, or unset PREFECT_API_URL" in line
+    assert run(root, PREFECT_API_URL=url, DARKROOM_SERVER_SECONDS="0.1") == ""
+    (kept,) = waiting_outboxes(root)
+    opened = first_letter(kept)
+    assert opened is not None
+    assert opened.to == url

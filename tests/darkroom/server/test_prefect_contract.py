@@ -21,6 +21,7 @@ from uuid import uuid4
 import prefect
 import prefect.context
 import prefect.flow_engine
+import prefect.server.models
 import prefect.settings
 import pytest
 import sqlalchemy
@@ -42,6 +43,8 @@ from prefect.logging.handlers import APILogHandler, PrefectConsoleHandler
 from prefect.server.api import artifacts, flow_runs, server
 from prefect.server.concurrency.lease_storage import filesystem
 from prefect.server.database import provide_database_interface
+from prefect.server.events.clients import PrefectServerEventsClient
+from prefect.server.models.events import flow_run_state_change_event
 from prefect.server.schemas.actions import ArtifactUpdate
 from prefect.server.schemas.responses import WorkerResponse
 from prefect.server.utilities import encryption
@@ -229,6 +232,53 @@ def test_the_database_has_the_tables_of_what_automations_wait_for() -> None:
     assert {"automation_id", "end"} <= {*sqlalchemy.inspect(db.AutomationBucket).columns.keys()}
     assert "begin_transaction" in inspect.signature(db.session_context).parameters
     assert asyncio.iscoroutinefunction(db.engine)
+
+
+@covers(
+    "import prefect.server.models",
+    "import prefect.server.schemas.actions",
+    "import prefect.server.schemas.core",
+    "import prefect.server.schemas.states",
+    "name prefect.flow-run.id",
+    "name prefect.flow.id",
+)
+def test_rows_can_be_written_as_prefect_writes_them() -> None:
+    """What they must hold is compared in tests/darkroom/tracking/test_to_database.py."""
+    db, models = provide_database_interface(), prefect.server.models
+    of_both = {"id", "created", "updated", "name", "labels", "state_id", "state_type", "state_name"}
+    of_both |= {"state_timestamp", "expected_start_time", "next_scheduled_start_time", "start_time"}
+    of_both |= {"end_time", "total_run_time", "run_count"}
+    of_run = of_both | {"flow_id", "parameters", "idempotency_key", "tags", "parent_task_run_id"}
+    of_task = of_both | {"flow_run_id", "task_key", "dynamic_key", "task_inputs"}
+    of_state = {"id", "type", "name", "message", "timestamp", "state_details"}
+    for table, columns in (
+        (db.FlowRun, of_run),
+        (db.TaskRun, of_task),
+        (db.FlowRunState, of_state | {"flow_run_id"}),
+        (db.TaskRunState, of_state | {"task_run_id"}),
+    ):
+        assert columns <= {*table.__table__.columns.keys()}
+    assert parameters(models.flows.create_flow) == "db session flow"
+    assert parameters(models.logs.create_logs) == "db session logs"
+    assert parameters(models.artifacts.create_artifact) == "session artifact"
+    assert parameters(models.artifacts.read_artifact) == "db session artifact_id"
+    assert parameters(models.artifacts.update_artifact) == "db session artifact_id artifact"
+    assert parameters(models.configuration.write_configuration) == "db session configuration"
+    assert parameters(models.configuration.delete_configuration) == "db session key"
+    assert {"key", "value"} <= {*db.Configuration.__table__.columns.keys()}
+    assert "prefect.flow.id" in source(models.flow_runs.with_system_labels_for_flow_run)
+    of_tasks = source(models.task_runs.with_system_labels_for_task_run)
+    assert "prefect.flow-run.id" in source(models.task_runs) + of_tasks
+
+
+@covers(
+    "import prefect.server.events.clients.PrefectServerEventsClient",
+    "import prefect.server.models.events.flow_run_state_change_event",
+)
+def test_a_new_state_is_an_event_that_automations_hear() -> None:
+    told = "session occurred flow_run initial_state_id initial_state validated_state_id validated_state"
+    assert parameters(flow_run_state_change_event) == told
+    assert parameters(PrefectServerEventsClient.emit) == "self event"
 
 
 @covers("name prefect")

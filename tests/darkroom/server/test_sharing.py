@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from prefect import get_client
 
-from darkroom.server.api import prefect_api
 from darkroom.server.places import runs_page, server_folder
 from darkroom.server.sharing import shared_url
+from darkroom.tracking.served import prefect_api
 from tests.darkroom.server.pages_process import pages_process
 
 

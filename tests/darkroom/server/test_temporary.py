@@ -1,4 +1,4 @@
-"""A run's own server, which ends with it."""
+"""A server that ends with its owner, as tests and benchmarks need it."""
 
 import subprocess
 import sys
@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from darkroom.base.errors import DarkroomError
-from darkroom.server.api import Configured, require_answer
+from darkroom.server.api import require_answer
+from darkroom.server.configured import Configured
 
 OWNER = """
 import sys, time

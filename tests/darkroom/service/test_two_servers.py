@@ -51,7 +51,7 @@ def test_what_one_server_was_told_the_other_knows(both: servers.Servers, tmp_pat
     root = make(tmp_path / "project", Shape("two", {"dvc.yaml": PIPELINE}), tmp_path)
     command = [sys.executable, "-c", "from darkroom.cli.main import main; main()", "run"]
     environ = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
-    environ |= both.client_environment(0)
+    environ |= both.client_environment(0) | {"DARKROOM_PATIENCE": "120"}
     done = subprocess.run(command, cwd=root, env=environ, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert both.urls[0].removesuffix("/api") in done.stdout + done.stderr

@@ -193,8 +193,11 @@ def test_pages_and_runs_by_hand_are_the_servers_that_is_up(project: Project) -> 
     done = project.darkroom("run", "first")
     assert done.returncode == 0, done.stderr
     with project.client() as client:
-        (run,) = [run for run in client.read_flow_runs() if run.name == "small first"]
-    assert run.state_type is StateType.COMPLETED
+
+        def states() -> list[StateType | None]:
+            return [run.state_type for run in client.read_flow_runs() if run.name == "small first"]
+
+        assert eventually(lambda: states() == [StateType.COMPLETED])
 
 
 def test_three_scheduled_runs_one_at_each_moment(project: Project) -> None:

@@ -1,6 +1,5 @@
 """A real server that is killed, stopped or loses answers while a run is recorded in it."""
 
-import contextlib
 import http.client
 import itertools
 import signal
@@ -13,22 +12,22 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import psutil
 import pytest
 from prefect import get_client
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterTags, LogFilter, LogFilterFlowRunId
 from prefect.client.schemas.objects import Artifact, FlowRun, StateType
 
+from darkroom.reporting.outbox import waiting_outboxes
+from darkroom.reporting.pipeline import run_reported
 from darkroom.runs.report import RunOptions
 from darkroom.schedule.events import Event, Outcome, RunFinished, StageLine
-from darkroom.server.api import prefect_api
 from darkroom.server.clients import client_of
-from darkroom.server.places import port_of, server_folder
+from darkroom.server.places import port_of
 from darkroom.tracking import outbox
 from darkroom.tracking.outbox import BUFFER_BYTES, Outbox, Recorded
-from darkroom.tracking.pipeline import run_recorded
 from tests.darkroom.repositories import git
+from tests.darkroom.tracking.delivering import here, told_meanwhile
 from tests.darkroom.waiting import wait_for
 from tests.leftovers import shared_environment
 
@@ -113,8 +112,8 @@ def run(
     first_line: Callable[[], object],
     end: Callable[[], object] = lambda: None,
     patience: float = 60,
-) -> str | None:
-    """Run all; call `first_line` when the first stage prints, `end` when all stages have ended; the loss."""
+) -> None:
+    """Run all and deliver; `first_line` is called when the first stage prints, `end` when all have ended."""
     called = threading.Event()
 
     def watch(event: Event) -> None:
@@ -124,9 +123,10 @@ def run(
         if isinstance(event, RunFinished):
             end()
 
-    record, lost = run_recorded(RunOptions(repo=root), root, watch, patience=patience, remark=lambda _: None)
+    with told_meanwhile(root, patience):
+        record, lost = run_reported(RunOptions(repo=root), root, here(), watch)
     assert record.report.outcomes() == dict.fromkeys(STAGES, Outcome.RAN)
-    return lost
+    assert lost is None
 
 
 def recorded(client: SyncPrefectClient, root: Path) -> dict[str, FlowRun]:
@@ -160,7 +160,7 @@ def lines(client: SyncPrefectClient, flow_run: FlowRun) -> list[str]:
 
 
 def test_a_server_killed_in_the_middle_knows_all_when_it_is_back(away: Server, root: Path) -> None:
-    assert run(root, away.kill, away.start) is None  # all stages end before it is started again
+    run(root, away.kill, away.start)  # all stages end before it is started again
     with get_client(sync_client=True) as client:
         check_complete(client, root)
         state = recorded(client, root)["third"].state
@@ -169,37 +169,32 @@ def test_a_server_killed_in_the_middle_knows_all_when_it_is_back(away: Server, r
 
 
 def test_a_stopped_server_is_not_waited_for_by_stages_and_learns_all_once(away: Server, root: Path) -> None:
-    assert run(root, away.stop, away.go_on) is None
+    run(root, away.stop, away.go_on)
     with get_client(sync_client=True) as client:
         check_complete(client, root)
 
 
-def test_a_server_that_stays_stopped_does_not_keep_the_run_from_ending(away: Server, root: Path) -> None:
+def test_a_server_that_stays_away_keeps_no_run_from_ending_and_learns_all_from_the_next(
+    away: Server, root: Path
+) -> None:
     said: list[str] = []
     away.stop()
-    _, lost = run_recorded(RunOptions(repo=root), root, patience=3, remark=said.append)
-    assert lost is not None
-    assert lost.startswith(f"the start of {root.name}; the start of first")
+    with told_meanwhile(root, 1):
+        _, lost = run_reported(RunOptions(repo=root), root, here(), patience=3, remark=said.append)
+    assert lost is None
     assert said == ["waiting for Prefect's server to record the run (Ctrl-C: do not wait)"]
-
-
-def test_a_temporary_server_that_is_killed_is_replaced(tmp_path: Path, root: Path) -> None:
-    with prefect_api(root):
-
-        def kill() -> None:
-            for child in psutil.Process().children():
-                with contextlib.suppress(psutil.NoSuchProcess):  # stages come and go
-                    if str(server_folder(root)) in child.cmdline():
-                        child.kill()
-
-        assert run(root, kill) is None
-        with get_client(sync_client=True) as client:
-            check_complete(client, root)
+    assert len(waiting_outboxes(root)) == 1
+    away.go_on()
+    with told_meanwhile(root):
+        pass
+    assert waiting_outboxes(root) == []
+    with get_client(sync_client=True) as client:
+        check_complete(client, root)
 
 
 def test_what_arrived_although_its_answer_did_not_is_not_told_twice(away: Server, root: Path) -> None:
     with before(away.url, _Losing) as url, client_of(away.folder, url):
-        assert run(root, lambda: None) is None
+        run(root, lambda: None)
     with get_client(sync_client=True) as client:
         check_complete(client, root)
 
@@ -209,7 +204,7 @@ def test_a_busy_server_is_asked_again_for_as_long_as_it_takes(
 ) -> None:
     monkeypatch.setattr(outbox, "LONGEST_PAUSE", 0.1)
     with before(away.url, _Busy) as url, client_of(away.folder, url):
-        assert run(root, lambda: None) is None
+        run(root, lambda: None)
     with get_client(sync_client=True) as client:
         check_complete(client, root)
 
@@ -287,11 +282,3 @@ def test_lines_without_room_are_counted(away: Server) -> None:
         box.put_line(nothing, long)
     box.close(1, 5, lambda _: None)
     assert wait_for(lambda: "lines of the logs" in str(box.loss()))
-
-
-def test_a_server_that_never_comes_back_is_said_in_a_line(away: Server, root: Path) -> None:
-    lost = run(root, away.kill, patience=3)
-    assert lost is not None
-    assert "the end of third" in lost or "more" in lost
-    assert "Connect" in lost
-    assert "\n" not in lost

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from darkroom.cli.main import run_command
+from darkroom.reporting.deliverers import PATIENCE
 from darkroom.server import login_links
 from darkroom.server.clients import client_of
 from darkroom.server.temporary import temporary_server
@@ -44,10 +45,11 @@ DRAWN = "image => image.decode().then(() => [image.naturalWidth, image.naturalHe
 
 
 @pytest.fixture
-def pages(tmp_path: Path) -> Iterator[str]:
+def pages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """A link to a server that has a run of two stages that end well and one that fails."""
     root = make(tmp_path / "small", Shape("pages", FILES), tmp_path)
     folder = tmp_path / "server"
+    monkeypatch.setenv(PATIENCE, "240")
     with temporary_server(folder) as url, client_of(folder, url):
         assert run_command(["run", "--keep-going", "--repo", str(root)]) == 1
         yield login_links.make(folder, url)

@@ -25,9 +25,9 @@ from darkroom.runs.report import RunOptions
 from darkroom.schedule.events import Event, Outcome, StageLine
 from darkroom.server.clients import client_of
 from darkroom.server.temporary import temporary_server
-from darkroom.tracking.pipeline import PATIENCE, PATIENCE_SECONDS, patience_of, run_recorded
 from tests.darkroom.repositories import git
 from tests.darkroom.runs.elsewhere import Elsewhere
+from tests.darkroom.tracking.delivering import run_told
 from tests.darkroom.waiting import wait_for
 
 pytestmark = pytest.mark.slow
@@ -89,9 +89,7 @@ def root(tmp_path: Path) -> Path:
 
 
 def run(root: Path, **options: Any) -> dict[str, Outcome]:
-    record, lost = run_recorded(RunOptions(repo=root, jobs=2, **options), root)
-    assert lost is None
-    return record.report.outcomes()
+    return run_told(RunOptions(repo=root, jobs=2, **options), root).report.outcomes()
 
 
 def latest(client: SyncPrefectClient, name: str) -> FlowRun:
@@ -138,8 +136,8 @@ def test_stages_are_flow_runs_under_the_pipelines(client: SyncPrefectClient, roo
 
 def test_stages_that_are_executed_elsewhere_are_recorded_too(client: SyncPrefectClient, root: Path) -> None:
     executor = Elsewhere()
-    record, lost = run_recorded(RunOptions(repo=root, jobs=2), root, executor=executor)
-    assert (record.report.well, lost) == (True, None)
+    record = run_told(RunOptions(repo=root, jobs=2), root, executor=executor)
+    assert record.report.well
     assert sorted(name for name, _ in executor.launched) == ["check", "prepare", "report", "train"]
     stages = children(client, latest(client, "Project X"))
     assert {run.state_type for run in stages.values()} == {StateType.COMPLETED}
@@ -235,7 +233,7 @@ def test_how_far_a_training_is_can_be_followed(
     client: SyncPrefectClient, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One artifact, brought up to date in its place."""
-    monkeypatch.setattr("darkroom.tracking.flow_runs.PROGRESS_SECONDS", 0.0)
+    monkeypatch.setattr("darkroom.tracking.postman.PROGRESS_SECONDS", 0.0)
     waiting = "echo epoch 1/3 loss 5 left 9 s; while [ ! -e go ]; do sleep 0.1; done; echo epoch 3/3 loss 4"
     (root / "dvc.yaml").write_text(
         DVC_YAML.replace("cp dot.png sheet.png", f"{waiting}; cp dot.png sheet.png")
@@ -253,8 +251,7 @@ def test_how_far_a_training_is_can_be_followed(
             seen.extend(progress())
             (root / "go").touch()
 
-    _, lost = run_recorded(RunOptions(repo=root, jobs=2), root, watch)
-    assert lost is None
+    run_told(RunOptions(repo=root, jobs=2), root, watch)
     (before,) = seen
     assert before.startswith("**epoch 1/3, loss 5, about ")
     (after,) = progress()
@@ -286,8 +283,8 @@ def test_retries_are_attempts_of_one_flow_run(client: SyncPrefectClient, root: P
     kill_once = "test -e ../once || { touch ../once; kill -KILL $$; }; cp dot.png sheet.png"
     text = DVC_YAML.replace("cp dot.png sheet.png", kill_once)
     (root / "dvc.yaml").write_text(text.replace("metrics: [", "meta: {retries: 2}\n    metrics: ["))
-    record, lost = run_recorded(RunOptions(repo=root, jobs=2), root)
-    assert (record.report.outcomes()["train"], record.report.last_lines, lost) == (Outcome.RAN, {}, None)
+    record = run_told(RunOptions(repo=root, jobs=2), root)
+    assert (record.report.outcomes()["train"], record.report.last_lines) == (Outcome.RAN, {})
     train = children(client, latest(client, "Project X"))["train"]
     assert (train.state_type, train.run_count) == (StateType.COMPLETED, 2)
     states = sorted(client.read_flow_run_states(train.id), key=lambda state: state.timestamp)
@@ -321,14 +318,6 @@ def test_a_stage_whose_results_are_not_taken_over_has_failed(client: SyncPrefect
     assert "sheet.png" in str(state.message)
 
 
-def test_how_long_the_server_is_waited_for_is_the_environments_choice() -> None:
-    assert patience_of({}) == PATIENCE_SECONDS
-    assert patience_of({PATIENCE: "0.5"}) == 0.5
-    for wrong in ("long", "-1", "nan"):
-        with pytest.raises(UsageError, match=f"DARKROOM_PATIENCE: {wrong}: a number of seconds is needed"):
-            patience_of({PATIENCE: wrong})
-
-
 def test_a_target_that_does_not_exist_is_the_users_error(client: SyncPrefectClient, root: Path) -> None:
     with pytest.raises(UsageError, match="nonsense"):
         run(root, targets=("nonsense",))
@@ -355,8 +344,7 @@ def test_a_cancel_on_the_pages_ends_the_run(
             wait_for(lambda: "Project X" in {run.name for run in client.read_flow_runs()})
             client.set_flow_run_state(latest(client, "Project X").id, state())
 
-    record, lost = run_recorded(options, root, cancel)
-    assert lost is None
+    record = run_told(options, root, cancel)
     assert options.stop.is_set()
     outcomes = record.report.outcomes()
     assert (outcomes["prepare"], outcomes["train"]) == (Outcome.RAN, Outcome.CANCELLED)

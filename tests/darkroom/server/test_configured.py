@@ -1,0 +1,113 @@
+"""The API that is set is found as Prefect itself finds it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from prefect.context import refresh_global_settings_context
+from prefect.settings import get_current_settings
+
+from darkroom.base.errors import DarkroomError
+from darkroom.server import login
+from darkroom.server.configured import Configured, configured_api
+from darkroom.server.places import server_folder
+
+PROFILES = 'active = "a"\n[profiles.a]\nPREFECT_API_URL = "http://a/api"\n[profiles.b]\nPREFECT_API_URL = "http://b/api"\n'
+FILES = {
+    ".env": "PREFECT_API_URL=http://env-file/api\n",
+    "prefect.toml": '[api]\nurl = "http://toml/api"\n',
+    "pyproject.toml": '[tool.prefect.api]\nurl = "http://pyproject/api"\n',
+}
+
+
+@pytest.fixture
+def set_to(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
+    """Has Prefect read its settings again from an environment that holds this alone of it."""
+
+    def set_to(**environ: str) -> None:
+        for name in [name for name in os.environ if name.startswith("PREFECT_")]:
+            monkeypatch.delenv(name)
+        for name, value in environ.items():
+            monkeypatch.setenv(name, value)
+        refresh_global_settings_context()
+
+    yield set_to
+    monkeypatch.undo()
+    refresh_global_settings_context()
+
+
+def found(root: Path) -> str | None:
+    set_to = configured_api(root, os.environ)
+    return set_to.url if set_to else None
+
+
+@pytest.mark.parametrize(
+    ("environ", "files"),
+    [
+        ({}, []),
+        ({"PREFECT_API_URL": "http://variable/api"}, list(FILES)),
+        ({"PREFECT_API_URL": ""}, []),
+        ({}, [".env", "prefect.toml", "pyproject.toml"]),
+        ({}, ["prefect.toml", "pyproject.toml"]),
+        ({}, ["pyproject.toml"]),
+        ({"PREFECT_PROFILES_PATH": "profiles.toml"}, []),
+        ({"PREFECT_PROFILES_PATH": "profiles.toml"}, ["pyproject.toml"]),
+        ({"PREFECT_PROFILES_PATH": "profiles.toml", "PREFECT_PROFILE": "b"}, []),
+        ({"PREFECT_PROFILES_PATH": "profiles.toml", "PREFECT_PROFILE": "none"}, []),
+        ({"PREFECT_PROFILES_PATH": "missing.toml"}, []),
+        ({"PREFECT_HOME": "home"}, []),
+        ({"PREFECT_TEST_MODE": "1", "PREFECT_PROFILES_PATH": "profiles.toml"}, []),
+    ],
+)
+def test_what_is_found_is_what_prefect_finds(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    set_to: Callable[..., None],
+    environ: dict[str, str],
+    files: list[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for place in (tmp_path / "profiles.toml", tmp_path / "home/profiles.toml"):
+        place.parent.mkdir(exist_ok=True)
+        place.write_text(PROFILES)
+    for name in files:
+        (tmp_path / name).write_text(FILES[name])
+    (tmp_path / "nobody").mkdir()
+    set_to(HOME=str(tmp_path / "nobody"), **environ)
+    assert found(tmp_path / "project") == (get_current_settings().api.url or None)
+
+
+def test_the_projects_own_profile_is_no_other_server(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, set_to: Callable[..., None]
+) -> None:
+    url, folder = "http://127.0.0.1:4321/api", server_folder(tmp_path)
+    folder.parent.mkdir()
+    login.client_environment(folder)
+    login.write_profile(folder, url)
+    own = str(login.profiles_file(folder))
+    set_to(HOME=str(tmp_path))
+    assert configured_api(tmp_path, os.environ) is None
+    set_to(PREFECT_PROFILES_PATH=own)
+    assert configured_api(tmp_path, os.environ) is None
+    monkeypatch.chdir(tmp_path)
+    set_to(PREFECT_PROFILES_PATH=os.path.relpath(own))
+    assert configured_api(tmp_path, os.environ) is None
+    # Another project's profile, and a variable that the user has set, are meant.
+    set_to(PREFECT_PROFILES_PATH=own)
+    assert configured_api(tmp_path / "other", os.environ) == Configured(url, f"{own}: the active profile")
+    set_to(PREFECT_PROFILES_PATH=own, PREFECT_API_URL="http://127.0.0.1:9/api")
+    assert configured_api(tmp_path, os.environ) == Configured("http://127.0.0.1:9/api", "PREFECT_API_URL")
+
+
+def test_a_settings_file_that_cannot_be_read_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, set_to: Callable[..., None]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    set_to(HOME=str(tmp_path))
+    (tmp_path / "prefect.toml").write_text("[api\n")
+    with pytest.raises(DarkroomError, match=r"prefect\.toml: ") as error:
+        configured_api(tmp_path, os.environ)
+    assert "\n" not in str(error.value)
