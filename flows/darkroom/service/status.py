@@ -6,26 +6,23 @@ import datetime
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
-
-import httpx
-from prefect import get_client
-from prefect.client.orchestration import SyncPrefectClient
-from prefect.client.schemas.filters import WorkPoolFilter, WorkPoolFilterName
-from prefect.client.schemas.objects import FlowRun, StateType, WorkPool
-from prefect.client.schemas.responses import DeploymentResponse
-from prefect.client.schemas.sorting import FlowRunSort
-from prefect.exceptions import PrefectHTTPStatusError
 
 from darkroom.base.text import format_duration
 from darkroom.processes import daemons
 from darkroom.processes.daemons import DaemonState
 from darkroom.server.clients import client_of
 from darkroom.server.places import server_folder
-from darkroom.server.sharing import kept_up
-from darkroom.service import flow_runs, registered, server_process, workers
-from darkroom.tracking.living_runs import end_killed
+from darkroom.server.sharing import RECORDER, kept_up
+from darkroom.service import server_process, workers
+
+if TYPE_CHECKING:
+    from prefect.client.orchestration import SyncPrefectClient
+    from prefect.client.schemas.objects import FlowRun, WorkPool
+    from prefect.client.schemas.responses import DeploymentResponse
+
+# Prefect is imported where a server is asked: nobody waits for it where none runs.
 
 DUE_SHOWN = 5
 LATE_SECONDS = 60.0
@@ -90,11 +87,16 @@ def project_status(root: Path, pools: Sequence[str]) -> Status:
     names = dict.fromkeys([server_process.NAME, *map(workers.name_of, pools)])
     known = {seen.name: seen for seen in daemons.daemon_states(folder)}
     seen = [known.get(name) or daemons.daemon_state(folder, name) for name in {**names, **known}]
+    seen = [one for one in seen if one.running or not one.name.startswith(RECORDER)]  # runs start them
     services = tuple(map(service_of, seen))
     stuck = list(wrong_services(seen))
     url = kept_up(root)
     if url is None:
         return Status(services=services, stuck=tuple(stuck))
+    import httpx
+    from prefect import get_client
+    from prefect.exceptions import PrefectHTTPStatusError
+
     with (
         client_of(server_folder(root), url),
         get_client(sync_client=True) as client,
@@ -116,11 +118,12 @@ def _asked(
     pools: Sequence[str],
     root: Path,
 ) -> Status:
+    from prefect.client.schemas.objects import StateType
+    from prefect.client.schemas.sorting import FlowRunSort
+
+    from darkroom.service import flow_runs, registered
+
     known = registered.read_registered(server_folder(root))
-    stuck += [
-        f"{run.name} was killed, which Prefect is told now; `darkroom run` goes on from there"
-        for run in end_killed(client)
-    ]
     deployments = _all_deployments(client)
     names = {deployment.id: deployment.name for deployment in deployments}
     going = flow_runs.read_flow_runs(client, flow_runs.GOING)
@@ -211,6 +214,8 @@ def _why_late(run: FlowRun, pools: dict[str, WorkPool], working: set[str]) -> st
 
 def pending_runs(runs: Iterable[FlowRun], now: datetime.datetime) -> Iterator[str]:
     """Runs that a worker took and that do not start."""
+    from prefect.client.schemas.objects import StateType
+
     for run in runs:
         if run.state_type is StateType.PENDING and run.state is not None:
             age = (now - run.state.timestamp).total_seconds()
@@ -235,6 +240,8 @@ def _all_deployments(client: SyncPrefectClient) -> list[DeploymentResponse]:
 
 
 def _pools(client: SyncPrefectClient, names: Sequence[str]) -> list[WorkPool]:
+    from prefect.client.schemas.filters import WorkPoolFilter, WorkPoolFilterName
+
     return client.read_work_pools(work_pool_filter=WorkPoolFilter(name=WorkPoolFilterName(any_=list(names))))
 
 
