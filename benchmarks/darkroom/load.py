@@ -151,7 +151,7 @@ def one_case(folders: list[Path], servers: Servers) -> Outcome:
 def _start(folder: Path, servers: Servers, number: int) -> subprocess.Popen[bytes]:
     """Each run tells the next of the servers."""
     environ = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
-    environ |= servers.client_environment(number % len(servers.urls))
+    environ |= servers.client_environment(number % len(servers.urls)) | {"DARKROOM_PATIENCE": "600"}
     environ |= {
         "DVC_NO_ANALYTICS": "1",
         "DO_NOT_TRACK": "1",

@@ -125,6 +125,7 @@ def environment(journal: Path) -> dict[str, str]:
         "DARKROOM_LEASES": str(leases(journal.parent)),
         "DVC_NO_ANALYTICS": "1",
         "DO_NOT_TRACK": "1",
+        "DARKROOM_SERVER_SECONDS": "0",
         "DVC_SITE_CACHE_DIR": str(journal / "site"),
         "FAULTS_JOURNAL": str(journal),
         "FAULTS_DEVICES": str(journal.parent / "devices"),
