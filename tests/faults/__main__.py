@@ -7,7 +7,6 @@ SIGKILL, SIGTERM, SIGINT and SIGHUP, and SIGSTOP with SIGCONT or SIGKILL after i
 A life whose end or way was not as it must be is kept, with its seed, and the exit code is 1.
 """
 
-import contextlib
 import shutil
 import sys
 import tempfile
@@ -18,8 +17,6 @@ from random import SystemRandom
 
 import click
 
-from darkroom.server.clients import environment_of
-from darkroom.server.temporary import temporary_server
 from tests.faults.campaign import TOOLS, Campaign, Life
 from tests.faults.report import page
 from tests.faults.repository import make_starts
@@ -44,22 +41,16 @@ def main(
     seed = SystemRandom().randrange(10**6) if seed is None else seed
     folder = Path(tempfile.mkdtemp(prefix="darkroom-faults-"))
     print(f"seed {seed}, in {folder}", flush=True)
-    with contextlib.ExitStack() as stack:
-        starts = make_starts(folder)
-        served, prefect = folder / "prefect", {}
-        if tool == "darkroom":
-            prefect = environment_of(served, stack.enter_context(temporary_server(served)))
-        campaign = Campaign(
-            seed=seed,
-            rounds=rounds,
-            deadline=begun + minutes * 60,
-            folder=folder,
-            starts=starts,
-            prefect=prefect,
-            tool=tool,
-            numbers=count(1) if life is None else iter([life]),
-        )
-        lives = campaign.run(_say)
+    campaign = Campaign(
+        seed=seed,
+        rounds=rounds,
+        deadline=begun + minutes * 60,
+        folder=folder,
+        starts=make_starts(folder),
+        tool=tool,
+        numbers=count(1) if life is None else iter([life]),
+    )
+    lives = campaign.run(_say)
     text = page(campaign, lives, time.monotonic() - begun)
     print(text)
     if out:

@@ -11,7 +11,7 @@ import subprocess
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,7 +29,7 @@ TOOLS = {
     "dvc": [str(BIN / "dvc"), "repro"],  # to see that the checks do find what is there to be found
 }
 GRACE_SECONDS = 20.0
-"""For what outlives the runner: a guard takes milliseconds, Prefect's server two seconds to close."""
+"""For what outlives the runner: a guard takes milliseconds."""
 STUCK_SECONDS = 240.0
 ENDED_BY_ITSELF = (Exit.WELL, Exit.FAILED, Exit.WRONG_INPUT)
 """Not by a signal, and not in haste: then its stages' daemons are ended."""
@@ -81,14 +81,10 @@ class Campaign:
     deadline: float
     folder: Path
     starts: Sequence[Start]
-    prefect: Mapping[str, str]
-    """What the environment needs for the server that all share; empty: each run has its own."""
     numbers: Iterator[int]
     """Of the lives to be lived."""
     tool: str = "darkroom"
     at_once: int = 2
-    own_server_share: float = 0.15
-    """Of the runs: with a temporary server of Prefect's, which is shot at too. It takes seconds to start."""
     second_run_share: float = 0.25
     """Of the runs that are shot at: a second run of the repository at the same time, which is shot at too."""
     usual_seconds: dict[str, float] = field(default_factory=dict)
@@ -244,10 +240,7 @@ class _Living:
         return Runner(mark=mark, process=process, output=self._output(mark))
 
     def _environment(self, mark: str) -> dict[str, str]:
-        env = environment(self._folder) | {processes.MARK: mark}
-        if self._campaign.prefect and self._rng.random() >= self._campaign.own_server_share:
-            env |= self._campaign.prefect
-        return env
+        return environment(self._folder) | {processes.MARK: mark}
 
     def _shoot(self, runner: Runner, when: Moment, before: int) -> Shot | None:
         while len(self._journal()) - before < when.lines:
