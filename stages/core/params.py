@@ -84,8 +84,28 @@ def load_params(path: Path, section: str, cls: type[Section], *, pictures: int |
     try:
         return cls.model_validate(values, context={"pictures": pictures})
     except ValidationError as error:
-        wrong = [_describe(path, section, cls, values, e) for e in error.errors()]
-        raise ParamsError("; ".join(wrong)) from None
+        raise ParamsError("; ".join(_faults(path, section, cls, values, error))) from None
+
+
+def faults_in(path: Path, section: str, cls: type[StageParams]) -> list[str]:
+    """All that is wrong with a section, a line each.
+
+    Raises:
+        ParamsError: the file cannot be read, or has no such section.
+
+    """
+    values = _values(path, section)
+    try:
+        cls.model_validate(values)
+    except ValidationError as error:
+        return _faults(path, section, cls, values, error)
+    return []
+
+
+def _faults(
+    path: Path, section: str, cls: type[StageParams], values: Any, error: ValidationError
+) -> list[str]:
+    return [_describe(path, section, cls, values, each) for each in error.errors()]
 
 
 def is_wanted(path: Path, section: str) -> bool:

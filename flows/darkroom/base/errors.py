@@ -4,6 +4,7 @@ DarkroomError       one line: what is wrong, where, the mend
 ├── UsageError      an option or a target that does not exist or does not fit
 ├── RepoError       a repository, a dvc.yaml or a lock that cannot be read or taken
 │   └── MetaError   a wrong key or value under a stage's `meta:`
+├── InvalidParamsError  parameters that stages refuse; several lines
 ├── StageRecordError  a stage that cannot be recorded; the run's report tells it, and the exit code is 1
 └── RawDataError    raw data that is wrong or cannot be had (flows/darkroom/raw_data/fetching.py)
 """
@@ -88,6 +89,15 @@ class RepoError(DarkroomError):
 
 class MetaError(RepoError):
     """A wrong key or value under a stage's `meta:` in dvc.yaml."""
+
+
+class InvalidParamsError(DarkroomError):
+    """Parameters that the stages refuse which would run, before anything of theirs is removed."""
+
+    def __init__(self, faults: tuple[str, ...]) -> None:
+        super().__init__("; ".join(faults))
+        self.faults = faults
+        """One line each."""
 
 
 class StageRecordError(DarkroomError):

@@ -7,6 +7,7 @@
       retries: 2        # after a kill or an out-of-memory, never after the stage's own error
       keep_daemons: true  # what it starts in a session of its own stays when the stage ends
       changes_deps: [notebook.ipynb]  # deps that its command changes
+      check_params: python check.py params.yaml  # says what is wrong with its parameters before anything runs
 
 Other keys of `meta:` belong to others and are left alone, unless they mean one of ours: misspelt, in another
 case, by another word (`retry`, `max_time`), or at another place (`gpu` beside `resources`). A `meta:` that is
@@ -79,6 +80,8 @@ class StageMeta:
     """Whether processes that leave the stage's process group stay when it ends."""
     changes_deps: tuple[str, ...] = ()
     """Deps that the command changes, as `deps` or `params` has them: recorded as they are after it."""
+    check_params: str | None = None
+    """A quick command for the shell that fails if the parameters are wrong, with a line for each fault."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,6 +258,12 @@ def _instruments(value: Any, at: str) -> dict[str, str]:
     return dict(value)
 
 
+def _command(value: Any, at: str) -> str:
+    if not isinstance(value, str) or not value.strip():
+        raise MetaError(f"{at}: {value!r} is not a command")
+    return value
+
+
 def _number(value: Any, at: str) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise MetaError(f"{at}: {value!r} is not a number")
@@ -278,6 +287,7 @@ _META: dict[str, Callable[[Any, str], Any]] = {
     "retries": _whole(0),
     "keep_daemons": _flag,
     "changes_deps": _texts("paths, as the stage's deps have them"),
+    "check_params": _command,
 }
 _METRIC_META: dict[str, Callable[[Any, str], Any]] = {
     "higher_is_better": _FIGURES,

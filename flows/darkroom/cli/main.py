@@ -18,7 +18,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from darkroom.base.errors import TRACEBACK, DarkroomError, UsageError, describe_fault, explain_os_error
+from darkroom.base.errors import (
+    TRACEBACK,
+    DarkroomError,
+    InvalidParamsError,
+    UsageError,
+    describe_fault,
+    explain_os_error,
+)
 from darkroom.base.escapes import escape
 from darkroom.base.exits import Exit
 from darkroom.cli import service as commands
@@ -78,18 +85,21 @@ def _do(words: Sequence[str]) -> int:
     except Exception as error:
         if isinstance(error, output.OutputError) or os.environ.get(TRACEBACK):
             raise
-        said, code = _line_and_code(error)
-        print(f"error: {escape(said)}", file=sys.stderr)
+        lines, code = _lines_and_code(error)
+        for line in lines:
+            print(f"error: {escape(line)}", file=sys.stderr)
         return code
 
 
-def _line_and_code(error: Exception) -> tuple[str, Exit]:
-    """The line and the exit code for an error that ends the command."""
+def _lines_and_code(error: Exception) -> tuple[tuple[str, ...], Exit]:
+    """The lines and the exit code for an error that ends the command."""
+    if isinstance(error, InvalidParamsError):
+        return error.faults, Exit.WRONG_INPUT
     if isinstance(error, DarkroomError):
-        return str(error), Exit.WRONG_INPUT
+        return (str(error),), Exit.WRONG_INPUT
     if isinstance(error, OSError):  # a full disk, no file descriptors, a socket that is gone
-        return explain_os_error(error), Exit.WRONG_INPUT
-    return describe_fault(error), Exit.FAULT
+        return (explain_os_error(error),), Exit.WRONG_INPUT
+    return (describe_fault(error),), Exit.FAULT
 
 
 class _Commands(click.Group):
@@ -172,7 +182,7 @@ def run(no_record: bool, **chosen: Any) -> int:
 
     options = RunOptions(**chosen)
     with leaving_on_signals():
-        planned = make_plan(options)
+        planned = make_plan(options, check=options.dry)  # else the run itself asks the stages
     if options.dry:
         _print_plan(planned)
         return Exit.FAILED if planned.hopeless else Exit.WELL

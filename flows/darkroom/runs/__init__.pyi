@@ -1,3 +1,4 @@
+from .checks import require_valid_params as require_valid_params
 from .ended import PICTURES_A_FOLDER as PICTURES_A_FOLDER
 from .ended import EndedRun as EndedRun
 from .ended import metrics_of_interest as metrics_of_interest

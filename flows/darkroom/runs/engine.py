@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 
 from darkroom.base.errors import RepoError
 from darkroom.base.files import STATE_FOLDER, make_state_folder
+from darkroom.runs.checks import require_valid_params
 from darkroom.runs.local_executor import LocalExecutor
 from darkroom.runs.report import Observe, RunOptions, RunReport, collector_paused
 from darkroom.runs.stage_work import StageWork
@@ -19,15 +20,21 @@ from darkroom.schedule.estimate import critical_path, expected_seconds, remainin
 from darkroom.schedule.events import Outcome, RunFinished, RunStarted, StageFinished, StageLine, ignore
 from darkroom.schedule.executor import Capacity, Executor
 from darkroom.schedule.history import History
-from darkroom.schedule.plan import Action, Node, Plan, PlannedStage, decide
+from darkroom.schedule.plan import Action, Check, Node, Plan, PlannedStage, decide
 from darkroom.schedule.scheduler import Scheduler, Settled
 from darkroom.workspace.workspace import Workspace
 
 
-def make_plan(options: RunOptions, *, executor: Executor | None = None) -> Plan:
+def make_plan(options: RunOptions, *, executor: Executor | None = None, check: bool = True) -> Plan:
     """What a run with these options would do, by `executor` or on this host. Works while a run goes on.
 
-    Takes no lock of DVC's, but with `pull` while it brings the remote's run-cache.
+    Takes no lock of DVC's, but with `pull` while it brings the remote's run-cache. With `check` the stages
+    that would run are asked whether their parameters are valid.
+
+    Raises:
+        InvalidParamsError: They are not.
+        DarkroomError: There is no plan to be made.
+
     """
     place = executor or LocalExecutor()
     with collector_paused(), contextlib.closing(Workspace(options.repo, options)) as workspace:
@@ -37,7 +44,10 @@ def make_plan(options: RunOptions, *, executor: Executor | None = None) -> Plan:
                 workspace.pull_run_cache()
         history = History(workspace.root / STATE_FOLDER)
         with contextlib.chdir(workspace.root):
-            return _plan(workspace, nodes, history.seconds(), place.capacity(nodes, options.jobs))
+            planned = _plan(workspace, nodes, history.seconds(), place.capacity(nodes, options.jobs))
+    if check:
+        require_valid_params(planned.checks)
+    return planned
 
 
 def _plan(
@@ -49,8 +59,13 @@ def _plan(
         PlannedStage(node.name, *decided[node.name], node.needs, seconds.get(node.name)) for node in nodes
     )
     capacity.refuse(node for node in nodes if node.name in working)
+    checks = dict.fromkeys(
+        Check(node.meta.check_params, node.folder)
+        for node in nodes
+        if node.name in working and node.meta.check_params
+    )
     whole = expected_seconds(nodes, working, seconds, capacity.counted_pool())
-    return Plan(stages, whole, critical_path(nodes, working, seconds))
+    return Plan(stages, whole, critical_path(nodes, working, seconds), tuple(checks))
 
 
 def run_pipeline(
@@ -62,6 +77,7 @@ def run_pipeline(
     repository's root.
 
     Raises:
+        InvalidParamsError: Stages refuse their parameters; nothing was started or removed.
         DarkroomError: Nothing could be started.
 
     """
@@ -152,6 +168,7 @@ class _Run:
             self._unfinished.swept()
             self._workspace.pull_run_cache()
             self.plan = _plan(self._workspace, nodes, seconds, self._capacity)
+        require_valid_params(self.plan.checks)
         self._observe(RunStarted(self.name, self.plan))
         if self._options.dry:
             return

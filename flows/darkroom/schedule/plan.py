@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from pathlib import Path
 from typing import Any
 
 from darkroom.base.meta import StageMeta
@@ -22,6 +23,8 @@ class Node:
     executes: bool = True
     """Whether it has a command that can be executed (no .dvc file, not frozen)."""
     meta: StageMeta = field(default_factory=StageMeta)
+    folder: Path = Path()
+    """Where its command is executed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,12 +100,22 @@ class PlannedStage:
 
 
 @dataclass(frozen=True, slots=True)
+class Check:
+    """A command of `meta.check_params`, for the shell, and the folder in which it is executed."""
+
+    command: str
+    folder: Path
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """Stages in DVC's own serial order, the whole's expected seconds, and the path that decides them."""
 
     stages: tuple[PlannedStage, ...]
     seconds: float | None
     critical_path: tuple[str, ...]
+    checks: tuple[Check, ...] = ()
+    """What says whether the parameters of the stages that run are valid, each once."""
 
     @property
     def work(self) -> tuple[PlannedStage, ...]:

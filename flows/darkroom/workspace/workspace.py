@@ -215,6 +215,7 @@ class Workspace:
                 after=tuple(sorted(n for n in related - set(needs) if n in place and place[n] < place[name])),
                 executes=bool(stage.cmd) and not stage.frozen,
                 meta=parse_meta(stage.meta if stage.cmd else None, f"{stage.path_in_repo}: {name}"),
+                folder=Path(stage.wdir),
             )
 
     def states(self) -> Iterator[State]:

@@ -1,0 +1,74 @@
+"""Say all that is wrong with params.yaml, a line each, before a stage of the pipeline starts.
+
+`meta.check_params` of dvc.yaml names it: nothing is removed for a stage that would refuse its parameters.
+"""
+
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from stages.core.cli import EXIT_USER_ERROR, run_stage
+from stages.core.errors import StageError
+from stages.core.libraries import check_libraries
+from stages.core.params import ComputeParams, StageParams, faults_in, is_wanted
+from stages.evaluate.params import EvaluateParams
+from stages.fuse.params import FuseParams
+from stages.sources.preparation import PreprocessParams
+from stages.train_classifier.params import TrainClassifierParams
+from stages.train_detector.params import TrainDetectorParams
+from stages.train_gan.params import TrainGanParams
+from stages.training.checkpoint import CheckpointParams
+
+SECTIONS: Mapping[str, type[StageParams]] = {
+    "compute": ComputeParams,
+    "checkpoints": CheckpointParams,
+    "preprocess": PreprocessParams,
+    "train-classifier": TrainClassifierParams,
+    "train-detector": TrainDetectorParams,
+    "train-gan": TrainGanParams,
+    "evaluate": EvaluateParams,
+    "fuse": FuseParams,
+}
+"""The sections that the stages of dvc.yaml read."""
+
+MAY_BE_NULL = {"train-classifier", "train-detector", "train-gan"}
+"""Sections that are null where their result is not wanted."""
+
+
+def main(*, params: Path) -> None:
+    """Say all that is wrong with the parameters of the pipeline's stages; exit code 2 if something is.
+
+    Args:
+        params: params.yaml.
+
+    """
+    if faults := list(faults_of(params)):
+        print(*(f"error: {fault}" for fault in faults), sep="\n", file=sys.stderr)
+        sys.exit(EXIT_USER_ERROR)
+
+
+def faults_of(params: Path) -> Iterator[str]:
+    """All that is wrong, a line each; that something is wrong with the file as a whole comes once."""
+    said = set()
+    for section, cls in SECTIONS.items():
+        try:
+            found = (
+                []
+                if section in MAY_BE_NULL and not is_wanted(params, section)
+                else faults_in(params, section, cls)
+            )
+        except StageError as error:
+            found = [str(error)]
+        for fault in found:
+            if fault not in said:
+                said.add(fault)
+                yield fault
+    try:
+        check_libraries(params)
+    except StageError as error:
+        if str(error) not in said:
+            yield str(error)
+
+
+if __name__ == "__main__":
+    run_stage(main)
