@@ -2,13 +2,13 @@
 
 Its address is loopback's, which other accounts of the host reach too, and every web page in the owner's
 browser. So each call needs the string of `darkroom.server.login`; a call whose Host is another name (DNS
-rebinding), or whose Origin is another page's, is refused before Prefect sees it.
+rebinding), or whose Origin is another page's, is refused before Prefect sees it. Its pages ask no other host:
+browsers are told to refuse that.
 """
 
 from __future__ import annotations
 
 import base64
-import hashlib
 import os
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
@@ -17,51 +17,22 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from starlette.applications import Starlette
-from starlette.datastructures import Headers
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.routing import Mount, Route
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from darkroom.base.errors import DarkroomError
-from darkroom.server import login, login_links
+from darkroom.server import login, login_links, login_page
 
 HOSTS = ("127.0.0.1", "localhost")
 TOKEN_BYTES = 200
 """A limit above the length of every token."""
 
-# Prefect's pages look for the string, in base64, under this name in the browser's local storage.
-_SCRIPT = f"""
-const token = location.hash.slice(1);
-history.replaceState(null, "", location.pathname);
-fetch(location.pathname, {{method: "POST", body: token}}).then(async answer => {{
-  if (answer.ok) {{
-    localStorage.setItem("prefect-password", await answer.text());
-    location.replace("{login_links.RUNS_PAGE}");
-  }} else {{
-    document.getElementById("said").textContent = await answer.text();
-  }}
-}});
-"""
-_LOGIN_PAGE = f"""\
-<!doctype html>
-<meta charset="utf-8">
-<title>darkroom</title>
-<p id="said">Logging in ...</p>
-<script>{_SCRIPT}</script>
-"""
-_SCRIPT_HASH = base64.b64encode(hashlib.sha256(_SCRIPT.encode()).digest()).decode()
-_PRIVATE = {
-    "Cache-Control": "no-store",
-    "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
-    "Content-Security-Policy": (
-        f"default-src 'none'; script-src 'sha256-{_SCRIPT_HASH}'; connect-src 'self'; base-uri 'none';"
-        " form-action 'none'; frame-ancestors 'none'"
-    ),
-}
+_TO_DOOR = f'<head><script src="{login_page.DOOR_PATH}"></script>'.encode()
 _SPENT = "This link was used already, or is too old. `darkroom ui` makes a new one."
 
 
@@ -100,11 +71,13 @@ def application(folder: Path, url: str, *, webserver_only: bool) -> Starlette:
         routes=[
             Route(login_links.PATH, _login_page, methods=["GET"]),
             Route(login_links.PATH, _log_in(folder), methods=["POST"]),
+            Route(login_page.DOOR_PATH, _door, methods=["GET"]),
             Mount("/", app=prefect),
         ],
         middleware=[
             Middleware(TrustedHostMiddleware, allowed_hosts=list(HOSTS), www_redirect=False),
             Middleware(OwnOrigin, origins=own_origins(url)),
+            Middleware(OwnPages, origins=own_origins(url)),
         ],
         lifespan=lifespan,
     )
@@ -143,8 +116,64 @@ class OwnOrigin:
             await self._app(scope, receive, send)
 
 
+class OwnPages:
+    """Has Prefect's pages lead to the login, and browsers refuse what these would ask other hosts for.
+
+    Their makers count visits that way, even before anybody has logged in.
+    """
+
+    def __init__(self, app: ASGIApp, origins: tuple[str, ...]) -> None:
+        self._app = app
+        own = " ".join(["'self'", *origins, *(origin.replace("http", "ws", 1) for origin in origins)])
+        self._policy = (
+            f"default-src 'self'; script-src 'self' 'unsafe-eval'; connect-src {own};"
+            " img-src 'self' data: blob:; font-src 'self' data:; style-src 'self' 'unsafe-inline';"
+            " worker-src 'self' blob:; object-src 'none'; base-uri 'none'; form-action 'self';"
+            " frame-ancestors 'none'"
+        )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass on to the application, and change its pages, but for those that have a policy of their own."""
+        start: Message | None = None
+        page = b""
+
+        async def send_changed(message: Message) -> None:
+            nonlocal start, page
+            if message["type"] == "http.response.start" and _is_page(message):
+                start = message
+            elif start is None:
+                await send(message)
+            else:
+                page += message.get("body", b"")
+                if not message.get("more_body"):
+                    page = page.replace(b"<head>", _TO_DOOR, 1)
+                    headers = MutableHeaders(scope=start)
+                    headers["Content-Security-Policy"] = self._policy
+                    headers["Content-Length"] = str(len(page))
+                    await send(start)
+                    await send({"type": "http.response.body", "body": page})
+
+        if scope["type"] != "http" or scope["method"] != "GET":
+            await self._app(scope, receive, send)
+        elif "text/html" in Headers(scope=scope).get("accept", ""):  # not compressed: it is to be changed
+            kept = [(name, value) for name, value in scope["headers"] if name != b"accept-encoding"]
+            await self._app({**scope, "headers": kept}, receive, send_changed)
+        else:
+            await self._app(scope, receive, send_changed)
+
+
+def _is_page(start: Message) -> bool:
+    headers = Headers(scope=start)
+    is_html = headers.get("content-type", "").startswith("text/html")
+    return is_html and start["status"] == 200 and "Content-Security-Policy" not in headers
+
+
 async def _login_page(_: Request) -> Response:
-    return HTMLResponse(_LOGIN_PAGE, headers=_PRIVATE)
+    return HTMLResponse(login_page.PAGE, headers=login_page.HEADERS)
+
+
+async def _door(_: Request) -> Response:
+    return Response(login_page.DOOR, media_type="text/javascript", headers={"Cache-Control": "no-cache"})
 
 
 def _log_in(folder: Path) -> Callable[[Request], Any]:
@@ -157,8 +186,8 @@ def _log_in(folder: Path) -> Callable[[Request], Any]:
             if len(token) > TOKEN_BYTES:
                 break
         if not login_links.take(folder, token.decode("ascii", errors="replace")):
-            return PlainTextResponse(_SPENT, status_code=403, headers=_PRIVATE)
+            return PlainTextResponse(_SPENT, status_code=403, headers=login_page.HEADERS)
         string = base64.b64encode(login.auth_string(folder).encode()).decode()
-        return PlainTextResponse(string, headers=_PRIVATE)
+        return PlainTextResponse(string, headers=login_page.HEADERS)
 
     return log_in
