@@ -16,13 +16,19 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
 from darkroom.cli.main import app
-from stages.by_hand import data, fuse, generate
+from stages.by_hand import data, fuse, generate, predict
 from tests.places import ROOT
 
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("benchmarks/**/results/*.md")])
 PAGE = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 MARKDOWN = MarkdownIt("commonmark").enable("table")
-BY_HAND = {"data": data.command, "fuse": fuse.command, "generate": generate.command}
+BY_HAND = {
+    "classify": predict.classify,
+    "data": data.command,
+    "detect": predict.detect,
+    "fuse": fuse.command,
+    "generate": generate.command,
+}
 """Commands that pass their words on to the stages."""
 TEST = re.compile(r"\]\((?P<file>[^)]+\.py)\): `(?P<test>test_\w+)`")
 

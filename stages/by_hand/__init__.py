@@ -1,6 +1,7 @@
 """Commands that are given by hand, outside of any pipeline.
 
-fuse, generate, data: `darkroom fuse`, `generate` and `data`; command: errors of all in one line
+fuse, generate, data: `darkroom fuse`, `generate` and `data`; predict: `darkroom classify` and `detect`
+command: errors of all in one line
 check_params: what is wrong with params.yaml, said before a stage starts
 formats: what a folder of pictures could be
 prompts, drawn_folder: what a generator is asked for, and the files that come of it

@@ -12,7 +12,7 @@ from stages.core.errors import StageError
 def run_by_hand(command: click.Command, name: str, words: Sequence[str]) -> int:
     """Do what the words say and return the exit code; what is wrong is one line on stderr, with code 2."""
     try:
-        command.main(words, name, standalone_mode=False)
+        code = command.main(words, name, standalone_mode=False)
     except click.ClickException as error:
         print(f"error: {usage_error(error)}", file=sys.stderr)
     except StageError as error:
@@ -21,5 +21,5 @@ def run_by_hand(command: click.Command, name: str, words: Sequence[str]) -> int:
         said = f"{error.filename}: {error.strerror}" if error.filename else str(error)
         print(f"error: {said}", file=sys.stderr)
     else:
-        return 0
+        return int(code or 0)
     return EXIT_USER_ERROR

@@ -29,9 +29,9 @@ from stages.detector.network import detect
 from stages.intake.decoding import decode
 from stages.intake.form import Decoded
 from stages.intake.geometry import Pixels, unfit_boxes
+from stages.prediction.models import TrainedModels, load_models
 from stages.score.drawing import drawn, jpeg
 from stages.score.inbox import Input, Look, look, taken
-from stages.score.models import TrainedModels, load_models
 from stages.score.predictions import Predictions, Row, opened
 
 DEATHS = 3  # at one picture: no chance any more, and others wait behind it

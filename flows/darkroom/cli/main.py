@@ -32,7 +32,7 @@ from darkroom.cli import service as commands
 from darkroom.cli.deployments import gc as free_disk
 from darkroom.cli.deployments import rollback, sweep
 from darkroom.cli.options import in_repo
-from darkroom.cli.vision import data, fuse, generate
+from darkroom.cli.vision import classify, data, detect, fuse, generate
 from darkroom.show import output
 
 if TYPE_CHECKING:
@@ -125,9 +125,11 @@ for command in (
     sweep,
     rollback,
     free_disk,
-    fuse,
-    generate,
     data,
+    classify,
+    detect,
+    generate,
+    fuse,
 ):
     app.add_command(command)
 

@@ -1,4 +1,4 @@
-"""`darkroom fuse`, `generate` and `data`: the vision half's commands, each in a process of its own.
+"""`darkroom classify`, `detect`, `fuse` and more: the vision half's commands, each in a process of its own.
 
 The stages know what may follow: nothing is declared twice, and nothing of theirs is imported here.
 """
@@ -46,6 +46,20 @@ def generate(words: tuple[str, ...]) -> int:
 def data(words: tuple[str, ...]) -> int:
     """Look at a folder of pictures and say what reads it: `darkroom data --help`."""
     return _run_module("stages.by_hand.data", words)
+
+
+@passing_on
+@click.argument("words", nargs=-1, type=click.UNPROCESSED)
+def classify(words: tuple[str, ...]) -> int:
+    """Say of what class pictures are: `darkroom classify --help`."""
+    return _run_module("stages.by_hand.predict", ("classify", *words))
+
+
+@passing_on
+@click.argument("words", nargs=-1, type=click.UNPROCESSED)
+def detect(words: tuple[str, ...]) -> int:
+    """Find things in pictures: `darkroom detect --help`."""
+    return _run_module("stages.by_hand.predict", ("detect", *words))
 
 
 def _run_module(module: str, words: Sequence[str]) -> int:

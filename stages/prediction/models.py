@@ -77,8 +77,8 @@ def load_models(params: Path, classifier: Path | None, detector: Path | None, re
             "--classifier: it was trained on crops of boxes; give a --detector, which finds them"
         )
     return TrainedModels(
-        classifier=_classifier(classifier, preprocess, compute) if classifier and by_whole else None,
-        detector=_detector(detector, preprocess, compute) if detector else None,
+        classifier=classifier_of(classifier, preprocess, compute) if classifier and by_whole else None,
+        detector=detector_of(detector, preprocess, compute) if detector else None,
         compute=compute,
         release=release,
     )
@@ -94,11 +94,20 @@ def wanted(path: Path | None) -> Path | None:
     return None if path is None or why_no_model(path) else path
 
 
-def _classifier(path: Path, preprocess: PreprocessParams, compute: Compute) -> TrainedModel:
+def classifier_of(path: Path, preprocess: PreprocessParams, compute: Compute) -> TrainedModel:
+    """The classifier in a model file, for whole pictures.
+
+    Raises:
+        ModelError: the file is no classifier's, or was trained on pictures of another form.
+
+    """
     network, config = _load(path, "classifier", build_classifier, compute)
     trained = (*config["size"], len(config["mean"]))
     params = preprocess.classification
-    assert not isinstance(params, CropsParams)
+    if isinstance(params, CropsParams):
+        raise ModelError(
+            f"{path}: was trained on crops of boxes, so it says nothing of whole pictures; detect"
+        )
     if params is None:
         raise ModelError(
             f"{path}: holds a classifier, but preprocess.classification is null; give its params.yaml"
@@ -108,7 +117,13 @@ def _classifier(path: Path, preprocess: PreprocessParams, compute: Compute) -> T
     return TrainedModel(network=network, config=config, form=form)
 
 
-def _detector(path: Path, preprocess: PreprocessParams, compute: Compute) -> TrainedModel:
+def detector_of(path: Path, preprocess: PreprocessParams, compute: Compute) -> TrainedModel:
+    """The detector in a model file.
+
+    Raises:
+        ModelError: the file is no detector's, or was trained on pictures of another form.
+
+    """
     network, config = _load(path, "detector", build_detector, compute)
     params = preprocess.detection
     if params is None:

@@ -1,0 +1,15 @@
+"""Trained models asked about pictures, from Python or by `darkroom classify` and `darkroom detect`.
+
+    from stages.prediction import load_classifier
+
+    classifier = load_classifier("data/models/classifier.safetensors")
+    for found in classifier.predict(["a.jpg", picture]):  # paths, or arrays [H, W, 3] in uint8
+        print(found.label, found.probability)
+
+predictors: a model that is asked, and its answers; models: model files with the form of their pictures
+pictures: which pictures somebody means; reports: answers as table, JSON, CSV, COCO and YOLO
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,0 +1,234 @@
+"""A trained model that is asked about pictures, and its answers.
+
+Each picture is brought into the form of those that the model was trained on, by the code of `preprocess`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Generic, TypeVar
+
+import numpy as np
+
+from stages.classifier.network import Classifier, predict
+from stages.core.errors import DataError
+from stages.core.params import ComputeParams, load_params
+from stages.detector.network import detect
+from stages.intake.decoding import decode
+from stages.intake.form import Form
+from stages.intake.geometry import Pixels, fit_picture, place, unfit_boxes
+from stages.networks.compute import Compute, prepare
+from stages.prediction.models import TrainedModel, classifier_of, detector_of
+from stages.sources.preparation import PreprocessParams
+
+Given = str | Path | Pixels
+"""A picture: the path of its file, or [H, W, 3] (RGB) or [H, W] in uint8."""
+
+BATCH = 32
+PARAMS = Path("params.yaml")
+
+MOST_BOXES = 200
+"""Of one picture: the surest."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Unread:
+    """A picture that cannot be read."""
+
+    picture: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Classified:
+    """What a classifier says of a picture."""
+
+    picture: str
+    """The path as it was given; of an array its number, such as `#3`."""
+    width: int
+    height: int
+    label: str
+    probability: float
+    """Of the label, calibrated on the validation split."""
+    probabilities: dict[str, float]
+    """Of every class, the greatest first."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Box:
+    """An item that a detector has found; the corners are in pixels of the picture, from its upper left."""
+
+    label: str
+    score: float
+    """The probability that there is one, calibrated on the validation split."""
+    x1: float
+    y1: float
+    x2: float
+    y2: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Detected:
+    """What a detector finds in a picture."""
+
+    picture: str
+    """The path as it was given; of an array its number, such as `#3`."""
+    width: int
+    height: int
+    boxes: tuple[Box, ...]
+    """The surest first."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Ready:
+    """A picture in the form that the network takes."""
+
+    name: str
+    width: int
+    height: int
+    pixels: Pixels
+
+
+Answer = TypeVar("Answer", Classified, Detected)
+
+
+class _Predictor(Generic[Answer]):
+    """What both kinds of models have in common."""
+
+    def __init__(self, model: TrainedModel, compute: Compute) -> None:
+        self._model, self._compute = model, compute
+
+    @property
+    def classes(self) -> list[str]:
+        """The names of the classes that the model knows."""
+        return list(self._model.config["classes"])
+
+    def predict(self, pictures: Iterable[Given], *, batch: int = BATCH) -> Iterator[Answer | Unread]:
+        """An answer for each picture, in the order given; `batch` of them go through the network together.
+
+        A picture that cannot be read is no error: its answer says why.
+
+        Raises:
+            DataError: An array is no picture.
+            ModelError: What the network predicts is not finite.
+
+        """
+        ready = (_ready(number, given, self._model.form) for number, given in enumerate(pictures, start=1))
+        while some := list(islice(ready, batch)):
+            readable = [one for one in some if isinstance(one, _Ready)]
+            answers = iter(self._answers(readable) if readable else [])
+            yield from (next(answers) if isinstance(one, _Ready) else one for one in some)
+
+    def _answers(self, ready: Sequence[_Ready]) -> list[Answer]:
+        raise NotImplementedError
+
+
+class ClassifierPredictor(_Predictor[Classified]):
+    """A trained classifier: `load_classifier` makes one."""
+
+    def _answers(self, ready: Sequence[_Ready]) -> list[Classified]:
+        assert isinstance(self._model.network, Classifier)
+        images = np.stack([one.pixels for one in ready])  # [N, H, W, C]
+        rows = predict(self._model.network, images, compute=self._compute).numpy()  # [N, K]
+        return [self._answer(one, row.tolist()) for one, row in zip(ready, rows, strict=True)]
+
+    def _answer(self, one: _Ready, row: list[float]) -> Classified:
+        by_class = sorted(zip(self.classes, row, strict=True), key=lambda pair: -pair[1])
+        label, probability = by_class[0]
+        return Classified(
+            picture=one.name,
+            width=one.width,
+            height=one.height,
+            label=label,
+            probability=probability,
+            probabilities=dict(by_class),
+        )
+
+
+class DetectorPredictor(_Predictor[Detected]):
+    """A trained detector: `load_detector` makes one."""
+
+    def _answers(self, ready: Sequence[_Ready]) -> list[Detected]:
+        images, form = np.stack([one.pixels for one in ready]), self._model.form
+        found = detect(self._model.network, images, self._compute, len(images))
+        answers = []
+        for one, (framed, labels, scores) in zip(ready, found, strict=True):
+            corners = unfit_boxes(framed, (one.width, one.height), form.frame, form.fit)
+            boxes = [
+                Box(label=self.classes[label], score=float(score), x1=x1, y1=y1, x2=x2, y2=y2)
+                for (x1, y1, x2, y2), label, score in zip(corners.tolist(), labels, scores, strict=True)
+                if x2 > x1 and y2 > y1  # what lies beside the picture alone is left out
+            ]
+            answers.append(
+                Detected(
+                    picture=one.name, width=one.width, height=one.height, boxes=tuple(boxes[:MOST_BOXES])
+                )
+            )
+        return answers
+
+
+def load_classifier(path: str | Path, *, params: str | Path = PARAMS) -> ClassifierPredictor:
+    """The classifier in a model file; `params` is the params.yaml that it was trained by.
+
+    Raises:
+        ModelError: The file is no classifier's, or was trained on pictures of another form.
+        ParamsError: params.yaml does not fit.
+
+    """
+    preprocess, compute = _settings(Path(params))
+    return ClassifierPredictor(classifier_of(Path(path), preprocess, compute), compute)
+
+
+def load_detector(path: str | Path, *, params: str | Path = PARAMS) -> DetectorPredictor:
+    """The detector in a model file; `params` is the params.yaml that it was trained by.
+
+    Raises:
+        ModelError: The file is no detector's, or was trained on pictures of another form.
+        ParamsError: params.yaml does not fit.
+
+    """
+    preprocess, compute = _settings(Path(params))
+    return DetectorPredictor(detector_of(Path(path), preprocess, compute), compute)
+
+
+def _settings(params: Path) -> tuple[PreprocessParams, Compute]:
+    preprocess = load_params(params, "preprocess", PreprocessParams)
+    return preprocess, prepare(load_params(params, "compute", ComputeParams))
+
+
+def _ready(number: int, given: Given, form: Form) -> _Ready | Unread:
+    if isinstance(given, np.ndarray):
+        return _from_array(f"#{number}", given, form)
+    try:
+        decoded = decode(Path(given).read_bytes(), form)
+    except OSError as error:
+        return Unread(picture=str(given), reason=error.strerror or str(error))
+    if decoded.pixels is None:
+        return Unread(picture=str(given), reason=f"{', '.join(decoded.oddities)}: {decoded.what}")
+    return _Ready(name=str(given), width=decoded.width, height=decoded.height, pixels=decoded.pixels)
+
+
+def _from_array(name: str, array: Pixels, form: Form) -> _Ready:
+    if (
+        array.dtype != np.uint8
+        or array.ndim not in (2, 3)
+        or (array.ndim == 3 and array.shape[2] not in (1, 3))
+    ):
+        raise DataError(
+            f"picture {name}: {array.dtype} {list(array.shape)} is no picture; give uint8 [H, W, 3] or [H, W]"
+        )
+    picture = array if array.ndim == 3 else array[:, :, None]
+    if picture.shape[2] != form.channels:
+        grey = picture if picture.shape[2] == 1 else np.round(picture @ _LUMA)[:, :, None].astype(np.uint8)
+        picture = grey if form.channels == 1 else np.repeat(grey, form.channels, axis=2)
+    height, width = picture.shape[:2]
+    placed = place((width, height), form.frame, form.fit)
+    pixels = fit_picture(np.ascontiguousarray(picture), placed, form.frame, form.ground)
+    return _Ready(name=name, width=width, height=height, pixels=pixels)
+
+
+_LUMA = np.array([0.299, 0.587, 0.114])
+"""Grey of red, green and blue: ITU-R BT.601, as Pillow converts."""

@@ -1,0 +1,126 @@
+"""`darkroom classify` and `darkroom detect`, as a user would try them."""
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+
+from stages.by_hand.predict import main
+from tests.stages.small_models import BOX_LABELS, LABELS, params_for_models, save_models
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project with trained models, and pictures at two depths."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data/models").mkdir(parents=True)
+    save_models(tmp_path / "data/models")
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(params_for_models()))
+    draw = np.random.default_rng(0)
+    for name in ("photos/b.png", "photos/deep/a.jpg", "photos/ä [1].png"):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(draw.integers(0, 256, (30, 50, 3), dtype=np.uint8)).save(path)
+    (tmp_path / "photos/notes.txt").touch()
+    return tmp_path
+
+
+def test_a_folder_is_classified_a_line_each(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["classify", "photos"]) == 0
+    said, how = capsys.readouterr()
+    assert [line.partition(":")[0] for line in said.splitlines()] == [
+        "photos/b.png",
+        "photos/deep/a.jpg",
+        "photos/ä [1].png",
+    ]
+    assert all(any(f": {label} 0." in line for label in LABELS) for line in said.splitlines())
+    assert how.startswith("3 pictures in ")
+
+
+def test_files_patterns_and_a_list_each_once(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO("photos/deep/a.jpg\n\nphotos/b.png\n"))
+    assert main(["classify", "photos/ä [1].png", "photos/**/*.jpg", "-", "--format", "csv"]) == 0
+    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    assert [row["picture"] for row in rows] == ["photos/ä [1].png", "photos/deep/a.jpg", "photos/b.png"]
+    assert all(row["label"] in LABELS and 0 < float(row["probability"]) <= 1 for row in rows)
+
+
+def test_what_cannot_be_read_is_said_and_the_others_are_told(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "photos/b.png").write_bytes(b"no picture")
+    assert main(["classify", "photos", "--format", "json"]) == 1
+    said, how = capsys.readouterr()
+    first, second, _ = json.loads(said)
+    assert first["picture"] == "photos/b.png"
+    assert first["reason"].startswith("unreadable")
+    assert second["label"] in LABELS
+    assert "1 could not be read" in how
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["classify", "none.png"], "none.png: no such file or folder"),
+        (["classify", "*.bmp"], "*.bmp: no file matches"),
+        (["detect", "data"], "data: holds no picture"),
+        (["detect", "photos", "--format", "yolo"], "--format yolo"),
+        (["detect", "photos", "--model", "none.safetensors"], "none.safetensors: no such model"),
+        (["detect", "photos", "--model", "data/models/classifier.safetensors"], "classifier"),
+    ],
+)
+def test_what_is_wrong_is_one_line(
+    folder: Path, words: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(words) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: ")
+    assert said in line
+
+
+def test_boxes_in_every_format_are_the_same(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["detect", "photos/b.png", "--threshold", "0.01"]
+    found = {}
+    for form in ("json", "csv", "coco"):
+        assert main([*words, "--format", form]) == 0
+        found[form] = capsys.readouterr().out
+    (picture,) = json.loads(found["json"])
+    assert picture["boxes"]
+    corners = [[box[side] for side in ("x1", "y1", "x2", "y2")] for box in picture["boxes"]]
+
+    rows = list(csv.DictReader(io.StringIO(found["csv"])))
+    table = [[float(row[side]) for side in ("x1", "y1", "x2", "y2")] for row in rows]
+    np.testing.assert_allclose(table, corners, atol=0.06)
+
+    coco = json.loads(found["coco"])
+    assert [one["name"] for one in coco["categories"]] == BOX_LABELS
+    assert coco["images"] == [{"id": 1, "file_name": "photos/b.png", "width": 50, "height": 30}]
+    boxes = np.array([one["bbox"] for one in coco["annotations"]])
+    boxes[:, 2:] += boxes[:, :2]
+    np.testing.assert_allclose(boxes, corners, atol=0.02)
+
+    assert main([*words, "--format", "yolo", "--out", "labels"]) == 0
+    assert (folder / "labels/classes.txt").read_text() == "cat\ndog\n"
+    labels = np.loadtxt(folder / "labels/photos/b.txt", ndmin=2)
+    centres, sizes = labels[:, 1:3] * [50, 30], labels[:, 3:] * [50, 30]
+    np.testing.assert_allclose(np.hstack([centres - sizes / 2, centres + sizes / 2]), corners, atol=1e-3)
+
+
+def test_few_boxes_are_sure_enough_and_pictures_are_drawn(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["detect", "photos", "--threshold", "1", "--draw", "drawn"]) == 0
+    assert all(line.endswith("nothing found") for line in capsys.readouterr().out.splitlines())
+    assert main(["classify", "photos", "--draw", "drawn-too"]) == 0
+    for drawn in ("drawn", "drawn-too"):
+        paths = sorted(path.relative_to(drawn).as_posix() for path in Path(drawn).rglob("*.jpg"))
+        assert paths == ["photos/b.jpg", "photos/deep/a.jpg", "photos/ä [1].jpg"]
+        with Image.open(Path(drawn) / paths[0]) as picture:
+            assert max(picture.size) >= 150
