@@ -77,7 +77,7 @@ def question_labels(
             image=image,
         )
         figures["boxes"] = {"pictures": len(table)}
-    return Evaluation(figures=figures, resampled={}, tables=tables, curves=[], sheets=sheets)
+    return Evaluation(figures=figures, resampled={}, shares={}, tables=tables, curves=[], sheets=sheets)
 
 
 def _of_classes(
