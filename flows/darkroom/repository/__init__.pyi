@@ -15,6 +15,7 @@ from .graph import serial_order as serial_order
 from .ignoring import Ignoring as Ignoring
 from .judging import DepBefore as DepBefore
 from .judging import Edit as Edit
+from .judging import Makers as Makers
 from .judging import edits as edits
 from .judging import only_missing as only_missing
 from .judging import own_reasons as own_reasons

@@ -16,6 +16,7 @@ from dvc.utils.serialize import dumps_yaml, parse_yaml, parse_yaml_for_update
 from dvc.utils.serialize._yaml import _get_yaml
 
 from darkroom.ledger.lock_text import Yaml
+from darkroom.ledger.plain_yaml import plain_yaml
 from darkroom.ledger.writer import LockWriter, Record
 from darkroom.repository.graph import lock_file
 from darkroom.repository.ignoring import Ignoring
@@ -129,8 +130,8 @@ def _unfolded(data: Any) -> str:
 YAML = Yaml(
     read=lambda text: parse_yaml(text, "dvc.lock"),
     load=lambda text: parse_yaml_for_update(text, "dvc.lock"),
-    dump=dumps_yaml,
-    unfolded=_unfolded,
+    dump=lambda data: plain_yaml(data) or dumps_yaml(data),
+    unfolded=lambda data: plain_yaml(data) or _unfolded(data),
 )
 
 
