@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,21 +40,37 @@ def own_reasons(stage: Any, known: bool) -> tuple[str, ...]:
     return (*reasons, *(f"out {path}: {state}" for out in stage.outs for path, state in _status(out)))
 
 
-def state_of_dep(dep: Any, outs: Any, earlier: set[Any]) -> Made:
+class Makers:
+    """The stages that make what lies at a path, wholly or in part, by `outs`, DVC's trie of outs."""
+
+    def __init__(self, outs: Any) -> None:
+        self._outs = outs
+        self._known: dict[tuple[str, str], tuple[str, ...]] = {}
+
+    def of(self, dep: Any) -> tuple[str, ...]:
+        """Their names: of those whose out the dep lies in, and of those whose outs lie in it."""
+        if isinstance(dep, (DatasetDependency, DbDependency)):
+            return ()
+        key = (dep.protocol, dep.fs_path)
+        if key not in self._known:  # hundreds of stages may read one file
+            parts = dep.fs.parts(dep.fs_path)
+            outs = [step.value for step in self._outs.prefixes(parts)]
+            if self._outs.has_subtrie(parts):
+                outs += self._outs.values(prefix=parts)
+            self._known[key] = tuple(dict.fromkeys(name_of(out.stage) for out in outs))
+        return self._known[key]
+
+
+def state_of_dep(dep: Any, makers: Makers, earlier: Container[str]) -> Made:
     """A dep's difference from what is recorded, and who of the stages before may yet change it."""
-    makers: list[Any] = []
-    if not isinstance(dep, (DatasetDependency, DbDependency)):
-        parts = dep.fs.parts(dep.fs_path)
-        makers = [step.value for step in outs.prefixes(parts)]
-        if outs.has_subtrie(parts):
-            makers += outs.values(prefix=parts)
-    names = dict.fromkeys(name_of(out.stage) for out in makers if out.stage in earlier)
+    makers_of_it = makers.of(dep)
+    names = [name for name in makers_of_it if name in earlier]
     recorded = dep.hash_info.value if dep.hash_info and isinstance(dep.hash_info.value, str) else None
     new = tuple(_new_in(dep)) if names else ()
     found = _status(dep)
     reasons = tuple(line for line in _dep_reasons(dep, found) if line not in new)
-    others = [name_of(out.stage) for out in makers if out.stage not in earlier]
-    missing = tuple(_missing(dep, found, _how_to_make(list(names), others)))
+    others = [name for name in makers_of_it if name not in earlier]
+    missing = tuple(_missing(dep, found, _how_to_make(names, others)))
     return Made(dep.fs_path, recorded, reasons, tuple(names), new, isinstance(dep, ParamsDependency), missing)
 
 

@@ -16,11 +16,23 @@ from types import CellType
 from typing import Any
 
 import dulwich.ignore
+import dvc.dependency
+import dvc.output
 import dvc.rwlock
 import dvc.schema
+import dvc.utils.serialize
+from dvc.dependency import Dependency
+from dvc.fs.callbacks import DEFAULT_CALLBACK
+from dvc.output import Output
 from dvc.rwlock import RWLOCK_FILE
+from dvc.utils.serialize import dump_yaml
 from dvc_objects.fs.local import FsspecLocalFileSystem
+from scmrepo.git.backend.dulwich import DulwichBackend
 
+from darkroom.ledger.plain_yaml import plain_yaml
+from darkroom.repository import plain_paths
+from darkroom.repository.file_hashes import FileHashes
+from darkroom.repository.git_index import GitIndexes
 from darkroom.repository.rwlock import PathsInUse
 from darkroom.repository.special_files import open_regular
 
@@ -34,7 +46,7 @@ _undo = contextlib.ExitStack()
 
 @contextlib.contextmanager
 def patched_dvc() -> Iterator[None]:
-    """Have DVC refuse pipes, only look into its rwlock, compile schema and patterns once, and print nothing.
+    """Have DVC refuse pipes, only look into its rwlock, print nothing, and do once what it does often.
 
     For the whole process, from any thread and as often as wanted: the first that enters replaces, the last
     that leaves restores. What somebody else has put in the place of a replacement meanwhile stays.
@@ -67,6 +79,18 @@ def _replaced() -> contextlib.ExitStack:
         _replace(undo, dulwich.ignore, "Pattern", lru_cache(PATTERNS)(dulwich.ignore.Pattern))
         for cell, compiled in _stage_schemas():
             _replace(undo, cell, "cell_contents", compiled)
+        _replace(undo, dvc.dependency, "_get", plain_paths.sharing_deps(dvc.dependency._get))
+        _replace(undo, dvc.output, "get_cloud_fs", plain_paths.knowing_local_files(dvc.output.get_cloud_fs))
+        _replace(undo, Output, "__str__", plain_paths.naming_quickly(Output.__str__))
+        hashes = FileHashes()
+        _replace(undo, Output, "_build", hashes.replacing_build(Output._build))
+        _replace(undo, Dependency, "save", hashes.replacing_save(Dependency.save))
+        _replace(
+            undo, DulwichBackend, "is_tracked", GitIndexes().replacing_is_tracked(DulwichBackend.is_tracked)
+        )
+        _replace(undo, dvc.utils.serialize, "dump_yaml", _dump_plainly)
+        for bar in ("TqdmCallback", "CheckoutCallback"):
+            _replace(undo, dvc.output, bar, _no_bar)
         return undo.pop_all()
     raise AssertionError  # an ExitStack without callbacks that return True lets nothing pass
 
@@ -80,6 +104,21 @@ def _replace(undo: contextlib.ExitStack, owner: Any, name: str, replacement: Any
 
     setattr(owner, name, replacement)
     undo.callback(restore)
+
+
+@wraps(dump_yaml)
+def _dump_plainly(path: Any, data: Any, fs: Any = None, **kwargs: Any) -> None:
+    """In place of DVC's dump of a whole file, most of the time to write an entry of its run-cache."""
+    text = None if fs or kwargs else plain_yaml(data)
+    if text is None:
+        dump_yaml(path, data, fs=fs, **kwargs)
+    else:
+        Path(path).write_text(text, encoding="utf-8")
+
+
+def _no_bar(**_: Any) -> contextlib.AbstractContextManager[Any]:
+    """In place of a progress bar, which takes half a millisecond to be made and not to be shown."""
+    return contextlib.nullcontext(DEFAULT_CALLBACK)
 
 
 @cache

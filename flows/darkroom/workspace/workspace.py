@@ -41,6 +41,7 @@ from darkroom.repository.graph import (
 )
 from darkroom.repository.judging import (
     DepBefore,
+    Makers,
     edits,
     own_reasons,
     reasons_to_run,
@@ -224,16 +225,16 @@ class Workspace:
         Needs no lock: it reads what DVC's own judgement reads, and writes nothing.
         """
         with mended():
-            outs = self._repo.index.outs_trie
-        earlier: set[Any] = set()
+            makers = Makers(self._repo.index.outs_trie)
+        earlier: set[str] = set()
         for name, stage in self._stages.items():
             with stage_errors(self._repo, name):
-                yield self._state(name, stage, outs, earlier)
-                earlier.add(stage)
+                yield self._state(name, stage, makers, earlier)
+                earlier.add(name)
 
-    def _state(self, name: str, stage: Any, outs: Any, earlier: set[Any]) -> State:
+    def _state(self, name: str, stage: Any, makers: Makers, earlier: set[str]) -> State:
         known, force = self._recording.known(stage), self._selection.force
-        deps = tuple(state_of_dep(dep, outs, earlier) for dep in ([] if stage.frozen else stage.deps))
+        deps = tuple(state_of_dep(dep, makers, earlier) for dep in ([] if stage.frozen else stage.deps))
         if not stage.cmd or self._selection.pull:  # what is missing may be fetched
             deps = tuple(replace(dep, missing=()) for dep in deps)
         made = tuple(dep for dep in deps if dep.makers)

@@ -1,0 +1,131 @@
+"""DVC's pieces that are replaced by quicker ones do what they did."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+from pathlib import Path
+
+from dvc.dependency import Dependency
+from dvc.output import Output
+from dvc.repo import Repo
+
+from darkroom.repository.opening import opened
+from darkroom.repository.patches import patched_dvc
+from tests.darkroom.repositories import make
+from tests.darkroom.shapes import Shape
+
+READERS = """\
+stages:
+  make:
+    cmd: cp {outside}/far.txt made.txt; mkdir d; touch d/x
+    deps: ["{outside}/far.txt", in.txt]
+    outs: [made.txt, d]
+  read:
+    cmd: cat made.txt > read.txt
+    deps: [made.txt, in.txt, d/x, ./sub/../in.txt, "{outside}/far.txt"]
+    params: [a.b]
+    outs: [read.txt: {cache: false}]
+  inside:
+    wdir: sub
+    cmd: cat ../made.txt ../in.txt > own.txt
+    deps: [../made.txt, ../in.txt, "{outside}/far.txt"]
+    outs: [own.txt, ../beside.txt]
+"""
+FILES = {
+    "dvc.yaml": READERS,
+    "in.txt": "1\n",
+    "sub/keep": "",
+    "params.yaml": "a: {b: 1}\n",
+    "{outside}/far.txt": "far\n",
+}
+
+
+def tell(item: Output) -> dict[str, object]:
+    """Everything that an out or a dep holds, and what it is called."""
+    kept = {key: repr(value) for key, value in vars(item).items() if key not in ("fs", "repo", "stage")}
+    return {
+        **kept,
+        "fs": type(item.fs),
+        "its": item.fs is item.repo.fs,
+        "stage": repr(item.stage),
+        "str": str(item),
+    }
+
+
+def told(root: Path, here: Path) -> list[dict[str, object]]:
+    with contextlib.chdir(here), contextlib.closing(Repo(str(root))) as repo:
+        return [tell(item) for stage in repo.index.stages for item in (*stage.deps, *stage.outs)]
+
+
+def test_deps_and_outs_are_the_same_wherever_one_stands(tmp_path: Path) -> None:
+    root = make(tmp_path / "r", Shape("readers", FILES), tmp_path)
+    for here in (root, root / "sub", tmp_path):
+        expected = told(root, here)
+        with patched_dvc():
+            assert told(root, here) == expected
+
+
+def test_a_dep_that_two_stages_share_is_not_one_object(tmp_path: Path) -> None:
+    root = make(tmp_path / "r", Shape("readers", FILES), tmp_path)
+    with opened(root) as repo:
+        deps = [
+            dep for stage in repo.index.stages for dep in stage.deps if dep.fs_path == str(root / "in.txt")
+        ]
+        assert len(deps) > 2
+        for name in ("annot", "meta", "hash_info"):
+            assert len({id(getattr(dep, name)) for dep in deps}) == len(deps)
+        assert [dep.stage.name for dep in deps] == ["make", "read", "read", "inside"]
+
+
+def test_a_file_is_hashed_anew_once_it_is_another(tmp_path: Path) -> None:
+    root = make(tmp_path / "r", Shape("readers", FILES), tmp_path)
+    file = root / "in.txt"
+    with opened(root) as repo:
+        dep = next(dep for stage in repo.index.stages for dep in stage.deps if dep.fs_path == str(file))
+
+        def saved() -> tuple[str, int, bool]:
+            dep.save()
+            assert dep.get_hash() == dep.hash_info
+            return dep.hash_info.value, dep.meta.size, dep.meta.isexec
+
+        first = saved()
+        assert saved() == first
+        file.write_text("22\n")
+        second = saved()
+        assert second != first
+        file.chmod(0o755)
+        assert saved() == (*second[:2], True)
+        was = file.stat()
+        (root / "other").write_text("33\n")
+        os.utime(root / "other", ns=(was.st_atime_ns, was.st_mtime_ns))
+        (root / "other").chmod(0o755)
+        (root / "other").replace(file)  # another file of the same size and time
+        assert saved()[0] != second[0]
+        file.unlink()
+        assert dep.status() == {"in.txt": "deleted"}
+        file.mkdir()
+        assert type(dep) is Dependency
+        dep.save()
+        assert dep.hash_info.isdir
+
+
+def test_what_git_tracks_is_read_anew_once_it_is_another(tmp_path: Path) -> None:
+    root = make(tmp_path / "r", Shape("readers", FILES), tmp_path)
+
+    def git(*words: str) -> None:
+        subprocess.run(["git", *words], cwd=root, check=True, capture_output=True)
+
+    with opened(root) as repo:
+        tracked = repo.scm.is_tracked
+        assert [tracked(str(root / name)) for name in ("in.txt", "sub", "sub/keep", "su", "none")] == (
+            [True, True, True, False, False]
+        )
+        (root / "none").write_text("")
+        git("add", "none")
+        assert tracked(str(root / "none"))
+        git("rm", "--cached", "none")
+        assert not tracked(str(root / "none"))
+        (root / ".git/index").unlink()
+        assert not tracked(str(root / "in.txt"))
