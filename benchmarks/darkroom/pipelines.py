@@ -69,6 +69,28 @@ def write_dvc_matrix(folder: Path, width: int, levels: int) -> None:
     _commit_dvc(folder, {"stages": stages})
 
 
+def write_dvc_dense(folder: Path, makers: int, readers: int) -> None:
+    """`makers` stages, and `readers` stages of which each reads what all of those have made."""
+    made = [f"made{i}.txt" for i in range(makers)]
+    stages = {f"make{i}": {"cmd": f"echo {i} > {out}", "outs": [out]} for i, out in enumerate(made)}
+    for i in range(readers):
+        stages[f"read{i}"] = {"cmd": f"echo {i} > read{i}.txt", "deps": made, "outs": [f"read{i}.txt"]}
+    _commit_dvc(folder, {"stages": stages})
+
+
+def write_dvc_chain(folder: Path, length: int) -> None:
+    """`length` stages of which each reads what the one before has made."""
+    stages: dict[str, object] = {"link0": {"cmd": "echo 0 > link0.txt", "outs": ["link0.txt"]}}
+    for i in range(1, length):
+        before = f"link{i - 1}.txt"
+        stages[f"link{i}"] = {
+            "cmd": f"cat {before} > link{i}.txt",
+            "deps": [before],
+            "outs": [f"link{i}.txt"],
+        }
+    _commit_dvc(folder, {"stages": stages})
+
+
 def write_make(folder: Path, steps: list[Step]) -> None:
     """A Makefile whose target `all` needs every out."""
     rules = [f"{step.out}: {' '.join(step.deps)}\n\t{step.cmd}\n" for step in steps]
@@ -98,9 +120,16 @@ def write_doit(folder: Path, steps: list[Step]) -> None:
     (folder / "dodo.py").write_text(f"TASKS = {tasks!r}\n\n\ndef task_all():\n    yield from TASKS\n")
 
 
+class _Plain(yaml.CSafeDumper):
+    """Writes a list that stands in several places out in each, as people do."""
+
+    def ignore_aliases(self, data: object) -> bool:  # noqa: ARG002
+        return True
+
+
 def _commit_dvc(folder: Path, dvc_yaml: object) -> None:
     folder.mkdir(parents=True)
-    (folder / "dvc.yaml").write_text(yaml.safe_dump(dvc_yaml, sort_keys=False))
+    (folder / "dvc.yaml").write_text(yaml.dump(dvc_yaml, Dumper=_Plain, sort_keys=False))
     dvc = str(Path(sys.executable).with_name("dvc"))
     commands = (
         ["git", "init", "-q"],
