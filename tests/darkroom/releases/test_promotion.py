@@ -114,7 +114,7 @@ stages:
 artifacts:
   model: {path: model.txt}
 """,
-    # Of 40 pictures the model has the first ones right; in draws of them it is off by up to .06.
+    # Of 40 pictures the model has the first ones right; in halves of them it is off by up to .06.
     "evaluate.sh": """\
 echo right > p.csv
 seq 40 | awk -v right=$(cat model.txt) '{print ($1 <= right)}' >> p.csv
@@ -131,7 +131,7 @@ awk 'NR > 1 {n += $1} END {print "{\\"accuracy\\": " n / 40 "}"}' p.csv > m.json
     ("what", "by"),
     [
         ("results: p.csv, mean: right", "40 pict"),
-        ("results: draws.csv, draws: accuracy", "60 draws of the pict"),
+        ("results: draws.csv, draws: accuracy", "60 halves of the pict"),
     ],
 )
 def test_a_difference_by_chance_promotes_nothing_and_a_sure_one_does(
