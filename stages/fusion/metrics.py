@@ -129,7 +129,8 @@ def ssim(first: Pictures, second: Pictures) -> Floats:
     """Structural similarity: -1..1, 1 for identical pictures.
 
     Wang, Bovik, Sheikh and Simoncelli, "Image quality assessment" (2004), with their constants: a gaussian
-    window of 11 px and deviation 1.5, K1 = .01 and K2 = .03, the mean over windows that lie in the picture.
+    window of 11 px and deviation 1.5, K1 = .01 and K2 = .03. Windows at the border see the picture's mirror
+    image beyond it, as torchmetrics has it; the authors' own code leaves these windows out.
     """
     similarity = structural_similarity_index_measure(
         _unit(first), _unit(second), data_range=1.0, reduction="none"
