@@ -105,7 +105,7 @@ def test_average_precision() -> None:
 
 def test_the_generators_figures() -> None:
     """Of features that are a little narrower than the real ones and moved."""
-    pictures, neighbours = 200, 5
+    pictures, neighbours = 150, 5
 
     def measure(random: np.random.Generator) -> Measured:
         real = random.normal(size=(pictures, 6))
@@ -119,4 +119,4 @@ def test_the_generators_figures() -> None:
         return figures, lambda: resampled_distances(real, generated, neighbours=neighbours, resamples=HALVES)
 
     shares = dict.fromkeys(("precision", "recall", "coverage"), pictures)
-    assert_held(coverage(measure, shares, sets=250))
+    assert_held(coverage(measure, shares, sets=200))

@@ -1,0 +1,44 @@
+"""The classifier's figures, from the table of its predictions, by scikit-learn and torchmetrics."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+from sklearn.metrics import accuracy_score, f1_score, precision_recall_fscore_support
+from torchmetrics.functional.classification import binary_calibration_error
+
+from benchmarks.stages.audit.table import Row, compared
+
+
+def audit_classifier(figures: Mapping[str, Any], predictions: Path, *, bins: int) -> list[Row]:
+    """Compare the figures of evaluate.json with those of the table, which has a row a test picture."""
+    table = pd.read_csv(predictions, na_filter=False)
+    actual, predicted = table["actual"], table["predicted"]
+    right = torch.tensor((actual == predicted).to_numpy(), dtype=torch.int64)
+    confidence = torch.tensor(table["confidence"].to_numpy())
+    present = sorted(actual.unique())
+    independent = {
+        "accuracy": accuracy_score(actual, predicted),
+        "top5_accuracy": float((table["rank"] <= 5).mean()),
+        "macro_f1": f1_score(actual, predicted, labels=present, average="macro", zero_division=0),
+        # Of "is it right" with the confidence as its probability: both are the same steps and gaps.
+        "calibration_error": float(binary_calibration_error(confidence, right, n_bins=bins, norm="l1")),
+    }
+    rows = compared(
+        "classifier",
+        figures,
+        independent,
+        {
+            "accuracy": "scikit-learn",
+            "top5_accuracy": "its definition",
+            "macro_f1": "scikit-learn",
+            "calibration_error": "torchmetrics",
+        },
+    )
+    each = precision_recall_fscore_support(actual, predicted, labels=present, zero_division=0)
+    for name, *values in zip(present, *each[:3], strict=True):
+        of_class = dict(zip(("precision", "recall", "f1"), values, strict=True))
+        rows += compared(f"classifier.by_class.{name}", figures["by_class"][name], of_class, "scikit-learn")
+    return rows
