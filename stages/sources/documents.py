@@ -55,8 +55,13 @@ def edges(values: Any) -> list[float] | None:
     """The numbers of a list, each of them a place in a picture; None: one is no such number."""
     if not isinstance(values, list | tuple):
         return None
-    numbers = [one for one in map(number, values) if one is not None and abs(one) <= FARTHEST]
-    return numbers if len(numbers) == len(values) else None
+    numbers = []
+    for value in values:
+        one = value if type(value) is float else number(value)
+        if one is None or not abs(one) <= FARTHEST:  # nor is NaN
+            return None
+        numbers.append(one)
+    return numbers
 
 
 def wrong_name(value: Any) -> str | None:
@@ -95,7 +100,7 @@ def read_text(path: Path, encoding: str | None = None) -> str:
 
 
 def read_json(path: Path) -> Any:
-    """Read a JSON file; integers of more than 30 digits become floats.
+    """Read a JSON file; integers of more than 4,300 digits become floats.
 
     Raises:
         DataError: no such file, or no JSON.
@@ -112,7 +117,12 @@ def parse_json(text: str, where: str) -> Any:
 
     """
     try:
-        return json.loads(text, parse_int=_integer)
+        try:
+            return json.loads(text)
+        except json.JSONDecodeError:
+            raise
+        except ValueError:  # an integer of more digits than Python reads; to look at each takes longer
+            return json.loads(text, parse_int=_integer)
     except json.JSONDecodeError as error:
         raise DataError(f"{where}: line {error.lineno}, column {error.colno}: no JSON") from None
     except RecursionError:

@@ -4,13 +4,11 @@ Lin et al. 2014, "Microsoft COCO: Common Objects in Context". pycocotools takes 
 ids repeat; the file is read here so that each line that is wrong is named.
 """
 
+import struct
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
-
-import numpy as np
+from typing import Any, Literal, NamedTuple
 
 from stages.core.errors import DataError
 from stages.core.packed import Split
@@ -23,6 +21,8 @@ from stages.sources.rows import Finding, Found, Polygon, with_unlabelled
 
 Key = int | str
 """An id: 1, 1.0 and "1" are the same one."""
+GREATEST = 10**LONGEST
+FLOAT32 = struct.Struct("4f")
 
 
 class CocoParams(PictureParams):
@@ -101,12 +101,14 @@ def _document(file: Path) -> dict[str, Any]:
 
 def _key(value: Any) -> Key | None:
     """An id as it is compared: whole numbers however they are written, other texts as they are."""
+    if type(value) is int:
+        return value if abs(value) < GREATEST else None
     if isinstance(value, str):
         written = value.isdecimal() and value.isascii() and len(value) <= LONGEST
         return int(value) if (written and not value.startswith("0")) or value == "0" else value
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    return int(value) if abs(value) < 10**LONGEST and value == int(value) else None
+    return int(value) if abs(value) < GREATEST and value == int(value) else None
 
 
 def _by_id(file: Path, document: dict[str, Any], section: str, name: str) -> dict[Key, dict[str, Any]]:
@@ -129,6 +131,8 @@ def _by_id(file: Path, document: dict[str, Any], section: str, name: str) -> dic
 
 def _refuse_merged(file: Path, document: dict[str, Any], categories: Mapping[Key, Any]) -> None:
     """Refuse two categories of one name, unless only one is used: some programs add one for the whole set."""
+    if len({one["name"] for one in categories.values()}) == len(categories):
+        return
     annotations = [one for one in document["annotations"] if isinstance(one, dict)]
     used = {key for one in annotations if (key := _key(one.get("category_id"))) in categories}
     first: dict[str, Key] = {}
@@ -141,8 +145,7 @@ def _refuse_merged(file: Path, document: dict[str, Any], categories: Mapping[Key
             )
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Thing:
+class _Thing(NamedTuple):
     """What an annotation says; without a box of its own it has polygons."""
 
     picture: Key
@@ -188,10 +191,10 @@ def _thing(annotation: Any, pictures: Mapping[Key, Any], categories: Mapping[Key
 
 def _box(stated: Any) -> Edges | None:
     numbers = edges(stated) if isinstance(stated, list) and len(stated) == 4 else None
-    if numbers is None or any(isinstance(one, str) for one in stated):
+    if numbers is None or str in map(type, stated):
         return None
-    x, y, width, height = map(np.float32, numbers)
-    return float(x), float(y), float(x + width), float(y + height)
+    x, y, width, height = FLOAT32.unpack(FLOAT32.pack(*numbers))  # boxes are float32, their sizes too
+    return x, y, x + width, y + height
 
 
 def _polygons(stated: Any) -> tuple[Polygon, ...]:
