@@ -26,10 +26,25 @@ def frechet_distance(real: Features, generated: Features) -> float:
 
     """
     require_at_least(2, real, generated)
+    real, generated = _in_their_span(real, generated)
     metric = FrechetInceptionDistance(feature=_ReadyFeatures(real.shape[1])).set_dtype(torch.float64)
     metric.update(to_tensor(real), real=True)
     metric.update(to_tensor(generated), real=False)
     return float(metric.compute())
+
+
+def _in_their_span(real: Features, generated: Features) -> tuple[Features, Features]:
+    """Both sets in coordinates of the space that they span, where that has fewer dimensions than features.
+
+    Distances stay. Of a hundred colour pictures of 16 px there are 768 features, and the time of the Frechet
+    distance grows with the third power of that.
+    """
+    both = np.concatenate([real, generated]).astype(np.float64)
+    if len(both) >= both.shape[1]:
+        return real, generated
+    both -= both.mean(axis=0)
+    axes = np.linalg.svd(both, full_matrices=False)[2]  # [N + M, D]
+    return both[: len(real)] @ axes.T, both[len(real) :] @ axes.T
 
 
 def kernel_distance(real: Features, generated: Features) -> float:

@@ -50,6 +50,13 @@ def test_frechet_distance_of_shifted_and_scaled_dimensions_adds_up(random: np.ra
     )
 
 
+def test_frechet_distance_of_few_pictures_is_that_of_all_their_features(random: np.random.Generator) -> None:
+    turned = np.linalg.qr(random.standard_normal((40, 40)))[0]
+    real, generated = random.standard_normal((9, 5)), random.standard_normal((8, 5)) + 1
+    wide = [np.pad(few, ((0, 0), (0, 35))) @ turned + 3 for few in (real, generated)]
+    assert frechet_distance(*wide) == pytest.approx(frechet_distance(real, generated), abs=1e-6)
+
+
 def test_a_set_against_itself_is_perfect(random: np.random.Generator) -> None:
     real = normal(random)
     overlap = manifold_overlap(real, real, neighbours=3)
