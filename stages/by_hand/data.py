@@ -18,7 +18,8 @@ import yaml
 from PIL import Image
 
 from stages.by_hand.command import run_by_hand
-from stages.by_hand.formats import Guess, Seen, counted, guesses, look_at
+from stages.by_hand.formats import counted, guesses
+from stages.by_hand.seen import Guess, Seen, look_at
 from stages.core.errors import DataError, ParamsError, StageError
 from stages.core.files import write_atomically
 from stages.core.packed import SPLITS

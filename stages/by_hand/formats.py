@@ -4,113 +4,26 @@ A function a format looks at names, and at the beginnings of files, and gives gu
 right the format's own reader tells: nothing is understood twice.
 """
 
-import csv
-import io
 import json
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import Any, Literal
 
 import yaml
 
+from stages.by_hand.seen import Guess, Seen
+from stages.by_hand.tables import table_guesses
 from stages.intake.folders import open_file
 from stages.sources.documents import read_text
 from stages.sources.naming import split_named
-from stages.sources.rows import files_below, is_picture
-
-HEAD = 4096  # characters that tell what a file of text is
-LABELS = (
-    "label",
-    "class",
-    "class_name",
-    "classname",
-    "category",
-    "name",
-    "target",
-    "species",
-    "diagnosis",
-    "dx",
-)
-"""Names of columns, in small letters, that hold classes; the first that a table has."""
-BOXES: Mapping[str, tuple[tuple[str, ...], ...]] = {
-    "corners": (
-        ("xmin", "ymin", "xmax", "ymax"),
-        ("x1", "y1", "x2", "y2"),
-        ("x_min", "y_min", "x_max", "y_max"),
-    ),
-    "corner-and-size": (
-        ("x", "y", "width", "height"),
-        ("x", "y", "w", "h"),
-        ("left", "top", "width", "height"),
-    ),
-}
-"""Names of the columns of boxes by what they hold."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Guess:
-    """A way to read the folder."""
-
-    task: Literal["classification", "detection"]
-    source: dict[str, Any]
-    """The format's own keys, without classes, form and split."""
-    layout: str
-    """How the files lie, in words."""
-    has_form: bool = True
-    """Whether pictures are brought to a form that is to be chosen; those of IDX are stored in it."""
-
-
-@dataclass(frozen=True)
-class Seen:
-    """A folder and the names of its files, relative to it."""
-
-    folder: Path
-    names: Sequence[str]
-
-    @cached_property
-    def pictures(self) -> list[str]:
-        """Those that are named as pictures are."""
-        return [name for name in self.names if is_picture(name)]
-
-    def ending(self, *suffixes: str) -> list[str]:
-        """Those with one of these suffixes."""
-        return [name for name in self.names if PurePosixPath(name).suffix.lower() in suffixes]
-
-    def head(self, name: str) -> str:
-        """The first characters of a file; empty where it is no text."""
-        try:
-            # a pipe would be waited for
-            with io.TextIOWrapper(open_file(self.folder / name), encoding="utf-8-sig") as file:
-                return file.read(HEAD)
-        except (OSError, UnicodeDecodeError):
-            return ""
-
-    def folder_of(self, named: str, beside: str) -> tuple[str | None, bool]:
-        """Where names start from of which `named` is one, for a file `beside` them; and whether it is found.
-
-        None: the folder of that file.
-        """
-        named = named.replace("\\", "/")
-        if (self.folder / beside).parent.joinpath(named).is_file():
-            return None, True
-        for picture in self.pictures:
-            if f"/{picture}".endswith(f"/{named}"):
-                return picture[: -len(named)].rstrip("/") or ".", True
-        return None, False
-
-
-def look_at(folder: Path) -> Seen:
-    """The folder as the formats see it."""
-    return Seen(folder, [name for name in files_below(folder) if "__MACOSX" not in PurePosixPath(name).parts])
+from stages.sources.rows import is_picture
 
 
 def guesses(seen: Seen) -> list[Guess]:
     """What the folder could be, formats with annotations first."""
-    formats = (_idx, _yolo, _coco, _voc, _cvat, _labelme, _label_studio, _tables, _image_folder)
+    formats = (_idx, _yolo, _coco, _voc, _cvat, _labelme, _label_studio, table_guesses, _image_folder)
     return [guess for one in formats for guess in one(seen)]
 
 
@@ -208,38 +121,6 @@ def _label_studio(seen: Seen) -> Iterator[Guess]:
         choices = '"choices"' in json.dumps(task["annotations"])
         task_name: Literal["classification", "detection"] = "classification" if choices else "detection"
         yield Guess(task=task_name, source=source, layout=f"Label Studio, by {name}")
-
-
-def _tables(seen: Seen) -> Iterator[Guess]:
-    for name in seen.ending(".csv", ".tsv", ".txt"):
-        lines = [line for line in seen.head(name).splitlines() if line.strip()][:-1]
-        if len(lines) < 2:
-            continue
-        try:
-            dialect = csv.Sniffer().sniff("\n".join(lines[:20]), ",;\t|")
-        except csv.Error:
-            continue
-        head, *rows = list(csv.reader(lines, dialect))
-        first = dict(zip(head, rows[0], strict=False))
-        picture = next((column for column, cell in first.items() if is_picture(cell)), None)
-        label = next((column for word in LABELS for column in head if column.strip().lower() == word), None)
-        if picture is None or label is None:
-            continue
-        pictures, _ = seen.folder_of(first[picture], name)
-        columns: dict[str, Any] = {"picture": picture, "label": label}
-        split = next(
-            (column for column in head if column.strip().lower() in ("split", "set", "subset")), None
-        )
-        columns |= {} if split is None else {"split": split}
-        source = {"format": "csv", "file": name, "pictures": pictures, "columns": columns}
-        small = {column.strip().lower(): column for column in head}
-        boxes = [(kind, four) for kind, all_ in BOXES.items() for four in all_ if set(four) <= set(small)]
-        if boxes:
-            kind, four = boxes[0]
-            columns["box"] = [small[word] for word in four]
-            source |= {} if kind == "corners" else {"box_as": kind}
-        task: Literal["classification", "detection"] = "detection" if boxes else "classification"
-        yield Guess(task=task, source=source, layout=f"a table, {name}")
 
 
 def _image_folder(seen: Seen) -> Iterator[Guess]:

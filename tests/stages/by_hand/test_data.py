@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import yaml
 from PIL import Image
@@ -83,8 +84,20 @@ def box_table(raw: Path) -> None:
     (raw / "boxes.csv").write_text("\n".join(lines) + "\n")
 
 
-CLASSIFIED = [image_folder, table]
-BOXED = [coco, voc, yolo, box_table]
+def json_lines(raw: Path) -> None:
+    records = [{"image": f"{name}.png", "label": label} for name, label in pictures(raw / "train")]
+    (raw / "train/all.jsonl").write_text("".join(f"{json.dumps(one)}\n" for one in records))
+
+
+def parquet(raw: Path) -> None:
+    rows = pictures(raw / "images")
+    table = pd.DataFrame({"file": [f"{name}.png" for name, _ in rows], "class": [label for _, label in rows]})
+    table["bbox"] = [list(BOX)] * len(rows)
+    table.to_parquet(raw / "boxes.parquet")
+
+
+CLASSIFIED = [image_folder, table, json_lines]
+BOXED = [coco, voc, yolo, box_table, parquet]
 
 
 @pytest.fixture
@@ -109,6 +122,30 @@ def test_what_is_written_is_read(
     other = ({"classification", "detection"} - {task}).pop()
     assert load(project / "out" / task, "train").classes == ["cat", "dog"]
     assert why_left_out(project / "out" / other) == f"preprocess.{other} is null"
+
+
+def test_idx_files_are_told_by_their_names(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (project / "raw").mkdir()
+    labels = np.arange(24, dtype=np.uint8) % 2
+    for name in ("train", "t10k"):
+        for kind, content in (("labels-idx1", labels), ("images-idx3", np.zeros((24, 8, 8), np.uint8))):
+            sizes = b"".join(side.to_bytes(4, "big") for side in content.shape)
+            header = bytes([0, 0, 8, content.ndim]) + sizes
+            (project / f"raw/{name}-{kind}-ubyte").write_bytes(header + content.tobytes())
+    assert main(["raw"]) == 0
+    printed = capsys.readouterr().out
+    assert "Format: idx (IDX files).\n48 pictures, 48 pictures of 2 classes." in printed
+    assert yaml.safe_load(printed.partition("For params.yaml:\n\n")[2])["raw"] == "raw"
+
+
+def test_tracks_of_cvat_are_refused_with_what_to_export(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (project / "raw").mkdir()
+    track = '<annotations><track id="0" label="cat"><box frame="0" xtl="1" ytl="1" xbr="9" ybr="9"/></track>'
+    (project / "raw/annotations.xml").write_text(f"{track}</annotations>")
+    assert main(["raw"]) == 2
+    assert "export the task as 'CVAT for images 1.1'" in capsys.readouterr().err
 
 
 def test_all_but_the_section_stays(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
