@@ -71,6 +71,25 @@ def test_what_dvc_yaml_states_decides_whether_a_change_is_better() -> None:
     assert "map_none" not in [change.name for change in main_metrics(changes)]
 
 
+def test_what_another_model_measured_is_neither_better_nor_worse() -> None:
+    root = Path("/project")
+    meta = MetricMeta(("recall", "coverage"), measured_with={"recall": "judge"})
+    products = {"evaluate": (Product(root / "m.json", True, False, meta),)}
+    then, now = (
+        {"recall": 0.5, "coverage": 0.5, "judge": "aa"},
+        {"recall": 0.9, "coverage": 0.9, "judge": "bb"},
+    )
+    changes = list(metric_changes(products, {root / "m.json": now}, {root / "m.json": then}, root))
+    assert {change.name: change.trend for change in changes} == {
+        "recall": Trend.CHANGED,
+        "coverage": Trend.BETTER,
+        "judge": Trend.CHANGED,
+    }
+    now["judge"] = "aa"
+    (recall, *_) = metric_changes(products, {root / "m.json": now}, {root / "m.json": then}, root)
+    assert recall.trend is Trend.BETTER
+
+
 def test_a_run_that_leaves_dvc_yaml_broken_is_told_all_the_same(tmp_path: Path) -> None:
     broken = """\
 stages:
