@@ -1,9 +1,10 @@
 """Does average precision depend on how large a picture is, and on where in it the objects are? It must not.
 
-Every test scene is laid at a random position into a black picture of 96 (the scene itself), 256, 512 and
-1,024 px, and the detector's mAP is measured on all of them. Coordinates that are coarse far from the corner,
-as those of bfloat16 are, would show. `python -m benchmarks.stages.detector_sizes` needs what `darkroom run
-train-detector` leaves; `--detector` and `--data` name other files, `--scenes` takes the first of them alone.
+Every test scene is laid at a random position into a picture of its ground, of 96 (the scene itself), 256,
+512 and 1,024 px, and the detector's mAP is measured on all of them. Coordinates that are coarse far from the
+corner, as those of bfloat16 are, would show. `python -m benchmarks.stages.detector_sizes` needs what
+`darkroom run train-detector` leaves; `--detector` and `--data` name other files, `--scenes` takes the first
+of them alone.
 """
 
 import argparse
@@ -40,7 +41,7 @@ def main() -> None:
     lines = [
         "# Average precision by the size of pictures\n",
         f"`python -m benchmarks.stages.detector_sizes{scenes}` on {describe()}.\n",
-        f"{len(test.images):,} scenes at random places of black pictures.\n",
+        f"{len(test.images):,} scenes at random places of larger pictures.\n",
         "| side | mAP | mAP@50 | mAP less than that of the scenes |",
         "|---|---|---|---|",
     ]
@@ -67,13 +68,18 @@ def first(split: DetectionSplit, number: int | None) -> DetectionSplit:
 
 
 def laid_into(split: DetectionSplit, side: int) -> DetectionSplit:
-    """Each picture at a random place of a black one of `side` px each way, with its boxes."""
+    """Each picture at a random place of a larger one, `side` px each way, with its boxes.
+
+    Around it stands the median of its border: black would be an edge that no scene has.
+    """
     draw = np.random.default_rng(SEED)
     number, height, width, channels = split.images.shape
-    images = np.zeros((number, side, side, channels), dtype=np.uint8)
+    images = np.empty((number, side, side, channels), dtype=np.uint8)
     boxes = []
     for row, image in enumerate(split.images):
         x, y = int(draw.integers(side - width + 1)), int(draw.integers(side - height + 1))
+        border = np.concatenate([image[0], image[-1], image[:, 0], image[:, -1]])
+        images[row] = np.median(border, axis=0)
         images[row, y : y + height, x : x + width] = image
         boxes.append(split.boxes[row] + np.array([x, y, x, y], dtype=np.float32))
     return DetectionSplit(images=images, boxes=boxes, labels=split.labels, classes=split.classes)

@@ -2,9 +2,9 @@
 
 A half is drawn without replacement, and what it leaves is the next half. Half the difference of the two
 deviates as the figure of all pictures does from one set of pictures to the next (McCarthy,
-"Pseudo-replication: half samples", 1969): what fewer pictures do to a figure, such as a greater distance,
-falls out of it. Draws with replacement (Efron 1979) would not do: a picture that is drawn twice is its own
-nearest neighbour.
+"Pseudo-replication: half samples", 1969), and for a mean so does the half alone. For figures that are no
+means the former is rather too small, the latter too large: the mean of both variances is taken. Draws with
+replacement (Efron 1979) would not do: a picture that is drawn twice is its own nearest neighbour.
 
 Halves of as many pictures are always the same ones. So two models that were measured on the same pictures can
 be compared half by half, whatever the figure is.
@@ -60,9 +60,11 @@ def mean_of(each: npt.ArrayLike, drawn: Iterable[DrawCounts]) -> Floats:
 def deviation(drawn: Floats) -> float:
     """The standard deviation of a figure from its values in halves [R]; nan where most are undefined."""
     pairs = drawn[: len(drawn) // 2 * 2].reshape(-1, 2)
-    differences = (pairs[:, 0] - pairs[:, 1]) / 2
-    defined = differences[np.isfinite(differences)]
-    return float(np.sqrt((defined**2).mean())) if 2 * len(defined) > len(differences) else float("nan")
+    defined = pairs[np.isfinite(pairs).all(axis=1)]
+    if 2 * len(defined) <= len(pairs):
+        return float("nan")
+    of_differences = (((defined[:, 0] - defined[:, 1]) / 2) ** 2).mean()
+    return float(np.sqrt((of_differences + defined.var()) / 2))
 
 
 def intervals(
