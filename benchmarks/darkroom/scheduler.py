@@ -30,6 +30,7 @@ from benchmarks.darkroom.pipelines import (
     trivial,
     write_doit,
     write_dvc,
+    write_dvc_dense,
     write_dvc_matrix,
     write_make,
     write_snakemake,
@@ -298,6 +299,23 @@ def plan_thousand(rounds: int, env: dict[str, str]) -> tuple[list[Measured], lis
     ]
 
 
+def dense(rounds: int, env: dict[str, str]) -> tuple[list[Measured], list[Bar]]:
+    """300 stages of which each reads what 300 others make: `darkroom plan`, and a run from nothing."""
+    case, planned = "300 x 300", ["sh", "-c", "darkroom plan --json > plan.json; test $? -eq 3"]
+
+    def prepare(folder: Path) -> None:
+        write_dvc_dense(folder, makers=300, readers=300)
+
+    rows = [
+        measure(f"{case}: plan", "darkroom", prepare, planned, rounds=rounds, env=env),
+        measure(f"{case}: run", "darkroom", prepare, [*ALONE, "--jobs", "2"], rounds=rounds, env=env),
+    ]
+    return rows, [
+        Bar(case=row.case, said="seconds", value=row.seconds, limit=limit)
+        for row, limit in zip(rows, (9, 80), strict=True)
+    ]
+
+
 def output(rounds: int, env: dict[str, str]) -> tuple[list[Measured], list[Bar]]:
     """A stage that prints very much, by darkroom without and with its display, and by DVC."""
     ways = {
@@ -355,6 +373,7 @@ CASES = {
     "growth": growth,
     "four-thousand": four_thousand,
     "plan": plan_thousand,
+    "dense": dense,
     "output": output,
     "prefect": prefect,
 }

@@ -49,7 +49,12 @@ def serial_order(active: Any, nodes: Sequence[Any], downstream: bool) -> list[An
     if not nodes:
         return list(networkx.dfs_postorder_nodes(active))
     walk = active.reverse(copy=False) if downstream else active
-    reached = {stage for node in nodes for stage in networkx.dfs_postorder_nodes(walk, node)}
+    reached: set[Any] = set()
+    todo = list(nodes)
+    while todo:
+        if (stage := todo.pop()) not in reached:
+            reached.add(stage)
+            todo += walk.successors(stage)
     part = networkx.DiGraph()
     part.add_nodes_from(stage for stage in active if stage in reached)
     part.add_edges_from((a, b) for a in part for b in active.successors(a) if b in reached)

@@ -384,7 +384,8 @@ class Workspace:
                 stage.save_deps()
                 pairs = zip(self._seen[name], stage.deps, strict=True)
                 changed = [edit for seen, dep in pairs for edit in edits(seen, dep)]
-                doubtful = [edit for edit in changed if edit.dep not in declared_changes(stage)]
+                declared = declared_changes(stage) if changed else []
+                doubtful = [edit for edit in changed if edit.dep not in declared]
                 verdict = self._witnesses.judge(name, doubtful) if doubtful else DepsVerdict()
                 if verdict.refusal and verdict.beside <= self._kept_apart[name]:
                     raise StageRecordError(f"{verdict.refusal}: not recorded, run again{verdict.mend}")

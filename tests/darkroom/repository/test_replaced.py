@@ -5,14 +5,21 @@ from __future__ import annotations
 import contextlib
 import os
 import subprocess
+from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from dvc.dependency import Dependency
 from dvc.output import Output
 from dvc.repo import Repo
 
+from benchmarks.darkroom.pipelines import write_dvc_dense
+from darkroom.repository import file_hashes
 from darkroom.repository.opening import opened
 from darkroom.repository.patches import patched_dvc
+from darkroom.runs.engine import run_pipeline
+from darkroom.runs.report import RunOptions
 from tests.darkroom.repositories import make
 from tests.darkroom.shapes import Shape
 
@@ -109,6 +116,33 @@ def test_a_file_is_hashed_anew_once_it_is_another(tmp_path: Path) -> None:
         assert type(dep) is Dependency
         dep.save()
         assert dep.hash_info.isdir
+
+
+def test_what_is_read_by_many_is_made_and_hashed_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More readers of the same files are more edges, and an edge costs neither."""
+    found: Counter[str] = Counter()
+
+    def counted(name: str, call: Callable[..., object]) -> Callable[..., object]:
+        def wrapped(*args: object, **kwargs: object) -> object:
+            found[name] += 1
+            return call(*args, **kwargs)
+
+        return wrapped
+
+    monkeypatch.setattr(Output, "__init__", counted("made", Output.__init__))
+    monkeypatch.setattr(file_hashes, "build", counted("hashed", file_hashes.build))
+    taken = {}
+    for readers in (1, 2, 4):
+        found.clear()
+        write_dvc_dense(tmp_path / str(readers), makers=8, readers=readers)
+        assert run_pipeline(RunOptions(repo=tmp_path / str(readers))).well
+        taken[readers] = dict(found)
+    for name in ("made", "hashed"):
+        more = [taken[2][name] - taken[1][name], taken[4][name] - taken[2][name]]
+        assert more[1] == 2 * more[0]
+        assert more[0] < 8, f"{name}: as often as there are edges"
 
 
 def test_what_git_tracks_is_read_anew_once_it_is_another(tmp_path: Path) -> None:
