@@ -36,6 +36,7 @@ from dvc.repo.experiments.executor.base import BaseExecutor
 from dvc.repo.experiments.queue.base import BaseStashQueue
 from dvc.repo.experiments.refs import ExpRefInfo
 from dvc.repo.experiments.utils import check_ref_format
+from dvc.repo.graph import check_acyclic
 from dvc.repo.metrics import Metrics
 from dvc.repo.scm_context import SCMContext
 from dvc.stage import PipelineStage, Stage, decorators, run
@@ -132,6 +133,7 @@ FOLLOWED = {
     state._checksum: "dc88476bfe09",
     DulwichBackend.is_tracked: "5bee2a6fcbff",
     dump_yaml: "4ca5d6289caa",
+    check_acyclic: "b4d52e2fd014",
     # What comes out of these is read, or written, as it is.
     Output.status: "0b4e0efe9995",
     Output.workspace_status: "cf57902554ca",

@@ -13,12 +13,15 @@ import pytest
 from dvc.dependency import Dependency
 from dvc.output import Output
 from dvc.repo import Repo
+from dvc.stage import PipelineStage
+from dvc_data.hashfile.build import build
 
-from benchmarks.darkroom.pipelines import write_dvc_dense
+from benchmarks.darkroom.pipelines import write_dvc_chain, write_dvc_dense
+from darkroom.base.errors import RepoError
 from darkroom.repository import file_hashes
 from darkroom.repository.opening import opened
 from darkroom.repository.patches import patched_dvc
-from darkroom.runs.engine import run_pipeline
+from darkroom.runs.engine import make_plan, run_pipeline
 from darkroom.runs.report import RunOptions
 from tests.darkroom.repositories import make
 from tests.darkroom.shapes import Shape
@@ -132,7 +135,7 @@ def test_what_is_read_by_many_is_made_and_hashed_once(
         return wrapped
 
     monkeypatch.setattr(Output, "__init__", counted("made", Output.__init__))
-    monkeypatch.setattr(file_hashes, "build", counted("hashed", file_hashes.build))
+    monkeypatch.setattr(file_hashes, "build", counted("hashed", build))
     taken = {}
     for readers in (1, 2, 4):
         found.clear()
@@ -143,6 +146,36 @@ def test_what_is_read_by_many_is_made_and_hashed_once(
         more = [taken[2][name] - taken[1][name], taken[4][name] - taken[2][name]]
         assert more[1] == 2 * more[0]
         assert more[0] < 8, f"{name}: as often as there are edges"
+
+
+def test_a_chain_is_planned_in_steps_that_grow_as_it_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked = 0
+    hash_of = PipelineStage.__hash__
+
+    def counted(stage: PipelineStage) -> int:
+        nonlocal looked
+        looked += 1
+        return int(hash_of(stage))
+
+    monkeypatch.setattr(PipelineStage, "__hash__", counted)
+    taken = []
+    for length in (25, 50, 100):
+        write_dvc_chain(tmp_path / str(length), length)
+        looked = 0
+        assert len(make_plan(RunOptions(repo=tmp_path / str(length))).stages) == length
+        taken.append(looked)
+    assert taken[2] - taken[1] < 2.2 * (taken[1] - taken[0])
+
+
+def test_a_cycle_is_found(tmp_path: Path) -> None:
+    cycle = (
+        "stages:\n  a: {cmd: x, deps: [b.txt], outs: [a.txt]}\n  b: {cmd: x, deps: [a.txt], outs: [b.txt]}\n"
+    )
+    root = make(tmp_path / "r", Shape("cycle", {"dvc.yaml": cycle}), tmp_path)
+    with pytest.raises(RepoError, match="both a dependency and an output in stages: a, b"):
+        make_plan(RunOptions(repo=root))
 
 
 def test_what_git_tracks_is_read_anew_once_it_is_another(tmp_path: Path) -> None:
