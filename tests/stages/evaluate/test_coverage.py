@@ -100,7 +100,7 @@ def test_average_precision() -> None:
         return figures, lambda: resampled_precision(measured, halves(pictures, HALVES))
 
     names = ("map", "map50", "map75")
-    assert_held(coverage(measure, dict.fromkeys(names, 6 * pictures), sets=250))
+    assert_held(coverage(measure, dict.fromkeys(names, 6 * pictures), sets=300))
 
 
 def test_the_generators_figures() -> None:
