@@ -22,7 +22,7 @@ from stages.by_hand.command import run_by_hand
 from stages.core.errors import ParamsError
 from stages.core.files import write_atomically
 from stages.drawing.sheets import draw_boxes, image_grid
-from stages.prediction.pictures import STDIN, pictures_meant
+from stages.prediction.pictures import STDIN, named_pictures
 from stages.prediction.predictors import (
     BATCH,
     PARAMS,
@@ -86,12 +86,12 @@ def asking(*, model: str, formats: Sequence[str]) -> Callable[[Command], click.C
 
 @asking(model="classifier", formats=["text", "json", "csv"])
 def classify(
-    pictures: tuple[str, ...], model: Path, params: Path, batch: int, **how: Path | str | None
+    pictures: tuple[str, ...], model: Path, params: Path, batch: int, **output: Path | str | None
 ) -> None:
     """Say of what class each PICTURE is: files, folders, patterns, or - for a list on standard input."""
-    meant = list(pictures_meant(pictures, sys.stdin if STDIN in pictures else ()))
+    paths = list(named_pictures(pictures, sys.stdin if STDIN in pictures else ()))
     predictor = load_classifier(model, params=params)
-    _tell(meant, predictor.predict(meant, batch=batch), predictor.classes, **how)  # type: ignore[arg-type]
+    _report(paths, predictor.predict(paths, batch=batch), predictor.classes, **output)  # type: ignore[arg-type]
 
 
 @asking(model="detector", formats=["text", "json", "csv", "coco", "yolo"])
@@ -108,18 +108,18 @@ def detect(
     params: Path,
     batch: int,
     threshold: float,
-    **how: Path | str | None,
+    **output: Path | str | None,
 ) -> None:
     """Find things in each PICTURE: files, folders, patterns, or - for a list on standard input.
 
     With --format yolo, --out is the folder of the label files.
     """
-    if how["form"] == "yolo" and how["out"] is None:
+    if output["form"] == "yolo" and output["out"] is None:
         raise ParamsError("--format yolo: writes a file for each picture; name their folder by --out")
-    meant = list(pictures_meant(pictures, sys.stdin if STDIN in pictures else ()))
+    paths = list(named_pictures(pictures, sys.stdin if STDIN in pictures else ()))
     predictor = load_detector(model, params=params)
-    answers = (_sure(answer, threshold) for answer in predictor.predict(meant, batch=batch))
-    _tell(meant, answers, predictor.classes, **how)  # type: ignore[arg-type]
+    answers = (_sure(answer, threshold) for answer in predictor.predict(paths, batch=batch))
+    _report(paths, answers, predictor.classes, **output)  # type: ignore[arg-type]
 
 
 def _sure(answer: Detected | Unread, threshold: float) -> Detected | Unread:
@@ -128,8 +128,8 @@ def _sure(answer: Detected | Unread, threshold: float) -> Detected | Unread:
     return replace(answer, boxes=tuple(box for box in answer.boxes if box.score >= threshold))
 
 
-def _tell(
-    meant: Sequence[Path],
+def _report(
+    paths: Sequence[Path],
     answers: Iterator[Answer],
     classes: Sequence[str],
     *,
@@ -139,8 +139,8 @@ def _tell(
 ) -> None:
     """Write the answers, and draw them; how many there were, and how fast, is said on standard error."""
     began, kept = time.monotonic(), list[Answer]()
-    shown = tqdm(answers, total=len(meant), unit="picture", disable=not sys.stderr.isatty(), leave=False)
-    for path, answer in zip(meant, shown, strict=True):
+    shown = tqdm(answers, total=len(paths), unit="picture", disable=not sys.stderr.isatty(), leave=False)
+    for path, answer in zip(paths, shown, strict=True):
         if form == "text" and out is None:
             tqdm.write(line_of(answer), file=sys.stdout)
         kept.append(answer)

@@ -7,7 +7,7 @@
         print(found.label, found.probability)
 
 predictors: a model that is asked, and its answers; models: model files with the form of their pictures
-pictures: which pictures somebody means; reports: answers as table, JSON, CSV, COCO and YOLO
+pictures: those that files, folders and patterns name; reports: answers as table, JSON, CSV, COCO and YOLO
 """
 
 import lazy_loader

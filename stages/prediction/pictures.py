@@ -1,4 +1,4 @@
-"""Which pictures somebody means who names files, folders and patterns."""
+"""The pictures that files, folders and patterns name."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ STDIN = "-"
 """In place of a path: the paths stand on standard input, one a line."""
 
 
-def pictures_meant(words: Iterable[str], lines: Iterable[str] = ()) -> Iterator[Path]:
+def named_pictures(words: Iterable[str], lines: Iterable[str] = ()) -> Iterator[Path]:
     """Paths of the pictures that the words name, each once, in the order of the words; in a folder by name.
 
-    A word is a file, a folder, whose pictures are meant at every depth, a pattern such as `**/*.jpg`, or `-`
-    for all `lines`.
+    A word is a file, a folder (all pictures in it, at every depth), a pattern such as `**/*.jpg`, or `-` for
+    all `lines`.
 
     Raises:
         DataError: A word names nothing, or a folder that holds no picture.
@@ -26,14 +26,14 @@ def pictures_meant(words: Iterable[str], lines: Iterable[str] = ()) -> Iterator[
     """
     seen = set()
     for word in words:
-        found = [Path(line) for line in map(str.strip, lines) if line] if word == STDIN else _meant(word)
+        found = [Path(line) for line in map(str.strip, lines) if line] if word == STDIN else _named_by(word)
         for path in found:
             if path not in seen:
                 seen.add(path)
                 yield path
 
 
-def _meant(word: str) -> list[Path]:
+def _named_by(word: str) -> list[Path]:
     path = Path(word)
     if path.is_dir():
         found = [path / name for name in sorted(names_below(path)) if is_picture(name)]

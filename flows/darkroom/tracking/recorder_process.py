@@ -7,6 +7,7 @@ With one it tells the server there, and ends.
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import signal
 import sys
@@ -14,6 +15,7 @@ import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from darkroom.base.files import STATE_FOLDER, make_private_folder, make_state_folder
 from darkroom.processes.daemons import Registration, ServiceError, exit_code, make_services_folder, registered
@@ -28,6 +30,9 @@ from darkroom.tracking.postman import AwayError, Postman
 
 NICE = 5
 """Stages go first."""
+
+HOST_SECONDS = 60.0
+"""How long a silent server of this host is waited for where no run is left: it was killed, or ended."""
 
 ROUND_SECONDS = 0.25
 PAUSE_SECONDS = 5.0
@@ -50,12 +55,20 @@ def deliver(root: Path, url: str) -> None:
                 if url:
                     from darkroom.tracking.to_api import deliver_elsewhere
 
-                    idle = deliver_elsewhere(root, url, max(destination.seconds, patience_of(os.environ)))
+                    alone = min(destination.seconds, HOST_SECONDS if is_of_this_host(url) else math.inf)
+                    patience = max(alone, patience_of(os.environ))
+                    idle = deliver_elsewhere(root, url, patience, alone=alone)
                 else:
                     idle = _serve(root, destination.seconds, registration)
         except ServiceError:
             return
         idle = idle and waits_for(root, url)
+
+
+def is_of_this_host(url: str) -> bool:
+    """Whether the address is loopback's."""
+    host = urlsplit(url).hostname or ""
+    return host == "localhost" or host == "::1" or host.startswith("127.")
 
 
 def waits_for(root: Path, url: str) -> bool:

@@ -8,6 +8,7 @@ server before it is told again.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import datetime
 import sys
 import threading
@@ -26,7 +27,7 @@ from prefect.client.schemas.objects import State as PrefectState
 from prefect.states import to_state_create
 
 from darkroom.reporting.letters import Became, Began, Letter, Published, Said, State
-from darkroom.reporting.outbox import outbox_folder, told_file
+from darkroom.reporting.outbox import is_held, outbox_folder, told_file, waiting_outboxes
 from darkroom.tracking.artifacts import artifacts_of, created_id
 from darkroom.tracking.outbox import (
     BATCH_BYTES,
@@ -48,10 +49,10 @@ class GivenUpError(AwayError):
     """The server was silent for too long: what it was not told waits for another process."""
 
 
-def deliver_elsewhere(root: Path, url: str, seconds: float) -> bool:
+def deliver_elsewhere(root: Path, url: str, seconds: float, *, alone: float | None = None) -> bool:
     """Deliver the letters that go to the API at `url`, which Prefect is set to, until there are none.
 
-    False: the server was silent for `seconds`.
+    False: the server was silent for `seconds`, or for `alone` where no run is left that may wait for it.
     """
     given_up = threading.Event()
     with (
@@ -59,7 +60,10 @@ def deliver_elsewhere(root: Path, url: str, seconds: float) -> bool:
         get_client(sync_client=True, httpx_settings={"timeout": REQUEST_SECONDS}) as client,
     ):
         recipient = ToApi(root, client, given_up)
-        watch = threading.Thread(target=_give_up, args=(recipient.sender, given_up, seconds), daemon=True)
+        silence = seconds if alone is None else alone
+        watch = threading.Thread(
+            target=_give_up, args=(root, recipient.sender, given_up, seconds, silence), daemon=True
+        )
         watch.start()
         try:
             asyncio.run(_deliver(Postman(root, url, recipient)))
@@ -77,10 +81,19 @@ async def _deliver(postman: Postman) -> None:
         await asyncio.sleep(ROUND_SECONDS)
 
 
-def _give_up(sender: Sender, given_up: threading.Event, seconds: float) -> None:
+def _give_up(root: Path, sender: Sender, given_up: threading.Event, seconds: float, alone: float) -> None:
     while not given_up.wait(ROUND_SECONDS):
-        if sender.waiting_since and time.monotonic() - sender.waiting_since > seconds:
+        silent = time.monotonic() - sender.waiting_since if sender.waiting_since else 0.0
+        if silent > seconds or (silent > alone and not _is_a_run_left(root)):
             given_up.set()
+
+
+def _is_a_run_left(root: Path) -> bool:
+    for path in waiting_outboxes(root):
+        with contextlib.suppress(FileNotFoundError):  # all of it is delivered
+            if is_held(path):
+                return True
+    return False
 
 
 class ToApi:

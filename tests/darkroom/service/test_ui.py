@@ -109,7 +109,7 @@ def test_a_browser_is_logged_in_by_the_link_once(tmp_path: Path) -> None:
     with pages_process.pages_process(tmp_path) as pages:
         with browser_page(pages.address) as page:
             page.goto(pages.address)
-            page.get_by_text("Login").first.wait_for()  # without the link
+            page.get_by_role("heading", name="Log in").wait_for()  # without the link
             assert page.evaluate(LOGGED_IN) is None
             referers: list[str] = []
             page.on("request", lambda request: referers.append(request.headers.get("referer", "")))
