@@ -5,6 +5,7 @@ from .drawing import most_confused_note as most_confused_note
 from .params import EvaluateParams as EvaluateParams
 from .params import GenerationParams as GenerationParams
 from .params import PupilParams as PupilParams
+from .resampling import SEED as SEED
 from .resampling import DrawCounts as DrawCounts
 from .resampling import Floats as Floats
 from .resampling import Resampled as Resampled

@@ -1,3 +1,9 @@
+from .models import TrainedModels as TrainedModels
+from .models import load_models as load_models
+from .pictures import STDIN as STDIN
+from .pictures import named_pictures as named_pictures
+from .predictors import BATCH as BATCH
+from .predictors import PARAMS as PARAMS
 from .predictors import Box as Box
 from .predictors import Classified as Classified
 from .predictors import ClassifierPredictor as ClassifierPredictor
@@ -6,3 +12,11 @@ from .predictors import DetectorPredictor as DetectorPredictor
 from .predictors import Unread as Unread
 from .predictors import load_classifier as load_classifier
 from .predictors import load_detector as load_detector
+from .reports import Answer as Answer
+from .reports import labels_path as labels_path
+from .reports import line_of as line_of
+from .reports import to_coco as to_coco
+from .reports import to_csv as to_csv
+from .reports import to_json as to_json
+from .reports import to_text as to_text
+from .reports import to_yolo as to_yolo

@@ -92,10 +92,10 @@ class _Ready:
     pixels: Pixels
 
 
-Answer = TypeVar("Answer", Classified, Detected)
+Found = TypeVar("Found", Classified, Detected)
 
 
-class _Predictor(Generic[Answer]):
+class _Predictor(Generic[Found]):
     """What both kinds of models have in common."""
 
     def __init__(self, model: TrainedModel, compute: Compute) -> None:
@@ -106,7 +106,7 @@ class _Predictor(Generic[Answer]):
         """The names of the classes that the model knows."""
         return list(self._model.config["classes"])
 
-    def predict(self, pictures: Iterable[Given], *, batch: int = BATCH) -> Iterator[Answer | Unread]:
+    def predict(self, pictures: Iterable[Given], *, batch: int = BATCH) -> Iterator[Found | Unread]:
         """An answer for each picture, in the order given; `batch` of them go through the network together.
 
         A picture that cannot be read is no error: its answer says why.
@@ -122,7 +122,7 @@ class _Predictor(Generic[Answer]):
             answers = iter(self._answers(readable) if readable else [])
             yield from (next(answers) if isinstance(one, _Ready) else one for one in some)
 
-    def _answers(self, ready: Sequence[_Ready]) -> list[Answer]:
+    def _answers(self, ready: Sequence[_Ready]) -> list[Found]:
         raise NotImplementedError
 
 

@@ -1,1 +1,2 @@
+from .params import TrainClassifierParams as TrainClassifierParams
 from .stage import main as main

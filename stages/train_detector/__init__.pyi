@@ -1,1 +1,2 @@
+from .params import TrainDetectorParams as TrainDetectorParams
 from .stage import main as main

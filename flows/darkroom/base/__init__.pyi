@@ -2,6 +2,7 @@ from . import git as git
 from . import interpreter as interpreter
 from .errors import TRACEBACK as TRACEBACK
 from .errors import DarkroomError as DarkroomError
+from .errors import InvalidParamsError as InvalidParamsError
 from .errors import MetaError as MetaError
 from .errors import RepoError as RepoError
 from .errors import StageRecordError as StageRecordError

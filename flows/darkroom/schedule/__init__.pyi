@@ -21,6 +21,7 @@ from .executor import Executor as Executor
 from .executor import UnderWay as UnderWay
 from .history import History as History
 from .plan import Action as Action
+from .plan import Check as Check
 from .plan import Made as Made
 from .plan import Node as Node
 from .plan import Plan as Plan

@@ -32,15 +32,17 @@ form.addEventListener("submit", async event => {{
   if (answer.ok) enter(string);
   else said.textContent = "That is not the string of this project.";
 }});
-const token = location.hash.slice(1);
-history.replaceState(null, "", location.pathname);
-if (token) {{
-  fetch(location.pathname, {{method: "POST", body: token}}).then(async answer => {{
-    const text = await answer.text();
-    if (answer.ok) enter(text);
-    else said.textContent = text;
-  }});
-}}
+const spend = async () => {{
+  const token = location.hash.slice(1);
+  history.replaceState(null, "", location.pathname);
+  if (!token) return;
+  const answer = await fetch(location.pathname, {{method: "POST", body: token}});
+  const text = await answer.text();
+  if (answer.ok) enter(text);
+  else said.textContent = text;
+}};
+addEventListener("hashchange", spend);  // a link that is pasted here loads no page
+spend();
 """
 _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 34rem; margin: 15vh auto; padding: 0 1rem;
