@@ -43,6 +43,8 @@ OPEN = {
       for method in ("GET", "HEAD")),
     ("GET", "/api/health"),
     ("GET", "/api/ready"),
+    ("GET", "/darkroom/door.js"),
+    ("HEAD", "/darkroom/door.js"),
     ("GET", "/darkroom/login"),
     ("HEAD", "/darkroom/login"),
     ("GET", SOME_FILE),  # Prefect's pages
