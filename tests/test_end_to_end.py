@@ -61,10 +61,11 @@ def test_a_wrong_key_is_named_and_leaves_the_rest(done: Path, clone: Callable[[s
     (other / "params.yaml").write_text(f"{head}train-gan:{tail.replace('  epochs:', '  epocks:', 1)}")
     lock = (other / "dvc.lock").read_bytes()
     failed = run(other, "darkroom", "run", "train-gan", check=False)
-    assert failed.returncode == 1
-    assert (
-        "params.yaml: train-gan.epocks: unknown key; did you mean 'epochs'?" in failed.stdout + failed.stderr
-    )
+    assert failed.returncode == 2
+    assert failed.stderr.splitlines() == [
+        "error: params.yaml: train-gan.epochs: missing",
+        "error: params.yaml: train-gan.epocks: unknown key; did you mean 'epochs'?",
+    ]
     assert (other / "dvc.lock").read_bytes() == lock
 
 
