@@ -102,8 +102,26 @@ def _lines_and_code(error: Exception) -> tuple[tuple[str, ...], Exit]:
     return (describe_fault(error),), Exit.FAULT
 
 
+GROUPS = {
+    "Pipeline": ("plan", "run", "status", "up", "down", "ui", "fetch", "doctor", "gc"),
+    "Results": ("sweep", "rollback"),
+    "Pictures": ("data", "classify", "detect", "generate", "fuse"),
+}
+"""The commands as `darkroom --help` lists them."""
+
+
 class _Commands(click.Group):
-    """At a broken pipe of whomever, a remote's for example, click itself would exit by 1, without a word."""
+    """Lists its commands by what they are for.
+
+    At a broken pipe of whomever, a remote's for example, click itself would exit by 1, without a word.
+    """
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands under the titles of their groups."""
+        del ctx
+        for title, names in GROUPS.items():
+            with formatter.section(title):
+                formatter.write_dl([(name, self.commands[name].get_short_help_str(200)) for name in names])
 
     def invoke(self, ctx: click.Context) -> Any:
         try:

@@ -322,3 +322,14 @@ def test_a_dry_run_says_what_would_run_and_runs_nothing(root: Path) -> None:
 )
 def test_a_wrong_word_is_one_line(words: list[str], said: str, is_one_line: OneLine) -> None:
     is_one_line(words, said)
+
+
+def test_help_lists_every_command_once_on_one_screen(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run_command(["--help"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) <= 40
+    listed = [name for names in cli.GROUPS.values() for name in names]
+    assert sorted(listed) == sorted(cli.app.commands)
+    assert [
+        line.split()[0] for line in lines if line.startswith("  ") and line.split()[0] in listed
+    ] == listed
