@@ -115,6 +115,7 @@ def test_a_run_ends_what_dead_ones_left_of_any_stage(tmp_path: Path, owner: subp
 def test_a_daemon_that_a_dead_run_has_left_keeps_its_stage_busy_until_it_is_ended(tmp_path: Path) -> None:
     owner = start_owner(tmp_path, DAEMON)
     leader, daemon = pids(tmp_path)
+    assert wait_for(lambda: os.getsid(daemon) == daemon)  # till then it is like any process of the stage
     owner.kill()
     owner.wait()
     assert wait_for(lambda: not alive(leader) and len(living_processes(os.getpgid(daemon))) == 1)

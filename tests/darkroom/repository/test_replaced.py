@@ -174,7 +174,7 @@ def test_a_cycle_is_found(tmp_path: Path) -> None:
         "stages:\n  a: {cmd: x, deps: [b.txt], outs: [a.txt]}\n  b: {cmd: x, deps: [a.txt], outs: [b.txt]}\n"
     )
     root = make(tmp_path / "r", Shape("cycle", {"dvc.yaml": cycle}), tmp_path)
-    with pytest.raises(RepoError, match="both a dependency and an output in stages: a, b"):
+    with pytest.raises(RepoError, match=r"both a dependency and an output in stages: (a, b|b, a)"):
         make_plan(RunOptions(repo=root))
 
 
