@@ -55,7 +55,7 @@ from prefect.workers.base import BaseJobConfiguration, BaseWorker
 from prefect.workers.process import ProcessJobConfiguration, ProcessWorker, ProcessWorkerResult
 
 import darkroom
-from darkroom.server import closed, database, login_links
+from darkroom.server import closed, database, login_links, login_page
 from darkroom.service.notices import Notices
 from darkroom.tracking.outbox import without_retries
 
@@ -75,7 +75,7 @@ PROMISED = (
 
 NOT_PROMISED_AMONG_THESE = ("prefect.logging.handlers",)
 OWN = ("self", "cls", "sys")
-OWN_PATHS = {"/api", login_links.PATH}
+OWN_PATHS = {"/api", login_links.PATH, login_page.DOOR_PATH}
 OWN_NAMES = ("prefect.yaml", "prefect.toml", "prefect.db", "prefect-server")
 OWN_VARIABLES = ("PREFECT_", "PREFECT__", "PREFECT_LOGGING_", "PREFECT_SERVER_", "PREFECT_PROFILE")
 """Beginnings of several, and the one that its documentation names beside the settings."""
