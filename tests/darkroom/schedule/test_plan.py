@@ -155,7 +155,7 @@ def test_a_plan_is_made_while_a_run_goes_on_and_changes_nothing(tmp_path: Path) 
 
     running = threading.Thread(target=run_pipeline, args=(RunOptions(repo=root),), kwargs={"observe": watch})
     running.start()
-    assert waiting.wait(30)
+    assert waiting.wait(120)
     before = contents(root)
     script = (
         "import sys; from pathlib import Path; from darkroom.runs.engine import *\n"
