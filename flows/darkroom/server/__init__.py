@@ -1,6 +1,6 @@
 """Prefect's server of a project: its database, its login, and which process serves it.
 
-configured, api: which Prefect API is set, and whether it answers; temporary: a child process, for tests
+configured, api: which Prefect API is set, and whether it answers
 serving: Prefect's web server in this process; sharing: the servers of a project that run already
 clients: the settings of Prefect's client; places: a server's files and addresses
 closed: Prefect's application, behind a login

@@ -1,7 +1,7 @@
 """Prefect's web server on a project's database, in this process.
 
 `python -m darkroom.server.serving FOLDER PORT` serves the folder until its standard input is closed: it is
-the child process of `darkroom.server.temporary`. It serves the application of `darkroom.server.closed`.
+a child process of the tests. It serves the application of `darkroom.server.closed`.
 """
 
 from __future__ import annotations

@@ -11,9 +11,9 @@ from darkroom.cli.main import run_command
 from darkroom.reporting.deliverers import PATIENCE
 from darkroom.server import login_links
 from darkroom.server.clients import client_of
-from darkroom.server.temporary import temporary_server
 from tests.darkroom.pages import browser_page, chromium
 from tests.darkroom.repositories import make
+from tests.darkroom.server.temporary import temporary_server
 from tests.darkroom.shapes import Shape
 
 pytestmark = [
