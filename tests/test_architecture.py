@@ -22,6 +22,10 @@ HEAVY = {"cv2", "dvc", "email", "numpy", "pandas", "prefect", "rich", "torch", "
 """What takes long to import, or comes with what does: `email` with importlib.metadata."""
 
 
+FILES_MOST = 12
+"""Python files in one folder beside `__init__.py`: with more of them its name does not say what is in it."""
+
+
 def folder_of(package: str) -> Path:
     return TOPS[package.partition(".")[0]].joinpath(*package.split("."))
 
@@ -94,6 +98,11 @@ def names_in(file: Path) -> set[str]:
         elif isinstance(node, ast.alias):
             bound.add((node.asname or node.name).partition(".")[0])
     return bound
+
+
+def test_no_package_holds_more_files_than_a_reader_takes_in() -> None:
+    counted = {package: len([*folder_of(package).glob("*.py")]) - 1 for package in packages()}
+    assert {package: count for package, count in counted.items() if count > FILES_MOST} == {}
 
 
 def test_a_package_says_what_each_of_its_modules_is_for() -> None:

@@ -4,9 +4,8 @@ DVC is imported here and in workspace alone.
 
 opening: opened, with DVC's lock or without; graph: its stages in the serial order; judging: why a stage runs
 commits, products: the files of a commit, and what stages made; unused: blobs that nothing refers to
-errors, invalid: DVC's errors as ours, in one line; special_files, ignoring: what is not hashed, .gitignore
+errors, invalid: DVC's errors as ours, in one line; ignoring: .gitignore
 patches: what is another in DVC while a repository is open; rwlock: which paths are in use, by DVC's own file
-plain_paths, file_hashes, git_index: what DVC does again for each dep and out, done once
 """
 
 import lazy_loader

@@ -16,7 +16,7 @@ from dvc.scm import NoSCM
 
 from darkroom.base.errors import RepoError
 from darkroom.repository.errors import mended
-from darkroom.repository.patches import patched_dvc
+from darkroom.repository.patches.replacing import patched_dvc
 
 
 @dataclass(frozen=True, slots=True)

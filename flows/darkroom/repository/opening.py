@@ -16,7 +16,7 @@ from dvc.repo import Repo
 from darkroom.base.errors import UsageError
 from darkroom.processes.process_group import find_process, open_anywhere
 from darkroom.repository.errors import mended
-from darkroom.repository.patches import patched_dvc
+from darkroom.repository.patches.replacing import patched_dvc
 
 _PARTIAL = re.compile(r"\..*\.(\d+)\.partial")  # as darkroom.base.files names them
 OTHERS_SECONDS = 86_400.0

@@ -16,7 +16,7 @@ from dvc.utils.serialize import load_path
 from darkroom.base.meta import MetricMeta, parse_metric_meta
 from darkroom.repository.errors import mended
 from darkroom.repository.graph import name_of
-from darkroom.repository.patches import patched_dvc
+from darkroom.repository.patches.replacing import patched_dvc
 
 
 @dataclass(frozen=True, slots=True)

@@ -228,7 +228,7 @@ def test_called_pieces_take_what_they_took(piece: Any) -> None:
 def sources() -> Iterator[ast.AST]:
     """Every piece of the code of the packages that import DVC."""
     for package in (darkroom.repository, darkroom.workspace):
-        for path in Path(package.__path__[0]).glob("*.py"):
+        for path in Path(package.__path__[0]).rglob("*.py"):
             yield from ast.walk(ast.parse(path.read_text()))
 
 

@@ -16,10 +16,10 @@ from dulwich.ignore import IgnoreFilter
 from dvc.repo import Repo
 from dvc_objects.fs.local import FsspecLocalFileSystem
 
-from darkroom.repository import patches
 from darkroom.repository.opening import opened
-from darkroom.repository.patches import patched_dvc
-from darkroom.repository.special_files import open_regular
+from darkroom.repository.patches import replacing
+from darkroom.repository.patches.replacing import patched_dvc
+from darkroom.repository.patches.special_files import open_regular
 from tests.darkroom.repositories import make, serial_repro
 from tests.darkroom.shapes import CHAIN, Shape
 
@@ -86,7 +86,7 @@ def replaced() -> bool:
     """Whether DVC is another one now; never in part."""
     held = {
         FsspecLocalFileSystem.open is open_regular,
-        dvc.rwlock.rwlock is patches._only_look,
+        dvc.rwlock.rwlock is replacing._only_look,
         not isinstance(dulwich.ignore.Pattern, type),
         logging.getLogger("dvc").level == logging.CRITICAL,
     }
@@ -156,7 +156,7 @@ def test_what_somebody_else_puts_there_meanwhile_stays() -> None:
 
 
 def test_patterns_are_compiled_once_and_not_kept_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(patches, "PATTERNS", 3)
+    monkeypatch.setattr(replacing, "PATTERNS", 3)
     with patched_dvc():
         first = IgnoreFilter([b"/out"]).patterns[0]
         assert IgnoreFilter([b"/out"]).patterns[0] is first

@@ -33,11 +33,11 @@ from dvc_objects.fs.local import FsspecLocalFileSystem
 from scmrepo.git.backend.dulwich import DulwichBackend
 
 from darkroom.ledger.plain_yaml import plain_yaml
-from darkroom.repository import plain_paths
-from darkroom.repository.file_hashes import FileHashes
-from darkroom.repository.git_index import GitIndexes
+from darkroom.repository.patches import plain_paths
+from darkroom.repository.patches.file_hashes import FileHashes
+from darkroom.repository.patches.git_index import GitIndexes
+from darkroom.repository.patches.special_files import open_regular
 from darkroom.repository.rwlock import PathsInUse
-from darkroom.repository.special_files import open_regular
 
 PATTERNS = 1 << 14
 """How many lines of .gitignore files are kept compiled at most, at about 2 KB each."""

@@ -18,9 +18,9 @@ from dvc_data.hashfile.build import build
 
 from benchmarks.darkroom.pipelines import write_dvc_chain, write_dvc_dense
 from darkroom.base.errors import RepoError
-from darkroom.repository import file_hashes
 from darkroom.repository.opening import opened
-from darkroom.repository.patches import patched_dvc
+from darkroom.repository.patches import file_hashes
+from darkroom.repository.patches.replacing import patched_dvc
 from darkroom.runs.engine import make_plan, run_pipeline
 from darkroom.runs.report import RunOptions
 from tests.darkroom.repositories import make

@@ -1,0 +1,1 @@
+from .replacing import patched_dvc as patched_dvc
