@@ -112,7 +112,8 @@ def test_a_command_that_cannot_be_started_says_so(tmp_path: Path) -> None:
         execute(StageJob(name="s", commands=(("/no/such/shell",),), cwd=tmp_path, env={}))
 
 
-DAEMON = "setsid sh -c 'sleep 100 & echo $! > daemon'"
+# It ends only once the daemon is `sleep` and no longer the shell's copy: its name is in the message.
+DAEMON = "setsid sh -c 'sleep 100 & echo $! > daemon; until grep -q ^sleep /proc/$!/cmdline; do :; done'"
 
 
 def daemon_of(folder: Path) -> int:
