@@ -113,7 +113,7 @@ def test_a_command_that_cannot_be_started_says_so(tmp_path: Path) -> None:
 
 
 # It ends only once the daemon is `sleep` and no longer the shell's copy: its name is in the message.
-DAEMON = "setsid sh -c 'sleep 100 & echo $! > daemon; until grep -q ^sleep /proc/$!/cmdline; do :; done'"
+DAEMON = "setsid sh -c 'sleep 100 & echo $! > daemon; until grep -q sleep /proc/$!/comm; do :; done'"
 
 
 def daemon_of(folder: Path) -> int:
