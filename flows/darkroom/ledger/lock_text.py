@@ -150,6 +150,13 @@ def _split(text: str, yaml: Yaml) -> tuple[str, dict[str, str], str] | None:
     return (head, blocks, tail) if head + "".join(blocks.values()) + tail == text else None
 
 
+def blocks_of(text: str) -> list[str] | None:
+    """The lines of each stage of a dvc.lock in DVC's own layout; None where it is another one."""
+    before, _, below = text.partition("\nstages:\n")
+    blocks = _blocks(below.splitlines(keepends=True))
+    return blocks if blocks and "".join(blocks) == below and before == HEAD.split("\n", 1)[0] else None
+
+
 def _blocks(lines: list[str]) -> list[str]:
     """The lines of each key that stands two spaces deep."""
     starts = [at for at, line in enumerate(lines) if line[:2] == "  " and line[2] not in " \n"]

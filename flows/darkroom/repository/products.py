@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from dvc.repo import Repo
 from dvc.scm import NoSCM
-from dvc.utils.serialize import load_path
+from dvc.stage import PipelineStage
+from dvc.utils.serialize import load_path, parse_yaml
 
 from darkroom.base.meta import MetricMeta, parse_metric_meta
+from darkroom.ledger.other_outs import other_outs
 from darkroom.repository.errors import mended
-from darkroom.repository.graph import name_of
+from darkroom.repository.graph import lock_file, name_of
 from darkroom.repository.patches.replacing import patched_dvc
 
 
@@ -40,22 +42,31 @@ class ShownResults:
     """What each metrics file holds now."""
     before: dict[Path, Any]
     """What the same files held in the last commit; a file that cannot be read there is left out."""
+    other_outs: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """The outs of each stage that the last commit records with another content, of the same inputs."""
 
 
 @mended()
-def shown_results(folder: Path) -> ShownResults:
-    """What the repository shows. It takes no lock, and reads dvc.yaml once where git holds the metrics."""
+def shown_results(folder: Path, made: Container[str] = ()) -> ShownResults:
+    """What the repository shows. It takes no lock, and reads dvc.yaml once where git holds the metrics.
+
+    `made` are the stages whose outs are compared with what the last commit records.
+    """
     with patched_dvc(), Repo(folder) as repo, contextlib.chdir(repo.root_dir):
         products = {name_of(stage): tuple(_products(stage)) for stage in repo.index.stages}
         (result,) = repo.metrics.show(hide_workspace=False).values()
         files = result.get("data", {})
         before: dict[str, Any] = {}
-        if files and not isinstance(repo.scm, NoSCM) and not repo.scm.no_commits:
-            before = _metrics_in_head(repo, files)
+        unlike: dict[str, tuple[str, ...]] = {}
+        if not isinstance(repo.scm, NoSCM) and not repo.scm.no_commits:
+            before = _metrics_in_head(repo, files) if files else {}
+            unlike = _other_outs(repo, made)
         root = Path(repo.root_dir)
-        now = _readable(files)
         return ShownResults(
-            products, *({root / path: held for path, held in contents.items()} for contents in (now, before))
+            products,
+            metrics={root / path: held for path, held in _readable(files).items()},
+            before={root / path: held for path, held in before.items()},
+            other_outs=unlike,
         )
 
 
@@ -117,6 +128,28 @@ def _metrics_in_head(repo: Any, files: Iterable[str]) -> dict[str, Any]:
         with contextlib.suppress(Exception):  # not there, or no YAML, JSON or TOML then
             found[path] = load_path(os.path.normpath(below / path), head)
     return found
+
+
+def _other_outs(repo: Any, made: Container[str]) -> dict[str, tuple[str, ...]]:
+    """For each of the `made` stages its outs that HEAD's dvc.lock has with another content, from the root."""
+    head = repo.scm.get_fs("HEAD")
+    names: dict[Path, dict[str, str]] = {}
+    for stage in repo.index.stages:
+        if isinstance(stage, PipelineStage) and name_of(stage) in made:
+            names.setdefault(lock_file(stage), {})[stage.name] = name_of(stage)
+    found: dict[str, tuple[str, ...]] = {}
+    for file, shown in names.items():
+        with contextlib.suppress(Exception):  # no such file then, or none that can be read
+            then = head.cat_file(os.path.relpath(file, repo.scm.root_dir)).decode()
+            held = other_outs(file.read_text(encoding="utf-8"), then, _read_lock, shown)
+            folder = os.path.relpath(file.parent, repo.root_dir)
+            for name, paths in held.items():
+                found[shown[name]] = tuple(os.path.normpath(Path(folder, path)) for path in paths)
+    return found
+
+
+def _read_lock(text: str) -> Any:
+    return parse_yaml(text, "dvc.lock")
 
 
 def _readable(files: Mapping[str, Any]) -> dict[str, Any]:

@@ -39,6 +39,8 @@ class EndedRun:
     pictures: tuple[Picture, ...]
     before: Mapping[Path, bytes] = field(default_factory=dict)
     """The content that pictures had in the last commit, for those that are other ones now."""
+    other_outs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """The outs of each stage that differ from the last commit's although its inputs are the same."""
     unread: str = ""
     """Why there are neither metrics nor pictures, where DVC cannot read the repository any more."""
 
@@ -58,7 +60,7 @@ def record_run(root: Path, report: RunReport) -> EndedRun:
     shown, unread = ShownResults({}, {}, {}), ""
     try:
         with collector_paused():
-            shown = results.shown_results(root)
+            shown = results.shown_results(root, made_by(report))
     except RepoError as error:  # a stage has left dvc.yaml broken: what was run is recorded all the same
         unread = str(error)
     products = {stage.name: shown.products.get(stage.name, ()) for stage in report.plan.stages}
@@ -72,6 +74,7 @@ def record_run(root: Path, report: RunReport) -> EndedRun:
             root, [picture.path for picture in shown_first(found) if is_new(picture, report)]
         ),
         unread=unread,
+        other_outs=shown.other_outs,
     )
 
 
@@ -98,6 +101,12 @@ def shown_first(found: Iterable[Picture]) -> Iterator[Picture]:
             yield picture
 
 
+def made_by(report: RunReport) -> frozenset[str]:
+    """The stages whose outs are new: the run made or restored them."""
+    made = (Outcome.RAN, Outcome.RESTORED)
+    return frozenset(name for name, stage in report.stages.items() if stage.outcome in made)
+
+
 def is_new(picture: Picture, report: RunReport) -> bool:
     """Whether the run has made the picture."""
     return report.stages[picture.stage].outcome in (Outcome.RAN, Outcome.RESTORED)
@@ -119,7 +128,6 @@ def pictures_before(root: Path, paths: Sequence[Path]) -> dict[Path, bytes]:
 
 def metrics_of_interest(record: EndedRun) -> Iterator[MetricChange]:
     """The main metrics of what has run or has changed, but not old ones that a stage had yet to renew."""
-    made = (Outcome.RAN, Outcome.RESTORED)
-    stages = {name for name, stage in record.report.stages.items() if stage.outcome in made}
+    stages = set(made_by(record.report))
     stages |= {change.stage for change in record.metrics if change.then != change.now}
     return main_metrics(change for change in record.metrics if change.stage in stages)

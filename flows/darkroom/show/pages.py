@@ -26,7 +26,7 @@ from darkroom.show.markdown import (
     paragraph_text,
     table_of_markdown,
 )
-from darkroom.show.wording import OUTCOME_WORDS, time_taken, what_happened
+from darkroom.show.wording import OUTCOME_WORDS, other_outs_remark, time_taken, what_happened
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -99,6 +99,7 @@ def run_page(record: EndedRun) -> str:
         "## The graph",
         graph_section(record.report),
         *metrics_section(record),
+        *([inline_text(f"Note: {remark}.")] if (remark := other_outs_remark(record.other_outs)) else []),
         *([f"No metrics are told: {inline_text(record.unread)}"] if record.unread else []),
         *pictures_section(record),
     ]

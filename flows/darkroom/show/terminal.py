@@ -37,7 +37,14 @@ from darkroom.show.output import standard_output
 from darkroom.show.pages import headline
 from darkroom.show.progress import StageProgress, is_bar
 from darkroom.show.relay import Relay
-from darkroom.show.wording import describe_end, describe_restart, describe_work, time_taken, what_happened
+from darkroom.show.wording import (
+    describe_end,
+    describe_restart,
+    describe_work,
+    other_outs_remark,
+    time_taken,
+    what_happened,
+)
 
 PIPE_WIDTH = 160
 WIDEST = 1 << 20
@@ -191,6 +198,8 @@ def print_record(console: Console, record: EndedRun, where: str) -> None:
         write_line(console, f"error: {error}", "bold red")
     if record.unread:
         write_line(console, f"warning: no metrics are told: {record.unread}", "yellow")
+    if remark := other_outs_remark(record.other_outs):
+        write_line(console, f"note: {remark}", "yellow")
     write_line(console, headline(report), "bold")
     print_places(console, record, where)
 

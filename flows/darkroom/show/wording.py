@@ -1,7 +1,7 @@
 """Times, figures and changes of figures in words, the same on the terminal and on a run's page."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from darkroom.base.escapes import escape
 from darkroom.base.text import format_count, format_duration
@@ -71,6 +71,19 @@ def how_to_go_on(outcomes: Iterable[Outcome], targets: Sequence[str]) -> str:
     command = escape(" ".join(["darkroom run", *targets]))
     kept = f"stopped: {sum(done)} of {format_count(len(done), 'stage')} are done and kept"
     return f"{kept}; `{command}` goes on from there, a training from its last checkpoint"
+
+
+def other_outs_remark(found: Mapping[str, Sequence[str]]) -> str:
+    """What to say of outs that differ from the last commit's though their inputs do not; empty for none."""
+    if not found:
+        return ""
+    shown = [f"{name} ({', '.join(paths[:3])}{', ...' * (len(paths) > 3)})" for name, paths in found.items()]
+    more = f" and {format_count(len(shown) - 3, 'stage')} more" if len(shown) > 3 else ""
+    return (
+        f"dvc.lock differs from the last commit's although command, deps and params are the same:"
+        f" {', '.join(shown[:3])}{more}; another processor or library gives other digits,"
+        " or the stage does not give the same twice"
+    )
 
 
 def in_time_taken(event: StageFinished) -> str:

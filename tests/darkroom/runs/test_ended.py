@@ -20,6 +20,8 @@ from darkroom.runs.metrics import (
 from darkroom.runs.report import RunOptions, RunReport
 from darkroom.schedule.events import Outcome, StageFinished
 from darkroom.schedule.plan import Plan
+from darkroom.show.pages import run_page
+from darkroom.show.wording import other_outs_remark
 from tests.darkroom.repositories import git, make
 from tests.darkroom.shapes import Shape
 
@@ -255,3 +257,20 @@ def test_told_are_metrics_of_stages_that_ran_and_those_that_changed() -> None:
     )
     record = EndedRun(root=Path(), report=report, metrics=changes, pictures=())
     assert [change.stage for change in metrics_of_interest(record)] == ["ran", "edited"]
+
+
+def test_an_out_that_differs_though_its_inputs_do_not_is_told(tmp_path: Path) -> None:
+    """A stage of the same inputs that makes another out; what depends on it has a reason to differ."""
+    stages = "stages:\n  draw:\n    cmd: cat ../chance > card\n    outs: [card]\n"
+    stages += "  play:\n    cmd: cp card played\n    deps: [card]\n    outs: [played]\n"
+    root = make(tmp_path / "a", Shape("chance", {"sub/dvc.yaml": stages, "chance": "3"}), tmp_path)
+    options = RunOptions(repo=root, force=True, all_pipelines=True)
+    assert not record_run(root, run_pipeline(options)).other_outs  # the last commit has no dvc.lock
+    git(root, "add", "-A")
+    git(root, "commit", "-m", "three")
+    assert not record_run(root, run_pipeline(options)).other_outs
+    (root / "chance").write_text("4")
+    ended = record_run(root, run_pipeline(options))
+    assert ended.other_outs == {"sub/dvc.yaml:draw": ("sub/card",)}
+    assert "sub/dvc.yaml:draw (sub/card)" in other_outs_remark(ended.other_outs)
+    assert "sub/dvc.yaml:draw (sub/card)" in run_page(ended)
