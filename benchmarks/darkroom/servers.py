@@ -61,7 +61,7 @@ def missing() -> str | None:
 
 @contextlib.contextmanager
 def two_servers() -> Iterator[Servers]:
-    """Two API servers and one process of services, on PostgreSQL and Redis, as docs/operations.md has it."""
+    """Two API servers and one process of services, on PostgreSQL and Redis, as docs/server.md has it."""
     with _folder() as folder, postgres(folder / "postgres") as database, redis(folder / "redis") as cache:
         settings = {**_common(folder), **highly_available(database, cache)}
         command = [sys.executable, "-m", "prefect", "server"]
@@ -97,7 +97,7 @@ def one_server() -> Iterator[Servers]:
 
 
 def highly_available(database: str, cache: str) -> dict[str, str]:
-    """The settings that all servers of one database share; docs/operations.md lists the same."""
+    """The settings that all servers of one database share; docs/server.md lists the same."""
     return {
         "PREFECT_SERVER_DATABASE_CONNECTION_URL": database,
         "PREFECT_SERVER_DATABASE_MIGRATE_ON_START": "false",

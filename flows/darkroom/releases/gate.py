@@ -1,6 +1,6 @@
 """Whether a new model may take the released one's place: metric by metric, by bounds that params.yaml holds.
 
-docs/operations.md has an example, under Releases.
+docs/releases.md has an example.
 """
 
 from __future__ import annotations
