@@ -1,4 +1,7 @@
-"""Tables that `dvc plots` reads."""
+"""Metrics and tables that `dvc metrics` and `dvc plots` read.
+
+Every number has six significant digits: the last bit, which may differ on another processor, changes no file.
+"""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -6,9 +9,31 @@ from typing import Any
 
 import pandas as pd
 
-from stages.core.files import write_atomically
+from stages.core.files import write_atomically, write_json
+
+_DIGITS = ".6g"
 
 
 def write_table(path: Path, rows: pd.DataFrame | Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> None:
-    """Write rows, or columns by name, as CSV; floats have six significant digits."""
-    write_atomically(path, pd.DataFrame(rows).to_csv(index=False, float_format="%.6g").encode())
+    """Write rows, or columns by name, as CSV."""
+    write_atomically(path, pd.DataFrame(rows).to_csv(index=False, float_format=f"%{_DIGITS}").encode())
+
+
+def write_metrics(path: Path, figures: Mapping[str, Any]) -> None:
+    """Write figures as indented JSON, keys in the order given.
+
+    Raises:
+        DataError: A number is NaN or infinite.
+
+    """
+    write_json(path, _rounded(figures))
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, float):
+        return float(format(value, _DIGITS))
+    if isinstance(value, Mapping):
+        return {key: _rounded(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_rounded(entry) for entry in value]
+    return value

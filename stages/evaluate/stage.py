@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stages.classifier.network import Classifier, load_classifier
-from stages.core.files import write_atomically, write_folder_atomically, write_json
+from stages.core.files import write_atomically, write_folder_atomically
 from stages.core.libraries import check_libraries
 from stages.core.packed import load_classification, load_detection
 from stages.core.params import ComputeParams, load_params
-from stages.core.tables import write_table
+from stages.core.tables import write_metrics, write_table
 from stages.detector.network import Detector, load_detector
 from stages.drawing.sheets import save_png
 from stages.evaluate.of_classifier.evaluation import evaluate_classifier
@@ -138,7 +138,7 @@ def main(
         evaluations["labels"] = question_labels(
             networks.classifier, networks.detector, classification, detection, values, compute
         )
-    write_json(metrics, {model: found.with_intervals() for model, found in evaluations.items()})
+    write_metrics(metrics, {model: found.with_intervals() for model, found in evaluations.items()})
     write_resampled(resampled, evaluations)
     tables = {
         "predictions": predictions,

@@ -22,11 +22,11 @@ from torch import nn
 
 from stages.classifier.network import load_classifier
 from stages.core.errors import DataError, ParamsError
-from stages.core.files import write_folder_atomically, write_json
+from stages.core.files import write_folder_atomically
 from stages.core.libraries import check_libraries
 from stages.core.packed import DetectionSplit, load_classification, load_detection, why_left_out
 from stages.core.params import ComputeParams, load_params
-from stages.core.tables import write_table
+from stages.core.tables import write_metrics, write_table
 from stages.detector.network import detect, load_detector
 from stages.drawing.sheets import save_png
 from stages.fuse.composites import Composites, compose, draw_composites, mosaic_sheet
@@ -120,7 +120,7 @@ def main(
         summary |= found_share([test.classes[label] for label in composites.labels], found)
     write_fused(fused, results, composites)
     write_table(table, by_picture)
-    write_json(metrics, summary)
+    write_metrics(metrics, summary)
     with write_folder_atomically(sheets) as folder:
         draw_kinds(folder, results, by_picture, values.sheet_rows)
         if test is not None and chosen is not None:

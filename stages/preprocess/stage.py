@@ -23,6 +23,7 @@ from stages.core.libraries import check_libraries
 from stages.core.packed import SOURCES, SPLITS, Split, load_classification, pack_left_out
 from stages.core.params import ComputeParams, load_params
 from stages.core.seeds import pin_threads, seed_generators
+from stages.core.tables import write_metrics
 from stages.drawing.sheets import save_png
 from stages.preprocess.gathering import Gathered
 from stages.preprocess.packing import coco, pack_annotations, pack_images, pack_sources
@@ -83,7 +84,7 @@ def main(
             raise
         save_png(sheet, draw_sheet(classification_partial, detection_partial))
     write_report(report, reports, sheet)
-    write_json(metrics, {task.task: task.figures() for task in reports})
+    write_metrics(metrics, {task.task: task.figures() for task in reports})
 
 
 @contextmanager

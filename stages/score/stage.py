@@ -22,8 +22,9 @@ from pydantic import Field
 
 from stages.classifier.network import Classifier, predict
 from stages.core.errors import DataError, ParamsError
-from stages.core.files import write_atomically, write_json
+from stages.core.files import write_atomically
 from stages.core.params import StageParams, load_params
+from stages.core.tables import write_metrics
 from stages.core.texts import in_a_line
 from stages.detector.network import detect
 from stages.intake.decoding import decode
@@ -112,7 +113,7 @@ def main(
                 models = load_models(params, classifier, detector, release)
                 score_new(seen, models, predictions, values, tally)
             if figures:
-                write_json(figures, figures_of(tally, seen, release, len(predictions)))
+                write_metrics(figures, figures_of(tally, seen, release, len(predictions)))
     except OSError as error:
         where = f"{error.filename}: " if error.filename else f"{out}: "
         raise DataError(f"{where}{error.strerror}; what was kept before stays, the rest waits") from error

@@ -19,11 +19,10 @@ from stages.classifier.loss import Loss, class_weights
 from stages.classifier.network import Classifier, build_classifier, mean_logits
 from stages.classifier.trunks import least_side
 from stages.core.errors import ParamsError
-from stages.core.files import write_json
 from stages.core.libraries import check_libraries
 from stages.core.packed import ClassificationSplit, load_classification, why_left_out
 from stages.core.params import ComputeParams, is_wanted, load_params
-from stages.core.tables import write_table
+from stages.core.tables import write_metrics, write_table
 from stages.networks.calibration import fitted_temperature
 from stages.networks.compute import Compute, prepare
 from stages.networks.model_files import save_model
@@ -116,7 +115,7 @@ def main(
     save_model(model, trained, kind="classifier", config=trained.config)
     write_table(history, state.history)
     write_table(rates, tried)
-    write_json(metrics, {**figures, "epochs": len(state.history), "parameters": parameters})
+    write_metrics(metrics, {**figures, "epochs": len(state.history), "parameters": parameters})
     kept.remove()
 
 

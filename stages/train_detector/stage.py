@@ -17,11 +17,10 @@ from typing import Any
 from torch import nn
 
 from stages.augmentation.pipeline import check_on
-from stages.core.files import write_json
 from stages.core.libraries import check_libraries
 from stages.core.packed import DetectionSplit, load_detection, why_left_out
 from stages.core.params import ComputeParams, is_wanted, load_params
-from stages.core.tables import write_table
+from stages.core.tables import write_metrics, write_table
 from stages.detector.network import build_detector, given_proposals
 from stages.networks.compute import Compute, prepare
 from stages.networks.model_files import save_model
@@ -96,7 +95,7 @@ def main(
     if settings.calibrate:
         config["calibration"] = asdict(calibration_on(trainer.judged, held, compute, settings.batch_size))
     save_model(model, trainer.judged, kind="detector", config=config)
-    write_json(metrics, {"val": state.best["details"]})  # the last epoch is validated: there is a best one
+    write_metrics(metrics, {"val": state.best["details"]})  # the last epoch is validated: there is a best one
     write_table(history, state.history)
     kept.remove()
 

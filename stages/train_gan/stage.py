@@ -16,11 +16,10 @@ tell whether the two keep up with each other. Training that fails gives no gener
 from pathlib import Path
 
 from stages.core.errors import DataError
-from stages.core.files import write_json
 from stages.core.libraries import check_libraries
 from stages.core.packed import ClassificationSplit, load_classification, why_left_out
 from stages.core.params import ComputeParams, is_wanted, load_params
-from stages.core.tables import write_table
+from stages.core.tables import write_metrics, write_table
 from stages.networks.compute import Compute, prepare
 from stages.networks.model_files import save_model
 from stages.train_gan.frames import frame_steps, samples_of
@@ -79,7 +78,7 @@ def main(
     state = training.run(trainer, kept)
     write_samples(samples, samples_of(trainer.epochs, trainer.film))
     save_model(model, trainer.judged, kind="generator", config=trainer.judged.config)
-    write_json(metrics, {name: value for name, value in state.history[-1].items() if name != "epoch"})
+    write_metrics(metrics, {name: value for name, value in state.history[-1].items() if name != "epoch"})
     write_table(history, state.history)
     kept.remove()
 

@@ -15,8 +15,8 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from stages.core.errors import DataError
-from stages.core.files import write_atomically, write_json
-from stages.core.tables import write_table
+from stages.core.files import write_atomically
+from stages.core.tables import write_metrics, write_table
 from stages.networks.model_files import save_no_model
 
 Pictures = npt.NDArray[np.uint8]
@@ -106,7 +106,7 @@ def leave_out(
     """
     save_no_model(model, why)
     write_atomically(samples, save({}))
-    write_json(metrics, {})
+    write_metrics(metrics, {})
     for path, columns in tables.items():
         write_table(path, {column: [] for column in columns})
     checkpoint.unlink(missing_ok=True)
