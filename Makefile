@@ -11,7 +11,7 @@ export DVC_NO_ANALYTICS := 1
 export NO_ALBUMENTATIONS_UPDATE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-quick test-random faults fuzz mutants reproduce check format architecture data lock ui clean
+.PHONY: help run test test-quick test-random faults fuzz mutants reproduce check format architecture site sbom audit data lock ui clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -58,6 +58,10 @@ format: $(READY) ## mend what can be mended by itself
 
 architecture: $(READY) ## draw the packages of docs/architecture.md anew, from the contracts in pyproject.toml
 	@python -m tests.architecture
+
+site: $(READY) ## the documents as pages with a search, in site/; a broken link is an error
+	@sphinx-build --quiet --fail-on-warning --keep-going -c docs . site
+	@echo "site/index.html: open it in a browser, no server is needed"
 
 ui: $(READY) ## Prefect's pages, with all runs so far
 	@darkroom ui

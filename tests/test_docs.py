@@ -1,4 +1,4 @@
-"""The documents: every link leads somewhere, every command is one, every test that a promise names exists."""
+"""The documents: links lead somewhere, commands and examples work, quoted messages and named tests exist."""
 
 from __future__ import annotations
 
@@ -6,17 +6,21 @@ import ast
 import itertools
 import re
 import shlex
+import sys
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
 import click
+import numpy as np
 import pytest
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
+from PIL import Image
 
 from darkroom.cli.main import app
 from stages.by_hand import data, fuse, generate, predict
+from tests.conftest import run
 from tests.places import ROOT
 
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("benchmarks/**/results/*.md")])
@@ -53,13 +57,32 @@ def anchors_of(page: Path) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
 
 
-def commands_of(page: Path) -> list[list[str]]:
-    """What the page shows of the command `darkroom`: the words after it, without comments."""
+def commands_of(page: Path, program: str = "darkroom") -> list[list[str]]:
+    """What the page shows of the command: the words after its name, without comments."""
     kinds = {"code_inline", "code_block", "fence"}
     code = [token.content for token in tokens_of(page) if token.type in kinds]
     lines = [line for text in code for line in text.replace("\\\n", " ").splitlines()]
     shown = [re.sub(r"\s#.*", "", line.removeprefix("$ ").strip()) for line in lines]
-    return [shlex.split(line)[1:] for line in shown if re.match(r"darkroom [a-z]", line)]
+    return [shlex.split(line)[1:] for line in shown if re.match(rf"{program} [a-z]", line)]
+
+
+def fences_of(page: Path, language: str = "") -> list[str]:
+    """The page's blocks of code in this language."""
+    return [token.content for token in tokens_of(page) if token.type == "fence" and token.info == language]
+
+
+def texts_in_code() -> set[str]:
+    """Every text in the code of both halves, with an ellipsis for each value in it."""
+    files = [*ROOT.glob("flows/**/*.py"), *ROOT.glob("stages/**/*.py")]
+    nodes = itertools.chain.from_iterable(ast.walk(ast.parse(file.read_text())) for file in files)
+    found = set()
+    for node in nodes:
+        if isinstance(node, ast.JoinedStr):
+            parts = [part.value if isinstance(part, ast.Constant) else "…" for part in node.values]
+            found.add("".join(map(str, parts)))
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            found.add(node.value)
+    return found
 
 
 @PAGE
@@ -97,3 +120,79 @@ def test_tests_that_a_promise_names_exist() -> None:
         tree = ast.parse((page.parent / file).read_text(encoding="utf-8"))
         tests = {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
         assert test in tests, f"{file}: {test}"
+
+
+@PAGE
+def test_targets_of_make_exist(page: Path) -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    for words in commands_of(page, "make"):
+        named = {word for word in words if re.fullmatch(r"[a-z-]+", word)}
+        assert named <= targets, f"make {' '.join(words)}"
+
+
+def test_messages_of_the_troubleshooting_page_are_in_the_code() -> None:
+    page = (ROOT / "docs/troubleshooting.md").read_text(encoding="utf-8")
+    ours, _, _ = page.partition("## From DVC")
+    messages = re.findall(r"^\| `([^`]+)`", ours, re.MULTILINE)
+    assert len(messages) >= 20
+    texts = texts_in_code()
+    missing = [one for one in messages if not any(one.strip("… ") in text for text in texts)]
+    assert not missing, missing
+
+
+def test_every_page_is_in_the_menu() -> None:
+    (menu,) = (
+        ast.literal_eval(node.value)
+        for node in ast.parse((ROOT / "docs/conf.py").read_text()).body
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "MENU"
+    )
+    listed = {(ROOT / "docs" / f"{name}.md").resolve() for pages in menu.values() for name in pages}
+    assert {page for page in ROOT.glob("docs/*.md") if page.stem != "index"} <= listed
+    assert all(page.exists() for page in listed)
+
+
+def test_names_that_the_python_examples_import_exist(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asking, fusing = fences_of(ROOT / "docs/python_api.md", "python")
+    (imports, *_) = ast.parse(asking).body
+    exec(ast.unparse(imports), {})
+    for name in ("near.png", "far.png"):
+        Image.fromarray(np.random.default_rng(0).integers(0, 255, (48, 64, 3), dtype=np.uint8)).save(
+            tmp_path / name
+        )
+    monkeypatch.chdir(tmp_path)
+    exec(fusing, {})
+    assert (tmp_path / "sharp.png").exists()
+
+
+@pytest.mark.slow
+def test_the_quickstart_works_as_it_says(tmp_path: Path) -> None:
+    page = ROOT / "docs/quickstart.md"
+    prepare, train = fences_of(page, "python")
+    (pipeline,) = fences_of(page, "yaml")
+    _, setup, planned, summary, changed = fences_of(page)
+    run(tmp_path, "bash", "-ec", setup)
+    for name, text in {"prepare.py": prepare, "train.py": train, "dvc.yaml": pipeline}.items():
+        (tmp_path / name).write_text(text)
+
+    def lines_of(text: str) -> list[str]:
+        """Lines without what differs from run to run: times and width."""
+        words = [re.sub(r"\b\d+\.\d s\b", "TIME", line).split() for line in text.splitlines()]
+        return [" ".join(line) for line in words if line and line[0] != "$"]
+
+    assert lines_of(run(tmp_path, "darkroom", "plan", check=False).stdout) == lines_of(planned)
+    said = lines_of(run(tmp_path, "darkroom", "run").stdout)
+    assert set(lines_of(summary)) <= set(said)
+    identity = ["-c", "user.name=t", "-c", "user.email=t@t.invalid"]
+    run(tmp_path, "git", "add", "-A")
+    run(tmp_path, "git", *identity, "commit", "-qm", "First results")
+    (edit,) = (line for line in changed.splitlines() if "sed" in line)
+    run(tmp_path, "bash", "-ec", edit.removeprefix("$ "))
+    assert lines_of(run(tmp_path, "darkroom", "plan", check=False).stdout) == lines_of(changed)
+
+
+@pytest.mark.slow
+def test_the_site_builds_and_every_link_in_it_leads_somewhere(tmp_path: Path) -> None:
+    sphinx = [sys.executable, "-m", "sphinx", "--quiet", "--fail-on-warning", "--keep-going"]
+    run(ROOT, *sphinx, "-d", str(tmp_path / "doctrees"), "-c", "docs", ".", str(tmp_path / "site"))
+    assert (tmp_path / "site/index.html").exists()
+    assert "gpus" in (tmp_path / "site/searchindex.js").read_text()
