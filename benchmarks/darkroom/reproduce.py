@@ -109,7 +109,7 @@ def shorten(params: Path) -> None:
 def _merged(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
     changed = {
         key: _merged(values[key], value)
-        if isinstance(value, Mapping) and isinstance(values[key], Mapping)  # else it was `auto`
+        if isinstance(value, Mapping) and isinstance(values.get(key), Mapping)  # else left out, or `auto`
         else value
         for key, value in changes.items()
     }

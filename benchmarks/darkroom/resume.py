@@ -30,7 +30,7 @@ import yaml
 
 from benchmarks.machine import describe
 from stages.core.libraries import installed
-from stages.training.checkpoint import Checkpoint
+from stages.training.checkpoint import Checkpoint, CheckpointParams
 from stages.training.state import TrainingState
 
 ROOT = Path(__file__).parents[2]
@@ -378,7 +378,7 @@ def cost(trainer: Trainer, folder: Path) -> dict[str, Any]:
     process.send_signal(signal.SIGTERM)
     process.communicate()
     ended = time.perf_counter() - asked
-    each, every = seconds_to_write(run.checkpoint), document["checkpoints"]["seconds"]
+    each, every = seconds_to_write(run.checkpoint), CheckpointParams().seconds
     return {
         "trainer": trainer.stage,
         "MB": f"{run.checkpoint.stat().st_size / 1e6:.1f}",

@@ -51,7 +51,7 @@ def main() -> None:
             took[name].append(time.perf_counter() - start)
     speed = {name: BATCH / statistics.median(seconds[1:]) for name, seconds in took.items()}
     command = f"python -m benchmarks.stages.detector_speed --size {asked.size} --steps {asked.steps}"
-    told = f"`{command}` on {describe()}; {compute.dtype}, {params['compute']['threads']} thread(s).\n"
+    told = f"`{command}` on {describe()}; {compute.dtype}, {torch.get_num_threads()} thread(s).\n"
     page = "\n".join(["# The detector's speed\n", told, *table(speed)])
     print(page)
     if asked.out:

@@ -25,13 +25,13 @@ class SimpleCnnParams(StageParams):
 
     model: Literal["simple-cnn"]
 
-    widths: list[PositiveInt] = Field(min_length=1)
+    widths: list[PositiveInt] = Field(min_length=1, default=[32, 64, 128])
     """Channels of every convolution; each is followed by pooling, which halves the picture."""
 
-    dense: int = Field(ge=1)
+    dense: int = Field(ge=1, default=128)
     """Width of the dense layer."""
 
-    dropout: float = Field(ge=0, lt=1)
+    dropout: float = Field(ge=0, lt=1, default=0.5)
     """Share of the dense layer that each training step leaves out."""
 
 
@@ -40,13 +40,15 @@ class CompactParams(StageParams):
 
     model: Literal["compact"]
 
-    widths: list[Annotated[list[PositiveInt], Field(min_length=1)]] = Field(min_length=1)
+    widths: list[Annotated[list[PositiveInt], Field(min_length=1)]] = Field(
+        min_length=1, default=[[32], [64], [128]]
+    )
     """Channels of every convolution, a list a stage; a stage halves the picture."""
 
-    grid: int = Field(ge=1)
+    grid: int = Field(ge=1, default=3)
     """The last maps are averaged over so many fields each way."""
 
-    features: int = Field(ge=1)
+    features: int = Field(ge=1, default=128)
     """Width of the layer before the head."""
 
 
@@ -55,12 +57,13 @@ class ResNetParams(StageParams):
 
     model: Literal["resnet"]
 
-    depth: Literal[18, 34, 50, 101, 152]
+    depth: Literal[18, 34, 50, 101, 152] = 18
+    """Layers: ResNet-18, ResNet-34 and so on."""
 
-    stem: Literal["imagenet", "small"]
+    stem: Literal["imagenet", "small"] = "imagenet"
     """imagenet: reduces the picture to a quarter at once; small: leaves it so, for pictures under 64 px."""
 
-    weights: WeightsParams | None
+    weights: WeightsParams | None = None
     """Pretrained ones of torchvision's layout; the head is always new."""
 
 
@@ -72,7 +75,7 @@ class TimmParams(StageParams):
     name: str
     """timm's name of it, such as mobilenetv3_small_100."""
 
-    weights: WeightsParams | None
+    weights: WeightsParams | None = None
     """Pretrained ones of timm's layout; the head is always new."""
 
 

@@ -1,20 +1,20 @@
 """params.yaml as frozen, typed classes; whatever does not fit is refused with the key's full path.
 
-Values live in params.yaml alone: no class here has a default, but for keys that came later, so that a
-params.yaml from before them stays valid and gives the same bytes.
+A key that is left out has its default, which stands in the class and nowhere else. What only the user's data
+can tell (a format, a folder) and the names of variants have none.
 """
 
 import difflib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args
+from typing import Any, ClassVar, Literal, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, model_validator
 
 from stages.core.errors import ParamsError
 
-AUTO = "auto"
+AUTO: Any = "auto"
 """In place of a number in params.yaml: derived from how many pictures there are to train on."""
 
 
@@ -22,6 +22,12 @@ class StageParams(BaseModel):
     """Base of every section: frozen, strict about types, no unknown keys."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True)
+
+    SHORT: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+    """Keys that hold in place of another one: their defaults do not, where the other one is given."""
+
+    MAY_BE_LEFT_OUT: ClassVar[bool] = False
+    """Whether the whole section may be; DVC refuses to run a stage that depends on a missing one."""
 
     @classmethod
     def derived(cls, values: Mapping[str, Any], pictures: int | None) -> Mapping[str, Any]:
@@ -36,9 +42,28 @@ class StageParams(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _derive(cls, values: Any, info: ValidationInfo) -> Any:
-        if not isinstance(values, dict) or not _asks(values):
+        if not isinstance(values, dict):
+            return values
+        values = cls._asking(values)
+        for long, keys in cls.SHORT.items():
+            if values.get(long) is not None:
+                values = dict.fromkeys(keys) | values
+        if not _asks(values):
             return values
         return _filled(values, cls.derived(values, (info.context or {}).get("pictures")))
+
+    @classmethod
+    def _asking(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """`values` with the keys that are left out and `auto` by default, in a section of the section too."""
+        asking = dict(values)
+        for name, field in cls.model_fields.items():
+            if field.default == AUTO:
+                asking.setdefault(name, AUTO)
+            elif isinstance(field.annotation, type) and issubclass(field.annotation, StageParams):
+                within = asking.get(name, {} if field.default_factory else None)
+                if isinstance(within, dict) and (filled := field.annotation._asking(within)):
+                    asking[name] = filled
+        return asking
 
 
 def _asks(values: dict[str, Any]) -> bool:
@@ -55,16 +80,16 @@ def _filled(values: Any, rules: Any) -> Any:
 class ComputeParams(StageParams):
     """Section `compute`: what decides the bits of every stage alike."""
 
-    seed: int = Field(ge=0, lt=2**32)
+    seed: int = Field(ge=0, lt=2**32, default=0)
     """Every random generator starts from it (numpy's takes 32 bits)."""
 
-    threads: int = Field(ge=1)
+    threads: int = Field(ge=1, default=1)
     """Threads of one stage. Another number gives other bits, so it is not taken from the machine."""
 
-    precision: Literal["auto", "float32", "bfloat16"]
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """auto: bfloat16 where the processor multiplies it natively, else float32."""
 
-    deterministic: bool
+    deterministic: bool = True
     """Whether CUDA may use only kernels that add in a fixed order, which are slower; a CPU always does."""
 
 
@@ -80,7 +105,7 @@ def load_params(path: Path, section: str, cls: type[Section], *, pictures: int |
         ParamsError: the file cannot be read, or a key is missing, unknown or of the wrong type.
 
     """
-    values = _values(path, section)
+    values = _values(path, section, cls)
     try:
         return cls.model_validate(values, context={"pictures": pictures})
     except ValidationError as error:
@@ -94,7 +119,7 @@ def faults_in(path: Path, section: str, cls: type[StageParams]) -> list[str]:
         ParamsError: the file cannot be read, or has no such section.
 
     """
-    values = _values(path, section)
+    values = _values(path, section, cls)
     try:
         cls.model_validate(values)
     except ValidationError as error:
@@ -118,7 +143,7 @@ def is_wanted(path: Path, section: str) -> bool:
     return _values(path, section) is not None
 
 
-def _values(path: Path, section: str) -> Any:
+def _values(path: Path, section: str, cls: type[StageParams] = StageParams) -> Any:
     """What stands in the section of the YAML file."""
     try:
         document = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -126,9 +151,14 @@ def _values(path: Path, section: str) -> Any:
         raise ParamsError(f"{path}: no such file; `git checkout {path}` brings it back") from None
     except yaml.YAMLError as error:
         raise ParamsError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
+    if cls.MAY_BE_LEFT_OUT and (document is None or (isinstance(document, dict) and section not in document)):
+        return {}
     if not isinstance(document, dict) or section not in document:
         known = list(document) if isinstance(document, dict) else []
-        raise ParamsError(f"{path}: section '{section}' is missing{_suggestion(section, known)}")
+        close = _suggestion(section, known)
+        raise ParamsError(
+            f"{path}: section '{section}' is missing{close}; `{section}: {{}}` takes its defaults"
+        )
     return document[section]
 
 

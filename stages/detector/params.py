@@ -20,10 +20,10 @@ class ResidualParams(StageParams):
 
     model: Literal["residual"]
 
-    widths: list[PositiveInt] = Field(min_length=3, max_length=5)
+    widths: list[PositiveInt] = Field(min_length=3, max_length=5, default=[32, 64, 96])
     """Channels after the stem (stride 2) and after each residual stage (strides 4, 8, ...)."""
 
-    blocks: list[PositiveInt]
+    blocks: list[PositiveInt] = Field(default=[2, 1])
     """Residual blocks of each stage."""
 
     @model_validator(mode="after")
@@ -41,9 +41,10 @@ class ResNetBackboneParams(StageParams):
 
     model: Literal["resnet"]
 
-    depth: Literal[18, 34, 50]
+    depth: Literal[18, 34, 50] = 18
+    """Layers: ResNet-18, ResNet-34 or ResNet-50."""
 
-    stages: int = Field(ge=2, le=4)
+    stages: int = Field(ge=2, le=4, default=3)
     """How many of its four are taken (strides 4, 8, 16, 32)."""
 
 
@@ -54,6 +55,7 @@ class FittedParams(StageParams):
     """In place of a list: as many values as asked for, fitted to the training boxes by k-means."""
 
     fitted: int = Field(ge=1)
+    """How many values."""
 
 
 Stride = Literal[4, 8, 16, 32]
@@ -120,44 +122,44 @@ CropClassifierParams = Annotated[
 class DetectionsParams(StageParams):
     """What every detector is told of its detections."""
 
-    score_min: float = Field(ge=0, lt=1)
+    score_min: float = Field(ge=0, lt=1, default=0.02)
     """Detections with lower scores are dropped."""
 
-    overlap_max: float = Field(gt=0, le=1)
+    overlap_max: float = Field(gt=0, le=1, default=0.5)
     """Of two detections of one class that overlap more than this (IoU) the weaker is dropped."""
 
-    detections_max: int = Field(ge=1)
+    detections_max: int = Field(ge=1, default=20)
     """Detections kept a picture."""
 
 
 class HeadsParams(DetectionsParams):
     """Detectors whose heads look at proposals."""
 
-    roi_batch: int = Field(ge=1)
+    roi_batch: int = Field(ge=1, default=16)
     """Proposals a picture in the heads' loss."""
 
-    roi_positive: float = Field(gt=0, le=1)
+    roi_positive: float = Field(gt=0, le=1, default=0.75)
     """Share of the proposals in the heads' loss that may be items."""
 
 
 class PooledParams(HeadsParams):
     """Detectors that pool a proposal's features from a map of the whole picture."""
 
-    backbone: BackboneParams
+    backbone: BackboneParams = Field(default_factory=lambda: ResidualParams(model="residual"))
 
-    features: int = Field(ge=8)
+    features: int = Field(ge=8, default=64)
     """Channels of the feature maps that proposals and heads read."""
 
-    roi_stride: Stride
+    roi_stride: Stride = 4
     """Of the map that the heads read, in pixels."""
 
-    roi_size: int = Field(ge=2, multiple_of=2)
+    roi_size: int = Field(ge=2, multiple_of=2, default=6)
     """Side of the grid that a proposal's features are pooled to."""
 
-    roi_width: int = Field(ge=1)
+    roi_width: int = Field(ge=1, default=192)
     """Width of the heads' layer on patches of 2 x 2 of its cells."""
 
-    roi_hidden: int = Field(ge=1)
+    roi_hidden: int = Field(ge=1, default=256)
     """Width of the heads' layer on all of them."""
 
 
@@ -166,27 +168,28 @@ class FasterRcnnParams(PooledParams):
 
     model: Literal["faster-rcnn"]
 
-    rpn_stride: Stride
+    rpn_stride: Stride = 8
     """Of the map that proposals are made from, in pixels."""
 
-    anchor_sizes: list[PositiveFloat] | FittedParams
+    anchor_sizes: list[PositiveFloat] | FittedParams = Field(default_factory=lambda: FittedParams(fitted=3))
     """Sides of the square anchors, in pixels."""
 
-    anchor_ratios: list[PositiveFloat] | FittedParams
+    anchor_ratios: list[PositiveFloat] | FittedParams = Field(default=[0.5, 1.0, 2.0])
     """Height over width."""
 
-    proposal_candidates: int = Field(ge=1)
+    proposal_candidates: int = Field(ge=1, default=120)
     """The likeliest boxes of a picture, many an item's, that go into non-maximum suppression."""
 
-    proposal_overlap_max: float = Field(gt=0, le=1)
+    proposal_overlap_max: float = Field(gt=0, le=1, default=0.7)
     """Of two of them that overlap more than this (IoU) the less likely is dropped."""
 
-    proposals_train: int = Field(ge=1)
+    proposals_train: int = Field(ge=1, default=60)
     """Proposals kept a picture of what is left."""
 
-    proposals_test: int = Field(ge=1)
+    proposals_test: int = Field(ge=1, default=40)
+    """The same once it is trained."""
 
-    rpn_batch: int = Field(ge=1)
+    rpn_batch: int = Field(ge=1, default=64)
     """Anchors a picture in the proposals' loss."""
 
 

@@ -1,6 +1,6 @@
 """The stage `score`: new pictures of an inbox through trained models, each once.
 
-stage: the whole; inbox: which pictures are whole and new; predictions: what is kept
+stage: the whole; params: its section; inbox: which pictures are whole and new; predictions: what is kept
 seen: which pictures have their rows; drawing: pictures with what was found
 """
 

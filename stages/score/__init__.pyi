@@ -1,1 +1,2 @@
+from .params import ScoreParams as ScoreParams
 from .stage import main as main

@@ -18,12 +18,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pydantic import Field
 
 from stages.classifier.network import Classifier, predict
 from stages.core.errors import DataError, ParamsError
 from stages.core.files import write_atomically
-from stages.core.params import StageParams, load_params
+from stages.core.params import load_params
 from stages.core.tables import write_metrics
 from stages.core.texts import in_a_line
 from stages.detector.network import detect
@@ -33,26 +32,11 @@ from stages.intake.geometry import Pixels, unfit_boxes
 from stages.prediction.models import TrainedModels, load_models
 from stages.score.drawing import drawn, jpeg
 from stages.score.inbox import Input, Look, look, taken
+from stages.score.params import ScoreParams
 from stages.score.predictions import Predictions, Row, opened
 
 DEATHS = 3  # at one picture: no chance any more, and others wait behind it
 NAMED_MOST = 50  # set aside or drawn pictures that the figures name at most
-
-
-class ScoreParams(StageParams):
-    """Section `score`."""
-
-    batch: int = Field(ge=1)
-    """Pictures kept in one step, and shown to the networks together."""
-
-    max_megabytes: int = Field(ge=1)
-    """Size of a picture's file in megabytes up to which it is scored; larger ones are set aside."""
-
-    drawn_score_min: float = Field(ge=0, le=1)
-    """Boxes with lower scores are not drawn."""
-
-    drawn_side: int = Field(ge=64)
-    """The longer side that larger pictures are brought to before they are drawn on, in pixels."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -7,7 +7,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from stages.core.packed import Split
-from stages.core.params import StageParams
+from stages.core.params import AUTO, StageParams
 
 SCENES: dict[Split, tuple[int, int]] = {
     "train": (54_000, 55_000),
@@ -21,35 +21,43 @@ class SceneCounts(StageParams):
     """Scenes of each split, composed of that split's own pictures."""
 
     train: int = Field(ge=1)
+    """Scenes to train on."""
+
     val: int = Field(ge=1)
+    """Scenes to validate on."""
+
     test: int = Field(ge=1)
+    """Scenes to test on."""
 
 
 class SceneParams(StageParams):
     """What the scenes look like and how many there are."""
 
-    count: SceneCounts | Literal["auto"]
+    count: SceneCounts | Literal["auto"] = Field(default=AUTO)
     """auto: of as many pictures as a split has; see `scene_counts`."""
 
-    side: int = Field(ge=16)
+    side: int = Field(ge=16, default=96)
     """Side of the square scenes, in pixels."""
 
-    items_min: int = Field(ge=0)
+    items_min: int = Field(ge=0, default=3)
     """Items in a scene: drawn evenly from `items_min` to `items_max`."""
-    items_max: int = Field(ge=1)
+    items_max: int = Field(ge=1, default=7)
+    """The most items in a scene."""
 
-    scale_min: float = Field(gt=0)
+    scale_min: float = Field(gt=0, default=0.8)
     """An item's size relative to its picture: drawn evenly in the logarithm."""
-    scale_max: float = Field(gt=0)
+    scale_max: float = Field(gt=0, default=1.5)
+    """The largest size relative to its picture."""
 
-    brightness_min: float = Field(gt=0)
+    brightness_min: float = Field(gt=0, default=0.8)
     """An item's brightness relative to its picture."""
-    brightness_max: float = Field(gt=0)
+    brightness_max: float = Field(gt=0, default=1.2)
+    """The greatest brightness relative to its picture."""
 
-    min_visible: float = Field(gt=0, le=1)
+    min_visible: float = Field(gt=0, le=1, default=0.85)
     """Share of an item's pixels that later items must leave uncovered."""
 
-    mask_threshold: int = Field(ge=0, lt=255)
+    mask_threshold: int = Field(ge=0, lt=255, default=8)
     """Brightness above which a picture's pixel belongs to the item."""
 
     def scene_counts(self, split: Split, pictures: int) -> int:

@@ -15,7 +15,7 @@ class CropsParams(FormParams):
 
     format: Literal["crops"]
 
-    margin: float = Field(ge=0)
+    margin: float = Field(ge=0, default=0.1)
     """What is added on each side of a box, as a share of its longer side."""
 
 

@@ -36,7 +36,7 @@ class IdxParams(StageParams):
     classes: Annotated[list[str], Field(min_length=2)]
     """Names by label: a label is an index into it."""
 
-    split: SplitParams
+    split: SplitParams = Field(default_factory=SplitParams)
 
     @field_validator("classes")
     @classmethod

@@ -15,16 +15,16 @@ Fraction = Annotated[float, Field(gt=0, lt=1)]
 class SplitParams(StageParams):
     """How pictures that the data leaves undecided are split."""
 
-    val: Fraction
+    val: Fraction = 0.15
     """Share of the training pictures that becomes val, where the data gives no val."""
 
-    test: Fraction | None
+    test: Fraction | None = None
     """Share of all pictures that becomes test, where the data gives no test; null: the data must give it."""
 
-    group_pattern: str | None
+    group_pattern: str | None = None
     """A regular expression on a picture's path, whose first group names what must stay together."""
 
-    near_duplicates: Annotated[int, Field(ge=0, le=16)] | None
+    near_duplicates: Annotated[int, Field(ge=0, le=16)] | None = None
     """Bits of 128 of a difference hash in which two pictures may differ and still never stand in two splits;
     null: only equal pictures are kept apart."""
 
@@ -43,9 +43,16 @@ class PerSplit(StageParams):
     """Files or folders below the raw folder, or null; `all` leaves the splits to `preprocess`."""
 
     train: str | None = None
+    """Of the training split."""
+
     val: str | None = None
+    """Of the validation split."""
+
     test: str | None = None
+    """Of the test split."""
+
     all: str | None = None
+    """Of all pictures; `preprocess` splits them."""
 
     def given(self) -> dict[Split | None, str]:
         """What is given, by its split."""
@@ -68,7 +75,7 @@ null, the folder of that file."""
 class FormParams(StageParams):
     """The form that pictures from files are packed in."""
 
-    classes: Annotated[list[str], Field(min_length=1)] | None
+    classes: Annotated[list[str], Field(min_length=1)] | None = None
     """Names by label; null: all that the data names, in alphabetical order."""
 
     shape: Annotated[list[Side], Field(min_length=2, max_length=2)]
@@ -77,10 +84,10 @@ class FormParams(StageParams):
     channels: Literal[1, 3]
     """1 is grey, 3 is RGB."""
 
-    fit: Literal["stretch", "pad", "crop"]
+    fit: Literal["stretch", "pad", "crop"] = "stretch"
     """stretch: each side by itself; pad: all of it, on `ground`; crop: its middle, nothing padded."""
 
-    ground: int = Field(ge=0, le=255)
+    ground: int = Field(ge=0, le=255, default=0)
     """Grey level beside a padded picture and behind a transparent one."""
 
     @field_validator("classes")
@@ -92,7 +99,7 @@ class FormParams(StageParams):
 class PictureParams(FormParams):
     """How pictures from files are packed and split."""
 
-    split: SplitParams
+    split: SplitParams = Field(default_factory=SplitParams)
 
 
 def differing(classes: list[str] | None) -> list[str] | None:

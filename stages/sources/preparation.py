@@ -43,15 +43,15 @@ BoxSource = (
 class PreprocessParams(StageParams):
     """Section `preprocess`."""
 
-    classification: Annotated[PictureSource | CropsParams, Field(discriminator="format")] | None
+    classification: Annotated[PictureSource | CropsParams, Field(discriminator="format")] | None = None
     """The source of pictures of one thing each; null: there is nothing to classify or to generate."""
 
-    detection: Annotated[ComposedParams | BoxSource, Field(discriminator="format")] | None
+    detection: Annotated[ComposedParams | BoxSource, Field(discriminator="format")] | None = None
     """The source of pictures with boxes; null: there is nothing to detect."""
 
-    policy: Policy
+    policy: Policy = Field(default_factory=Policy)
 
-    shard_megabytes: int = Field(ge=1)
+    shard_megabytes: int = Field(ge=1, default=1024)
     """Size of the pixels from which on a split is packed into several files."""
 
     @model_validator(mode="after")

@@ -21,9 +21,14 @@ HOPELESS = 4  # times the least loss so far: the test ends
 class RangeTestParams(StageParams):
     """Rates that are tried, each step a constant factor above the one before."""
 
-    lowest: float = Field(gt=0)
-    highest: float = Field(gt=0)
-    steps: int = Field(ge=2)
+    lowest: float = Field(gt=0, default=0.001)
+    """The first learning rate."""
+
+    highest: float = Field(gt=0, default=10.0)
+    """The last learning rate."""
+
+    steps: int = Field(ge=2, default=60)
+    """Training steps, each at a higher rate."""
 
     @model_validator(mode="after")
     def _rises(self) -> "RangeTestParams":

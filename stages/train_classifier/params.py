@@ -6,11 +6,11 @@ from typing import Any, Literal
 from pydantic import Field
 
 from stages.augmentation.pipeline import TransformSpec
-from stages.classifier.trunks import NetworkParams
-from stages.core.params import StageParams
+from stages.classifier.trunks import CompactParams, NetworkParams
+from stages.core.params import AUTO, StageParams
 from stages.train_classifier.learning_rates import RangeTestParams
 from stages.training.batches import PICTURES, batch_size, classifier_epochs
-from stages.training.optimization import OptimizerParams, ScheduleParams
+from stages.training.optimization import OptimizerParams, ScheduleParams, SgdParams
 
 
 class TrainClassifierParams(StageParams):
@@ -26,48 +26,48 @@ class TrainClassifierParams(StageParams):
             "batch_size": batch_size(number, most=128, least=16, batches=8),
         }
 
-    network: NetworkParams
+    network: NetworkParams = Field(default_factory=lambda: CompactParams(model="compact"))
     """Which network, and how large."""
 
-    epochs: int = Field(ge=1)
+    epochs: int = Field(ge=1, default=AUTO)
     """Passes over the training pictures, at most; or auto."""
 
-    batch_size: int = Field(ge=2)
+    batch_size: int = Field(ge=2, default=AUTO)
     """Pictures a step; or auto."""
 
-    optimizer: OptimizerParams
+    optimizer: OptimizerParams = Field(default_factory=lambda: SgdParams(name="sgd"))
 
-    schedule: ScheduleParams
+    schedule: ScheduleParams = Field(default_factory=lambda: ScheduleParams(name="one-cycle"))
 
-    average_decay: float | None = Field(gt=0, lt=1)
+    average_decay: float | None = Field(gt=0, lt=1, default=None)
     """A step's part in averaged weights, which are validated and saved, is one minus this; null: none are."""
 
-    patience: int | None = Field(ge=1)
+    patience: int | None = Field(ge=1, default=None)
     """Stop when so many epochs were no better on val, and take the best's weights; null: the last's."""
 
-    label_smoothing: float = Field(ge=0, lt=1)
+    label_smoothing: float = Field(ge=0, lt=1, default=0.1)
     """Share of the target that is spread over all classes."""
 
-    balance: Literal["none", "class-weights", "sampler"]
+    balance: Literal["none", "class-weights", "sampler"] = "none"
     """Of unbalanced classes: in the loss, or in how often their pictures are shown."""
 
-    mirror: bool
+    mirror: bool = True
     """Show each picture mirrored in every second epoch. Not for pictures whose left and right matter."""
 
-    shift: int = Field(ge=0)
+    shift: int = Field(ge=0, default=1)
     """Shift each picture by up to so many pixels."""
 
-    augmentations: list[TransformSpec]
+    augmentations: list[TransformSpec] = Field(default=[])
     """albumentations in their order, before mirroring and shifts: {Name: {argument: value}}."""
 
-    views: Literal[1, 2, 6]
+    views: Literal[1, 2, 6] = 6
     """Views of a picture that a prediction averages over: itself, mirrored, both shifted two ways."""
 
-    calibrate: bool
+    calibrate: bool = True
     """Divide the trained network's logits by the temperature that suits val best; accuracy stays the same."""
 
-    range_test: RangeTestParams
+    range_test: RangeTestParams = Field(default_factory=RangeTestParams)
     """Learning rates that are tried before training, for the plot alone."""
 
-    sheet_columns: int = Field(ge=2)
+    sheet_columns: int = Field(ge=2, default=8)
     """Samples of each class: a picture as it is, and as it is shown in the epochs after."""

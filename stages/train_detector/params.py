@@ -1,13 +1,13 @@
 """Section `train-detector` of params.yaml."""
 
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from pydantic import Field, PositiveFloat, model_validator
 
 from stages.augmentation.pipeline import TransformSpec
 from stages.core.params import AUTO, StageParams
-from stages.detector.params import DetectorParams
+from stages.detector.params import DetectorParams, FasterRcnnParams
 from stages.networks.weights import WeightsParams
 from stages.training.batches import SCENES, batch_size, detector_epochs
 from stages.training.optimization import AdamParams, OptimizerParams, ScheduleParams, check_either
@@ -17,6 +17,8 @@ EPOCH_SCENES = 13_500  # a quarter of 54,000 scenes: validated in between
 
 class TrainDetectorParams(StageParams):
     """Section `train-detector`."""
+
+    SHORT: ClassVar = {"optimizer": ("learning_rate", "weight_decay"), "schedule": ("warmup",)}
 
     @classmethod
     def derived(cls, values: Mapping[str, Any], pictures: int | None) -> Mapping[str, Any]:
@@ -30,67 +32,67 @@ class TrainDetectorParams(StageParams):
             "batch_size": batch_size(number, most=16, least=4, batches=16),
         }
 
-    network: DetectorParams
+    network: DetectorParams = Field(default_factory=lambda: FasterRcnnParams(model="faster-rcnn"))
     """Which network, and how large."""
 
-    weights: WeightsParams | None
+    weights: WeightsParams | None = None
     """What it begins with: those of the same network on perhaps other classes, or of torchvision's ResNet."""
 
-    frozen: int = Field(ge=0)
+    frozen: int = Field(ge=0, default=0)
     """So many first parts keep the weights they began with: of the backbone or, r-cnn, of the classifier."""
 
-    epochs: int = Field(ge=1)
+    epochs: int = Field(ge=1, default=AUTO)
     """At most; or auto."""
 
-    epoch_pictures: int | None = Field(ge=1)
+    epoch_pictures: int | None = Field(ge=1, default=AUTO)
     """Training pictures that an epoch shows at most, the next one the following; null: all of them; or auto.
 
     So many pictures are validated more often than once a pass.
     """
 
-    batch_size: int = Field(ge=1)
+    batch_size: int = Field(ge=1, default=AUTO)
     """Pictures a step; or auto."""
 
-    learning_rate: float | None = Field(gt=0, default=None)
+    learning_rate: float | None = Field(gt=0, default=0.007)
     """The schedule's peak, where no `optimizer` is named."""
 
-    weight_decay: float | None = Field(ge=0, default=None)
+    weight_decay: float | None = Field(ge=0, default=0.02)
     """Of matrices and kernels, where no `optimizer` is named."""
 
     optimizer: OptimizerParams | None = None
     """null: adam with `learning_rate` and `weight_decay`."""
 
-    warmup: float | None = Field(gt=0, lt=1, default=None)
+    warmup: float | None = Field(gt=0, lt=1, default=0.2)
     """Share of the steps in which the learning rate rises, where no `schedule` is named."""
 
     schedule: ScheduleParams | None = None
     """null: one-cycle with `warmup`."""
 
-    average_decay: float = Field(ge=0, lt=1)
+    average_decay: float = Field(ge=0, lt=1, default=0.99)
     """A step's part in the averaged weights, which are validated and saved, is one minus this."""
 
-    gradient_max: float = Field(gt=0)
+    gradient_max: float = Field(gt=0, default=5.0)
     """Gradients with a larger norm are scaled down to it."""
 
-    validate_every: int = Field(ge=1)
+    validate_every: int = Field(ge=1, default=2)
     """Epochs between two validations; the last epoch is validated in any case."""
 
-    patience: int | None = Field(ge=1)
+    patience: int | None = Field(ge=1, default=None)
     """Stop when so many validations were no better than the best before; null: never."""
 
-    scales: list[PositiveFloat] = Field(min_length=1)
+    scales: list[PositiveFloat] = Field(min_length=1, default=[1.0])
     """Each batch is shown at one of these sizes; the trained network sees pictures at their own."""
 
-    augmentations: list[TransformSpec]
+    augmentations: list[TransformSpec] = Field(default=[])
     """albumentations in their order, boxes with them: {Name: {argument: value}}."""
 
-    visible_min: float = Field(ge=0, le=1)
+    visible_min: float = Field(ge=0, le=1, default=0.3)
     """A box of which augmentation leaves a smaller share in the picture is dropped."""
 
-    calibrate: bool
+    calibrate: bool = True
     """Turn the trained network's scores into how often boxes of val are right; their order stays the same."""
 
-    sheet_rows: int = Field(ge=1)
+    sheet_rows: int = Field(ge=1, default=4)
     """Samples: pictures as they are, and as they are shown."""
 
     @model_validator(mode="after")

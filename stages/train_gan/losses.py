@@ -30,10 +30,10 @@ class NonSaturatingParams(StageParams):
 
     name: Literal["non-saturating"]
 
-    r1: float = Field(ge=0)
+    r1: float = Field(ge=0, default=1.0)
     """Weight of the squared slope at real pictures (Mescheder et al. 2018, https://arxiv.org/abs/1801.04406)."""
 
-    r1_every: int = Field(ge=1)
+    r1_every: int = Field(ge=1, default=16)
     """Steps from one such penalty to the next; it weighs as much more then."""
 
 
@@ -42,7 +42,7 @@ class WassersteinParams(StageParams):
 
     name: Literal["wgan-gp"]
 
-    penalty: float = Field(ge=0)
+    penalty: float = Field(ge=0, default=10.0)
     """Weight of the slope's squared distance from 1, between real pictures and fakes."""
 
 

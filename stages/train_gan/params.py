@@ -1,14 +1,14 @@
 """Section `train-gan` of params.yaml."""
 
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from pydantic import Field, model_validator
 
-from stages.core.params import StageParams
+from stages.core.params import AUTO, StageParams
 from stages.prompting.captions import TextParams
 from stages.train_gan.failures import FailureParams
-from stages.train_gan.losses import Change, LossParams
+from stages.train_gan.losses import Change, HingeParams, LossParams
 from stages.training.batches import PICTURES, batch_size, generator_epochs, generator_span
 from stages.training.optimization import AdamParams, OptimizerParams, ScheduleParams, check_either
 
@@ -25,6 +25,10 @@ FEW = 10_000  # pictures, up to which random changes of them help
 
 class TrainGanParams(StageParams):
     """Section `train-gan`."""
+
+    SHORT: ClassVar = {
+        "optimizers": ("generator_learning_rate", "discriminator_learning_rate", "beta1", "beta2")
+    }
 
     @classmethod
     def derived(cls, values: Mapping[str, Any], pictures: int | None) -> Mapping[str, Any]:
@@ -44,47 +48,59 @@ class TrainGanParams(StageParams):
             "failure": {"grace": span, "patience": 3 * span},
         }
 
-    epochs: int = Field(ge=1)
-    batch_size: int = Field(ge=2)
-    loss: LossParams
-    discriminator_steps: int = Field(ge=1)
+    epochs: int = Field(ge=1, default=AUTO)
+    """Passes over the training pictures; or auto."""
+
+    batch_size: int = Field(ge=2, default=AUTO)
+    """Pictures a step; or auto."""
+
+    loss: LossParams = Field(default_factory=lambda: HingeParams(name="hinge"))
+    discriminator_steps: int = Field(ge=1, default=1)
     """For each of the generator's."""
-    spectral_norm: bool
+    spectral_norm: bool = True
     """In the discriminator."""
-    augment: list[Change]
+    augment: list[Change] = Field(default=AUTO)
     """Random changes of real and fake pictures that gradients pass, for few pictures."""
-    text: TextParams | None
+    text: TextParams | None = Field(default_factory=TextParams)
     """null: by class alone."""
-    attributes: list[str]
+    attributes: list[str] = Field(default=[])
     """Columns of the data's table, or `brightness` and `size`, which are measured."""
-    latent: int = Field(ge=1)
+    latent: int = Field(ge=1, default=64)
     """Dimensions of the random vector: what varies within what is asked for."""
-    condition: int = Field(ge=1)
+    condition: int = Field(ge=1, default=32)
     """Dimensions of what is asked for, beside the random vector."""
-    generator_width: int = Field(ge=1)
+    generator_width: int = Field(ge=1, default=48)
     """Channels at half resolution; twice as many at each halving."""
-    discriminator_width: int = Field(ge=1)
-    discriminator_hidden: int = Field(ge=1)
+    discriminator_width: int = Field(ge=1, default=32)
+    """Channels at half resolution; twice as many at each halving."""
+
+    discriminator_hidden: int = Field(ge=1, default=128)
     """Dimensions that realness and class are read from."""
-    generator_learning_rate: float | None = Field(gt=0, default=None)
-    discriminator_learning_rate: float | None = Field(gt=0, default=None)
-    beta1: float | None = Field(ge=0, lt=1, default=None)
-    beta2: float | None = Field(ge=0, lt=1, default=None)
+    generator_learning_rate: float | None = Field(gt=0, default=0.001)
+    """Adam's, where no `optimizers` are named."""
+
+    discriminator_learning_rate: float | None = Field(gt=0, default=0.001)
+    """Adam's, where no `optimizers` are named."""
+
+    beta1: float | None = Field(ge=0, lt=1, default=0.0)
+    """Adam's, of both networks, where no `optimizers` are named."""
+
+    beta2: float | None = Field(ge=0, lt=1, default=0.99)
     """Adam's, of both networks, where no `optimizers` are named; without weight decay."""
     optimizers: OptimizersParams | None = None
     """null: adam with the four values above."""
     schedule: ScheduleParams | None = None
     """Of both networks' learning rates; null: they stay what they are."""
-    class_weight: float = Field(ge=0)
+    class_weight: float = Field(ge=0, default=0.3)
     """Of the auxiliary classifier's cross-entropy beside the loss."""
-    average_decay: float = Field(ge=0, lt=1)
+    average_decay: float = Field(ge=0, lt=1, default=0.999)
     """A step's part in the averaged generator is one minus this."""
-    failure: FailureParams
-    sheet_columns: int = Field(ge=2)
+    failure: FailureParams = Field(default_factory=FailureParams)
+    sheet_columns: int = Field(ge=2, default=10)
     """Pictures a class, on sheets and in the film."""
-    sheet_every: int = Field(ge=1)
+    sheet_every: int = Field(ge=1, default=AUTO)
     """Epochs from one sheet to the next."""
-    film_frames: int = Field(ge=1)
+    film_frames: int = Field(ge=1, default=24)
     """Of the film of training, evenly over it."""
     film_milliseconds: int | None = Field(ge=10, default=None)
     """Without effect: `evaluate` draws the film, and its own `film_milliseconds` counts."""

@@ -41,7 +41,9 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT)
 class CheckpointParams(StageParams):
     """Section `checkpoints`: no result depends on it, so that no stage does."""
 
-    seconds: float = Field(ge=0)
+    MAY_BE_LEFT_OUT = True
+
+    seconds: float = Field(ge=0, default=30.0)
     """Between two checkpoints; 0 is one a step."""
 
 

@@ -22,12 +22,13 @@ class SgdParams(StageParams):
 
     name: Literal["sgd"]
 
-    learning_rate: float = Field(gt=0)
+    learning_rate: float = Field(gt=0, default=0.15)
     """The schedule's peak."""
 
-    momentum: float = Field(ge=0, lt=1)
+    momentum: float = Field(ge=0, lt=1, default=0.9)
+    """Share of the last step that goes into the next one."""
 
-    weight_decay: float = Field(ge=0)
+    weight_decay: float = Field(ge=0, default=0.0005)
     """Of matrices and kernels; normalisations and biases are left free."""
 
 
@@ -36,14 +37,16 @@ class AdamParams(StageParams):
 
     name: Literal["adam"]
 
-    learning_rate: float = Field(gt=0)
+    learning_rate: float = Field(gt=0, default=0.001)
     """The schedule's peak."""
 
-    beta1: float = Field(ge=0, lt=1)
+    beta1: float = Field(ge=0, lt=1, default=0.9)
+    """Share of the old mean of gradients that each step keeps."""
 
-    beta2: float = Field(ge=0, lt=1)
+    beta2: float = Field(ge=0, lt=1, default=0.999)
+    """Share of the old mean of squared gradients that each step keeps."""
 
-    weight_decay: float = Field(ge=0)
+    weight_decay: float = Field(ge=0, default=0.0)
     """Of matrices and kernels; normalisations and biases are left free."""
 
 
@@ -56,7 +59,7 @@ class ScheduleParams(StageParams):
     name: Literal["one-cycle", "cosine"]
     """After its rise it falls to about zero in a straight line, or as a cosine does."""
 
-    warmup: float = Field(gt=0, lt=1)
+    warmup: float = Field(gt=0, lt=1, default=0.2)
     """Share of the steps in which it rises from a tenth."""
 
 

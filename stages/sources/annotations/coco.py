@@ -32,7 +32,7 @@ class CocoParams(PictureParams):
 
     annotations: PerSplit
 
-    pictures: Folders
+    pictures: Folders = None
     """What `file_name` starts from; null: the folder of the file of annotations."""
 
     strip_prefix: str | None = None

@@ -23,7 +23,7 @@ class CvatParams(PictureParams):
     file: str | PerSplit
     """annotations.xml below the raw folder; in one file a picture's `subset` may name its split."""
 
-    pictures: Folders
+    pictures: Folders = None
     """What names start from; null: the folder of the file."""
 
     strip_prefix: str | None = None

@@ -25,7 +25,7 @@ class LabelStudioParams(PictureParams):
     file: str | PerSplit
     """The export below the raw folder, one or one for each split."""
 
-    pictures: Folders
+    pictures: Folders = None
     """What names start from; null: the folder of the file. Addresses mean the picture of their last part."""
 
     picture: str = "image"

@@ -28,7 +28,7 @@ class TableParams(StageParams):
     file: str | PerSplit
     """Below the raw folder: one table, or one for each split."""
 
-    pictures: Folders
+    pictures: Folders = None
     """The folder that the table's paths start from, below the raw folder; null: the folder of the table."""
 
     strip_prefix: str | None = None

@@ -1,12 +1,11 @@
 """What evaluation draws of detections and of generated pictures."""
 
 import numpy as np
-import yaml
 
 from stages.core.packed import DetectionSplit
 from stages.evaluate.of_detector.sheets import detections_sheet
 from stages.evaluate.of_generator.sheets import nearest_sheet
-from tests.places import ROOT
+from stages.evaluate.params import EvaluateParams
 
 HEIGHT, WIDTH, SCALE, GAP = 100, 200, 2, 4
 
@@ -38,8 +37,8 @@ def boxes_drawn(sheet, scenes=3, each=90):
 
 
 def test_drawn_by_default_are_at_most_200_boxes_with_a_score_over_030():
-    values = yaml.safe_load((ROOT / "params.yaml").read_text())["evaluate"]
-    how = {"scenes": 3, "score_min": values["score_min"], "most": values["sheet_boxes"]}
+    values = EvaluateParams()
+    how = {"scenes": 3, "score_min": values.score_min, "most": values.sheet_boxes}
     assert boxes_drawn(detections_sheet(*of_many(0.31), **how)) == 200
     assert boxes_drawn(detections_sheet(*of_many(0.29), **how)) == 0
     assert boxes_drawn(detections_sheet(*of_many(0.31, each=5), **how), each=5) == 15
