@@ -1,8 +1,8 @@
 """The site of the documents: `make site` builds it with Sphinx from the same Markdown that git shows.
 
-The source folder is the repository, so that README.md, the results of benchmarks and links to code are found
-as they stand. A link to a file that is no page (a test, dvc.yaml) leads to a copy of it within the site, which
-so works without a network.
+The source folder is the repository: README.md, the results of benchmarks and links to code are found as they
+stand. A link to a file that is no page (a test, dvc.yaml) leads to a copy of it in the site, which therefore
+works without a network.
 """
 
 from sphinx.application import Sphinx
@@ -18,7 +18,6 @@ MENU = {
 
 project = "darkroom"
 author = "The darkroom developers"
-project_copyright = author
 root_doc = "docs/index"
 include_patterns = ["*.md", "docs/*.md", "benchmarks/**/results/*.md"]
 exclude_patterns = [".venv", ".darkroom", ".mutants", "data", "site"]
