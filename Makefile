@@ -11,7 +11,7 @@ export DVC_NO_ANALYTICS := 1
 export NO_ALBUMENTATIONS_UPDATE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-quick test-random faults fuzz mutants reproduce check format architecture site sbom audit data lock ui clean
+.PHONY: help run test test-quick test-random faults fuzz mutants reproduce check format architecture parameters site sbom audit data lock ui clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -62,6 +62,9 @@ architecture: $(READY) ## draw the packages of docs/architecture.md anew, from t
 site: $(READY) ## the documents as pages with a search, in site/; a broken link is an error
 	@sphinx-build --quiet --fail-on-warning --keep-going -c docs . site
 	@echo "site/index.html: open it in a browser, no server is needed"
+
+parameters: $(READY) ## write docs/parameters.md anew, from the classes that read params.yaml
+	@python -m stages.by_hand.params --markdown > docs/parameters.md
 
 ui: $(READY) ## Prefect's pages, with all runs so far
 	@darkroom ui

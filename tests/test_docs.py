@@ -19,7 +19,7 @@ from markdown_it.token import Token
 from PIL import Image
 
 from darkroom.cli.main import app
-from stages.by_hand import data, fuse, generate, predict
+from stages.by_hand import data, fuse, generate, params, predict
 from tests.conftest import run
 from tests.places import ROOT
 
@@ -32,6 +32,7 @@ BY_HAND = {
     "detect": predict.detect,
     "fuse": fuse.command,
     "generate": generate.command,
+    "params": params.command,
 }
 """Commands that pass their words on to the stages."""
 TEST = re.compile(r"\]\((?P<file>[^)]+\.py)\): `(?P<test>test_\w+)`")

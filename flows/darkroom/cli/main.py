@@ -32,7 +32,7 @@ from darkroom.cli import service as commands
 from darkroom.cli.deployments import gc as free_disk
 from darkroom.cli.deployments import rollback, sweep
 from darkroom.cli.options import in_repo
-from darkroom.cli.vision import classify, data, detect, fuse, generate
+from darkroom.cli.vision import classify, data, detect, fuse, generate, params
 from darkroom.show import output
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ def _lines_and_code(error: Exception) -> tuple[tuple[str, ...], Exit]:
 GROUPS = {
     "Pipeline": ("plan", "run", "status", "up", "down", "ui", "fetch", "doctor", "gc"),
     "Results": ("sweep", "rollback"),
-    "Pictures": ("data", "classify", "detect", "generate", "fuse"),
+    "Pictures": ("data", "params", "classify", "detect", "generate", "fuse"),
 }
 """The commands as `darkroom --help` lists them."""
 
@@ -144,6 +144,7 @@ for command in (
     rollback,
     free_disk,
     data,
+    params,
     classify,
     detect,
     generate,

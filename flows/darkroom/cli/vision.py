@@ -50,6 +50,13 @@ def data(words: tuple[str, ...]) -> int:
 
 @passing_on
 @click.argument("words", nargs=-1, type=click.UNPROCESSED)
+def params(words: tuple[str, ...]) -> int:
+    """List all parameters with their meanings: `darkroom params --help`."""
+    return _run_module("stages.by_hand.params", words)
+
+
+@passing_on
+@click.argument("words", nargs=-1, type=click.UNPROCESSED)
 def classify(words: tuple[str, ...]) -> int:
     """Say of what class pictures are: `darkroom classify --help`."""
     return _run_module("stages.by_hand.predict", ("classify", *words))
