@@ -8,7 +8,7 @@ works without a network.
 from sphinx.application import Sphinx
 
 MENU = {
-    "Start": ["quickstart", "own_pictures", "dvc_repository", "adding_a_stage"],
+    "Start": ["quickstart", "own_pictures", "dvc_repository", "adding_a_stage", "parameters"],
     "Run": ["operations", "stage_keys", "gpus", "unattended", "server", "sweeps", "releases", "scoring"],
     "Models": ["predictions", "python_api", "classifier", "detector", "generation", "fusion"],
     "Help": ["troubleshooting", "faq", "promises", "comparison", "../CHANGELOG"],
