@@ -66,6 +66,19 @@ site: $(READY) ## the documents as pages with a search, in site/; a broken link 
 parameters: $(READY) ## write docs/parameters.md anew, from the classes that read params.yaml
 	@python -m stages.by_hand.params --markdown > docs/parameters.md
 
+tour: $(READY) ## draw the pictures of a terminal in docs/ anew, by running the quickstart
+	@python -m tests.tour
+
+sbom: $(READY) ## what the environment consists of, with licences, as CycloneDX: sbom.json
+	@uv tool run --quiet --from cyclonedx-bom==7.5.0 cyclonedx-py environment --no-validate --output-reproducible \
+	    --pyproject pyproject.toml --output-file sbom.json $(VENV) 2>/dev/null
+	@echo "sbom.json: written"
+
+audit: $(READY) ## known vulnerabilities of the packages in requirements.lock, as osv.dev lists them
+	@log=$$(mktemp) && code=0 && { uv tool run --quiet pip-audit==2.10.1 --vulnerability-service osv --disable-pip \
+	    --no-deps --progress-spinner off --requirement requirements.lock 2>$$log || code=$$?; } \
+	    && tail -n 1 $$log && rm $$log && exit $$code
+
 ui: $(READY) ## Prefect's pages, with all runs so far
 	@darkroom ui
 

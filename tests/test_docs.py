@@ -22,6 +22,7 @@ from darkroom.cli.main import app
 from stages.by_hand import data, fuse, generate, params, predict
 from tests.conftest import run
 from tests.places import ROOT
+from tests.tour import fences_of, on_screen, write_quickstart
 
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("benchmarks/**/results/*.md")])
 PAGE = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
@@ -65,11 +66,6 @@ def commands_of(page: Path, program: str = "darkroom") -> list[list[str]]:
     lines = [line for text in code for line in text.replace("\\\n", " ").splitlines()]
     shown = [re.sub(r"\s#.*", "", line.removeprefix("$ ").strip()) for line in lines]
     return [shlex.split(line)[1:] for line in shown if re.match(rf"{program} [a-z]", line)]
-
-
-def fences_of(page: Path, language: str = "") -> list[str]:
-    """The page's blocks of code in this language."""
-    return [token.content for token in tokens_of(page) if token.type == "fence" and token.info == language]
 
 
 def texts_in_code() -> set[str]:
@@ -165,15 +161,24 @@ def test_names_that_the_python_examples_import_exist(tmp_path: Path, monkeypatch
     assert (tmp_path / "sharp.png").exists()
 
 
+def test_pictures_of_a_terminal_ask_no_other_host_and_show_no_path_of_a_machine() -> None:
+    pictures = list(ROOT.glob("docs/terminal-*.svg"))
+    assert len(pictures) == 3
+    for picture in pictures:
+        text = picture.read_text(encoding="utf-8")
+        assert not re.search(r"url\(\"|@import|href=|/home/|/tmp/|/root/", text), picture.name
+
+
+def test_what_a_live_display_erases_is_not_in_a_picture() -> None:
+    assert on_screen("a\n\x1b[?25lhalf\nbar\r\x1b[2K\x1b[1A\x1b[2Kdone\n\x1b[?25h") == "a\ndone"
+
+
 @pytest.mark.slow
 def test_the_quickstart_works_as_it_says(tmp_path: Path) -> None:
     page = ROOT / "docs/quickstart.md"
-    prepare, train = fences_of(page, "python")
-    (pipeline,) = fences_of(page, "yaml")
     _, setup, planned, summary, changed = fences_of(page)
     run(tmp_path, "bash", "-ec", setup)
-    for name, text in {"prepare.py": prepare, "train.py": train, "dvc.yaml": pipeline}.items():
-        (tmp_path / name).write_text(text)
+    write_quickstart(tmp_path)
 
     def lines_of(text: str) -> list[str]:
         """Lines without what differs from run to run: times and width."""

@@ -1,0 +1,104 @@
+"""The pictures of a terminal in the documents: what the quickstart's own commands print.
+
+    make tour
+
+The project of docs/quickstart.md is made in a temporary folder and run there.
+"""
+
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from markdown_it import MarkdownIt
+from rich.console import Console
+from rich.terminal_theme import MONOKAI
+from rich.text import Text
+
+from tests.places import ROOT
+
+COLUMNS = 96
+QUICKSTART = ROOT / "docs/quickstart.md"
+IDENTITY = {f"GIT_{who}_{what}": "tour" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
+FONT_FACE = re.compile(r"@font-face \{.*?\}\s*", re.DOTALL)
+"""Of rich's pictures: it would fetch a font from another host."""
+CONTROL = re.compile(r"(\n|\r|\x1b\[2K|\x1b\[1A|\x1b\[\?25[lh])")
+
+
+def fences_of(page: Path, language: str = "") -> list[str]:
+    """The page's blocks of code in this language."""
+    tokens = MarkdownIt("commonmark").parse(page.read_text(encoding="utf-8"))
+    return [token.content for token in tokens if token.type == "fence" and token.info == language]
+
+
+def write_quickstart(folder: Path) -> None:
+    """Write the files that the quickstart shows; its commands for git, DVC and params.yaml are not run."""
+    prepare, train = fences_of(QUICKSTART, "python")
+    (pipeline,) = fences_of(QUICKSTART, "yaml")
+    for name, text in {"prepare.py": prepare, "train.py": train, "dvc.yaml": pipeline}.items():
+        (folder / name).write_text(text)
+
+
+def printed(folder: Path, command: str) -> str:
+    """What the command prints on a terminal of COLUMNS columns, colours included."""
+    programs = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    terminal = {"FORCE_COLOR": "1", "COLUMNS": str(COLUMNS), "TERM": "xterm-256color"}
+    quiet = {"DARKROOM_SERVER_SECONDS": "0", "DVC_NO_ANALYTICS": "1"}
+    env = os.environ | IDENTITY | terminal | quiet | {"PATH": programs}
+    done = subprocess.run(
+        ["bash", "-c", command],
+        cwd=folder,
+        env=env,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        check=False,
+    )
+    return on_screen(done.stdout.decode())
+
+
+def on_screen(output: str) -> str:
+    """What is left on the screen once the lines that a live display erases are erased."""
+    lines, row = [""], 0
+    for part in CONTROL.split(output):
+        if part == "\n":
+            row += 1
+            lines += [""] * (row == len(lines))
+        elif part == "\x1b[2K":
+            lines[row] = ""
+        elif part == "\x1b[1A":
+            row -= 1
+        elif not CONTROL.fullmatch(part):
+            lines[row] += part
+    return "\n".join(line.rstrip() for line in lines).rstrip()
+
+
+def draw(name: str, title: str, folder: Path, commands: list[str]) -> None:
+    """Run the commands in the folder and write docs/NAME with what a terminal shows."""
+    with Path(os.devnull).open("w") as nowhere:
+        console = Console(record=True, width=COLUMNS, file=nowhere, force_terminal=True)
+        for command in commands:
+            console.print(Text(f"$ {command}", style="bold"))
+            if said := printed(folder, command):
+                console.print(Text.from_ansi(said))
+    svg = console.export_svg(title=title, theme=MONOKAI, unique_id=name)
+    (ROOT / "docs" / f"{name}.svg").write_text(FONT_FACE.sub("", svg), encoding="utf-8")
+
+
+def main() -> None:
+    """Draw all pictures."""
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        write_quickstart(folder)
+        _, setup, *_ = fences_of(QUICKSTART)
+        printed(folder, setup)
+        draw("terminal-help", "the commands", folder, ["darkroom --help"])
+        draw("terminal-run", "a first run", folder, ["darkroom plan", "darkroom run"])
+        printed(folder, "git add -A && git commit -m 'First results'")
+        change = "sed -i 's/0.1/0.2/' params.yaml"
+        draw("terminal-change", "a changed parameter", folder, [change, "darkroom plan", "darkroom run"])
+
+
+if __name__ == "__main__":
+    main()
