@@ -52,7 +52,10 @@ BackboneParams = Annotated[ResidualParams | ResNetBackboneParams, Field(discrimi
 
 
 class FittedParams(StageParams):
-    """In place of a list: as many values as asked for, fitted to the training boxes by k-means."""
+    """In place of a list: as many values as asked for, fitted to the training boxes by k-means.
+
+    In params.yaml also `auto`, for which train-detector puts a number.
+    """
 
     fitted: int = Field(ge=1)
     """How many values."""

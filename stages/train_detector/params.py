@@ -22,7 +22,13 @@ class TrainDetectorParams(StageParams):
 
     @classmethod
     def derived(cls, values: Mapping[str, Any], pictures: int | None) -> Mapping[str, Any]:
-        """Fewer pictures are shown more often and in smaller batches; an epoch is a quarter of many."""
+        """Fewer pictures are shown more often and in smaller batches; an epoch is a quarter of many.
+
+        Anchors are fitted to the boxes: three sizes, or one for each map of ssd's, and three shapes.
+        """
+        network = values.get("network")
+        strides = network.get("strides") if isinstance(network, dict) else None
+        sizes = max(3, len(strides)) if isinstance(strides, list) else 3
         number = pictures or SCENES
         shown = values.get("epoch_pictures")
         shown = EPOCH_SCENES if shown == AUTO else shown if isinstance(shown, int) else number
@@ -30,6 +36,7 @@ class TrainDetectorParams(StageParams):
             "epochs": detector_epochs(number, max(1, shown)),
             "epoch_pictures": min(number, EPOCH_SCENES),
             "batch_size": batch_size(number, most=16, least=4, batches=16),
+            "network": {"anchor_sizes": {"fitted": sizes}, "anchor_ratios": {"fitted": 3}},
         }
 
     network: DetectorParams = Field(default_factory=lambda: FasterRcnnParams(model="faster-rcnn"))

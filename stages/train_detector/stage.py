@@ -70,7 +70,6 @@ def main(
         return
     train, val = load_detection(data, "train"), load_detection(data, "val")
     settings = load_params(params, "train-detector", TrainDetectorParams, pictures=len(train.images))
-    print(f"{len(train.images):,} pictures: {settings.epochs} epochs in batches of {settings.batch_size}")
     compute_params = load_params(params, "compute", ComputeParams)
     seconds = load_params(params, "checkpoints", CheckpointParams).seconds
     compute = prepare(compute_params)
@@ -81,6 +80,9 @@ def main(
         bbox_params=with_boxes(settings.visible_min),
     )
     config = detector_config(settings.network, train)
+    print(f"{len(train.images):,} pictures: {settings.epochs} epochs in batches of {settings.batch_size}")
+    if anchors := anchors_of(config["network"]):
+        print(f"anchors: {anchors}")
     network = build_detector(config)
     begin(network, settings.network, settings.weights)
     compute.network(network)
@@ -95,9 +97,18 @@ def main(
     if settings.calibrate:
         config["calibration"] = asdict(calibration_on(trainer.judged, held, compute, settings.batch_size))
     save_model(model, trainer.judged, kind="detector", config=config)
-    write_metrics(metrics, {"val": state.best["details"]})  # the last epoch is validated: there is a best one
+    # the last epoch is validated: there is a best one
+    write_metrics(metrics, {"val": state.best["details"], "epochs": len(state.history)})
     write_table(history, state.history)
     kept.remove()
+
+
+def anchors_of(network: dict[str, Any]) -> str:
+    """Sizes and ratios of a network's anchors in words; empty where it has none."""
+    if "anchor_sizes" not in network:
+        return ""
+    sizes, ratios = (", ".join(f"{one:g}" for one in network[f"anchor_{of}"]) for of in ("sizes", "ratios"))
+    return f"{sizes} px, height over width {ratios}"
 
 
 def batches_of(

@@ -51,6 +51,7 @@ def detector_config(params: AnyDetectorParams, train: DetectionSplit) -> dict[st
         part["classifier"] = trained_classifier(params.classifier).config
     return {
         "classes": train.classes,
+        "size": list(train.images.shape[1:3]),
         "channels": train.images.shape[3],
         "network": with_fitted_anchors(params, train.boxes).model_dump(),
         "part": part,
@@ -78,7 +79,8 @@ def with_fitted_anchors(params: AnyDetectorParams, boxes: list[npt.NDArray[np.fl
 def clusters(values: npt.NDArray[np.floating], count: int) -> list[float]:
     """At most `count` centres of positive values by k-means, in rising order.
 
-    Of their logarithms: how far boxes overlap depends on the ratio of their sides, not on the difference.
+    J. Redmon, A. Farhadi 2017, "YOLO9000: Better, Faster, Stronger", section 2. Here of their logarithms: how
+    far boxes overlap depends on the ratio of their sides, not on the difference.
 
     Raises:
         DataError: There is no value.

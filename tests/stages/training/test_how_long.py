@@ -66,3 +66,11 @@ def test_scenes_grow_with_the_root_of_the_pictures(pictures: int) -> None:
     composed = ComposedParams.model_validate(PARAMS["preprocess"]["detection"])
     once, more = (composed.scene_counts("train", n) for n in (pictures, 4 * pictures))
     assert more == pytest.approx(2 * once, abs=2)
+
+
+def test_anchors_are_fitted_to_the_boxes_where_nothing_else_is_said() -> None:
+    network = PARAMS["train-detector"]["network"] | {"anchor_sizes": "auto", "anchor_ratios": "auto"}
+    fitted = settings("train-detector", 100, network=network).network
+    assert (fitted.anchor_sizes.fitted, fitted.anchor_ratios.fitted) == (3, 3)
+    named = settings("train-detector", 100).network
+    assert named.anchor_sizes == PARAMS["train-detector"]["network"]["anchor_sizes"]
