@@ -23,14 +23,14 @@ from stages.by_hand.seen import Guess, Seen, look_at
 from stages.core.errors import DataError, ParamsError, StageError
 from stages.core.files import write_atomically
 from stages.core.packed import SPLITS
+from stages.core.params import AUTO
 from stages.intake.folders import open_file
+from stages.preprocess.fitting import Size, evenly_chosen, fitted_shape, median_size, sizes_of
 from stages.preprocess.readers import read_source
 from stages.sources.preparation import PreprocessParams
 from stages.sources.rows import Finding, Row
 
-LOOKED_AT = 200  # pictures whose sizes are measured, evenly chosen
-SMALL_SIDE = 64  # px that pictures to classify are brought to, at most
-LARGE_SIDE = 320  # px of the longer side of pictures with boxes, at most
+FORM = {"classes": None, "shape": AUTO, "channels": 3, "fit": "stretch", "ground": 0}
 OBLONG = 1.25  # sides whose ratio is greater are not stretched to a square
 NAMED = 3  # findings of a kind that are shown
 CLASSES = 20  # that are listed with their counts
@@ -48,6 +48,8 @@ class Reading:
     splits: Mapping[str, int]
     """Pictures by the split that the data gives; `undecided` where it gives none."""
     findings: Sequence[Finding]
+    size: Size | None
+    """Median width and height of the pictures; None: no file is one, or they are packed as they are."""
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -123,9 +125,8 @@ def read_guess(seen: Seen, guess: Guess, params: Mapping[str, Any]) -> Reading:
         StageError: it cannot.
 
     """
-    form = form_for(seen, guess) if guess.has_form else {}
     split = {"val": 0.15, "test": 0.2, "group_pattern": None, "near_duplicates": 6}
-    section = {**guess.source, **form, "split": split}
+    section = {**guess.source, **(FORM if guess.has_form else {}), "split": split}
     other = "detection" if guess.task == "classification" else "classification"
     document = {**params["preprocess"], guess.task: section, other: None}
     values = PreprocessParams.model_validate(document)
@@ -133,14 +134,22 @@ def read_guess(seen: Seen, guess: Guess, params: Mapping[str, Any]) -> Reading:
     labels: list[str] = []
     splits: Counter[str] = Counter()
     findings = []
+    pictures: list[Path] = []
     for one in read_source(seen.folder, source, upright=values.policy.upright):  # type: ignore[arg-type]
         if isinstance(one, Row):
             labels += one.labels
             splits[one.split or "undecided"] += 1
+            pictures += [one.picture] if isinstance(one.picture, Path) else []
         else:
             findings.append(one)
     if splits["test"]:
         section["split"] = {**split, "test": None}
+    sizes = sizes_of(pictures, upright=values.policy.upright) if guess.has_form else []
+    if sizes:
+        section |= {
+            "channels": 1 if all(map(is_grey, evenly_chosen(pictures))) else 3,
+            "fit": fit_for(guess, sizes),
+        }
     return Reading(
         guess=guess,
         section=section,
@@ -148,35 +157,25 @@ def read_guess(seen: Seen, guess: Guess, params: Mapping[str, Any]) -> Reading:
         labels=counted(labels),
         splits=splits,
         findings=findings,
+        size=median_size(sizes) if sizes else None,
     )
 
 
-def form_for(seen: Seen, guess: Guess) -> dict[str, Any]:
-    """Classes and form: the size that most pictures have, reduced, grey where all are."""
-    step = max(1, len(seen.pictures) // LOOKED_AT)
-    sizes, grey = [], True
-    for name in seen.pictures[::step]:
-        try:
-            with open_file(seen.folder / name) as file, Image.open(file) as picture:
-                sizes.append(picture.size)
-                grey &= picture.mode in ("1", "L", "I", "I;16")
-        except Exception:
-            continue
-    width, height = (sorted(side)[len(side) // 2] for side in zip(*sizes, strict=True)) if sizes else (64, 64)
-    if guess.task == "classification":
-        side = max(16, min(SMALL_SIDE, max(width, height)) // 8 * 8)
-        shape, oblong = [side, side], max(width, height) > OBLONG * min(width, height)
-    else:
-        scale = min(1.0, LARGE_SIDE / max(width, height))
-        shape = [max(32, round(scale * side / 16) * 16) for side in (height, width)]
-        oblong = len(set(sizes)) > 1
-    return {
-        "classes": None,
-        "shape": shape,
-        "channels": 1 if grey and sizes else 3,
-        "fit": "pad" if oblong else "stretch",
-        "ground": 0,
-    }
+def is_grey(file: Path) -> bool:
+    """Whether the picture in a file has no colours; a file that is no picture has none."""
+    try:
+        with open_file(file) as content, Image.open(content) as picture:
+            return picture.mode in ("1", "L", "I", "I;16")
+    except Exception:  # it is told of when the picture is decoded
+        return True
+
+
+def fit_for(guess: Guess, sizes: Sequence[Size]) -> str:
+    """What suits the sizes: squares are made of oblong pictures by a margin, as is one form of several."""
+    if guess.task == "detection":
+        return "pad" if len(set(sizes)) > 1 else "stretch"
+    width, height = median_size(sizes)
+    return "pad" if max(width, height) > OBLONG * min(width, height) else "stretch"
 
 
 def best_of(readings: Sequence[Reading]) -> Reading:
@@ -198,6 +197,10 @@ def described(reading: Reading) -> list[str]:
     lines += [f"  and {len(reading.labels) - len(shown)} more"] if len(shown) < len(reading.labels) else []
     splits = [f"{name} {reading.splits[name]:,}" for name in (*SPLITS, "undecided") if reading.splits[name]]
     lines.append(f"Splits: {', '.join(splits)}.")
+    if reading.size:
+        width, height = reading.size
+        packed = " x ".join(map(str, reversed(fitted_shape([reading.size], reading.guess.task))))
+        lines.append(f"Size: {width} x {height} px at the median, {packed} px by `shape: auto`.")
     kinds = Counter(finding.kind for finding in reading.findings)
     for kind, count in kinds.most_common():
         first = [f"{one.where}: {one.what}" for one in reading.findings if one.kind == kind][:NAMED]
@@ -215,7 +218,8 @@ def changes_for(folder: Path, reading: Reading) -> dict[tuple[str, ...], Any]:
         ("preprocess", other): None,
     }
     if task == "detection":
-        changes["train-detector", "network", "anchor_sizes"] = {"fitted": 3}
+        for key in ("anchor_sizes", "anchor_ratios"):
+            changes["train-detector", "network", key] = AUTO
     return changes
 
 

@@ -14,14 +14,14 @@ from torch import nn
 from stages.classifier.network import build_classifier
 from stages.core.errors import LibraryError, ModelError, ParamsError
 from stages.core.libraries import check_libraries
-from stages.core.params import ComputeParams, load_params
+from stages.core.params import AUTO, ComputeParams, load_params
 from stages.detector.network import build_detector
 from stages.intake.form import Form
 from stages.networks.compute import Compute, prepare
 from stages.networks.model_files import load_model, why_no_model
 from stages.sources.composed import ComposedParams
 from stages.sources.crops import CropsParams
-from stages.sources.preparation import PreprocessParams, form_of
+from stages.sources.preparation import BoxSource, PreprocessParams, form_of
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -128,11 +128,22 @@ def detector_of(path: Path, preprocess: PreprocessParams, compute: Compute) -> T
     params = preprocess.detection
     if params is None:
         raise ModelError(f"{path}: holds a detector, but preprocess.detection is null; give its params.yaml")
-    height, width = [params.side] * 2 if isinstance(params, ComposedParams) else params.shape
-    trained = (height, width, config["channels"])
+    size = config.get("size", _stated_size(params))  # models that older versions wrote do not have theirs
+    if size == AUTO:
+        raise ModelError(
+            f"{path}: neither it nor section preprocess says of which size its pictures were; train it again"
+        )
+    trained = (*size, config["channels"])
     form = form_of(params, preprocess.policy, trained)
     _require_form(path, form, trained)
     return TrainedModel(network=network, config=config, form=form)
+
+
+def _stated_size(params: ComposedParams | BoxSource) -> list[int] | str:
+    """Height and width, or auto."""
+    if not isinstance(params, ComposedParams):
+        return params.shape
+    return params.side if isinstance(params.side, str) else [params.side, params.side]
 
 
 def _load(

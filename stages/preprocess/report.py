@@ -3,7 +3,7 @@
 import csv
 import io
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -58,10 +58,15 @@ class TaskReport:
         return min(counts) / max(counts) if max(counts) else 0.0
 
 
-def write_report(folder: Path, reports: Sequence[TaskReport], sheet: Path) -> None:
-    """`report.md`, which shows the sample pictures of the file `sheet`, and `findings.csv` in `folder`."""
+def write_report(
+    folder: Path, reports: Sequence[TaskReport], sheet: Path, fitted: Collection[str] = ()
+) -> None:
+    """`report.md`, which shows the sample pictures of the file `sheet`, and `findings.csv` in `folder`.
+
+    `fitted`: the tasks whose pictures have a size that was derived from theirs.
+    """
     link = Path(os.path.relpath(sheet, folder)).as_posix()
-    page = ["# The data", "", *(line for report in reports for line in _section(report))]
+    page = ["# The data", "", *(line for one in reports for line in _section(one, one.task in fitted))]
     for task in {"classification", "detection"} - {report.task for report in reports}:
         page += [f"## {task.capitalize()}", "", f"Left out: preprocess.{task} is null.", ""]
     page += ["## As it goes into training", "", f"![samples of each class, pictures with boxes]({link})", ""]
@@ -74,14 +79,14 @@ def write_findings(folder: Path, found: Mapping[str, Findings]) -> None:
     write_atomically(folder / "findings.csv", _table_of_findings(found).encode())
 
 
-def _section(report: TaskReport) -> list[str]:
+def _section(report: TaskReport, fitted: bool) -> list[str]:
     height, width, channels = report.packed_as
     colour = "grey" if channels == 1 else "colour"
     return [
         f"## {report.task.capitalize()}",
         "",
         f"Source: {report.source}. {report.seen:,} pictures seen, {sum(report.images.values()):,} packed as "
-        f"{width} x {height} px, {colour}.",
+        f"{width} x {height} px{' (`auto`)' if fitted else ''}, {colour}.",
         "",
         *_sizes(report.sizes),
         *_counts(report),

@@ -60,21 +60,21 @@ def compose_scenes(
         ParamsError: the largest item would not fit into a scene.
 
     """
-    largest = params.largest_item(images.shape[1:3])
-    if largest > params.side:
+    largest, side = params.largest_item(images.shape[1:3]), params.side_for(images.shape[1:3])
+    if largest > side:
         raise ParamsError(
-            f"preprocess.detection.side: {params.side} px cannot hold items of {largest} px "
+            f"preprocess.detection.side: {side} px cannot hold items of {largest} px "
             f"({max(images.shape[1:3])} px pictures times scale_max {params.scale_max}): "
             "raise side or lower scale_max"
         )
     rng = np.random.default_rng(seed)
     order = _endless_permutations(rng, len(images))
-    scenes = np.empty((count, params.side, params.side, images.shape[3]), dtype=np.uint8)
+    scenes = np.empty((count, side, side, images.shape[3]), dtype=np.uint8)
     boxes, scene_labels = [], []
     pace = 0.1 if sys.stderr.isatty() else BAR_SECONDS
     for scene in tqdm(scenes, "scenes", leave=False, mininterval=pace, maxinterval=pace, delay=pace):
         chosen = [next(order) for _ in range(rng.integers(params.items_min, params.items_max + 1))]
-        canvas = _background(rng, params.side, images.shape[3])
+        canvas = _background(rng, side, images.shape[3])
         placed = _place_items(rng, canvas, images, chosen, params)
         scene[:] = np.rint(canvas)
         boxes.append(np.array([box for _, box in placed], dtype=np.float32).reshape(-1, 4))

@@ -21,10 +21,11 @@ from stages.core.errors import DataError, StageError
 from stages.core.files import write_folder_atomically, write_json
 from stages.core.libraries import check_libraries
 from stages.core.packed import SOURCES, SPLITS, Split, load_classification, pack_left_out
-from stages.core.params import ComputeParams, load_params
+from stages.core.params import AUTO, ComputeParams, load_params
 from stages.core.seeds import pin_threads, seed_generators
 from stages.core.tables import write_metrics
 from stages.drawing.sheets import save_png
+from stages.preprocess.fitting import with_fitted_shapes
 from stages.preprocess.gathering import Gathered
 from stages.preprocess.packing import coco, pack_annotations, pack_images, pack_sources
 from stages.preprocess.readers import read_source
@@ -65,7 +66,8 @@ def main(
     """
     check_libraries(params, later=("scikit-learn", "scipy"))
     with _naming_the_command(raw):
-        values = load_params(params, "preprocess", PreprocessParams)
+        stated = load_params(params, "preprocess", PreprocessParams)
+        values = with_fitted_shapes(stated, raw)
     compute = load_params(params, "compute", ComputeParams)
     seed_generators(compute.seed)
     pin_threads(compute.threads)
@@ -83,8 +85,14 @@ def main(
                 write_findings(report, settings.found)
             raise
         save_png(sheet, draw_sheet(classification_partial, detection_partial))
-    write_report(report, reports, sheet)
+    fitted = {task.task for task in reports if is_fitted(getattr(stated, task.task))}
+    write_report(report, reports, sheet, fitted)
     write_metrics(metrics, {task.task: task.figures() for task in reports})
+
+
+def is_fitted(params: PictureSource | CropsParams | BoxSource | ComposedParams) -> bool:
+    """Whether the pictures' form is `auto`."""
+    return AUTO in (getattr(params, "shape", None), getattr(params, "side", None))
 
 
 @contextmanager

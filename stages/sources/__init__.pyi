@@ -23,6 +23,7 @@ from .naming import Wrong as Wrong
 from .naming import annotation_files as annotation_files
 from .naming import split_named as split_named
 from .params import Folders as Folders
+from .params import FormParams as FormParams
 from .params import PerSplit as PerSplit
 from .params import PictureParams as PictureParams
 from .params import SplitParams as SplitParams

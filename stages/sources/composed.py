@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -36,8 +36,8 @@ class SceneParams(StageParams):
     count: SceneCounts | Literal["auto"] = Field(default=AUTO)
     """auto: of as many pictures as a split has; see `scene_counts`."""
 
-    side: int = Field(ge=16, default=96)
-    """Side of the square scenes, in pixels."""
+    side: Annotated[int, Field(ge=16)] | Literal["auto"] = Field(default=AUTO)
+    """Side of the square scenes, in pixels; auto: by the size of the items, see `side_for`."""
 
     items_min: int = Field(ge=0, default=3)
     """Items in a scene: drawn evenly from `items_min` to `items_max`."""
@@ -75,6 +75,16 @@ class SceneParams(StageParams):
     def largest_item(self, sides: Sequence[int]) -> int:
         """Longer side in pixels of the largest item that is cut out of pictures of these sides."""
         return round(max(sides) * self.scale_max)
+
+    def side_for(self, sides: Sequence[int]) -> int:
+        """The side in pixels of scenes of pictures of these sides.
+
+        auto: 16 / 7 of the largest item's, up to the next multiple of 16, which gives 96 for pictures of
+        28 px that are scaled by up to 1.5.
+        """
+        if isinstance(self.side, int):
+            return self.side
+        return 16 * math.ceil(self.largest_item(sides) / 7)
 
     @model_validator(mode="after")
     def _ranges_are_ordered(self) -> Self:

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator, model_validator
 
 from stages.core.packed import SPLITS, Split
-from stages.core.params import StageParams
+from stages.core.params import AUTO, StageParams
 
 Side = Annotated[int, Field(ge=1, le=8192)]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
@@ -78,8 +78,8 @@ class FormParams(StageParams):
     classes: Annotated[list[str], Field(min_length=1)] | None = None
     """Names by label; null: all that the data names, in alphabetical order."""
 
-    shape: Annotated[list[Side], Field(min_length=2, max_length=2)]
-    """Height and width in pixels, to which every picture is brought."""
+    shape: Annotated[list[Side], Field(min_length=2, max_length=2)] | Literal["auto"] = Field(default=AUTO)
+    """Height and width in pixels, to which every picture is brought; auto: by the sizes of the pictures."""
 
     channels: Literal[1, 3]
     """1 is grey, 3 is RGB."""
@@ -94,6 +94,13 @@ class FormParams(StageParams):
     @classmethod
     def _names_differ(cls, classes: list[str] | None) -> list[str] | None:
         return differing(classes)
+
+    @property
+    def stated_shape(self) -> list[int]:
+        """Height and width, once `auto` has given way to what was derived; ValueError before."""
+        if isinstance(self.shape, str):
+            raise ValueError("shape is auto: no picture has been looked at")
+        return self.shape
 
 
 class PictureParams(FormParams):

@@ -67,9 +67,14 @@ class PreprocessParams(StageParams):
 
     @model_validator(mode="after")
     def _items_fit_into_their_scenes(self) -> "PreprocessParams":
-        """Said before anything is read; only of IDX files the size is not known yet."""
+        """Said before anything is read; of IDX files and of `auto` the size is not known yet."""
         pictures, scenes = self.classification, self.detection
-        if isinstance(pictures, FormParams) and isinstance(scenes, ComposedParams):
+        if (
+            isinstance(pictures, FormParams)
+            and isinstance(scenes, ComposedParams)
+            and not isinstance(pictures.shape, str)
+            and not isinstance(scenes.side, str)
+        ):
             largest = scenes.largest_item(pictures.shape)
             if largest > scenes.side:
                 raise ValueError(
@@ -86,11 +91,12 @@ def form_of(
     """The form that a task's pictures are brought to.
 
     `stored`: height, width and channels of pictures that stay as they are, which IDX and composed ones do;
-    a file's picture is stretched to IDX's, and padded to a scene's, whose items keep their proportions.
+    a file's picture is stretched to IDX's, and padded to a scene's, whose items keep their proportions. Where
+    `shape` is `auto`, they are those of the pictures that a model was trained on.
     """
     own: dict[str, Any]
     if isinstance(params, FormParams):
-        height, width = params.shape
+        height, width = stored[:2] if stored and isinstance(params.shape, str) else params.stated_shape
         own = {"channels": params.channels, "fit": params.fit, "ground": params.ground}
     else:
         assert stored is not None

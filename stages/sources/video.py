@@ -42,6 +42,8 @@ class VideoParams(PictureParams):
 def read_videos(raw: Path, params: VideoParams) -> Found:
     """A row for each frame that is taken, in order of the paths; it is in its form already.
 
+    Where `shape` is `auto`, the first frame of each video, of its own size.
+
     Raises:
         DataError: no such folder, or no video in a folder of it.
 
@@ -90,6 +92,8 @@ def _rows(file: Path, label: str, split: Split | None, params: VideoParams) -> F
                     split=split,
                     group=where,
                 )
+                if isinstance(params.shape, str):  # auto: one frame tells the size of all
+                    return
     finally:
         video.release()
     if number < 0:
@@ -125,6 +129,8 @@ def _in_form(pixels: Pixels, params: VideoParams) -> Pixels:
     """Grey or RGB, and brought into the form at once: frames of full size would fill the memory."""
     colours = cv2.COLOR_BGR2RGB if params.channels == 3 else cv2.COLOR_BGR2GRAY
     image = np.asarray(cv2.cvtColor(pixels, colours), np.uint8).reshape(*pixels.shape[:2], params.channels)
+    if isinstance(params.shape, str):
+        return image
     height, width = params.shape
     placed = place((image.shape[1], image.shape[0]), (width, height), params.fit)
     return fit_picture(image, placed, (width, height), params.ground)

@@ -24,6 +24,7 @@ CLASSIFIER: dict[str, Any] = {
 }
 DETECTOR: dict[str, Any] = {
     "classes": BOX_LABELS,
+    "size": [48, 64],
     "channels": 3,
     "network": FASTER | {"score_min": 0.0, "detections_max": 5},
 }

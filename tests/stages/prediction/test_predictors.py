@@ -17,6 +17,7 @@ from stages.prediction import (
     load_classifier,
     load_detector,
 )
+from stages.prediction.models import load_models
 from tests.stages.small_models import BOX_LABELS, LABELS, params_for_models, save_models
 
 
@@ -102,3 +103,14 @@ def test_boxes_lie_in_the_picture_the_surest_first(folder: Path, detector: Detec
 def test_a_model_of_the_other_kind_is_refused(folder: Path) -> None:
     with pytest.raises(ModelError, match="detector"):
         load_classifier(folder / "detector.safetensors", params=folder / "params.yaml")
+
+
+def test_a_size_that_params_leave_open_is_the_models(folder: Path, tmp_path: Path) -> None:
+    params = params_for_models()
+    for task in ("classification", "detection"):
+        params["preprocess"][task]["shape"] = "auto"
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(params))
+    files = folder / "classifier.safetensors", folder / "detector.safetensors"
+    stated, left_open = (load_models(one / "params.yaml", *files, "") for one in (folder, tmp_path))
+    for kind in ("classifier", "detector"):
+        assert getattr(left_open, kind).form == getattr(stated, kind).form
