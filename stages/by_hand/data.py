@@ -218,8 +218,7 @@ def changes_for(folder: Path, reading: Reading) -> dict[tuple[str, ...], Any]:
         ("preprocess", other): None,
     }
     if task == "detection":
-        for key in ("anchor_sizes", "anchor_ratios"):
-            changes["train-detector", "network", key] = AUTO
+        changes["train-detector", "network", "anchor_sizes"] = AUTO
     return changes
 
 
@@ -256,31 +255,37 @@ def _is_mapping(value: Any) -> bool:
 def with_changes(text: str, changes: Mapping[tuple[str, ...], Any], path: Path) -> str:
     """The text of params.yaml with other values of these keys; every other line stays as it is.
 
+    A key that is missing becomes the first one of its section.
+
     Raises:
-        ParamsError: a key is missing.
+        ParamsError: a section is missing, or holds no keys.
 
     """
     for keys, value in changes.items():
         lines = text.split("\n")
-        start, end = _lines_of(text, keys, path)
-        indent = " " * (len(lines[start]) - len(lines[start].lstrip()))
+        start, end, column = _lines_of(text, keys, path)
+        indent = " " * column
         new = [indent + line for line in _dumped({keys[-1]: value}).rstrip("\n").split("\n")]
         text = "\n".join([*lines[:start], *new, *lines[end:]])
     return text
 
 
-def _lines_of(text: str, keys: Sequence[str], path: Path) -> tuple[int, int]:
-    """The lines of a key and its value, as a range."""
-    node = yaml.compose(text, Loader=yaml.SafeLoader)
-    found = None
+def _lines_of(text: str, keys: Sequence[str], path: Path) -> tuple[int, int, int]:
+    """The lines of a key and its value, as a range, and the key's column; no line where it is missing."""
+    node: Any = yaml.compose(text, Loader=yaml.SafeLoader)
+    start = None
     for key in keys:
         entries = node.value if isinstance(node, yaml.MappingNode) else []
         found = next(((k, v) for k, v in entries if k.value == key), None)
-        if found is None:
+        if found is not None:
+            start, node = found[0].start_mark, found[1]
+        elif key == keys[-1] and entries and not node.flow_style:
+            first = entries[0][0].start_mark
+            return first.line, first.line, first.column
+        else:
             raise ParamsError(f"{path}: {'.'.join(keys)}: missing; nothing is written")
-        node = found[1]
-    assert found is not None
-    return found[0].start_mark.line, _last_line(found[1]) + 1
+    assert start is not None
+    return start.line, _last_line(node) + 1, start.column
 
 
 def _last_line(node: yaml.Node) -> int:

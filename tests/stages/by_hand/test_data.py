@@ -159,8 +159,8 @@ def test_all_but_the_section_stays(project: Path, capsys: pytest.CaptureFixture[
     told, written = yaml.safe_load(shown), yaml.safe_load("\n".join(after))
     assert written["raw"] == told["raw"]
     assert {**written["preprocess"], **told["preprocess"]} == written["preprocess"]
-    policy = before.index(next(line for line in before if line.startswith("  policy:")))
-    assert after[-(len(before) - policy) :] == before[policy:]  # with their comments
+    next_one = before.index(next(line for line in before if line.startswith("train-classifier:")))
+    assert after[-(len(before) - next_one) :] == before[next_one:]  # with their comments
     first = before.index(next(line for line in before if line.startswith("raw:")))
     assert after[:first] == before[:first]
 
@@ -189,3 +189,14 @@ def test_a_refused_section_names_the_command(project: Path) -> None:
     (project / "raw").mkdir()
     with pytest.raises(Exception, match=r"`darkroom data .*raw` tells what reads this folder$"):
         preprocess(**preprocess_paths(project, project / "out"))
+
+
+def test_a_key_that_is_left_out_becomes_the_first_of_its_section(project: Path) -> None:
+    yolo(project / "raw")
+    text = (project / "params.yaml").read_text()
+    lines = [line for line in text.split("\n") if "anchor_sizes" not in line]
+    (project / "params.yaml").write_text("\n".join(lines))
+    assert main(["raw", "--write"]) == 0
+    written = (project / "params.yaml").read_text()
+    assert "  network:\n    anchor_sizes: auto\n    model: faster-rcnn" in written
+    assert yaml.safe_load(written)["preprocess"]["classification"] is None
