@@ -2,6 +2,7 @@
 
 main: `run`, `plan`, `fetch`, `ui` and the exit codes; options: what several commands take
 service: `up`, `down`, `status`; deployments: `sweep`, `rollback`, `gc`
+results: `metrics` and `diff`
 doctor: what this host has, and who holds it; vision: `fuse` and `generate`, which the stages' code executes
 """
 

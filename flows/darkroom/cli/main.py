@@ -32,6 +32,7 @@ from darkroom.cli import service as commands
 from darkroom.cli.deployments import gc as free_disk
 from darkroom.cli.deployments import rollback, sweep
 from darkroom.cli.options import in_repo
+from darkroom.cli.results import diff, metrics
 from darkroom.cli.vision import classify, data, detect, fuse, generate, params
 from darkroom.show import output
 
@@ -104,7 +105,7 @@ def _lines_and_code(error: Exception) -> tuple[tuple[str, ...], Exit]:
 
 GROUPS = {
     "Pipeline": ("plan", "run", "status", "up", "down", "ui", "fetch", "doctor", "gc"),
-    "Results": ("sweep", "rollback"),
+    "Results": ("metrics", "diff", "sweep", "rollback"),
     "Pictures": ("data", "params", "classify", "detect", "generate", "fuse"),
 }
 """The commands as `darkroom --help` lists them."""
@@ -140,6 +141,8 @@ for command in (
     commands.up,
     commands.down,
     commands.status,
+    metrics,
+    diff,
     sweep,
     rollback,
     free_disk,

@@ -1,5 +1,12 @@
 from . import gate as gate
+from . import paired as paired
 from . import releases as releases
+from .gate import Bound as Bound
+from .gate import Gate as Gate
+from .gate import metric_value as metric_value
+from .gate import read_gate as read_gate
+from .paired import Difference as Difference
+from .paired import NotPairedError as NotPairedError
 from .promotion import GateFailedError as GateFailedError
 from .promotion import promote_if_better as promote_if_better
 from .releases import Release as Release

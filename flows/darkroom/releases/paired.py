@@ -126,6 +126,20 @@ def measure_model(root: Path, commit: str, wanted: Pictures, metric: float | Non
     return Measured(figures, tested, metric)
 
 
+def difference_of(
+    wanted: Pictures, then: Measured, now: Measured, *, confidence: float, resamples: int
+) -> Difference:
+    """The change from `then` to `now`, by what `wanted` says of the pictures: their draws, or means of them.
+
+    Raises:
+        NotPairedError: The two cannot be compared picture by picture.
+
+    """
+    if wanted.draws is not None:
+        return difference_in_draws(then, now, confidence=confidence)
+    return difference_of_means(then, now, confidence=confidence, resamples=resamples)
+
+
 def difference_of_means(then: Measured, now: Measured, *, confidence: float, resamples: int) -> Difference:
     """The change from `then` to `now` on the same pictures.
 

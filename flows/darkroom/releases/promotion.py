@@ -88,9 +88,7 @@ def _difference(
         paired.measure_model(clone.root, commit, pictures, metric)
         for commit, metric in zip(commits, metrics, strict=True)
     )
-    if pictures.draws is not None:
-        return paired.difference_in_draws(then, now, confidence=asked.confidence)
-    return paired.difference_of_means(then, now, confidence=asked.confidence, resamples=asked.resamples)
+    return paired.difference_of(pictures, then, now, confidence=asked.confidence, resamples=asked.resamples)
 
 
 def _outcome(judgement: GateJudgement, asked: Gate, current: Release | None) -> str:

@@ -34,5 +34,11 @@ from .products import artifacts_of as artifacts_of
 from .products import metric_meta_of as metric_meta_of
 from .products import metric_metas as metric_metas
 from .products import metrics_at as metrics_at
+from .revisions import WORKSPACE as WORKSPACE
+from .revisions import FileKind as FileKind
+from .revisions import Recorded as Recorded
+from .revisions import RecordedFile as RecordedFile
+from .revisions import has_commits as has_commits
+from .revisions import recorded_at as recorded_at
 from .rwlock import PathsInUse as PathsInUse
 from .unused import remove_unused as remove_unused

@@ -12,6 +12,7 @@ from .metrics import MetricChange as MetricChange
 from .metrics import Trend as Trend
 from .metrics import flat_figures as flat_figures
 from .metrics import other_instrument as other_instrument
+from .metrics import trend_of as trend_of
 from .metrics import value_of as value_of
 from .report import RunOptions as RunOptions
 from .report import RunReport as RunReport

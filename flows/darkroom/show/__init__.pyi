@@ -10,6 +10,8 @@ from .pages import data_uri as data_uri
 from .pages import slug as slug
 from .progress import StageProgress as StageProgress
 from .progress import step_of as step_of
+from .terminal import escaped_text as escaped_text
+from .terminal import make_console as make_console
 from .terminal import table_text as table_text
 from .terminal import write_line as write_line
 from .wording import describe_end as describe_end
