@@ -66,7 +66,7 @@ site: $(READY) ## the documents as pages with a search, in site/; a broken link 
 parameters: $(READY) ## write docs/parameters.md anew, from the classes that read params.yaml
 	@python -m stages.by_hand.params --markdown > docs/parameters.md
 
-tour: $(READY) ## draw the pictures of a terminal in docs/ anew, by running the quickstart
+tour: $(READY) ## draw the terminals and photographs of docs/ anew, by running the commands they show
 	@python -m tests.tour
 
 sbom: $(READY) ## what the environment consists of, with licences, as CycloneDX: sbom.json

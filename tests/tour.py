@@ -1,4 +1,4 @@
-"""The pictures of a terminal in the documents: what the quickstart's own commands print.
+"""Pictures in the documents: what the quickstart's commands print, and photographs fused by `darkroom fuse`.
 
     make tour
 
@@ -13,6 +13,7 @@ import tempfile
 from pathlib import Path
 
 from markdown_it import MarkdownIt
+from PIL import Image, ImageFilter
 from rich.console import Console
 from rich.terminal_theme import MONOKAI
 from rich.text import Text
@@ -20,6 +21,8 @@ from rich.text import Text
 from tests.places import ROOT
 
 COLUMNS = 96
+PHOTOGRAPH = (330, 220)
+GAP = 6
 QUICKSTART = ROOT / "docs/quickstart.md"
 IDENTITY = {f"GIT_{who}_{what}": "tour" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
 FONT_FACE = re.compile(r"@font-face \{.*?\}\s*", re.DOTALL)
@@ -86,8 +89,32 @@ def draw(name: str, title: str, folder: Path, commands: list[str]) -> None:
     (ROOT / "docs" / f"{name}.svg").write_text(FONT_FACE.sub("", svg), encoding="utf-8")
 
 
+def draw_photographs(folder: Path) -> None:
+    """Blur one half of each of scikit-learn's two photographs, then the other, and fuse the two."""
+    from sklearn.datasets import load_sample_image  # takes seconds, and the tests of this file need none
+
+    rows = []
+    for name in ("flower.jpg", "china.jpg"):
+        photograph = Image.fromarray(load_sample_image(name)).resize(PHOTOGRAPH)
+        blurred = photograph.filter(ImageFilter.GaussianBlur(4))
+        middle = PHOTOGRAPH[0] // 2
+        for half, box in {"left": (0, 0, middle, PHOTOGRAPH[1]), "right": (middle, 0, *PHOTOGRAPH)}.items():
+            sharp_in_half = blurred.copy()
+            sharp_in_half.paste(photograph.crop(box), box)
+            sharp_in_half.save(folder / f"{half}.png")
+        printed(folder, "darkroom fuse left.png right.png --method guided --out fused.png")
+        rows.append([Image.open(folder / f"{one}.png").convert("RGB") for one in ("left", "right", "fused")])
+    sheet = Image.new("RGB", (3 * PHOTOGRAPH[0] + 2 * GAP, 2 * PHOTOGRAPH[1] + GAP), "white")
+    for y, row in enumerate(rows):
+        for x, picture in enumerate(row):
+            sheet.paste(picture, (x * (PHOTOGRAPH[0] + GAP), y * (PHOTOGRAPH[1] + GAP)))
+    sheet.save(ROOT / "docs/photographs.jpg", quality=88)
+
+
 def main() -> None:
     """Draw all pictures."""
+    with tempfile.TemporaryDirectory() as temporary:
+        draw_photographs(Path(temporary))
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         write_quickstart(folder)
