@@ -104,6 +104,11 @@ def test_commands_and_their_options_exist(page: Path) -> None:
         assert options <= known | {"--help"}, f"darkroom {' '.join(words)}"
 
 
+def test_lines_of_the_readme_fit_a_terminal() -> None:
+    lines = (ROOT / "README.md").read_text(encoding="utf-8").splitlines()
+    assert [line for line in lines if len(line) > 120] == []
+
+
 def test_pages_show_commands() -> None:
     shown = {words[0] for page in PAGES for words in commands_of(page)}
     assert shown >= {"plan", "run", "up", "status", "down", "ui", "gc", "doctor", "sweep", "rollback"}
