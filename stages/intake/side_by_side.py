@@ -31,11 +31,12 @@ def in_order(
     """Call `function` with each item in so many processes, and give its results in the items' order.
 
     At most `AHEAD` items for each process are under way, so that memory is bounded where results are taken
-    slowly. One process means this one. Loky's processes start afresh and load the function's module alone,
-    not the stage's; none is forked from a process with threads. Where one of them crashes, as code of
-    decoders may, `crashed` gives the results of all items that were under way, and the others go on.
+    slowly. Loky's processes start afresh and load the function's module alone, not the stage's; none is
+    forked from a process with threads. Where one of them crashes, as code of decoders may, `crashed` gives
+    the results of all items that were under way, and the others go on. So one process is not this one; 0
+    means this one, for what cannot crash.
     """
-    if processes == 1:
+    if not processes:
         yield from map(function, items)
         return
     items = iter(items)

@@ -59,6 +59,8 @@ class Gathered:
     """Boxes of pictures that could be read, and those that could not be read themselves."""
     boxes_refused: int = 0
     """Of these, the ones that are no boxes or of no known class."""
+    reach: float = 0.0
+    """The greatest coordinate of a box as its source has it, in pixels."""
 
     def __len__(self) -> int:
         return len(self.where)
@@ -112,6 +114,7 @@ class Gathering:
     scratch: Path
     """A folder for pixels that no cache is to keep."""
     processes: int
+    """How many decode pictures; 0: this one, which a picture that crashes its decoder would end."""
     cache: Path | None
 
 
@@ -221,6 +224,7 @@ def _boxes_to_keep(
     kept = []
     before: set[tuple[str, bytes]] = set()
     gathered.boxes_seen += len(row.places)
+    gathered.reach = max(gathered.reach, float(row.boxes.max(initial=0)))
     for number, place in enumerate(row.places):
         edges = " ".join(f"{edge:g}" for edge in row.boxes[number])
         what = f"{place}, {row.labels[number]}: box {edges} in a picture of {size[0]} x {size[1]}"

@@ -1,6 +1,7 @@
 """Pictures of one task, from what its source gives to splits: decoded, checked, without repeats, labelled."""
 
-from collections.abc import Iterator
+import unicodedata
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -88,6 +89,11 @@ def sort_pictures(
     gathering = gathering_for(params, task, settings)
     with _imported_meanwhile("sklearn.model_selection"):
         gathered = gather(found, gathering, findings)
+    if 0 < gathered.reach <= 1:
+        raise DataError(
+            f"preprocess.{task}: every box lies within the first pixel of its picture: they are written as "
+            "shares, not in pixels; multiply them by the pictures' sides, or, of a table, say `unit: shares`"
+        )
     rows, groups = sift(gathered, gathering, findings)
     refuse_too_many(gathered.seen - len(rows), gathered.seen, task, findings)
     refuse_too_many(gathered.boxes_refused, gathered.boxes_seen, task, findings, what="boxes")
@@ -101,6 +107,7 @@ def sort_pictures(
             f"{settings.raw}: none of {len(rows)} pictures for {task} has a box as preprocess.{task} "
             f"describes it{_first(findings)}"
         )
+    refuse_twins(classes, f"preprocess.{task}")
     numbers = {name: label for label, name in enumerate(classes)}
     parts = split_rows(
         [gathered.splits[row] for row in rows],
@@ -118,6 +125,23 @@ def sort_pictures(
     )
 
 
+def refuse_twins(classes: Sequence[str], where: str) -> None:
+    """Refuse two classes that look the same, as when one computer writes an accent as a character of its own.
+
+    Raises:
+        DataError: there are two.
+
+    """
+    seen: dict[str, str] = {}
+    for name in classes:
+        other = seen.setdefault(unicodedata.normalize("NFC", name), name)
+        if other != name:
+            raise DataError(
+                f"{where}: two classes are called {name!r}, in different characters ({other!a} and "
+                f"{name!a}); rename one"
+            )
+
+
 def _first(findings: Findings) -> str:
     """The first thing that was found, to be put behind a message."""
     found = next(iter(findings.all), None)
@@ -129,7 +153,7 @@ def gathering_for(
 ) -> Gathering:
     """How the pictures of a task are gathered."""
     if isinstance(params, IdxParams):  # its pictures are stored as pixels: nothing to decode, nothing to keep
-        stored, processes, cache = (*picture_size(settings.raw), 1), 1, None
+        stored, processes, cache = (*picture_size(settings.raw), 1), 0, None
     else:
         stored, processes, cache = None, cores(), settings.cache
     split = None if isinstance(params, CropsParams) else params.split  # crops stand where their pictures do

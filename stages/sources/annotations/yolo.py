@@ -49,6 +49,8 @@ def read_yolo(raw: Path, params: YoloParams, *, upright: bool) -> Found:
 
     """
     layout = read_layout(raw, params.file, params.strip_prefix)
+    for said in layout.twice:
+        yield Finding(kind="in_another_split", where=(raw / params.file).as_posix(), what=said)
     for split, folder in layout.folders:
         yield from _in_folder(folder, layout, split, upright)
     listed = (one for split, file in layout.lists for one in _in_list(file, layout, split, upright))

@@ -27,6 +27,8 @@ class Layout:
     """Values of a pose after its box; 0: there are no poses."""
     folders: tuple[tuple[Split | None, Path], ...] = ()
     lists: tuple[tuple[Split | None, Path], ...] = ()
+    twice: tuple[str, ...] = ()
+    """What is said of splits that name pictures of another one, and are left out."""
 
     def labels_folder(self, pictures: Path) -> Path:
         """The last `images` in the path becomes `labels`; without one the labels lie beside the pictures."""
@@ -87,10 +89,16 @@ def _of_yaml(raw: Path, file: Path, prefix: str | None) -> Layout:
     base = document.get("path") or "."
     folders: list[tuple[Split | None, Path]] = []
     lists: list[tuple[Split | None, Path]] = []
+    first: dict[Path, Split] = {}
+    twice: list[str] = []
     for split in sorted(by_split, key=SPLITS.index):
         named = document[by_split[split]]
         for below in named if isinstance(named, list) else [named]:
             found = _place(raw, file, by_split[split], base, below, prefix)
+            if first.setdefault(found, split) != split:  # as the first examples of ultralytics have it
+                key, other = by_split[split], by_split[first[found]]
+                twice.append(f"{key}: the pictures of {other} once more: {key} is left out, and drawn anew")
+                continue
             (lists if found.is_file() else folders).append((split, found))
     return Layout(
         raw=raw,
@@ -100,6 +108,7 @@ def _of_yaml(raw: Path, file: Path, prefix: str | None) -> Layout:
         keypoints=_keypoints(file, document.get("kpt_shape")),
         folders=tuple(folders),
         lists=tuple(lists),
+        twice=tuple(twice),
     )
 
 

@@ -107,6 +107,11 @@ def _csv(file: Path, params: TableParams, wanted: Sequence[str]) -> Table:
         raise _not_text(file, params, error) from None
     if not any(column.strip() for column in columns):
         raise DataError(f"{file}: its first line names no columns")
+    if any("\0" in column for column in columns):
+        raise DataError(
+            f"{file}: no plain text, but as a spreadsheet's own file or UTF-16 is: save it as CSV, or "
+            "let `encoding` beside `file` name another, such as utf-16-le"
+        )
     places = _places(file, columns, wanted)
     return Table(places=places, rows=_csv_rows(file, params, separator, len(columns)))
 

@@ -31,14 +31,14 @@ class Crashing(PosixPath):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("remember", [False, True])
-def test_a_crash_is_a_finding_about_its_file(tmp_path: Path, *, remember: bool) -> None:
+@pytest.mark.parametrize(("remember", "processes"), [(False, 1), (True, 2)])
+def test_a_crash_is_a_finding_about_its_file(tmp_path: Path, *, remember: bool, processes: int) -> None:
     tasks: list[Any] = []
     for number in range(150):
         picture = tmp_path / f"{number}.png"
         Image.fromarray(np.full((9, 9), number, np.uint8)).save(picture)
         tasks.append((Crashing(picture) if number in (70, 71) else picture, None))
-    found = list(take_in(tasks, FORM, tmp_path / "rows", processes=2, remember=remember))
+    found = list(take_in(tasks, FORM, tmp_path / "rows", processes=processes, remember=remember))
     assert len(found) == 150
     for number in (70, 71):
         assert found[number].oddities == ("unreadable",)

@@ -39,7 +39,7 @@ def pictures(folder: Path, run: int) -> list[Path]:
 
 def decoded(cache: Path, paths: list[Path]) -> list[Facts]:
     tasks = [(path, None) for path in paths]
-    return list(take_in(tasks, FORM, folder_for(cache, FORM), processes=1, remember=True))
+    return list(take_in(tasks, FORM, folder_for(cache, FORM), processes=0, remember=True))
 
 
 def grow_old(cache: Path) -> None:

@@ -42,7 +42,7 @@ def run(folder):
 
 @pytest.fixture(autouse=True)
 def _in_this_process(monkeypatch):
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setattr("stages.preprocess.sorting.cores", lambda: 0)
 
 
 def test_a_picture_that_lost_all_of_its_boxes_is_never_background(tmp_path):
@@ -102,3 +102,17 @@ def test_polygons_are_packed_as_segmentation_in_the_frame(tmp_path):
         assert annotation["bbox"] == [20, 10, 40, 20]
         assert annotation["segmentation"] == [[20, 10, 60, 10, 40, 30]]
     assert len(load_detection(out, "train").boxes) == len(document["images"])
+
+
+def test_boxes_in_shares_are_not_taken_for_pixels(tmp_path):
+    write(tmp_path, [GOOD] * 8)
+    files = sorted((tmp_path / "raw/images").iterdir())
+    images = [{"id": row, "file_name": file.name} for row, file in enumerate(files)]
+    boxes = [{"image_id": row, "category_id": 0, "bbox": [0.25, 0.25, 0.5, 0.5]} for row in range(len(files))]
+    document = {"images": images, "annotations": boxes, "categories": [{"id": 0, "name": "cat"}]}
+    write_text(tmp_path / "raw/a.json", json.dumps(document))
+    coco = FORM | {"format": "coco", "annotations": {"all": "a.json"}, "pictures": "images"}
+    values = {"classification": CROPS, "detection": coco, "policy": POLICY | {"max_refused": 0.9}}
+    write_params(tmp_path / "params.yaml", "preprocess", values | {"shard_megabytes": 1})
+    with pytest.raises(DataError, match=r"every box lies within the first pixel .* say `unit: shares`"):
+        run(tmp_path)

@@ -42,7 +42,7 @@ SCENES = {
 
 @pytest.fixture(autouse=True)
 def _in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setattr("stages.preprocess.sorting.cores", lambda: 0)
 
 
 def write_pictures(raw: Path, *sizes: tuple[int, int]) -> None:

@@ -48,7 +48,7 @@ def peak(folder, count, **told):
         group_pattern=None,
         near_duplicates=None,
         scratch=folder / str(count),
-        processes=1,
+        processes=0,
         cache=None,
     )
     tracemalloc.start()

@@ -76,7 +76,7 @@ def contents(folder):
 @pytest.fixture(autouse=True)
 def _in_this_process(monkeypatch):
     """Pictures are decoded here: to start processes for them takes longer than the rest of a test."""
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setattr("stages.preprocess.sorting.cores", lambda: 0)
 
 
 @pytest.fixture
@@ -258,7 +258,7 @@ def test_near_duplicates_stay_in_one_split(tmp_path):
 
 @pytest.mark.slow
 def test_only_new_pictures_are_decoded_again(own, monkeypatch):
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setattr("stages.preprocess.sorting.cores", lambda: 0)
     decoded = []
     decode = intake.decode
     monkeypatch.setattr(intake, "decode", lambda *given: decoded.append(1) or decode(*given))
@@ -305,7 +305,7 @@ ANYHOW = (cut_short, emptied, with_another_byte, of_something_else)
     [("*.sqlite", with_another_size), *((kind, how) for kind in ("*.sqlite", "*.rows") for how in ANYHOW)],
 )
 def test_broken_cache_is_as_none_and_mends_itself(own, monkeypatch, kind, broken):
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setattr("stages.preprocess.sorting.cores", lambda: 0)
     first = contents(run(own, cache=own / "cache"))
     (entry,) = (own / "cache").rglob(kind)
     whole = entry.read_bytes()
@@ -318,6 +318,7 @@ def test_broken_cache_is_as_none_and_mends_itself(own, monkeypatch, kind, broken
 
 @pytest.mark.slow
 def test_runs_at_once_share_a_cache(own, monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
     script = (
         "import sys; from pathlib import Path; from tests.stages.preprocess import test_pictures_in as here;"
     )
@@ -326,7 +327,7 @@ def test_runs_at_once_share_a_cache(own, monkeypatch):
     runs = [subprocess.Popen([sys.executable, "-c", script, own, name], cwd=ROOT) for name in names]
     assert [each.wait() for each in runs] == [0, 0, 0]
     monkeypatch.delattr(intake, "decode")
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setattr("stages.preprocess.sorting.cores", lambda: 0)
     known = contents(run(own, "known", cache=own / "cache"))
     assert [contents(own / name) == known for name in names] == [True, True, True]
 
@@ -356,8 +357,8 @@ def test_odd_pictures_come_out_of_the_cache_as_they_went_in(own):
 def test_number_of_processes_changes_nothing(own, monkeypatch):
     (own / "raw/pictures/sky/stray.txt").write_text("")
     results = []
-    for processes in ("1", "2"):
-        monkeypatch.setenv("OMP_NUM_THREADS", processes)
+    for processes in (0, 2):
+        monkeypatch.setattr("stages.preprocess.sorting.cores", lambda given=processes: given)
         results.append(contents(run(own, f"by-{processes}")))
     assert results[0] == results[1]
 
@@ -700,3 +701,13 @@ def test_pictures_behind_links_out_of_raw_are_refused(own):
     (kind, name, what) = findings(run(own))[0]
     assert (kind, name) == ("unfollowed_link", "000.png")
     assert what.endswith(f"to {outside}: put a copy there")
+
+
+def test_two_classes_that_look_the_same_are_refused(tmp_path):
+    write_pictures(tmp_path / "raw/pictures")
+    folders = sorted((tmp_path / "raw/pictures").iterdir())
+    folders[0].rename(folders[0].with_name("caf\u00e9"))
+    folders[1].rename(folders[1].with_name("cafe\u0301"))
+    write_own(tmp_path / "params.yaml")
+    with pytest.raises(DataError, match=r"two classes .*\('cafe\\u0301' and 'caf\\xe9'\); rename one"):
+        run(tmp_path)

@@ -201,3 +201,10 @@ def test_wrong_rows_of_boxes_are_named(raw, row, message):
     assert kinds(found) == ["invalid_box" if message else "bad_row"]
     assert message is None or message in found[0].what
     assert rows[0].lost == (message is not None)
+
+
+@pytest.mark.parametrize("content", ["file,class\n".encode("utf-16-le"), b"PK\x03\x04\x14\x00\x06\x00"])
+def test_what_is_no_text_says_what_to_do(raw, content):
+    (raw / "l.csv").write_bytes(content)
+    with pytest.raises(DataError, match=r"save it as CSV, or let `encoding` beside `file` name another"):
+        labels(raw)

@@ -129,6 +129,16 @@ def test_usual_names_of_splits_and_a_path_of_another_machine(tmp_path):
     assert not findings
 
 
+def test_a_split_that_names_the_pictures_of_another_is_left_out_and_told(tmp_path):
+    write(tmp_path, dict.fromkeys(("0", "1"), "0 0.5 0.5 0.5 0.5"))
+    write_text(tmp_path / "data.yaml", "path: ../coco8\ntrain: images\nval: images\nnames: [cat]\n")
+    rows, findings = read(tmp_path, YOLO)
+    assert set(splits(rows).values()) == {"train"}
+    assert [(one.kind, one.what) for one in findings] == [
+        ("in_another_split", "val: the pictures of train once more: val is left out, and drawn anew")
+    ]
+
+
 def test_lists_of_pictures(tmp_path):
     write(tmp_path, dict.fromkeys(("0", "1", "2"), "0 0.5 0.5 0.5 0.5"))
     write_text(tmp_path / "data.yaml", "train: train.txt\nval: val.txt\nnames: [cat]\n")
