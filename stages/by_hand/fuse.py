@@ -66,7 +66,7 @@ def numbers(kind: Callable[[str], Any], example: str) -> Callable[..., list[Any]
     "--method",
     type=click.Choice([*get_args(Method), "poisson", "mosaic"]),
     required=True,
-    help="poisson sets the second picture, a cut-out with alpha, into the first; mosaic lays many out.",
+    help="poisson sets the second picture, a cut-out with alpha, into the first; mosaic arranges many.",
 )
 @click.option(
     "--out", type=A_FILE, required=True, help="The picture to write; with groups, a folder of them."
@@ -75,11 +75,11 @@ def numbers(kind: Callable[[str], Any], example: str) -> Callable[..., list[Any]
 @click.option(
     "--weights", callback=numbers(float, "0.2,0.3,0.5"), help="average: 0.2,0.3,0.5; their sum is 1."
 )
-@click.option("--levels", type=click.IntRange(1), help="laplacian, wavelet: how often pictures are halved.")
-@click.option("--classifier", type=A_FILE, help="features: the model whose first layers say what counts.")
+@click.option("--levels", type=click.IntRange(1), help="laplacian, wavelet: number of halvings.")
+@click.option("--classifier", type=A_FILE, help="features: the model whose first layers decide.")
 @click.option("--at", callback=numbers(int, "40,25"), help="poisson: x,y of the cut-out's upper left corner.")
 @click.option(
-    "--target", type=A_FILE, help="mosaic: the picture whose colours it takes; a plain grid without."
+    "--target", type=A_FILE, help="mosaic: imitate the colours of this picture; default: a plain grid."
 )
 @click.option("--columns", type=click.IntRange(1), help="mosaic: pictures side by side.")
 @click.option(
@@ -92,7 +92,7 @@ def numbers(kind: Callable[[str], Any], example: str) -> Callable[..., list[Any]
 )
 @click.option("--manifest", type=A_FILE, help="A CSV table with columns group, picture and perhaps truth.")
 @click.option("--pattern", help="Names of one group's files below the folder given: '(.+)_[ab].png'.")
-@click.option("--figures", type=A_FILE, help="With groups: a CSV table to write, with every figure of each.")
+@click.option("--figures", type=A_FILE, help="With groups: a CSV table of all metrics.")
 def command(pictures: tuple[Path, ...], manifest: Path | None, pattern: str | None, **chosen: Any) -> None:
     """Fuse PICTURES of one scene into one, or groups of them that a manifest or a pattern names."""
     refuse_unused(chosen["method"])

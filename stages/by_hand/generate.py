@@ -82,7 +82,7 @@ class Truncation(click.FloatRange):
     type=click.Path(path_type=Path, file_okay=False),
     default=Path("generated"),
     show_default=True,
-    help="The folder for sheet.png and every picture by itself; those of the call before are replaced.",
+    help="Folder for sheet.png and the single pictures; replaces those of the last call.",
 )
 @click.option(
     "--model",
@@ -94,7 +94,7 @@ class Truncation(click.FloatRange):
 @click.option(
     "--truncation",
     type=Truncation(0, min_open=True),
-    help="Latents within +-this: more typical pictures, fewer kinds.",
+    help="Cut random vectors at +- this value: more typical, less varied pictures.",
 )
 @click.option(
     "--attribute",
@@ -102,7 +102,7 @@ class Truncation(click.FloatRange):
     multiple=True,
     callback=pairs,
     metavar="NAME=NUMBER",
-    help="One of the numbers that the generator was trained with; again for more.",
+    help="A number that the generator was trained with; may be repeated.",
 )
 def command(
     prompt: str,

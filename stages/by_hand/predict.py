@@ -64,12 +64,12 @@ def asking(*, model: str, formats: Sequence[str]) -> Callable[[Command], click.C
             ),
             click.option("--format", "form", type=click.Choice(formats), default="text", show_default=True),
             click.option(
-                "--out", type=click.Path(path_type=Path), help="Write there instead of to standard output."
+                "--out", type=click.Path(path_type=Path), help="Write to this file; default: standard output."
             ),
             click.option(
                 "--draw",
                 type=click.Path(path_type=Path, file_okay=False),
-                help="A folder for the pictures with what was found drawn on them.",
+                help="Draw the results on copies of the pictures, in this folder.",
             ),
             click.option(
                 "--batch", type=click.IntRange(1), default=BATCH, show_default=True, help="Pictures at once."
@@ -100,7 +100,7 @@ def classify(
     type=click.FloatRange(0, 1),
     default=0.5,
     show_default=True,
-    help="The least probability of a box that is told.",
+    help="Report boxes with at least this score.",
 )
 def detect(
     pictures: tuple[str, ...],

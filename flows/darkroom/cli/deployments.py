@@ -24,18 +24,18 @@ from darkroom.cli.options import in_repo
     required=True,
     metavar="KEY=VALUES",
     help="A parameter and what to try: train.lr=0.1,0.2, train.epochs=range(1,9), for --draws also"
-    " train.lr=interval(0.001,0.1), tag(log,interval(0.001,0.1)), int(interval(8,64)). Again for more.",
+    " train.lr=interval(0.001,0.1), tag(log,interval(0.001,0.1)), int(interval(8,64)). May be repeated.",
 )
-@click.option("--metric", required=True, metavar="FILE:NAME", help="What trials are compared by.")
+@click.option("--metric", required=True, metavar="FILE:NAME", help="The metric that ranks the trials.")
 @click.option(
     "--lowest",
     is_flag=True,
-    help="The lowest figure is the best; if not given, as dvc.yaml states, else the highest.",
+    help="Lower is better; default: what dvc.yaml states, else higher.",
 )
-@click.option("--draws", default=0, help="So many random draws; if not given, all combinations.")
-@click.option("--seed", default=0, help="The same gives the same draws.")
-@click.option("--jobs", "-j", "at_once", type=click.IntRange(1), default=1, help="Trials at once.")
-@click.option("--name", default="sweep", show_default=True, help="What the experiments' names begin with.")
+@click.option("--draws", default=0, help="Number of random draws; default: all combinations.")
+@click.option("--seed", default=0, help="Same seed, same draws.")
+@click.option("--jobs", "-j", "at_once", type=click.IntRange(1), default=1, help="Trials at the same time.")
+@click.option("--name", default="sweep", show_default=True, help="How the names of the experiments begin.")
 @click.argument("targets", nargs=-1, metavar="[TARGET]...")
 def sweep(repo: Path, **chosen: Any) -> int:
     """Try other parameters, each trial in a clone of its own and kept as a DVC experiment.
@@ -93,7 +93,7 @@ def _swept(chosen: dict[str, Any], recorded: bool) -> tuple[str, bool]:
 
 @click.command()
 @in_repo
-@click.option("--days", default=30.0, show_default=True, help="What was touched since is kept.")
+@click.option("--days", default=30.0, show_default=True, help="Keep what was used in so many days.")
 @click.option("--yes", is_flag=True, help="Delete; without it, only list what would be deleted.")
 def gc(repo: Path, days: float, yes: bool) -> int:
     """Free disk space: old logs, clones, checkpoints and decoded pictures, results that nothing refers to.

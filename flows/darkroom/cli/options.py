@@ -9,5 +9,5 @@ in_repo = click.option(
     type=click.Path(path_type=Path),
     default=Path(),
     metavar="FOLDER",
-    help="A folder of the DVC repository; this one if not given.",
+    help="A folder in the DVC repository; default: the current one.",
 )

@@ -21,7 +21,7 @@ def print_remark(text: str) -> None:
 @click.option(
     "--port",
     type=click.IntRange(1, 65535),
-    help="For the server; if not given, where it was the last time, else 4200 or a free one.",
+    help="The server's port; default: the last one, else 4200, else a free one.",
 )
 def up(repo: Path, port: int | None) -> int:
     """Start Prefect's server and a worker for each work pool of prefect.yaml, and register its deployments.
@@ -53,7 +53,7 @@ def down(repo: Path) -> int:
 
 @click.command()
 @in_repo
-@click.option("--json", "as_json", is_flag=True, help="The same as JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 def status(repo: Path, as_json: bool) -> int:
     """Say what is up, what runs, what is due next, and what is stuck and why.
 
