@@ -32,7 +32,7 @@ from stages.evaluate.training_sheets import (
 )
 from stages.generator.network import Generator, load_generator
 from stages.networks.compute import prepare
-from stages.networks.model_files import why_no_model
+from stages.networks.model_files import is_model, why_no_model
 from stages.training.samples import ClassifierSamples, DetectorSamples, GeneratorSamples, read_samples
 
 COLUMNS = {
@@ -51,12 +51,12 @@ def main(
     classification: Path,
     detection: Path,
     params: Path,
-    classifier: Path,
-    detector: Path,
-    generator: Path,
-    classifier_samples: Path,
-    detector_samples: Path,
-    generator_samples: Path,
+    classifier: Path | None = None,
+    detector: Path | None = None,
+    generator: Path | None = None,
+    classifier_samples: Path | None = None,
+    detector_samples: Path | None = None,
+    generator_samples: Path | None = None,
     metrics: Path,
     predictions: Path,
     resampled: Path,
@@ -71,7 +71,7 @@ def main(
 ) -> None:
     """Evaluate the models on the test split, and write figures, tables, picture sheets and a report.
 
-    A model that was not wanted has no figures and no sheets, and the tables of it have no rows.
+    A model that was not wanted or is not named has no figures and no sheets, and its tables have no rows.
 
     Args:
         classification: Folder of labelled pictures that preprocess packed.
@@ -105,9 +105,9 @@ def main(
     for model, why in absent.items():
         print(f"evaluate: no {model}: {why}")
     networks = Networks(
-        classifier=None if "classifier" in absent else compute.network(load_classifier(classifier)),
-        detector=None if "detector" in absent else compute.network(load_detector(detector)),
-        generator=None if "generator" in absent else load_generator(generator),
+        classifier=compute.network(load_classifier(classifier)) if is_model(classifier) else None,
+        detector=compute.network(load_detector(detector)) if is_model(detector) else None,
+        generator=load_generator(generator) if is_model(generator) else None,
     )
     evaluations = {}
     if networks.classifier is not None:
@@ -153,12 +153,12 @@ def main(
         write_table(path, filled.get(name, {column: [] for column in COLUMNS[name]}))
     write_sheets(plots, evaluations)
     with write_folder_atomically(training_plots) as folder:
-        if networks.classifier is not None:
+        if networks.classifier is not None and classifier_samples:
             samples = read_samples(classifier_samples, ClassifierSamples)
             write_classifier_sheet(folder, samples, networks.classifier)
-        if networks.detector is not None:
+        if networks.detector is not None and detector_samples:
             write_detector_sheet(folder, read_samples(detector_samples, DetectorSamples), networks.detector)
-        if networks.generator is not None:
+        if networks.generator is not None and generator_samples:
             write_generator_sheets(
                 folder / "train-gan",
                 read_samples(generator_samples, GeneratorSamples),

@@ -49,7 +49,7 @@ from stages.fusion.methods import Settings
 from stages.fusion.sets import FusedSet
 from stages.generator.network import Generator, generate, load_generator
 from stages.networks.compute import Compute, prepare
-from stages.networks.model_files import why_no_model
+from stages.networks.model_files import is_model
 
 Bytes = npt.NDArray[np.uint8]
 Labels = npt.NDArray[np.int64]
@@ -61,9 +61,9 @@ def main(
     detection: Path,
     own: Path,
     params: Path,
-    classifier: Path,
-    detector: Path,
-    generator: Path,
+    classifier: Path | None = None,
+    detector: Path | None = None,
+    generator: Path | None = None,
     fused: Path,
     metrics: Path,
     sheets: Path,
@@ -93,8 +93,8 @@ def main(
     test = None if why_left_out(data) else load_classification(data, "test")
     scenes = None if why_left_out(detection) else load_detection(detection, "test")
     networks = Networks(
-        classifier=None if why_no_model(classifier) else compute.network(load_classifier(classifier)),
-        detector=None if why_no_model(detector) else compute.network(load_detector(detector)),
+        classifier=compute.network(load_classifier(classifier)) if is_model(classifier) else None,
+        detector=compute.network(load_detector(detector)) if is_model(detector) else None,
         compute=compute,
         batch_size=values.batch_size,
     )
@@ -102,7 +102,7 @@ def main(
     check_fit(params, values, test, networks.classifier)
     chosen = None if test is None else choose_pictures(test, values.pictures, seed=seed)
     items = None
-    if chosen is not None and not why_no_model(generator):
+    if chosen is not None and is_model(generator):
         made = load_generator(generator)
         items = generate_like(chosen, made, compute, seed=seed, batch_size=values.batch_size)
     kinds = made_kinds(chosen, items, scenes, values) | own_kind(own, values.own) if values.methods else {}

@@ -4,6 +4,7 @@ from .calibration import fitted_temperature as fitted_temperature
 from .compute import Compute as Compute
 from .compute import prepare as prepare
 from .compute import to_unit as to_unit
+from .model_files import is_model as is_model
 from .model_files import load_model as load_model
 from .model_files import save_model as save_model
 from .model_files import save_no_model as save_no_model

@@ -6,7 +6,7 @@ Loading one never runs code: the header carries JSON, and the caller's own `buil
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeGuard, TypeVar
 
 import torch
 from safetensors import safe_open
@@ -39,15 +39,27 @@ def save_no_model(path: Path, why: str) -> None:
     write_atomically(path, save({}, metadata=header))
 
 
-def why_no_model(path: Path) -> str | None:
-    """Why the file stands for no model; None: it holds one.
+def why_no_model(path: Path | None) -> str | None:
+    """Why the file stands for no model, or that no file is named; None: it holds one.
 
     Raises:
         ModelError: no such file, a folder, not safetensors, or no model file.
 
     """
+    if path is None:
+        return "no stage trains one"
     _, described = _read(path, tensors=False)
     return str(described["config"].get("why")) if described["kind"] == NO_MODEL else None
+
+
+def is_model(path: Path | None) -> TypeGuard[Path]:
+    """Whether a file is named and holds a model.
+
+    Raises:
+        ModelError: as `why_no_model` does.
+
+    """
+    return why_no_model(path) is None
 
 
 def load_model(path: Path, *, kind: str, build: Callable[[dict[str, Any]], Network]) -> Network:

@@ -2,8 +2,9 @@
 
 main: `run`, `plan`, `fetch`, `ui` and the exit codes; options: what several commands take
 service: `up`, `down`, `status`; deployments: `sweep`, `rollback`, `gc`
-results: `metrics` and `diff`
-doctor: what this host has, and who holds it; vision: `fuse` and `generate`, which the stages' code executes
+results: `metrics` and `diff`; projects: `init` and `add`
+doctor: what this host has, and who holds it
+vision: `fuse`, `generate` and more, which the stages' code executes
 """
 
 import lazy_loader

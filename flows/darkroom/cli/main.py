@@ -32,6 +32,7 @@ from darkroom.cli import service as commands
 from darkroom.cli.deployments import gc as free_disk
 from darkroom.cli.deployments import rollback, sweep
 from darkroom.cli.options import in_repo
+from darkroom.cli.projects import add, init
 from darkroom.cli.results import diff, metrics
 from darkroom.cli.vision import classify, data, detect, fuse, generate, params
 from darkroom.show import output
@@ -107,6 +108,7 @@ GROUPS = {
     "Pipeline": ("plan", "run", "status", "up", "down", "ui", "fetch", "doctor", "gc"),
     "Results": ("metrics", "diff", "sweep", "rollback"),
     "Pictures": ("data", "params", "classify", "detect", "generate", "fuse"),
+    "Start": ("init", "add"),
 }
 """The commands as `darkroom --help` lists them."""
 
@@ -146,6 +148,8 @@ for command in (
     sweep,
     rollback,
     free_disk,
+    init,
+    add,
     data,
     params,
     classify,

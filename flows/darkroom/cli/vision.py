@@ -71,16 +71,26 @@ def detect(words: tuple[str, ...]) -> int:
 
 def _run_module(module: str, words: Sequence[str]) -> int:
     """Run a module of the stages in a process of its own, with this one's terminal; its exit code is ours."""
-    if missing := missing_libraries():
-        raise DarkroomError(
-            "this command needs the vision libraries: pip install 'darkroom[vision]'"
-            f" (not installed: {', '.join(missing)})"
-        )
+    require_libraries()
     command = interpreter.python_command(
         output.__name__, module, *words, packages={"stages": stages_folder()}
     )
     code = subprocess.run(command, check=False).returncode
     return code if code >= 0 else Exit.INTERRUPTED if code == -signal.SIGINT else Exit.FAILED
+
+
+def require_libraries() -> None:
+    """Refuse where the libraries of the stages are not installed.
+
+    Raises:
+        DarkroomError: Names them.
+
+    """
+    if missing := missing_libraries():
+        raise DarkroomError(
+            "this command needs the vision libraries: pip install 'darkroom[vision]'"
+            f" (not installed: {', '.join(missing)})"
+        )
 
 
 def missing_libraries() -> list[str]:

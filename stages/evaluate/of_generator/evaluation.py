@@ -85,7 +85,7 @@ class Measuring:
 
 
 def measuring_with(
-    path: Path,
+    path: Path | None,
     classifier: Classifier | None,
     params: GenerationParams,
     compute: Compute,
@@ -97,7 +97,7 @@ def measuring_with(
 
     None: there is no classifier, whatever the file says.
     """
-    sha256 = hashlib.sha256(path.read_bytes()).hexdigest() if classifier is not None else None
+    sha256 = hashlib.sha256(path.read_bytes()).hexdigest() if classifier is not None and path else None
     return Measuring(
         classifier=classifier, sha256=sha256, params=params, batch_size=batch_size, compute=compute, seed=seed
     )

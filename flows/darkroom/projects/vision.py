@@ -1,0 +1,290 @@
+"""A project for a user's pictures: dvc.yaml, params.yaml, the stages' code, git and DVC.
+
+All of it is made in one folder beside its place and moved there when it is whole: an interrupted or failed
+`darkroom init` leaves nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from darkroom.base import interpreter
+from darkroom.base.errors import UsageError
+from darkroom.base.git import environment_without_repository, git
+from darkroom.base.yaml_files import read_yaml
+from darkroom.projects import pipeline_text
+
+MODELS = {"train-classifier": "classifier", "train-detector": "detector", "train-gan": "generator"}
+"""The model that each training makes."""
+
+TASKS: Mapping[str, tuple[str, ...]] = {
+    "classify": ("train-classifier", "evaluate"),
+    "detect": ("train-detector", "evaluate"),
+    "generate": ("train-classifier", "train-gan", "evaluate"),  # the classifier judges what is drawn
+    "fuse": ("train-classifier", "fuse"),
+    "all": ("train-classifier", "train-detector", "train-gan", "evaluate", "fuse"),
+}
+"""The stages of each task, beside preprocess."""
+
+COPIED = ("stages", "dvc.yaml", ".dvcignore")
+RAW = "data/raw/pictures"
+
+IGNORED = "__pycache__/\n*.partial\n/.venv/\n/.darkroom/\n/data/cache/\n/data/checkpoints/\n"
+
+README = """\
+# {name}
+A darkroom project: {task}, with the pictures in {raw}.
+
+```
+darkroom plan       # what would run, and why
+darkroom run        # runs it: results in data/, figures in data/metrics
+darkroom params     # all parameters; params.yaml holds what this project changes
+```
+
+stages/ is this project's own code. Change what you like: `darkroom plan` says what has to run again.
+"""
+
+PARAMS = """\
+# What this project changes; every key that is left out has its default: `darkroom params` lists them all.
+compute:
+  seed: 1
+
+raw: {raw} # the folder that preprocess reads
+to_fuse: data/raw/to_fuse # the folder of pictures of your own that fuse reads
+
+preprocess:
+  classification: null
+  detection: null
+
+train-classifier:
+  network: {{model: compact}} # or resnet, simple-cnn, timm
+  epochs: auto # the fewer pictures, the more often each is shown
+
+train-detector:
+  network:
+    model: faster-rcnn # or fast-rcnn, r-cnn, ssd
+    anchor_sizes: auto # fitted to the boxes
+  epochs: auto # the fewer pictures, the more often each is shown
+
+train-gan:
+  epochs: auto # as many steps of few pictures as of many
+
+evaluate:
+  label_errors: true # which labels the model doubts: data/predictions/label-errors.csv
+
+fuse:
+  methods: [average, maximum, laplacian, wavelet, exposure, guided, features]
+  own: {{manifest: groups.csv}} # in `to_fuse`
+
+# Versions that a result depends on, as they were installed when the project was made.
+libraries:
+{libraries}"""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Wish:
+    """What a user wants."""
+
+    pictures: Path
+    """A folder of pictures, which is copied."""
+    task: str
+    """One of TASKS."""
+
+
+def make_project(folder: Path, wish: Wish, say: Callable[[str], None]) -> list[str]:
+    """Make a project in a folder that is empty or not there yet, and return the names of its stages.
+
+    `say` is told each step.
+
+    Raises:
+        UsageError: The folder holds something, or the pictures cannot be read for this task.
+
+    """
+    folder, pictures = Path(os.path.realpath(folder)), Path(os.path.realpath(wish.pictures))
+    _require_room(folder, wish, pictures)
+    existed = folder.is_dir()
+    folder.mkdir(parents=True, exist_ok=True)
+    partial = Path(tempfile.mkdtemp(prefix=".", suffix=".partial", dir=folder))
+    moved: list[Path] = []
+    try:
+        stages = _fill(partial, folder.name, Wish(pictures=pictures, task=wish.task), say)
+        for path in sorted(partial.iterdir(), key=lambda one: one.name == ".git"):  # it comes last
+            moved.append(path.rename(folder / path.name))
+    except BaseException:
+        for path in moved:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        raise
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+        if not existed and not any(folder.iterdir()):
+            folder.rmdir()
+    return stages
+
+
+def _require_room(folder: Path, wish: Wish, pictures: Path) -> None:
+    if not pictures.is_dir():
+        raise UsageError(f"{wish.pictures}: no such folder of pictures")
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"{folder}: is a file; name a folder that is empty or not there yet")
+    if pictures == folder or pictures in folder.parents:
+        raise UsageError(f"{folder}: lies in the folder of pictures; name a folder outside of it")
+    if names := sorted(path.name for path in (folder.iterdir() if folder.is_dir() else ())):
+        shown = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
+        raise UsageError(
+            f"{folder}: is neither empty nor a DVC repository ({shown}); "
+            "name a folder that is empty or not there yet"
+        )
+
+
+def _fill(project: Path, name: str, wish: Wish, say: Callable[[str], None]) -> list[str]:
+    template = template_folder()
+    for each in COPIED:
+        if (template / each).is_dir():
+            shutil.copytree(template / each, project / each, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copyfile(template / each, project / each)
+    say(f"copying the pictures to {RAW}")
+    shutil.copytree(wish.pictures, project / RAW)
+    (project / "data/raw/to_fuse").mkdir()
+    (project / "data/raw/to_fuse/groups.csv").write_text("group,picture,truth\n")
+    (project / ".gitignore").write_text(IGNORED)
+    say("looking at the pictures")
+    write_params(project, read_yaml(template / "params.yaml")["libraries"], say)
+    stages = fit_to_task(project, wish)
+    (project / "README.md").write_text(README.format(name=name, task=wish.task, raw=RAW))
+    _python(project, "stages.core.libraries", "--params", "params.yaml")
+    say("setting up git and DVC")
+    git(project, "init", "--quiet")
+    _python(project, "dvc", "init", "--quiet")
+    _python(project, "dvc", "add", "--quiet", RAW)
+    git(project, "add", "--all")
+    git(project, *_author(project), "commit", "--quiet", "--message", f"A darkroom project: {wish.task}")
+    return stages
+
+
+def template_folder() -> Path:
+    """The folder of the vision half that came with this package.
+
+    Raises:
+        UsageError: None came.
+
+    """
+    stages = interpreter.installed_stages()
+    if stages is None:
+        raise UsageError("the vision half did not come with this installation of darkroom; install its wheel")
+    return stages.parent
+
+
+def write_params(project: Path, libraries: Mapping[str, str], say: Callable[[str], None]) -> None:
+    """Write params.yaml with the sections of all stages and what `darkroom data` makes of the pictures."""
+    versions = "".join(f'  {name}: "{number}"\n' for name, number in libraries.items())
+    (project / "params.yaml").write_text(PARAMS.format(raw=RAW, libraries=versions))
+    found = _python(project, "stages.by_hand.data", RAW, "--write")
+    for line in found.partition("\n\nFor params.yaml")[0].splitlines():
+        say(f"  {line}")
+
+
+def fit_to_task(project: Path, wish: Wish) -> list[str]:
+    """Leave in dvc.yaml and params.yaml what the task needs, and return the names of its stages.
+
+    Raises:
+        UsageError: The pictures are not such that the task can use them.
+
+    """
+    params_file, pipeline_file = project / "params.yaml", project / "dvc.yaml"
+    text = params_file.read_text()
+    boxes = yaml.safe_load(text)["preprocess"]["detection"]
+    if boxes is None and wish.task == "detect":
+        raise UsageError(
+            f"{wish.pictures}: no boxes are given, which `detect` learns from: "
+            "add annotations (COCO, YOLO, Pascal VOC, ...), or take `--task classify`"
+        )
+    wanted = {"preprocess", *TASKS[wish.task]}
+    if boxes is None:
+        wanted -= {"train-detector"}
+    elif wish.task != "detect":
+        text = text.replace("\n  classification: null\n", f"\n  classification: {_crops_of(boxes)}\n", 1)
+    pipeline = pipeline_file.read_text()
+    stages = [name for name in pipeline_text.names_of(pipeline, "stages") if name in wanted]
+    pipeline_file.write_text(pipeline_of(pipeline, stages))
+    unread = {*pipeline_text.names_of(pipeline, "stages")} - wanted
+    params_file.write_text(_without_sections(text, unread | (set() if "fuse" in wanted else {"to_fuse"})))
+    return stages
+
+
+def _crops_of(boxes: Mapping[str, Any]) -> str:
+    """What classifies each box's own part of a picture."""
+    form = {"format": "crops", "margin": 0.1, "shape": [64, 64], "channels": boxes["channels"], "fit": "pad"}
+    text = yaml.safe_dump([form], default_flow_style=True, width=10**6, sort_keys=False)
+    return text.strip()[1:-1]
+
+
+def pipeline_of(text: str, stages: Sequence[str]) -> str:
+    """dvc.yaml with these stages of all, and without what the others would make."""
+    left_out = [name for name in pipeline_text.names_of(text, "stages") if name not in stages]
+    text = pipeline_text.without_entries(text, "stages", left_out)
+    models = [MODELS[name] for name in left_out if name in MODELS]
+    paths = [f"data/models/{model}.safetensors" for model in models]
+    paths += [f"data/samples/{name}.safetensors" for name in left_out]
+    if "evaluate" not in stages:
+        paths += ["data/predictions", "data/plots/evaluate"]
+    if "fuse" not in stages:
+        paths.append("data/plots/fuse")
+    if "train-gan" not in stages:
+        paths.append("data/plots/evaluate/generated")
+    text = pipeline_text.without_lines(text, paths)
+    if models:
+        options = [option for model in models for option in (model, f"{model}-samples")]
+        text = pipeline_text.without_options(text, options)
+    for model in models:
+        text = pipeline_text.without_figures(text, model)
+    return pipeline_text.without_entries(text, "artifacts", models)
+
+
+def _without_sections(text: str, names: set[str]) -> str:
+    """params.yaml without these sections, which empty lines part, or lines."""
+    blocks = []
+    for block in text.split("\n\n"):
+        lines = [line for line in block.split("\n") if line.partition(":")[0] not in names]
+        if lines and block.partition(":")[0] not in names:
+            blocks.append("\n".join(lines))
+    return "\n\n".join(blocks)
+
+
+def _python(project: Path, module: str, *words: str) -> str:
+    """What a module prints that is executed in the project.
+
+    Raises:
+        UsageError: It failed; the message has its own words.
+
+    """
+    packages = {} if module == "dvc" else {"stages": project / "stages"}
+    done = subprocess.run(
+        interpreter.python_command(module, *words, packages=packages),
+        cwd=project,
+        env=environment_without_repository(os.environ) | {"PYTHONDONTWRITEBYTECODE": "1"},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        said = (done.stderr or done.stdout).strip().splitlines() or ["no reason was given"]
+        raise UsageError(said[-1].removeprefix("error: ").removeprefix("ERROR: "))
+    return done.stdout
+
+
+def _author(project: Path) -> list[str]:
+    """Options for the first commit where git does not know who the user is."""
+    if git(project, "config", "user.email", fails=""):
+        return []
+    return ["-c", "user.name=darkroom", "-c", "user.email=darkroom@localhost"]
