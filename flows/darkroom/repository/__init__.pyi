@@ -1,4 +1,8 @@
 from . import products as products
+from .blobs import Blob as Blob
+from .blobs import BlobGoneError as BlobGoneError
+from .blobs import BlobStore as BlobStore
+from .blobs import remove_path as remove_path
 from .commits import opened_commit as opened_commit
 from .errors import error_line as error_line
 from .errors import mended as mended

@@ -1,0 +1,195 @@
+"""Files and folders by their hashes, in a store laid out as DVC's caches and remotes are.
+
+A shared folder that holds one may be used as a DVC remote, and a DVC remote as such a store.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from dvc_data.hashfile.db import HashFileDB
+from dvc_data.hashfile.hash_info import HashInfo
+from dvc_data.hashfile.tree import Tree
+from dvc_objects.fs.local import LocalFileSystem
+
+FOLDER = ".dir"
+"""With this ends the hash of a folder, as in dvc.lock."""
+
+LAYOUT = ("files", "md5")
+
+_PIECE_BYTES = 1 << 20
+
+
+class BlobGoneError(OSError):
+    """The store does not hold a blob, or holds another content in its place."""
+
+
+@dataclass(frozen=True, slots=True)
+class Blob:
+    """A file, or a folder with all that is in it."""
+
+    md5: str
+    """As dvc.lock has it: a folder's ends in `.dir`."""
+    size: int
+    """Bytes; of a folder, those of all its files."""
+    executable: bool = False
+    """Whether the file may be executed; a folder's hash does not say so of its files."""
+
+
+class BlobStore:
+    """A store of blobs; several processes and hosts may use it at once."""
+
+    def __init__(self, store: HashFileDB) -> None:
+        self._store = store
+        self._local = _local()
+
+    @classmethod
+    def in_folder(cls, folder: Path) -> BlobStore:
+        """The store in a folder, which need not be there yet."""
+        place = folder.joinpath(*LAYOUT)
+        place.mkdir(parents=True, exist_ok=True)
+        return cls(HashFileDB(_local(), str(place)))
+
+    def put(self, path: Path) -> Blob:
+        """Store what lies at `path`, as far as it is not there yet.
+
+        Raises:
+            OSError: It cannot be read or stored.
+
+        """
+        if not path.is_dir():
+            return self._put_file(path)
+        tree, size = Tree(), 0  # type: ignore[no-untyped-call]
+        for file in files_below(path):
+            blob = self._put_file(file)
+            tree.add(file.relative_to(path).parts, None, HashInfo("md5", blob.md5))
+            size += blob.size
+        tree.digest()
+        oid = str(tree.hash_info.value)
+        if not self._store.exists(oid):
+            self._store.add_bytes(oid, tree.as_bytes())
+        return Blob(oid, size)
+
+    def _put_file(self, path: Path) -> Blob:
+        blob = blob_of_file(path)
+        if not self._store.exists(blob.md5):
+            self._store.add(str(path), self._local, blob.md5, hardlink=False, on_error=_raise)
+        return blob
+
+    def put_bytes(self, content: bytes) -> str:
+        """Store the content; its hash."""
+        md5 = hashlib.md5(content, usedforsecurity=False).hexdigest()
+        if not self._store.exists(md5):
+            self._store.add_bytes(md5, content)
+        return md5
+
+    def lacks(self, md5: str) -> bool:
+        """Whether the blob is not there."""
+        return not self._store.exists(md5)
+
+    def place(self, blob: Blob, path: Path, cache: BlobStore | None = None) -> int:
+        """Put a blob's content at `path`, by way of `cache` where there is one; the bytes that were fetched.
+
+        Raises:
+            BlobGoneError: The store does not hold it, or something else in its place.
+            OSError: It cannot be read or written.
+
+        """
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if not blob.md5.endswith(FOLDER):
+            fetched = self._place_file(blob.md5, path, cache)
+            if blob.executable:
+                path.chmod(path.stat().st_mode | stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH)
+            return fetched
+        entries, fetched = self._listing(blob.md5), 0
+        path.mkdir(exist_ok=True)
+        for entry in entries:
+            target = path / entry["relpath"]
+            target.parent.mkdir(parents=True, exist_ok=True)
+            fetched += self._place_file(entry["md5"], target, cache)
+        return fetched
+
+    def _listing(self, md5: str) -> list[dict[str, str]]:
+        try:
+            with self._store.fs.open(self._store.oid_to_path(md5), "rb") as file:
+                content = file.read()
+        except FileNotFoundError as error:
+            raise BlobGoneError(f"{md5} is not in the storage any more") from error
+        if hashlib.md5(content, usedforsecurity=False).hexdigest() + FOLDER != md5:
+            raise BlobGoneError(f"{md5} is damaged in the storage")
+        return list(json.loads(content))
+
+    def _place_file(self, md5: str, path: Path, cache: BlobStore | None) -> int:
+        if cache is not None and not cache.lacks(md5):
+            try:
+                cache._place_file(md5, path, None)
+            except BlobGoneError:
+                cache._forget(md5)
+            else:
+                return 0
+        partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+        try:
+            self._store.fs.get_file(self._store.oid_to_path(md5), str(partial))
+            if blob_of_file(partial).md5 != md5:
+                self._forget(md5)  # whoever stores it next does so anew
+                raise BlobGoneError(f"{md5} is damaged in the storage")
+            partial.chmod(0o666 & ~_umask())
+            partial.replace(path)
+        except FileNotFoundError as error:
+            raise BlobGoneError(f"{md5} is not in the storage any more") from error
+        finally:
+            partial.unlink(missing_ok=True)
+        if cache is not None:
+            cache._put_file(path)
+        return path.stat().st_size
+
+    def _forget(self, md5: str) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            self._store.fs.rm_file(self._store.oid_to_path(md5))
+
+
+def blob_of_file(path: Path) -> Blob:
+    """The blob that a file is, stored or not."""
+    digest = hashlib.md5(usedforsecurity=False)
+    with path.open("rb") as file:
+        while piece := file.read(_PIECE_BYTES):
+            digest.update(piece)
+        mode = os.fstat(file.fileno())
+    return Blob(digest.hexdigest(), mode.st_size, bool(mode.st_mode & stat.S_IXUSR))
+
+
+def files_below(folder: Path) -> Iterator[Path]:
+    """All files below a folder, through links, in a fixed order."""
+    for place, folders, names in os.walk(folder, followlinks=True):
+        folders.sort()
+        yield from (Path(place, name) for name in sorted(names))
+
+
+def remove_path(path: Path) -> None:
+    """Remove what is at `path`, a folder with all that is in it; nothing need be there."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _local() -> LocalFileSystem:
+    return LocalFileSystem()  # type: ignore[no-untyped-call]
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def _raise(_: str, error: BaseException) -> None:
+    raise error

@@ -1,0 +1,70 @@
+"""Blobs: stored by DVC's own hashes, and what is damaged or gone is never taken for them."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+
+import pytest
+from dvc.repo import Repo
+
+from darkroom.repository.blobs import BlobGoneError, BlobStore
+from tests.darkroom.repositories import make
+from tests.darkroom.shapes import Shape
+
+FILES = {"data/b/c.txt": "c\n", "data/a.txt": "a\n", "data/é.txt": "e\n"}
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> BlobStore:
+    return BlobStore.in_folder(tmp_path / "store")
+
+
+def test_hashes_and_places_are_those_of_dvc(tmp_path: Path, store: BlobStore) -> None:
+    root = make(
+        tmp_path / "repo", Shape("data", {**FILES, "dvc.yaml": "stages: {}\n"}, add=("data",)), tmp_path
+    )
+    blob = store.put(root / "data")
+    with contextlib.closing(Repo(str(root))) as repo:
+        (out,) = repo.index.outs
+        assert (out.hash_info.value, out.meta.size) == (blob.md5, blob.size)
+    found = {path.relative_to(tmp_path / "store").as_posix() for path in (tmp_path / "store").rglob("*")}
+    cached = {path.relative_to(root / ".dvc/cache").as_posix() for path in (root / ".dvc/cache").rglob("*")}
+    assert found == cached
+
+
+def test_a_folder_comes_back_as_it_was_and_is_fetched_once(tmp_path: Path, store: BlobStore) -> None:
+    for name, text in FILES.items():
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    blob = store.put(tmp_path / "data")
+    cache = BlobStore.in_folder(tmp_path / "cache")
+    fetched = [store.place(blob, tmp_path / f"copy{number}", cache) for number in range(2)]
+    assert fetched == [blob.size, 0]
+    for number in range(2):
+        assert store.put(tmp_path / f"copy{number}") == blob
+
+
+def test_an_executable_file_stays_one(tmp_path: Path, store: BlobStore) -> None:
+    script = tmp_path / "run.sh"
+    script.write_text("true\n")
+    script.chmod(0o755)
+    store.place(store.put(script), tmp_path / "copy.sh")
+    assert (tmp_path / "copy.sh").stat().st_mode & 0o111
+
+
+def test_what_is_gone_or_damaged_is_said_and_stored_anew(tmp_path: Path, store: BlobStore) -> None:
+    file = tmp_path / "file"
+    file.write_text("content")
+    blob = store.put(file)
+    stored = tmp_path / "store/files/md5" / blob.md5[:2] / blob.md5[2:]
+    stored.write_text("other")
+    with pytest.raises(BlobGoneError, match="damaged"):
+        store.place(blob, tmp_path / "copy")
+    with pytest.raises(BlobGoneError, match="not in the storage any more"):
+        store.place(blob, tmp_path / "copy")
+    assert not (tmp_path / "copy").exists()
+    store.put(file)
+    store.place(blob, tmp_path / "copy")
+    assert (tmp_path / "copy").read_text() == "content"
