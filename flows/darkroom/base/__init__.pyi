@@ -15,6 +15,7 @@ from .escapes import escape as escape
 from .escapes import escape_lines as escape_lines
 from .escapes import escape_values as escape_values
 from .exits import Exit as Exit
+from .files import POOLS_FILE as POOLS_FILE
 from .files import STATE_FOLDER as STATE_FOLDER
 from .files import log_file as log_file
 from .files import logs_folder as logs_folder
@@ -31,6 +32,7 @@ from .git import GitError as GitError
 from .git import environment_without_repository as environment_without_repository
 from .git import no_hook as no_hook
 from .git import require_address as require_address
+from .git import require_committed as require_committed
 from .git import require_revision as require_revision
 from .interpreter import installed_stages as installed_stages
 from .locks import FOR_EVER as FOR_EVER

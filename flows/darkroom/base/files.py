@@ -15,6 +15,9 @@ from darkroom.base.errors import RepoError, explain_os_error
 STATE_FOLDER = ".darkroom"
 """Logs, durations and notes, in the repository's root and out of git."""
 
+POOLS_FILE = "pools.yaml"
+"""In the state folder: which stages run on other hosts, and on which."""
+
 LONGEST_NAME = 200
 """Bytes; file systems take 255, endings included."""
 

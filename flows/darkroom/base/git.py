@@ -6,10 +6,11 @@ import contextlib
 import os
 import re
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 from darkroom.base.errors import RepoError, UsageError
+from darkroom.base.files import STATE_FOLDER
 
 OF_A_REPOSITORY = frozenset(
     {
@@ -80,6 +81,31 @@ def git(
         return fails
     name = next((word for word in words if not word.startswith("-") and "=" not in word), "")
     raise GitError(f"{folder}: git {name}: {' '.join((done.stderr or done.stdout).split())}")
+
+
+_BY_DVC = (".gitignore", "dvc.lock")
+
+
+def require_committed(root: Path, made: Collection[Path], stage: str) -> None:
+    """Check that git has all of the repository at `root` but what DVC and the stages write.
+
+    `made` are the stages' outs; `stage` is one that is to be executed from the commit, for the message.
+
+    Raises:
+        UsageError: Something is not committed; the message names the first such file.
+        GitError: There is no commit, or git cannot say what has changed.
+
+    """
+    top = Path(git(root, "rev-parse", "--show-toplevel"))
+    said = git(root, "status", "--porcelain", "-z", "--untracked-files=all", "--no-renames")
+    for entry in said.split("\0"):
+        path = top / entry[3:]
+        ours = path.name in _BY_DVC or path.suffix == ".dvc" or STATE_FOLDER in path.parts
+        if entry and not ours and not any(place in made for place in (path, *path.parents)):
+            raise UsageError(
+                f"{entry[3:]}: not committed, and {stage} is to run on another host, which has only commits;"
+                " commit it, or run here without a pool"
+            )
 
 
 def environment_without_repository(environ: Mapping[str, str]) -> dict[str, str]:

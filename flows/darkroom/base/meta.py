@@ -8,6 +8,9 @@
       keep_daemons: true  # what it starts in a session of its own stays when the stage ends
       changes_deps: [notebook.ipynb]  # deps that its command changes
       check_params: python check.py params.yaml  # says what is wrong with its parameters before anything runs
+      pool: gpu         # the hosts that execute it, where .darkroom/pools.yaml says what `gpu` is
+      checkpoints: [model.ckpt]  # files that a later attempt goes on from, wherever that is
+      same_processor: true  # only on processors with the vector units of the host that planned
 
 Other keys of `meta:` belong to others and are left alone, unless they mean one of ours: misspelt, in another
 case, by another word (`retry`, `max_time`), or at another place (`gpu` beside `resources`). A `meta:` that is
@@ -19,7 +22,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from darkroom.base.errors import MetaError
@@ -65,6 +68,8 @@ class Resources:
     """Bytes on each device; None: the whole device."""
     gpu_required: bool = False
     """Never on the CPU."""
+    pool: str | None = None
+    """The pool whose hosts have all that; None: this host. Said by `pool`, beside `resources`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +87,10 @@ class StageMeta:
     """Deps that the command changes, as `deps` or `params` has them: recorded as they are after it."""
     check_params: str | None = None
     """A quick command for the shell that fails if the parameters are wrong, with a line for each fault."""
+    checkpoints: tuple[str, ...] = ()
+    """Paths, from the stage's folder, of what a later attempt on another host goes on from."""
+    same_processor: bool = False
+    """Whether the processor's vector units decide its result: a host that has others refuses it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +173,10 @@ def parse_meta(meta: Any, where: str) -> StageMeta:
     for key in meta:
         if key not in _META and (mend := _mend(key, _META, _RESOURCES, "meta.resources")):
             raise MetaError(f"{at}.{key}: {mend}")
-    return StageMeta(**{key: parse(meta[key], f"{at}.{key}") for key, parse in _META.items() if key in meta})
+    parsed = {key: parse(meta[key], f"{at}.{key}") for key, parse in _META.items() if key in meta}
+    pool = parsed.pop("pool", None)
+    stage = StageMeta(**parsed)
+    return replace(stage, resources=replace(stage.resources, pool=pool)) if pool else stage
 
 
 def _resources(value: Any, at: str) -> Resources:
@@ -270,6 +282,12 @@ def _number(value: Any, at: str) -> float:
     return value
 
 
+def _name(value: Any, at: str) -> str:
+    if not isinstance(value, str) or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", value):
+        raise MetaError(f"{at}: {value!r} is not a pool's name; use letters, digits, - and _")
+    return value
+
+
 _FIGURES = _texts("figures' names, as `dvc metrics show` has them, with * for any text")
 
 
@@ -288,6 +306,9 @@ _META: dict[str, Callable[[Any, str], Any]] = {
     "keep_daemons": _flag,
     "changes_deps": _texts("paths, as the stage's deps have them"),
     "check_params": _command,
+    "pool": _name,
+    "checkpoints": _texts("paths, from the stage's folder"),
+    "same_processor": _flag,
 }
 _METRIC_META: dict[str, Callable[[Any, str], Any]] = {
     "higher_is_better": _FIGURES,

@@ -16,9 +16,11 @@ from .process_group import open_anywhere as open_anywhere
 from .stage_lock import Say as Say
 from .stage_lock import StageLock as StageLock
 from .stage_lock import say_nothing as say_nothing
+from .stage_output import StageOutput as StageOutput
 from .stage_process import GRACE_SECONDS as GRACE_SECONDS
 from .stage_process import LAST_LINES as LAST_LINES
 from .stage_process import Ending as Ending
+from .stage_process import StageFiles as StageFiles
 from .stage_process import StageJob as StageJob
 from .stage_process import StageResult as StageResult
 from .stage_process import no_line as no_line

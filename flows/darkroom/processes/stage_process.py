@@ -55,10 +55,27 @@ class Ending(StrEnum):
     OUT_OF_MEMORY = "out of memory"  # the host's, or a GPU's
     TIMED_OUT = "timed out"
     STOPPED = "stopped"  # the run was told to stop
+    LOST = "lost"  # the host that executed it answers no more
 
 
 def no_line(line: str) -> None:
     """Ignore a line of output, or the state of a progress bar."""
+
+
+@dataclass(frozen=True, slots=True)
+class StageFiles:
+    """What a stage takes along to another host, and brings back. Paths are from `root`, the repository's."""
+
+    root: Path
+    deps: tuple[str, ...] = ()
+    """What git does not carry: the outs of other stages and the data of .dvc files."""
+    outs: tuple[str, ...] = ()
+    uncached: tuple[str, ...] = ()
+    """Those of the outs that DVC's cache does not hold."""
+    kept: tuple[str, ...] = ()
+    """Those of the outs that lie there while the command runs (`persist`)."""
+    outside: tuple[str, ...] = ()
+    """Deps and outs outside of the repository: nobody carries them."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -99,6 +116,8 @@ class StageJob:
     """The stage's lock: guard and commands hold it open, and it notes their process group."""
     witness: Witness | None = None
     """It is told of the commands, and looks at their processes while they run."""
+    files: StageFiles | None = None
+    """What goes along to another host."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

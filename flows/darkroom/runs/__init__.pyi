@@ -14,5 +14,8 @@ from .metrics import flat_figures as flat_figures
 from .metrics import other_instrument as other_instrument
 from .metrics import trend_of as trend_of
 from .metrics import value_of as value_of
+from .report import Place as Place
 from .report import RunOptions as RunOptions
 from .report import RunReport as RunReport
+from .report import placed_here as placed_here
+from .report import with_pool as with_pool

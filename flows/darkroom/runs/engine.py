@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 
 from darkroom.base.errors import RepoError
 from darkroom.base.files import STATE_FOLDER, make_state_folder
+from darkroom.base.git import require_committed
 from darkroom.runs.checks import require_valid_params
 from darkroom.runs.local_executor import LocalExecutor
 from darkroom.runs.report import Observe, RunOptions, RunReport, collector_paused
@@ -38,7 +39,7 @@ def make_plan(options: RunOptions, *, executor: Executor | None = None, check: b
     """
     place = executor or LocalExecutor()
     with collector_paused(), contextlib.closing(Workspace(options.repo, options)) as workspace:
-        nodes = workspace.load()
+        nodes = options.place(workspace.load())
         if options.pull:
             with workspace.locked():
                 workspace.pull_run_cache()
@@ -56,8 +57,14 @@ def _plan(
     decided = decide(workspace.states(), workspace.restorable)
     working = {name for name, (action, _) in decided.items() if action in (Action.RUN, Action.MAY_RUN)}
     stages = tuple(
-        PlannedStage(node.name, *decided[node.name], node.needs, seconds.get(node.name)) for node in nodes
+        PlannedStage(
+            node.name, *decided[node.name], node.needs, seconds.get(node.name), node.meta.resources.pool
+        )
+        for node in nodes
     )
+    elsewhere = [node.name for node in nodes if node.name in working and node.meta.resources.pool]
+    if elsewhere:
+        require_committed(workspace.root, workspace.made(), elsewhere[0])
     capacity.refuse(node for node in nodes if node.name in working)
     checks = dict.fromkeys(
         Check(node.meta.check_params, node.folder)
@@ -88,7 +95,7 @@ def run_pipeline(
 
     with contextlib.closing(Workspace(options.repo, options, options.stop, say)) as workspace:
         with collector_paused():
-            nodes = workspace.load()
+            nodes = options.place(workspace.load())
         run = _Run(options, workspace, nodes, executor or LocalExecutor(), observe)
         with contextlib.chdir(workspace.root):
             run.go()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import queue
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from darkroom.base.errors import explain_os_error
 from darkroom.gpus.host import Host
@@ -16,9 +16,10 @@ from darkroom.schedule.plan import Node
 
 
 class LocalExecutor:
-    """The `Executor` of this host."""
+    """The `Executor` of this host; `execute`, called in a thread of its own, returns when a job has ended."""
 
-    def __init__(self) -> None:
+    def __init__(self, execute: Callable[[StageJob], StageResult] | None = None) -> None:
+        self._run_job = execute or stage_process.execute
         self._threads: dict[str, threading.Thread] = {}
         self._done: queue.SimpleQueue[Ended] = queue.SimpleQueue()
 
@@ -58,7 +59,7 @@ class LocalExecutor:
 
     def _execute(self, job: StageJob) -> None:
         try:
-            result = stage_process.execute(job)
+            result = self._run_job(job)
         except Exception as error:  # whatever happens there, the run must hear of it
             result = _not_executed(explain_os_error(error) if isinstance(error, OSError) else str(error))
         self._done.put(Ended(job.name, job.attempt, result))

@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import gc
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from darkroom.repository.graph import Selection
@@ -15,7 +15,22 @@ from darkroom.schedule.events import (
     Outcome,
     StageFinished,
 )
-from darkroom.schedule.plan import Plan
+from darkroom.schedule.plan import Node, Plan
+
+Place = Callable[[Sequence[Node]], tuple[Node, ...]]
+
+
+def with_pool(node: Node, pool: str | None) -> Node:
+    """The node, executed by hosts of that pool; None: on this host."""
+    if node.meta.resources.pool == pool:
+        return node
+    resources = replace(node.meta.resources, pool=pool)
+    return replace(node, meta=replace(node.meta, resources=resources))
+
+
+def placed_here(nodes: Sequence[Node]) -> tuple[Node, ...]:
+    """All nodes on this host, whatever pools they name."""
+    return tuple(with_pool(node, None) for node in nodes)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -29,6 +44,8 @@ class RunOptions(Selection):
     keep_going: bool = False
     dry: bool = False
     """Whether the run only plans and executes nothing."""
+    place: Place = field(default=placed_here)
+    """Says of the stages which pool's hosts execute them."""
     stop: threading.Event = field(default_factory=threading.Event)
     """Once set (Ctrl-C, a cancelled flow), nothing more starts, what runs is ended, what finished stays."""
 

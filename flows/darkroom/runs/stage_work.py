@@ -104,6 +104,7 @@ class StageWork:
             stop_now=self.stop_now,
             lock=begun.lock,
             witness=begun.witness,
+            files=begun.files,
         )
         self._observe(StageStarted(name, begun.reasons))
         return job

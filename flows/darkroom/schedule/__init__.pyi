@@ -28,13 +28,16 @@ from .plan import Plan as Plan
 from .plan import PlannedStage as PlannedStage
 from .plan import State as State
 from .plan import decide as decide
+from .pool import THREAD_VARIABLES as THREAD_VARIABLES
 from .pool import Devices as Devices
 from .pool import HostPool as HostPool
 from .pool import Lease as Lease
 from .pool import NoDevices as NoDevices
+from .pool import Pool as Pool
 from .pool import host_cpus as host_cpus
 from .pool import host_memory as host_memory
 from .pool import refuse_too_large as refuse_too_large
+from .pool import thread_env as thread_env
 from .scheduler import Again as Again
 from .scheduler import Busy as Busy
 from .scheduler import Scheduler as Scheduler

@@ -13,7 +13,10 @@ FIRST_WAIT_SECONDS = 2.0
 
 LONGEST_WAIT_SECONDS = 120.0
 
-NOT_ITS_FAULT = (Ending.KILLED, Ending.OUT_OF_MEMORY)
+LOSSES = 5
+"""How many lost hosts a stage of one run outlives; they are none of its retries."""
+
+NOT_ITS_FAULT = (Ending.KILLED, Ending.OUT_OF_MEMORY, Ending.LOST)
 """Endings that are worth another attempt. A time-out is not: the same work would take as long again."""
 
 
@@ -27,6 +30,7 @@ class Attempts:
         self._retries = retries
         self._begun: Counter[str] = Counter()
         self._apart: Counter[str] = Counter()
+        self._lost: Counter[str] = Counter()
 
     def begin(self, name: str) -> int:
         """Count an attempt; its number, from 1."""
@@ -39,6 +43,9 @@ class Attempts:
 
     def after(self, name: str, result: StageResult) -> StageAgain | None:
         """The next attempt after one that did not end well; None: there is none."""
+        if result.ending is Ending.LOST:
+            self._lost[name] += 1
+            return self.apart(name, result.describe()) if self._lost[name] <= LOSSES else None
         retry = self._begun[name] - self._apart[name]
         if result.ending not in NOT_ITS_FAULT or retry > self._retries[name]:
             return None
@@ -46,6 +53,6 @@ class Attempts:
         return StageAgain(name, result.describe(), seconds, retry, self._retries[name])
 
     def apart(self, name: str, reason: str) -> StageAgain:
-        """The next attempt after one that stages beside it disturbed: it is none of the stage's retries."""
+        """The next attempt after one that something beside it ended: it is none of the stage's retries."""
         self._apart[name] += 1
         return StageAgain(name, reason, 0.0, 0, 0)

@@ -87,6 +87,8 @@ class PlannedStage:
     reasons: tuple[str, ...]
     needs: tuple[str, ...]
     seconds: float | None
+    pool: str | None = None
+    """The pool whose hosts execute it; None: this host."""
 
     def to_json(self) -> dict[str, Any]:
         """The stage as the plan's JSON contract has it."""
@@ -96,6 +98,7 @@ class PlannedStage:
             "reasons": list(self.reasons),
             "needs": list(self.needs),
             "seconds": self.seconds,
+            "pool": self.pool,
         }
 
 

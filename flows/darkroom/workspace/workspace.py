@@ -27,6 +27,7 @@ from darkroom.base.files import STATE_FOLDER
 from darkroom.base.meta import parse_meta
 from darkroom.ledger.unkept import Unkept
 from darkroom.processes.stage_lock import Say, StageLock, say_nothing
+from darkroom.processes.stage_process import StageFiles
 from darkroom.processes.witness import Witness
 from darkroom.repository.errors import mended
 from darkroom.repository.graph import (
@@ -54,6 +55,7 @@ from darkroom.schedule.events import Outcome
 from darkroom.schedule.plan import Node, State
 from darkroom.schedule.scheduler import Busy, Settled
 from darkroom.workspace import run_cache
+from darkroom.workspace.carried import files_of
 from darkroom.workspace.changes import declared_changes, stages_beside_changes
 from darkroom.workspace.experiments import (
     Experiment,
@@ -80,6 +82,7 @@ class Prepared:
     env: Mapping[str, str]
     lock: StageLock
     witness: Witness | None
+    files: StageFiles | None = None
 
 
 class ChangedBesideError(StageRecordError):
@@ -326,7 +329,9 @@ class Workspace:
             return Settled(Outcome.RESTORED, reasons)
         pairs = zip(recorded, stage.deps, strict=True)
         self._seen[name] = [DepBefore(then, dep.hash_info, dep.obj) for then, dep in pairs]
-        return _prepared(stage, reasons, self._experiment, lock, witness)
+        return replace(
+            _prepared(stage, reasons, self._experiment, lock, witness), files=files_of(stage, self.root)
+        )
 
     def _made_before(self, name: str) -> Settled | None:
         """Keep the outs that an earlier run made and could not put into the cache."""
@@ -416,6 +421,10 @@ class Workspace:
     def _let_go(self, name: str) -> None:
         self._witnesses.close_one(name)
         self._holding.let_go(name, self._stages[name])
+
+    def made(self) -> frozenset[Path]:
+        """The paths of all outs of the repository's stages."""
+        return frozenset(Path(out.fs_path) for out in self._repo.index.outs if out.is_in_repo)
 
     def told_of_full_disks(self) -> str:
         """Which disks that results are written to are full, in words; empty where none is."""

@@ -110,6 +110,7 @@ def test_the_contract_and_the_times(tmp_path: Path) -> None:
         "reasons": ["never run"],
         "needs": ["a"],
         "seconds": None,
+        "pool": None,
     }
     assert (first["seconds"], first["critical_path"]) == (None, ["a", "b", "c"])
     run_pipeline(RunOptions(repo=root, targets=("a",)))
