@@ -6,7 +6,7 @@ import contextlib
 import heapq
 import itertools
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -20,7 +20,7 @@ from darkroom.runs.report import RunOptions
 from darkroom.runs.stage_work import StageWork
 from darkroom.schedule.estimate import remaining_seconds
 from darkroom.schedule.events import Event, Outcome
-from darkroom.schedule.executor import Ended
+from darkroom.schedule.executor import Ended, Jobs
 from darkroom.schedule.pool import HostPool, Lease
 from darkroom.schedule.scheduler import Busy, Scheduler, Settled
 from darkroom.workspace.workspace import Prepared
@@ -201,8 +201,8 @@ class Durations:
 class Life:
     """One process of `darkroom run`."""
 
-    def __init__(self, world: World, keep_going: bool) -> None:
-        self._world, self._keep_going = world, keep_going
+    def __init__(self, world: World, executor: Callable[[World], Jobs]) -> None:
+        self._world, self._executor = world, executor
         world.life += 1
         world.occasions = 0
         self.outcomes: dict[str, Outcome] = {}
@@ -216,11 +216,11 @@ class Life:
 
         """
         world, gpus = self._world, Gpus()
-        workspace, hosts, pool = Workspace(world), Hosts(world), HostPool(3, 2, 25, 1, gpus)
+        workspace, hosts, pool = Workspace(world), self._executor(world), HostPool(3, 2, 25, 1, gpus)
         nodes = world.nodes()
         work = StageWork(
             f"run-{world.life}",
-            RunOptions(repo=Path(), keep_going=self._keep_going, stop=threading.Event()),
+            RunOptions(repo=Path(), stop=threading.Event()),
             workspace,  # type: ignore[arg-type]
             {node.name: node for node in nodes},
             Everything(),  # type: ignore[arg-type]
@@ -243,7 +243,7 @@ class Life:
             pool,
             hosts,
             remaining=remaining_seconds(nodes, {step.name: step.seconds for step in world.steps.values()}),
-            keep_going=self._keep_going,
+            keep_going=False,
             stop=threading.Event(),
             on_settled=settled,
             clock=lambda: world.now,
@@ -274,8 +274,8 @@ def full_or_dying_disk(world: World) -> Iterator[None]:
         yield
 
 
-def simulate(seed: int, folder: Path) -> list[tuple[Any, ...]]:
-    """Live through a seed; the diary of it.
+def simulate(seed: int, folder: Path, executor: Callable[[World], Jobs] = Hosts) -> list[tuple[Any, ...]]:
+    """Live through a seed, with stages executed by `executor`; the diary of it.
 
     Raises:
         AssertionError: Something happened that must not.
@@ -284,13 +284,13 @@ def simulate(seed: int, folder: Path) -> list[tuple[Any, ...]]:
     world = World(seed, folder)
     for _ in range(LIVES):
         world.faults = Faults.drawn(world.rng)
-        life = Life(world, keep_going=False)
+        life = Life(world, executor)
         with contextlib.suppress(Death):
             life.go()
         check_prefix(world)
     done = what_is_done(world)
     world.faults = Faults()
-    last = Life(world, keep_going=False)
+    last = Life(world, executor)
     last.go()
     check_prefix(world)
     check_end(world, last)

@@ -103,6 +103,8 @@ class World:
     life: int = 0
     faults: Faults = field(default_factory=Faults)
     occasions: int = 0
+    elsewhere: Any = None
+    """The hosts of an executor that has some."""
 
     def __post_init__(self) -> None:
         self.rng = random.Random(self.seed)

@@ -1,0 +1,156 @@
+"""What another host is asked to execute, and its answer, as JSON."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from darkroom.base.meta import Resources
+from darkroom.processes.stage_process import Ending, StageResult
+from darkroom.repository.blobs import Blob
+
+VERSION = 1
+
+INLINE_BYTES = 64 * 1024
+"""An out that DVC does not cache stands in the record itself up to this size."""
+
+
+def new_token() -> str:
+    """What tells an attempt from all others, whoever makes them."""
+    return secrets.token_hex(16)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Order:
+    """An attempt to be executed. Paths are from the root of DVC's repository, which is `folder` in git's."""
+
+    token: str
+    stage: str
+    attempt: int
+    revision: str
+    """The commit."""
+    code: str
+    """The git repository that has it."""
+    folder: str
+    cwd: str
+    commands: tuple[tuple[str, ...], ...]
+    env: Mapping[str, str]
+    """What the stage's environment has beyond the host's own."""
+    deps: Mapping[str, Blob] = field(default_factory=dict)
+    outs: tuple[str, ...] = ()
+    uncached: tuple[str, ...] = ()
+    kept: tuple[str, ...] = ()
+    checkpoints: tuple[str, ...] = ()
+    timeout: float | None = None
+    keep_daemons: bool = False
+    resources: Resources = field(default_factory=Resources)
+    vector_units: tuple[str, ...] = ()
+    """Of the host that planned; empty: they do not matter."""
+    setup: str = ""
+    """A command for the shell that makes the environment, in the checkout."""
+    wrapper: str = ""
+    """What stands before each command, such as `apptainer exec image.sif`."""
+
+    @property
+    def key(self) -> str:
+        """What is the same of two orders that ask for the same work."""
+        same = {**dataclasses.asdict(self), "token": "", "attempt": 0}
+        return hashlib.sha256(json.dumps(same, sort_keys=True).encode()).hexdigest()
+
+    def to_json(self) -> str:
+        """The order as it is written."""
+        return json.dumps({"version": VERSION, **dataclasses.asdict(self)}, indent=1)
+
+    @classmethod
+    def from_json(cls, text: str) -> Order:
+        """The order as it was written.
+
+        Raises:
+            ValueError: It is none, or one of another version.
+
+        """
+        held = _versioned(text)
+        try:
+            return cls(
+                **{
+                    **held,
+                    "commands": tuple(tuple(command) for command in held["commands"]),
+                    "deps": {path: Blob(**blob) for path, blob in held["deps"].items()},
+                    "resources": Resources(**held["resources"]),
+                    **{name: tuple(held[name]) for name in _TUPLES},
+                }
+            )
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"no order: {error}") from error
+
+
+_TUPLES = ("outs", "uncached", "kept", "checkpoints", "vector_units")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Record:
+    """How an attempt ended. It is written once all that it names is stored."""
+
+    token: str
+    host: str
+    result: StageResult
+    outs: Mapping[str, Blob] = field(default_factory=dict)
+    inline: Mapping[str, str] = field(default_factory=dict)
+    """The contents, in base64, of small outs that DVC does not cache."""
+    vector_units: tuple[str, ...] = ()
+    fetched: int = 0
+    """The bytes that the host fetched."""
+
+    def to_json(self) -> str:
+        """The record as it is written."""
+        return json.dumps({"version": VERSION, **dataclasses.asdict(self)}, indent=1)
+
+    @classmethod
+    def from_json(cls, text: str) -> Record:
+        """The record as it was written.
+
+        Raises:
+            ValueError: It is none, or one of another version.
+
+        """
+        held = _versioned(text)
+        try:
+            result = dict(held["result"])
+            result |= {"ending": Ending(result["ending"]), "last_lines": tuple(result["last_lines"])}
+            return cls(
+                **{
+                    **held,
+                    "result": StageResult(**result),
+                    "outs": {path: Blob(**blob) for path, blob in held["outs"].items()},
+                    "vector_units": tuple(held["vector_units"]),
+                }
+            )
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"no record: {error}") from error
+
+
+def _versioned(text: str) -> dict[str, Any]:
+    held = json.loads(text)
+    if not isinstance(held, dict) or held.pop("version", None) != VERSION:
+        raise ValueError("written by another version of darkroom: install the same one on all hosts")
+    return held
+
+
+VECTOR_UNITS = ("avx", "amx", "asimd", "fma", "neon", "sse4", "sve")
+"""With one of these begins the name of each flag of a processor that changes how sums are rounded."""
+
+
+def vector_units(cpu_info: Path = Path("/proc/cpuinfo")) -> tuple[str, ...]:
+    """The vector units of this host's processor, sorted; empty where it does not say."""
+    try:
+        lines = cpu_info.read_text().splitlines()
+    except OSError:
+        return ()
+    flags = next((line for line in lines if line.partition(":")[0].strip() in ("flags", "Features")), "")
+    return tuple(sorted({flag for flag in flags.partition(":")[2].split() if flag.startswith(VECTOR_UNITS)}))

@@ -1,0 +1,115 @@
+"""The shared folder: one claim, one record, and nothing of an attempt that was given up."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from darkroom.processes.stage_process import Ending, StageResult
+from darkroom.remote.board import Board
+from darkroom.remote.orders import Order, Record
+from darkroom.repository.blobs import Blob
+
+TOKEN = "0123456789abcdef" * 2
+ORDER = Order(
+    token=TOKEN,
+    stage="train@a/b",
+    attempt=1,
+    revision="abc",
+    code="/code.git",
+    folder=".",
+    cwd="sub",
+    commands=(("/bin/sh", "-c", "echo ü"),),
+    env={"DVC_STAGE": "train@a/b"},
+    deps={"data": Blob("d41d.dir", 3), "run.sh": Blob("e9", 1, executable=True)},
+    outs=("model",),
+    timeout=7.5,
+)
+RECORD = Record(
+    token=TOKEN,
+    host="n1",
+    result=StageResult(ending=Ending.OK, seconds=1.5, last_lines=("a", "b")),
+    outs={"model": Blob("aa", 2)},
+)
+
+
+@pytest.fixture
+def board(tmp_path: Path) -> Board:
+    board = Board(tmp_path)
+    board.write(ORDER)
+    return board
+
+
+def test_an_order_and_a_record_are_read_as_they_were_written(board: Board) -> None:
+    assert board.order(TOKEN) == ORDER
+    assert board.claim(TOKEN, "n1")
+    board.beat(TOKEN, 7)
+    assert board.hand_in(RECORD)
+    seen = board.look(TOKEN)
+    assert (seen.host, seen.beat, seen.record) == ("n1", "7", RECORD)
+
+
+def test_an_order_of_another_version_is_refused_in_words(board: Board) -> None:
+    path = board.folder / "attempts" / TOKEN / "order.json"
+    path.write_text(path.read_text().replace('"version": 1', '"version": 99'))
+    with pytest.raises(ValueError, match="another version of darkroom"):
+        board.order(TOKEN)
+
+
+def test_one_of_many_claims(board: Board) -> None:
+    with ThreadPoolExecutor(8) as threads:
+        claims = list(threads.map(lambda number: board.claim(TOKEN, f"n{number}"), range(32)))
+    assert claims.count(True) == 1
+
+
+def test_one_of_many_records(board: Board) -> None:
+    with ThreadPoolExecutor(8) as threads:
+        records = [replace(RECORD, host=f"n{number}") for number in range(32)]
+        assert list(threads.map(board.hand_in, records)).count(True) == 1
+    assert sorted(path.name for path in board.log(TOKEN).parent.iterdir()) == ["order.json", "record.json"]
+
+
+@pytest.mark.parametrize("end", [Board.revoke, Board.remove], ids=["revoked", "removed"])
+def test_a_host_that_returns_late_is_refused(board: Board, end: object) -> None:
+    assert board.claim(TOKEN, "n1")
+    end(board, TOKEN)  # type: ignore[operator]
+    board.beat(TOKEN, 8)
+    board.ask_to_stop(TOKEN)
+    assert not board.is_current(TOKEN)
+    assert not board.claim(TOKEN, "n2")
+    assert not board.hand_in(RECORD)
+
+
+def test_a_record_of_another_attempt_is_none(board: Board) -> None:
+    path = board.folder / "attempts" / TOKEN / "record.json"
+    path.write_text(replace(RECORD, token="f" * 32).to_json())
+    assert board.look(TOKEN).record is None
+    path.write_text("{")
+    assert board.look(TOKEN).record is None
+
+
+def test_offers_are_of_one_pool(board: Board) -> None:
+    for _ in range(2):
+        board.offer("gpu", TOKEN)
+    assert (board.offered("gpu"), board.offered("cpu")) == ([TOKEN], [])
+    board.withdraw("gpu", TOKEN)
+    board.withdraw("gpu", TOKEN)
+    assert board.offered("gpu") == []
+
+
+def test_requests_to_stop(board: Board) -> None:
+    assert board.asked_to_stop(TOKEN) == (False, False)
+    board.ask_to_stop(TOKEN)
+    assert board.asked_to_stop(TOKEN) == (True, False)
+    board.ask_to_stop(TOKEN, now=True)
+    assert board.asked_to_stop(TOKEN) == (True, True)
+
+
+def test_what_is_under_way(board: Board) -> None:
+    board.claim(TOKEN, "n1")
+    assert [(order.stage, seen.host) for order, seen in board.under_way()] == [("train@a/b", "n1")]
+    board.revoke(TOKEN)
+    assert list(board.under_way()) == []
