@@ -4,8 +4,9 @@
 the command line down, are the first contract of pyproject.toml; docs/architecture.md draws them.
 
 cli; deployments and service: flows by schedule, and what keeps them going; results: figures at revisions,
-side by side; projects: new ones; releases: models that were better; clones: where scheduled flows work
-reporting: what a run tells; tracking, server: Prefect's part; show: output and pages
+side by side; projects: new ones; releases: models that were better; remote: stages on other hosts
+clones: where scheduled flows work; reporting: what a run tells; tracking, server: Prefect's part
+show: output and pages
 runs: one run, put together from workspace (stages begun and recorded), gpus, repository (what DVC knows),
 schedule (what starts when), ledger (dvc.lock's text), processes, raw_data and base
 """

@@ -28,6 +28,7 @@ from darkroom.base.errors import (
 )
 from darkroom.base.escapes import escape
 from darkroom.base.exits import Exit
+from darkroom.base.files import POOLS_FILE, STATE_FOLDER
 from darkroom.cli import service as commands
 from darkroom.cli.deployments import gc as free_disk
 from darkroom.cli.deployments import rollback, sweep
@@ -35,11 +36,13 @@ from darkroom.cli.options import in_repo
 from darkroom.cli.projects import add, init
 from darkroom.cli.results import diff, metrics
 from darkroom.cli.vision import classify, data, detect, fuse, generate, params
+from darkroom.cli.worker import worker
 from darkroom.show import output
 
 if TYPE_CHECKING:
     from darkroom.reporting.deliverers import Destination
-    from darkroom.runs.report import RunOptions, RunReport
+    from darkroom.runs.report import Place, RunOptions, RunReport
+    from darkroom.schedule.executor import Executor
     from darkroom.schedule.plan import Plan
 
 # DVC, Prefect and rich are imported where they are used: what does not need them stays quick.
@@ -105,7 +108,7 @@ def _lines_and_code(error: Exception) -> tuple[tuple[str, ...], Exit]:
 
 
 GROUPS = {
-    "Pipeline": ("plan", "run", "status", "up", "down", "ui", "fetch", "doctor", "gc"),
+    "Pipeline": ("plan", "run", "worker", "status", "up", "down", "ui", "fetch", "doctor", "gc"),
     "Results": ("metrics", "diff", "sweep", "rollback"),
     "Pictures": ("data", "params", "classify", "detect", "generate", "fuse"),
     "Start": ("init", "add"),
@@ -143,6 +146,7 @@ for command in (
     commands.up,
     commands.down,
     commands.status,
+    worker,
     metrics,
     diff,
     sweep,
@@ -178,6 +182,9 @@ def selecting(function: Function) -> Function:
         flag("--downstream", help="The targets and what depends on them."),
         flag("--all-pipelines", "-P", help="All dvc.yaml files of the repository."),
         flag("--pull", help="Fetch missing data and results from the DVC remote."),
+        click.option(
+            "--on", metavar="POOL", help="Run all stages on the hosts of this pool (docs/scaling.md)."
+        ),
     )
     for argument in reversed(arguments):
         function = argument(function)
@@ -208,16 +215,34 @@ def run(no_record: bool, **chosen: Any) -> int:
     from darkroom.runs.report import RunOptions
     from darkroom.show.wording import nothing_to_run
 
-    options = RunOptions(**chosen)
+    executor, place = _placing(chosen["repo"], chosen.pop("on"))
+    options = RunOptions(**chosen, place=place)
     with leaving_on_signals():
-        planned = make_plan(options, check=options.dry)  # else the run itself asks the stages
+        # Without --dry the run itself asks the stages whether their parameters are valid.
+        planned = make_plan(options, executor=executor, check=options.dry)
     if options.dry:
         _print_plan(planned)
         return Exit.FAILED if planned.hopeless else Exit.WELL
     if planned.work:
-        return _run_told(options, record=not no_record)
+        return _run_told(options, executor, record=not no_record)
     print(*nothing_to_run(planned), sep="\n")
     return _keep_as_it_is(options) if options.experiment else Exit.WELL
+
+
+def _placing(repo: Path, on: str | None) -> "tuple[Executor | None, Place]":
+    """Who executes the stages, and where each: on this host alone where the clone has no pools."""
+    from darkroom.base.roots import root_of
+    from darkroom.runs.report import placed_here
+
+    root = root_of(repo)
+    if on is None and not (root / STATE_FOLDER / POOLS_FILE).exists():
+        return None, placed_here
+    from darkroom.remote.executor import PooledExecutor
+    from darkroom.remote.pools import pools_of
+
+    pools = pools_of(root, on)
+    assert pools is not None
+    return PooledExecutor(root, pools), pools.place
 
 
 def _print_plan(planned: "Plan") -> None:
@@ -242,7 +267,7 @@ def _say_experiment(options: "RunOptions", report: "RunReport") -> None:
         print(f"experiment {options.experiment} is recorded: `dvc exp show` lists it")
 
 
-def _run_told(options: "RunOptions", *, record: bool) -> int:
+def _run_told(options: "RunOptions", executor: "Executor | None", *, record: bool) -> int:
     """Run, have Prefect told of it if it shall be, and say how it went."""
     from darkroom.base.roots import root_of
     from darkroom.reporting.deliverers import patience_of
@@ -258,9 +283,11 @@ def _run_told(options: "RunOptions", *, record: bool) -> int:
     lost = None
     with terminal.watching_run(console) as observe:
         if destination is None:
-            ended = run_unreported(options, root, observe)
+            ended = run_unreported(options, root, observe, executor=executor)
         else:
-            ended, lost = run_reported(options, root, destination, observe, patience=patience)
+            ended, lost = run_reported(
+                options, root, destination, observe, executor=executor, patience=patience
+            )
     terminal.print_record(console, ended, destination.where_to_look if destination else "")
     _say_experiment(options, ended.report)
     if lost:
@@ -297,7 +324,8 @@ def plan(as_json: bool, **chosen: Any) -> int:
     from darkroom.runs.report import RunOptions
 
     with leaving_on_signals():
-        planned = make_plan(RunOptions(**chosen))
+        executor, place = _placing(chosen["repo"], chosen.pop("on"))
+        planned = make_plan(RunOptions(**chosen, place=place), executor=executor)
     if as_json:
         print(json.dumps(planned.to_json(), indent=2))
     else:

@@ -1,6 +1,7 @@
 from . import child as child
 from . import clone as clone
 from . import garbage as garbage
+from .checkout import bring_to_newest as bring_to_newest
 from .child import PYTHONPATH_BEFORE as PYTHONPATH_BEFORE
 from .clone import AUTHOR as AUTHOR
 from .clone import Clone as Clone

@@ -1,0 +1,35 @@
+"""`python -m darkroom.remote.cluster_job STORAGE TOKEN`: execute one attempt, as a job of a cluster."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from pathlib import Path
+
+from darkroom.processes.stopping import stopping_on_signals
+from darkroom.remote.execution import HostPlace, execute_claimed, host_name
+
+ALREADY_CLAIMED = 75
+
+
+def main(storage: Path, token: str) -> int:
+    """Claim the attempt and execute it; the exit code for the cluster, which nobody reads."""
+    stop = threading.Event()
+    place = HostPlace(own_folder(), storage)
+    order = place.board.order(token)
+    if order is None or not place.board.claim(token, host_name()):
+        return ALREADY_CLAIMED
+    with stopping_on_signals(stop, lambda: True):
+        execute_claimed(place, order, {}, (), stop, lambda line: print(f"darkroom: {line}", flush=True))
+    return 0
+
+
+def own_folder() -> Path:
+    """The folder of this host's attempts: DARKROOM_WORK, or one in the user's cache."""
+    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(os.environ.get("DARKROOM_WORK") or Path(cache) / "darkroom" / "hosts" / host_name())
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1]), sys.argv[2]))

@@ -1,0 +1,262 @@
+"""One attempt as its host sees it: claimed, checked out, executed in a folder of its own, handed in."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import os
+import shlex
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TypeVar
+
+from darkroom.base.errors import DarkroomError, explain_os_error
+from darkroom.base.meta import StageMeta
+from darkroom.clones.checkout import bring_to_newest
+from darkroom.processes import stage_process
+from darkroom.processes.stage_process import Ending, StageJob, StageResult
+from darkroom.remote.board import Board
+from darkroom.remote.code import revision_name
+from darkroom.remote.orders import INLINE_BYTES, Order, Record, vector_units
+from darkroom.repository.blobs import Blob, BlobGoneError, BlobStore, remove_path
+
+BEAT_SECONDS = 2.0
+LOOK_SECONDS = 0.5
+"""Between two looks at whether the attempt is to end."""
+
+PATIENCE_SECONDS = 900.0
+"""For so long a host tries to reach the storage once more, before it gives a result up."""
+
+LONGEST_WAIT_SECONDS = 30.0
+
+Say = Callable[[str], None]
+Answer = TypeVar("Answer")
+
+
+def host_name() -> str:
+    """What this host is called where a stage's place is shown; DARKROOM_HOST says otherwise."""
+    return os.environ.get("DARKROOM_HOST") or socket.gethostname()
+
+
+@dataclass(frozen=True, slots=True)
+class HostPlace:
+    """A host's own folder for attempts, with what it has fetched before."""
+
+    folder: Path
+    storage: Path
+
+    @property
+    def board(self) -> Board:
+        """The attempts of everybody."""
+        return Board(self.storage)
+
+    @property
+    def blobs(self) -> BlobStore:
+        """What everybody has stored."""
+        return BlobStore.in_folder(self.storage)
+
+    @property
+    def cache(self) -> BlobStore:
+        """What this host has fetched."""
+        return BlobStore.in_folder(self.folder / "cache")
+
+
+def execute_claimed(
+    place: HostPlace,
+    order: Order,
+    env: Mapping[str, str],
+    descriptors: tuple[int, ...],
+    stop: threading.Event,
+    say: Say,
+) -> bool:
+    """Execute an attempt that this host has claimed, and hand its record in. False: nobody waits for it.
+
+    `env` is what the host adds for its leases, `descriptors` are their locks. `stop` ends the stage.
+    """
+    folder = place.folder / "attempts" / order.token
+    orders = _Orders(place.board, order.token, stop)
+    try:
+        with orders.followed():
+            record = _record(place, order, folder, env, descriptors, orders)
+            if orders.revoked.is_set():
+                say(f"{order.stage}: given up by its run: its result is not handed in")
+                return False
+            handed_in = _patiently(lambda: place.board.hand_in(record), f"{order.stage}: record", say)
+        if not handed_in:
+            say(f"{order.stage}: given up by its run: its result is refused")
+        return handed_in
+    finally:
+        remove_path(folder)
+
+
+class _Orders:
+    """What the run still wants of the attempt, seen by a thread that also shows that the host lives."""
+
+    def __init__(self, board: Board, token: str, stop: threading.Event) -> None:
+        self._board, self._token, self._host_stop = board, token, stop
+        self.stop, self.stop_now, self.revoked = threading.Event(), threading.Event(), threading.Event()
+        self._done = threading.Event()
+
+    @contextlib.contextmanager
+    def followed(self) -> Iterator[None]:
+        """Follow them in the meantime."""
+        thread = threading.Thread(target=self._follow, name=f"beat {self._token}", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            self._done.set()
+            thread.join()
+
+    def _follow(self) -> None:
+        number, due = 0, 0.0
+        while not self._done.is_set():
+            with contextlib.suppress(OSError):  # the storage cannot be reached: the stage goes on
+                if time.monotonic() >= due:
+                    self._board.beat(self._token, number)
+                    number, due = number + 1, time.monotonic() + BEAT_SECONDS
+                self._look()
+            if self._host_stop.is_set():
+                self.stop.set()
+            self._done.wait(LOOK_SECONDS)
+
+    def _look(self) -> None:
+        stop, now = self._board.asked_to_stop(self._token)
+        if not self._board.is_current(self._token):
+            self.revoked.set()
+            now = True
+        if stop:
+            self.stop.set()
+        if now:
+            self.stop_now.set()
+
+
+def _record(
+    place: HostPlace,
+    order: Order,
+    folder: Path,
+    env: Mapping[str, str],
+    descriptors: tuple[int, ...],
+    orders: _Orders,
+) -> Record:
+    units = vector_units()
+    record = Record(token=order.token, host=host_name(), result=_failed(""), vector_units=units)
+    if order.vector_units and order.vector_units != units:
+        return replace(record, result=_failed(_other_units(order.vector_units, units)))
+    try:
+        root, fetched = _prepared(place, order, folder)
+    except BlobGoneError as error:
+        return replace(record, result=StageResult(ending=Ending.LOST, error=str(error)))
+    except DarkroomError as error:
+        return replace(record, result=_failed(f"host {host_name()}: {error}"))
+    except OSError as error:
+        return replace(record, result=_failed(f"host {host_name()}: {explain_os_error(error)}"))
+    record = replace(record, fetched=fetched)
+    try:
+        result = stage_process.execute(_job(order, root, env, descriptors, orders, place.board))
+    except OSError as error:
+        return replace(record, result=_failed(f"host {host_name()}: {explain_os_error(error)}"))
+    record = replace(record, result=result)
+    if not result.well:
+        with contextlib.suppress(OSError):  # a later attempt begins anew then
+            return replace(record, outs=_stored(place.blobs, root, order.checkpoints))
+        return record
+    if missing := [path for path in order.outs if not os.path.lexists(root / path)]:
+        return replace(
+            record, result=replace(result, ending=Ending.FAILED, error=f"has not made {missing[0]}")
+        )
+    return _patiently(lambda: _with_outs(record, place.blobs, root, order), f"{order.stage}: outs", print)
+
+
+def _with_outs(record: Record, blobs: BlobStore, root: Path, order: Order) -> Record:
+    """The record with what the stage has made, all of it stored."""
+    outs, inline = _stored(blobs, root, order.outs), {}
+    for path in order.uncached:
+        file = root / path
+        if file.is_file() and file.stat().st_size <= INLINE_BYTES:
+            inline[path] = base64.b64encode(file.read_bytes()).decode()
+    return replace(record, outs=outs, inline=inline)
+
+
+def _stored(blobs: BlobStore, root: Path, paths: tuple[str, ...]) -> dict[str, Blob]:
+    return {path: blobs.put(root / path) for path in paths if (root / path).exists()}
+
+
+def _prepared(place: HostPlace, order: Order, folder: Path) -> tuple[Path, int]:
+    """Check the commit out, and fetch what the stage needs; DVC's root, and the bytes fetched."""
+    folder.mkdir(parents=True)
+    bring_to_newest(folder, order.code, revision_name(order.revision))
+    root = folder / order.folder
+    for path in order.outs:
+        remove_path(root / path)
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+    (root / order.cwd).mkdir(parents=True, exist_ok=True)
+    fetched = 0
+    for path, blob in order.deps.items():
+        remove_path(root / path)
+        fetched += place.blobs.place(blob, root / path, place.cache)
+    return root, fetched
+
+
+def _job(
+    order: Order,
+    root: Path,
+    env: Mapping[str, str],
+    descriptors: tuple[int, ...],
+    orders: _Orders,
+    board: Board,
+) -> StageJob:
+    commands = order.commands
+    if order.wrapper:
+        commands = tuple((*shlex.split(order.wrapper), *command) for command in commands)
+    if order.setup:
+        commands = (("/bin/sh", "-c", order.setup), *commands)
+    return StageJob(
+        name=order.stage,
+        commands=commands,
+        cwd=root / order.cwd,
+        env={**os.environ, **order.env, **env, "DVC_ROOT": str(root)},
+        descriptors=descriptors,
+        attempt=order.attempt,
+        meta=StageMeta(timeout=order.timeout, keep_daemons=order.keep_daemons),
+        log=board.log(order.token),
+        stop=orders.stop,
+        stop_now=orders.stop_now,
+    )
+
+
+def _patiently(work: Callable[[], Answer], what: str, say: Say) -> Answer:
+    """Do it, once more after a while where the storage cannot be reached.
+
+    Raises:
+        OSError: It could not be reached for PATIENCE_SECONDS.
+
+    """
+    until, wait = time.monotonic() + PATIENCE_SECONDS, 1.0
+    while True:
+        try:
+            return work()
+        except OSError as error:
+            if time.monotonic() >= until:
+                raise
+            say(f"{what}: {explain_os_error(error)}: tried again in {wait:.0f} s")
+            time.sleep(wait)
+            wait = min(2 * wait, LONGEST_WAIT_SECONDS)
+
+
+def _failed(why: str) -> StageResult:
+    return StageResult(ending=Ending.FAILED, error=why)
+
+
+def _other_units(planned: tuple[str, ...], here: tuple[str, ...]) -> str:
+    lacks, has = sorted(set(planned) - set(here)), sorted(set(here) - set(planned))
+    words = [f"lacks {', '.join(lacks[:3])}"] if lacks else []
+    words += [f"has {', '.join(has[:3])} beside"] if has else []
+    return (
+        f"host {host_name()} {' and '.join(words)}, unlike the host that planned, and the stage's result"
+        " depends on it (same_processor in dvc.yaml); plan on such a host, or choose a pool of like ones"
+    )

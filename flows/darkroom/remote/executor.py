@@ -1,0 +1,207 @@
+"""The `Executor` of a run whose stages run here and on hosts of pools."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from darkroom.base.errors import DarkroomError
+from darkroom.base.files import STATE_FOLDER
+from darkroom.processes import stage_process
+from darkroom.processes.stage_output import StageOutput
+from darkroom.processes.stage_process import LAST_LINES, Ending, StageFiles, StageJob, StageResult
+from darkroom.remote.attempt import Carrier, Notes, Offers, RemoteAttempt
+from darkroom.remote.board import Board
+from darkroom.remote.capacity import PooledCapacity
+from darkroom.remote.code import push_commit
+from darkroom.remote.orders import Order, Record, new_token, vector_units
+from darkroom.remote.pools import Pools, PoolSettings
+from darkroom.remote.slurm import Slurm
+from darkroom.repository.blobs import BlobGoneError, BlobStore, remove_path
+from darkroom.runs.local_executor import LocalExecutor
+from darkroom.schedule.executor import Ended
+from darkroom.schedule.plan import Node
+from darkroom.schedule.pool import THREAD_VARIABLES
+
+LOOK_SECONDS = 0.5
+NOTES = "attempts"
+
+
+class PooledExecutor:
+    """Executes a stage on this host, or has a host of the stage's pool execute it."""
+
+    def __init__(self, root: Path, pools: Pools) -> None:
+        self._threads = LocalExecutor(self._run)
+        self._root, self._pools = root, pools
+        self._board = Board(pools.file.storage)
+        self._notes = Notes(root / STATE_FOLDER / NOTES)
+        self._carriers: dict[str, Carrier] = {
+            name: self._carrier(name, settings) for name, settings in pools.file.pools.items()
+        }
+        self._pushing = threading.Lock()
+        self._pushed: tuple[str, str] | None = None
+
+    def capacity(self, nodes: Sequence[Node], jobs: int | None) -> PooledCapacity:
+        """The capacity of this host and the pools.
+
+        Raises:
+            MetaError: A stage that runs here asks for more memory than the host has.
+
+        """
+        slots = {name: settings.jobs for name, settings in self._pools.file.pools.items()}
+        return PooledCapacity.for_stages(nodes, jobs, slots)
+
+    def launch(self, job: StageJob) -> None:
+        """Start a thread that executes the job, or watches over the host that does."""
+        self._threads.launch(job)
+
+    def finished(self, wait: float) -> Ended | None:
+        """The next stage whose thread is done."""
+        return self._threads.finished(wait)
+
+    def is_busy(self) -> bool:
+        """Whether a job is still executed, here or elsewhere."""
+        return self._threads.is_busy()
+
+    def join(self) -> None:
+        """Return when every job has ended, or its host has been given up."""
+        self._threads.join()
+
+    def _carrier(self, name: str, settings: PoolSettings) -> Carrier:
+        if settings.kind == "slurm":
+            return Slurm(settings, self._pools.file.storage)
+        return Offers(self._board, name)
+
+    def _run(self, job: StageJob) -> StageResult:
+        pool = job.meta.resources.pool
+        if pool is None:
+            return stage_process.execute(job)
+        assert job.files is not None
+        if job.files.outside:
+            outside = job.files.outside[0]
+            return _failed(f"{outside} is outside of the repository: no other host has it; run it here")
+        try:
+            return self._run_elsewhere(job, job.files, pool)
+        except DarkroomError as error:
+            return _failed(str(error))
+
+    def _run_elsewhere(self, job: StageJob, files: StageFiles, pool: str) -> StageResult:
+        blobs = BlobStore.in_folder(self._pools.file.storage)
+        order = self._order(job, files, pool, blobs)
+        attempt = RemoteAttempt(
+            order, self._board, self._carriers[pool], self._notes, self._pools.file.lost_after
+        )
+        with contextlib.closing(_Output(job, self._board, pool)) as output:
+            while (ended := self._step(attempt, job)) is None:
+                output.follow(attempt)
+                job.stop_now.wait(LOOK_SECONDS)
+            output.follow(attempt)
+            last_lines = output.last_lines
+        try:
+            if isinstance(ended, Record):
+                return self._taken_over(ended, job, files, blobs)
+            return replace(ended, last_lines=last_lines)
+        finally:
+            attempt.close()
+
+    def _step(self, attempt: RemoteAttempt, job: StageJob) -> Record | StageResult | None:
+        return attempt.step(time.monotonic(), stop=job.stop.is_set(), stop_now=job.stop_now.is_set())
+
+    def _order(self, job: StageJob, files: StageFiles, pool: str, blobs: BlobStore) -> Order:
+        commit, folder = self._commit()
+        root, settings, meta = files.root, self._pools.file.pools[pool], job.meta
+        below = job.cwd.relative_to(root)
+        checkpoints = tuple((below / path).as_posix() for path in meta.checkpoints)
+        carried = [path for path in (*files.deps, *files.kept, *checkpoints) if (root / path).exists()]
+        wanted = {"DVC_STAGE", "DVC_EXP_NAME", *THREAD_VARIABLES}
+        return Order(
+            token=new_token(),
+            stage=job.name,
+            attempt=job.attempt,
+            revision=commit,
+            code=self._code,
+            folder=folder,
+            cwd=below.as_posix(),
+            commands=job.commands,
+            env={name: value for name, value in job.env.items() if name in wanted},
+            deps={path: blobs.put(root / path) for path in dict.fromkeys(carried)},
+            outs=files.outs,
+            uncached=files.uncached,
+            kept=files.kept,
+            checkpoints=checkpoints,
+            timeout=meta.timeout,
+            keep_daemons=meta.keep_daemons,
+            resources=meta.resources,
+            vector_units=vector_units() if meta.same_processor else (),
+            setup=settings.setup,
+            wrapper=settings.wrapper,
+        )
+
+    @property
+    def _code(self) -> str:
+        return self._pools.file.code or str(self._pools.file.storage / "code.git")
+
+    def _commit(self) -> tuple[str, str]:
+        """The commit of this run, pushed once."""
+        with self._pushing:
+            if self._pushed is None:
+                self._pushed = push_commit(self._root, self._code)
+            return self._pushed
+
+    def _taken_over(self, record: Record, job: StageJob, files: StageFiles, blobs: BlobStore) -> StageResult:
+        """Put what the attempt has made where the stage would have, and say how it ended."""
+        result = record.result
+        try:
+            for path, blob in record.outs.items():
+                remove_path(files.root / path)
+                if path in record.inline:
+                    (files.root / path).parent.mkdir(parents=True, exist_ok=True)
+                    (files.root / path).write_bytes(base64.b64decode(record.inline[path]))
+                else:
+                    blobs.place(blob, files.root / path)
+        except BlobGoneError as error:
+            return StageResult(ending=Ending.LOST, error=f"its result is lost: {error}")
+        if result.ending is Ending.STOPPED and not (job.stop.is_set() or job.stop_now.is_set()):
+            return replace(result, ending=Ending.LOST, error=f"host {record.host} was shut down")
+        return result
+
+
+class _Output:
+    """What a stage prints on its host, into the log and to the listeners of this run."""
+
+    def __init__(self, job: StageJob, board: Board, pool: str) -> None:
+        self._job, self._board, self._pool = job, board, pool
+        self._output = StageOutput(job.log, job.on_line, job.on_bar, LAST_LINES)
+        self._token, self._at, self._host = "", 0, ""
+
+    def follow(self, attempt: RemoteAttempt) -> None:
+        """Take what was printed since."""
+        if self._token != attempt.order.token:
+            self._token, self._at = attempt.order.token, 0
+        if attempt.seen and attempt.seen.host and attempt.seen.host != self._host:
+            self._host = attempt.seen.host
+            self._output.take(f"darkroom: runs on host {self._host} of pool {self._pool}\n".encode())
+        with contextlib.suppress(OSError), self._board.log(self._token).open("rb") as file:
+            file.seek(self._at)
+            if new := file.read():
+                self._at += len(new)
+                self._output.take(new)
+
+    @property
+    def last_lines(self) -> tuple[str, ...]:
+        """The end of it."""
+        return tuple(self._output.last_lines)
+
+    def close(self) -> None:
+        """End the last line, and the log."""
+        self._output.end_command()
+        self._output.close()
+
+
+def _failed(why: str) -> StageResult:
+    return StageResult(ending=Ending.FAILED, error=why)

@@ -1,0 +1,133 @@
+"""Which stages run on which hosts, as the file .darkroom/pools.yaml of this clone says.
+
+    storage: /shared/darkroom        # a folder that all hosts see; a DVC remote's folder will do
+    pools:
+      gpu:
+        kind: workers                # hosts that run `darkroom worker --pool gpu`
+        stages: [train-*]            # beside those with `meta: {pool: gpu}` in dvc.yaml
+        setup: make .venv/.ready     # makes the environment in a checkout, where it is missing
+        wrapper: apptainer exec image.sif
+      cluster:
+        kind: slurm
+        partition: main
+        options: [--account=vision]
+
+None of it is in `cmd`, deps or params: where a stage runs makes no result stale.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from darkroom.base.errors import UsageError
+from darkroom.base.files import POOLS_FILE, STATE_FOLDER
+from darkroom.base.yaml_files import read_yaml
+from darkroom.runs.report import with_pool
+from darkroom.schedule.plan import Node
+
+
+class PoolSettings(BaseModel):
+    """What the file says of one pool."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    kind: Literal["workers", "slurm"] = "workers"
+    stages: tuple[str, ...] = ()
+    """Names of stages, with * for any text."""
+    jobs: int = Field(default=1000, ge=1)
+    """The most stages of one run that are submitted at once."""
+    setup: str = ""
+    wrapper: str = ""
+    partition: str = ""
+    options: tuple[str, ...] = ()
+    """Further options of `sbatch`."""
+    python: str = ""
+    """The Python on the cluster's hosts that has darkroom; empty: the one that submits."""
+
+
+class PoolsFile(BaseModel):
+    """The whole file."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    storage: Path
+    code: str = ""
+    """The git repository that the hosts fetch commits from; empty: one in the storage."""
+    lost_after: float = Field(default=60.0, gt=0)
+    """Seconds of silence after which a host is lost."""
+    pools: Mapping[str, PoolSettings] = Field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Pools:
+    """The pools of one clone, and what the command line says beside."""
+
+    file: PoolsFile
+    path: Path
+    on: str | None = None
+    """The pool that all stages go to which name none."""
+
+    def place(self, nodes: Sequence[Node]) -> tuple[Node, ...]:
+        """The nodes with the pools that execute them.
+
+        Raises:
+            UsageError: A stage names a pool that is not there.
+
+        """
+        return tuple(with_pool(node, self._pool_of(node)) for node in nodes)
+
+    def _pool_of(self, node: Node) -> str | None:
+        if not node.executes:
+            return None
+        named = node.meta.resources.pool
+        by_file = next(
+            (
+                name
+                for name, pool in self.file.pools.items()
+                if any(fnmatch.fnmatchcase(node.name, pattern) for pattern in pool.stages)
+            ),
+            None,
+        )
+        chosen = self.on or by_file or named
+        if chosen is not None and chosen not in self.file.pools:
+            raise UsageError(f"{self.path}: there is no pool {chosen!r}, which {node.name} is to run on")
+        return chosen
+
+
+def pools_of(root: Path, on: str | None = None) -> Pools | None:
+    """The pools of the repository at `root`; None: the clone has no such file, and nothing asks for it.
+
+    Raises:
+        UsageError: The file is wrong, or `on` names a pool that is not in it.
+
+    """
+    path = root / STATE_FOLDER / POOLS_FILE
+    if not path.exists():
+        if on is not None:
+            raise UsageError(
+                f"--on {on}: {path} is missing, which says what {on!r} is; docs/scaling.md shows one"
+            )
+        return None
+    pools = Pools(_read(path), path, on)
+    if on is not None and on not in pools.file.pools:
+        known = ", ".join(pools.file.pools) or "none"
+        raise UsageError(f"--on {on}: no such pool; {path} has {known}")
+    return pools
+
+
+def _read(path: Path) -> PoolsFile:
+    held: Any = read_yaml(path)
+    try:
+        read = PoolsFile.model_validate(held)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise UsageError(f"{path}: {where + ': ' if where else ''}{first['msg']}") from error
+    storage = read.storage if read.storage.is_absolute() else path.parent.parent / read.storage
+    return read.model_copy(update={"storage": storage})

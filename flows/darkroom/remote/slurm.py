@@ -1,0 +1,123 @@
+"""Attempts as jobs of a Slurm cluster, by its own commands: sbatch, squeue, scancel, and sacct if it answers.
+
+A job's name holds the attempt's token, so that a submit whose answer was lost is found before it is tried
+again. What the cluster says of a job ends no attempt that has a record, and silence of the cluster says
+nothing at all. Jobs are never requeued: another attempt has another token.
+"""
+
+from __future__ import annotations
+
+import math
+import shlex
+import subprocess
+import threading
+import time
+from pathlib import Path
+
+from darkroom.base import interpreter
+from darkroom.remote.attempt import Carried
+from darkroom.remote.orders import Order
+from darkroom.remote.pools import PoolSettings
+
+COMMAND_SECONDS = 60.0
+QUEUE_SECONDS = 3.0
+"""Between two questions for the queue, which are for all jobs of the run at once."""
+
+NAME = "darkroom-"
+MODULE = "darkroom.remote.cluster_job"
+
+
+class SlurmError(OSError):
+    """A command of Slurm's fails: nothing is known then."""
+
+
+class Slurm:
+    """The carrier of one pool of kind `slurm`."""
+
+    def __init__(self, settings: PoolSettings, storage: Path) -> None:
+        self._settings, self._storage = settings, storage
+        self._lock = threading.Lock()
+        self._names: frozenset[str] = frozenset()
+        self._asked = float("-inf")
+        self._submitted: dict[str, float] = {}
+
+    def submit(self, order: Order) -> None:
+        """Submit a job, unless the queue or the accounting knows one of that name."""
+        name = job_name(order.token)
+        if name not in self._queue(anew=True) and not _accounted(name):
+            _ask("sbatch", *submit_options(order, self._settings, self._storage), given=self._script(order))
+        self._submitted[order.token] = time.monotonic()
+
+    def state(self, token: str) -> Carried:
+        """Whether the queue has the job. A job that was just submitted may not be there yet."""
+        names = self._queue()
+        if job_name(token) in names:
+            return Carried.THERE
+        return Carried.GONE if self._asked > self._submitted.get(token, 0.0) else Carried.NO_NEWS
+
+    def cancel(self, token: str) -> None:
+        """Cancel the job, whichever number it has."""
+        _ask("scancel", "--quiet", f"--name={job_name(token)}")
+
+    def _queue(self, *, anew: bool = False) -> frozenset[str]:
+        """The names of this user's jobs that wait or run."""
+        with self._lock:
+            if anew or time.monotonic() >= self._asked + QUEUE_SECONDS:
+                said = _ask("squeue", "--me", "--noheader", "--format=%j")
+                self._names, self._asked = frozenset(said.split()), time.monotonic()
+            return self._names
+
+    def _script(self, order: Order) -> str:
+        python = [self._settings.python] if self._settings.python else []
+        words = interpreter.python_command(MODULE, str(self._storage), order.token)
+        return f"#!/bin/sh\nexec {shlex.join([*python, *words[len(python) :]])}\n"
+
+
+def job_name(token: str) -> str:
+    """What the job of an attempt is called."""
+    return f"{NAME}{token}"
+
+
+def submit_options(order: Order, settings: PoolSettings, storage: Path) -> list[str]:
+    """The options of sbatch for an attempt: a stage's resources become the job's requests."""
+    wanted = order.resources
+    options = [f"--job-name={job_name(order.token)}", "--no-requeue", f"--comment={order.stage}"]
+    options += [f"--output={storage / 'attempts' / order.token / 'job.log'}", "--open-mode=append"]
+    options += [f"--partition={settings.partition}"] if settings.partition else []
+    options += [f"--cpus-per-task={wanted.cpu}"] if wanted.cpu else []
+    options += [f"--mem={math.ceil(wanted.memory / 2**20)}M"] if wanted.memory else []
+    options += [f"--gres=gpu:{wanted.gpu}"] if wanted.gpu else []
+    if order.timeout:  # Slurm counts whole minutes; the stage's own limit ends it before
+        options.append(f"--time={math.ceil(order.timeout / 60) + 5}")
+    return [*options, *settings.options]
+
+
+def _accounted(name: str) -> bool:
+    """Whether the accounting knows a job of that name; often there is none, and then it is not asked."""
+    try:
+        return bool(_ask("sacct", "--noheader", "--parsable2", "--format=JobID", f"--name={name}").strip())
+    except OSError:
+        return False
+
+
+def _ask(command: str, *words: str, given: str = "") -> str:
+    """What a command of Slurm's prints.
+
+    Raises:
+        SlurmError: It fails, or does not answer.
+
+    """
+    try:
+        done = subprocess.run(
+            [command, *words],
+            input=given,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=COMMAND_SECONDS,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise SlurmError(f"{command}: no answer in {COMMAND_SECONDS:.0f} s") from error
+    if done.returncode:
+        raise SlurmError(f"{command}: {' '.join(done.stderr.split()) or f'exit code {done.returncode}'}")
+    return done.stdout

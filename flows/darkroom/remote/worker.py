@@ -1,0 +1,110 @@
+"""A host that takes attempts of one pool: `darkroom worker`."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+from darkroom.base.errors import explain_os_error
+from darkroom.base.meta import Resources, StageMeta
+from darkroom.gpus.host import Host
+from darkroom.remote.execution import LOOK_SECONDS, HostPlace, execute_claimed, host_name
+from darkroom.remote.orders import Order
+from darkroom.schedule.plan import Node
+from darkroom.schedule.pool import Lease, Pool
+
+Say = Callable[[str], None]
+
+
+def leases_of_host(folder: Path, jobs: int | None, say: Say) -> tuple[Host, Pool]:
+    """What this host has, and a pool of it with its GPUs leased.
+
+    Raises:
+        LeaseError: The folder of the leases cannot be used.
+
+    """
+    any_gpu = Node(name="any", meta=StageMeta(resources=Resources(gpu=1)))
+    host = Host.for_stages([any_gpu], jobs)
+    return host, host.pool(f"worker-{os.getpid()}", folder, lambda stage, why: say(f"{stage}: waits: {why}"))
+
+
+class Worker:
+    """Takes the attempts that are offered to `pool`, as far as this host has room for them."""
+
+    def __init__(
+        self, place: HostPlace, pool: str, jobs: int | None, stop: threading.Event, say: Say
+    ) -> None:
+        self._place, self._pool, self._stop, self._say = place, pool, stop, say
+        self._host, self._leases = leases_of_host(place.folder, jobs, say)
+        self._threads: list[tuple[threading.Thread, Lease]] = []
+        self._complained = ""
+
+    def run(self) -> None:
+        """Work until told to stop; what runs then is ended, and its run told so."""
+        self._say(f"host {host_name()} works for pool {self._pool} of {self._place.storage}")
+        try:
+            while not self._stop.wait(LOOK_SECONDS):
+                self._free_leases()
+                self._take_some()
+        finally:
+            for thread, _ in self._threads:
+                thread.join()
+            self._leases.close()
+
+    def _free_leases(self) -> None:
+        ended = [(thread, lease) for thread, lease in self._threads if not thread.is_alive()]
+        for one in ended:
+            self._threads.remove(one)
+            self._leases.give(one[1])
+
+    def _take_some(self) -> None:
+        board = self._place.board
+        try:
+            for token in board.offered(self._pool):
+                order = board.order(token)
+                if order is None or not board.is_current(token):
+                    board.withdraw(self._pool, token)
+                else:
+                    self._take(order)
+            self._complain("")
+        except (OSError, ValueError) as error:
+            self._complain(explain_os_error(error) if isinstance(error, OSError) else str(error))
+
+    def _take(self, order: Order) -> None:
+        resources = Resources(
+            order.resources.cpu, order.resources.memory, order.resources.gpu, order.resources.gpu_memory
+        )
+        if self._host.refusal(order.stage, order.resources) or not (
+            lease := self._leases.take(resources, order.stage)
+        ):
+            return
+        claimed = False
+        try:
+            claimed = self._place.board.claim(order.token, host_name())
+        finally:
+            if not claimed:
+                self._leases.give(lease)
+        if not claimed:
+            return
+        with contextlib.suppress(OSError):
+            self._place.board.withdraw(self._pool, order.token)
+        self._say(f"{order.stage}: attempt {order.attempt} taken")
+        thread = threading.Thread(target=self._execute, args=(order, lease), name=order.stage)
+        thread.start()
+        self._threads.append((thread, lease))
+
+    def _execute(self, order: Order, lease: Lease) -> None:
+        env = {name: value for name, value in lease.env.items() if name not in order.env}
+        try:
+            if execute_claimed(self._place, order, env, lease.descriptors, self._stop, self._say):
+                self._say(f"{order.stage}: attempt {order.attempt} handed in")
+        except Exception as error:  # the run takes silence for a lost host, and the worker goes on
+            self._say(f"{order.stage}: {error}")
+
+    def _complain(self, why: str) -> None:
+        if why and why != self._complained:
+            self._say(f"the storage cannot be read, tried again: {why}")
+        self._complained = why

@@ -1,0 +1,266 @@
+"""Stages on other hosts, which are real processes: the same bytes, and what becomes of lost ones."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from darkroom.base.errors import UsageError
+from darkroom.remote.board import Board
+from darkroom.remote.orders import vector_units
+from darkroom.runs.report import RunOptions
+from darkroom.schedule.events import Event, Outcome, StageAgain
+from tests.darkroom.remote.hosts import POOL, HostProcess, hosts, hosts_in, run_elsewhere, set_pools
+from tests.darkroom.repositories import contents, files, git, make, put, serial_repro
+from tests.darkroom.runs.test_equality import assert_as_planned
+from tests.darkroom.runs.test_random_graphs import KINDS, Pipeline, change, mend, pipelines
+from tests.darkroom.shapes import DIAMOND, Shape
+from tests.darkroom.waiting import wait_for
+
+ALL = """\
+stages:
+  first:
+    cmd: mkdir -p out; echo 1 > out/a; echo 2 > out/b; cp run.sh tool.sh; chmod +x tool.sh; echo 1 > m.json
+    deps: [run.sh, data]
+    outs: [out, tool.sh]
+    metrics: [m.json: {cache: false}]
+  last:
+    wdir: sub
+    cmd: ls ../out > list.txt; cat ../m.json ../data/x.txt >> list.txt; ../tool.sh >> list.txt
+    deps: [../out, ../tool.sh, ../m.json, ../data]
+    outs: [list.txt]
+"""
+FILES = {"dvc.yaml": ALL, "run.sh": "#!/bin/sh\necho tool\n", "data/x.txt": "x\n", "sub/here.txt": ""}
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> object:
+    folder = tmp_path_factory.mktemp("pair")
+    with hosts(folder, folder / "storage", "one", "two"):
+        yield folder / "storage"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "shape", [Shape("diamond", {"dvc.yaml": DIAMOND, "in.txt": "in\n"}), Shape("all", FILES, add=("data",))]
+)
+def test_the_bytes_are_those_of_a_serial_run(tmp_path: Path, pair: Path, shape: Shape) -> None:
+    serial, far = (make(tmp_path / name, shape, tmp_path) for name in ("serial", "far"))
+    set_pools(far, pair)
+    assert serial_repro(serial)
+    report = run_elsewhere(RunOptions(repo=far), far)
+    assert report.errors == ()
+    assert set(report.outcomes().values()) <= {Outcome.RAN, Outcome.SKIPPED}
+    assert {stage.pool for stage in report.plan.stages if not stage.name.endswith(".dvc")} == {POOL}
+    assert contents(far) == contents(serial)
+    assert not any((pair / "attempts").iterdir()), "what is done with is removed"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@settings(max_examples=5, database=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
+@given(pipeline=pipelines(), seed=st.integers(0, 2**32))
+def test_random_pipelines(pair: Path, pipeline: Pipeline, seed: int) -> None:
+    dice, step = random.Random(seed), {}
+    with tempfile.TemporaryDirectory() as name:
+        shape = Shape("random", pipeline.files())
+        serial, far = (make(Path(name, copy), shape, Path(name)) for copy in ("serial", "far"))
+        set_pools(far, pair)
+        for number in range(3):
+            for root in (serial, far):
+                there = {
+                    path: text for path, text in step.items() if text is not None or (root / path).exists()
+                }
+                put(root, there, root)
+                git(root, "add", "-A")
+                git(root, "commit", "--allow-empty", "-m", "change")
+            well = serial_repro(serial)
+            report = run_elsewhere(RunOptions(repo=far, jobs=3), far)
+            told = f"step {number} of {pipeline.files()['dvc.yaml']}\n{step}\n{report.errors}"
+            assert report.well == well, told
+            assert_as_planned(report)
+            if not well:
+                step = mend(pipeline)
+                continue
+            assert files(far) == files(serial), told  # each step is committed: git has nothing to say
+            step = {**change(pipeline, dice, KINDS), **change(pipeline, dice, ["fail", "nothing"])}
+
+
+WAITS = """\
+stages:
+  long:
+    cmd: sh long.sh
+    deps: [long.sh]
+    outs: [long.txt]
+    meta: {checkpoints: [long.ckpt]}
+  after:
+    cmd: cat long.txt > after.txt
+    deps: [long.txt]
+    outs: [after.txt]
+"""
+# Goes on from its checkpoint; else it says that it has begun and waits until it may end.
+LONG = """\
+if [ -e long.ckpt ]; then echo "from $(cat long.ckpt)"; else
+  trap 'echo half > long.ckpt; exit 143' TERM
+  echo begun; while [ ! -e %s ]; do sleep 0.1; done
+fi
+echo made > long.txt
+"""
+
+
+class FarRun(threading.Thread):
+    """A run whose stage `long` waits on a host until `gate` exists."""
+
+    def __init__(self, folder: Path, *, lost_after: float = 600.0) -> None:
+        super().__init__(daemon=True)
+        self.gate = folder / "gate"
+        shape = Shape("waits", {"dvc.yaml": WAITS, "long.sh": LONG % self.gate, ".gitignore": "/long.ckpt\n"})
+        self.root = make(folder / "repo", shape, folder)
+        set_pools(self.root, folder / "storage", lost_after=lost_after)
+        self.events: list[Event] = []
+        self.options = RunOptions(repo=self.root)
+        self.report = None
+
+    def run(self) -> None:
+        self.report = run_elsewhere(self.options, self.root, self.events.append)
+
+    def lines(self) -> list[str]:
+        return [getattr(event, "line", "") for event in list(self.events)]
+
+    def wait_until_begun(self) -> str:
+        """The name of the host where the stage waits."""
+        assert wait_for(lambda: "begun" in self.lines(), 240), self.events
+        return hosts_in(self.events, "long")[0]
+
+    def end(self) -> None:
+        self.join(280)
+        assert not self.is_alive(), self.events
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_a_killed_host_is_noticed_and_its_stage_continues_elsewhere(tmp_path: Path) -> None:
+    run = FarRun(tmp_path, lost_after=20)
+    with hosts(tmp_path, tmp_path / "storage", "one", "two") as started:
+        run.start()
+        first = run.wait_until_begun()
+        started[first].process.kill()
+        run.gate.touch()
+        run.end()
+    assert run.report is not None
+    assert run.report.errors == ()
+    assert (run.root / "after.txt").read_text() == "made\n"
+    assert any(isinstance(event, StageAgain) and "lost" in event.reason for event in run.events)
+    assert hosts_in(run.events, "long")[-1] != first
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_a_host_that_was_cut_off_is_refused_when_it_returns(tmp_path: Path) -> None:
+    run = FarRun(tmp_path, lost_after=20)
+    with hosts(tmp_path, tmp_path / "storage", "one", "two") as started:
+        run.start()
+        first = run.wait_until_begun()
+        os.kill(started[first].process.pid, signal.SIGSTOP)
+        assert wait_for(lambda: any(isinstance(event, StageAgain) for event in run.events), 240)
+        run.gate.touch()  # both may end now; the one that was given up returns after the other
+        run.end()
+        os.kill(started[first].process.pid, signal.SIGCONT)
+        started[first].wait_until_said("given up by its run")
+        assert "long: attempt 1 handed in" not in started[first].said
+    assert run.report is not None
+    assert run.report.errors == ()
+    assert run.report.outcomes() == {"long": Outcome.RAN, "after": Outcome.RAN}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_a_host_that_is_shut_down_hands_its_checkpoint_on(tmp_path: Path) -> None:
+    run = FarRun(tmp_path)
+    with hosts(tmp_path, tmp_path / "storage", "one", "two") as started:
+        run.start()
+        first = run.wait_until_begun()
+        started[first].process.terminate()
+        run.end()
+    assert run.report is not None
+    assert run.report.errors == ()
+    assert "from half" in run.lines()
+    assert hosts_in(run.events, "long")[-1] != first
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_a_stop_of_the_run_ends_the_stage_on_its_host(tmp_path: Path) -> None:
+    run = FarRun(tmp_path)
+    with hosts(tmp_path, tmp_path / "storage", "one"):
+        run.start()
+        run.wait_until_begun()
+        run.options.stop.set()
+        run.end()
+    assert run.report is not None
+    assert run.report.outcomes() == {"long": Outcome.CANCELLED, "after": Outcome.CANCELLED}
+    assert (run.root / "long.ckpt").read_text() == "half\n", "the next run goes on from there"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_a_run_that_was_killed_takes_its_stage_over_again(tmp_path: Path) -> None:
+    run = FarRun(tmp_path)
+    board = Board(tmp_path / "storage")
+    with hosts(tmp_path, tmp_path / "storage", "one") as started:
+        killed = subprocess.Popen(
+            [sys.executable, "-m", "darkroom.cli.main", "run", "--no-record"], cwd=run.root
+        )
+        assert wait_for(lambda: any(seen.host for _, seen in board.under_way()), 240)
+        killed.kill()
+        killed.wait()
+        run.start()
+        run.wait_until_begun()
+        run.gate.touch()
+        run.end()
+        assert started["one"].said.count("long: attempt 1 taken") == 1
+    assert run.report is not None
+    assert run.report.errors == ()
+
+
+def refused(root: Path, host: HostProcess | None = None) -> str:
+    report = run_elsewhere(RunOptions(repo=root), root)
+    assert not report.well
+    return " ".join(report.errors)
+
+
+def test_what_is_not_committed_is_refused_before_anything_runs(tmp_path: Path) -> None:
+    root = make(tmp_path / "repo", Shape("d", {"dvc.yaml": DIAMOND, "in.txt": "in\n"}), tmp_path)
+    set_pools(root, tmp_path / "storage")
+    (root / "in.txt").write_text("other\n")
+    with pytest.raises(UsageError, match=r"^in.txt: not committed, and top is to run on another host"):
+        run_elsewhere(RunOptions(repo=root), root)
+    git(root, "checkout", "in.txt")
+    (root / "new.py").write_text("")
+    with pytest.raises(UsageError, match=r"^new.py: not committed"):
+        run_elsewhere(RunOptions(repo=root), root)
+
+
+@pytest.mark.slow
+def test_a_host_with_other_vector_units_refuses_what_depends_on_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = "stages:\n  one: {cmd: echo 1 > o.txt, outs: [o.txt], meta: {same_processor: true}}\n"
+    root = make(tmp_path / "repo", Shape("one", {"dvc.yaml": text}), tmp_path)
+    set_pools(root, tmp_path / "storage")
+    with hosts(tmp_path, tmp_path / "storage", "one"):
+        with monkeypatch.context() as patch:
+            others = (*vector_units(), "avx9_bf16")
+            patch.setattr("darkroom.remote.executor.vector_units", lambda: others)
+            assert "host one lacks avx9_bf16, unlike the host that planned" in refused(root)
+        assert run_elsewhere(RunOptions(repo=root), root).well

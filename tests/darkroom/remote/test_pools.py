@@ -1,0 +1,81 @@
+"""Which stages go where, and what is wrong with the file that says so."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from darkroom.base.errors import UsageError
+from darkroom.base.meta import parse_meta
+from darkroom.remote.pools import pools_of
+from darkroom.runs.report import placed_here
+from darkroom.schedule.plan import Node
+
+FILE = """\
+storage: shared
+pools:
+  gpu: {stages: ["train-*"]}
+  cpu: {kind: workers, jobs: 4}
+"""
+NODES = (
+    Node(name="prepare"),
+    Node(name="train-a"),
+    Node(name="score", meta=parse_meta({"pool": "cpu"}, "dvc.yaml: score")),
+    Node(name="data.dvc", executes=False),
+)
+
+
+def written(root: Path, text: str) -> Path:
+    (root / ".darkroom").mkdir(exist_ok=True)
+    (root / ".darkroom" / "pools.yaml").write_text(text)
+    return root
+
+
+def places(nodes: tuple[Node, ...]) -> list[str | None]:
+    return [node.meta.resources.pool for node in nodes]
+
+
+def test_stages_go_where_the_file_or_their_meta_says(tmp_path: Path) -> None:
+    pools = pools_of(written(tmp_path, FILE))
+    assert pools is not None
+    assert places(pools.place(NODES)) == [None, "gpu", "cpu", None]
+    assert pools.file.storage == tmp_path / "shared"
+
+
+def test_the_command_line_says_it_of_all_stages(tmp_path: Path) -> None:
+    pools = pools_of(written(tmp_path, FILE), "gpu")
+    assert pools is not None
+    assert places(pools.place(NODES)) == ["gpu", "gpu", "gpu", None]
+
+
+def test_without_the_file_all_stages_run_here(tmp_path: Path) -> None:
+    assert pools_of(tmp_path) is None
+    assert places(placed_here(NODES)) == [None] * 4
+
+
+@pytest.mark.parametrize(
+    ("text", "on", "said"),
+    [
+        (FILE, "big", "--on big: no such pool; .*has gpu, cpu"),
+        (None, "gpu", "--on gpu: .*pools.yaml is missing"),
+        ("pools: {}\n", None, "pools.yaml: storage: Field required"),
+        ("storage: s\npools: {gpu: {kind: cloud}}\n", None, "pools.gpu.kind: Input should be"),
+        ("storage: s\npool: {}\n", None, "pools.yaml: pool: Extra inputs"),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_line(
+    tmp_path: Path, text: str | None, on: str | None, said: str
+) -> None:
+    if text is not None:
+        written(tmp_path, text)
+    with pytest.raises(UsageError, match=said) as error:
+        pools_of(tmp_path, on)
+    assert "\n" not in str(error.value)
+
+
+def test_a_stage_of_an_unknown_pool_is_refused(tmp_path: Path) -> None:
+    pools = pools_of(written(tmp_path, "storage: s\n"))
+    assert pools is not None
+    with pytest.raises(UsageError, match="no pool 'cpu', which score is to run on"):
+        pools.place(NODES)
