@@ -34,7 +34,7 @@ from darkroom.cli.deployments import gc as free_disk
 from darkroom.cli.deployments import rollback, sweep
 from darkroom.cli.options import in_repo
 from darkroom.cli.projects import add, init
-from darkroom.cli.results import diff, metrics
+from darkroom.cli.results import diff, metrics, report
 from darkroom.cli.vision import classify, data, detect, fuse, generate, params
 from darkroom.cli.worker import worker
 from darkroom.show import output
@@ -109,7 +109,7 @@ def _lines_and_code(error: Exception) -> tuple[tuple[str, ...], Exit]:
 
 GROUPS = {
     "Pipeline": ("plan", "run", "worker", "status", "up", "down", "ui", "fetch", "doctor", "gc"),
-    "Results": ("metrics", "diff", "sweep", "rollback"),
+    "Results": ("metrics", "diff", "report", "sweep", "rollback"),
     "Pictures": ("data", "params", "classify", "detect", "generate", "fuse"),
     "Start": ("init", "add"),
 }
@@ -149,6 +149,7 @@ for command in (
     worker,
     metrics,
     diff,
+    report,
     sweep,
     rollback,
     free_disk,

@@ -1,8 +1,9 @@
-"""`darkroom metrics` and `darkroom diff`."""
+"""`darkroom metrics`, `darkroom diff` and `darkroom report`."""
 
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ from darkroom.show import output
 
 if TYPE_CHECKING:
     from darkroom.results.comparison import Comparison
+    from darkroom.results.page import Report
 
 as_json = click.option("--json", "as_json", is_flag=True, help="The same as JSON.")
 every = click.option("--all", "-a", "every", is_flag=True, help="All figures, not only the main ones.")
@@ -39,11 +41,12 @@ def metrics(repo: Path, every: bool, as_json: bool, revisions: tuple[str, ...]) 
     """
     from darkroom.base.errors import RepoError, UsageError
     from darkroom.base.roots import root_of
+    from darkroom.results.gathering import compare_revisions, now_and_before
     from darkroom.results.tables import print_metrics
     from darkroom.show.terminal import make_console
 
     root = root_of(repo)
-    comparisons = _compared(root, revisions or _now_and_before(root))
+    comparisons = compare_revisions(root, revisions or now_and_before(root))
     if not comparisons[0].now.metrics and not comparisons[0].then.metrics:
         raise UsageError(
             "there are no metrics: dvc.yaml names none here; list a stage's metrics file under `metrics:`"
@@ -64,10 +67,16 @@ def metrics(repo: Path, every: bool, as_json: bool, revisions: tuple[str, ...]) 
 @in_repo
 @every
 @as_json
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Write a page, FILE.html, that also shows pictures side by side.",
+)
 @click.argument("then", required=False, metavar="[REV]")
 @click.argument("now", required=False, metavar="[REV]")
-def diff(repo: Path, every: bool, as_json: bool, then: str | None, now: str | None) -> int:
-    r"""Compare two revisions: metrics, parameters, data and code.
+def diff(repo: Path, every: bool, as_json: bool, out: Path | None, then: str | None, now: str | None) -> int:
+    r"""Compare two revisions: metrics, parameters, data, code and pictures.
 
     Without REV: the last commit with the workspace. With one: that revision with the workspace.
 
@@ -75,42 +84,70 @@ def diff(repo: Path, every: bool, as_json: bool, then: str | None, now: str | No
     Examples:
       darkroom diff
       darkroom diff v1.0 main
-      darkroom diff main my-experiment --json
+      darkroom diff main my-experiment --out diff.html
     """
     from darkroom.base.roots import root_of
     from darkroom.repository.revisions import WORKSPACE
+    from darkroom.results.gathering import compare_revisions, difference_report
     from darkroom.results.tables import print_comparison
     from darkroom.show.terminal import make_console
 
     root = root_of(repo)
-    (one,) = _compared(root, (then or "HEAD", now or WORKSPACE))
+    (one,) = compare_revisions(root, (then or "HEAD", now or WORKSPACE))
     _warn_of_unreadable([one])
+    if out:
+        _write_page(out, difference_report(root, one))
     if as_json:
         print(json.dumps(_finite(one.to_json()), indent=2, allow_nan=False, default=str))
-    else:
+    elif not out:
         print_comparison(make_console(), one, every=every)
     return Exit.WELL
 
 
-def _now_and_before(root: Path) -> tuple[str, ...]:
-    from darkroom.repository.revisions import WORKSPACE, has_commits
+@click.command()
+@in_repo
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default=Path("report.html"),
+    show_default=True,
+    metavar="FILE",
+    help="Where to write the page.",
+)
+@click.option(
+    "--against",
+    metavar="REV",
+    help="Compare with this revision; if not given, with the release, else with the results before these.",
+)
+def report(repo: Path, out: Path, against: str | None) -> int:
+    r"""Write a page of the project: times, metrics, plots, pictures, models and where they come from.
 
-    return ("HEAD", WORKSPACE) if has_commits(root) else (WORKSPACE,)
+    It is one HTML file of at most 5 MB that needs no network.
+
+    \b
+    Examples:
+      darkroom report
+      darkroom report --out results/today.html --against v1.0
+    """
+    from darkroom.base.roots import root_of
+    from darkroom.results.gathering import project_report
+
+    _write_page(out, project_report(root_of(repo), against, os.environ))
+    return Exit.WELL
 
 
-def _compared(root: Path, revisions: Sequence[str]) -> list[Comparison]:
-    """The first revision with each other one; a single one with itself."""
-    from darkroom.releases.gate import read_gate
-    from darkroom.repository.revisions import recorded_at
-    from darkroom.results.comparison import compare
-    from darkroom.results.intervals import paired_differences
+def _write_page(out: Path, shown: Report) -> None:
+    from darkroom.base.errors import UsageError, explain_os_error
+    from darkroom.base.files import write_text
+    from darkroom.results.page import page_of
 
-    gate = read_gate(root)
-    first, *others = recorded_at(root, revisions)
-    return [
-        compare(first, other, gate, paired_differences(root, gate, first, other))
-        for other in others or [first]
-    ]
+    text = page_of(shown)
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        write_text(out, text)
+    except OSError as error:
+        raise UsageError(f"--out: {explain_os_error(error, out)}") from error
+    print(f"{out}: {len(text.encode()) / 1e6:.1f} MB; open it in a browser")
 
 
 def _warn_of_unreadable(comparisons: Sequence[Comparison]) -> bool:

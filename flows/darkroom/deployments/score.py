@@ -154,7 +154,7 @@ def _models(clone: Clone, current: Release, names: Mapping[str, str]) -> dict[st
                 f"{kind}: {name} is no artifact in dvc.yaml of {current.version} ({current.commit[:12]});"
                 f" there: {there}"
             )
-    return {kind: known[name] for kind, name in chosen.items()}
+    return {kind: known[name].path for kind, name in chosen.items()}
 
 
 def _tell(run_journal: Journal, root: Path, figures: dict[str, Any]) -> str:

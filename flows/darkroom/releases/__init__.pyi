@@ -10,3 +10,4 @@ from .paired import NotPairedError as NotPairedError
 from .promotion import GateFailedError as GateFailedError
 from .promotion import promote_if_better as promote_if_better
 from .releases import Release as Release
+from .releases import released_version as released_version

@@ -3,6 +3,7 @@ from .blobs import Blob as Blob
 from .blobs import BlobGoneError as BlobGoneError
 from .blobs import BlobStore as BlobStore
 from .blobs import remove_path as remove_path
+from .commits import Commit as Commit
 from .commits import opened_commit as opened_commit
 from .errors import error_line as error_line
 from .errors import mended as mended
@@ -32,12 +33,16 @@ from .opening import remove_half_written as remove_half_written
 from .opening import remove_partial_files as remove_partial_files
 from .opening import set_params as set_params
 from .opening import site_cache_of as site_cache_of
+from .plots import Plot as Plot
+from .plots import plots_of as plots_of
+from .products import Artifact as Artifact
 from .products import Product as Product
 from .products import ShownResults as ShownResults
 from .products import artifacts_of as artifacts_of
 from .products import metric_meta_of as metric_meta_of
 from .products import metric_metas as metric_metas
 from .products import metrics_at as metrics_at
+from .products import shown_results as shown_results
 from .revisions import WORKSPACE as WORKSPACE
 from .revisions import FileKind as FileKind
 from .revisions import Recorded as Recorded

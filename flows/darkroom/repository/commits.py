@@ -40,6 +40,17 @@ class Commit:
                 return {"": self._hash(path)}
             return {os.path.relpath(name, path): self._hash(name) for name in fs.find(path)}
 
+    def files(self, path: str) -> list[str]:
+        """The files of an out or of a folder, sorted; a file is its own.
+
+        Raises:
+            RepoError: The path is not in the commit, or neither cache nor remote has the folder's list.
+
+        """
+        with mended(f"{path}: "):
+            fs = self._repo.dvcfs
+            return sorted(fs.find(path)) if fs.isdir(path) else [path] if fs.isfile(path) else []
+
     def read(self, path: str) -> bytes:
         """A file's content, from the DVC remote where the cache does not have it.
 

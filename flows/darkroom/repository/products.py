@@ -46,6 +46,18 @@ class ShownResults:
     """The outs of each stage that the last commit records with another content, of the same inputs."""
 
 
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """What dvc.yaml says of an artifact."""
+
+    path: str
+    """From the root."""
+    type: str
+    """Such as `model`; empty where nothing is said, as is `desc`."""
+    desc: str
+    labels: tuple[str, ...]
+
+
 @mended()
 def shown_results(folder: Path, made: Container[str] = ()) -> ShownResults:
     """What the repository shows. It takes no lock, and reads dvc.yaml once where git holds the metrics.
@@ -107,13 +119,14 @@ def metric_meta_of(stage: Any, out: Any) -> MetricMeta:
 
 
 @mended()
-def artifacts_of(folder: Path) -> dict[str, str]:
-    """The artifacts that dvc.yaml names and where they lie, from the root; the first of each name."""
+def artifacts_of(folder: Path) -> dict[str, Artifact]:
+    """The artifacts that dvc.yaml names; the first of each name."""
     with patched_dvc(), Repo(folder) as repo:
-        found: dict[str, str] = {}
+        found: dict[str, Artifact] = {}
         for file, held in repo.artifacts.read().items():
-            for name, artifact in held.items():
-                found.setdefault(name, os.path.normpath(Path(file).parent / artifact.path))
+            for name, one in held.items():
+                path = os.path.normpath(Path(file).parent / one.path)
+                found.setdefault(name, Artifact(path, one.type or "", one.desc or "", tuple(one.labels)))
         return found
 
 

@@ -2,6 +2,8 @@
 
 comparison: what differs between two revisions, and which figures are better
 intervals: how far a figure can be believed; tables: both on a terminal
+gathering: what a page shows of a repository, with sheets (pictures), charts (plots as SVG) and provenance
+(commit, versions, machine, model cards); page: all of it as one HTML file
 """
 
 import lazy_loader

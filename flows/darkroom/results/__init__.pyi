@@ -1,6 +1,12 @@
 from .comparison import Comparison as Comparison
 from .comparison import compare as compare
 from .comparison import revision_json as revision_json
+from .gathering import compare_revisions as compare_revisions
+from .gathering import difference_report as difference_report
+from .gathering import now_and_before as now_and_before
+from .gathering import project_report as project_report
 from .intervals import paired_differences as paired_differences
+from .page import Report as Report
+from .page import page_of as page_of
 from .tables import print_comparison as print_comparison
 from .tables import print_metrics as print_metrics

@@ -20,6 +20,7 @@ from .executor import Ended as Ended
 from .executor import Executor as Executor
 from .executor import UnderWay as UnderWay
 from .history import History as History
+from .history import StageTime as StageTime
 from .plan import Action as Action
 from .plan import Check as Check
 from .plan import Made as Made

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
 import statistics
+import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
@@ -24,6 +27,17 @@ LITTLE_BYTES = 1 << 16
 """A file of this size is not worth shortening."""
 
 
+@dataclass(frozen=True, slots=True)
+class StageTime:
+    """When a stage's command went."""
+
+    run: str
+    stage: str
+    began: float
+    """In seconds since the epoch."""
+    seconds: float
+
+
 class History:
     """The durations of past runs in `.darkroom/history.jsonl`."""
 
@@ -37,7 +51,8 @@ class History:
             OSError: The file cannot be written.
 
         """
-        line = json.dumps({"run": run, "stage": stage, "seconds": round(seconds, 3)}, ensure_ascii=False)
+        entry = {"run": run, "stage": stage, "seconds": round(seconds, 3), "ended": round(time.time(), 3)}
+        line = json.dumps(entry, ensure_ascii=False)
         with self._locked() as file:
             size = file.seek(0, os.SEEK_END)
             torn = size > 0 and os.pread(file.fileno(), 1, size - 1) != b"\n"
@@ -49,6 +64,19 @@ class History:
             return {}
         recent = _recent(self._path.read_bytes())
         return {stage: statistics.median(next(zip(*runs, strict=True))) for stage, runs in recent.items()}
+
+    def last_run(self) -> list[StageTime]:
+        """When the commands of the last run went, in the order in which they began; those that ended well."""
+        if not self._path.exists():
+            return []
+        found: list[StageTime] = []
+        for line in self._path.read_bytes().splitlines():
+            with contextlib.suppress(ValueError, KeyError, TypeError):  # torn, or of an older version
+                entry = json.loads(line)
+                seconds, ended = float(entry["seconds"]), float(entry["ended"])
+                this = StageTime(str(entry["run"]), str(entry["stage"]), ended - seconds, seconds)
+                found = [*(found if found and found[0].run == this.run else ()), this]
+        return sorted(found, key=lambda one: one.began)
 
     def shorten(self) -> None:
         """Remove what counts no more, where that is most of the file: it is read for each plan.

@@ -7,6 +7,7 @@ from .markdown import markdown_picture as markdown_picture
 from .markdown import markdown_table as markdown_table
 from .output import print_warning as print_warning
 from .pages import data_uri as data_uri
+from .pages import embedded_picture as embedded_picture
 from .pages import slug as slug
 from .progress import StageProgress as StageProgress
 from .progress import step_of as step_of
@@ -16,6 +17,7 @@ from .terminal import table_text as table_text
 from .terminal import write_line as write_line
 from .wording import describe_end as describe_end
 from .wording import describe_restart as describe_restart
+from .wording import describe_work as describe_work
 from .wording import how_to_go_on as how_to_go_on
 from .wording import nothing_to_run as nothing_to_run
 from .wording import what_happened as what_happened

@@ -91,3 +91,18 @@ def test_who_adds_while_another_shortens_loses_nothing(
     for thread in threads:
         thread.join()
     assert len(History(tmp_path).seconds()) == 61
+
+
+def test_the_last_run_is_told_in_the_order_in_which_its_stages_began(tmp_path: Path) -> None:
+    history = History(tmp_path)
+    assert history.last_run() == []
+    (tmp_path / "history.jsonl").write_text('{"run": "old", "stage": "a", "seconds": 1.0}\n[]\n')
+    history.add("first", "a", 1.0)
+    history.add("last", "late", 0.0)
+    history.add("last", "early", 1000.0)
+    told = history.last_run()
+    assert [(one.run, one.stage, one.seconds) for one in told] == [
+        ("last", "early", 1000.0),
+        ("last", "late", 0.0),
+    ]
+    assert told[0].began < told[1].began
