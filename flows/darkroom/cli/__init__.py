@@ -2,8 +2,8 @@
 
 main: `run`, `plan`, `fetch`, `ui` and the exit codes; options: what several commands take
 service: `up`, `down`, `status`; deployments: `sweep`, `rollback`, `gc`
-results: `metrics`, `diff` and `report`; projects: `init` and `add`; worker: a host that takes stages of other hosts
-doctor: what this host has, and who holds it
+results: `metrics`, `diff` and `report`; projects: `init` and `add`
+worker: a host that takes stages of other hosts; doctor: what this host has, and who holds it
 vision: `fuse`, `generate` and more, which the stages' code executes
 """
 

@@ -87,7 +87,7 @@ def diff(repo: Path, every: bool, as_json: bool, out: Path | None, then: str | N
       darkroom diff main my-experiment --out diff.html
     """
     from darkroom.base.roots import root_of
-    from darkroom.repository.revisions import WORKSPACE
+    from darkroom.repository.recorded.revisions import WORKSPACE
     from darkroom.results.gathering import compare_revisions, difference_report
     from darkroom.results.tables import print_comparison
     from darkroom.show.terminal import make_console

@@ -4,7 +4,7 @@ DVC is imported here and in workspace alone.
 
 opening: opened, with DVC's lock or without; graph: its stages in the serial order; judging: why a stage runs
 commits, products: the files of a commit, and what stages made; unused: blobs that nothing refers to
-revisions: what a repository records at a commit, a branch, a tag or now; plots: what dvc.yaml draws
+recorded: what a repository records at a commit, a branch, a tag or now, and the plots of dvc.yaml
 errors, invalid: DVC's errors as ours, in one line; ignoring: .gitignore
 patches: what is another in DVC while a repository is open; rwlock: which paths are in use, by DVC's own file
 """

@@ -33,8 +33,6 @@ from .opening import remove_half_written as remove_half_written
 from .opening import remove_partial_files as remove_partial_files
 from .opening import set_params as set_params
 from .opening import site_cache_of as site_cache_of
-from .plots import Plot as Plot
-from .plots import plots_of as plots_of
 from .products import Artifact as Artifact
 from .products import Product as Product
 from .products import ShownResults as ShownResults
@@ -43,11 +41,5 @@ from .products import metric_meta_of as metric_meta_of
 from .products import metric_metas as metric_metas
 from .products import metrics_at as metrics_at
 from .products import shown_results as shown_results
-from .revisions import WORKSPACE as WORKSPACE
-from .revisions import FileKind as FileKind
-from .revisions import Recorded as Recorded
-from .revisions import RecordedFile as RecordedFile
-from .revisions import has_commits as has_commits
-from .revisions import recorded_at as recorded_at
 from .rwlock import PathsInUse as PathsInUse
 from .unused import remove_unused as remove_unused

@@ -15,7 +15,7 @@ import pygal
 from pygal.style import Style
 
 from darkroom.base.text import is_number
-from darkroom.repository.plots import Plot
+from darkroom.repository.recorded.plots import Plot
 
 # pygal's finder of map plugins: until Python 3.11 each later import would warn of its old protocol.
 sys.meta_path[:] = [finder for finder in sys.meta_path if type(finder).__name__ != "PluginImportFixer"]

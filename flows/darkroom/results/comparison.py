@@ -12,7 +12,7 @@ from typing import Any
 from darkroom.base.text import format_difference, format_figure, is_number
 from darkroom.releases.gate import Bound, Gate
 from darkroom.releases.paired import Difference
-from darkroom.repository.revisions import FileKind, Recorded, RecordedFile
+from darkroom.repository.recorded.revisions import FileKind, Recorded, RecordedFile
 from darkroom.results.intervals import INTERVALS, Interval, interval_of, interval_of_change
 from darkroom.runs.metrics import Trend, flat_figures, trend_of
 

@@ -10,9 +10,9 @@ from darkroom.base.files import STATE_FOLDER
 from darkroom.base.git import git
 from darkroom.releases.gate import Gate, read_gate
 from darkroom.releases.releases import released_version
-from darkroom.repository.plots import plots_of
 from darkroom.repository.products import artifacts_of, shown_results
-from darkroom.repository.revisions import WORKSPACE, has_commits, recorded_at
+from darkroom.repository.recorded.plots import plots_of
+from darkroom.repository.recorded.revisions import WORKSPACE, has_commits, recorded_at
 from darkroom.results.comparison import Comparison, compare
 from darkroom.results.intervals import paired_differences
 from darkroom.results.page import Report

@@ -15,7 +15,7 @@ from darkroom.base.text import is_number
 from darkroom.releases import paired
 from darkroom.releases.gate import Gate, metric_value
 from darkroom.releases.paired import Difference, NotPairedError
-from darkroom.repository.revisions import Recorded
+from darkroom.repository.recorded.revisions import Recorded
 
 INTERVALS = "intervals"
 

@@ -12,8 +12,8 @@ from jinja2 import Environment, StrictUndefined
 
 from darkroom.base.escapes import escape
 from darkroom.base.text import format_duration, format_figure, format_json
-from darkroom.repository.plots import Plot
-from darkroom.repository.revisions import FileKind, Recorded
+from darkroom.repository.recorded.plots import Plot
+from darkroom.repository.recorded.revisions import FileKind, Recorded
 from darkroom.results.charts import Confusion, chart_svg, confusion_of
 from darkroom.results.comparison import Comparison, Figure, Standing, by_group, main_figures
 from darkroom.results.provenance import ModelCard, Provenance

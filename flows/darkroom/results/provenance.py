@@ -14,7 +14,7 @@ from darkroom.gpus.devices import host_gpus
 from darkroom.releases.gate import Gate
 from darkroom.releases.releases import Release, released_version
 from darkroom.repository.products import Artifact
-from darkroom.repository.revisions import Recorded, RecordedFile
+from darkroom.repository.recorded.revisions import Recorded, RecordedFile
 from darkroom.schedule.pool import host_cpus, host_memory
 
 PACKAGES = ("darkroom", "dvc", "prefect", "numpy", "torch", "torchvision", "scikit-learn", "tensorflow")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from darkroom.base.errors import RepoError
 from darkroom.repository.commits import Commit, opened_commit
-from darkroom.repository.revisions import FileKind, Recorded
+from darkroom.repository.recorded.revisions import FileKind, Recorded
 from darkroom.runs.ended import PICTURE_SUFFIXES, PICTURES_A_FOLDER
 
 MOST_PICTURES = 60

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from darkroom.base.text import format_count, format_figure, format_json
-from darkroom.repository.revisions import WORKSPACE, FileKind, Recorded, RecordedFile
+from darkroom.repository.recorded.revisions import WORKSPACE, FileKind, Recorded, RecordedFile
 from darkroom.results.comparison import Comparison, Datum, Figure, Parameter, Standing, by_group, main_figures
 from darkroom.results.intervals import Interval
 from darkroom.show.terminal import escaped_text, write_line

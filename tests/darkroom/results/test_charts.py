@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from darkroom.repository.plots import Plot
+from darkroom.repository.recorded.plots import Plot
 from darkroom.results.charts import TABLE_CLASSES, chart_svg, confusion_of, number_of, round_marks
 
 

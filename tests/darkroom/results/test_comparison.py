@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from darkroom.base.meta import MetricMeta
 from darkroom.releases.gate import Bound, Gate
 from darkroom.releases.paired import Difference
-from darkroom.repository.revisions import FileKind, MetricsFile, Recorded, RecordedFile
+from darkroom.repository.recorded.revisions import FileKind, MetricsFile, Recorded, RecordedFile
 from darkroom.results.comparison import (
     SHOWN_A_GROUP,
     Comparison,
