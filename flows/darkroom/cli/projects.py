@@ -19,7 +19,7 @@ TASKS = ("classify", "detect", "generate", "fuse", "all")  # those of projects.v
 )
 @click.option("--task", type=click.Choice(TASKS), help="What to learn from them.")
 def init(folder: Path, pictures: Path | None, task: str | None) -> int:
-    r"""Make a project for your pictures, or schedule a DVC repository.
+    """Make a project for your pictures, or schedule a DVC repository.
 
     In an empty FOLDER: a vision project with the stages that the task needs. Asks for what is not given.
     In a DVC repository: adds prefect.yaml, which retrains at night once `darkroom up` was called, and changes
@@ -93,7 +93,7 @@ def add() -> None:
 @click.argument("name")
 @in_repo
 def stage(name: str, repo: Path) -> int:
-    r"""Add a stage: a folder with its code, an entry in dvc.yaml, and a test.
+    """Add a stage: a folder with its code, an entry in dvc.yaml, and a test.
 
     \b
     darkroom add stage count

@@ -28,7 +28,7 @@ every = click.option("--all", "-a", "every", is_flag=True, help="All figures, no
 @as_json
 @click.argument("revisions", nargs=-1, metavar="[REV]...")
 def metrics(repo: Path, every: bool, as_json: bool, revisions: tuple[str, ...]) -> int:
-    r"""Show metrics, the most important first: how good the models are, and how sure that is.
+    """Show metrics, the most important first: how good the models are, and how sure that is.
 
     Without REV: those of the workspace, against the last commit. With one REV: those of that commit, branch,
     tag or experiment. With several: a column for each, compared with the first.
@@ -76,7 +76,7 @@ def metrics(repo: Path, every: bool, as_json: bool, revisions: tuple[str, ...]) 
 @click.argument("then", required=False, metavar="[REV]")
 @click.argument("now", required=False, metavar="[REV]")
 def diff(repo: Path, every: bool, as_json: bool, out: Path | None, then: str | None, now: str | None) -> int:
-    r"""Compare two revisions: metrics, parameters, data, code and pictures.
+    """Compare two revisions: metrics, parameters, data, code and pictures.
 
     Without REV: the last commit with the workspace. With one: that revision with the workspace.
 
@@ -120,7 +120,7 @@ def diff(repo: Path, every: bool, as_json: bool, out: Path | None, then: str | N
     help="Compare with this revision; if not given, with the release, else with the results before these.",
 )
 def report(repo: Path, out: Path, against: str | None) -> int:
-    r"""Write a page of the project: times, metrics, plots, pictures, models and where they come from.
+    """Write a page of the project: times, metrics, plots, pictures, models and where they come from.
 
     It is one HTML file of at most 5 MB that needs no network.
 
