@@ -9,7 +9,17 @@ from sphinx.application import Sphinx
 
 MENU = {
     "Start": ["quickstart", "own_pictures", "dvc_repository", "adding_a_stage", "parameters"],
-    "Run": ["operations", "stage_keys", "gpus", "unattended", "server", "sweeps", "releases", "scoring"],
+    "Run": [
+        "operations",
+        "results",
+        "stage_keys",
+        "gpus",
+        "unattended",
+        "server",
+        "sweeps",
+        "releases",
+        "scoring",
+    ],
     "Models": ["predictions", "python_api", "classifier", "detector", "generation", "fusion"],
     "Help": ["troubleshooting", "faq", "promises", "comparison", "../CHANGELOG"],
     "Inside": ["architecture", "decisions", "../README", "../CONTRIBUTING", "../SECURITY"],
