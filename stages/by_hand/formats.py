@@ -135,10 +135,33 @@ def _image_folder(seen: Seen) -> Iterator[Guess]:
         folder /= only
     if all(map(is_picture, tops)):
         return
+    holding = [top for top in sorted(tops) if _holds_classes(seen, folder / top)]
+    if len(holding) == 1 < len(tops) and not any("/" in rest for rest in _beside(seen, folder, holding[0])):
+        folder /= holding[0]  # beside examples, figures, or a test split without labels
+        tops = {rest.split("/")[0] for rest in _within(seen, folder)}
     source = {"format": "image-folder", "folder": folder.as_posix()}
     splits = sorted(top for top in tops if split_named(top))
     layout = f"a folder for each class, in {', '.join(splits)}" if splits else "a folder for each class"
     yield Guess(task="classification", source=source, layout=layout)
+
+
+def _within(seen: Seen, folder: PurePosixPath) -> list[str]:
+    """The names of the pictures below the folder, from there."""
+    return [
+        PurePosixPath(name).relative_to(folder).as_posix() for name in seen.pictures if _below(name, folder)
+    ]
+
+
+def _holds_classes(seen: Seen, folder: PurePosixPath) -> bool:
+    """Whether all pictures below the folder lie in folders of it, of which there are several."""
+    names = _within(seen, folder)
+    return all("/" in name for name in names) and len({name.split("/")[0] for name in names}) > 1
+
+
+def _beside(seen: Seen, folder: PurePosixPath, top: str) -> list[str]:
+    """The names of the pictures in other folders beside this one, from those."""
+    names = (name.partition("/") for name in _within(seen, folder))
+    return [rest for first, _, rest in names if first != top]
 
 
 def _below(name: str, folder: PurePosixPath) -> bool:

@@ -200,3 +200,17 @@ def test_a_key_that_is_left_out_becomes_the_first_of_its_section(project: Path) 
     written = (project / "params.yaml").read_text()
     assert "  network:\n    anchor_sizes: auto\n    model: faster-rcnn" in written
     assert yaml.safe_load(written)["preprocess"]["classification"] is None
+
+
+@pytest.mark.parametrize("beside", ["Examples", "test"])
+def test_folders_of_classes_are_found_beside_pictures_of_none(
+    beside: str, project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number in range(2 * EACH):
+        picture(project / "raw/train" / ("cat", "dog")[number % 2] / f"{number}.png", number)
+    picture(project / "raw" / beside / "0.png", 99)
+    picture(project / "raw/logo.png", 98)
+    assert main(["raw"]) == 0
+    printed = capsys.readouterr().out
+    assert "24 pictures, 24 pictures of 2 classes" in printed
+    assert "    folder: train\n" in printed
