@@ -93,7 +93,7 @@ $(READY): requirements.lock pyproject.toml
 	@echo "darkroom: setting up $(VENV) (the first time on a machine it downloads about 5 GB)"
 	@test -x $(BIN)/uv || { $(PYTHON) -m venv --clear $(VENV) && $(BIN)/python -m pip install --quiet \
 	    --disable-pip-version-check "$$(grep -o '^uv==[^ ]*' requirements.lock)"; }
-	@uv pip sync --quiet --compile-bytecode --python $(BIN)/python --require-hashes requirements.lock
+	@uv pip sync --compile-bytecode --python $(BIN)/python --require-hashes requirements.lock
 	@uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $@
 

@@ -5,6 +5,7 @@ service: `up`, `down`, `status`; deployments: `sweep`, `rollback`, `gc`
 results: `metrics`, `diff` and `report`; projects: `init` and `add`
 worker: a host that takes stages of other hosts; doctor: what this host has, and who holds it
 vision: `fuse`, `generate` and more, which the stages' code executes
+completion: commands completed by the shell; examples: those of the commands' help
 """
 
 import lazy_loader

@@ -13,6 +13,8 @@ import json
 import os
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -30,8 +32,10 @@ from darkroom.base.escapes import escape
 from darkroom.base.exits import Exit
 from darkroom.base.files import POOLS_FILE, STATE_FOLDER
 from darkroom.cli import service as commands
+from darkroom.cli.completion import completion, stages_like
 from darkroom.cli.deployments import gc as free_disk
 from darkroom.cli.deployments import rollback, sweep
+from darkroom.cli.examples import epilog_of
 from darkroom.cli.options import in_repo
 from darkroom.cli.projects import add, init
 from darkroom.cli.results import diff, metrics, report
@@ -76,6 +80,9 @@ def run_command(words: Sequence[str]) -> int:
 
 
 def _do(words: Sequence[str]) -> int:
+    if DEBUG in words:  # before or after the command: whoever repeats it appends the word
+        words = [word for word in words if word != DEBUG]
+        os.environ[TRACEBACK] = "1"
     try:
         return int(app.main(words, "darkroom", standalone_mode=False))
     except click.exceptions.NoArgsIsHelpError as error:
@@ -107,11 +114,14 @@ def _lines_and_code(error: Exception) -> tuple[tuple[str, ...], Exit]:
     return (describe_fault(error),), Exit.FAULT
 
 
+DEBUG = "--debug"
+"""Shows a stack trace in place of an error's line."""
+
 GROUPS = {
     "Pipeline": ("plan", "run", "worker", "status", "up", "down", "ui", "fetch", "doctor", "gc"),
     "Results": ("metrics", "diff", "report", "sweep", "rollback"),
     "Pictures": ("data", "params", "classify", "detect", "generate", "fuse"),
-    "Start": ("init", "add"),
+    "Start": ("init", "add", "completion"),
 }
 """The commands as `darkroom --help` lists them."""
 
@@ -138,6 +148,7 @@ class _Commands(click.Group):
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="darkroom")
+@click.option(DEBUG, is_flag=True, expose_value=False, help="Show where in the code an error arose.")
 def app() -> None:
     """Run DVC pipelines in parallel, recorded by Prefect, equal to `dvc repro` byte for byte."""
 
@@ -155,6 +166,7 @@ for command in (
     free_disk,
     init,
     add,
+    completion,
     data,
     params,
     classify,
@@ -173,7 +185,7 @@ def flag(*names: str, help: str) -> Callable[[Function], Function]:  # noqa: A00
 def selecting(function: Function) -> Function:
     """The arguments by which `run` and `plan` choose stages, named as in RunOptions."""
     arguments = (
-        click.argument("targets", nargs=-1, metavar="[TARGET]..."),
+        click.argument("targets", nargs=-1, metavar="[TARGET]...", shell_complete=stages_like),
         in_repo,
         click.option(
             "--jobs", "-j", type=click.IntRange(1), help="Stages at once; as many as cores if not given."
@@ -204,7 +216,10 @@ def selecting(function: Function) -> Function:
 )
 @flag("--dry", help="Only say what would run.")
 @flag("--no-record", help="Tell Prefect nothing: the run is on none of its pages.")
-def run(no_record: bool, **chosen: Any) -> int:
+@flag("--quiet", "-q", help="Print errors only.")
+@flag("--verbose", "-v", help="At the end also list the stages that were up to date.")
+@flag("--json", "as_json", help="Print an event a line as JSON, and errors on standard error.")
+def run(no_record: bool, quiet: bool, verbose: bool, as_json: bool, **chosen: Any) -> int:
     """Run what is not up to date.
 
     Targets are stages or dvc.yaml files; with them comes what they need. None: all.
@@ -224,9 +239,14 @@ def run(no_record: bool, **chosen: Any) -> int:
     if options.dry:
         _print_plan(planned)
         return Exit.FAILED if planned.hopeless else Exit.WELL
+    asked = {Manner.JSON: as_json, Manner.QUIET: quiet, Manner.VERBOSE: verbose}
+    manner = next((manner for manner, is_asked in asked.items() if is_asked), Manner.USUAL)
     if planned.work:
-        return _run_told(options, executor, record=not no_record)
-    print(*nothing_to_run(planned), sep="\n")
+        return _run_told(options, manner, executor, record=not no_record)
+    if as_json:
+        print(json.dumps({"event": "run-finished", "well": True, "seconds": 0.0}))
+    elif not quiet:
+        print(*nothing_to_run(planned), sep="\n")
     return _keep_as_it_is(options) if options.experiment else Exit.WELL
 
 
@@ -268,7 +288,30 @@ def _say_experiment(options: "RunOptions", report: "RunReport") -> None:
         print(f"experiment {options.experiment} is recorded: `dvc exp show` lists it")
 
 
-def _run_told(options: "RunOptions", executor: "Executor | None", *, record: bool) -> int:
+class Manner(Enum):
+    """How much a run says, and to whom."""
+
+    QUIET = "errors only"
+    USUAL = "what runs, and how it went"
+    VERBOSE = "what was up to date, too"
+    JSON = "events for a program"
+
+
+def _observing(manner: Manner, console: Any) -> AbstractContextManager[Callable[[Any], None]]:
+    """What hears of the run's events."""
+    from darkroom.schedule.events import ignore
+    from darkroom.show import terminal
+    from darkroom.show.machine import printing_events
+
+    match manner:
+        case Manner.QUIET:
+            return nullcontext(ignore)
+        case Manner.JSON:
+            return printing_events()
+    return terminal.watching_run(console)
+
+
+def _run_told(options: "RunOptions", manner: Manner, executor: "Executor | None", *, record: bool) -> int:
     """Run, have Prefect told of it if it shall be, and say how it went."""
     from darkroom.base.roots import root_of
     from darkroom.reporting.deliverers import patience_of
@@ -282,15 +325,20 @@ def _run_told(options: "RunOptions", executor: "Executor | None", *, record: boo
     destination = _destination(root) if record else None
     _look_for_cycles_in_what_comes()
     lost = None
-    with terminal.watching_run(console) as observe:
+    with _observing(manner, console) as observe:
         if destination is None:
             ended = run_unreported(options, root, observe, executor=executor)
         else:
             ended, lost = run_reported(
                 options, root, destination, observe, executor=executor, patience=patience
             )
-    terminal.print_record(console, ended, destination.where_to_look if destination else "")
-    _say_experiment(options, ended.report)
+    if manner in (Manner.USUAL, Manner.VERBOSE):
+        where = destination.where_to_look if destination else ""
+        terminal.print_record(console, ended, where, verbose=manner is Manner.VERBOSE)
+        _say_experiment(options, ended.report)
+    else:
+        for error in ended.report.errors:
+            print(f"error: {escape(error)}", file=sys.stderr)
     if lost:
         output.print_warning(f"Prefect is not told all of this run: {lost}")
     if options.stop.is_set():
@@ -388,6 +436,10 @@ def doctor(as_json: bool) -> int:
     else:
         print_examination(terminal.make_console(), found)
     return Exit.FAILED if found.problems else Exit.WELL
+
+
+for name, known in app.commands.items():
+    known.epilog = epilog_of(name)
 
 
 if __name__ == "__main__":

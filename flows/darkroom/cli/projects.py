@@ -24,10 +24,6 @@ def init(folder: Path, pictures: Path | None, task: str | None) -> int:
     In an empty FOLDER: a vision project with the stages that the task needs. Asks for what is not given.
     In a DVC repository: adds prefect.yaml, which retrains at night once `darkroom up` was called, and changes
     nothing else.
-
-    \b
-    darkroom init flowers --pictures ~/flowers --task classify
-    darkroom init
     """
     from darkroom.base.roots import root_of
 

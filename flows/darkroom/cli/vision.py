@@ -30,42 +30,42 @@ def passing_on(function: Callable[..., int]) -> click.Command:
 @passing_on
 @click.argument("words", nargs=-1, type=click.UNPROCESSED)
 def fuse(words: tuple[str, ...]) -> int:
-    """Fuse pictures of one scene into one: `darkroom fuse --help`."""
+    """Fuse pictures of one scene into one."""
     return _run_module("stages.by_hand.fuse", words)
 
 
 @passing_on
 @click.argument("words", nargs=-1, type=click.UNPROCESSED)
 def generate(words: tuple[str, ...]) -> int:
-    """Draw pictures of what is asked for: `darkroom generate --help`."""
+    """Draw pictures of what is asked for."""
     return _run_module("stages.by_hand.generate", words)
 
 
 @passing_on
 @click.argument("words", nargs=-1, type=click.UNPROCESSED)
 def data(words: tuple[str, ...]) -> int:
-    """Look at a folder of pictures and say what reads it: `darkroom data --help`."""
+    """Look at a folder of pictures and say what reads it."""
     return _run_module("stages.by_hand.data", words)
 
 
 @passing_on
 @click.argument("words", nargs=-1, type=click.UNPROCESSED)
 def params(words: tuple[str, ...]) -> int:
-    """List all parameters with their meanings: `darkroom params --help`."""
+    """List all parameters with their meanings."""
     return _run_module("stages.by_hand.params", words)
 
 
 @passing_on
 @click.argument("words", nargs=-1, type=click.UNPROCESSED)
 def classify(words: tuple[str, ...]) -> int:
-    """Say of what class pictures are: `darkroom classify --help`."""
+    """Say of what class pictures are."""
     return _run_module("stages.by_hand.predict", ("classify", *words))
 
 
 @passing_on
 @click.argument("words", nargs=-1, type=click.UNPROCESSED)
 def detect(words: tuple[str, ...]) -> int:
-    """Find things in pictures: `darkroom detect --help`."""
+    """Find things in pictures."""
     return _run_module("stages.by_hand.predict", ("detect", *words))
 
 

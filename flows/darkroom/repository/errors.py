@@ -7,6 +7,7 @@ RecursionError too. What code of ours raises stays what it is, a fault of darkro
 from __future__ import annotations
 
 import contextlib
+import difflib
 import os
 import re
 import sqlite3
@@ -20,10 +21,12 @@ from dvc.dvcfile import FileMixin
 from dvc.exceptions import DvcException
 from dvc.fs import RemoteMissingDepsError
 from dvc.parsing import DataResolver
+from dvc.stage.exceptions import StageNotFound
 from dvc.utils.serialize import ParseError
 from dvc.utils.strictyaml import YAMLSyntaxError, YAMLValidationError
 
-from darkroom.base.errors import RepoError, explain_os_error, frames_outside, is_own
+from darkroom.base.errors import RepoError, UsageError, explain_os_error, frames_outside, is_own
+from darkroom.base.yaml_files import read_yaml
 from darkroom.repository.invalid import problems_of
 
 _PRINTED = "ERROR: "
@@ -47,6 +50,16 @@ def mended(prefix: str = "", kind: Callable[[str], Exception] = RepoError) -> It
 def error_line(error: BaseException) -> str:
     """What is wrong, where, and what mends it, in one line."""
     return next(filter(None, map(_told_exactly, _chain(error))), None) or _with_place(error)
+
+
+def _suggested_stage(error: StageNotFound) -> str:
+    """The stage of the file whose name is most alike; its names are read anew: the error has none."""
+    try:
+        names = list(read_yaml(Path(error.file))["stages"])
+    except (UsageError, KeyError, TypeError):
+        return ""
+    close = difflib.get_close_matches(error.name, map(str, names), n=1)
+    return f"; did you mean '{close[0]}'?" if close else ""
 
 
 def printed_error(output: str) -> str:
@@ -75,6 +88,8 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
 def _told_exactly(error: BaseException) -> str | None:
     """Of an error that knows more than it says: where in a file, or the mend."""
     match error:
+        case StageNotFound():
+            return f"{error}{_suggested_stage(error)}"
         case RemoteMissingDepsError():
             return _told_of_plugin(error, str(error.protocol), " ".join(error.missing_deps))
         case ImportError() if found := _PLUGIN.search(str(error)):

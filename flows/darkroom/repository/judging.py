@@ -37,7 +37,30 @@ def own_reasons(stage: Any, known: bool) -> tuple[str, ...]:
     reasons = ["command changed"] if stage.cmd and stage.changed_stage() else []
     if (stage.is_callback or stage.always_changed) and not stage.frozen:
         reasons.append("always runs")
-    return (*reasons, *(f"out {path}: {state}" for out in stage.outs for path, state in _status(out)))
+    return (*reasons, *_out_reasons(stage))
+
+
+def _out_reasons(stage: Any) -> Iterator[str]:
+    """How outs differ from the record; several that are only not here yet are counted."""
+    absent: dict[str, list[str]] = {}
+    for out in stage.outs:
+        for path, state in _status(out):
+            if remedy := _not_here_yet(stage, out, state):
+                absent.setdefault(remedy, []).append(path)
+            else:
+                yield f"out {path}: {state}"
+    for remedy, paths in absent.items():
+        which = f"out {paths[0]}" if len(paths) == 1 else f"{len(paths)} outs"
+        yield f"{which}: not here yet: {remedy}"
+
+
+def _not_here_yet(stage: Any, out: Any, state: str) -> str | None:
+    """Where an out that is not in the workspace comes from: nobody need have deleted it."""
+    if state == "deleted" and out.use_cache and out.hash_info:
+        return "in the cache"
+    if state in ("deleted", "not in cache") and not out.exists:
+        return "to be made" if stage.cmd else "to be fetched"
+    return None
 
 
 class Makers:

@@ -2,6 +2,7 @@
 
 terminal: the live display and the plan; pages, markdown: a run's page; output: streams that may be closed
 wording: what both say; progress: how far a stage is, as its own lines tell; relay: nobody waits for them
+machine: events as JSON, for programs; load: what of the host is in use
 """
 
 import lazy_loader

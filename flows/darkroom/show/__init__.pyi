@@ -1,6 +1,7 @@
 from . import output as output
 from . import pages as pages
 from . import terminal as terminal
+from .machine import printing_events as printing_events
 from .markdown import code_span as code_span
 from .markdown import inline_text as inline_text
 from .markdown import markdown_picture as markdown_picture

@@ -33,6 +33,7 @@ from darkroom.schedule.events import (
     StageWaits,
 )
 from darkroom.schedule.plan import Plan
+from darkroom.show.load import HostLoad
 from darkroom.show.output import standard_output
 from darkroom.show.pages import headline
 from darkroom.show.progress import StageProgress, is_bar
@@ -84,6 +85,7 @@ def watching_run(console: Console) -> Iterator[Callable[[Event], None]]:
     watch = Watch(console)
     with contextlib.ExitStack() as shown:
         if console.is_terminal:
+            watch.load = HostLoad().words
             live = Live(get_renderable=watch.render, console=console, refresh_per_second=4, transient=True)
             shown.enter_context(live)
         yield shown.enter_context(contextlib.closing(Relay(watch.follow)))
@@ -95,6 +97,8 @@ class Watch:
 
     console: Console
     clock: Callable[[], float] = time.monotonic
+    load: Callable[[], str] = str
+    """What of the host is in use, in words; empty where nobody looks."""
     _started: float = field(init=False)
     _plan: Plan = field(init=False, default=Plan((), None, ()))
     _running: dict[str, float] = field(init=False, default_factory=dict)
@@ -153,7 +157,7 @@ class Watch:
                 f"of about {format_duration(usual)}" if usual else "",
                 Text(escape(reached.get(stage, "")), overflow="ellipsis", no_wrap=True),
             )
-        return Group(table, Text(whole, style="dim"))
+        return Group(table, Text(", ".join(filter(None, (whole, self.load()))), style="dim"))
 
 
 def _line(stage: str, text: str, style: str = "") -> Text:
@@ -176,8 +180,11 @@ def describe_progress(plan: Plan, settled: int, elapsed: float) -> str:
     return ", ".join(parts)
 
 
-def print_record(console: Console, record: EndedRun, where: str) -> None:
-    """The end of a run: what happened, the main metrics, what went wrong, where to look."""
+def print_record(console: Console, record: EndedRun, where: str, *, verbose: bool = False) -> None:
+    """The end of a run: what happened, the main metrics, what went wrong, where to look.
+
+    What was up to date is only counted, unless `verbose`.
+    """
     report = record.report
     rows = [
         (
@@ -187,8 +194,10 @@ def print_record(console: Console, record: EndedRun, where: str) -> None:
             format_reasons(stage.reasons),
         )
         for stage in report.stages.values()
+        if verbose or stage.outcome not in (Outcome.SKIPPED, Outcome.FROZEN)
     ]
-    console.print(table_of(("stage", "what happened", "time", "why"), rows))
+    if rows:
+        console.print(table_of(("stage", "what happened", "time", "why"), rows))
     print_metrics(console, metrics_of_interest(record))
     for stage, lines in record.report.last_lines.items():
         write_line(console, f"the last lines of {stage}:", "bold")

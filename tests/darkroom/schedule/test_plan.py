@@ -72,7 +72,7 @@ def test_actions_and_reasons_as_files_and_params_change(tmp_path: Path) -> None:
         "prepare": ("skip", ()),
         "train": ("restore", ("param params.yaml: train.rate: 0.2 -> 0.1",)),
         "evaluate": ("skip", ()),  # the rate does not show in the model
-        "other": ("run", ("out other.txt: deleted",)),
+        "other": ("run", ("out other.txt: not here yet: in the cache",)),
     }
     assert said(root, targets=("evaluate",)).keys() == {"prepare", "train", "evaluate"}
     assert said(root, force=True)["evaluate"] == ("run", ("forced",))
