@@ -10,6 +10,7 @@ import pandas as pd
 from jinja2 import Environment, StrictUndefined
 
 SIDE = 240  # pixels of a curve's square
+MARKS = 5  # intervals of an axis between its marks
 
 TEMPLATE = Path(__file__).with_name("report.html.jinja")
 
@@ -58,7 +59,13 @@ def report_page(title: str, sections: Sequence[Section], notes: Sequence[str] = 
         undefined=StrictUndefined,
     )
     page = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
-    return page.render(title=title, notes=notes, sections=list(map(_filled_in, sections)), side=SIDE)
+    return page.render(
+        title=title,
+        notes=notes,
+        sections=list(map(_filled_in, sections)),
+        side=SIDE,
+        marks=[(SIDE * at // MARKS, f"{at / MARKS:g}") for at in range(MARKS + 1)],
+    )
 
 
 def _filled_in(section: Section) -> dict[str, Any]:

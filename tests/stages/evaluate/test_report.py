@@ -40,32 +40,40 @@ def test_the_page_holds_figures_then_classes_then_curves_then_sheets(tmp_path: P
     assert page.startswith(
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>Title</title>'
     )
-    assert page[page.index("<body>") :] == BODY
+    marks = "".join(
+        f'<line class="grid" x1="0" y1="{240 - at}" x2="240" y2="{240 - at}"/>'
+        f'<line class="grid" x1="{at}" y1="0" x2="{at}" y2="240"/>'
+        f'<text x="-6" y="{244 - at}" text-anchor="end">{words}</text>'
+        f'<text x="{at}" y="256" text-anchor="middle">{words}</text>'
+        for at, words in ((0, "0"), (48, "0.2"), (96, "0.4"), (144, "0.6"), (192, "0.8"), (240, "1"))
+    )
+    assert page[page.index("<body>") :] == BODY.replace("{MARKS}", marks)
 
 
 BODY = """\
 <body>
 <h1>Title</h1>
 <h2>A</h2>
-<table>
+<div class="scroll"><table>
 <tr><th></th><th>value</th><th>95 % interval</th></tr>
 <tr><td>accuracy</td><td>0.5000</td><td>0.4000 to 0.6100</td></tr>
 <tr><td>size.parameters</td><td>1,234</td><td></td></tr>
 <tr><td>network</td><td>R&amp;D</td><td></td></tr>
-</table>
-<table>
+</table></div>
+<div class="scroll"><table>
 <tr><th>class</th><th>f1</th><th>pictures</th></tr>
 <tr><td>T-shirt/top</td><td>0.2500</td><td>7</td></tr>
-</table>
-<figure class="curve"><figcaption>c: precision (up) by recall (right), both from 0 to 1</figcaption>\
-<svg width="240" height="240" role="img"><rect width="240" height="240" fill="none" stroke="#999"/>\
-<line x1="0" y1="240" x2="240" y2="0" stroke="#ccc"/>\
-<polyline points="0.0,0.0 120.0,180.0" fill="none" stroke="#0072b2" stroke-width="2"/></svg></figure>
+</table></div>
+<figure class="curve"><figcaption>c</figcaption>\
+<svg viewBox="-48 -12 300 300" role="img" aria-label="precision by recall">{MARKS}\
+<rect class="frame" width="240" height="240"/><text x="120" y="278" text-anchor="middle">recall</text>\
+<text transform="translate(-36 120) rotate(-90)" text-anchor="middle">precision</text>\
+<polyline points="0.0,0.0 120.0,180.0"/></svg></figure>
 <figure><figcaption>Seen</figcaption><img alt="Seen" src="data:image/png;base64,cG5n"></figure>
 <h2>B</h2>
-<table>
+<div class="scroll"><table>
 <tr><th></th><th>value</th><th></th></tr>
-</table>
+</table></div>
 </body></html>
 """
 
