@@ -2,7 +2,9 @@ from .sheets import CLASSES_MOST as CLASSES_MOST
 from .sheets import FONT_SIZE as FONT_SIZE
 from .sheets import INK as INK
 from .sheets import PAPER as PAPER
+from .sheets import RIGHT as RIGHT
 from .sheets import SMALL_SIDE as SMALL_SIDE
+from .sheets import WRONG as WRONG
 from .sheets import Colour as Colour
 from .sheets import Picture as Picture
 from .sheets import blank_like as blank_like

@@ -1,5 +1,6 @@
 """Picture sheets: grids with captions, boxes drawn on pictures, PNG files that repeat to the byte."""
 
+import colorsys
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,7 +26,9 @@ PALETTE: tuple[Colour, ...] = (
     (213, 94, 0),
     (204, 121, 167),
 )
-"""Okabe and Ito's colours, which colour-blind readers tell apart."""
+"""Okabe and Ito's colours, which colour-blind readers tell apart; `colour_of` goes on from them."""
+
+GOLDEN = 0.618034  # of a turn of the hues: no two classes in a row, nor any two at all, come near
 
 CLASSES_MOST = 50
 """Classes with a row each on a sheet: with more of them nobody would look at it, and few could open it."""
@@ -35,6 +38,11 @@ LARGE = 2_000_000  # pixels: to write such a sheet as small as can be takes as l
 LARGE_EFFORT = 4  # of zlib's 9: a large sheet of photographs is hardly larger, and written five times as fast
 SMALL_SIDE = 56  # pixels that small pictures are enlarged to, about, where many stand on a sheet
 FONT_SIZE = 12  # pixels; smaller ones are hard to read
+TITLE_SIZE = 16  # pixels
+TITLE_LEAST = 320  # pixels: the width of a sheet with a title
+RIGHT: Colour = (0, 158, 115)
+WRONG: Colour = (213, 94, 0)
+DASH = 4  # pixels of a dash, and of the room after it
 
 
 def image_grid(
@@ -44,15 +52,19 @@ def image_grid(
     scale: int = 1,
     rows: Sequence[str] | None = None,
     note: str = "",
+    title: str = "",
+    frames: Sequence[Colour | None] | None = None,
 ) -> Image.Image:
     """Lay out pictures in reading order on white paper, `columns` to a row.
 
     `images` are uint8 [N, H, W, C] or N arrays [H, W, C], C 1 (grey) or 3 (RGB), of any sizes; each is
     enlarged `scale` times without smoothing. `titles` [N] are captions under the pictures, cut to their
-    width. `rows` are labels at the left of each row. `note` is a line above all.
+    width. `rows` are labels at the left of each row. `title` says above all what the sheet shows, broken
+    into lines as wide as it; `note` is a line below that. `frames` [N] are colours around pictures.
 
     Raises:
-        ValueError: there is no picture, an array is no picture, or titles or rows differ from it in number.
+        ValueError: there is no picture, an array is no picture, or titles, rows or frames differ from them in
+            number.
 
     """
     pictures = [enlarge(image, scale) for image in images]
@@ -62,16 +74,48 @@ def image_grid(
     sheet = Image.new("RGB", grid.size, PAPER)
     pen = ImageDraw.Draw(sheet)
     pen.text((GAP, GAP), note, INK, font)
-    for number, picture in enumerate(pictures):
+    for number, (picture, frame) in enumerate(zip(pictures, frames or [None] * len(pictures), strict=True)):
         x, y = grid.corner(number)
+        if frame is not None:
+            pen.rectangle(
+                (x - 2, y - 2, x + picture.width + 1, y + picture.height + 1), outline=frame, width=2
+            )
         sheet.paste(picture, (x, y))
         if titles is not None:
-            title = _cut(font, titles[number], grid.cell_width - 2)
-            pen.text((x, y + grid.picture_height), title, INK, font)
+            caption = _cut(font, titles[number], grid.cell_width - 2)
+            pen.text((x, y + grid.picture_height + 1), caption, INK, font)
     for number, row in enumerate(rows or []):
         _, y = grid.corner(number * columns)
         pen.text((GAP, y + grid.picture_height // 2), row, INK, font, anchor="lm")
-    return sheet
+    return titled(sheet, title)
+
+
+def titled(sheet: Image.Image, title: str) -> Image.Image:
+    """The sheet with a title above it, in lines as wide as the sheet; without one as it is."""
+    if not title:
+        return sheet
+    font = ImageFont.load_default(TITLE_SIZE)
+    assert isinstance(font, ImageFont.FreeTypeFont)
+    width = max(sheet.width, TITLE_LEAST)
+    lines = _broken(font, title, width - 2 * GAP)
+    whole = Image.new("RGB", (width, sheet.height + GAP + len(lines) * _line_height(font)), PAPER)
+    pen = ImageDraw.Draw(whole)
+    for number, line in enumerate(lines):
+        pen.text((GAP, GAP + number * _line_height(font)), line, INK, font)
+    whole.paste(sheet, (0, whole.height - sheet.height))
+    return whole
+
+
+def _broken(font: ImageFont.FreeTypeFont, text: str, width: int) -> list[str]:
+    """The text in lines of at most `width` pixels, broken between words."""
+    lines = [""]
+    for word in text.split():
+        longer = f"{lines[-1]} {word}".strip()
+        if lines[-1] and font.getlength(longer) > width:
+            lines.append(word)
+        else:
+            lines[-1] = longer
+    return lines
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -126,17 +170,30 @@ def _lay_out(
     )
 
 
+def colour_of(label: int) -> Colour:
+    """A class's own colour, however many classes there are."""
+    if label < len(PALETTE):
+        return PALETTE[label]
+    turn = label - len(PALETTE)
+    saturation, value = 0.5 + 0.1 * (turn % 6), 0.6 + 0.1 * (turn % 5)
+    red, green, blue = colorsys.hsv_to_rgb(turn * GOLDEN % 1, saturation, value)
+    return round(255 * red), round(255 * green), round(255 * blue)
+
+
 def draw_boxes(
     image: Picture,
     boxes: npt.NDArray[np.floating],
     captions: Sequence[str],
     labels: Sequence[int] | npt.NDArray[np.integer],
     scale: int = 1,
+    *,
+    dashed: Sequence[bool] | None = None,
 ) -> Image.Image:
-    """A picture uint8 [H, W, C] enlarged `scale` times, with boxes [K, 4] and a caption above each.
+    """A picture uint8 [H, W, C] enlarged `scale` times, with boxes [K, 4] and a caption beside each.
 
-    `boxes` are xyxy in the picture's own pixels. Each class has a colour of its own, by the boxes' `labels`,
-    as far as they reach; an empty caption draws none.
+    `boxes` are xyxy in the picture's own pixels. Each class has a colour of its own, by the boxes' `labels`;
+    an empty caption draws none. A caption stands where it hides least of what is in boxes and no other
+    caption; where there is no such place it is left out. `dashed` [K] are boxes drawn so.
 
     Raises:
         ValueError: boxes, captions and labels differ in number.
@@ -144,17 +201,78 @@ def draw_boxes(
     """
     sheet, font = enlarge(image, scale), _font()
     pen = ImageDraw.Draw(sheet)
-    for box, caption, label in zip(boxes, captions, labels, strict=True):
-        colour = PALETTE[label % len(PALETTE)]
-        x1, y1, x2, y2 = (round(float(edge) * scale) for edge in box)
-        pen.rectangle((x1, y1, max(x1, x2 - 1), max(y1, y2 - 1)), outline=colour, width=max(1, scale // 2))
-        if caption:
-            # Above the box where there is room, else inside it; never off the right edge.
-            x = max(0, min(x1, sheet.width - _text_width(font, caption) - 2))
-            y = y1 - _line_height(font) if y1 >= _line_height(font) else y1
-            pen.rectangle((x, y, x + _text_width(font, caption) + 1, y + _line_height(font) - 1), fill=colour)
-            pen.text((x + 1, y), caption, INK if sum(colour) > 380 else PAPER, font)
+    places = [_place(box, scale) for box in boxes]
+    given = list(zip(places, captions, labels, dashed or [False] * len(boxes), strict=True))
+    for place, _, label, broken in given:
+        _draw_box(pen, place, colour_of(int(label)), width=max(1, scale // 2), dashed=broken)
+    taken: list[_Place] = []
+    for place, caption, label, _ in given:
+        spot = _spot(place, places, taken, _caption_size(font, caption), sheet.size) if caption else None
+        if spot is not None:
+            taken.append(spot)
+            colour = colour_of(int(label))
+            pen.rectangle((spot[0], spot[1], spot[2] - 1, spot[3] - 1), fill=colour)
+            pen.text((spot[0] + 1, spot[1]), caption, INK if sum(colour) > 380 else PAPER, font)
     return sheet
+
+
+_Place = tuple[int, int, int, int]  # xyxy, pixels of the sheet
+
+
+def _place(box: npt.NDArray[np.floating], scale: int) -> _Place:
+    x1, y1, x2, y2 = (round(float(edge) * scale) for edge in box)
+    return x1, y1, x2, y2
+
+
+def _draw_box(pen: ImageDraw.ImageDraw, place: _Place, colour: Colour, *, width: int, dashed: bool) -> None:
+    x1, y1, x2, y2 = place[0], place[1], max(place[0], place[2] - 1), max(place[1], place[3] - 1)
+    if not dashed:
+        pen.rectangle((x1, y1, x2, y2), outline=colour, width=width)
+        return
+    for x in range(max(0, x1), x2 + 1, 2 * DASH):
+        for y in (y1, y2 - width + 1):
+            pen.rectangle((x, y, min(x + DASH - 1, x2), y + width - 1), fill=colour)
+    for y in range(max(0, y1), y2 + 1, 2 * DASH):
+        for x in (x1, x2 - width + 1):
+            pen.rectangle((x, y, x + width - 1, min(y + DASH - 1, y2)), fill=colour)
+
+
+def _caption_size(font: ImageFont.FreeTypeFont, caption: str) -> tuple[int, int]:
+    return _text_width(font, caption) + 2, _line_height(font)
+
+
+def _spot(
+    place: _Place,
+    places: Sequence[_Place],
+    taken: Sequence[_Place],
+    size: tuple[int, int],
+    sheet: tuple[int, int],
+) -> _Place | None:
+    """Where a caption stands: above, below or beside its box, else inside at the top; None: nowhere."""
+    (x1, y1, x2, y2), (width, height) = place, size
+    corners = [
+        (x1, y1 - height),
+        (x2 - width, y1 - height),
+        (x1, y2),
+        (x2 - width, y2),
+        (x2, y1),
+        (x1 - width, y1),
+        (x1, y1),
+        (x1, y2 - height),
+    ]
+    spots = []
+    for x, y in corners:
+        left, top = max(0, min(x, sheet[0] - width)), max(0, min(y, sheet[1] - height))
+        spots.append((left, top, left + width, top + height))
+    free = [spot for spot in spots if not any(_overlap(spot, other) for other in taken)]
+    return min(free, key=lambda spot: sum(_overlap(spot, other) for other in places), default=None)
+
+
+def _overlap(one: _Place, other: _Place) -> int:
+    """The pixels that both cover."""
+    width = min(one[2], other[2]) - max(one[0], other[0])
+    height = min(one[3], other[3]) - max(one[1], other[1])
+    return max(0, width) * max(0, height)
 
 
 def first_of(classes: Sequence[str]) -> str:

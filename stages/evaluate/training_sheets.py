@@ -36,6 +36,7 @@ def write_classifier_sheet(folder: Path, samples: ClassifierSamples, network: Cl
         scale=scale_to(PICTURE_SIDE, width),
         rows=[classes[label] for label in samples.labels],
         note=first_of(classes),
+        title="Training pictures: as they are (left), and as the classifier was shown them in later epochs",
     )
     save_png(folder / "train-classifier.png", sheet)
 
@@ -53,7 +54,12 @@ def write_detector_sheet(folder: Path, samples: DetectorSamples, network: Detect
         for picture, box, label in zip(pictures, boxes, labels, strict=True)
     ]
     titles = ["as it is", *["as shown"] * (columns - 1)] * rows
-    sheet = image_grid([np.asarray(picture) for picture in drawn], columns, titles)
+    sheet = image_grid(
+        [np.asarray(picture) for picture in drawn],
+        columns,
+        titles,
+        title="Training pictures with their boxes: as they are, and as the detector was shown them",
+    )
     save_png(folder / "train-detector.png", sheet)
 
 

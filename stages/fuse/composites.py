@@ -105,7 +105,8 @@ def composites_sheet(
         pictures += [on_sheet(composed[row], SIDE) for composed in composites.ways.values()]
         titles += ["scene", classes[composites.labels[row]]]
         titles += [f"{way}: {found[way][row] or 'not found'}" if found else way for way in composites.ways]
-    return image_grid(pictures, 2 + len(composites.ways), titles)
+    title = "An item composed into a scene, each way: what the detector finds there"
+    return image_grid(pictures, 2 + len(composites.ways), titles, title=title)
 
 
 def draw_composites(

@@ -19,6 +19,10 @@ LOUDER = 4  # differences are small: so many times as bright
 BLANK = np.full((1, 1, 1), 255, dtype=np.uint8)
 
 
+EXAMPLES = "Sources, and what each method made of them; below, what differs"
+EXTREMES = "The group that each method did best on, and the worst, by its score"
+
+
 def examples_sheet(groups: Sequence[FusedGroup]) -> Image.Image:
     """Draw for each group a row with its sources and each method's picture, and one with the differences.
 
@@ -36,7 +40,7 @@ def examples_sheet(groups: Sequence[FusedGroup]) -> Image.Image:
     titles = [*_numbered(most), *["truth"] * known, *groups[0].fused]
     untitled = [""] * len(titles)
     labels = [label for group in groups for label in (group.name, f"difference x {LOUDER}")]
-    return image_grid(pictures, len(titles), [*titles, *untitled] * len(groups), rows=labels)
+    return image_grid(pictures, len(titles), [*titles, *untitled] * len(groups), rows=labels, title=EXAMPLES)
 
 
 def extremes_sheet(groups: Sequence[FusedGroup], scores: Mapping[Method, Sequence[float]]) -> Image.Image:
@@ -50,7 +54,7 @@ def extremes_sheet(groups: Sequence[FusedGroup], scores: Mapping[Method, Sequenc
             pictures += [*map(on_sheet, group.sources), *[BLANK] * (most - len(group.sources))]
             pictures += [on_sheet(group.fused[method]), difference(group, group.fused[method])]
             titles += [f"{word}: {group.name}", *_numbered(most)[1:], f"{values[number]:.3f}", "difference"]
-    return image_grid(pictures, 2 * (most + 2), titles, rows=list(scores))
+    return image_grid(pictures, 2 * (most + 2), titles, rows=list(scores), title=EXTREMES)
 
 
 def on_sheet(picture: Pictures, side: int = SIDE) -> Picture:

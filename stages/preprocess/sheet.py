@@ -59,7 +59,14 @@ def _draw_classes(split: ClassificationSplit) -> Image.Image:
     for row in rows:
         pictures += [*split.images[row], *[blank] * (columns - len(row))]
     scale = scale_to(SMALL_SIDE, max(blank.shape[:2]))
-    return image_grid(pictures, columns, scale=scale, rows=classes, note=first_of(split.classes))
+    return image_grid(
+        pictures,
+        columns,
+        scale=scale,
+        rows=classes,
+        note=first_of(split.classes),
+        title="Training pictures of each class",
+    )
 
 
 def _draw_scenes(split: DetectionSplit) -> Image.Image:
@@ -68,4 +75,4 @@ def _draw_scenes(split: DetectionSplit) -> Image.Image:
         np.asarray(draw_boxes(image, boxes, [split.classes[label] for label in labels], labels, scale))
         for image, boxes, labels in zip(split.images[:SCENES], split.boxes, split.labels, strict=False)
     ]
-    return image_grid(scenes, columns=SCENES // 2)
+    return image_grid(scenes, columns=SCENES // 2, title="Training pictures with their boxes")

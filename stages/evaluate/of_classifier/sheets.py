@@ -8,10 +8,12 @@ import numpy.typing as npt
 from PIL import Image
 
 from stages.core.packed import ClassificationSplit
-from stages.drawing.sheets import Picture, blank_like, image_grid
+from stages.drawing.sheets import RIGHT, WRONG, Picture, blank_like, image_grid
 from stages.evaluate.drawing import evaluation_scale, most_confused_note
 from stages.evaluate.of_classifier.grad_cam import overlaid
 from stages.evaluate.of_classifier.metrics import ClassificationOutcomes
+
+FRAMED = "a row for each true class, green frames are right, orange ones wrong"
 
 RightAndWrong = dict[int, tuple[list[int], list[int]]]
 """Rows of pictures by their label: those that were right, and those that were not."""
@@ -42,7 +44,9 @@ def predictions_sheet(
     test: ClassificationSplit, outcomes: ClassificationOutcomes, rows: RightAndWrong, columns: int
 ) -> Image.Image:
     """Draw a row for each class with the chosen pictures, what they were taken for, and how surely."""
-    return _by_class(test, outcomes, rows, columns, {row: test.images[row] for row in pictures_in(rows)})
+    pictures = {row: test.images[row] for row in pictures_in(rows)}
+    title = f"What the classifier said of test pictures, surest first: {FRAMED}"
+    return _by_class(test, outcomes, rows, columns, pictures, title)
 
 
 def cams_sheet(
@@ -54,9 +58,9 @@ def cams_sheet(
 ) -> Image.Image:
     """Draw the chosen pictures under `heat` [N, H, W], which shows what speaks for the predicted class."""
     shown = zip(pictures_in(rows), heat, strict=True)
-    return _by_class(
-        test, outcomes, rows, columns, {row: overlaid(test.images[row], on) for row, on in shown}
-    )
+    pictures = {row: overlaid(test.images[row], on) for row, on in shown}
+    title = f"Where the classifier looked for the class that it said: {FRAMED}"
+    return _by_class(test, outcomes, rows, columns, pictures, title)
 
 
 def worst_sheet(test: ClassificationSplit, outcomes: ClassificationOutcomes, columns: int) -> Image.Image:
@@ -73,7 +77,12 @@ def worst_sheet(test: ClassificationSplit, outcomes: ClassificationOutcomes, col
         for row in worst
     ]
     return image_grid(
-        [test.images[row] for row in worst], columns, titles, scale=2 * evaluation_scale(test.images)
+        [test.images[row] for row in worst],
+        columns,
+        titles,
+        scale=2 * evaluation_scale(test.images),
+        title="The test pictures with the greatest loss: the loss, what was said, and what is true",
+        frames=[RIGHT if outcomes.rank[row] == 1 else WRONG for row in worst],
     )
 
 
@@ -83,6 +92,7 @@ def _by_class(
     rows: RightAndWrong,
     columns: int,
     pictures: dict[int, Picture],
+    title: str,
 ) -> Image.Image:
     """A row a class of the pictures by their rows; half of the columns right, half wrong."""
     blank = blank_like(next(iter(pictures.values())))
@@ -97,4 +107,6 @@ def _by_class(
         scale=evaluation_scale(test.images),
         rows=[test.classes[label] for label in rows],
         note=most_confused_note(len(rows), len(test.classes)),
+        title=title,
+        frames=[None if row is None else RIGHT if outcomes.rank[row] == 1 else WRONG for row in cells],
     )

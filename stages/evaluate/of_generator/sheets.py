@@ -22,7 +22,14 @@ def generated_sheet(
     for label in range(len(rows)):
         chosen = images[labels == label][:columns]
         pictures += [*chosen, *[blank_like(images[0])] * (columns - len(chosen))]
-    return image_grid(pictures, columns, scale=evaluation_scale(images), rows=rows, note=first_of(classes))
+    return image_grid(
+        pictures,
+        columns,
+        scale=evaluation_scale(images),
+        rows=rows,
+        note=first_of(classes),
+        title="Generated pictures of each class",
+    )
 
 
 def nearest_sheet(
@@ -47,4 +54,5 @@ def nearest_sheet(
             pictures += [*row, *[blank_like(made[0])] * absent]
             titles += [*captions, *[""] * absent]
     rows = ["generated", "nearest"] * (len(pictures) // columns // 2)
-    return image_grid(pictures, columns, titles, scale=evaluation_scale(made), rows=rows)
+    title = "Generated pictures, and below each the nearest training picture: how far, in grey levels"
+    return image_grid(pictures, columns, titles, scale=evaluation_scale(made), rows=rows, title=title)

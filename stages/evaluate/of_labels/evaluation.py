@@ -109,7 +109,8 @@ def _of_classes(
     titles = [f"{row['rank']} {row['label']}: {row['suggested']}?" for row in rows[:shown]]
     scale = 2 * evaluation_scale(splits["train"].images)
     cells = [splits[split].images[row] for split, row in order[:shown]]
-    return pd.DataFrame(rows), image_grid(cells, params.sheet_columns, titles, scale=scale)
+    title = "Labels that the classifier contradicts most: rank, the label, and what it suggests"
+    return pd.DataFrame(rows), image_grid(cells, params.sheet_columns, titles, scale=scale, title=title)
 
 
 def _of_boxes(
@@ -142,7 +143,8 @@ def _of_boxes(
     for split, row in order[: params.sheet_scenes]:
         cells += _labelled_and_found(splits[split], row, detections[split][row], params.score_min)
     titles = [f"{rank} {what}" for rank in range(1, len(cells) // 2 + 1) for what in ("labelled", "found")]
-    return pd.DataFrame(rows, columns=list(BOX_COLUMNS)), image_grid(cells, 4, titles)
+    title = "Pictures with the most contradicted boxes: as they are labelled, and what the detector found"
+    return pd.DataFrame(rows, columns=list(BOX_COLUMNS)), image_grid(cells, 4, titles, title=title)
 
 
 def _sources(folder: Path) -> dict[Split, Sequence[Source]]:

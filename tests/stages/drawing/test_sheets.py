@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from stages.drawing.sheets import draw_boxes, image_grid, save_png
+from stages.drawing.sheets import RIGHT, WRONG, colour_of, draw_boxes, image_grid, save_png
 
 
 def test_grid_shows_every_pixel_enlarged_without_smoothing():
@@ -98,3 +98,69 @@ def test_png_holds_the_picture_and_the_same_bytes_twice(tmp_path, side):
     assert b"never written" not in first
     with Image.open(tmp_path / "new" / "first.png") as reread:
         assert (np.asarray(reread) == np.asarray(sheet)).all()
+
+
+def test_a_title_stands_above_in_lines_as_wide_as_the_sheet():
+    images = np.zeros((1, 400, 400, 1), np.uint8)
+    bare, titled, longer = (
+        np.asarray(image_grid(images, columns=1, titles=["caption"], title=title))
+        for title in ("", "one line", "a title that takes more than one line " * 3)
+    )
+    assert titled.shape[1] == longer.shape[1] == bare.shape[1]
+    assert (titled[-len(bare) :] == bare).all()
+    assert (longer[-len(bare) :] == bare).all()
+    line = len(titled) - len(bare)
+    assert len(longer) - len(bare) > 2 * (line - 4)
+    assert titled[:line].min() < 100
+
+
+def test_frames_stand_around_pictures_and_hide_nothing_of_them():
+    images = np.zeros((3, 10, 10, 1), np.uint8)
+    sheet = np.asarray(image_grid(images, columns=3, frames=[RIGHT, None, WRONG]))
+    assert tuple(sheet[3, 8]) == RIGHT
+    assert tuple(sheet[3, 22]) == (255, 255, 255)
+    assert tuple(sheet[3, 36]) == WRONG
+    assert (sheet == 0).all(axis=2).sum() == 3 * 100
+
+
+def test_each_class_has_a_colour_of_its_own_however_many_there_are():
+    assert len({colour_of(label) for label in range(1000)}) == 1000
+
+
+def test_captions_hide_neither_each_other_nor_the_box_where_there_is_room():
+    picture = np.zeros((200, 200, 3), np.uint8)
+    boxes = np.array([[50.0, 80.0, 110.0, 120.0]] * 3)
+    bare = np.asarray(draw_boxes(picture, boxes, ["", "", ""], [0, 1, 2]))
+    drawn = np.asarray(draw_boxes(picture, boxes, ["first", "second", "third"], [0, 1, 2]))
+    assert (drawn[80:120, 50:110] == bare[80:120, 50:110]).all()
+    areas = [
+        int((np.asarray(draw_boxes(picture, boxes[n : n + 1], [text], [n])) == colour_of(n)).all(2).sum())
+        for n, text in enumerate(("first", "second", "third"))
+    ]
+    together = [int((drawn == colour_of(n)).all(2).sum()) for n in range(3)]
+    frames = [int((bare == colour_of(n)).all(2).sum()) for n in range(3)]
+    alone = [
+        int((np.asarray(draw_boxes(picture, boxes[n : n + 1], [""], [n])) == colour_of(n)).all(2).sum())
+        for n in range(3)
+    ]
+    assert [t - f for t, f in zip(together, frames, strict=True)] == [
+        a - b for a, b in zip(areas, alone, strict=True)
+    ]  # as much of each caption as where it is the only one
+
+
+def test_a_caption_without_room_is_left_out():
+    picture, boxes = np.zeros((16, 60, 3), np.uint8), np.array([[0.0, 0.0, 60.0, 16.0]] * 2)
+    one = np.asarray(draw_boxes(picture, boxes, ["a caption", ""], [0, 0]))
+    two = np.asarray(draw_boxes(picture, boxes, ["a caption", "another"], [0, 0]))
+    assert (one == two).all()
+
+
+def test_a_dashed_box_has_its_ends_and_gaps():
+    boxes = np.array([[10.0, 10.0, 50.0, 40.0]])
+    whole, dashed = (
+        (np.asarray(draw_boxes(np.zeros((60, 60, 3), np.uint8), boxes, [""], [0], dashed=[dashed])) > 0).any(
+            2
+        )
+        for dashed in (False, True)
+    )
+    assert 0 < (whole & dashed).sum() == dashed.sum() < 0.7 * whole.sum()

@@ -27,9 +27,10 @@ def of_many(score, scenes=3, each=90):
 def boxes_drawn(sheet, scenes=3, each=90):
     """How many of the lattice's boxes have their lower left corner on the pictures beside the truth."""
     pixels, count = np.asarray(sheet), 0
-    height = (sheet.height - GAP) // -(-2 * scenes // 4)
+    top = int(np.argmax((pixels[:, -GAP - 2] == 0).all(axis=1))) - GAP  # of the title
+    height = (sheet.height - top - GAP) // -(-2 * scenes // 4)
     for scene in range(scenes):
-        x0, y0 = GAP + (2 * scene + 1) % 4 * (WIDTH * SCALE + GAP), GAP + (2 * scene + 1) // 4 * height
+        x0, y0 = GAP + (2 * scene + 1) % 4 * (WIDTH * SCALE + GAP), top + GAP + (2 * scene + 1) // 4 * height
         for box in range(each):
             x, y = x0 + box % 10 * 20 * SCALE, y0 + (box // 10 * 10 + 10) * SCALE - 1
             count += bool(pixels[y, x].any())
@@ -45,7 +46,7 @@ def test_drawn_by_default_are_at_most_200_boxes_with_a_score_over_030():
 
 
 def test_below_each_generated_picture_stands_its_nearest() -> None:
-    made = np.zeros((3, 28, 28, 3), np.uint8)
+    made = np.zeros((3, 200, 200, 3), np.uint8)
     made[..., 0] = np.array([50, 51, 52])[:, None, None]  # of red: the captions are grey
     nearest = made + np.array([100, 0, 0], np.uint8)
     distances, names = np.array([1.0, 2.0, 3.0]), ["coat", "bag", "top"]
