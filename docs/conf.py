@@ -40,6 +40,8 @@ suppress_warnings = [
 
 myst_heading_anchors = 4
 
+highlight_language = "none"  # blocks without a language are commands and what they print
+
 html_theme = "furo"
 html_title = "darkroom"
 html_additional_pages = {"index": "redirect.html"}
@@ -48,8 +50,6 @@ html_copy_source = False
 html_show_sourcelink = False
 html_show_copyright = False
 html_permalinks_icon = "#"
-pygments_style = "sphinx"
-pygments_dark_style = "monokai"
 
 
 def add_menu(app: Sphinx, name: str, text: list[str]) -> None:
