@@ -39,7 +39,7 @@ Answer = TypeVar("Answer")
 
 def host_name() -> str:
     """What this host is called where a stage's place is shown; DARKROOM_HOST says otherwise."""
-    return os.environ.get("DARKROOM_HOST") or socket.gethostname()
+    return os.environ.get("DARKROOM_HOST") or os.environ.get("SLURMD_NODENAME") or socket.gethostname()
 
 
 @dataclass(frozen=True, slots=True)

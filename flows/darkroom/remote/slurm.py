@@ -68,9 +68,10 @@ class Slurm:
             return self._names
 
     def _script(self, order: Order) -> str:
-        python = [self._settings.python] if self._settings.python else []
         words = interpreter.python_command(MODULE, str(self._storage), order.token)
-        return f"#!/bin/sh\nexec {shlex.join([*python, *words[len(python) :]])}\n"
+        if self._settings.python:
+            words = [self._settings.python, "-m", MODULE, str(self._storage), order.token]
+        return f"#!/bin/sh\nexec {shlex.join(words)}\n"
 
 
 def job_name(token: str) -> str:

@@ -121,12 +121,13 @@ echo made > long.txt
 class FarRun(threading.Thread):
     """A run whose stage `long` waits on a host until `gate` exists."""
 
-    def __init__(self, folder: Path, *, lost_after: float = 600.0) -> None:
+    def __init__(self, folder: Path, *, lost_after: float = 600.0, more: str = "") -> None:
         super().__init__(daemon=True)
         self.gate = folder / "gate"
         shape = Shape("waits", {"dvc.yaml": WAITS, "long.sh": LONG % self.gate, ".gitignore": "/long.ckpt\n"})
         self.root = make(folder / "repo", shape, folder)
-        set_pools(self.root, folder / "storage", lost_after=lost_after)
+        set_pools(self.root, folder / "storage", lost_after=lost_after, more=more)
+        (folder / "storage").mkdir(exist_ok=True)
         self.events: list[Event] = []
         self.options = RunOptions(repo=self.root)
         self.report = None
