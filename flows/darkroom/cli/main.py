@@ -45,7 +45,7 @@ from darkroom.show import output
 
 if TYPE_CHECKING:
     from darkroom.reporting.deliverers import Destination
-    from darkroom.runs.report import Place, RunOptions, RunReport
+    from darkroom.runs.report import RunOptions, RunReport
     from darkroom.schedule.executor import Executor
     from darkroom.schedule.plan import Plan
 
@@ -232,7 +232,7 @@ def run(no_record: bool, quiet: bool, verbose: bool, as_json: bool, **chosen: An
     from darkroom.show.wording import nothing_to_run
 
     executor, place = _placing(chosen["repo"], chosen.pop("on"))
-    options = RunOptions(**chosen, place=place)
+    options = RunOptions(**chosen, **place)
     with leaving_on_signals():
         # Without --dry the run itself asks the stages whether their parameters are valid.
         planned = make_plan(options, executor=executor, check=options.dry)
@@ -250,20 +250,19 @@ def run(no_record: bool, quiet: bool, verbose: bool, as_json: bool, **chosen: An
     return _keep_as_it_is(options) if options.experiment else Exit.WELL
 
 
-def _placing(repo: Path, on: str | None) -> "tuple[Executor | None, Place]":
-    """Who executes the stages, and where each: on this host alone where the clone has no pools."""
+def _placing(repo: Path, on: str | None) -> "tuple[Executor | None, dict[str, Any]]":
+    """Who executes the stages, and the options that say where; None: this host, without pools."""
     from darkroom.base.roots import root_of
-    from darkroom.runs.report import placed_here
 
     root = root_of(repo)
     if on is None and not (root / STATE_FOLDER / POOLS_FILE).exists():
-        return None, placed_here
+        return None, {}
     from darkroom.remote.executor import PooledExecutor
     from darkroom.remote.pools import pools_of
 
     pools = pools_of(root, on)
     assert pools is not None
-    return PooledExecutor(root, pools), pools.place
+    return PooledExecutor(root, pools), {"place": pools.place, "lacks": pools.lacks}
 
 
 def _print_plan(planned: "Plan") -> None:
@@ -374,7 +373,7 @@ def plan(as_json: bool, **chosen: Any) -> int:
 
     with leaving_on_signals():
         executor, place = _placing(chosen["repo"], chosen.pop("on"))
-        planned = make_plan(RunOptions(**chosen, place=place), executor=executor)
+        planned = make_plan(RunOptions(**chosen, **place), executor=executor)
     if as_json:
         print(json.dumps(planned.to_json(), indent=2))
     else:

@@ -28,6 +28,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from darkroom.base.errors import UsageError
 from darkroom.base.files import POOLS_FILE, STATE_FOLDER
 from darkroom.base.yaml_files import read_yaml
+from darkroom.repository.blobs import BlobStore
 from darkroom.runs.report import with_pool
 from darkroom.schedule.plan import Node
 
@@ -81,6 +82,10 @@ class Pools:
 
         """
         return tuple(with_pool(node, self._pool_of(node)) for node in nodes)
+
+    def lacks(self, md5: str) -> bool:
+        """Whether the storage does not hold what has this hash."""
+        return BlobStore.in_folder(self.file.storage).lacks(md5)
 
     def _pool_of(self, node: Node) -> str | None:
         if not node.executes:

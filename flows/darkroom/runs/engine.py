@@ -7,7 +7,7 @@ import datetime
 import os
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from darkroom.base.errors import RepoError
 from darkroom.base.files import STATE_FOLDER, make_state_folder
@@ -45,24 +45,35 @@ def make_plan(options: RunOptions, *, executor: Executor | None = None, check: b
                 workspace.pull_run_cache()
         history = History(workspace.root / STATE_FOLDER)
         with contextlib.chdir(workspace.root):
-            planned = _plan(workspace, nodes, history.seconds(), place.capacity(nodes, options.jobs))
+            planned = _plan(
+                workspace, nodes, history.seconds(), place.capacity(nodes, options.jobs), options.lacks
+            )
     if check:
         require_valid_params(planned.checks)
     return planned
 
 
 def _plan(
-    workspace: Workspace, nodes: Sequence[Node], seconds: Mapping[str, float], capacity: Capacity
+    workspace: Workspace,
+    nodes: Sequence[Node],
+    seconds: Mapping[str, float],
+    capacity: Capacity,
+    lacks: Callable[[str], bool],
 ) -> Plan:
     decided = decide(workspace.states(), workspace.restorable)
     working = {name for name, (action, _) in decided.items() if action in (Action.RUN, Action.MAY_RUN)}
+    elsewhere = [node.name for node in nodes if node.name in working and node.meta.resources.pool]
     stages = tuple(
         PlannedStage(
-            node.name, *decided[node.name], node.needs, seconds.get(node.name), node.meta.resources.pool
+            node.name,
+            *decided[node.name],
+            node.needs,
+            seconds.get(node.name),
+            node.meta.resources.pool,
+            _bytes_to_move(workspace.sizes_of_deps(node.name), lacks) if node.name in elsewhere else 0,
         )
         for node in nodes
     )
-    elsewhere = [node.name for node in nodes if node.name in working and node.meta.resources.pool]
     if elsewhere:
         require_committed(workspace.root, workspace.made(), elsewhere[0])
     capacity.refuse(node for node in nodes if node.name in working)
@@ -73,6 +84,10 @@ def _plan(
     )
     whole = expected_seconds(nodes, working, seconds, capacity.counted_pool())
     return Plan(stages, whole, critical_path(nodes, working, seconds), tuple(checks))
+
+
+def _bytes_to_move(sizes: Mapping[str, int], lacks: Callable[[str], bool]) -> int:
+    return sum(size for md5, size in sizes.items() if lacks(md5))
 
 
 def run_pipeline(
@@ -174,7 +189,7 @@ class _Run:
         with collector_paused(), self._workspace.locked():
             self._unfinished.swept()
             self._workspace.pull_run_cache()
-            self.plan = _plan(self._workspace, nodes, seconds, self._capacity)
+            self.plan = _plan(self._workspace, nodes, seconds, self._capacity, self._options.lacks)
         require_valid_params(self.plan.checks)
         self._observe(RunStarted(self.name, self.plan))
         if self._options.dry:

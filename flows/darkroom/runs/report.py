@@ -46,6 +46,8 @@ class RunOptions(Selection):
     """Whether the run only plans and executes nothing."""
     place: Place = field(default=placed_here)
     """Says of the stages which pool's hosts execute them."""
+    lacks: Callable[[str], bool] = field(default=lambda _: False)
+    """Whether these hosts cannot have the data of a hash yet."""
     stop: threading.Event = field(default_factory=threading.Event)
     """Once set (Ctrl-C, a cancelled flow), nothing more starts, what runs is ended, what finished stays."""
 

@@ -89,6 +89,8 @@ class PlannedStage:
     seconds: float | None
     pool: str | None = None
     """The pool whose hosts execute it; None: this host."""
+    bytes_to_move: int = 0
+    """Of the data that it reads, what the storage of the pools does not have yet, as far as that is known."""
 
     def to_json(self) -> dict[str, Any]:
         """The stage as the plan's JSON contract has it."""
@@ -99,6 +101,7 @@ class PlannedStage:
             "needs": list(self.needs),
             "seconds": self.seconds,
             "pool": self.pool,
+            "bytes_to_move": self.bytes_to_move,
         }
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import IO
 
 from rich.console import Console, Group, RenderableType
+from rich.filesize import decimal
 from rich.live import Live
 from rich.spinner import Spinner
 from rich.table import Table
@@ -239,17 +240,20 @@ def print_places(console: Console, record: EndedRun, where: str) -> None:
 
 
 def print_plan(console: Console, plan: Plan) -> None:
-    """A plan as a table, with what the whole should take."""
+    """A plan as a table, with what the whole should take; where stages run, if not all of them run here."""
+    elsewhere = any(stage.pool for stage in plan.stages)
     rows = [
         (
             stage.name,
             stage.action.value,
+            *([stage.pool or "this host"] if elsewhere else []),
             format_duration(stage.seconds) if stage.seconds is not None else "",
             format_reasons(stage.reasons),
         )
         for stage in plan.stages
     ]
-    console.print(table_of(("stage", "action", "usually", "why"), rows))
+    header = ("stage", "action", *(["where"] if elsewhere else []), "usually", "why")
+    console.print(table_of(header, rows))
     if not plan.work:
         console.print(f"nothing to do: {format_count(len(plan.stages), 'stage')} up to date")
         return
@@ -257,6 +261,8 @@ def print_plan(console: Console, plan: Plan) -> None:
     if plan.seconds is not None:
         todo += f", about {format_duration(plan.seconds)}"
     console.print(todo)
+    if moved := sum(stage.bytes_to_move for stage in plan.stages):
+        console.print(f"to be moved to other hosts: {decimal(moved)} of data that is recorded")
     if plan.critical_path:
         write_line(console, f"the longest path: {' -> '.join(plan.critical_path)}")
 

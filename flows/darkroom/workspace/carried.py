@@ -27,6 +27,21 @@ def files_of(stage: Any, root: Path) -> StageFiles:
     )
 
 
+def sizes_of(stage: Any) -> dict[str, int]:
+    """The sizes in bytes, by hashes, of what git does not carry to the stage, as far as they are recorded."""
+    outs_trie = stage.repo.index.outs_trie
+    found: dict[str, int] = {}
+    for dep in stage.deps:
+        if dep.is_in_repo and _made(outs_trie, dep):
+            parts = dep.fs.parts(dep.fs_path)
+            for item in (dep, *(step.value for step in outs_trie.prefixes(parts))):
+                value, size = item.hash_info and item.hash_info.value, item.meta and item.meta.size
+                if isinstance(value, str) and size is not None:
+                    found[value] = size
+                    break
+    return found
+
+
 def _made(outs_trie: Any, dep: Any) -> bool:
     """Whether a dep lies in an out, is one, or has some in it."""
     parts = dep.fs.parts(dep.fs_path)

@@ -55,7 +55,7 @@ from darkroom.schedule.events import Outcome
 from darkroom.schedule.plan import Node, State
 from darkroom.schedule.scheduler import Busy, Settled
 from darkroom.workspace import run_cache
-from darkroom.workspace.carried import files_of
+from darkroom.workspace.carried import files_of, sizes_of
 from darkroom.workspace.changes import declared_changes, stages_beside_changes
 from darkroom.workspace.experiments import (
     Experiment,
@@ -425,6 +425,10 @@ class Workspace:
     def made(self) -> frozenset[Path]:
         """The paths of all outs of the repository's stages."""
         return frozenset(Path(out.fs_path) for out in self._repo.index.outs if out.is_in_repo)
+
+    def sizes_of_deps(self, name: str) -> Mapping[str, int]:
+        """The sizes in bytes, by hashes, of the data that a stage reads, as far as they are recorded."""
+        return sizes_of(self._stages[name])
 
     def told_of_full_disks(self) -> str:
         """Which disks that results are written to are full, in words; empty where none is."""

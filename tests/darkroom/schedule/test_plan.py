@@ -111,6 +111,7 @@ def test_the_contract_and_the_times(tmp_path: Path) -> None:
         "needs": ["a"],
         "seconds": None,
         "pool": None,
+        "bytes_to_move": 0,
     }
     assert (first["seconds"], first["critical_path"]) == (None, ["a", "b", "c"])
     run_pipeline(RunOptions(repo=root, targets=("a",)))
