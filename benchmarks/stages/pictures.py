@@ -103,13 +103,15 @@ def stage_command(folder: Path, raw: Path) -> list[str]:
     return [sys.executable, "-m", "stages.preprocess", *(w for k, v in outs.items() for w in (f"--{k}", v))]
 
 
-def peaks_of(command: list[str]) -> tuple[int, int]:
+def peaks_of(command: list[str], root: Path = ROOT) -> tuple[int, int]:
     """The most resident memory in bytes of the command's process, and of all its processes at one moment.
+
+    It runs in the folder `root`, whose modules it takes.
 
     Pages that processes share count for each of them. The command must end well.
     """
     alone = together = 0
-    with psutil.Popen(command, cwd=ROOT) as process:
+    with psutil.Popen(command, cwd=root) as process:
         while process.poll() is None:
             taken = [resident(one) for one in (process, *children_of(process))]
             alone, together = max(alone, taken[0]), max(together, sum(taken))
