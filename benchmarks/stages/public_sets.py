@@ -159,7 +159,7 @@ def row_of(name: str, one: PublicSet, raw: Path, scratch: Path) -> str:
 
 def leave_out(params: Path, counts: Counts, said: str) -> None:
     """Name all classes but those that preprocess refuses, since no training picture has a box of theirs."""
-    found = re.search(r"no picture of (.*); remove", said)
+    found = re.search(r"no picture of (.*); add some", said)
     if not found:
         raise SystemExit(said)
     text = params.read_text()

@@ -235,7 +235,7 @@ def refuse_empty_classes(labels: npt.NDArray[np.int64], classes: list[str], wher
     empty = sorted(set(range(len(classes))) - set(labels.tolist()))
     if empty:
         names = ", ".join(classes[label] for label in empty)
-        raise DataError(f"{where}: no picture of {names}; remove it from classes or add pictures")
+        raise DataError(f"{where}: no picture of {names}; add some, or let `classes` name the others alone")
 
 
 def pack(folder: Path, chosen: SortedPictures, shard_megabytes: int) -> None:
