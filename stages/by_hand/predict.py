@@ -1,38 +1,47 @@
-"""`darkroom classify` and `darkroom detect`: pictures shown to a trained model.
+"""`darkroom classify`, `detect` and `explain`: pictures shown to a trained model.
 
     darkroom classify photo.jpg
     darkroom detect photos --threshold 0.3 --format coco --out found.json --draw drawn
     find . -name '*.png' | darkroom classify - --format csv
+    darkroom detect film.mp4 --every 5 --draw drawn
+    darkroom explain photos --out explained
 
 Exit codes: 0; 1 where a picture could not be read; 2 with one line where what the user gave is wrong.
 """
 
+import itertools
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import click
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 from tqdm import tqdm
 
 from stages.by_hand.command import run_by_hand
 from stages.core.errors import ParamsError
 from stages.core.files import write_atomically
-from stages.drawing.sheets import draw_boxes, image_grid
+from stages.drawing.sheets import draw_boxes, image_grid, save_png
+from stages.evaluate.of_classifier.grad_cam import grad_cam, overlaid
 from stages.prediction.pictures import STDIN, named_pictures
 from stages.prediction.predictors import (
     BATCH,
     PARAMS,
     Classified,
+    ClassifierPredictor,
     Detected,
+    Ready,
     Unread,
+    in_form,
     load_classifier,
     load_detector,
 )
 from stages.prediction.reports import Answer, labels_path, line_of, to_coco, to_csv, to_json, to_text, to_yolo
+from stages.prediction.video import Frame, is_video, read_frames
 
 DRAWN_SIDE = 1024  # px of the longer side of a drawn picture, at most
 CAPTIONED_SIDE = 256  # px: smaller ones are enlarged until their captions can be read
@@ -41,11 +50,32 @@ UNREAD = 1  # the exit code
 Command = Callable[..., None]
 
 
+def _refuse_release(context: click.Context, option: click.Parameter, version: str | None) -> None:
+    del context, option
+    if version is not None:  # `darkroom` itself has put the model in its place
+        raise ParamsError("--release: only `darkroom classify`, `detect` and `explain` know releases")
+
+
+def _reporting(formats: Sequence[str]) -> tuple[Callable[[Any], Any], ...]:
+    """Where answers go, and how."""
+    return (
+        click.option("--format", "form", type=click.Choice(formats), default="text", show_default=True),
+        click.option(
+            "--out", type=click.Path(path_type=Path), help="Write to this file; default: standard output."
+        ),
+        click.option(
+            "--draw",
+            type=click.Path(path_type=Path, file_okay=False),
+            help="Draw the results on copies of the pictures, in this folder.",
+        ),
+    )
+
+
 def asking(*, model: str, formats: Sequence[str]) -> Callable[[Command], click.Command]:
-    """The arguments that both commands have."""
+    """The arguments that the commands share."""
 
     def decorated(function: Command) -> click.Command:
-        arguments = (
+        arguments: tuple[Callable[[Any], Any], ...] = (
             click.command(context_settings={"help_option_names": ["-h", "--help"]}),
             click.argument("pictures", nargs=-1, required=True, metavar="PICTURE..."),
             click.option(
@@ -62,18 +92,24 @@ def asking(*, model: str, formats: Sequence[str]) -> Callable[[Command], click.C
                 show_default=True,
                 help="The params.yaml that it was trained by.",
             ),
-            click.option("--format", "form", type=click.Choice(formats), default="text", show_default=True),
             click.option(
-                "--out", type=click.Path(path_type=Path), help="Write to this file; default: standard output."
+                "--release",
+                metavar="VERSION",
+                expose_value=False,
+                callback=_refuse_release,
+                help="The model of a release, such as v0.2.0, with its params.yaml.",
             ),
             click.option(
-                "--draw",
-                type=click.Path(path_type=Path, file_okay=False),
-                help="Draw the results on copies of the pictures, in this folder.",
+                "--every",
+                type=click.IntRange(1),
+                default=1,
+                show_default=True,
+                help="Of a video, take each frame of so many.",
             ),
             click.option(
                 "--batch", type=click.IntRange(1), default=BATCH, show_default=True, help="Pictures at once."
             ),
+            *(_reporting(formats) if formats else ()),
         )
         command = function
         for argument in reversed(arguments):
@@ -86,12 +122,15 @@ def asking(*, model: str, formats: Sequence[str]) -> Callable[[Command], click.C
 
 @asking(model="classifier", formats=["text", "json", "csv"])
 def classify(
-    pictures: tuple[str, ...], model: Path, params: Path, batch: int, **output: Path | str | None
+    pictures: tuple[str, ...], model: Path, params: Path, every: int, batch: int, **output: Path | str | None
 ) -> None:
-    """Say of what class each PICTURE is: files, folders, patterns, or - for a list on standard input."""
-    paths = list(named_pictures(pictures, sys.stdin if STDIN in pictures else ()))
+    """Say of what class each PICTURE is.
+
+    They are files, folders, patterns, videos, or - for a list on standard input.
+    """
+    given, shown = itertools.tee(_given(pictures, every))
     predictor = load_classifier(model, params=params)
-    _report(paths, predictor.predict(paths, batch=batch), predictor.classes, **output)  # type: ignore[arg-type]
+    _report(shown, predictor.predict(given, batch=batch), predictor.classes, **output)  # type: ignore[arg-type]
 
 
 @asking(model="detector", formats=["text", "json", "csv", "coco", "yolo"])
@@ -106,20 +145,102 @@ def detect(
     pictures: tuple[str, ...],
     model: Path,
     params: Path,
+    every: int,
     batch: int,
     threshold: float,
     **output: Path | str | None,
 ) -> None:
-    """Find things in each PICTURE: files, folders, patterns, or - for a list on standard input.
+    """Find things in each PICTURE.
 
-    With --format yolo, --out is the folder of the label files.
+    They are files, folders, patterns, videos, or - for a list on standard input. With
+    --format yolo, --out is the folder of the label files.
     """
     if output["form"] == "yolo" and output["out"] is None:
         raise ParamsError("--format yolo: writes a file for each picture; name their folder by --out")
-    paths = list(named_pictures(pictures, sys.stdin if STDIN in pictures else ()))
+    given, shown = itertools.tee(_given(pictures, every))
     predictor = load_detector(model, params=params)
-    answers = (_sure(answer, threshold) for answer in predictor.predict(paths, batch=batch))
-    _report(paths, answers, predictor.classes, **output)  # type: ignore[arg-type]
+    answers = (_sure(answer, threshold) for answer in predictor.predict(given, batch=batch))
+    _report(shown, answers, predictor.classes, **output)  # type: ignore[arg-type]
+
+
+@asking(model="classifier", formats=())
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("explained"),
+    show_default=True,
+    help="The folder of the drawn pictures.",
+)
+@click.option(
+    "--classes",
+    "most",
+    type=click.IntRange(1),
+    default=2,
+    show_default=True,
+    help="Draw a map for each of so many most probable classes.",
+)
+def explain(
+    pictures: tuple[str, ...], model: Path, params: Path, every: int, batch: int, out: Path, most: int
+) -> None:
+    """Draw beside each PICTURE where the classifier looks for the classes that it says: a heat map each.
+
+    Pictures are files, folders, patterns, videos, or - for a list on standard input. They are drawn as the
+    network sees them, cut and scaled to its form.
+    """
+    predictor = load_classifier(model, params=params)
+    numbered = enumerate(_given(pictures, every), start=1)
+    unread = drawn = 0
+    while some := list(itertools.islice(numbered, batch)):
+        ready = [in_form(number, one, predictor.form) for number, one in some]
+        for lost in (one for one in ready if isinstance(one, Unread)):
+            print(line_of(lost), file=sys.stderr)
+            unread += 1
+        for picture, answer, sheet in explained(
+            [one for one in ready if isinstance(one, Ready)], predictor, most
+        ):
+            place = out / labels_path(picture.name).with_suffix(".png")
+            save_png(place, sheet)
+            print(f"{line_of(answer)} -> {place}")
+            drawn += 1
+    print(f"{drawn} drawn in {out}" + (f", {unread} could not be read" if unread else ""), file=sys.stderr)
+    if unread:
+        raise click.exceptions.Exit(UNREAD)
+
+
+def explained(
+    ready: Sequence[Ready], predictor: ClassifierPredictor, most: int
+) -> Iterator[tuple[Ready, Classified, Image.Image]]:
+    """Each picture with its answer and a sheet: it, and the heat maps of its most probable classes."""
+    if not ready:
+        return
+    images, answers = np.stack([one.pixels for one in ready]), predictor.answers_to(ready)
+    told = [list(answer.probabilities.items())[:most] for answer in answers]
+    heats = []
+    for rank in range(min(most, len(predictor.classes))):
+        targets = np.array([predictor.classes.index(best[rank][0]) for best in told])
+        heats.append(
+            grad_cam(predictor.network, images, targets, compute=predictor.compute, batch_size=len(images))
+        )
+    scale = max(1, CAPTIONED_SIDE // max(images.shape[1:3]))
+    for number, (one, answer, best) in enumerate(zip(ready, answers, told, strict=True)):
+        cells = [images[number], *(overlaid(images[number], heat[number]) for heat in heats)]
+        titles = ["as the network sees it", *(f"for {label} {share:.2f}" for label, share in best)]
+        yield one, answer, image_grid(cells, len(cells), titles, scale=scale)
+
+
+def _given(words: Sequence[str], every: int) -> Iterator[Path | Frame]:
+    """Pictures and frames of videos; a video without a frame is given as it is, and cannot be read."""
+    named = list(named_pictures(words, sys.stdin if STDIN in words else ()))  # what is wrong comes first
+    return (one for path in named for one in _in_file(path, every))
+
+
+def _in_file(path: Path, every: int) -> Iterator[Path | Frame]:
+    frame = None
+    if is_video(path):
+        for frame in read_frames(path, every):
+            yield frame
+    if frame is None:
+        yield path
 
 
 def _sure(answer: Detected | Unread, threshold: float) -> Detected | Unread:
@@ -129,7 +250,7 @@ def _sure(answer: Detected | Unread, threshold: float) -> Detected | Unread:
 
 
 def _report(
-    paths: Sequence[Path],
+    given: Iterable[Path | Frame],
     answers: Iterator[Answer],
     classes: Sequence[str],
     *,
@@ -139,15 +260,15 @@ def _report(
 ) -> None:
     """Write the answers, and draw them; how many there were, and how fast, is said on standard error."""
     began, kept = time.monotonic(), list[Answer]()
-    shown = tqdm(answers, total=len(paths), unit="picture", disable=not sys.stderr.isatty(), leave=False)
-    for path, answer in zip(paths, shown, strict=True):
+    shown = tqdm(answers, unit="picture", disable=not sys.stderr.isatty(), leave=False)
+    for one, answer in zip(given, shown, strict=True):
         if form == "text" and out is None:
             tqdm.write(line_of(answer), file=sys.stdout)
         kept.append(answer)
         if draw is not None and not isinstance(answer, Unread):
             place = draw / labels_path(answer.picture).with_suffix(".jpg")
             place.parent.mkdir(parents=True, exist_ok=True)
-            _drawn(path, answer, classes).save(place, "JPEG", quality=85)
+            _drawn(one, answer, classes).save(place, "JPEG", quality=85)
     _write(kept, classes, form, out)
     unread = sum(isinstance(answer, Unread) for answer in kept)
     seconds = time.monotonic() - began
@@ -175,12 +296,13 @@ def _write(answers: Sequence[Answer], classes: Sequence[str], form: str, out: Pa
         write_atomically(out, text.encode())
 
 
-def _drawn(path: Path, answer: Classified | Detected, classes: Sequence[str]) -> Image.Image:
+def _drawn(given: Path | Frame, answer: Classified | Detected, classes: Sequence[str]) -> Image.Image:
     """The picture with its boxes, or with its label under it."""
-    from PIL import ImageOps
-
-    with Image.open(path) as opened:
-        picture = ImageOps.exif_transpose(opened).convert("RGB")
+    if isinstance(given, Frame):
+        picture = Image.fromarray(given.pixels)
+    else:
+        with Image.open(given) as opened:
+            picture = ImageOps.exif_transpose(opened).convert("RGB")
     picture.thumbnail((DRAWN_SIDE, DRAWN_SIDE))
     view = np.asarray(picture)
     if isinstance(answer, Classified):
@@ -194,9 +316,11 @@ def _drawn(path: Path, answer: Classified | Detected, classes: Sequence[str]) ->
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    """Do what the words say; the first one is `classify` or `detect`."""
+    """Do what the words say; the first one is `classify`, `detect` or `explain`."""
     name, *rest = sys.argv[1:] if words is None else words
-    return run_by_hand({"classify": classify, "detect": detect}[name], f"darkroom {name}", rest)
+    return run_by_hand(
+        {"classify": classify, "detect": detect, "explain": explain}[name], f"darkroom {name}", rest
+    )
 
 
 if __name__ == "__main__":

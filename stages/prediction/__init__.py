@@ -7,6 +7,7 @@
         print(found.label, found.probability)
 
 predictors: a model that is asked, and its answers; models: model files with the form of their pictures
+video: frames of videos
 pictures: those that files, folders and patterns name; reports: answers as table, JSON, CSV, COCO and YOLO
 """
 

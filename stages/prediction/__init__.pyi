@@ -9,7 +9,9 @@ from .predictors import Classified as Classified
 from .predictors import ClassifierPredictor as ClassifierPredictor
 from .predictors import Detected as Detected
 from .predictors import DetectorPredictor as DetectorPredictor
+from .predictors import Ready as Ready
 from .predictors import Unread as Unread
+from .predictors import in_form as in_form
 from .predictors import load_classifier as load_classifier
 from .predictors import load_detector as load_detector
 from .reports import Answer as Answer
@@ -20,3 +22,6 @@ from .reports import to_csv as to_csv
 from .reports import to_json as to_json
 from .reports import to_text as to_text
 from .reports import to_yolo as to_yolo
+from .video import Frame as Frame
+from .video import is_video as is_video
+from .video import read_frames as read_frames

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from stages.core.errors import DataError
 from stages.intake.folders import names_below
+from stages.prediction.video import is_video
 from stages.sources.rows import is_picture
 
 STDIN = "-"
@@ -17,8 +18,8 @@ STDIN = "-"
 def named_pictures(words: Iterable[str], lines: Iterable[str] = ()) -> Iterator[Path]:
     """Paths of the pictures that the words name, each once, in the order of the words; in a folder by name.
 
-    A word is a file, a folder (all pictures in it, at every depth), a pattern such as `**/*.jpg`, or `-` for
-    all `lines`.
+    A word is a file, a folder (all pictures and videos in it, at every depth), a pattern such as
+    `**/*.jpg`, or `-` for all `lines`.
 
     Raises:
         DataError: A word names nothing, or a folder that holds no picture.
@@ -36,7 +37,7 @@ def named_pictures(words: Iterable[str], lines: Iterable[str] = ()) -> Iterator[
 def _named_by(word: str) -> list[Path]:
     path = Path(word)
     if path.is_dir():
-        found = [path / name for name in sorted(names_below(path)) if is_picture(name)]
+        found = [path / name for name in sorted(names_below(path)) if is_picture(name) or is_video(name)]
         if not found:
             raise DataError(f"{word}: holds no picture; name another folder, or the files themselves")
         return found

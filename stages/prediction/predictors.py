@@ -22,10 +22,11 @@ from stages.intake.form import Form
 from stages.intake.geometry import Pixels, fit_picture, place, unfit_boxes
 from stages.networks.compute import Compute, prepare
 from stages.prediction.models import TrainedModel, classifier_of, detector_of
+from stages.prediction.video import Frame
 from stages.sources.preparation import PreprocessParams
 
-Given = str | Path | Pixels
-"""A picture: the path of its file, or [H, W, 3] (RGB) or [H, W] in uint8."""
+Given = str | Path | Pixels | Frame
+"""A picture: the path of its file, [H, W, 3] (RGB) or [H, W] in uint8, or a frame of a video."""
 
 BATCH = 32
 PARAMS = Path("params.yaml")
@@ -83,7 +84,7 @@ class Detected:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class _Ready:
+class Ready:
     """A picture in the form that the network takes."""
 
     name: str
@@ -116,26 +117,43 @@ class _Predictor(Generic[Found]):
             ModelError: What the network predicts is not finite.
 
         """
-        ready = (_ready(number, given, self._model.form) for number, given in enumerate(pictures, start=1))
+        ready = (in_form(number, given, self._model.form) for number, given in enumerate(pictures, start=1))
         while some := list(islice(ready, batch)):
-            readable = [one for one in some if isinstance(one, _Ready)]
-            answers = iter(self._answers(readable) if readable else [])
-            yield from (next(answers) if isinstance(one, _Ready) else one for one in some)
+            readable = [one for one in some if isinstance(one, Ready)]
+            answers = iter(self.answers_to(readable) if readable else [])
+            yield from (next(answers) if isinstance(one, Ready) else one for one in some)
 
-    def _answers(self, ready: Sequence[_Ready]) -> list[Found]:
+    @property
+    def form(self) -> Form:
+        """The form that pictures are brought to."""
+        return self._model.form
+
+    def answers_to(self, ready: Sequence[Ready]) -> list[Found]:
+        """The answers to pictures that are in the model's form; at least one."""
         raise NotImplementedError
 
 
 class ClassifierPredictor(_Predictor[Classified]):
     """A trained classifier: `load_classifier` makes one."""
 
-    def _answers(self, ready: Sequence[_Ready]) -> list[Classified]:
+    @property
+    def network(self) -> Classifier:
+        """The network itself."""
         assert isinstance(self._model.network, Classifier)
+        return self._model.network
+
+    @property
+    def compute(self) -> Compute:
+        """The place where the network computes."""
+        return self._compute
+
+    def answers_to(self, ready: Sequence[Ready]) -> list[Classified]:
+        """The classes of pictures that are in the model's form."""
         images = np.stack([one.pixels for one in ready])  # [N, H, W, C]
-        rows = predict(self._model.network, images, compute=self._compute).numpy()  # [N, K]
+        rows = predict(self.network, images, compute=self._compute).numpy()  # [N, K]
         return [self._answer(one, row.tolist()) for one, row in zip(ready, rows, strict=True)]
 
-    def _answer(self, one: _Ready, row: list[float]) -> Classified:
+    def _answer(self, one: Ready, row: list[float]) -> Classified:
         by_class = sorted(zip(self.classes, row, strict=True), key=lambda pair: -pair[1])
         label, probability = by_class[0]
         return Classified(
@@ -151,7 +169,8 @@ class ClassifierPredictor(_Predictor[Classified]):
 class DetectorPredictor(_Predictor[Detected]):
     """A trained detector: `load_detector` makes one."""
 
-    def _answers(self, ready: Sequence[_Ready]) -> list[Detected]:
+    def answers_to(self, ready: Sequence[Ready]) -> list[Detected]:
+        """What is found in pictures that are in the model's form."""
         images, form = np.stack([one.pixels for one in ready]), self._model.form
         found = detect(self._model.network, images, self._compute, len(images))
         answers = []
@@ -199,7 +218,15 @@ def _settings(params: Path) -> tuple[PreprocessParams, Compute]:
     return preprocess, prepare(load_params(params, "compute", ComputeParams))
 
 
-def _ready(number: int, given: Given, form: Form) -> _Ready | Unread:
+def in_form(number: int, given: Given, form: Form) -> Ready | Unread:
+    """A picture as the network takes it; `number` names an array. One that cannot be read is no error.
+
+    Raises:
+        DataError: An array is no picture.
+
+    """
+    if isinstance(given, Frame):
+        return _from_array(given.name, given.pixels, form)
     if isinstance(given, np.ndarray):
         return _from_array(f"#{number}", given, form)
     try:
@@ -208,10 +235,10 @@ def _ready(number: int, given: Given, form: Form) -> _Ready | Unread:
         return Unread(picture=str(given), reason=error.strerror or str(error))
     if decoded.pixels is None:
         return Unread(picture=str(given), reason=f"{', '.join(decoded.oddities)}: {decoded.what}")
-    return _Ready(name=str(given), width=decoded.width, height=decoded.height, pixels=decoded.pixels)
+    return Ready(name=str(given), width=decoded.width, height=decoded.height, pixels=decoded.pixels)
 
 
-def _from_array(name: str, array: Pixels, form: Form) -> _Ready:
+def _from_array(name: str, array: Pixels, form: Form) -> Ready:
     if (
         array.dtype != np.uint8
         or array.ndim not in (2, 3)
@@ -227,7 +254,7 @@ def _from_array(name: str, array: Pixels, form: Form) -> _Ready:
     height, width = picture.shape[:2]
     placed = place((width, height), form.frame, form.fit)
     pixels = fit_picture(np.ascontiguousarray(picture), placed, form.frame, form.ground)
-    return _Ready(name=name, width=width, height=height, pixels=pixels)
+    return Ready(name=name, width=width, height=height, pixels=pixels)
 
 
 _LUMA = np.array([0.299, 0.587, 0.114])

@@ -48,5 +48,9 @@ from .rows import is_picture as is_picture
 from .rows import led_out as led_out
 from .rows import unsafe as unsafe
 from .rows import with_unlabelled as with_unlabelled
+from .video import LARGEST as LARGEST
+from .video import SUFFIXES as SUFFIXES
 from .video import VideoParams as VideoParams
+from .video import frames_of as frames_of
+from .video import is_container as is_container
 from .video import read_videos as read_videos

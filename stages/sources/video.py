@@ -68,7 +68,7 @@ def read_videos(raw: Path, params: VideoParams) -> Found:
 
 def _rows(file: Path, label: str, split: Split | None, params: VideoParams) -> Found:
     where = file.as_posix()
-    if not _is_container(file):
+    if not is_container(file):
         yield Finding(kind="unreadable", where=where, what="no video of a known container")
         return
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
@@ -83,7 +83,7 @@ def _rows(file: Path, label: str, split: Split | None, params: VideoParams) -> F
             yield Finding(kind="bomb", where=where, what=what)
             return
         number = -1
-        for number, pixels in _frames(video, params.every):
+        for number, pixels in frames_of(video, params.every):
             if pixels is not None:
                 yield Row(
                     where=f"{where}: frame {number}",
@@ -102,7 +102,8 @@ def _rows(file: Path, label: str, split: Split | None, params: VideoParams) -> F
         yield Finding(kind="truncated", where=where, what=f"ends after {number + 1} of {stated} frames")
 
 
-def _is_container(file: Path) -> bool:
+def is_container(file: Path) -> bool:
+    """Whether the file begins as a container of videos does."""
     try:
         with open_file(file) as content:  # a pipe would be waited for
             head = content.read(16)
@@ -111,8 +112,8 @@ def _is_container(file: Path) -> bool:
     return any(head[at : at + len(sign)] == sign for at, sign in BEGINNINGS)
 
 
-def _frames(video: cv2.VideoCapture, every: int) -> Iterator[tuple[int, Pixels | None]]:
-    """The number of each frame, and its pixels [H, W, 3], blue first, if it is one of the n-th."""
+def frames_of(video: cv2.VideoCapture, every: int) -> Iterator[tuple[int, Pixels | None]]:
+    """The number of each frame, and its pixels [H, W, 3], blue first, if it is one of each `every` frames."""
     number = 0
     while video.grab():
         pixels = None

@@ -12,9 +12,11 @@ from pathlib import Path
 import click
 
 from darkroom.base import interpreter
-from darkroom.base.errors import DarkroomError
+from darkroom.base.errors import DarkroomError, UsageError
 from darkroom.base.exits import Exit
 from darkroom.show import output
+
+RELEASE = "--release"
 
 
 def passing_on(function: Callable[..., int]) -> click.Command:
@@ -59,14 +61,44 @@ def params(words: tuple[str, ...]) -> int:
 @click.argument("words", nargs=-1, type=click.UNPROCESSED)
 def classify(words: tuple[str, ...]) -> int:
     """Say of what class pictures are."""
-    return _run_module("stages.by_hand.predict", ("classify", *words))
+    return _run_module("stages.by_hand.predict", ("classify", *of_release("classifier", words)))
 
 
 @passing_on
 @click.argument("words", nargs=-1, type=click.UNPROCESSED)
 def detect(words: tuple[str, ...]) -> int:
     """Find things in pictures."""
-    return _run_module("stages.by_hand.predict", ("detect", *words))
+    return _run_module("stages.by_hand.predict", ("detect", *of_release("detector", words)))
+
+
+@passing_on
+@click.argument("words", nargs=-1, type=click.UNPROCESSED)
+def explain(words: tuple[str, ...]) -> int:
+    """Draw where the classifier looks in pictures."""
+    return _run_module("stages.by_hand.predict", ("explain", *of_release("classifier", words)))
+
+
+def of_release(artifact: str, words: Sequence[str]) -> list[str]:
+    """The words with the files of a release in place of `--release VERSION`, where that is among them.
+
+    Raises:
+        DarkroomError: There is no such release, or its model cannot be had.
+
+    """
+    rest = list(words)
+    at = next((at for at, word in enumerate(rest) if word.partition("=")[0] == RELEASE), None)
+    if at is None or "--" in rest[:at]:
+        return rest
+    _, equals, version = rest.pop(at).partition("=")
+    if not equals:
+        if at == len(rest):
+            raise UsageError(f"{RELEASE}: name a version, such as v0.2.0")
+        version = rest.pop(at)
+    from darkroom.base.roots import root_of
+    from darkroom.releases.models import fetch_model
+
+    found = fetch_model(root_of(Path()), artifact, version)
+    return ["--model", str(found.model), "--params", str(found.params), *rest]
 
 
 def _run_module(module: str, words: Sequence[str]) -> int:

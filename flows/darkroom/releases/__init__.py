@@ -2,6 +2,7 @@
 
 promotion: what becomes of new results; gate: params.yaml's bounds; paired: two models on the same pictures
 releases: the tags themselves, by GTO's convention, and `darkroom rollback`
+models: what releases hold, brought here
 """
 
 import lazy_loader

@@ -5,6 +5,7 @@ from .gate import Bound as Bound
 from .gate import Gate as Gate
 from .gate import metric_value as metric_value
 from .gate import read_gate as read_gate
+from .models import fetch_model as fetch_model
 from .paired import Difference as Difference
 from .paired import NotPairedError as NotPairedError
 from .promotion import GateFailedError as GateFailedError

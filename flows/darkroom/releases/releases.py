@@ -37,7 +37,7 @@ def released_version(repo: Path, name: str, stage: str) -> Release | None:
     So do `dvc artifacts get --stage` and `gto show` take it; `gto.api` has the highest that ever was.
     """
     commit = next(iter(_commits(repo, f"{name}#{stage}#*").values()), None)
-    version = next((version for version, made in _versions(repo, name).items() if made == commit), None)
+    version = next((version for version, made in known_versions(repo, name).items() if made == commit), None)
     return Release(version, commit) if version and commit else None
 
 
@@ -48,7 +48,7 @@ def make_release(repo: Path, name: str, stage: str, commit: str, message: str) -
         ReleaseError: GTO refuses the version or its assignment.
 
     """
-    known = _versions(repo, name)
+    known = known_versions(repo, name)
     version = next((version for version, made in known.items() if made == commit), None)
     author, email = AUTHOR["GIT_AUTHOR_NAME"], AUTHOR["GIT_AUTHOR_EMAIL"]
     try:
@@ -89,7 +89,7 @@ def roll_back(repo: Path, name: str, stage: str) -> Release:
     """
     current = released_version(repo, name, stage)
     used = set(_commits(repo, f"{name}#{stage}#*").values())
-    versions = _versions(repo, name)
+    versions = known_versions(repo, name)
     below = list(versions)[list(versions).index(current.version) + 1 :] if current else []
     before = next((version for version in below if versions[version] in used), None)
     if before is None:
@@ -97,7 +97,7 @@ def roll_back(repo: Path, name: str, stage: str) -> Release:
     return make_release(repo, name, stage, versions[before], f"Roll {name} back")[0]
 
 
-def _versions(repo: Path, name: str) -> dict[str, str]:
+def known_versions(repo: Path, name: str) -> dict[str, str]:
     """The versions of a release with their commits, the highest version first."""
     return {tag.partition("@")[2]: commit for tag, commit in _commits(repo, f"{name}@v*").items()}
 

@@ -1,4 +1,5 @@
 from .evaluation import evaluate_classifier as evaluate_classifier
+from .grad_cam import overlaid as overlaid
 from .metrics import calibration_error as calibration_error
 from .metrics import confusion as confusion
 from .metrics import reliability as reliability

@@ -5,6 +5,7 @@ import io
 import json
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import yaml
@@ -124,3 +125,43 @@ def test_few_boxes_are_sure_enough_and_pictures_are_drawn(
         assert paths == ["photos/b.jpg", "photos/deep/a.jpg", "photos/ä [1].jpg"]
         with Image.open(Path(drawn) / paths[0]) as picture:
             assert max(picture.size) >= 150
+
+
+def film(path: Path, frames: int) -> None:
+    """A video of plain pictures, each lighter than the one before."""
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 5, (48, 32))
+    for number in range(frames):
+        writer.write(np.full((32, 48, 3), 40 * number, np.uint8))
+    writer.release()
+
+
+def test_frames_of_a_video_are_pictures(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    film(folder / "photos/film.avi", 5)
+    (folder / "photos/broken.mp4").write_bytes(b"no video")
+    assert main(["classify", "photos/film.avi", "--every", "2", "--format", "json", "--draw", "drawn"]) == 0
+    answers = json.loads(capsys.readouterr().out)
+    assert [one["picture"] for one in answers] == [f"photos/film.avi/{number:06d}" for number in (0, 2, 4)]
+    assert {(one["width"], one["height"]) for one in answers} == {(48, 32)}
+    assert len(list((folder / "drawn/photos/film.avi").glob("*.jpg"))) == 3
+    assert main(["detect", "photos", "--every", "5"]) == 1
+    said, how = capsys.readouterr()
+    assert len(said.splitlines()) == 5  # three pictures, a frame, and what is none
+    assert "1 could not be read" in how
+
+
+def test_a_heat_map_stands_beside_each_picture(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "photos/b.png").write_bytes(b"no picture")
+    assert main(["explain", "photos", "--out", "why", "--classes", "9"]) == 1
+    said, how = capsys.readouterr()
+    assert len(said.splitlines()) == 2
+    assert "b.png: cannot be read" in how
+    with Image.open(folder / "why/photos/deep/a.png") as sheet:
+        shown = np.asarray(sheet)
+    cell = (shown.shape[1] - 4) // (1 + len(LABELS))
+    assert cell >= 128
+    assert len(np.unique(shown.reshape(-1, 3), axis=0)) > 100
+
+
+def test_a_release_is_asked_for_by_darkroom(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["classify", "photos", "--release", "v1.0.0"]) == 2
+    assert capsys.readouterr().err.startswith("error: --release: only `darkroom classify`")
