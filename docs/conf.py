@@ -14,6 +14,7 @@ MENU = {
         "results",
         "stage_keys",
         "gpus",
+        "scaling",
         "unattended",
         "server",
         "sweeps",
