@@ -8,6 +8,7 @@ folder, a record is a file that is linked into its place. Nobody's clock is comp
     attempts/TOKEN/claim/       a host has it, and no other one will
     attempts/TOKEN/beat         counts on while the host lives
     attempts/TOKEN/log          what the stage prints
+    attempts/TOKEN/checkpoints.json  what another host goes on from, if this one is lost
     attempts/TOKEN/stop         it is to end, politely; `stop-now`: at once
     attempts/TOKEN/revoked      the run has given it up: whatever comes is not looked at
     attempts/TOKEN/record.json  how it ended
@@ -16,16 +17,19 @@ folder, a record is a file that is linked into its place. Nobody's clock is comp
 from __future__ import annotations
 
 import contextlib
+import dataclasses
+import json
 import os
 import re
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from darkroom.base.files import write_text
 from darkroom.remote.orders import Order, Record
+from darkroom.repository.blobs import Blob
 
 TOKEN = re.compile(r"[0-9a-f]{32}")
 
@@ -112,6 +116,17 @@ class Board:
     def log(self, token: str) -> Path:
         """The file of what the stage prints."""
         return self._attempts / token / "log"
+
+    def keep_checkpoints(self, token: str, blobs: Mapping[str, Blob]) -> None:
+        """Write down the stage's last checkpoints, which are stored: by path."""
+        with contextlib.suppress(FileNotFoundError):
+            text = json.dumps({path: dataclasses.asdict(blob) for path, blob in blobs.items()})
+            write_text(self._attempts / token / "checkpoints.json", text)
+
+    def checkpoints(self, token: str) -> dict[str, Blob]:
+        """The stage's last checkpoints, by path."""
+        text = _read(self._attempts / token / "checkpoints.json")
+        return {path: Blob(**blob) for path, blob in json.loads(text or "{}").items()}
 
     def hand_in(self, record: Record) -> bool:
         """Write how an attempt ended. False: it is revoked, or has ended before."""

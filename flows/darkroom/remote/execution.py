@@ -28,6 +28,9 @@ BEAT_SECONDS = 2.0
 LOOK_SECONDS = 0.5
 """Between two looks at whether the attempt is to end."""
 
+CHECKPOINT_SECONDS = 5.0
+"""Between two looks for a new checkpoint of the stage."""
+
 PATIENCE_SECONDS = 900.0
 """For so long a host tries to reach the storage once more, before it gives a result up."""
 
@@ -79,8 +82,9 @@ def execute_claimed(
     """
     folder = place.folder / "attempts" / order.token
     orders = _Orders(place.board, order.token, stop)
+    checkpoints = _Checkpoints(place, order, folder / order.folder)
     try:
-        with orders.followed():
+        with orders.followed(), checkpoints.kept():
             record = _record(place, order, folder, env, descriptors, orders)
             if orders.revoked.is_set():
                 say(f"{order.stage}: given up by its run: its result is not handed in")
@@ -133,6 +137,50 @@ class _Orders:
             self.stop.set()
         if now:
             self.stop_now.set()
+
+
+class _Checkpoints:
+    """Stores a stage's checkpoints while it runs, in a thread: another host may have to go on from them."""
+
+    def __init__(self, place: HostPlace, order: Order, root: Path) -> None:
+        self._place, self._order, self._root = place, order, root
+        self._done = threading.Event()
+        self._kept: dict[str, tuple[int, int]] = {}
+        self._blobs: dict[str, Blob] = {}
+
+    @contextlib.contextmanager
+    def kept(self) -> Iterator[None]:
+        """Keep them in the meantime."""
+        if not self._order.checkpoints:
+            yield
+            return
+        thread = threading.Thread(target=self._keep, name=f"checkpoints {self._order.token}", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            self._done.set()
+            thread.join()
+
+    def _keep(self) -> None:
+        while not self._done.wait(CHECKPOINT_SECONDS):
+            with contextlib.suppress(OSError):  # none yet, or the storage is away: at the next look
+                if self._keep_new():
+                    self._place.board.keep_checkpoints(self._order.token, self._blobs)
+
+    def _keep_new(self) -> bool:
+        """Store those that are others than at the last look. False: there are none."""
+        new = False
+        for path in self._order.checkpoints:
+            file = self._root / path
+            if not file.is_file():
+                continue
+            state = file.stat()
+            if self._kept.get(path) != (state.st_mtime_ns, state.st_ino):
+                self._blobs[path] = self._place.blobs.put_replaced(file)
+                self._kept[path] = (state.st_mtime_ns, state.st_ino)
+                new = True
+        return new
 
 
 def _record(

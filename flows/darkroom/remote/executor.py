@@ -105,6 +105,8 @@ class PooledExecutor:
         try:
             if isinstance(ended, Record):
                 return self._taken_over(ended, job, files, blobs)
+            if ended.ending is Ending.LOST:
+                self._take_checkpoints(attempt, files, blobs)
             return replace(ended, last_lines=last_lines)
         finally:
             attempt.close()
@@ -152,6 +154,12 @@ class PooledExecutor:
             if self._pushed is None:
                 self._pushed = push_commit(self._root, self._code)
             return self._pushed
+
+    def _take_checkpoints(self, attempt: RemoteAttempt, files: StageFiles, blobs: BlobStore) -> None:
+        """Put the last checkpoints of a lost host where the next attempt takes them from."""
+        with contextlib.suppress(OSError, ValueError):  # without one it begins anew
+            for path, blob in self._board.checkpoints(attempt.order.token).items():
+                blobs.place(blob, files.root / path)
 
     def _taken_over(self, record: Record, job: StageJob, files: StageFiles, blobs: BlobStore) -> StageResult:
         """Put what the attempt has made where the stage would have, and say how it ended."""

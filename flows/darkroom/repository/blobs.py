@@ -9,6 +9,7 @@ import contextlib
 import hashlib
 import json
 import os
+import secrets
 import shutil
 import stat
 from collections.abc import Iterator
@@ -84,12 +85,19 @@ class BlobStore:
             self._store.add(str(path), self._local, blob.md5, hardlink=False, on_error=_raise)
         return blob
 
-    def put_bytes(self, content: bytes) -> str:
-        """Store the content; its hash."""
-        md5 = hashlib.md5(content, usedforsecurity=False).hexdigest()
-        if not self._store.exists(md5):
-            self._store.add_bytes(md5, content)
-        return md5
+    def put_replaced(self, path: Path) -> Blob:
+        """Store a file that others may replace meanwhile by renaming: as it is now.
+
+        Raises:
+            OSError: It cannot be read or stored.
+
+        """
+        held = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
+        held.hardlink_to(path)
+        try:
+            return self._put_file(held)
+        finally:
+            held.unlink(missing_ok=True)
 
     def lacks(self, md5: str) -> bool:
         """Whether the blob is not there."""

@@ -112,6 +112,7 @@ stages:
 LONG = """\
 if [ -e long.ckpt ]; then echo "from $(cat long.ckpt)"; else
   trap 'echo half > long.ckpt; exit 143' TERM
+  [ -z "$EARLY" ] || { echo early > new; mv new long.ckpt; }
   echo begun; while [ ! -e %s ]; do sleep 0.1; done
 fi
 echo made > long.txt
@@ -152,12 +153,14 @@ class FarRun(threading.Thread):
 @pytest.mark.timeout(900)
 def test_a_killed_host_is_noticed_and_its_stage_continues_elsewhere(tmp_path: Path) -> None:
     run = FarRun(tmp_path, lost_after=20)
-    with hosts(tmp_path, tmp_path / "storage", "one", "two") as started:
+    stored = tmp_path / "storage" / "attempts"
+    with hosts(tmp_path, tmp_path / "storage", "one", "two", EARLY="1") as started:
         run.start()
         first = run.wait_until_begun()
+        assert wait_for(lambda: list(stored.glob("*/checkpoints.json")), 240)
         started[first].process.kill()
-        run.gate.touch()
         run.end()
+    assert "from early" in run.lines()
     assert run.report is not None
     assert run.report.errors == ()
     assert (run.root / "after.txt").read_text() == "made\n"
