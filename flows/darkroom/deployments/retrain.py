@@ -16,7 +16,7 @@ from darkroom.tracking.journal import journal
 CLONE = "retrain"
 
 
-@flow(name="retrain")
+@flow(name="retrain", flow_run_name="retrain to {branch}")
 def retrain(
     source: str = "",
     revision: str = "",

@@ -20,7 +20,7 @@ from darkroom.tracking.journal import journal
 CLONE = "retrain-on-data"
 
 
-@flow(name="retrain-on-data")
+@flow(name="retrain-on-data", flow_run_name="look for new data, retrain to {branch}")
 def retrain_on_data(
     imports: Annotated[list[str], Field(min_length=1)],
     quiet_minutes: Annotated[float, Field(ge=0)] = 10.0,

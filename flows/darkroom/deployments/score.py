@@ -31,7 +31,7 @@ STAGE = "prod"
 ON_THE_CPU = {"CUDA_VISIBLE_DEVICES": ""}  # trainings lease the GPUs; few pictures do not need one
 
 
-@flow(name="score")
+@flow(name="score", flow_run_name="score {inbox}")
 def score(
     inbox: Annotated[str, Field(min_length=1)],
     out: Annotated[str, Field(min_length=1)],

@@ -45,7 +45,7 @@ on_end: ContextVar[Callable[[str, bool], None]] = ContextVar("on_end", default=_
 """Called once the trials have ended, with what is to be said: Prefect may still fail to record that."""
 
 
-@flow(name="sweep")
+@flow(name="sweep", flow_run_name="{name}: {metric}")
 def sweep(
     params: Annotated[list[str], Field(min_length=1)],
     metric: str,

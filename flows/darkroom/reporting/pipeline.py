@@ -133,6 +133,10 @@ def _run_stages(
         report = run_pipeline(options, executor=ReportedExecutor(executor, stages), observe=tell)
     record = record_run(root, report)
     stages.log(pages.headline(report), logging.INFO if report.well else logging.ERROR)
+    for stage, lines in report.last_lines.items():
+        stages.log("\n".join((f"the last lines of {stage}:", *lines)), logging.ERROR)
+    for error in report.errors:  # the end of the log: what is looked for first
+        stages.log(error, logging.ERROR)
     stages.publish(record)
     stages.end(final_state(record))
     return record

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from darkroom.base.errors import RepoError
 from darkroom.base.files import logs_folder
+from darkroom.base.git import git
 from darkroom.repository import products as results
 from darkroom.repository.commits import opened_commit
 from darkroom.repository.products import Product, ShownResults
@@ -41,6 +42,8 @@ class EndedRun:
     """The content that pictures had in the last commit, for those that are other ones now."""
     other_outs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """The outs of each stage that differ from the last commit's although its inputs are the same."""
+    other_data: tuple[str, ...] = ()
+    """The .dvc files that differ from the last commit's: figures of then are those of other data."""
     unread: str = ""
     """Why there are neither metrics nor pictures, where DVC cannot read the repository any more."""
 
@@ -65,17 +68,25 @@ def record_run(root: Path, report: RunReport) -> EndedRun:
         unread = str(error)
     products = {stage.name: shown.products.get(stage.name, ()) for stage in report.plan.stages}
     found = tuple(pictures_among(products))
+    other_data = changed_data(root)
+    changes = metric_changes(products, shown.metrics, shown.before, root, same_data=not other_data)
     return EndedRun(
         root=root,
         report=report,
-        metrics=tuple(metric_changes(products, shown.metrics, shown.before, root)),
+        metrics=tuple(changes),
         pictures=found,
         before=pictures_before(
             root, [picture.path for picture in shown_first(found) if is_new(picture, report)]
         ),
+        other_data=other_data,
         unread=unread,
         other_outs=shown.other_outs,
     )
+
+
+def changed_data(root: Path) -> tuple[str, ...]:
+    """The .dvc files, from the root, that differ from the last commit's; none where git cannot tell."""
+    return tuple(git(root, "diff", "--name-only", "--relative", "HEAD", "--", "*.dvc", fails="").splitlines())
 
 
 def pictures_among(products: Mapping[str, tuple[Product, ...]]) -> Iterator[Picture]:

@@ -70,9 +70,17 @@ class MetricChange:
 
 
 def metric_changes(
-    products: Mapping[str, tuple[Product, ...]], now: Mapping[Path, Any], then: Mapping[Path, Any], root: Path
+    products: Mapping[str, tuple[Product, ...]],
+    now: Mapping[Path, Any],
+    then: Mapping[Path, Any],
+    root: Path,
+    *,
+    same_data: bool = True,
 ) -> Iterator[MetricChange]:
-    """Each figure of each metrics file, by stage in the plan's order, then those that no stage makes."""
+    """Each figure of each metrics file, by stage in the plan's order, then those that no stage makes.
+
+    On other data than in the last commit no figure is better or worse: it has no direction.
+    """
     owners = {
         product.path: (stage, product.metric_meta)
         for stage, outs in products.items()
@@ -85,7 +93,7 @@ def metric_changes(
         for name in {**new, **old}:
             before, after = meta.present(old.get(name)), meta.present(new.get(name))
             by = meta.instrument(name)
-            comparable = by is None or old.get(by) == new.get(by)
+            comparable = same_data and (by is None or old.get(by) == new.get(by))
             yield MetricChange(owner, name, before, after, meta.direction(name) if comparable else 0)
 
 

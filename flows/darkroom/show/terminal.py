@@ -43,6 +43,7 @@ from darkroom.show.wording import (
     describe_end,
     describe_restart,
     describe_work,
+    other_data_remark,
     other_outs_remark,
     time_taken,
     what_happened,
@@ -208,6 +209,8 @@ def print_record(console: Console, record: EndedRun, where: str, *, verbose: boo
         write_line(console, f"error: {error}", "bold red")
     if record.unread:
         write_line(console, f"warning: no metrics are told: {record.unread}", "yellow")
+    if record.other_data and record.metrics:
+        write_line(console, f"note: {other_data_remark(record.other_data)}", "yellow")
     if remark := other_outs_remark(record.other_outs):
         write_line(console, f"note: {remark}", "yellow")
     write_line(console, headline(report), "bold")

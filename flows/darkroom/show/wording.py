@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from darkroom.base.escapes import escape
-from darkroom.base.text import format_count, format_duration
+from darkroom.base.text import format_count, format_duration, format_reasons
 from darkroom.schedule.events import Outcome, StageAgain, StageFinished
 from darkroom.schedule.plan import Action, Plan
 
@@ -71,6 +71,12 @@ def how_to_go_on(outcomes: Iterable[Outcome], targets: Sequence[str]) -> str:
     command = escape(" ".join(["darkroom run", *targets]))
     kept = f"stopped: {sum(done)} of {format_count(len(done), 'stage')} are done and kept"
     return f"{kept}; `{command}` goes on from there, a training from its last checkpoint"
+
+
+def other_data_remark(files: Sequence[str]) -> str:
+    """What to say of figures whose data is not the last commit's."""
+    which = format_reasons(files)
+    return f"other data than in the last commit ({which}): no figure is called better or worse than then"
 
 
 def other_outs_remark(found: Mapping[str, Sequence[str]]) -> str:

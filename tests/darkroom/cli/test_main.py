@@ -333,3 +333,28 @@ def test_help_lists_every_command_once_on_one_screen(capsys: pytest.CaptureFixtu
     assert [
         line.split()[0] for line in lines if line.startswith("  ") and line.split()[0] in listed
     ] == listed
+
+
+@pytest.mark.slow
+def test_a_run_is_quiet_or_tells_programs_and_debugs_on_request(root: Path) -> None:
+    told = darkroom(root, "run", "--no-record", "--json")
+    assert (told.returncode, told.stderr) == (0, "")
+    events = [json.loads(line) for line in told.stdout.splitlines()]
+    assert [events[0]["event"], events[-1]["event"]] == ["run-started", "run-finished"]
+    ended = [event for event in events if event["event"] == "stage-finished"]
+    assert [(event["stage"], event["outcome"]) for event in ended] == [("copy", "ran"), ("check", "ran")]
+    again = darkroom(root, "run", "--no-record", "--json")
+    assert [json.loads(line)["event"] for line in again.stdout.splitlines()] == ["run-finished"]
+    (root / "check.sh").write_text("echo no such thing; exit 3\n")
+    failed = darkroom(root, "run", "--no-record", "--quiet")
+    assert (failed.returncode, failed.stdout) == (1, "")
+    assert failed.stderr == "error: check: failed with exit code 3\n"
+    usual, whole = (
+        darkroom(root, "run", "--no-record", "--force", "-s", "copy", *more).stdout
+        for more in ((), ("--verbose",))
+    )
+    assert "copy ran" in " ".join(usual.split())
+    assert "copy ran" in " ".join(whole.split())
+    misspelt = darkroom(root, "plan", "chek")
+    assert misspelt.stderr.endswith("; did you mean 'check'?\n")
+    assert darkroom(root, "plan", "chek", "--debug").stderr.startswith("Traceback")

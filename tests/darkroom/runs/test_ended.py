@@ -2,6 +2,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+import yaml
 from dvc.repo import Repo
 
 from darkroom.base.errors import MetaError
@@ -21,7 +22,7 @@ from darkroom.runs.report import RunOptions, RunReport
 from darkroom.schedule.events import Outcome, StageFinished
 from darkroom.schedule.plan import Plan
 from darkroom.show.pages import run_page
-from darkroom.show.wording import other_outs_remark
+from darkroom.show.wording import other_data_remark, other_outs_remark
 from tests.darkroom.repositories import git, make
 from tests.darkroom.shapes import Shape
 
@@ -274,3 +275,30 @@ def test_an_out_that_differs_though_its_inputs_do_not_is_told(tmp_path: Path) ->
     assert ended.other_outs == {"sub/dvc.yaml:draw": ("sub/card",)}
     assert "sub/dvc.yaml:draw (sub/card)" in other_outs_remark(ended.other_outs)
     assert "sub/dvc.yaml:draw (sub/card)" in run_page(ended)
+
+
+def test_on_other_data_no_figure_is_better_or_worse(tmp_path: Path) -> None:
+    pipeline = {
+        "stages": {
+            "count": {
+                "cmd": "python -c \"import json, pathlib; n = len(pathlib.Path('raw.txt').read_text());"
+                " pathlib.Path('m.json').write_text(json.dumps({'n': n}))\"",
+                "deps": ["raw.txt"],
+                "metrics": [{"m.json": {"cache": False, "meta": {"higher_is_better": ["n"]}}}],
+            }
+        }
+    }
+    root = make(tmp_path / "repo", Shape("data", {"dvc.yaml": yaml.safe_dump(pipeline)}), tmp_path)
+    (root / "raw.txt").write_text("one")
+    with Repo(str(root)) as repo:
+        repo.add(str(root / "raw.txt"))
+    assert run_pipeline(RunOptions(repo=root)).well
+    git(root, "add", "--all")
+    git(root, "commit", "--quiet", "--message", "counted")
+    (root / "raw.txt").write_text("three")
+    with Repo(str(root)) as repo:
+        repo.add(str(root / "raw.txt"))
+    record = record_run(root, run_pipeline(RunOptions(repo=root)))
+    assert record.other_data == ("raw.txt.dvc",)
+    assert [(change.now, change.trend) for change in record.metrics] == [(5, Trend.CHANGED)]
+    assert "other data than in the last commit (raw.txt.dvc)" in other_data_remark(record.other_data)
