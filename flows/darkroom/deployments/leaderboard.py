@@ -33,7 +33,7 @@ def rank_trials(
     if metrics and all(line.value is None for line in lines):
         known = next(iter(metrics.values()))
         names = ", ".join(f"{file}:{name}" for file, held in known.items() for name in flat_figures(held))
-        raise UsageError(f"--metric {by.file}:{by.name}: there is none; there are {names or 'no metrics'}")
+        raise UsageError(f"--metric {by.file}:{by.name}: no such metric; there are {names or 'no metrics'}")
     sign = 1 if by.lowest else -1
     return sorted(lines, key=lambda line: (line.value is None, sign * (line.value or 0.0)))
 

@@ -115,7 +115,9 @@ def _within(interval: IntervalSweep, rng: random.Random) -> str:
 def _grid(axes: Sequence[Axis]) -> Iterator[tuple[str, ...]]:
     for one in axes:
         if one.interval:
-            raise UsageError(f"-S {one.key}: an interval has endless values; say by --draws how many to try")
+            raise UsageError(
+                f"-S {one.key}: an interval has infinitely many values; choose how many to try by --draws"
+            )
     for values in itertools.product(*(one.values for one in axes)):
         yield tuple(f"{one.key}={value}" for one, value in zip(axes, values, strict=True))
 

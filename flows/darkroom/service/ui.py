@@ -75,7 +75,7 @@ def serve_pages(root: Path, announce: Callable[[str, bool], None], port: int = U
             announce(url, False)
             return
         if time.monotonic() > give_up:
-            raise DarkroomError("another server of this project does not get ready; stop it")
+            raise DarkroomError("another server of this project does not become ready; stop it")
         time.sleep(_LOOK_SECONDS)
 
 

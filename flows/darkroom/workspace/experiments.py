@@ -56,9 +56,9 @@ def new_experiment(repo: Any, selection: Selection) -> Experiment | None:
     from dvc.repo.experiments.utils import check_ref_format
 
     if isinstance(repo.scm, NoSCM):
-        raise UsageError("--experiment: experiments are kept in git, and this repository has none; git init")
+        raise UsageError("--experiment: experiments need git, and this repository has none; run `git init`")
     if repo.scm.no_commits:
-        raise UsageError("--experiment: an experiment starts from a commit, and there is none; git commit")
+        raise UsageError("--experiment: an experiment needs a commit to start from; run `git commit`")
     if selection.no_commit:
         raise UsageError("--experiment: its results must be in DVC's cache; leave out --no-commit")
     place = ExpRefInfo(repo.scm.get_rev(), name)
