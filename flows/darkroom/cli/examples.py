@@ -1,6 +1,20 @@
-"""Examples of each command, as its help shows them below the options."""
+"""What `darkroom --help` says of commands in a line, and the examples that each one's own help shows."""
 
 from collections.abc import Mapping
+
+IN_A_LINE: Mapping[str, str] = {
+    "status": "Say what is up, what runs, what is due next, and what is stuck.",
+    "up": "Start Prefect's server, workers and schedules of this project.",
+    "ui": "Serve Prefect's pages with all runs so far, until Ctrl-C.",
+    "doctor": "Say who holds this host's GPUs, who waits, and what is wrong.",
+    "gc": "Free disk space: old logs, clones, checkpoints, unused results.",
+    "metrics": "Show metrics, the most important first.",
+    "diff": "Compare two revisions: metrics, parameters, data and code.",
+    "report": "Write one page with times, metrics, plots, pictures and models.",
+    "sweep": "Try other parameters; each trial is a DVC experiment.",
+    "rollback": "Release the version before the released one again.",
+}
+"""Of commands whose own first sentence is longer than a line of the list."""
 
 EXAMPLES: Mapping[str, tuple[str, ...]] = {
     "plan": ("darkroom plan", "darkroom plan evaluate --json"),

@@ -35,7 +35,7 @@ from darkroom.cli import service as commands
 from darkroom.cli.completion import completion, stages_like
 from darkroom.cli.deployments import gc as free_disk
 from darkroom.cli.deployments import rollback, sweep
-from darkroom.cli.examples import epilog_of
+from darkroom.cli.examples import IN_A_LINE, epilog_of
 from darkroom.cli.options import in_repo
 from darkroom.cli.projects import add, init
 from darkroom.cli.results import diff, metrics, report
@@ -150,7 +150,7 @@ class _Commands(click.Group):
 @click.version_option(package_name="darkroom")
 @click.option(DEBUG, is_flag=True, expose_value=False, help="Show where in the code an error arose.")
 def app() -> None:
-    """Run DVC pipelines in parallel, recorded by Prefect, equal to `dvc repro` byte for byte."""
+    """Run DVC pipelines in parallel; what comes out equals `dvc repro`'s."""
 
 
 for command in (
@@ -440,6 +440,7 @@ def doctor(as_json: bool) -> int:
 
 for name, known in app.commands.items():
     known.epilog = epilog_of(name)
+    known.short_help = IN_A_LINE.get(name)
 
 
 if __name__ == "__main__":

@@ -70,8 +70,3 @@ def test_the_help_of_every_command_shows_its_examples_unbroken() -> None:
             click.Context(app.commands[name], info_name=name, terminal_width=60)
         )
         assert all(f"  {line}\n" in f"{shown}\n" for line in lines)
-
-
-def test_the_help_fits_one_screen() -> None:
-    shown = app.get_help(click.Context(app, info_name="darkroom", terminal_width=100))
-    assert len(shown.splitlines()) <= 50
