@@ -31,6 +31,7 @@ BY_HAND = {
     "classify": predict.classify,
     "data": data.command,
     "detect": predict.detect,
+    "explain": predict.explain,
     "fuse": fuse.command,
     "generate": generate.command,
     "params": params.command,

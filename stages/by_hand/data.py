@@ -6,6 +6,7 @@
 Exit codes: 0; 2 with one line where nothing in the folder can be read.
 """
 
+import json
 import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -54,6 +55,7 @@ class Reading:
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("folder", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.option("--json", "json_wanted", is_flag=True, help="Print JSON, for programs.")
 @click.option("--write", is_flag=True, help="Write the section into params.yaml; comments and order stay.")
 @click.option(
     "--params",
@@ -62,7 +64,7 @@ class Reading:
     show_default=True,
     help="The file to complete.",
 )
-def command(folder: Path, write: bool, params: Path) -> None:
+def command(folder: Path, json_wanted: bool, write: bool, params: Path) -> None:
     """Print format, classes, counts, splits and oddities of a FOLDER, and what reads it in params.yaml."""
     text = read_params(params)
     seen = look_at(folder)
@@ -75,16 +77,35 @@ def command(folder: Path, write: bool, params: Path) -> None:
             f"{folder}: of no format that is known: {said}; docs/own_pictures.md names the formats"
         )
     best = best_of(readings)
-    click.echo("\n".join(described(best)))
-    for other in readings:
-        if other is not best:
-            click.echo(f"It could also be: {other.guess.layout}, {other.pictures:,} pictures.")
     changes = changes_for(folder, best)
-    click.echo("\nFor params.yaml:\n")
-    click.echo(as_yaml(changes))
+    if json_wanted:
+        others = [other.guess.layout for other in readings if other is not best]
+        by_key = {".".join(key): value for key, value in changes.items()}
+        click.echo(json.dumps({**told(best), "params": by_key, "could_also_be": others}, indent=2))
+    else:
+        click.echo("\n".join(described(best)))
+        for other in readings:
+            if other is not best:
+                click.echo(f"It could also be: {other.guess.layout}, {other.pictures:,} pictures.")
+        click.echo("\nFor params.yaml:\n")
+        click.echo(as_yaml(changes))
     if write:
         write_atomically(params, with_changes(text, changes, params).encode())
-        click.echo(f"Written into {params}. Next: dvc add {folder}, then darkroom run preprocess")
+        said = f"Written into {params}. Next: dvc add {folder}, then darkroom run preprocess"
+        click.echo(said, err=json_wanted)
+
+
+def told(reading: Reading) -> dict[str, Any]:
+    """What is known of the folder, as plain values."""
+    return {
+        "layout": reading.guess.layout,
+        "task": reading.guess.task,
+        "pictures": reading.pictures,
+        "classes": dict(reading.labels),
+        "splits": dict(reading.splits),
+        "findings": dict(Counter(finding.kind for finding in reading.findings)),
+        "size": list(reading.size) if reading.size else None,
+    }
 
 
 def read_params(path: Path) -> str:

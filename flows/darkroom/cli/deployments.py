@@ -1,6 +1,7 @@
 """`darkroom sweep`, `darkroom rollback` and `darkroom gc`."""
 
 import contextlib
+import json
 import logging
 import os
 import sys
@@ -11,7 +12,7 @@ import click
 
 from darkroom.base.escapes import escape
 from darkroom.base.exits import Exit
-from darkroom.cli.options import in_repo
+from darkroom.cli.options import as_json, in_repo
 
 
 @click.command()
@@ -91,11 +92,15 @@ def _swept(chosen: dict[str, Any], recorded: bool) -> tuple[str, bool]:
     return ends[0]
 
 
+NOT_REMOVED = "nothing was removed; `darkroom gc --yes` does"
+
+
 @click.command()
 @in_repo
 @click.option("--days", default=30.0, show_default=True, help="Keep what was used in so many days.")
 @click.option("--yes", is_flag=True, help="Delete; without it, only list what would be deleted.")
-def gc(repo: Path, days: float, yes: bool) -> int:
+@as_json
+def gc(repo: Path, days: float, yes: bool, as_json: bool) -> int:
     """Free disk space: old logs, clones, checkpoints and decoded pictures, results that nothing refers to.
 
     Of the cache, what the workspace, a branch, a tag or an experiment needs is kept, and what released models
@@ -107,24 +112,28 @@ def gc(repo: Path, days: float, yes: bool) -> int:
 
     root = root_of(repo)
     with garbage.found_garbage(root, days) as found:
-        for kind, paths in found.kinds().items():
-            print(f"{garbage.total_bytes(paths) / 1e6:10.1f} MB  {kind} ({len(paths)})")
-        if found.busy:
-            print(f"the cache is left alone: {found.busy}")
-        if not found.kinds():
-            print("nothing to free")
-        elif yes:
+        kinds = {kind: (garbage.total_bytes(paths), len(paths)) for kind, paths in found.kinds().items()}
+        if not as_json:
+            for kind, (size, count) in kinds.items():
+                print(f"{size / 1e6:10.1f} MB  {kind} ({count})")
+            if found.busy:
+                print(f"the cache is left alone: {found.busy}")
+        if kinds and yes:
             end_recorder(root)
             garbage.remove_garbage(root, found)
-            print("removed")
+        if as_json:
+            listed = [{"kind": kind, "bytes": size, "paths": count} for kind, (size, count) in kinds.items()]
+            told = {"found": listed, "removed": bool(kinds and yes), "cache_in_use": found.busy or None}
+            print(json.dumps(told, indent=2))
         else:
-            print("nothing was removed; `darkroom gc --yes` does")
+            print("nothing to free" if not kinds else "removed" if yes else NOT_REMOVED)
     return Exit.WELL
 
 
 @click.command()
 @in_repo
-def rollback(repo: Path) -> int:
+@as_json
+def rollback(repo: Path, as_json: bool) -> int:
     """Take the released version back: the one before it that was in use is released again.
 
     That is a tag of git's; `git push --tags` tells others.
@@ -138,5 +147,8 @@ def rollback(repo: Path) -> int:
     if asked is None:
         raise UsageError(f"{gate.PARAMS_FILE}: {gate.KEY}: there is none, and so nothing was released")
     now = releases.roll_back(root, asked.release, asked.stage)
-    print(f"{asked.release} {now.version} is released ({now.commit[:12]})")
+    if as_json:
+        print(json.dumps({"release": asked.release, "version": now.version, "commit": now.commit}))
+    else:
+        print(f"{asked.release} {now.version} is released ({now.commit[:12]})")
     return Exit.WELL

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 in_repo = click.option(
     "--repo",
     type=click.Path(path_type=Path),

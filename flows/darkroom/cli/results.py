@@ -11,14 +11,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from darkroom.base.exits import Exit
-from darkroom.cli.options import in_repo
+from darkroom.cli.options import as_json, in_repo
 from darkroom.show import output
 
 if TYPE_CHECKING:
     from darkroom.results.comparison import Comparison
     from darkroom.results.page import Report
 
-as_json = click.option("--json", "as_json", is_flag=True, help="The same as JSON.")
 every = click.option("--all", "-a", "every", is_flag=True, help="All figures, not only the main ones.")
 
 

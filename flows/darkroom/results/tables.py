@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
@@ -12,6 +13,7 @@ from darkroom.base.text import format_count, format_figure, format_json
 from darkroom.repository.recorded.revisions import WORKSPACE, FileKind, Recorded, RecordedFile
 from darkroom.results.comparison import Comparison, Datum, Figure, Parameter, Standing, by_group, main_figures
 from darkroom.results.intervals import Interval
+from darkroom.runs.ended import PICTURE_SUFFIXES
 from darkroom.show.terminal import escaped_text, write_line
 
 NARROW = 100
@@ -65,6 +67,15 @@ def print_comparison(console: Console, one: Comparison, *, every: bool) -> None:
     _print_params(console, one.params)
     for kind in FileKind:
         _print_files(console, kind, [file for file in one.files if file.kind is kind], every=every)
+    _print_hint_of_pictures(console, one)
+
+
+def _print_hint_of_pictures(console: Console, one: Comparison) -> None:
+    """How to see pictures that differ, where a stage has made some."""
+    made = (Path(file.path).suffix.lower() for file in one.files if file.kind is FileKind.MADE)
+    if any(suffix in (*PICTURE_SUFFIXES, "") for suffix in made):
+        console.print()
+        write_line(console, "Pictures side by side: --out diff.html", "dim")
 
 
 def describe(recorded: Recorded) -> str:

@@ -1,5 +1,7 @@
 """A model of a release, brought out of git and DVC's cache."""
 
+import json
+import os
 import shutil
 from pathlib import Path
 
@@ -7,6 +9,7 @@ import pytest
 
 from darkroom.base.errors import RepoError, UsageError
 from darkroom.base.files import STATE_FOLDER
+from darkroom.cli.main import Exit, run_command
 from darkroom.cli.vision import of_release
 from darkroom.releases.models import fetch_model
 from darkroom.releases.releases import make_release
@@ -69,3 +72,26 @@ def test_what_is_not_there_is_named_with_what_is(root: Path) -> None:
     shutil.rmtree(root / ".dvc/cache")
     with pytest.raises(RepoError, match=r"classifier v0\.1\.0: net\.bin"):
         fetch_model(root, "classifier", "v0.1.0")
+
+
+def test_a_rollback_is_told_to_programs_too(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (root / "params.yaml").write_text("gate: {release: classifier, metrics: {'m.json:a': {}}}\nlr: 2\n")
+    git(root, "commit", "-am", "second")
+    make_release(root, "classifier", "prod", git(root, "rev-parse", "HEAD").strip(), "second")
+    assert run_command(["rollback", "--json"]) == Exit.WELL
+    told = json.loads(capsys.readouterr().out)
+    assert (told["release"], told["version"]) == ("classifier", "v0.1.0")
+
+
+def test_garbage_is_told_to_programs_too(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    log = root / STATE_FOLDER / "logs/old/train.log"
+    log.parent.mkdir(parents=True)
+    log.write_text("a line")
+    for path in (log, log.parent):
+        os.utime(path, (0, 0))
+    for words, removed in (((), False), (("--yes",), True)):
+        assert run_command(["gc", "--json", *words]) == Exit.WELL
+        told = json.loads(capsys.readouterr().out)
+        assert told["removed"] is removed
+        assert {one["paths"] for one in told["found"] if "log" in one["kind"]} == {1}
+    assert not log.exists()

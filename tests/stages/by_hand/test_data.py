@@ -214,3 +214,15 @@ def test_folders_of_classes_are_found_beside_pictures_of_none(
     printed = capsys.readouterr().out
     assert "24 pictures, 24 pictures of 2 classes" in printed
     assert "    folder: train\n" in printed
+
+
+def test_programs_get_the_same_as_json(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for number in range(EACH):
+        picture(project / f"raw/{('cat', 'dog')[number % 2]}/{number}.png", number)
+    assert main(["raw", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["task"] == "classification"
+    assert told["classes"] == {"cat": EACH // 2, "dog": EACH // 2}
+    assert told["size"] == [32, 32]
+    assert told["params"]["raw"] == "raw"
+    assert told["params"]["preprocess.classification"]["format"] == "image-folder"
