@@ -2,13 +2,19 @@
 
 import json
 import sys
+from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from darkroom.base.escapes import escape
 from darkroom.base.exits import Exit
+from darkroom.base.files import POOLS_FILE, STATE_FOLDER
 from darkroom.cli.options import in_repo
+
+if TYPE_CHECKING:
+    from darkroom.remote.executor import StageElsewhere
 
 
 def print_remark(text: str) -> None:
@@ -65,10 +71,22 @@ def status(repo: Path, as_json: bool) -> int:
 
     root = root_of(repo)
     found = project_status(root, upkeep.pools_of(root))
+    elsewhere = _elsewhere(root)
     if as_json:
-        print(json.dumps(found.to_json(), indent=2))
+        print(json.dumps({**found.to_json(), "elsewhere": list(map(asdict, elsewhere))}, indent=2))
     else:
         print(*map(escape, status_lines(found)), sep="\n")
+        for one in elsewhere:
+            print(f"elsewhere: {escape(one.describe())}")
         for line in found.stuck:
             print(f"stuck: {escape(line)}")
     return Exit.WELL if found.well else Exit.FAILED
+
+
+def _elsewhere(root: Path) -> "tuple[StageElsewhere, ...]":
+    """The stages that are with other hosts; what they need is imported only where the clone has pools."""
+    if not (root / STATE_FOLDER / POOLS_FILE).exists():
+        return ()
+    from darkroom.remote.executor import stages_elsewhere
+
+    return stages_elsewhere(root)

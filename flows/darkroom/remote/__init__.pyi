@@ -5,6 +5,8 @@ from .board import Board as Board
 from .cluster_job import own_folder as own_folder
 from .execution import HostPlace as HostPlace
 from .executor import PooledExecutor as PooledExecutor
+from .executor import StageElsewhere as StageElsewhere
+from .executor import stages_elsewhere as stages_elsewhere
 from .orders import Order as Order
 from .orders import Record as Record
 from .pools import Pools as Pools

@@ -81,6 +81,14 @@ class Notes:
             return str(held["token"]), str(held["key"])
         return None
 
+    def tokens(self) -> set[str]:
+        """The tokens of all attempts that are not done with."""
+        found: set[str] = set()
+        for path in self.folder.glob("*.json"):
+            with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+                found.add(str(json.loads(path.read_text())["token"]))
+        return found
+
     def forget(self, stage: str) -> None:
         """Note that the stage's last attempt is done with."""
         self._file(stage).unlink(missing_ok=True)

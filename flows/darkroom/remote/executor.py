@@ -7,7 +7,7 @@ import contextlib
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from darkroom.base.errors import DarkroomError
@@ -20,7 +20,7 @@ from darkroom.remote.board import Board
 from darkroom.remote.capacity import PooledCapacity
 from darkroom.remote.code import push_commit
 from darkroom.remote.orders import Order, Record, new_token, vector_units
-from darkroom.remote.pools import Pools, PoolSettings
+from darkroom.remote.pools import Pools, PoolSettings, pools_of
 from darkroom.remote.slurm import Slurm
 from darkroom.repository.blobs import BlobGoneError, BlobStore, remove_path
 from darkroom.runs.local_executor import LocalExecutor
@@ -82,6 +82,10 @@ class PooledExecutor:
         if pool is None:
             return stage_process.execute(job)
         assert job.files is not None
+        if job.meta.changes_deps:
+            return _failed(
+                f"{job.name} changes what it depends on (changes_deps): run it here, without a pool"
+            )
         if job.files.outside:
             outside = job.files.outside[0]
             return _failed(f"{outside} is outside of the repository: no other host has it; run it here")
@@ -177,6 +181,41 @@ class PooledExecutor:
         if result.ending is Ending.STOPPED and not (job.stop.is_set() or job.stop_now.is_set()):
             return replace(result, ending=Ending.LOST, error=f"host {record.host} was shut down")
         return result
+
+
+@dataclass(frozen=True, slots=True)
+class StageElsewhere:
+    """A stage of this clone that other hosts execute, or are to."""
+
+    stage: str
+    pool: str
+    attempt: int
+    host: str | None
+    """Who executes it; None: it waits for a host."""
+
+    def describe(self) -> str:
+        """Where it is, in words."""
+        again = f", attempt {self.attempt}" if self.attempt > 1 else ""
+        if self.host is None:
+            return f"{self.stage} waits for a host of pool {self.pool}{again}"
+        return f"{self.stage} runs on host {self.host} of pool {self.pool}{again}"
+
+
+def stages_elsewhere(root: Path) -> tuple[StageElsewhere, ...]:
+    """The stages of the clone at `root` that are with other hosts now.
+
+    Raises:
+        UsageError: .darkroom/pools.yaml is wrong.
+
+    """
+    if (pools := pools_of(root)) is None:
+        return ()
+    tokens = Notes(root / STATE_FOLDER / NOTES).tokens()
+    return tuple(
+        StageElsewhere(order.stage, order.resources.pool or "", order.attempt, seen.host)
+        for order, seen in Board(pools.file.storage).under_way()
+        if order.token in tokens and seen.record is None
+    )
 
 
 class _Output:

@@ -149,7 +149,6 @@ class BlobStore:
             if blob_of_file(partial).md5 != md5:
                 self._forget(md5)  # whoever stores it next does so anew
                 raise BlobGoneError(f"{md5} is damaged in the storage")
-            partial.chmod(0o666 & ~_umask())
             partial.replace(path)
         except FileNotFoundError as error:
             raise BlobGoneError(f"{md5} is not in the storage any more") from error
@@ -191,12 +190,6 @@ def remove_path(path: Path) -> None:
 
 def _local() -> LocalFileSystem:
     return LocalFileSystem()  # type: ignore[no-untyped-call]
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def _raise(_: str, error: BaseException) -> None:

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from darkroom.base.errors import UsageError
 from darkroom.remote.board import Board
+from darkroom.remote.executor import stages_elsewhere
 from darkroom.remote.orders import vector_units
 from darkroom.runs.report import RunOptions
 from darkroom.schedule.events import Event, Outcome, StageAgain
@@ -209,11 +210,14 @@ def test_a_stop_of_the_run_ends_the_stage_on_its_host(tmp_path: Path) -> None:
     with hosts(tmp_path, tmp_path / "storage", "one"):
         run.start()
         run.wait_until_begun()
+        said = [one.describe() for one in stages_elsewhere(run.root)]
+        assert said == [f"long runs on host one of pool {POOL}"]
         run.options.stop.set()
         run.end()
     assert run.report is not None
     assert run.report.outcomes() == {"long": Outcome.CANCELLED, "after": Outcome.CANCELLED}
     assert (run.root / "long.ckpt").read_text() == "half\n", "the next run goes on from there"
+    assert stages_elsewhere(run.root) == ()
 
 
 @pytest.mark.slow

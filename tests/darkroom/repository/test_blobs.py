@@ -44,6 +44,9 @@ def test_a_folder_comes_back_as_it_was_and_is_fetched_once(tmp_path: Path, store
     assert fetched == [blob.size, 0]
     for number in range(2):
         assert store.put(tmp_path / f"copy{number}") == blob
+        for name in FILES:
+            copy = tmp_path / f"copy{number}" / name.removeprefix("data/")
+            assert copy.stat().st_mode == (tmp_path / name).stat().st_mode
 
 
 def test_an_executable_file_stays_one(tmp_path: Path, store: BlobStore) -> None:
