@@ -103,7 +103,7 @@ stages:
     cmd: sh long.sh
     deps: [long.sh]
     outs: [long.txt]
-    meta: {checkpoints: [long.ckpt]}
+    meta: {checkpoints: [long.ckpt], retries: 3}
   after:
     cmd: cat long.txt > after.txt
     deps: [long.txt]

@@ -135,6 +135,7 @@ def test_a_controller_that_is_killed_and_started_again_ends_nothing(tmp_path: Pa
 @pytest.mark.timeout(900)
 @pytest.mark.usefixtures("_client")
 def test_a_job_that_was_cancelled_is_lost_and_runs_again(tmp_path: Path, cluster: Cluster) -> None:
+    # The stage may be gone before the process that looks after it: then it was killed, and has retries.
     run = FarRun(tmp_path, more=SLURM)
     run.start()
     run.wait_until_begun()
