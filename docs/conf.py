@@ -21,7 +21,7 @@ MENU = {
         "releases",
         "scoring",
     ],
-    "Models": ["predictions", "python_api", "classifier", "detector", "generation", "fusion"],
+    "Models": ["predictions", "exports", "python_api", "classifier", "detector", "generation", "fusion"],
     "Help": ["troubleshooting", "faq", "promises", "comparison", "../CHANGELOG"],
     "Inside": ["architecture", "decisions", "../README", "../CONTRIBUTING", "../SECURITY"],
 }

@@ -1,7 +1,7 @@
 """Commands that are given by hand, outside of any pipeline.
 
 fuse, generate, data: `darkroom fuse`, `generate` and `data`; predict: `darkroom classify` and `detect`
-command: errors of all in one line
+export: `darkroom export`
 check_params: what is wrong with params.yaml, said before a stage starts; params: `darkroom params`
 seen: a folder by the names of its files; formats, tables: what it could be
 prompts, drawn_folder: what a generator is asked for, and the files that come of it

@@ -18,9 +18,9 @@ import click
 import yaml
 from PIL import Image
 
-from stages.by_hand.command import run_by_hand
 from stages.by_hand.formats import counted, guesses
 from stages.by_hand.seen import Guess, Seen, look_at
+from stages.core.cli import run_by_hand
 from stages.core.errors import DataError, ParamsError, StageError
 from stages.core.files import write_atomically
 from stages.core.packed import SPLITS

@@ -16,7 +16,7 @@ import click
 import numpy as np
 from click.core import ParameterSource
 
-from stages.by_hand.command import run_by_hand
+from stages.core.cli import run_by_hand
 from stages.core.errors import DataError, ParamsError
 from stages.fusion.alignment import Registration
 from stages.fusion.compositing import grid, mosaic, poisson

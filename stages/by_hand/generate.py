@@ -19,9 +19,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from stages.by_hand.command import run_by_hand
 from stages.by_hand.drawn_folder import replace_files
 from stages.by_hand.prompts import check_words, class_of
+from stages.core.cli import run_by_hand
 from stages.core.errors import DataError
 from stages.drawing.sheets import SMALL_SIDE, Picture, enlarge, image_grid, png, scale_to
 from stages.generator.network import Generator, draw_latents, load_generator, render

@@ -22,7 +22,7 @@ import yaml
 from pydantic.fields import FieldInfo
 
 from stages.by_hand.check_params import SECTIONS
-from stages.by_hand.command import run_by_hand
+from stages.core.cli import run_by_hand
 from stages.core.errors import ParamsError
 from stages.core.params import StageParams
 from stages.score.params import ScoreParams

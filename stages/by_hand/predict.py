@@ -22,7 +22,7 @@ import numpy as np
 from PIL import Image, ImageOps
 from tqdm import tqdm
 
-from stages.by_hand.command import run_by_hand
+from stages.core.cli import run_by_hand
 from stages.core.errors import ParamsError
 from stages.core.files import write_atomically
 from stages.drawing.sheets import draw_boxes, image_grid, save_png

@@ -5,6 +5,7 @@ from .network import build_classifier as build_classifier
 from .network import load_classifier as load_classifier
 from .network import mean_logits as mean_logits
 from .network import predict as predict
+from .network import views_of as views_of
 from .trunks import CompactParams as CompactParams
 from .trunks import NetworkParams as NetworkParams
 from .trunks import ResNetParams as ResNetParams

@@ -128,7 +128,7 @@ def mean_logits(
     for start in range(0, len(images), batch_size):
         batch = to_unit(images[start : start + batch_size])
         with compute.autocast():
-            seen = [network(compute.images(view)).float() for view in _views(batch, count)]
+            seen = [network(compute.images(view)).float() for view in views_of(batch, count)]
         logits.append(torch.stack(seen).mean(dim=0).cpu())
     found = torch.cat(logits)
     if not (finite := found.isfinite().all(dim=1)).all():
@@ -140,7 +140,7 @@ def mean_logits(
     return found
 
 
-def _views(images: Tensor, count: int) -> list[Tensor]:
+def views_of(images: Tensor, count: int) -> list[Tensor]:
     """The pictures; their mirror images; both shifted up-left and down-right, as many as `count`."""
     mirrored = [images, images.flip(-1)]
     height, width = images.shape[-2:]

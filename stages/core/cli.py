@@ -1,11 +1,11 @@
-"""A stage's function as a command: options from its signature and docstring, errors as one line."""
+"""Command lines: a stage's function as a command with options from its signature; errors in one line."""
 
 import inspect
 import os
 import re
 import signal
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import NoneType
 from typing import Any, NoReturn, get_args
@@ -46,6 +46,25 @@ def run_stage(main: Callable[..., None]) -> NoReturn:
         print(f"error: {in_a_line(str(error))}", file=sys.stderr)
         sys.exit(EXIT_USER_ERROR)
     sys.exit(0)
+
+
+def run_by_hand(command: click.Command, name: str, words: Sequence[str]) -> int:
+    """Do what the words of a command given by hand say, and return the exit code.
+
+    What is wrong is one line on stderr, with code 2.
+    """
+    try:
+        code = command.main(words, name, standalone_mode=False)
+    except click.ClickException as error:
+        print(f"error: {usage_error(error)}", file=sys.stderr)
+    except StageError as error:
+        print(f"error: {error}", file=sys.stderr)
+    except OSError as error:
+        said = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+        print(f"error: {said}", file=sys.stderr)
+    else:
+        return int(code or 0)
+    return EXIT_USER_ERROR
 
 
 def usage_error(error: click.ClickException) -> str:

@@ -20,5 +20,11 @@ from .params import ResNetBackboneParams as ResNetBackboneParams
 from .params import SsdParams as SsdParams
 from .params import TrainedClassifierParams as TrainedClassifierParams
 from .params import TrainedProposalsParams as TrainedProposalsParams
+from .params import network_params as network_params
 from .proposals import Boxes as Boxes
+from .proposals import GivenProposals as GivenProposals
+from .proposals import LearntProposals as LearntProposals
 from .proposals import Targets as Targets
+from .proposals import TrainedProposals as TrainedProposals
+from .roi_heads import Crops as Crops
+from .roi_heads import SeparableRoIAlign as SeparableRoIAlign

@@ -30,20 +30,33 @@ class SeparableRoIAlign(nn.Module):
     def forward(self, features: dict[str, Tensor], boxes: list[Tensor], _image_sizes: object) -> Tensor:
         """Boxes [P, 4] (xyxy, pixels) of each picture to features [sum of P, F, size, size]."""
         maps = features[str(self.stride)]  # [N, F, H, W]
-        channels, height, width = maps.shape[1:]
-        x0, y0, x1, y1 = (torch.cat(boxes) / self.stride).unbind(1)
-        x1, y1 = (
-            torch.maximum(x1, x0 + 1),
-            torch.maximum(y1, y0 + 1),
-        )  # torchvision pools a whole cell at least
-        down = self._weights(y0, y1, height)  # [P, R, H]
-        across = self._weights(x0, x1, width)  # [P, R, W]
+        channels, _, width = maps.shape[1:]
+        down, across = self._down_and_across(torch.cat(boxes), maps)
         by_row = maps.permute(0, 2, 3, 1).flatten(2)  # [N, H, W * F]
         of_picture = torch.split(down, [len(picture_boxes) for picture_boxes in boxes])
         pairs = zip(of_picture, by_row, strict=True)
         rows = [weights.flatten(0, 1) @ row_features for weights, row_features in pairs]  # [P * R, W * F]
         cells = torch.cat(rows).view(-1, self.size, width, channels)  # [P, R, W, F]
         return (across.unsqueeze(1) @ cells).permute(0, 3, 1, 2)  # [P, R, R, F] -> [P, F, R, R]
+
+    def pool_equally(self, features: dict[str, Tensor], boxes: Tensor) -> Tensor:
+        """The same of as many boxes in each picture, [N, P, 4], without a loop over the pictures."""
+        maps = features[str(self.stride)]
+        channels, height, width = maps.shape[1:]
+        down, across = self._down_and_across(boxes.reshape(-1, 4), maps)
+        rows = down.reshape(maps.shape[0], -1, height) @ maps.permute(0, 2, 3, 1).flatten(
+            2
+        )  # [N, P * R, W * F]
+        cells = rows.reshape(-1, self.size, width, channels)
+        return (across.unsqueeze(1) @ cells).permute(0, 3, 1, 2)
+
+    def _down_and_across(self, boxes: Tensor, maps: Tensor) -> tuple[Tensor, Tensor]:
+        """The weights of the maps' rows and columns in boxes [P, 4]: [P, R, H] and [P, R, W]."""
+        height, width = maps.shape[-2:]
+        x0, y0, x1, y1 = (boxes / self.stride).unbind(1)
+        # torchvision pools a whole cell at least.
+        x1, y1 = torch.maximum(x1, x0 + 1), torch.maximum(y1, y0 + 1)
+        return self._weights(y0, y1, height), self._weights(x0, x1, width)
 
     def _weights(self, low: Tensor, high: Tensor, cells: int) -> Tensor:
         """How much each of the map's `cells` counts in each of the grid's: [P, size, cells]."""
@@ -55,7 +68,7 @@ class SeparableRoIAlign(nn.Module):
         weights = F.relu(1 - distance.abs()).masked_fill(
             off_the_map[..., None], 0
         )  # [P, size * samples, cells]
-        return weights.view(len(low), self.size, self.samples, cells).mean(dim=2)
+        return weights.view(low.shape[0], self.size, self.samples, cells).mean(dim=2)
 
 
 class PooledHead(nn.Module):
@@ -78,7 +91,7 @@ class PooledHead(nn.Module):
 
     def forward(self, pooled: Tensor) -> Tensor:
         """What the predictors of class and box read."""
-        count, features, halved = len(pooled), pooled.shape[1], self.halved
+        (count, features), halved = pooled.shape[:2], self.halved
         cells = pooled.permute(0, 2, 3, 1).reshape(count, halved, 2, halved, 2, features)
         patches = cells.transpose(2, 3).reshape(-1, 4 * features)  # [P * halved * halved, 4 F]
         hidden: Tensor = self.items(self.patches(patches).view(count, -1))

@@ -1,3 +1,4 @@
+from .calibration import CERTAIN as CERTAIN
 from .calibration import LogisticCalibration as LogisticCalibration
 from .calibration import fitted_logistic as fitted_logistic
 from .calibration import fitted_temperature as fitted_temperature

@@ -1,4 +1,7 @@
+from .models import TrainedModel as TrainedModel
 from .models import TrainedModels as TrainedModels
+from .models import classifier_of as classifier_of
+from .models import detector_of as detector_of
 from .models import load_models as load_models
 from .pictures import STDIN as STDIN
 from .pictures import named_pictures as named_pictures

@@ -78,6 +78,14 @@ def explain(words: tuple[str, ...]) -> int:
     return _run_module("stages.by_hand.predict", ("explain", *of_release("classifier", words)))
 
 
+@passing_on
+@click.argument("words", nargs=-1, type=click.UNPROCESSED)
+def export(words: tuple[str, ...]) -> int:
+    """Write a trained model for another runtime."""
+    kind = "detector" if "detector" in words else "classifier"
+    return _run_module("stages.by_hand.export", of_release(kind, words))
+
+
 def of_release(artifact: str, words: Sequence[str]) -> list[str]:
     """The words with the files of a release in place of `--release VERSION`, where that is among them.
 

@@ -5,7 +5,7 @@ from typing import Any
 import click
 import pytest
 
-from stages.by_hand.command import run_by_hand
+from stages.core.cli import run_by_hand
 from stages.core.errors import DataError
 
 

@@ -1,0 +1,3 @@
+from .exporting import Exported as Exported
+from .exporting import export_model as export_model
+from .formats import Format as Format

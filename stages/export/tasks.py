@@ -1,0 +1,121 @@
+"""What exporting a classifier and exporting a detector do differently."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import nn
+
+from stages.classifier.network import Classifier, predict
+from stages.core.packed import ClassificationSplit, DetectionSplit, Split, load_classification, load_detection
+from stages.detector.average_precision import average_precision, precision
+from stages.detector.network import Detector, detect
+from stages.detector.params import network_params
+from stages.export.classifier import ExportedClassifier
+from stages.export.comparison import Comparison, compare_classified, compare_detected
+from stages.export.detector import ExportedDetector
+from stages.export.formats import Answers, Pictures
+from stages.networks.calibration import LogisticCalibration
+from stages.networks.compute import Compute
+from stages.prediction.models import TrainedModel
+
+_EXACT = Compute(device=torch.device("cpu"), dtype=torch.float32)
+"""Exported networks compute in float32, so that is what they are compared with."""
+_BATCH = 20
+
+
+class Task(Protocol):
+    """A trained model that is to be exported, and how its answers are judged."""
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """The names of what the graph gives."""
+
+    @property
+    def figure(self) -> str:
+        """What `judge` measures."""
+
+    def graph(self) -> nn.Module:
+        """Pictures [N, H, W, C] in uint8 to the outputs."""
+
+    def compare(self, pictures: Pictures, answers: Answers) -> Comparison:
+        """The answers of an exported network beside those of the trained one."""
+
+    def judge(self, answers: Answers, split: Any) -> float:
+        """How good the answers are for the first pictures of a split."""
+
+    def load(self, data: Path, split: Split) -> Any:
+        """A split of what preprocess has packed for the task."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClassifierTask:
+    """A classifier, judged by its accuracy."""
+
+    network: Classifier
+    outputs: tuple[str, ...] = ("probabilities",)
+    figure: str = "accuracy"
+
+    def graph(self) -> nn.Module:
+        """Pictures to probabilities [N, K]."""
+        return ExportedClassifier(self.network)
+
+    def compare(self, pictures: Pictures, answers: Answers) -> Comparison:
+        """Probabilities beside each other."""
+        return compare_classified(predict(self.network, pictures, compute=_EXACT).numpy(), answers)
+
+    def judge(self, answers: Answers, split: ClassificationSplit) -> float:
+        """The share of right labels."""
+        found = answers[0].argmax(axis=1)
+        return float((found == np.asarray(split.labels[: len(found)])).mean())
+
+    def load(self, data: Path, split: Split) -> ClassificationSplit:
+        """Labelled pictures."""
+        return load_classification(data, split)
+
+
+@dataclass(frozen=True, slots=True)
+class DetectorTask:
+    """A detector, judged by COCO's mAP."""
+
+    network: Detector
+    size: tuple[int, int]
+    """Height and width of its pictures."""
+    outputs: tuple[str, ...] = ("boxes", "labels", "scores")
+    figure: str = "mAP"
+
+    def graph(self) -> nn.Module:
+        """Pictures to boxes [N, D, 4], labels [N, D], scores [N, D]."""
+        return ExportedDetector(self.network, self.size)
+
+    def compare(self, pictures: Pictures, answers: Answers) -> Comparison:
+        """Detections beside each other, however close to the least score."""
+        config = self.network.config
+        calibration = LogisticCalibration(**config.get("calibration", {}))
+        (least,) = calibration(np.array([network_params(config["network"]).score_min]))
+        return compare_detected(detect(self.network, pictures, _EXACT, _BATCH), answers, float(least))
+
+    def judge(self, answers: Answers, split: DetectionSplit) -> float:
+        """The mAP."""
+        found = [
+            (boxes[scores > 0], labels[scores > 0], scores[scores > 0])
+            for boxes, labels, scores in zip(*answers, strict=True)
+        ]
+        truth = split.boxes[: len(found)], split.labels[: len(found)]
+        return average_precision(precision(found, *truth, split.classes)).map
+
+    def load(self, data: Path, split: Split) -> DetectionSplit:
+        """Pictures with boxes."""
+        return load_detection(data, split)
+
+
+def task_of(kind: str, trained: TrainedModel) -> Task:
+    """The task of a classifier or a detector (`kind`)."""
+    network: Any = _EXACT.network(trained.network)
+    if kind == "classifier":
+        return ClassifierTask(network)
+    return DetectorTask(network, (trained.form.height, trained.form.width))
