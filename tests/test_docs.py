@@ -19,7 +19,7 @@ from markdown_it.token import Token
 from PIL import Image
 
 from darkroom.cli.main import app
-from stages.by_hand import data, fuse, generate, params, predict
+from stages.by_hand import data, export, fuse, generate, params, predict
 from tests.conftest import run
 from tests.places import ROOT
 from tests.tour import fences_of, on_screen, write_quickstart
@@ -32,6 +32,7 @@ BY_HAND = {
     "data": data.command,
     "detect": predict.detect,
     "explain": predict.explain,
+    "export": export.command,
     "fuse": fuse.command,
     "generate": generate.command,
     "params": params.command,

@@ -47,7 +47,7 @@ PACKED = {"classifier": "classification", "detector": "detection"}
 )
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="The file to write.")
 @click.option("--int8", is_flag=True, help="Weights and activations in eight bits, of ONNX alone.")
-def export(
+def command(
     kind: str, to: str, model: Path | None, params: Path, data: Path | None, out: Path | None, int8: bool
 ) -> None:
     """Write a trained model (KIND: classifier or detector) as a file for another runtime.
@@ -101,7 +101,7 @@ def _commit(folder: Path) -> str | None:
 
 def main(words: Sequence[str] | None = None) -> int:
     """Do what the words say."""
-    return run_by_hand(export, "darkroom export", sys.argv[1:] if words is None else words)
+    return run_by_hand(command, "darkroom export", sys.argv[1:] if words is None else words)
 
 
 if __name__ == "__main__":

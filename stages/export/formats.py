@@ -77,7 +77,8 @@ def traced(module: nn.Module, size: tuple[int, int, int]) -> ExportedProgram:
     example = torch.zeros(2, *size, dtype=torch.uint8)  # two: a size of one would become part of the graph
     with _quietly():
         program = torch.export.export(module, (example,), dynamic_shapes=({0: Dim.DYNAMIC},))
-        return program.run_decompositions()
+        decomposed: ExportedProgram = program.run_decompositions()
+    return decomposed
 
 
 def onnx_bytes(program: ExportedProgram, outputs: Sequence[str], metadata: Mapping[str, Any]) -> bytes:
