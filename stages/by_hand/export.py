@@ -17,7 +17,7 @@ from pathlib import Path
 
 import click
 
-from stages.core.cli import run_by_hand
+from stages.core.cli import release_option, run_by_hand
 from stages.export.exporting import Exported, export_model
 from stages.export.formats import Format
 
@@ -33,6 +33,7 @@ PACKED = {"classifier": "classification", "detector": "detection"}
     type=click.Path(path_type=Path, dir_okay=False),
     help="The model file; data/models/KIND.safetensors if not given.",
 )
+@release_option
 @click.option(
     "--params",
     type=click.Path(path_type=Path, dir_okay=False),

@@ -22,7 +22,7 @@ import numpy as np
 from PIL import Image, ImageOps
 from tqdm import tqdm
 
-from stages.core.cli import run_by_hand
+from stages.core.cli import release_option, run_by_hand
 from stages.core.errors import ParamsError
 from stages.core.files import write_atomically
 from stages.drawing.sheets import draw_boxes, image_grid, save_png
@@ -48,12 +48,6 @@ CAPTIONED_SIDE = 256  # px: smaller ones are enlarged until their captions can b
 UNREAD = 1  # the exit code
 
 Command = Callable[..., None]
-
-
-def _refuse_release(context: click.Context, option: click.Parameter, version: str | None) -> None:
-    del context, option
-    if version is not None:  # `darkroom` itself has put the model in its place
-        raise ParamsError("--release: only `darkroom classify`, `detect` and `explain` know releases")
 
 
 def _reporting(formats: Sequence[str]) -> tuple[Callable[[Any], Any], ...]:
@@ -92,13 +86,7 @@ def asking(*, model: str, formats: Sequence[str]) -> Callable[[Command], click.C
                 show_default=True,
                 help="The params.yaml that it was trained by.",
             ),
-            click.option(
-                "--release",
-                metavar="VERSION",
-                expose_value=False,
-                callback=_refuse_release,
-                help="The model of a release, such as v0.2.0, with its params.yaml.",
-            ),
+            release_option,
             click.option(
                 "--every",
                 type=click.IntRange(1),

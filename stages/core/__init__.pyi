@@ -1,4 +1,5 @@
 from .cli import EXIT_USER_ERROR as EXIT_USER_ERROR
+from .cli import release_option as release_option
 from .cli import run_by_hand as run_by_hand
 from .cli import run_stage as run_stage
 from .cli import usage_error as usage_error

@@ -12,7 +12,7 @@ from typing import Any, NoReturn, get_args
 
 import click
 
-from stages.core.errors import StageError
+from stages.core.errors import ParamsError, StageError
 from stages.core.texts import in_a_line
 
 EXIT_USER_ERROR = 2
@@ -65,6 +65,22 @@ def run_by_hand(command: click.Command, name: str, words: Sequence[str]) -> int:
     else:
         return int(code or 0)
     return EXIT_USER_ERROR
+
+
+def _refuse_release(context: click.Context, option: click.Parameter, version: str | None) -> None:
+    del option
+    if version is not None:  # `darkroom` itself has put the model in its place
+        raise ParamsError(f"--release: only `{context.info_name}` itself knows releases")
+
+
+release_option = click.option(
+    "--release",
+    metavar="VERSION",
+    expose_value=False,
+    callback=_refuse_release,
+    help="The model of a release, such as v0.2.0, with its params.yaml.",
+)
+"""The option by which `darkroom` chooses a model; a command of the stages alone lists it and refuses it."""
 
 
 def usage_error(error: click.ClickException) -> str:

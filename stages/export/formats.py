@@ -11,6 +11,7 @@ import importlib
 import io
 import json
 import logging
+import sys
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -127,10 +128,8 @@ def torch_export_bytes(program: ExportedProgram, metadata: Mapping[str, Any]) ->
 
 def openvino_bytes(onnx: bytes, metadata: Mapping[str, Any]) -> tuple[bytes, bytes]:
     """An ONNX model as OpenVINO's .xml and .bin."""
-    import openvino
-
+    openvino = _openvino()
     with tempfile.TemporaryDirectory(prefix="darkroom-") as scratch:
-        # Not by its converter, which tells OpenVINO's makers of its use.
         model = openvino.Core().read_model(_written(Path(scratch, "model.onnx"), onnx))
         model.set_rt_info(_json(metadata), METADATA)
         path = Path(scratch, "model.xml")
@@ -165,12 +164,18 @@ def ask_torch_export(content: bytes) -> Ask:
 
 def ask_openvino(content: tuple[bytes, bytes]) -> Ask:
     """Ask OpenVINO on the CPU, in float32."""
-    import openvino
-
-    core = openvino.Core()
+    core = _openvino().Core()
     model = core.read_model(model=content[0], weights=content[1])
     compiled = core.compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     return lambda pictures: [np.asarray(compiled(pictures)[output]) for output in compiled.outputs]
+
+
+def _openvino() -> Any:
+    """OpenVINO, without the package by which it tells its makers of each import."""
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # it then takes a stub
+    import openvino
+
+    return openvino
 
 
 def _json(metadata: Mapping[str, Any]) -> str:
