@@ -121,8 +121,7 @@ class PooledExecutor:
     def _order(self, job: StageJob, files: StageFiles, pool: str, blobs: BlobStore) -> Order:
         commit, folder = self._commit()
         root, settings, meta = files.root, self._pools.file.pools[pool], job.meta
-        below = job.cwd.relative_to(root)
-        checkpoints = tuple((below / path).as_posix() for path in meta.checkpoints)
+        checkpoints = self._checkpoints(job, files)
         carried = [path for path in (*files.deps, *files.kept, *checkpoints) if (root / path).exists()]
         wanted = {"DVC_STAGE", "DVC_EXP_NAME", *THREAD_VARIABLES}
         return Order(
@@ -132,7 +131,7 @@ class PooledExecutor:
             revision=commit,
             code=self._code,
             folder=folder,
-            cwd=below.as_posix(),
+            cwd=job.cwd.relative_to(root).as_posix(),
             commands=job.commands,
             env={name: value for name, value in job.env.items() if name in wanted},
             deps={path: blobs.put(root / path) for path in dict.fromkeys(carried)},
@@ -147,6 +146,11 @@ class PooledExecutor:
             setup=settings.setup,
             wrapper=settings.wrapper,
         )
+
+    def _checkpoints(self, job: StageJob, files: StageFiles) -> tuple[str, ...]:
+        """The stage's checkpoints, from the repository's root."""
+        below = job.cwd.relative_to(files.root)
+        return tuple((below / path).as_posix() for path in job.meta.checkpoints)
 
     @property
     def _code(self) -> str:
@@ -163,13 +167,17 @@ class PooledExecutor:
         """Put the last checkpoints of a lost host where the next attempt takes them from."""
         with contextlib.suppress(OSError, ValueError):  # without one it begins anew
             for path, blob in self._board.checkpoints(attempt.order.token).items():
-                blobs.place(blob, files.root / path)
+                if path in attempt.order.checkpoints:
+                    blobs.place(blob, files.root / path)
 
     def _taken_over(self, record: Record, job: StageJob, files: StageFiles, blobs: BlobStore) -> StageResult:
         """Put what the attempt has made where the stage would have, and say how it ended."""
         result = record.result
+        expected = {*files.outs, *self._checkpoints(job, files)}  # nothing else may a host put here
         try:
             for path, blob in record.outs.items():
+                if path not in expected:
+                    continue
                 remove_path(files.root / path)
                 if path in record.inline:
                     (files.root / path).parent.mkdir(parents=True, exist_ok=True)

@@ -120,7 +120,9 @@ class BlobStore:
         entries, fetched = self._listing(blob.md5), 0
         path.mkdir(exist_ok=True)
         for entry in entries:
-            target = path / entry["relpath"]
+            if (name := Path(entry["relpath"])).is_absolute() or ".." in name.parts:
+                raise BlobGoneError(f"{blob.md5} names a file outside of its folder: {name}")
+            target = path / name
             target.parent.mkdir(parents=True, exist_ok=True)
             fetched += self._place_file(entry["md5"], target, cache)
         return fetched

@@ -16,9 +16,11 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from darkroom.base.errors import UsageError
+from darkroom.processes.stage_process import Ending, StageResult
 from darkroom.remote.board import Board
 from darkroom.remote.executor import stages_elsewhere
-from darkroom.remote.orders import vector_units
+from darkroom.remote.orders import Record, vector_units
+from darkroom.repository.blobs import BlobStore
 from darkroom.runs.report import RunOptions
 from darkroom.schedule.events import Event, Outcome, StageAgain
 from tests.darkroom.remote.hosts import POOL, HostProcess, hosts, hosts_in, run_elsewhere, set_pools
@@ -245,6 +247,37 @@ def refused(root: Path, host: HostProcess | None = None) -> str:
     report = run_elsewhere(RunOptions(repo=root), root)
     assert not report.well
     return " ".join(report.errors)
+
+
+@pytest.mark.slow
+def test_a_host_puts_nothing_where_the_stage_makes_nothing(tmp_path: Path) -> None:
+    stage = "stages:\n  a:\n    cmd: echo a > a\n    outs: [a]\n"
+    root = make(tmp_path / "far", Shape("one", {"dvc.yaml": stage}), tmp_path)
+    storage = tmp_path / "storage"
+    storage.mkdir()
+    set_pools(root, storage)
+    (tmp_path / "made").write_text("a\n")
+
+    def lie() -> None:
+        board = Board(storage)
+        assert wait_for(lambda: board.offered(POOL), 240)
+        (token,) = board.offered(POOL)
+        assert board.claim(token, "liar")
+        blob = BlobStore.in_folder(storage).put(tmp_path / "made")
+        outs = dict.fromkeys(("a", "../outside", ".git/hooks/post-commit", "dvc.yaml"), blob)
+        well = StageResult(ending=Ending.OK, seconds=0.1)
+        assert board.hand_in(Record(token=token, host="liar", result=well, outs=outs))
+
+    liar = threading.Thread(target=lie)
+    liar.start()
+    report = run_elsewhere(RunOptions(repo=root), root)
+    liar.join()
+    assert report.outcomes() == {"a": Outcome.RAN}
+    assert (root / "a").read_text() == "a\n"
+    assert (root / "dvc.yaml").read_text() == stage
+    assert not (tmp_path / "far/outside").exists()
+    assert not (tmp_path / "outside").exists()
+    assert not (root / ".git/hooks/post-commit").exists()
 
 
 def test_what_is_not_committed_is_refused_before_anything_runs(tmp_path: Path) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import json
 from pathlib import Path
 
 import pytest
 from dvc.repo import Repo
 
-from darkroom.repository.blobs import BlobGoneError, BlobStore
+from darkroom.repository.blobs import Blob, BlobGoneError, BlobStore
 from tests.darkroom.repositories import make
 from tests.darkroom.shapes import Shape
 
@@ -47,6 +49,20 @@ def test_a_folder_comes_back_as_it_was_and_is_fetched_once(tmp_path: Path, store
         for name in FILES:
             copy = tmp_path / f"copy{number}" / name.removeprefix("data/")
             assert copy.stat().st_mode == (tmp_path / name).stat().st_mode
+
+
+@pytest.mark.parametrize("name", ["../out", "a/../../out", "/tmp/out"])
+def test_a_folder_puts_no_file_outside_of_itself(name: str, tmp_path: Path, store: BlobStore) -> None:
+    file = tmp_path / "file"
+    file.write_text("content")
+    listing = json.dumps([{"md5": store.put(file).md5, "relpath": name}]).encode()
+    oid = hashlib.md5(listing).hexdigest() + ".dir"
+    place = tmp_path / "store/files/md5" / oid[:2] / oid[2:]
+    place.parent.mkdir(exist_ok=True)
+    place.write_bytes(listing)
+    with pytest.raises(BlobGoneError, match="outside of its folder"):
+        store.place(Blob(oid, 7), tmp_path / "into/folder")
+    assert not list(tmp_path.rglob("out"))
 
 
 def test_an_executable_file_stays_one(tmp_path: Path, store: BlobStore) -> None:
