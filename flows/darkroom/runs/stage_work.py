@@ -104,7 +104,7 @@ class StageWork:
             stop_now=self.stop_now,
             lock=begun.lock,
             witness=begun.witness,
-            files=begun.files,
+            files=self._workspace.files_of(name) if node.meta.resources.pool else None,
         )
         self._observe(StageStarted(name, begun.reasons))
         return job

@@ -75,7 +75,9 @@ class History:
                 entry = json.loads(line)
                 seconds, ended = float(entry["seconds"]), float(entry["ended"])
                 this = StageTime(str(entry["run"]), str(entry["stage"]), ended - seconds, seconds)
-                found = [*(found if found and found[0].run == this.run else ()), this]
+                if found and found[0].run != this.run:
+                    found.clear()
+                found.append(this)
         return sorted(found, key=lambda one: one.began)
 
     def shorten(self) -> None:

@@ -82,7 +82,6 @@ class Prepared:
     env: Mapping[str, str]
     lock: StageLock
     witness: Witness | None
-    files: StageFiles | None = None
 
 
 class ChangedBesideError(StageRecordError):
@@ -329,9 +328,7 @@ class Workspace:
             return Settled(Outcome.RESTORED, reasons)
         pairs = zip(recorded, stage.deps, strict=True)
         self._seen[name] = [DepBefore(then, dep.hash_info, dep.obj) for then, dep in pairs]
-        return replace(
-            _prepared(stage, reasons, self._experiment, lock, witness), files=files_of(stage, self.root)
-        )
+        return _prepared(stage, reasons, self._experiment, lock, witness)
 
     def _made_before(self, name: str) -> Settled | None:
         """Keep the outs that an earlier run made and could not put into the cache."""
@@ -425,6 +422,10 @@ class Workspace:
     def made(self) -> frozenset[Path]:
         """The paths of all outs of the repository's stages."""
         return frozenset(Path(out.fs_path) for out in self._repo.index.outs if out.is_in_repo)
+
+    def files_of(self, name: str) -> StageFiles:
+        """The files of a stage as another host needs and makes them."""
+        return files_of(self._stages[name], self.root)
 
     def sizes_of_deps(self, name: str) -> Mapping[str, int]:
         """The sizes in bytes, by hashes, of the data that a stage reads, as far as they are recorded."""
