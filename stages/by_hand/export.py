@@ -14,12 +14,15 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from stages.core.cli import release_option, run_by_hand
-from stages.export.exporting import Exported, export_model
-from stages.export.formats import Format
+from stages.export.targets import Format
+
+if TYPE_CHECKING:
+    from stages.export.exporting import Exported
 
 PACKED = {"classifier": "classification", "detector": "detection"}
 """The folder in data/prepared of each kind of model."""
@@ -61,6 +64,8 @@ def command(
     darkroom export classifier --to onnx
     darkroom export detector --to openvino --out detector.xml
     """  # noqa: D301 - \b is click's
+    from stages.export.exporting import export_model  # imports torch: `--help` needs it not
+
     form = Format(to)
     model = model or Path("data/models") / f"{kind}.safetensors"
     suffix = ".int8.onnx" if int8 else form.suffix

@@ -21,14 +21,9 @@ import click
 import yaml
 from pydantic.fields import FieldInfo
 
-from stages.by_hand.check_params import SECTIONS
 from stages.core.cli import run_by_hand
 from stages.core.errors import ParamsError
 from stages.core.params import StageParams
-from stages.score.params import ScoreParams
-
-ALL: Mapping[str, type[StageParams]] = {**SECTIONS, "score": ScoreParams}
-"""Every section that a class reads; `raw`, `to_fuse`, `libraries` and `gate` have none."""
 
 TYPES = {int: "whole number", float: "number", str: "text", bool: "true or false", NoneType: "null"}
 BOUNDS = (
@@ -60,9 +55,17 @@ class Parameter:
         return "(no default)" if self.required else as_yaml(self.default)
 
 
+def _sections() -> Mapping[str, type[StageParams]]:
+    """Every section that a class reads; `raw`, `to_fuse`, `libraries` and `gate` have none."""
+    from stages.by_hand.check_params import SECTIONS  # imports torch: `--help` needs it not
+    from stages.score.params import ScoreParams
+
+    return {**SECTIONS, "score": ScoreParams}
+
+
 def described_sections() -> list[Parameter]:
     """Every parameter, in the order of the classes."""
-    return [one for section, cls in ALL.items() for one in _described(section, cls, None)]
+    return [one for section, cls in _sections().items() for one in _described(section, cls, None)]
 
 
 def _described(path: str, cls: type[StageParams], variant: str | None) -> Iterator[Parameter]:

@@ -9,39 +9,31 @@
 Exit codes: 0; 1 where a picture could not be read; 2 with one line where what the user gave is wrong.
 """
 
+from __future__ import annotations
+
 import itertools
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
-import numpy as np
-from PIL import Image, ImageOps
-from tqdm import tqdm
 
 from stages.core.cli import release_option, run_by_hand
 from stages.core.errors import ParamsError
 from stages.core.files import write_atomically
-from stages.drawing.sheets import draw_boxes, image_grid, save_png
-from stages.evaluate.of_classifier.grad_cam import grad_cam, overlaid
-from stages.prediction.pictures import STDIN, named_pictures
-from stages.prediction.predictors import (
-    BATCH,
-    PARAMS,
-    Classified,
-    ClassifierPredictor,
-    Detected,
-    Ready,
-    Unread,
-    in_form,
-    load_classifier,
-    load_detector,
-)
+from stages.prediction.answers import BATCH, PARAMS, Classified, Detected, Unread
 from stages.prediction.reports import Answer, labels_path, line_of, to_coco, to_csv, to_json, to_text, to_yolo
-from stages.prediction.video import Frame, is_video, read_frames
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from stages.prediction.predictors import ClassifierPredictor, Ready
+    from stages.prediction.video import Frame
+
+# What imports torch or OpenCV is imported where it is used: `--help` needs neither.
 
 DRAWN_SIDE = 1024  # px of the longer side of a drawn picture, at most
 CAPTIONED_SIDE = 256  # px: smaller ones are enlarged until their captions can be read
@@ -116,6 +108,8 @@ def classify(
 
     They are files, folders, patterns, videos, or - for a list on standard input.
     """
+    from stages.prediction.predictors import load_classifier
+
     given, shown = itertools.tee(_given(pictures, every))
     predictor = load_classifier(model, params=params)
     _report(shown, predictor.predict(given, batch=batch), predictor.classes, **output)  # type: ignore[arg-type]
@@ -143,6 +137,8 @@ def detect(
     They are files, folders, patterns, videos, or - for a list on standard input. With
     --format yolo, --out is the folder of the label files.
     """
+    from stages.prediction.predictors import load_detector
+
     if output["form"] == "yolo" and output["out"] is None:
         raise ParamsError("--format yolo: writes a file for each picture; name their folder by --out")
     given, shown = itertools.tee(_given(pictures, every))
@@ -175,6 +171,9 @@ def explain(
     Pictures are files, folders, patterns, videos, or - for a list on standard input. They are drawn as the
     network sees them, cut and scaled to its form.
     """
+    from stages.drawing.sheets import save_png
+    from stages.prediction.predictors import Ready, in_form, load_classifier
+
     predictor = load_classifier(model, params=params)
     numbered = enumerate(_given(pictures, every), start=1)
     unread = drawn = 0
@@ -199,6 +198,11 @@ def explained(
     ready: Sequence[Ready], predictor: ClassifierPredictor, most: int
 ) -> Iterator[tuple[Ready, Classified, Image.Image]]:
     """Each picture with its answer and a sheet: it, and the heat maps of its most probable classes."""
+    import numpy as np
+
+    from stages.drawing.sheets import image_grid
+    from stages.evaluate.of_classifier.grad_cam import grad_cam, overlaid
+
     if not ready:
         return
     images, answers = np.stack([one.pixels for one in ready]), predictor.answers_to(ready)
@@ -218,11 +222,15 @@ def explained(
 
 def _given(words: Sequence[str], every: int) -> Iterator[Path | Frame]:
     """Pictures and frames of videos; a video without a frame is given as it is, and cannot be read."""
+    from stages.prediction.pictures import STDIN, named_pictures
+
     named = list(named_pictures(words, sys.stdin if STDIN in words else ()))  # what is wrong comes first
     return (one for path in named for one in _in_file(path, every))
 
 
 def _in_file(path: Path, every: int) -> Iterator[Path | Frame]:
+    from stages.prediction.video import is_video, read_frames
+
     frame = None
     if is_video(path):
         for frame in read_frames(path, every):
@@ -247,6 +255,8 @@ def _report(
     draw: Path | None,
 ) -> None:
     """Write the answers, and draw them; how many there were, and how fast, is said on standard error."""
+    from tqdm import tqdm
+
     began, kept = time.monotonic(), list[Answer]()
     shown = tqdm(answers, unit="picture", disable=not sys.stderr.isatty(), leave=False)
     for one, answer in zip(given, shown, strict=True):
@@ -286,6 +296,12 @@ def _write(answers: Sequence[Answer], classes: Sequence[str], form: str, out: Pa
 
 def _drawn(given: Path | Frame, answer: Classified | Detected, classes: Sequence[str]) -> Image.Image:
     """The picture with its boxes, or with its label under it."""
+    import numpy as np
+    from PIL import Image, ImageOps
+
+    from stages.drawing.sheets import draw_boxes, image_grid
+    from stages.prediction.video import Frame
+
     if isinstance(given, Frame):
         picture = Image.fromarray(given.pixels)
     else:

@@ -1,3 +1,3 @@
 from .exporting import Exported as Exported
 from .exporting import export_model as export_model
-from .formats import Format as Format
+from .targets import Format as Format

@@ -20,19 +20,18 @@ from stages.export.comparison import Comparison
 from stages.export.formats import (
     Answers,
     Ask,
-    Format,
     Pictures,
     ask_onnx,
     ask_openvino,
     ask_torch_export,
     onnx_bytes,
     openvino_bytes,
-    require_libraries,
     torch_export_bytes,
     traced,
     write_openvino,
 )
 from stages.export.quantising import CALIBRATION_PICTURES, in_eight_bits
+from stages.export.targets import Format, require_libraries
 from stages.export.tasks import Task, task_of
 from stages.networks.compute import prepare
 from stages.prediction.models import TrainedModel, classifier_of, detector_of

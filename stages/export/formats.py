@@ -7,7 +7,6 @@ metadata in the .xml under `rt_info`.
 
 from __future__ import annotations
 
-import importlib
 import io
 import json
 import logging
@@ -16,7 +15,6 @@ import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +24,6 @@ import torch
 from torch import nn
 from torch.export import Dim, ExportedProgram
 
-from stages.core.errors import LibraryError
 from stages.core.files import write_atomically
 
 Pictures = npt.NDArray[np.uint8]
@@ -36,40 +33,6 @@ Ask = Callable[[Pictures], Answers]
 
 INPUT = "pictures"
 METADATA = "darkroom"
-
-
-class Format(StrEnum):
-    """The formats by the names of `--to`."""
-
-    ONNX = "onnx"
-    TORCH_EXPORT = "torch-export"
-    OPENVINO = "openvino"
-
-    @property
-    def suffix(self) -> str:
-        """The suffix of its file."""
-        return {Format.ONNX: ".onnx", Format.TORCH_EXPORT: ".pt2", Format.OPENVINO: ".xml"}[self]
-
-    @property
-    def libraries(self) -> tuple[str, ...]:
-        """What must be installed to write it and to ask it."""
-        onnx = ("onnx", "onnxscript", "onnxruntime")
-        return {Format.ONNX: onnx, Format.TORCH_EXPORT: (), Format.OPENVINO: (*onnx[:2], "openvino")}[self]
-
-
-def require_libraries(form: Format) -> None:
-    """Look whether what the format needs is installed.
-
-    Raises:
-        LibraryError: It is not.
-
-    """
-    missing = [name for name in form.libraries if importlib.util.find_spec(name) is None]
-    if missing:
-        extra = "openvino" if form is Format.OPENVINO else "export"
-        raise LibraryError(
-            f"--to {form}: {', '.join(missing)} not installed; pip install 'darkroom[{extra}]'"
-        )
 
 
 def traced(module: nn.Module, size: tuple[int, int, int]) -> ExportedProgram:

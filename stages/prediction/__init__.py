@@ -6,7 +6,7 @@
     for found in classifier.predict(["a.jpg", picture]):  # paths, or arrays [H, W, 3] in uint8
         print(found.label, found.probability)
 
-predictors: a model that is asked, and its answers; models: model files with the form of their pictures
+predictors: a model that is asked; answers: what it says; models: model files with the form of their pictures
 video: frames of videos
 pictures: those that files, folders and patterns name; reports: answers as table, JSON, CSV, COCO and YOLO
 """

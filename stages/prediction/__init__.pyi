@@ -1,3 +1,9 @@
+from .answers import BATCH as BATCH
+from .answers import PARAMS as PARAMS
+from .answers import Box as Box
+from .answers import Classified as Classified
+from .answers import Detected as Detected
+from .answers import Unread as Unread
 from .models import TrainedModel as TrainedModel
 from .models import TrainedModels as TrainedModels
 from .models import classifier_of as classifier_of
@@ -5,15 +11,9 @@ from .models import detector_of as detector_of
 from .models import load_models as load_models
 from .pictures import STDIN as STDIN
 from .pictures import named_pictures as named_pictures
-from .predictors import BATCH as BATCH
-from .predictors import PARAMS as PARAMS
-from .predictors import Box as Box
-from .predictors import Classified as Classified
 from .predictors import ClassifierPredictor as ClassifierPredictor
-from .predictors import Detected as Detected
 from .predictors import DetectorPredictor as DetectorPredictor
 from .predictors import Ready as Ready
-from .predictors import Unread as Unread
 from .predictors import in_form as in_form
 from .predictors import load_classifier as load_classifier
 from .predictors import load_detector as load_detector

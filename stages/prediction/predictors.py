@@ -21,6 +21,7 @@ from stages.intake.decoding import decode
 from stages.intake.form import Form
 from stages.intake.geometry import Pixels, fit_picture, place, unfit_boxes
 from stages.networks.compute import Compute, prepare
+from stages.prediction.answers import BATCH, PARAMS, Box, Classified, Detected, Unread
 from stages.prediction.models import TrainedModel, classifier_of, detector_of
 from stages.prediction.video import Frame
 from stages.sources.preparation import PreprocessParams
@@ -28,59 +29,8 @@ from stages.sources.preparation import PreprocessParams
 Given = str | Path | Pixels | Frame
 """A picture: the path of its file, [H, W, 3] (RGB) or [H, W] in uint8, or a frame of a video."""
 
-BATCH = 32
-PARAMS = Path("params.yaml")
-
 MOST_BOXES = 200
 """Of one picture: the surest."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Unread:
-    """A picture that cannot be read."""
-
-    picture: str
-    reason: str
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Classified:
-    """What a classifier says of a picture."""
-
-    picture: str
-    """The path as it was given; of an array its number, such as `#3`."""
-    width: int
-    height: int
-    label: str
-    probability: float
-    """Of the label, calibrated on the validation split."""
-    probabilities: dict[str, float]
-    """Of every class, the greatest first."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Box:
-    """An item that a detector has found; the corners are in pixels of the picture, from its upper left."""
-
-    label: str
-    score: float
-    """The probability that there is one, calibrated on the validation split."""
-    x1: float
-    y1: float
-    x2: float
-    y2: float
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Detected:
-    """What a detector finds in a picture."""
-
-    picture: str
-    """The path as it was given; of an array its number, such as `#3`."""
-    width: int
-    height: int
-    boxes: tuple[Box, ...]
-    """The surest first."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from stages.core.texts import in_a_line
-from stages.prediction.predictors import Classified, Detected, Unread
+from stages.prediction.answers import Classified, Detected, Unread
 
 Answer = Classified | Detected | Unread
 
