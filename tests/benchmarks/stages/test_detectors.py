@@ -36,4 +36,5 @@ def test_settings_that_the_documentation_shows(line):
     owner = OWNERS[key]
     name = owner.model_fields["model"].annotation.__args__[0]
     network = next(network for network in networks if network["model"] == name)
-    assert getattr(owner.model_validate(network | {key: value}), key)
+    section = params()["train-detector"] | {"network": network | {key: value}}
+    assert getattr(TrainDetectorParams.model_validate(section).network, key)
