@@ -22,6 +22,7 @@ from darkroom.base.errors import UsageError
 from darkroom.base.git import environment_without_repository, git
 from darkroom.base.yaml_files import read_yaml
 from darkroom.projects import pipeline_text
+from darkroom.repository.errors import printed_error
 
 MODELS = {"train-classifier": "classifier", "train-detector": "detector", "train-gan": "generator"}
 """The model that each training makes."""
@@ -278,8 +279,7 @@ def _python(project: Path, module: str, *words: str) -> str:
         check=False,
     )
     if done.returncode:
-        said = (done.stderr or done.stdout).strip().splitlines() or ["no reason was given"]
-        raise UsageError(said[-1].removeprefix("error: ").removeprefix("ERROR: "))
+        raise UsageError(printed_error(done.stderr or done.stdout).removeprefix("error: "))
     return done.stdout
 
 

@@ -67,10 +67,10 @@ class BlobStore:
 
         """
         if not path.is_dir():
-            return self._put_file(path)
+            return self.put_file(path)
         tree, size = Tree(), 0  # type: ignore[no-untyped-call]
         for file in files_below(path):
-            blob = self._put_file(file)
+            blob = self.put_file(file)
             tree.add(file.relative_to(path).parts, None, HashInfo("md5", blob.md5))
             size += blob.size
         tree.digest()
@@ -79,7 +79,8 @@ class BlobStore:
             self._store.add_bytes(oid, tree.as_bytes())
         return Blob(oid, size)
 
-    def _put_file(self, path: Path) -> Blob:
+    def put_file(self, path: Path) -> Blob:
+        """Store one file, as far as it is not there yet."""
         blob = blob_of_file(path)
         if not self._store.exists(blob.md5):
             self._store.add(str(path), self._local, blob.md5, hardlink=False, on_error=_raise)
@@ -95,7 +96,7 @@ class BlobStore:
         held = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
         held.hardlink_to(path)
         try:
-            return self._put_file(held)
+            return self.put_file(held)
         finally:
             held.unlink(missing_ok=True)
 
@@ -113,7 +114,7 @@ class BlobStore:
         """
         path.parent.mkdir(parents=True, exist_ok=True)
         if not blob.md5.endswith(FOLDER):
-            fetched = self._place_file(blob.md5, path, cache)
+            fetched = self.place_file(blob.md5, path, cache)
             if blob.executable:
                 path.chmod(path.stat().st_mode | stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH)
             return fetched
@@ -124,7 +125,7 @@ class BlobStore:
                 raise BlobGoneError(f"{blob.md5} names a file outside of its folder: {name}")
             target = path / name
             target.parent.mkdir(parents=True, exist_ok=True)
-            fetched += self._place_file(entry["md5"], target, cache)
+            fetched += self.place_file(entry["md5"], target, cache)
         return fetched
 
     def _listing(self, md5: str) -> list[dict[str, str]]:
@@ -137,19 +138,20 @@ class BlobStore:
             raise BlobGoneError(f"{md5} is damaged in the storage")
         return list(json.loads(content))
 
-    def _place_file(self, md5: str, path: Path, cache: BlobStore | None) -> int:
+    def place_file(self, md5: str, path: Path, cache: BlobStore | None) -> int:
+        """Put a file's content at `path`, as `place` does."""
         if cache is not None and not cache.lacks(md5):
             try:
-                cache._place_file(md5, path, None)
+                cache.place_file(md5, path, None)
             except BlobGoneError:
-                cache._forget(md5)
+                cache.forget(md5)
             else:
                 return 0
         partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
         try:
             self._store.fs.get_file(self._store.oid_to_path(md5), str(partial))
             if blob_of_file(partial).md5 != md5:
-                self._forget(md5)  # whoever stores it next does so anew
+                self.forget(md5)  # whoever stores it next does so anew
                 raise BlobGoneError(f"{md5} is damaged in the storage")
             partial.replace(path)
         except FileNotFoundError as error:
@@ -157,10 +159,11 @@ class BlobStore:
         finally:
             partial.unlink(missing_ok=True)
         if cache is not None:
-            cache._put_file(path)
+            cache.put_file(path)
         return path.stat().st_size
 
-    def _forget(self, md5: str) -> None:
+    def forget(self, md5: str) -> None:
+        """Remove a blob that is damaged."""
         with contextlib.suppress(FileNotFoundError):
             self._store.fs.rm_file(self._store.oid_to_path(md5))
 

@@ -47,7 +47,7 @@ def test_a_trial_is_called_by_its_settings() -> None:
         ("a", "a key and its values are needed"),
         ("=1", "a key and its values are needed"),
         ("a=(", r"-S a=\("),
-        ("a=interval(0,1)", "say by --draws"),
+        ("a=interval(0,1)", "choose how many to try by --draws"),
         ("a=interval(2,1)", "from the smaller number"),
         ("a=tag(log,interval(0,1))", "starts above 0"),
     ],

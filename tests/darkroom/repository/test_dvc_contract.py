@@ -30,6 +30,7 @@ from dvc.dirs import site_cache_dir
 from dvc.dvcfile import Lockfile, ProjectFile, SingleStageFile, is_git_ignored
 from dvc.fs import get_cloud_fs
 from dvc.output import Output
+from dvc.render.match import match_defs_renderers
 from dvc.repo import Repo, brancher, reproduce
 from dvc.repo.artifacts import Artifacts
 from dvc.repo.experiments.executor.base import BaseExecutor
@@ -38,7 +39,9 @@ from dvc.repo.experiments.refs import ExpRefInfo
 from dvc.repo.experiments.utils import check_ref_format
 from dvc.repo.graph import check_acyclic
 from dvc.repo.metrics import Metrics
+from dvc.repo.plots import parse as parse_plot
 from dvc.repo.scm_context import SCMContext
+from dvc.scm import resolve_rev
 from dvc.stage import PipelineStage, Stage, decorators, run
 from dvc.stage.cache import StageCache, _can_hash, _get_cache_hash, _get_stage_hash
 from dvc.stage.loader import StageLoader
@@ -177,6 +180,9 @@ CALLED: dict[Any, str] = {
     as_atomic: "fs to_info create_parents",
     copyfile: "src dest callback",
     load_path: "fs_path fs kwargs",
+    resolve_rev: "scm rev",
+    parse_plot: "args kwargs",
+    match_defs_renderers: "data out templates_dir",
     to_path_overrides: "path_params",
     apply_overrides: "path overrides",
     site_cache_dir: "config_site_cache_dir",
@@ -197,7 +203,7 @@ CALLED: dict[Any, str] = {
     GitWildMatchPattern.escape: "s",
 }
 
-ATTRIBUTES = {"_lock_depth"}
+ATTRIBUTES = {"_lock_depth", "_plots"}
 """That are private, and looked at in a test below."""
 
 
@@ -265,6 +271,7 @@ def test_objects_have_the_attributes_that_are_read(tmp_path: Path) -> None:
         assert repo.scm_context.autostage is False
         (stage,) = (stage for stage in repo.index.graph if stage.name == "a")
         assert stage.dvcfile.lockfile_contents == {}
+        assert repo.index._plots == {}
         (out,), (dep,) = stage.outs, stage.deps
         assert (out.use_cache, out.persist, out.is_metric, out.is_plot, out.is_in_repo) == (
             (True, False, False, False, True)

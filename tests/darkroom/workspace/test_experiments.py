@@ -145,7 +145,10 @@ def test_without_git_a_commit_or_an_author_it_is_refused(
     empty.mkdir()
     git(empty, "init")
     Repo.init(str(empty)).close()
-    for folder, said in ((bare, "has none; git init"), (empty, "there is none; git commit")):
+    for folder, said in (
+        (bare, "has none; run `git init`"),
+        (empty, "needs a commit to start from; run `git commit`"),
+    ):
         (folder / "dvc.yaml").write_text(PIPELINE)
         with pytest.raises(UsageError, match=said):
             run_pipeline(RunOptions(repo=folder, experiment="x"))
