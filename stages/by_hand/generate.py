@@ -7,27 +7,28 @@ A prompt that is the number or the name of a class asks for that class, any othe
 encoder that the generator was trained with. Exit codes: 0; 2 with one line where what the user gave is wrong.
 """
 
+from __future__ import annotations
+
 import hashlib
 import math
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
-import numpy as np
-import torch
-from torch import Tensor
 
 from stages.by_hand.drawn_folder import replace_files
-from stages.by_hand.prompts import check_words, class_of
 from stages.core.cli import run_by_hand
 from stages.core.errors import DataError
-from stages.drawing.sheets import SMALL_SIDE, Picture, enlarge, image_grid, png, scale_to
-from stages.generator.network import Generator, draw_latents, load_generator, render
-from stages.networks.compute import Compute
-from stages.prompting.attributes import asked_numbers, encode
-from stages.prompting.text_encoders import load_encoder
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from stages.drawing.sheets import Picture
+    from stages.generator.network import Generator
+
+# What imports torch is imported where it is used: `--help` needs it not.
 
 MODEL = Path("data/models/generator.safetensors")
 BATCH = 250
@@ -116,6 +117,8 @@ def command(
     """Draw pictures of PROMPT: a text, or the name or number of a class."""
     if not prompt.strip():
         raise DataError("the prompt is empty: say what is to be seen, such as 'a pair of sneakers'")
+    from stages.generator.network import load_generator
+
     network = load_generator(model)
     kind = ask(network, prompt.strip(), attributes)
     pictures = draw(network, kind, number, seed=seed, truncation=truncation)
@@ -130,7 +133,6 @@ def command(
     print(f"{out / 'sheet.png'}: {number} pictures")
 
 
-@torch.no_grad()
 def ask(network: Generator, prompt: str, attributes: Mapping[str, float]) -> Tensor:
     """Encode a prompt and attributes as what the generator takes, [1, E + 2 A].
 
@@ -139,25 +141,40 @@ def ask(network: Generator, prompt: str, attributes: Mapping[str, float]) -> Ten
         ParamsError, ModelError: its text encoder is not installed, or another one.
 
     """
+    import torch
+
+    from stages.by_hand.prompts import check_words, class_of
+    from stages.prompting.attributes import asked_numbers, encode
+    from stages.prompting.text_encoders import load_encoder
+
     classes, text = network.config["classes"], network.config["text"]
     label = class_of(prompt, classes, text)
-    if label is not None:
-        kind = network.by_class(torch.tensor([label]))
-    elif text is None:
-        known = ", ".join(classes)
-        raise DataError(f"prompt {prompt!r}: the generator was trained without text; it has classes: {known}")
-    else:
-        if text["encoder"] == "words":
-            check_words(prompt, classes, text)
-        kind = network.by_text(load_encoder(text).encode([prompt]))
-    scale = network.config["attributes"]
-    return network.ask(kind, encode(asked_numbers(attributes, scale), scale))
+    with torch.no_grad():
+        if label is not None:
+            kind = network.by_class(torch.tensor([label]))
+        elif text is None:
+            known = ", ".join(classes)
+            raise DataError(
+                f"prompt {prompt!r}: the generator was trained without text; it has classes: {known}"
+            )
+        else:
+            if text["encoder"] == "words":
+                check_words(prompt, classes, text)
+            kind = network.by_text(load_encoder(text).encode([prompt]))
+        scale = network.config["attributes"]
+        return network.ask(kind, encode(asked_numbers(attributes, scale), scale))
 
 
 def draw(
     network: Generator, asked: Tensor, number: int, *, seed: int, truncation: float | None = None
 ) -> Picture:
     """Draw pictures uint8 [N, H, W, C] of the one thing that is asked for, [1, E + 2 A]."""
+    import numpy as np
+    import torch
+
+    from stages.generator.network import draw_latents, render
+    from stages.networks.compute import Compute
+
     compute = Compute(device=torch.device("cpu"), dtype=torch.float32)
     latents = draw_latents(number, network.latent, seed=seed, truncation=truncation)
     parts = [
@@ -168,6 +185,8 @@ def draw(
 
 def files_of(pictures: Picture) -> dict[str, bytes]:
     """Every picture [N, H, W, C] as PNG, and one sheet of all, about as wide as high, by file name."""
+    from stages.drawing.sheets import SMALL_SIDE, enlarge, image_grid, png, scale_to
+
     digits = len(str(len(pictures)))
     files = {
         f"{number:0{digits}d}.png": png(enlarge(picture, 1))
