@@ -37,6 +37,7 @@ from .params import is_wanted as is_wanted
 from .params import load_params as load_params
 from .seeds import pin_threads as pin_threads
 from .seeds import seed_generators as seed_generators
+from .tables import rounded as rounded
 from .tables import write_metrics as write_metrics
 from .tables import write_table as write_table
 from .texts import encodable as encodable

@@ -26,14 +26,15 @@ def write_metrics(path: Path, figures: Mapping[str, Any]) -> None:
         DataError: A number is NaN or infinite.
 
     """
-    write_json(path, _rounded(figures))
+    write_json(path, rounded(figures))
 
 
-def _rounded(value: Any) -> Any:
+def rounded(value: Any) -> Any:
+    """Numbers in mappings and lists as they are written."""
     if isinstance(value, float):
         return float(format(value, _DIGITS))
     if isinstance(value, Mapping):
-        return {key: _rounded(entry) for key, entry in value.items()}
+        return {key: rounded(entry) for key, entry in value.items()}
     if isinstance(value, list | tuple):
-        return [_rounded(entry) for entry in value]
+        return [rounded(entry) for entry in value]
     return value

@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 from PIL import Image
 
+from stages.core.tables import rounded
 from stages.evaluate.resampling import Resampled, intervals
 
 
@@ -46,6 +47,10 @@ class Evaluation:
     """Picture sheets in the report's order, by the name of their file in `plots` without its suffix."""
 
     def with_intervals(self) -> dict[str, Any]:
-        """The figures, and under `intervals` the 95 % interval of each that was measured in halves."""
+        """The figures, and under `intervals` the 95 % interval of each that was measured in halves.
+
+        All are rounded as the metrics file has them, so that every place shows the same.
+        """
         known = intervals(self.figures, self.resampled, self.shares)
-        return {**self.figures, "intervals": {name: asdict(interval) for name, interval in known.items()}}
+        told = {name: asdict(interval) for name, interval in known.items()}
+        return dict(rounded({**self.figures, "intervals": told}))

@@ -39,7 +39,7 @@ def test_four_of_five_planted_errors_are_in_the_first_tenth(tmp_path: Path) -> N
     (tmp_path / "classes.json").write_text(json.dumps(CLASSES))
     small = {"model": "compact", "widths": [[8], [16]], "grid": 2, "features": 32}
     section = PARAMS["train-classifier"] | {"network": small, "epochs": 40, "views": 1}
-    section["range_test"] = section["range_test"] | {"steps": 10}
+    section["range_test"] = {"steps": 10}
     write_params(tmp_path / "params.yaml", "train-classifier", section)
     names = ("model", "metrics", "history", "rates", "samples", "checkpoint")
     outs = {name: tmp_path / "out" / name for name in names}
