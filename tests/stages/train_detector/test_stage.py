@@ -105,7 +105,10 @@ def test_outs(data, tmp_path, capsys):
     assert float(rows[1]["val_map50"]) == pytest.approx(val["map50"], abs=1e-5)
     assert float(rows[1]["val_loss"]) > 0
     said = capsys.readouterr()
-    assert said.out == "8 pictures: 2 epochs in batches of 4\n"
+    assert said.out.splitlines() == [
+        "8 pictures: 2 epochs in batches of 4",
+        "anchors: 12, 20 px, height over width 0.5, 1, 2",
+    ]
     assert "epoch 2/2" in said.err
 
 
