@@ -19,6 +19,7 @@ import yaml
 
 from darkroom.base import interpreter
 from darkroom.base.errors import UsageError
+from darkroom.base.escapes import escape
 from darkroom.base.git import environment_without_repository, git
 from darkroom.base.yaml_files import read_yaml
 from darkroom.projects import pipeline_text
@@ -154,7 +155,9 @@ def _fill(project: Path, name: str, wish: Wish, say: Callable[[str], None]) -> l
         else:
             shutil.copyfile(template / each, project / each)
     say(f"copying the pictures to {RAW}")
-    shutil.copytree(wish.pictures, project / RAW)
+    if left_out := copy_pictures(wish.pictures, project / RAW):
+        first = f"{left_out[0]}, ..." if len(left_out) > 1 else left_out[0]
+        say(f"left out {len(left_out)} that are no files, or are links to folders: {first}")
     (project / "data/raw/to_fuse").mkdir()
     (project / "data/raw/to_fuse/groups.csv").write_text("group,picture,truth\n")
     (project / ".gitignore").write_text(IGNORED)
@@ -170,6 +173,23 @@ def _fill(project: Path, name: str, wish: Wish, say: Callable[[str], None]) -> l
     git(project, "add", "--all")
     git(project, *_author(project), "commit", "--quiet", "--message", f"A darkroom project: {wish.task}")
     return stages
+
+
+def copy_pictures(pictures: Path, target: Path) -> list[str]:
+    """Copy a folder with the files that its links name; the paths that are left out.
+
+    A pipe would be waited for, and a link to a folder may lead back to where it is.
+    """
+    left_out: list[str] = []
+
+    def others(place: str, names: list[str]) -> list[str]:
+        found = [Path(place, name) for name in sorted(names)]
+        bad = [one for one in found if not one.is_file() and (one.is_symlink() or not one.is_dir())]
+        left_out.extend(escape(os.path.relpath(one, pictures)) for one in bad)
+        return [one.name for one in bad]
+
+    shutil.copytree(pictures, target, ignore=others)
+    return left_out
 
 
 def template_folder() -> Path:

@@ -1,6 +1,7 @@
 """`darkroom init` in an empty folder: a project for a user's pictures."""
 
 import io
+import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -124,3 +125,20 @@ def test_from_a_folder_of_pictures_to_a_classifier(tmp_path: Path) -> None:
     answer = run(project, "darkroom", "classify", "data/raw/pictures/dark/0.png", "--format", "csv").stdout
     assert "dark" in answer
     assert "up to date" in run(project, "dvc", "status").stdout
+
+
+def test_what_never_ends_is_not_copied(tmp_path: Path) -> None:
+    """A pipe, links that lead back to where they are, and one that leads nowhere."""
+    pictures, target = tmp_path / "pictures", tmp_path / "target"
+    (pictures / "class").mkdir(parents=True)
+    (pictures / "class/a.png").write_bytes(b"picture")
+    os.mkfifo(pictures / "pipe.png")
+    for name, leads_to in (("x", "."), ("class/y", ".."), ("gone.png", "no.png"), ("b.png", "class/a.png")):
+        (pictures / name).symlink_to(leads_to)
+    assert sorted(vision.copy_pictures(pictures, target)) == ["class/y", "gone.png", "pipe.png", "x"]
+    copied = {path.relative_to(target).as_posix(): path for path in target.rglob("*") if path.is_file()}
+    assert {name: path.read_bytes() for name, path in copied.items()} == {
+        "b.png": b"picture",
+        "class/a.png": b"picture",
+    }
+    assert not any(path.is_symlink() for path in copied.values())
