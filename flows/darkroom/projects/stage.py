@@ -7,7 +7,6 @@ one script that needs nothing.
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -124,16 +123,18 @@ def add_stage(root: Path, name: str) -> list[Path]:
     if there := [each for each in files if (root / each).exists()]:
         raise UsageError(f"{root / there[0]}: exists already; take another name")
     changed = pipeline_text.with_stage(text, entry)
-    made = list(dict.fromkeys(root / Path(each).parts[0] / Path(each).parts[1] for each in files))
-    before = [path for path in made if path.exists()]
+    places = {place for each in files for place in (root / each, *(root / each).parents)}
+    new = sorted(
+        (place for place in places if not place.exists()), reverse=True
+    )  # what is inside comes first
     try:
         for each, content in files.items():
             (root / each).parent.mkdir(parents=True, exist_ok=True)
             write_text(root / each, content)
         write_text(pipeline, changed)  # the last: nothing is half added
     except BaseException:
-        for path in set(made) - set(before):
-            shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
+        for path in new:
+            path.rmdir() if path.is_dir() else path.unlink(missing_ok=True)
         raise
     return [*(root / each for each in files), pipeline]
 

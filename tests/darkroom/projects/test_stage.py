@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from darkroom.base.errors import UsageError
+from darkroom.projects import stage
 from darkroom.projects.stage import add_stage
 from tests.places import ROOT
 
@@ -60,3 +61,21 @@ def test_what_is_there_stays(name: str, said: str, tmp_path: Path) -> None:
         add_stage(tmp_path, name)
     assert (tmp_path / "dvc.yaml").read_text() == PIPELINE
     assert not (tmp_path / "stages").exists()
+
+
+def test_a_stage_that_cannot_be_added_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "stages/core").mkdir(parents=True)
+    (tmp_path / "stages/core/cli.py").touch()
+    (tmp_path / "tests/stages").mkdir(parents=True)
+    before = sorted(tmp_path.rglob("*"))
+    write = stage.write_text
+
+    def full(path: Path, text: str) -> None:
+        if path.name == "dvc.yaml":
+            raise OSError(28, "No space left on device")
+        write(path, text)
+
+    monkeypatch.setattr(stage, "write_text", full)
+    with pytest.raises(OSError, match="No space"):
+        stage.add_stage(tmp_path, "count-cells")
+    assert sorted(tmp_path.rglob("*")) == before
