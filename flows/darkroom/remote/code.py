@@ -31,6 +31,10 @@ def push_commit(root: Path, code: str) -> tuple[str, str]:
         git(local, "init", "--bare", "--quiet")
     try:
         git(root, "push", "--quiet", "--no-verify", code, f"{commit}:{revision_name(commit)}")
-    except GitError:
-        git(root, "ls-remote", "--exit-code", code, revision_name(commit))  # another run was first
+    except GitError as refusal:
+        if not git(root, "ls-remote", code, revision_name(commit), fails=""):  # else another run was first
+            raise GitError(
+                f"{code}: commit {commit[:9]} cannot be pushed there for the other hosts: {refusal};"
+                " see `code` in .darkroom/pools.yaml"
+            ) from refusal
     return commit, root.relative_to(top).as_posix()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import contextlib
 import os
-import shlex
 import socket
 import threading
 import time
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from darkroom.base.errors import DarkroomError, explain_os_error
+from darkroom.base.git import GitError
 from darkroom.base.meta import StageMeta
 from darkroom.clones.checkout import bring_to_newest
 from darkroom.processes import stage_process
@@ -199,13 +199,16 @@ def _record(
         root, fetched = _prepared(place, order, folder)
     except BlobGoneError as error:
         return replace(record, result=StageResult(ending=Ending.LOST, error=str(error)))
+    except GitError as error:  # another host may reach the repository that this one cannot
+        return replace(record, result=StageResult(ending=Ending.LOST, error=f"host {host_name()}: {error}"))
     except DarkroomError as error:
         return replace(record, result=_failed(f"host {host_name()}: {error}"))
     except OSError as error:
         return replace(record, result=_failed(f"host {host_name()}: {explain_os_error(error)}"))
     record = replace(record, fetched=fetched)
+    job = _job(order, root, env, descriptors, orders, place.board)
     try:
-        result = stage_process.execute(_job(order, root, env, descriptors, orders, place.board))
+        result = _set_up(order, root, job) or stage_process.execute(job)
     except OSError as error:
         return replace(record, result=_failed(f"host {host_name()}: {explain_os_error(error)}"))
     record = replace(record, result=result)
@@ -258,14 +261,9 @@ def _job(
     orders: _Orders,
     board: Board,
 ) -> StageJob:
-    commands = order.commands
-    if order.wrapper:
-        commands = tuple((*shlex.split(order.wrapper), *command) for command in commands)
-    if order.setup:
-        commands = (("/bin/sh", "-c", order.setup), *commands)
     return StageJob(
         name=order.stage,
-        commands=commands,
+        commands=tuple(_wrapped(order.wrapper, command) for command in order.commands),
         cwd=root / order.cwd,
         env={**os.environ, **order.env, **env, "DVC_ROOT": str(root)},
         descriptors=descriptors,
@@ -275,6 +273,26 @@ def _job(
         stop=orders.stop,
         stop_now=orders.stop_now,
     )
+
+
+def _wrapped(wrapper: str, command: tuple[str, ...]) -> tuple[str, ...]:
+    """The command with the wrapper before it, in which a shell puts in variables of the stage."""
+    return ("/bin/sh", "-c", f'exec {wrapper} "$@"', "sh", *command) if wrapper else command
+
+
+def _set_up(order: Order, root: Path, job: StageJob) -> StageResult | None:
+    """Make the environment, at the checkout's root; None: it is there.
+
+    The stage's time limit is none of this: building an environment is not the stage's work.
+    """
+    if not order.setup:
+        return None
+    shell = ("/bin/sh", "-c", order.setup)
+    result = stage_process.execute(replace(job, commands=(shell,), cwd=root, meta=StageMeta()))
+    if result.well:
+        return None
+    said = f"`{order.setup}` (setup of its pool) {result.describe()}"
+    return replace(result, error=f"host {host_name()}: {said}")
 
 
 def _patiently(work: Callable[[], Answer], what: str, say: Say) -> Answer:

@@ -53,9 +53,9 @@ class Order:
     vector_units: tuple[str, ...] = ()
     """Of the host that planned; empty: they do not matter."""
     setup: str = ""
-    """A command for the shell that makes the environment, in the checkout."""
+    """A command for the shell that makes the environment, at the checkout's root."""
     wrapper: str = ""
-    """What stands before each command, such as `apptainer exec image.sif`."""
+    """What a shell reads before each command, such as `apptainer exec $DVC_ROOT/image.sif`."""
 
     @property
     def key(self) -> str:

@@ -5,8 +5,8 @@
       gpu:
         kind: workers                # hosts that run `darkroom worker --pool gpu`
         stages: [train-*]            # beside those with `meta: {pool: gpu}` in dvc.yaml
-        setup: make .venv/.ready     # makes the environment in a checkout, where it is missing
-        wrapper: apptainer exec image.sif
+        setup: make .venv/.ready     # makes the environment, at the root of each checkout
+        wrapper: env PATH=$DVC_ROOT/.venv/bin:$PATH
       cluster:
         kind: slurm
         partition: main
@@ -134,5 +134,6 @@ def _read(path: Path) -> PoolsFile:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         raise UsageError(f"{path}: {where + ': ' if where else ''}{first['msg']}") from error
-    storage = read.storage if read.storage.is_absolute() else path.parent.parent / read.storage
-    return read.model_copy(update={"storage": storage})
+    clone = path.parent.parent
+    code = read.code if not read.code or ":" in read.code else str(clone / Path(read.code).expanduser())
+    return read.model_copy(update={"storage": clone / read.storage, "code": code})
