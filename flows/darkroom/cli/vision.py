@@ -3,20 +3,28 @@
 The stages know what may follow: nothing is declared twice, and nothing of theirs is imported here.
 """
 
+import itertools
 import re
 import signal
 import subprocess
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from darkroom.base import interpreter
-from darkroom.base.errors import DarkroomError, UsageError
+from darkroom.base.errors import DarkroomError, RepoError, UsageError
 from darkroom.base.exits import Exit
 from darkroom.show import output
 
+if TYPE_CHECKING:
+    from darkroom.releases.models import CommittedModel
+
 RELEASE = "--release"
+DECIDED = {"--model", "--params", "--help", "-h"}
+"""Options beside which no model is looked for."""
 
 
 def passing_on(function: Callable[..., int]) -> click.Command:
@@ -61,21 +69,21 @@ def params(words: tuple[str, ...]) -> int:
 @click.argument("words", nargs=-1, type=click.UNPROCESSED)
 def classify(words: tuple[str, ...]) -> int:
     """Say of what class pictures are."""
-    return _run_module("stages.by_hand.predict", ("classify", *of_release("classifier", words)))
+    return _run_module("stages.by_hand.predict", ("classify", *with_model("classifier", words)))
 
 
 @passing_on
 @click.argument("words", nargs=-1, type=click.UNPROCESSED)
 def detect(words: tuple[str, ...]) -> int:
     """Find things in pictures."""
-    return _run_module("stages.by_hand.predict", ("detect", *of_release("detector", words)))
+    return _run_module("stages.by_hand.predict", ("detect", *with_model("detector", words)))
 
 
 @passing_on
 @click.argument("words", nargs=-1, type=click.UNPROCESSED)
 def explain(words: tuple[str, ...]) -> int:
     """Draw where the classifier looks in pictures."""
-    return _run_module("stages.by_hand.predict", ("explain", *of_release("classifier", words)))
+    return _run_module("stages.by_hand.predict", ("explain", *with_model("classifier", words)))
 
 
 @passing_on
@@ -83,30 +91,74 @@ def explain(words: tuple[str, ...]) -> int:
 def export(words: tuple[str, ...]) -> int:
     """Write a trained model for another runtime."""
     kind = "detector" if "detector" in words else "classifier"
-    return _run_module("stages.by_hand.export", of_release(kind, words))
+    return _run_module("stages.by_hand.export", with_model(kind, words))
 
 
-def of_release(artifact: str, words: Sequence[str]) -> list[str]:
-    """The words with the files of a release in place of `--release VERSION`, where that is among them.
+def with_model(artifact: str, words: Sequence[str]) -> list[str]:
+    """The words, with the files of the model that is meant in front of them.
+
+    `--release VERSION` means that release. Where they name neither that nor a model, the released model is
+    meant, else the workspace's own, else that of the last scheduled run; which one is said on standard error.
 
     Raises:
         DarkroomError: There is no such release, or its model cannot be had.
 
     """
+    rest, version = _without_release(words)
+    if version is not None:
+        from darkroom.base.roots import root_of
+        from darkroom.releases.models import fetch_model
+
+        return [*_naming(fetch_model(root_of(Path()), artifact, version)), *rest]
+    options = {word.partition("=")[0] for word in itertools.takewhile(lambda word: word != "--", rest)}
+    if options & DECIDED:
+        return rest
+    trained = Path("data/models") / f"{artifact}.safetensors"
+    if (found := _committed_model(artifact, trained)) is not None:
+        other = f"; the workspace's own: --model {trained}" if trained.exists() else ""
+        output.print_remark(f"the model is that of {found.name}{other}")
+        return [*_naming(found), *rest]
+    if trained.exists():
+        since = time.strftime("%Y-%m-%d %H:%M", time.localtime(trained.stat().st_mtime))
+        output.print_remark(f"the model is {trained}, of {since}")
+    return rest
+
+
+def _without_release(words: Sequence[str]) -> tuple[list[str], str | None]:
+    """The words without `--release VERSION`, and the version."""
     rest = list(words)
     at = next((at for at, word in enumerate(rest) if word.partition("=")[0] == RELEASE), None)
     if at is None or "--" in rest[:at]:
-        return rest
+        return rest, None
     _, equals, version = rest.pop(at).partition("=")
     if not equals:
         if at == len(rest):
             raise UsageError(f"{RELEASE}: name a version, such as v0.2.0")
         version = rest.pop(at)
-    from darkroom.base.roots import root_of
-    from darkroom.releases.models import fetch_model
+    return rest, version
 
-    found = fetch_model(root_of(Path()), artifact, version)
-    return ["--model", str(found.model), "--params", str(found.params), *rest]
+
+def _committed_model(artifact: str, trained: Path) -> "CommittedModel | None":
+    """The released model, else, where the workspace has none, that of the last scheduled run."""
+    from darkroom.base.roots import root_of
+    from darkroom.releases.models import released_model, scheduled_model
+
+    try:
+        root = root_of(Path())
+    except UsageError:  # pictures and stages alone, without DVC
+        return None
+    try:
+        found = released_model(root, artifact)
+    except RepoError as error:
+        if not trained.exists():
+            raise
+        output.print_warning(f"the released model cannot be had: {error}")
+        return None
+    return found or (None if trained.exists() else scheduled_model(root, artifact))
+
+
+def _naming(found: "CommittedModel") -> list[str]:
+    return ["--model", str(found.model), "--params", str(found.params)]
 
 
 def _run_module(module: str, words: Sequence[str]) -> int:

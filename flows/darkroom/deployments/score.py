@@ -27,7 +27,6 @@ from darkroom.tracking.journal import Journal, journal
 
 CLONE = "score"
 PROGRAM = "stages.score"
-STAGE = "prod"
 ON_THE_CPU = {"CUDA_VISIBLE_DEVICES": ""}  # trainings lease the GPUs; few pictures do not need one
 
 
@@ -63,7 +62,7 @@ def score(
     name = release or (asked.release if asked else "")
     if not name:
         raise UsageError("release: params.yaml has no gate that names it; say whose releases to use")
-    word = stage or (asked.stage if asked else STAGE)
+    word = stage or (asked.stage if asked else gate.RELEASED)
     with journal() as run_journal:
         current = releases.released_version(root, name, word)
         if current is None:

@@ -1,11 +1,14 @@
 from . import gate as gate
 from . import paired as paired
 from . import releases as releases
+from .gate import RELEASED as RELEASED
 from .gate import Bound as Bound
 from .gate import Gate as Gate
 from .gate import metric_value as metric_value
 from .gate import read_gate as read_gate
 from .models import fetch_model as fetch_model
+from .models import released_model as released_model
+from .models import scheduled_model as scheduled_model
 from .paired import Difference as Difference
 from .paired import NotPairedError as NotPairedError
 from .promotion import GateFailedError as GateFailedError

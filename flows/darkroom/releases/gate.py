@@ -22,6 +22,8 @@ from darkroom.runs.metrics import Metric, other_instrument, value_of
 
 PARAMS_FILE = "params.yaml"
 KEY = "gate"
+RELEASED = "prod"
+"""GTO's word for where the released model is used, where the gate has no other."""
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]*[a-z0-9]$")]
 
@@ -47,7 +49,7 @@ class Gate(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     release: Name
-    stage: Name = "prod"
+    stage: Name = RELEASED
     """GTO's word for where a model is used; the released one is the one that is assigned to it."""
     metrics: Annotated[dict[str, Bound], Field(min_length=1)]
     """The bounds of each metric, which is named as FILE:NAME."""

@@ -1,4 +1,4 @@
-"""The models of releases, brought to this machine."""
+"""Models out of commits, brought to this machine: those of releases, and of the last scheduled run."""
 
 from __future__ import annotations
 
@@ -7,22 +7,28 @@ from pathlib import Path
 
 from darkroom.base.errors import RepoError, UsageError
 from darkroom.base.files import STATE_FOLDER, make_state_folder, write_bytes
-from darkroom.releases.gate import PARAMS_FILE, read_gate
-from darkroom.releases.releases import known_versions
+from darkroom.base.git import git
+from darkroom.releases.gate import PARAMS_FILE, RELEASED, read_gate
+from darkroom.releases.releases import known_versions, released_version
 from darkroom.repository.commits import opened_commit
 from darkroom.repository.products import artifacts_of
 
+SCHEDULED = "darkroom/retrain"
+"""The branch on which the scheduled flows leave their results where prefect.yaml names no other."""
+
 
 @dataclass(frozen=True, slots=True)
-class ReleasedModel:
-    """Files of a release on this machine."""
+class CommittedModel:
+    """A model of a commit, as files on this machine."""
 
     model: Path
     params: Path
     """The params.yaml that the model was trained by."""
+    name: str
+    """What it is, in words: `release v0.2.0`."""
 
 
-def fetch_model(root: Path, artifact: str, version: str) -> ReleasedModel:
+def fetch_model(root: Path, artifact: str, version: str) -> CommittedModel:
     """The model that dvc.yaml calls `artifact`, as a release holds it: from the cache or the DVC remote.
 
     It is kept in the state folder, where the next call finds it.
@@ -41,15 +47,52 @@ def fetch_model(root: Path, artifact: str, version: str) -> ReleasedModel:
     if version not in versions:
         there = ", ".join(versions) or "none"
         raise UsageError(f"--release: there is no release {name} {version}; there are: {there}")
-    path = artifacts[artifact].path
-    folder = root / STATE_FOLDER / "released" / versions[version]
-    found = ReleasedModel(folder / Path(path).name, folder / PARAMS_FILE)
+    return _brought(
+        root, versions[version], artifacts[artifact].path, name=f"release {version}", of=f"{name} {version}"
+    )
+
+
+def released_model(root: Path, artifact: str) -> CommittedModel | None:
+    """The model that is released now; None: none is, or dvc.yaml does not name it among its artifacts.
+
+    Raises:
+        RepoError: Neither cache nor remote has the model.
+
+    """
+    if not git(root, "for-each-ref", "--count=1", "refs/tags/*#*", fails=""):  # reading dvc.yaml takes longer
+        return None
+    gate = read_gate(root)
+    name, stage = (gate.release, gate.stage) if gate else (artifact, RELEASED)
+    release = released_version(root, name, stage)
+    if release is None or artifact not in (artifacts := artifacts_of(root)):
+        return None
+    said = f"release {release.version}"
+    return _brought(root, release.commit, artifacts[artifact].path, name=said, of=f"{name} {release.version}")
+
+
+def scheduled_model(root: Path, artifact: str) -> CommittedModel | None:
+    """The model of the last scheduled run; None: there was none, or dvc.yaml does not name the artifact.
+
+    Raises:
+        RepoError: Neither cache nor remote has the model.
+
+    """
+    commit = git(root, "rev-parse", "--verify", "--quiet", f"refs/heads/{SCHEDULED}", fails="")
+    if not commit or artifact not in (artifacts := artifacts_of(root)):
+        return None
+    said = f"the last results on the branch {SCHEDULED} ({commit[:12]})"
+    return _brought(root, commit, artifacts[artifact].path, name=said, of=SCHEDULED)
+
+
+def _brought(root: Path, commit: str, path: str, *, name: str, of: str) -> CommittedModel:
+    folder = root / STATE_FOLDER / "released" / commit
+    found = CommittedModel(folder / Path(path).name, folder / PARAMS_FILE, name)
     if not (found.model.exists() and found.params.exists()):
-        with opened_commit(root, versions[version]) as commit:
+        with opened_commit(root, commit) as opened:
             try:
-                contents = {found.params: commit.read(PARAMS_FILE), found.model: commit.read(path)}
+                contents = {found.params: opened.read(PARAMS_FILE), found.model: opened.read(path)}
             except RepoError as error:
-                raise RepoError(f"{name} {version}: {error}") from error
+                raise RepoError(f"{of}: {error}") from error
         make_state_folder(root / STATE_FOLDER)
         folder.mkdir(parents=True, exist_ok=True)
         for file, content in contents.items():

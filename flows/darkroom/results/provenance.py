@@ -11,7 +11,7 @@ from pathlib import Path
 from darkroom.base.errors import DarkroomError
 from darkroom.base.git import git
 from darkroom.gpus.devices import host_gpus
-from darkroom.releases.gate import Gate
+from darkroom.releases.gate import RELEASED, Gate
 from darkroom.releases.releases import Release, released_version
 from darkroom.repository.products import Artifact
 from darkroom.repository.recorded.revisions import Recorded, RecordedFile
@@ -19,7 +19,6 @@ from darkroom.schedule.pool import host_cpus, host_memory
 
 PACKAGES = ("darkroom", "dvc", "prefect", "numpy", "torch", "torchvision", "scikit-learn", "tensorflow")
 """Of which the version is told where they are installed beside darkroom."""
-RELEASED = "prod"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -116,6 +116,11 @@ def print_warning(text: str) -> None:
     print(f"warning: {escape(text)}", file=sys.stderr)
 
 
+def print_remark(text: str) -> None:
+    """Say what goes on beside the command's output: on standard error, at once."""
+    print(f"darkroom: {escape(text)}", file=sys.stderr, flush=True)
+
+
 def open_missing() -> None:
     """Let the first three descriptors be open: a file would get the number of a closed one, and its text."""
     for descriptor in range(3):

@@ -10,7 +10,7 @@ import pytest
 from darkroom.base.errors import RepoError, UsageError
 from darkroom.base.files import STATE_FOLDER
 from darkroom.cli.main import Exit, run_command
-from darkroom.cli.vision import of_release
+from darkroom.cli.vision import with_model
 from darkroom.releases.models import fetch_model
 from darkroom.releases.releases import make_release
 from tests.darkroom.repositories import git, make, serial_repro
@@ -52,16 +52,75 @@ def test_the_files_of_a_release_are_brought_and_kept(root: Path) -> None:
 def test_the_words_of_a_command_name_the_files_in_place_of_the_release(root: Path) -> None:
     found = fetch_model(root, "classifier", "v0.1.0")
     files = ["--model", str(found.model), "--params", str(found.params)]
-    assert of_release("classifier", ["a.jpg", "--release", "v0.1.0", "--batch", "2"]) == [
+    assert with_model("classifier", ["a.jpg", "--release", "v0.1.0", "--batch", "2"]) == [
         *files,
         "a.jpg",
         "--batch",
         "2",
     ]
-    assert of_release("classifier", ["--release=v0.1.0", "a.jpg"]) == [*files, "a.jpg"]
-    assert of_release("classifier", ["a.jpg", "--", "--release"]) == ["a.jpg", "--", "--release"]
+    assert with_model("classifier", ["--release=v0.1.0", "a.jpg"]) == [*files, "a.jpg"]
     with pytest.raises(UsageError, match="name a version"):
-        of_release("classifier", ["a.jpg", "--release"])
+        with_model("classifier", ["a.jpg", "--release"])
+
+
+def test_without_a_word_of_the_model_the_released_one_is_meant_and_said(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = fetch_model(root, "classifier", "v0.1.0")
+    files = ["--model", str(found.model), "--params", str(found.params)]
+    assert with_model("classifier", ["a.jpg"]) == [*files, "a.jpg"]
+    assert capsys.readouterr() == ("", "darkroom: the model is that of release v0.1.0\n")
+    assert with_model("classifier", ["--", "--model"]) == [*files, "--", "--model"]
+    trained = train_here(root)
+    capsys.readouterr()
+    assert with_model("classifier", ["a.jpg"]) == [*files, "a.jpg"]
+    assert capsys.readouterr().err.endswith(f"release v0.1.0; the workspace's own: --model {trained}\n")
+
+
+@pytest.mark.parametrize("word", ["--model=x", "--params=x", "--help", "-h"])
+def test_beside_a_model_none_is_looked_for(root: Path, word: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert with_model("classifier", ["a.jpg", word]) == ["a.jpg", word]
+    assert capsys.readouterr() == ("", "")
+
+
+def test_the_newest_trained_model_is_meant_where_none_is_released(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    release = git(root, "tag", "--list").split()
+    git(root, "branch", "darkroom/retrain")
+    git(root, "tag", "--delete", *release)
+    words = with_model("classifier", ["a.jpg"])  # the workspace has none: that of the nightly run
+    assert Path(words[1]).read_text() == "lr: 1\n"
+    assert "the last results on the branch darkroom/retrain" in capsys.readouterr().err
+    trained = train_here(root)
+    assert with_model("classifier", ["a.jpg"]) == ["a.jpg"]
+    assert capsys.readouterr().err.startswith(f"darkroom: the model is {trained}, of 20")
+
+
+def test_a_released_model_that_is_nowhere_leaves_the_trained_one(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.rmtree(root / ".dvc/cache")
+    with pytest.raises(RepoError, match=r"classifier v0\.1\.0: net\.bin"):
+        with_model("classifier", ["a.jpg"])
+    train_here(root)
+    assert with_model("classifier", ["a.jpg"]) == ["a.jpg"]
+    assert "warning: the released model cannot be had: classifier v0.1.0" in capsys.readouterr().err
+
+
+def test_pictures_and_a_model_without_a_repository_are_enough(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert with_model("detector", ["a.jpg"]) == ["a.jpg"]
+
+
+def train_here(root: Path) -> Path:
+    """A model at the place that the pictures' commands know, as the workspace's own."""
+    trained = Path("data/models/classifier.safetensors")
+    (root / trained).parent.mkdir(parents=True)
+    (root / trained).write_text("trained here")
+    return trained
 
 
 def test_what_is_not_there_is_named_with_what_is(root: Path) -> None:
