@@ -6,13 +6,16 @@ import logging
 import os
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
 from darkroom.base.escapes import escape
 from darkroom.base.exits import Exit
 from darkroom.cli.options import as_json, in_repo
+
+if TYPE_CHECKING:
+    from darkroom.deployments.sweep import SweepEnd
 
 
 @click.command()
@@ -37,11 +40,13 @@ from darkroom.cli.options import as_json, in_repo
 @click.option("--seed", default=0, help="Same seed, same draws.")
 @click.option("--jobs", "-j", "at_once", type=click.IntRange(1), default=1, help="Trials at the same time.")
 @click.option("--name", default="sweep", show_default=True, help="How the names of the experiments begin.")
+@as_json
 @click.argument("targets", nargs=-1, metavar="[TARGET]...")
-def sweep(repo: Path, **chosen: Any) -> int:
+def sweep(repo: Path, as_json: bool, **chosen: Any) -> int:
     """Try other parameters, each trial in a clone of its own and kept as a DVC experiment.
 
-    They start from the last commit. Stopped or killed, the same again goes on where it was.
+    They start from the last commit. Stopped or killed, the same again goes on where it was. With --json the
+    progress goes to standard error, and the leaderboard to standard output.
 
     Exit code 1 if a trial fails.
     """
@@ -54,26 +59,30 @@ def sweep(repo: Path, **chosen: Any) -> int:
     with contextlib.ExitStack() as stack:
         recorded = has_server(root, os.environ, stack)
         stack.enter_context(contextlib.chdir(root))
-        said, failed = _swept(
-            {name: list(v) if isinstance(v, tuple) else v for name, v in chosen.items()}, recorded
-        )
-    for line in said.split("\n"):
-        print(f"error: {escape(line)}" if failed else line, file=sys.stderr if failed else sys.stdout)
-    return Exit.FAILED if failed else Exit.WELL
+        values = {name: list(v) if isinstance(v, tuple) else v for name, v in chosen.items()}
+        end = _swept(values, recorded, progress=sys.stderr if as_json else sys.stdout)
+    if end.failed:
+        for line in end.said.split("\n"):
+            print(f"error: {escape(line)}", file=sys.stderr)
+    elif not as_json:
+        print(end.said)
+    if as_json:
+        print(json.dumps({"metric": chosen["metric"], **end.to_json()}, indent=2))
+    return Exit.FAILED if end.failed else Exit.WELL
 
 
-def _swept(chosen: dict[str, Any], recorded: bool) -> tuple[str, bool]:
-    """Sweep, as a flow of Prefect or without it: what is to be said, and whether a trial failed."""
+def _swept(chosen: dict[str, Any], recorded: bool, *, progress: TextIO) -> "SweepEnd":
+    """Sweep, as a flow of Prefect or without it, with a line of `progress` for each step; how it ended."""
     from darkroom.deployments.steps import StepFailedError
-    from darkroom.deployments.sweep import on_end, on_line, run_sweep, sweep
+    from darkroom.deployments.sweep import SweepEnd, on_end, on_line, run_sweep, sweep
     from darkroom.processes.stage_process import no_line
     from darkroom.reporting.deliverers import PATIENCE
     from darkroom.show import output
     from darkroom.tracking.journal import Journal
 
-    ends: list[tuple[str, bool]] = []
-    on_line.set(lambda line: print(line, flush=True))
-    on_end.set(lambda said, failed: ends.append((said, failed)))
+    ends: list[SweepEnd] = []
+    on_line.set(lambda line: print(line, file=progress, flush=True))
+    on_end.set(ends.append)
     try:
         if recorded:
             sweep(**chosen)

@@ -36,7 +36,7 @@ from darkroom.cli.completion import completion, stages_like
 from darkroom.cli.deployments import gc as free_disk
 from darkroom.cli.deployments import rollback, sweep
 from darkroom.cli.examples import IN_A_LINE, epilog_of
-from darkroom.cli.options import in_repo
+from darkroom.cli.options import as_json, in_repo
 from darkroom.cli.projects import add, init
 from darkroom.cli.results import diff, metrics, report
 from darkroom.cli.vision import classify, data, detect, explain, export, fuse, generate, params
@@ -394,13 +394,20 @@ def plan(as_json: bool, **chosen: Any) -> int:
     metavar="FOLDER",
     help="Where the raw files lie, gzipped or not.",
 )
-def fetch(repo: Path, folder: Path | None) -> int:
+@as_json
+def fetch(repo: Path, folder: Path | None, as_json: bool) -> int:
     """Obtain the raw data, checked against the pinned hashes."""
     from darkroom.base.roots import root_of
     from darkroom.raw_data.fetching import fetch_all
 
-    for fetched in fetch_all(root_of(repo), folder=folder, remark=print):
-        print(f"{os.path.relpath(fetched.path)}: {fetched.origin}")
+    remark = output.print_remark if as_json else print
+    obtained = fetch_all(root_of(repo), folder=folder, remark=remark)
+    files = [(os.path.relpath(one.path), one.origin) for one in obtained]
+    if as_json:
+        print(json.dumps([{"path": path, "origin": origin} for path, origin in files], indent=2))
+    else:
+        for path, origin in files:
+            print(f"{path}: {origin}")
     return Exit.WELL
 
 

@@ -1,7 +1,6 @@
 """`darkroom up`, `down` and `status`."""
 
 import json
-import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,15 +10,11 @@ import click
 from darkroom.base.escapes import escape
 from darkroom.base.exits import Exit
 from darkroom.base.files import POOLS_FILE, STATE_FOLDER
-from darkroom.cli.options import in_repo
+from darkroom.cli.options import as_json, in_repo
+from darkroom.show import output
 
 if TYPE_CHECKING:
     from darkroom.remote.executor import StageElsewhere
-
-
-def print_remark(text: str) -> None:
-    """Print a remark on standard error, beside the output."""
-    print(f"darkroom: {text}", file=sys.stderr, flush=True)
 
 
 @click.command()
@@ -29,7 +24,8 @@ def print_remark(text: str) -> None:
     type=click.IntRange(1, 65535),
     help="The server's port; default: the last one, else 4200, else a free one.",
 )
-def up(repo: Path, port: int | None) -> int:
+@as_json
+def up(repo: Path, port: int | None, as_json: bool) -> int:
     """Start Prefect's server and a worker for each work pool of prefect.yaml, and register its deployments.
 
     They go on when the terminal is closed, until `darkroom down`. Again: starts what was killed.
@@ -37,7 +33,10 @@ def up(repo: Path, port: int | None) -> int:
     from darkroom.base.roots import root_of
     from darkroom.service import upkeep
 
-    done = upkeep.bring_up(root_of(repo), port, print_remark)
+    done = upkeep.bring_up(root_of(repo), port, output.print_remark)
+    if as_json:
+        print(json.dumps({"pages": done.pages, "api": done.url, "pools": list(done.pools)}, indent=2))
+        return Exit.WELL
     print(f"pages: {done.pages}")
     print(f"api: {done.url}")
     print("`darkroom ui` opens the pages, logged in")
@@ -53,13 +52,13 @@ def down(repo: Path) -> int:
     from darkroom.base.roots import root_of
     from darkroom.service import upkeep
 
-    print("down" if upkeep.bring_down(root_of(repo), print_remark) else "nothing was up")
+    print("down" if upkeep.bring_down(root_of(repo), output.print_remark) else "nothing was up")
     return Exit.WELL
 
 
 @click.command()
 @in_repo
-@click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+@as_json
 def status(repo: Path, as_json: bool) -> int:
     """Say what is up, what runs, what is due next, and what is stuck and why.
 

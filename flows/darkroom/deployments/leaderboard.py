@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -45,6 +46,18 @@ def leaderboard_rows(lines: Iterable[RankedTrial], by: Metric) -> list[dict[str,
             "trial": line.trial.name,
             by.name: format_figure(line.value) if line.value is not None else "",
             **dict(setting.split("=", 1) for setting in line.trial.settings),
+        }
+        for line in lines
+    ]
+
+
+def leaderboard_json(lines: Iterable[RankedTrial]) -> list[dict[str, Any]]:
+    """The leaderboard for programs: each trial with its settings and its unrounded figure; null: none."""
+    return [
+        {
+            "name": line.trial.name,
+            "figure": line.value if line.value is not None and math.isfinite(line.value) else None,
+            "settings": dict(setting.split("=", 1) for setting in line.trial.settings),
         }
         for line in lines
     ]

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from prefect import flow
 from pydantic import Field
@@ -21,7 +21,7 @@ from darkroom.base.git import git
 from darkroom.base.roots import root_of
 from darkroom.clones import clone as clones
 from darkroom.clones.clone import Clone, held_clone
-from darkroom.deployments.leaderboard import RankedTrial, leaderboard_rows, rank_trials
+from darkroom.deployments.leaderboard import RankedTrial, leaderboard_json, leaderboard_rows, rank_trials
 from darkroom.deployments.search_space import Trial, make_trials
 from darkroom.deployments.steps import WELL, WORK_TO_DO, StepFailedError, Steps
 from darkroom.processes.stage_process import no_line
@@ -37,12 +37,37 @@ on_line: ContextVar[Callable[[str], None]] = ContextVar("on_line", default=no_li
 """Called for each line of a sweep's own log; Prefect's is the server's alone on a terminal."""
 
 
-def _no_end(said: str, failed: bool) -> None:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SweepEnd:
+    """How the trials of a sweep have ended."""
+
+    commit: str
+    """The one that the trials start from."""
+    board: Sequence[RankedTrial]
+    failed: Mapping[str, str]
+    """What went wrong, by the name of the trial."""
+
+    @property
+    def said(self) -> str:
+        """The end in words: the failed trials, a line each, else the best one."""
+        if self.failed:
+            return "\n".join(f"{name}: {error}" for name, error in self.failed.items())
+        return f"{len(self.board)} trials; the best is {self.board[0].trial.name}"
+
+    def to_json(self) -> dict[str, Any]:
+        """The same for programs, the best trial first."""
+        trials = [
+            {**trial, "error": self.failed.get(trial["name"])} for trial in leaderboard_json(self.board)
+        ]
+        return {"commit": self.commit, "trials": trials}
+
+
+def _no_end(_: SweepEnd) -> None:
     """The listener of who does not listen."""
 
 
-on_end: ContextVar[Callable[[str, bool], None]] = ContextVar("on_end", default=_no_end)
-"""Called once the trials have ended, with what is to be said: Prefect may still fail to record that."""
+on_end: ContextVar[Callable[[SweepEnd], None]] = ContextVar("on_end", default=_no_end)
+"""Called once the trials have ended: Prefect may still fail to record that."""
 
 
 @flow(name="sweep", flow_run_name="{name}: {metric}")
@@ -123,12 +148,13 @@ def run_sweep(
         json.dumps(escape_values(table)),
         inline_text(f"{len(board)} trials by {metric}, on {plan.commit[:12]}"),
     )
-    said = f"{len(board)} trials; the best is {board[0].trial.name}"
-    error = "\n".join(f"{trial.name}: {error}" for trial, error in failed)
-    on_end.get()(error or said, bool(failed))
+    end = SweepEnd(
+        commit=plan.commit, board=board, failed={trial.name: str(error) for trial, error in failed}
+    )
+    on_end.get()(end)
     if failed:
-        raise StepFailedError(error)
-    return said
+        raise StepFailedError(end.said)
+    return end.said
 
 
 @dataclass(frozen=True, slots=True)

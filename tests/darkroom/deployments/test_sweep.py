@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import subprocess
@@ -64,7 +65,7 @@ def root(tmp_path: Path) -> Path:
     return make(tmp_path / "project", Shape("sweep", FILES), tmp_path)
 
 
-def start(root: Path, *words: str) -> subprocess.Popen[str]:
+def start(root: Path, *words: str, stderr: int = subprocess.STDOUT) -> subprocess.Popen[str]:
     env = {k: v for k, v in os.environ.items() if not k.startswith("PREFECT_")}
     command = [
         sys.executable,
@@ -74,9 +75,7 @@ def start(root: Path, *words: str) -> subprocess.Popen[str]:
         "--repo",
         str(root),
     ]
-    return subprocess.Popen(
-        command, cwd=ROOT, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
+    return subprocess.Popen(command, cwd=ROOT, env=env, stdout=subprocess.PIPE, stderr=stderr, text=True)
 
 
 def experiments(root: Path) -> list[str]:
@@ -105,8 +104,8 @@ def test_a_sweep_that_was_killed_goes_on_and_runs_nothing_twice(root: Path, tmp_
     assert wait_for(lambda: not at_work(root), LONG)
     assert len(experiments(root)) == 6
     (tmp_path / "go").touch()
-    with start(root, *SWEEP) as again:
-        said, _ = again.communicate(timeout=LONG)
+    with start(root, *SWEEP, "--json", stderr=subprocess.PIPE) as again:
+        told, said = again.communicate(timeout=LONG)
     assert again.returncode == 0, said
     assert len(experiments(root)) == 12
     counted = Counter(lines(tmp_path / "trained"))
@@ -120,6 +119,11 @@ def test_a_sweep_that_was_killed_goes_on_and_runs_nothing_twice(root: Path, tmp_
         ["400", "4", "100"],
     )
     (ref,) = [ref for ref in experiments(root) if ref.endswith(name)]
+    ranked = json.loads(told)
+    assert (ranked["metric"], ranked["commit"]) == ("m.json:score", git(root, "rev-parse", "HEAD").strip())
+    best = {"name": name, "figure": 400, "settings": {"train.lr": "4", "train.width": "100"}, "error": None}
+    assert ranked["trials"][0] == best
+    assert [one["figure"] for one in ranked["trials"][-2:]] == [2, 1]
     assert "lr: 4  # of the first try" in git(root, "show", f"{ref}:params.yaml")
     after = contents(root)
     assert {k: v for k, v in after.items() if not k.startswith(".dvc/cache")} == before

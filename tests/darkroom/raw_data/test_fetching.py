@@ -1,5 +1,6 @@
 import gzip
 import hashlib
+import json
 import os
 import shutil
 import subprocess
@@ -9,6 +10,7 @@ import pytest
 import yaml
 
 from darkroom.base.errors import DarkroomError
+from darkroom.cli.main import Exit, run_command
 from darkroom.raw_data.fetching import NoSourceError, RawDataError, WrongFileError, fetch_all
 
 CONTENTS = {
@@ -274,3 +276,20 @@ def test_a_brace_in_an_address_is_a_brace(repo):
     dvc_file.write_text(before + "meta: {sources: {url: 'http://127.0.0.1:1/{x}/{name}?{}'}}\n")
     with pytest.raises(NoSourceError, match=r"make http://127\.0\.0\.1:1/\{x\}/ reachable"):
         fetch_all(repo, folder=None)
+
+
+@pytest.mark.slow
+def test_programs_get_the_files_as_json_and_people_the_remarks_beside_it(repo, folder, monkeypatch, capsys):
+    monkeypatch.chdir(repo)
+    (folder / "train-labels-idx1-ubyte").unlink()
+    assert run_command(["fetch", "--json", "--from", str(folder)]) == Exit.WRONG_INPUT
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "holds neither train-labels" in err
+    (folder / "train-labels-idx1-ubyte").write_bytes(CONTENTS["train-labels-idx1-ubyte"])
+    assert run_command(["fetch", "--json", "--from", str(folder)]) == Exit.WELL
+    told = {one["path"]: one["origin"] for one in json.loads(capsys.readouterr().out)}
+    assert told == {
+        "data/raw/tiny/t10k-labels-idx1-ubyte": "in place",
+        "data/raw/tiny/train-labels-idx1-ubyte": f"folder {folder}",
+    }
