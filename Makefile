@@ -3,6 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+# A failed command is a failure behind a pipe, too.
+SHELL := bash
+.SHELLFLAGS := -o pipefail -c
 # Everything runs from the clone's own environment, dvc's stage commands (`python -m stages...`) too.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 # No usage statistics from the libraries underneath.
@@ -89,11 +92,13 @@ lock: $(READY) ## renew requirements.lock within pyproject.toml's bounds
 	@python -m stages.core.libraries --params params.yaml
 
 # uv hard-links from its own cache: a second clone's environment takes seconds and hardly any disk.
+# It says what it downloads and how far it is; its list of every single package (` + name==1.0`) is left out.
 $(READY): requirements.lock pyproject.toml
 	@echo "darkroom: setting up $(VENV) (the first time on a machine it downloads about 5 GB)"
 	@test -x $(BIN)/uv || { $(PYTHON) -m venv --clear $(VENV) && $(BIN)/python -m pip install --quiet \
 	    --disable-pip-version-check "$$(grep -o '^uv==[^ ]*' requirements.lock)"; }
-	@uv pip sync --compile-bytecode --python $(BIN)/python --require-hashes requirements.lock
+	@uv pip sync --compile-bytecode --python $(BIN)/python --require-hashes requirements.lock 2>&1 \
+	    | sed --unbuffered '/^ [-+~] [A-Za-z0-9._-]*==/d'
 	@uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $@
 
