@@ -6,6 +6,7 @@ from .gate import Bound as Bound
 from .gate import Gate as Gate
 from .gate import metric_value as metric_value
 from .gate import read_gate as read_gate
+from .models import CommittedModel as CommittedModel
 from .models import fetch_model as fetch_model
 from .models import released_model as released_model
 from .models import scheduled_model as scheduled_model
