@@ -28,6 +28,12 @@ def without_lines(text: str, words: Iterable[str]) -> str:
     return re.sub(rf"^( *)- (?:{begins})\b.*\n(?:\1 .*\n)*", "", text, flags=re.MULTILINE) if begins else text
 
 
+def without_plots(text: str, paths: Collection[str]) -> str:
+    """The text whose own `plots`, those of no stage, do not name these files."""
+    head, plots, tail = text.partition("\nplots:\n")
+    return head + plots + without_lines(tail, paths)
+
+
 def without_options(text: str, options: Collection[str]) -> str:
     """The text with commands that lack these options and their values; no line becomes empty."""
     given = re.compile(rf"--(?:{'|'.join(map(re.escape, options))}) +\S+ ?")

@@ -28,6 +28,28 @@ from darkroom.repository.errors import printed_error
 MODELS = {"train-classifier": "classifier", "train-detector": "detector", "train-gan": "generator"}
 """The model that each training makes."""
 
+PLOTS: Mapping[str, tuple[str, ...]] = {
+    "train-classifier": (
+        "data/predictions/classifier.csv",
+        *(
+            f"data/plots/evaluate/{name}.png"
+            for name in ("confusion", "grad-cam", "label-errors", "predictions", "worst-losses")
+        ),
+    ),
+    "train-detector": (
+        "data/plots/evaluate/boxes.png",
+        "data/plots/evaluate/detections.png",
+        "data/plots/fuse/composites.png",
+        "data/plots/fuse/scenes.png",
+    ),
+    "train-gan": (
+        "data/plots/evaluate/generated",
+        "data/plots/fuse/composites.png",
+        "data/plots/fuse/generated.png",
+    ),
+}
+"""What `dvc plots show` cannot draw without the model of a training; the names begin so."""
+
 TASKS: Mapping[str, tuple[str, ...]] = {
     "classify": ("train-classifier", "evaluate"),
     "detect": ("train-detector", "evaluate"),
@@ -37,6 +59,10 @@ TASKS: Mapping[str, tuple[str, ...]] = {
 }
 """The stages of each task, beside preprocess."""
 
+FUSE_ALONE = (
+    "; groups of pictures are fused without a project: darkroom fuse FOLDER --pattern '(.+)_[ab].png'"
+    " --method laplacian --out fused"
+)
 COPIED = ("stages", "dvc.yaml", ".dvcignore")
 RAW = "data/raw/pictures"
 
@@ -49,11 +75,30 @@ A darkroom project: {task}, with the pictures in {raw}.
 ```
 darkroom plan       # what would run, and why
 darkroom run        # runs it: results in data/, figures in data/metrics
-darkroom params     # all parameters; params.yaml holds what this project changes
+darkroom metrics    # how good the models are
+darkroom report     # one page with figures and pictures: report.html
+{asking}darkroom params     # all parameters; params.yaml holds what this project changes
 ```
 
+After a run, commit the results: `git add --all && git commit --message "First results"`.
+
+{findings}
 stages/ is this project's own code. Change what you like: `darkroom plan` says what has to run again.
 """
+
+FINDINGS = {
+    "preprocess": "data/reports/preprocess/report.md: the pictures, and what was mended or refused",
+    "evaluate": "data/reports/evaluate.html: how good each model is, with pictures of its errors",
+    "fuse": "data/plots/fuse: what each method makes; data/raw/to_fuse/groups.csv names groups of your own",
+}
+"""Where to look, by stage."""
+
+ASKING = {
+    "train-classifier": "darkroom classify PICTURE",
+    "train-detector": "darkroom detect PICTURE --draw drawn",
+    "train-gan": "darkroom generate CLASS --out generated",
+}
+"""What uses the model of a training."""
 
 PARAMS = """\
 # What this project changes; every key that is left out has its default: `darkroom params` lists them all.
@@ -74,18 +119,19 @@ train-classifier:
 train-detector:
   network:
     model: faster-rcnn # or fast-rcnn, r-cnn, ssd
-    anchor_sizes: auto # fitted to the boxes
+    anchor_sizes: auto
   epochs: auto # the fewer pictures, the more often each is shown
 
 train-gan:
   epochs: auto # as many steps of few pictures as of many
+  failure: {{recall_min: 0.02}} # worse ones are refused, and evaluate and fuse wait; 0: any is taken
 
 evaluate:
   label_errors: true # which labels the model doubts: data/predictions/label-errors.csv
 
 fuse:
   methods: [average, maximum, laplacian, wavelet, exposure, guided, features]
-  own: {{manifest: groups.csv}} # in `to_fuse`
+  own: {{manifest: groups.csv}} # groups of pictures of one scene: its columns are group, picture and truth
 
 # Versions that a result depends on, as they were installed when the project was made.
 libraries:
@@ -158,13 +204,18 @@ def _fill(project: Path, name: str, wish: Wish, say: Callable[[str], None]) -> l
     if left_out := copy_pictures(wish.pictures, project / RAW):
         first = f"{left_out[0]}, ..." if len(left_out) > 1 else left_out[0]
         say(f"left out {len(left_out)} that are no files, or are links to folders: {first}")
-    (project / "data/raw/to_fuse").mkdir()
-    (project / "data/raw/to_fuse/groups.csv").write_text("group,picture,truth\n")
+    if "fuse" in TASKS[wish.task]:
+        (project / "data/raw/to_fuse").mkdir()
+        (project / "data/raw/to_fuse/groups.csv").write_text("group,picture,truth\n")
     (project / ".gitignore").write_text(IGNORED)
     say("looking at the pictures")
-    write_params(project, read_yaml(template / "params.yaml")["libraries"], say)
+    try:
+        write_params(project, read_yaml(template / "params.yaml")["libraries"], say)
+    except UsageError as error:
+        hint = FUSE_ALONE if wish.task == "fuse" else ""
+        raise UsageError(str(error).replace(RAW, str(wish.pictures)) + hint) from None
     stages = fit_to_task(project, wish)
-    (project / "README.md").write_text(README.format(name=name, task=wish.task, raw=RAW))
+    (project / "README.md").write_text(readme_of(name, wish.task, stages))
     _python(project, "stages.core.libraries", "--params", "params.yaml")
     say("setting up git and DVC")
     git(project, "init", "--quiet")
@@ -173,6 +224,13 @@ def _fill(project: Path, name: str, wish: Wish, say: Callable[[str], None]) -> l
     git(project, "add", "--all")
     git(project, *_author(project), "commit", "--quiet", "--message", f"A darkroom project: {wish.task}")
     return stages
+
+
+def readme_of(name: str, task: str, stages: Sequence[str]) -> str:
+    """The project's README: its commands, and where the results of these stages lie."""
+    asking = "".join(f"{command}\n" for stage, command in ASKING.items() if stage in stages)
+    findings = "".join(f"- {line}\n" for stage, line in FINDINGS.items() if stage in stages)
+    return README.format(name=name, task=task, raw=RAW, asking=asking, findings=findings)
 
 
 def copy_pictures(pictures: Path, target: Path) -> list[str]:
@@ -260,9 +318,8 @@ def pipeline_of(text: str, stages: Sequence[str]) -> str:
         paths += ["data/predictions", "data/plots/evaluate"]
     if "fuse" not in stages:
         paths.append("data/plots/fuse")
-    if "train-gan" not in stages:
-        paths.append("data/plots/evaluate/generated")
     text = pipeline_text.without_lines(text, paths)
+    text = pipeline_text.without_plots(text, [path for name in left_out for path in PLOTS.get(name, ())])
     if models:
         options = [option for model in models for option in (model, f"{model}-samples")]
         text = pipeline_text.without_options(text, options)

@@ -62,6 +62,9 @@ def test_a_pipeline_of_some_stages_needs_nothing_of_the_others(task: str) -> Non
         assert given <= made
     models = {MODELS[name] for name in wanted if name in MODELS}
     assert set(document.get("artifacts", {})) == models - {"generator"}
+    drawn = " ".join(str(one) for one in document["plots"])
+    for stage, name in (("classifier", "confusion"), ("detector", "boxes"), ("gan", "generated-nearest")):
+        assert (f"evaluate/{name}.png" in drawn) == {"evaluate", f"train-{stage}"}.issubset(wanted)
     if task == "all":
         assert document == yaml.safe_load(text)
 
@@ -78,8 +81,10 @@ def test_a_folder_that_holds_something_is_left_alone(name: str, tmp_path: Path) 
 
 def test_pictures_that_nothing_reads_leave_no_folder(tmp_path: Path) -> None:
     (tmp_path / "pictures").mkdir()
-    with pytest.raises(UsageError, match="of no format that is known"):
-        make_project(tmp_path / "new/project", Wish(pictures=tmp_path / "pictures", task="classify"), print)
+    for task, hint in (("classify", ""), ("fuse", ".*without a project: darkroom fuse FOLDER")):
+        said = f"^{tmp_path / 'pictures'}: of no format that is known{hint}"
+        with pytest.raises(UsageError, match=said):
+            make_project(tmp_path / "new/project", Wish(pictures=tmp_path / "pictures", task=task), print)
     assert not (tmp_path / "new/project").exists()
 
 
@@ -125,6 +130,9 @@ def test_from_a_folder_of_pictures_to_a_classifier(tmp_path: Path) -> None:
     answer = run(project, "darkroom", "classify", "data/raw/pictures/dark/0.png", "--format", "csv").stdout
     assert "dark" in answer
     assert "up to date" in run(project, "dvc", "status").stdout
+    assert "failed" not in run(project, "dvc", "plots", "show").stderr
+    assert "darkroom detect" not in (project / "README.md").read_text()
+    assert not (project / "data/raw/to_fuse").exists()
 
 
 def test_what_never_ends_is_not_copied(tmp_path: Path) -> None:
