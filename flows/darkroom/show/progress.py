@@ -164,12 +164,15 @@ class StageProgress:
         return max(0.0, (self.last.total - self.last.done) * elapsed / made - (self.clock() - self._took))
 
     def words(self) -> str:
-        """`epoch 3/10, loss 0.31, about 40 s left`; empty where nothing is known."""
+        """`epoch 3/10, about 40 s left, loss 0.31`; empty where nothing is known.
+
+        A narrow terminal cuts the end off, so the figures stand there.
+        """
         if self.last is None:
             return ""
         named = f"{self.last.unit} {self.last.number}/{self.last.total}".strip()
         figures = [f"{name} {value}" for name, value in self.last.figures[:2]]
-        return ", ".join([named, *figures, *self._left_in_words()])
+        return ", ".join([named, *self._left_in_words(), *figures])
 
     def _left_in_words(self) -> Iterator[str]:
         left = self.left()

@@ -52,7 +52,9 @@ from darkroom.show.wording import (
 PIPE_WIDTH = 160
 WIDEST = 1 << 20
 """The width that rich is given for a table as text; it pads no further than the longest row."""
-COLOURS = ("cyan", "magenta", "green", "yellow", "blue", "bright_cyan", "bright_magenta", "bright_green")
+NARROW = 80  # columns; below, a running stage is shown without its usual time, to leave room for its progress
+COLOURS = ("cyan", "magenta", "green", "yellow", "blue")
+"""Of the stages' names. The bright ones can hardly be read on a light ground."""
 OUTCOME_COLOURS = {
     Outcome.RAN: "green",
     Outcome.RESTORED: "blue",
@@ -148,7 +150,8 @@ class Watch:
             now, running = self.clock(), dict(self._running)
             reached = {stage: course.words() for stage, course in self._courses.items() if stage in running}
             whole = describe_progress(self._plan, self._settled, now - self._started)
-        expected = {stage.name: stage.seconds for stage in self._plan.stages}
+        wide = self.console.width >= NARROW
+        expected = {stage.name: stage.seconds for stage in self._plan.stages if wide}
         table = Table.grid(padding=(0, 1))
         for stage, since in running.items():
             usual = expected.get(stage)

@@ -64,7 +64,7 @@ def test_in_words() -> None:
     told, _ = course(
         (10, "epoch 1/4 loss 3 accuracy .5"), (20, "epoch 2/4 loss 2.5 f1 0.1 recall 0.2"), (21, "x")
     )
-    assert told.words() == "epoch 2/4, loss 2.5, f1 0.1, about 19 s left"
+    assert told.words() == "epoch 2/4, about 19 s left, loss 2.5, f1 0.1"
     assert course((0, "nothing"))[0].words() == ""
     assert course((0, "epoch 4/4 loss 1 left 0 s"))[0].words() == "epoch 4/4, loss 1"
 

@@ -20,8 +20,8 @@ PLAN = Plan(
 )
 
 
-def console() -> Console:
-    return Console(file=io.StringIO(), width=120, highlight=False)
+def console(width: int = 120) -> Console:
+    return Console(file=io.StringIO(), width=width, highlight=False)
 
 
 def written(to: Console) -> list[str]:
@@ -69,8 +69,12 @@ def test_the_live_display_says_what_runs_how_long_and_how_much_longer() -> None:
     now += 5
     to.print(watch.render())
     text = "\n".join(written(to))
-    assert "make[it] 5.0 s of about 20 s epoch 1/4, loss 0.5, about 7.0 s left" in text
+    assert "make[it] 5.0 s of about 20 s epoch 1/4, about 7.0 s left, loss 0.5" in text
     assert "0 of 2 stages, 5.0 s, about 15 s more" in text
+    watch.console = narrow = console(60)
+    narrow.print(watch.render())
+    text = "\n".join(written(narrow))
+    assert "make[it] 5.0 s epoch 1/4, about 7.0 s left, loss 0.5" in text.replace("  ", " ")
 
 
 def test_the_plan_says_what_why_and_how_long() -> None:
