@@ -215,7 +215,8 @@ def _fill(project: Path, name: str, wish: Wish, say: Callable[[str], None]) -> l
         hint = FUSE_ALONE if wish.task == "fuse" else ""
         raise UsageError(str(error).replace(RAW, str(wish.pictures)) + hint) from None
     stages = fit_to_task(project, wish)
-    (project / "README.md").write_text(readme_of(name, wish.task, stages))
+    crops = "format: crops" in (project / "params.yaml").read_text()
+    (project / "README.md").write_text(readme_of(name, wish.task, stages, crops=crops))
     _python(project, "stages.core.libraries", "--params", "params.yaml")
     say("setting up git and DVC")
     git(project, "init", "--quiet")
@@ -226,9 +227,13 @@ def _fill(project: Path, name: str, wish: Wish, say: Callable[[str], None]) -> l
     return stages
 
 
-def readme_of(name: str, task: str, stages: Sequence[str]) -> str:
-    """The project's README: its commands, and where the results of these stages lie."""
-    asking = "".join(f"{command}\n" for stage, command in ASKING.items() if stage in stages)
+def readme_of(name: str, task: str, stages: Sequence[str], *, crops: bool) -> str:
+    """The project's README: its commands, and where the results of these stages lie.
+
+    A classifier of `crops` knows what is in boxes, so it is not asked about whole pictures.
+    """
+    asked = {*stages} - ({"train-classifier"} if crops else set())
+    asking = "".join(f"{command}\n" for stage, command in ASKING.items() if stage in asked)
     findings = "".join(f"- {line}\n" for stage, line in FINDINGS.items() if stage in stages)
     return README.format(name=name, task=task, raw=RAW, asking=asking, findings=findings)
 
