@@ -129,7 +129,7 @@ def command(
         "attributes": dict(attributes),
         "model": hashlib.sha256(model.read_bytes()).hexdigest(),
     }
-    replace_files(out, files_of(pictures), asked)
+    replace_files(out, files_of(pictures, prompt.strip()), asked)
     print(f"{out / 'sheet.png'}: {number} pictures")
 
 
@@ -183,7 +183,7 @@ def draw(
     return np.concatenate(parts)
 
 
-def files_of(pictures: Picture) -> dict[str, bytes]:
+def files_of(pictures: Picture, prompt: str) -> dict[str, bytes]:
     """Every picture [N, H, W, C] as PNG, and one sheet of all, about as wide as high, by file name."""
     from stages.drawing.sheets import SMALL_SIDE, enlarge, image_grid, png, scale_to
 
@@ -193,9 +193,8 @@ def files_of(pictures: Picture) -> dict[str, bytes]:
         for number, picture in enumerate(pictures, start=1)
     }
     columns = max(1, round(len(pictures) ** 0.5))
-    return files | {
-        "sheet.png": png(image_grid(pictures, columns, scale=scale_to(SMALL_SIDE, pictures.shape[2])))
-    }
+    scale, title = scale_to(SMALL_SIDE, pictures.shape[2]), f"Generated for: {prompt}"
+    return files | {"sheet.png": png(image_grid(pictures, columns, scale=scale, title=title))}
 
 
 def main(words: Sequence[str]) -> int:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import itertools
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -217,7 +218,8 @@ def explained(
     for number, (one, answer, best) in enumerate(zip(ready, answers, told, strict=True)):
         cells = [images[number], *(overlaid(images[number], heat[number]) for heat in heats)]
         titles = ["as the network sees it", *(f"for {label} {share:.2f}" for label, share in best)]
-        yield one, answer, image_grid(cells, len(cells), titles, scale=scale)
+        title = f"{Path(answer.picture).name}: where the classifier looks for each class"
+        yield one, answer, image_grid(cells, len(cells), titles, scale=scale, title=title)
 
 
 def _given(words: Sequence[str], every: int) -> Iterator[Path | Frame]:
@@ -299,7 +301,7 @@ def _drawn(given: Path | Frame, answer: Classified | Detected, classes: Sequence
     import numpy as np
     from PIL import Image, ImageOps
 
-    from stages.drawing.sheets import draw_boxes, image_grid
+    from stages.drawing.sheets import draw_boxes, image_grid, titled
     from stages.prediction.video import Frame
 
     if isinstance(given, Frame):
@@ -311,12 +313,16 @@ def _drawn(given: Path | Frame, answer: Classified | Detected, classes: Sequence
     view = np.asarray(picture)
     if isinstance(answer, Classified):
         scale = max(1, CAPTIONED_SIDE // max(view.shape[:2]))
-        return image_grid([view], 1, titles=[f"{answer.label} {answer.probability:.2f}"], scale=scale)
+        said = f"found: {answer.label} {answer.probability:.2f}"
+        return image_grid([view], 1, titles=[said], scale=scale, title=Path(answer.picture).name)
     ratio = np.array([view.shape[1] / answer.width, view.shape[0] / answer.height] * 2)
     boxes = np.array([[box.x1, box.y1, box.x2, box.y2] for box in answer.boxes]).reshape(-1, 4) * ratio
     captions = [f"{box.label} {box.score:.2f}" for box in answer.boxes]
     labels = [classes.index(box.label) for box in answer.boxes]
-    return draw_boxes(view, boxes, captions, labels, max(1, CAPTIONED_SIDE // max(view.shape[:2])))
+    drawn = draw_boxes(view, boxes, captions, labels, max(1, CAPTIONED_SIDE // max(view.shape[:2])))
+    counts = Counter(box.label for box in answer.boxes)
+    found = ", ".join(f"{count} {label}" for label, count in counts.most_common()) or "nothing"
+    return titled(drawn, f"{Path(answer.picture).name}: found {found}")
 
 
 def main(words: Sequence[str] | None = None) -> int:

@@ -15,3 +15,4 @@ from .sheets import image_grid as image_grid
 from .sheets import png as png
 from .sheets import save_png as save_png
 from .sheets import scale_to as scale_to
+from .sheets import titled as titled

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
-from stages.drawing.sheets import FONT_SIZE, INK, PAPER, Colour, Picture, scale_to
+from stages.drawing.sheets import FONT_SIZE, INK, PAPER, Colour, Picture, scale_to, titled
 
 Counts = npt.NDArray[np.int64]
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
@@ -28,8 +28,10 @@ def evaluation_scale(images: Picture) -> int:
     return scale_to(PICTURE_SIDE, images.shape[2], least=2)
 
 
-def confusion_sheet(counts: Counts, classes: Sequence[str]) -> Image.Image:
+def confusion_sheet(counts: Counts, classes: Sequence[str], title: str = "") -> Image.Image:
     """Counts [K, K] as a table with a row for each true class and a column for each predicted one.
+
+    `title` stands above it and says what rows and columns are.
 
     The larger a cell's share of its row, the bluer it is. The more classes, the smaller the cells; of more
     than `TABLE_MOST` classes the table shows those that are confused most.
@@ -52,7 +54,7 @@ def confusion_sheet(counts: Counts, classes: Sequence[str]) -> Image.Image:
             _draw_cell(
                 pen, layout.box(row, column), int(counts[label, predicted]), shares[label, predicted], font
             )
-    return sheet
+    return titled(sheet, title)
 
 
 def most_confused(counts: Counts, most: int) -> list[int]:

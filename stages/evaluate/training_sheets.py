@@ -79,15 +79,18 @@ def write_generator_sheets(
     classes = network.config["classes"]
     columns = samples.step_pictures.shape[1] // len(classes)
 
-    def sheet(pictures: Picture) -> Image.Image:
-        return image_grid(pictures, columns, scale=scale_to(SMALL_SIDE, pictures.shape[2]), rows=classes)
+    def save(name: str, pictures: Picture, title: str) -> None:
+        scale = scale_to(SMALL_SIDE, pictures.shape[2])
+        save_png(folder / name, image_grid(pictures, columns, scale=scale, rows=classes, title=title))
 
     for epoch, pictures in zip(samples.epochs, samples.epoch_pictures, strict=True):
-        save_png(folder / f"epoch-{epoch:03d}.png", sheet(pictures))
-    save_png(folder / "samples.png", sheet(draw_fixed(network, compute, columns=columns, seed=seed)))
-    save_png(folder / "interpolation.png", sheet(draw_ways(network, compute, columns=columns, seed=seed)))
+        save(f"epoch-{epoch:03d}.png", pictures, f"Generated after epoch {epoch}: a row for each class")
+    fixed = draw_fixed(network, compute, columns=columns, seed=seed)
+    save("samples.png", fixed, "Generated after the training: a row for each class")
+    ways = draw_ways(network, compute, columns=columns, seed=seed)
+    save("interpolation.png", ways, "Generated, from one random vector (left) to another (right)")
     changes = draw_changes(network, compute, columns=columns, seed=seed)
-    save_png(folder / "class-to-class.png", sheet(changes))
+    save("class-to-class.png", changes, "Generated, from each class (left) to the next (right)")
     save_png(folder / "truncation.png", truncation_sheet(network, compute, columns=columns, seed=seed))
     film = [image_grid(pictures, columns, rows=classes, scale=1) for pictures in samples.step_pictures]
     save_film(folder / "training.webp", film, milliseconds=milliseconds)
@@ -123,7 +126,8 @@ def truncation_sheet(network: Generator, compute: Compute, *, columns: int, seed
         blocks.append(draw_fixed(network, compute, columns=columns, seed=seed, truncation=truncation))
         rows += [f"{name} {truncation or 'all'}" for name in network.config["classes"]]
     pictures = np.concatenate(blocks)
-    return image_grid(pictures, columns, rows=rows)
+    title = "Generated of random vectors whose numbers lie within the bound beside the class"
+    return image_grid(pictures, columns, rows=rows, title=title)
 
 
 def save_film(path: Path, frames: Sequence[Image.Image], *, milliseconds: int) -> None:

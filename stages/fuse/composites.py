@@ -123,4 +123,5 @@ def mosaic_sheet(tiles: Bytes, target: Bytes, columns: int) -> Image.Image:
     composed = eight_bits(mosaic(enough, target, columns))
     times = max(1, composed.shape[0] // target.shape[0])
     large = target.repeat(times, axis=0).repeat(times, axis=1)
-    return image_grid([large, composed], 2, ["target", f"mosaic of {len(enough)} pictures"])
+    titles = ["what is to be made", f"made of {len(enough)} pictures"]
+    return image_grid([large, composed], 2, titles, title="A mosaic: a picture made of many others")

@@ -84,10 +84,11 @@ def classifier_sheets(
         compute=compute,
         batch_size=params.batch_size,
     )
+    confused = "What pictures are (rows), and what they were taken for (columns)"
     return {
         "confusion": Sheet(
-            caption="What pictures are (rows), and what they were taken for (columns)",
-            image=confusion_sheet(counts, test.classes),
+            caption=confused,
+            image=confusion_sheet(counts, test.classes, f"Test pictures. {confused}"),
         ),
         "predictions": Sheet(
             caption="Of each class the surest that were right, and the surest that were wrong",

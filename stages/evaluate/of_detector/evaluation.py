@@ -92,7 +92,11 @@ def evaluate_detector(
             "boxes": Sheet(
                 caption="What boxes are (rows), and what they were taken for (columns); "
                 "the ground is no item. Doubles and boxes that are badly placed stand in the table alone",
-                image=confusion_sheet(outcomes.confusion, [*test.classes, "(ground)"]),
+                image=confusion_sheet(
+                    outcomes.confusion,
+                    [*test.classes, "(ground)"],
+                    "Test boxes. What they are (rows), and what they were taken for (columns)",
+                ),
             ),
         },
     )

@@ -185,10 +185,11 @@ def named_sheets(predicted: Labels | None, labels: Labels, classes: Sequence[str
     """The sheet of what generated pictures are taken for; {} without a classifier."""
     if predicted is None:
         return {}
+    said = "What was asked for (rows), and what the classifier sees (columns)"
+    counts = confusion(labels, predicted, len(classes))
     return {
         "generated-confusion": Sheet(
-            caption="What was asked for (rows), and what the classifier sees (columns)",
-            image=confusion_sheet(confusion(labels, predicted, len(classes)), classes),
+            caption=said, image=confusion_sheet(counts, classes, f"Generated pictures. {said}")
         )
     }
 

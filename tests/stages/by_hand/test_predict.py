@@ -125,6 +125,9 @@ def test_few_boxes_are_sure_enough_and_pictures_are_drawn(
         assert paths == ["photos/b.jpg", "photos/deep/a.jpg", "photos/ä [1].jpg"]
         with Image.open(Path(drawn) / paths[0]) as picture:
             assert max(picture.size) >= 150
+            band = np.asarray(picture.convert("L"))[:24]  # the title: dark letters on white paper
+            assert (band > 250).mean() > 0.5
+            assert band.min() < 80
 
 
 def film(path: Path, frames: int) -> None:
