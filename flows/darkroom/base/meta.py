@@ -5,6 +5,7 @@
       priority: 10      # higher starts first among those that could start
       timeout: 2h       # seconds, or a number with s, m, h or d
       retries: 2        # after a kill or an out-of-memory, never after the stage's own error
+                        # `memory: {first: 4GB, factor: 2}` asks for more after each out-of-memory
       keep_daemons: true  # what it starts in a session of its own stays when the stage ends
       changes_deps: [notebook.ipynb]  # deps that its command changes
       check_params: python check.py params.yaml  # says what is wrong with its parameters before anything runs
@@ -70,6 +71,15 @@ class Resources:
     """Never on the CPU."""
     pool: str | None = None
     """The pool whose hosts have all that; None: this host. Said by `pool`, beside `resources`."""
+    memory_factor: float = 1.0
+    """By this the memory grows for the next attempt after one that ran out of it."""
+
+    def after_out_of_memory(self, most: int | None = None) -> Resources:
+        """What the next attempt asks for; of `most`, the bytes that there are, no more than all."""
+        if self.memory is None:
+            return self
+        grown = int(self.memory * self.memory_factor)
+        return replace(self, memory=grown if most is None else max(self.memory, min(grown, most)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +186,8 @@ def parse_meta(meta: Any, where: str) -> StageMeta:
     parsed = {key: parse(meta[key], f"{at}.{key}") for key, parse in _META.items() if key in meta}
     pool = parsed.pop("pool", None)
     stage = StageMeta(**parsed)
+    if stage.resources.memory_factor != 1 and not stage.retries:
+        raise MetaError(f"{at}.resources.memory.factor: says nothing without another attempt; add retries: 2")
     return replace(stage, resources=replace(stage.resources, pool=pool)) if pool else stage
 
 
@@ -187,7 +199,10 @@ def _resources(value: Any, at: str) -> Resources:
         if key not in _RESOURCES:
             mend = _mend(key, _RESOURCES, _META, "meta") or f"unknown key; known are {known}"
             raise MetaError(f"{at}.{key}: {mend}")
-    resources = Resources(**{key: _RESOURCES[key](entry, f"{at}.{key}") for key, entry in value.items()})
+    parsed = {key: _RESOURCES[key](entry, f"{at}.{key}") for key, entry in value.items()}
+    if isinstance(memory := parsed.get("memory"), tuple):
+        parsed["memory"], parsed["memory_factor"] = memory
+    resources = Resources(**parsed)
     for key in ("gpu_memory", "gpu_required"):
         if getattr(resources, key) and not resources.gpu:
             raise MetaError(f"{at}.{key}: says nothing without a number of devices; add gpu: 1")
@@ -247,6 +262,18 @@ def parse_bytes(value: Any, at: str) -> int:
     return int(float(match[1]) * _UNITS[match[2].upper()])
 
 
+def _memory(value: Any, at: str) -> int | tuple[int, float]:
+    """Bytes, or those of the first attempt and by how much they grow."""
+    if not isinstance(value, Mapping):
+        return parse_bytes(value, at)
+    if set(value) != {"first", "factor"}:
+        raise MetaError(f"{at}: write a size, or what grows as {{first: 16GB, factor: 2}}")
+    factor = _number(value["factor"], f"{at}.factor")
+    if not 1 < factor < float("inf"):
+        raise MetaError(f"{at}.factor: {value['factor']!r} is not above 1")
+    return parse_bytes(value["first"], f"{at}.first"), float(factor)
+
+
 def _seconds(value: Any, at: str) -> float:
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([smhd]?)\s*", str(value))
     if isinstance(value, bool) or match is None or float(match[1]) <= 0:
@@ -293,7 +320,7 @@ _FIGURES = _texts("figures' names, as `dvc metrics show` has them, with * for an
 
 _RESOURCES: dict[str, Callable[[Any, str], Any]] = {
     "cpu": _whole(1),
-    "memory": parse_bytes,
+    "memory": _memory,
     "gpu": _whole(0),
     "gpu_memory": parse_bytes,
     "gpu_required": _flag,

@@ -100,13 +100,13 @@ class PooledExecutor:
         attempt = RemoteAttempt(
             order, self._board, self._carriers[pool], self._notes, self._pools.file.lost_after
         )
-        with contextlib.closing(_Output(job, self._board, pool)) as output:
-            while (ended := self._step(attempt, job)) is None:
-                output.follow(attempt)
-                job.stop_now.wait(LOOK_SECONDS)
-            output.follow(attempt)
-            last_lines = output.last_lines
         try:
+            with contextlib.closing(_Output(job, self._board, pool)) as output:
+                while (ended := self._step(attempt, job)) is None:
+                    output.follow(attempt)
+                    job.stop_now.wait(LOOK_SECONDS)
+                output.follow(attempt)
+                last_lines = output.last_lines
             if isinstance(ended, Record):
                 return self._taken_over(ended, job, files, blobs)
             if ended.ending is Ending.LOST:

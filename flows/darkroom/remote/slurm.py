@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 
 from darkroom.base import interpreter
+from darkroom.base.errors import DarkroomError
 from darkroom.remote.attempt import Carried
 from darkroom.remote.orders import Order
 from darkroom.remote.pools import PoolSettings
@@ -27,8 +28,24 @@ NAME = "darkroom-"
 MODULE = "darkroom.remote.cluster_job"
 
 
+NEVER = (
+    "configuration is not available",
+    "Memory specification can not be satisfied",
+    "Invalid generic resource",
+    "invalid partition",
+    "Invalid account",
+    "unrecognized option",
+    "invalid option",
+)
+"""With these words `sbatch` refuses what it would refuse tomorrow, too."""
+
+
 class SlurmError(OSError):
     """A command of Slurm's fails: nothing is known then."""
+
+
+class RefusedError(DarkroomError):
+    """The cluster has no place for such a job, and will have none."""
 
 
 class Slurm:
@@ -42,10 +59,23 @@ class Slurm:
         self._submitted: dict[str, float] = {}
 
     def submit(self, order: Order) -> None:
-        """Submit a job, unless the queue or the accounting knows one of that name."""
+        """Submit a job, unless the queue or the accounting knows one of that name.
+
+        Raises:
+            RefusedError: The cluster can never execute it.
+            SlurmError: Nothing is known.
+
+        """
         name = job_name(order.token)
         if name not in self._queue(anew=True) and not _accounted(name):
-            _ask("sbatch", *submit_options(order, self._settings, self._storage), given=self._script(order))
+            options = submit_options(order, self._settings, self._storage)
+            try:
+                _ask("sbatch", *options, given=self._script(order))
+            except SlurmError as error:
+                if any(words in str(error) for words in NEVER):
+                    mend = "see resources in dvc.yaml, and partition and options in .darkroom/pools.yaml"
+                    raise RefusedError(f"{error}; {mend}") from error
+                raise
         self._submitted[order.token] = time.monotonic()
 
     def state(self, token: str) -> Carried:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Mapping
+from dataclasses import replace
 
 from darkroom.base.errors import StageRecordError, explain_os_error
 from darkroom.base.files import log_file
+from darkroom.base.meta import Resources
 from darkroom.base.text import format_reasons
 from darkroom.processes.stage_process import Ending, StageJob, StageResult
 from darkroom.runs.report import Observe, RunOptions
@@ -24,7 +26,7 @@ from darkroom.schedule.events import (
 from darkroom.schedule.executor import Capacity
 from darkroom.schedule.history import History
 from darkroom.schedule.plan import Node
-from darkroom.schedule.pool import Lease
+from darkroom.schedule.pool import Lease, host_memory
 from darkroom.schedule.scheduler import Again, Busy, Settled
 from darkroom.workspace.workspace import ChangedBesideError, Workspace
 
@@ -55,6 +57,7 @@ class StageWork:
         self._nodes, self._capacity, self._history, self._observe = nodes, capacity, history, observe
         self._attempts = Attempts({name: node.meta.retries for name, node in nodes.items()})
         self._reasons: dict[str, tuple[str, ...]] = {}
+        self._asked: dict[str, Resources] = {}
         self._waiting: dict[str, str] = {}
 
     def locked(self) -> contextlib.AbstractContextManager[None]:
@@ -84,7 +87,7 @@ class StageWork:
         if refusal:  # it was to be restored, and could not be
             self._workspace.abandon(name)
             return Settled(Outcome.FAILED, begun.reasons, error=refusal)
-        self._reasons[name] = begun.reasons
+        self._reasons[name], self._asked[name] = begun.reasons, lease.resources
         node = self._nodes[name]
         job = StageJob(
             name=name,
@@ -96,7 +99,7 @@ class StageWork:
             reasons=begun.reasons,
             attempt=self._attempts.begin(name),
             needs=node.needs,
-            meta=node.meta,
+            meta=replace(node.meta, resources=lease.resources),
             log=log_file(self._workspace.root, self._run, name),
             on_line=lambda line: self._observe(StageLine(name, line)),
             on_bar=lambda line: self._observe(StageBar(name, line)),
@@ -122,7 +125,7 @@ class StageWork:
         if not result.well:
             self._workspace.abandon(name)
             restart = None if self._options.stop.is_set() else self._attempts.after(name, result)
-            return self._begin_anew(restart) if restart else self._ended_badly(name, result)
+            return self._begin_after(result, restart) if restart else self._ended_badly(name, result)
         try:
             changed = self._workspace.finish(name)
         except ChangedBesideError as error:
@@ -137,6 +140,15 @@ class StageWork:
             self._observe(StageLine(name, said))
         self._note_duration(name, result)
         return Settled(Outcome.RAN, reasons, result.seconds)
+
+    def _begin_after(self, result: StageResult, restart: StageAgain) -> Again:
+        """The next attempt, with more memory where the last one ran out of it and dvc.yaml says so."""
+        asked = self._asked[restart.stage]
+        if result.ending is not Ending.OUT_OF_MEMORY or asked.memory_factor == 1:
+            return self._begin_anew(restart)
+        grown = asked.after_out_of_memory(None if asked.pool else host_memory())
+        said = f"{restart.reason}; the next attempt asks for {(grown.memory or 0) / 1000**3:.1f} GB"
+        return replace(self._begin_anew(replace(restart, reason=said)), resources=grown)
 
     def _begin_anew(self, restart: StageAgain) -> Again:
         self._observe(restart)

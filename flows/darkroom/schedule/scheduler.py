@@ -51,6 +51,8 @@ class Again:
     """A stage that is to be begun anew after so many seconds; it holds nothing until then."""
 
     seconds: float
+    resources: Resources | None = None
+    """What it asks for from then on; None: the same."""
 
 
 class Work(Protocol):
@@ -89,6 +91,7 @@ class Scheduler:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._nodes = {node.name: node for node in nodes}
+        self._requests = {node.name: node.meta.resources for node in nodes}
         self._places = {node.name: place for place, node in enumerate(nodes)}
         self._work, self._pool, self._jobs = work, pool, jobs
         self._remaining, self._keep_going, self._stop, self._on_settled = (
@@ -154,6 +157,7 @@ class Scheduler:
         for name, end in finished:
             self._pool.give(self._running.pop(name))
             if isinstance(end, Again):
+                self._requests[name] = end.resources or self._requests[name]
                 heapq.heappush(self._later, (self._clock() + end.seconds, name))
             else:
                 self._settle(name, end)
@@ -220,7 +224,7 @@ class Scheduler:
     def _make_ready(self, name: str) -> None:
         node = self._nodes[name]
         rank = (-node.meta.priority, -self._remaining[name], self._places[name], name)
-        heapq.heappush(self._ready[node.meta.resources], rank)
+        heapq.heappush(self._ready[self._requests[name]], rank)
 
     def _settle(self, name: str, settled: Settled) -> None:
         if name not in self._open:

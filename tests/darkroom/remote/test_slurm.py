@@ -16,7 +16,7 @@ from darkroom.remote.attempt import Carried
 from darkroom.remote.pools import PoolSettings
 from darkroom.remote.slurm import Slurm, submit_options
 from darkroom.runs.report import RunOptions
-from darkroom.schedule.events import Event
+from darkroom.schedule.events import Event, Outcome, StageAgain
 from tests.darkroom.remote.cluster import NODES, Cluster, running_cluster, why_none
 from tests.darkroom.remote.hosts import hosts_in, run_elsewhere, set_pools
 from tests.darkroom.remote.test_board import ORDER, TOKEN
@@ -168,3 +168,46 @@ def test_a_submit_whose_answer_is_lost_makes_one_job(
     assert run.report is not None
     assert run.report.errors == ()
     assert len(log.read_text().splitlines()) == 2, "one job a stage"
+
+
+GROWS = """\
+stages:
+  big:
+    cmd: echo asked $SLURM_MEM_PER_NODE; {command}
+    outs: [big.txt]
+    meta: {{retries: 3, resources: {{memory: {memory}}}}}
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.usefixtures("_client")
+def test_after_out_of_memory_the_next_job_asks_for_more(tmp_path: Path) -> None:
+    mark = tmp_path / "mark"
+    command = f"[ -e {mark} ] || {{ touch {mark}; echo CUDA out of memory; exit 1; }}; echo 1 > big.txt"
+    text = GROWS.format(command=command, memory="{first: 512MiB, factor: 2}")
+    far = make(tmp_path / "far", Shape("grows", {"dvc.yaml": text}), tmp_path)
+    set_pools(far, tmp_path / "storage", more=SLURM)
+    events: list[Event] = []
+    report = run_elsewhere(RunOptions(repo=far), far, events.append)
+    assert report.errors == ()
+    said = [getattr(event, "line", "") for event in events]
+    assert [line for line in said if line.startswith("asked")] == ["asked 512", "asked 1024"]
+    again = [event.reason for event in events if isinstance(event, StageAgain)]
+    assert [reason.endswith("the next attempt asks for 1.1 GB") for reason in again] == [True]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.usefixtures("_client")
+def test_what_the_cluster_can_never_give_is_refused_in_one_line(tmp_path: Path) -> None:
+    text = GROWS.format(command="echo 1 > big.txt", memory="900GB")
+    far = make(tmp_path / "far", Shape("large", {"dvc.yaml": text}), tmp_path)
+    set_pools(far, tmp_path / "storage", more=SLURM)
+    report = run_elsewhere(RunOptions(repo=far), far)
+    assert report.outcomes() == {"big": Outcome.FAILED}
+    (error,) = report.errors
+    assert error.startswith("big: sbatch: ")
+    assert "resources in dvc.yaml" in error
+    assert "\n" not in error
+    assert not any((tmp_path / "storage" / "attempts").iterdir())

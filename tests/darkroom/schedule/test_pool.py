@@ -82,6 +82,18 @@ def test_keys_of_others_are_no_slips_of_ours(key: str) -> None:
             "resources.memory: '4XB' is not a size; write it as 500MB, 8GB or 8GiB",
         ),
         (
+            {"resources": {"memory": {"first": "4GB", "factor": 2}}},
+            "resources.memory.factor: says nothing without another attempt; add retries: 2",
+        ),
+        (
+            {"resources": {"memory": {"first": "4GB", "factor": 1}}, "retries": 1},
+            "resources.memory.factor: 1 is not above 1",
+        ),
+        (
+            {"resources": {"memory": {"first": "4GB"}}, "retries": 1},
+            "resources.memory: write a size, or what grows as {first: 16GB, factor: 2}",
+        ),
+        (
             {"resources": {"gpu_memory": "8GB"}},
             "resources.gpu_memory: says nothing without a number of devices; add gpu: 1",
         ),
@@ -327,3 +339,12 @@ def test_a_host_without_devices_holds_none() -> None:
 
 def test_as_much_memory_as_the_host_has_is_not_refused() -> None:
     refuse_too_large(iter([("a", Resources()), ("b", Resources(memory=100))]), 100)
+
+
+def test_memory_that_grows_is_multiplied_up_to_what_there_is() -> None:
+    meta = parse_meta({"resources": {"memory": {"first": "4GB", "factor": 1.5}}, "retries": 3}, "x")
+    first = meta.resources
+    assert first.memory == 4_000_000_000
+    assert first.after_out_of_memory().memory == 6_000_000_000
+    assert first.after_out_of_memory(5_000_000_000).memory == 5_000_000_000
+    assert Resources(cpu=1).after_out_of_memory() == Resources(cpu=1)

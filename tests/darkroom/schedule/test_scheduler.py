@@ -251,3 +251,28 @@ def test_a_stop_while_a_stage_waits_for_its_next_attempt_ends_the_run() -> None:
     bench = Stopped({"killed": 1, "child": 1}, {"killed": 1}, pause=1e9)
     outcomes = go([node("killed"), node("child", "killed")], bench, stop=stop)
     assert outcomes == {"killed": Outcome.CANCELLED, "child": Outcome.CANCELLED}
+
+
+class Growing(Bench):
+    """Has `big` run again with more memory; notes what each attempt holds."""
+
+    def __init__(self) -> None:
+        super().__init__({"big": 1, "other": 9})
+        self.held: list[int | None] = []
+
+    def begin(self, name: str, lease: Lease) -> Settled | StageJob:
+        if name == "big":
+            self.held.append(lease.resources.memory)
+        return super().begin(name, lease)
+
+    def finish(self, name: str, result: StageResult) -> Settled | Again:
+        if name == "big" and self.held[-1] != 900:
+            return Again(0.0, Resources(memory=900))
+        return super().finish(name, result)
+
+
+def test_another_attempt_holds_what_it_asks_for_anew() -> None:
+    nodes = [node("big", meta=StageMeta(Resources(memory=300))), node("other")]
+    bench = Growing()
+    assert go(nodes, bench) == {"big": Outcome.RAN, "other": Outcome.RAN}
+    assert bench.held == [300, 900]
