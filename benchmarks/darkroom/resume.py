@@ -30,7 +30,8 @@ import yaml
 
 from benchmarks.machine import describe
 from stages.core.libraries import installed
-from stages.training.checkpoint import Checkpoint, CheckpointParams
+from stages.training.checkpoint import Checkpoint
+from stages.training.params import CheckpointParams
 from stages.training.state import TrainingState
 
 ROOT = Path(__file__).parents[2]

@@ -28,8 +28,9 @@ from benchmarks.machine import describe
 from stages.core.errors import DataError
 from stages.fuse.sheets import examples_sheet
 from stages.fusion.alignment import align
-from stages.fusion.methods import Method, Settings, fuse, laplacian, most_levels
+from stages.fusion.methods import Settings, fuse, laplacian, most_levels
 from stages.fusion.metrics import figures, mean_figure
+from stages.fusion.params import Method
 from stages.fusion.sets import FusedSet, FusionSet, exposed, half_sharp
 
 Bytes = npt.NDArray[np.uint8]

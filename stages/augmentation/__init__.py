@@ -1,6 +1,7 @@
 """Augmentation of training pictures, and of their boxes with them.
 
-pipeline: the transforms that params.yaml names, as albumentations has them, with generators of their own
+params: the transforms that params.yaml names
+pipeline: the same as albumentations has them, with generators of their own
 """
 
 import lazy_loader

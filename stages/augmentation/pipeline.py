@@ -1,7 +1,4 @@
-"""Augmentation by albumentations: transforms listed in params.yaml by name and arguments.
-
-- Rotate: {limit: [-10, 10], p: 0.5}
-- OneOf: {transforms: [{Blur: {}}, {GaussNoise: {std_range: [0.02, 0.1]}}], p: 0.3}
+"""Augmentation by albumentations: transforms that params.yaml lists.
 
 They are checked when the params are read: albumentations only warns of an argument that it does not know.
 """
@@ -10,19 +7,18 @@ import difflib
 import inspect
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Annotated, Any
+from typing import Any
 
 import albumentations as A
 import numpy as np
 import numpy.typing as npt
 from albumentations.core.composition import BaseCompose
-from pydantic import AfterValidator, Field, ValidationError
+from pydantic import ValidationError
 
+from stages.augmentation.params import Spec
 from stages.core.errors import ParamsError
 
 Picture = npt.NDArray[np.uint8]
-Spec = dict[str, Any]
-"""{Name: {argument: value}}."""
 
 
 def transform(spec: Spec) -> Any:
@@ -50,17 +46,6 @@ def transform(spec: Spec) -> Any:
             return kind(**arguments)
     except (ValueError, TypeError, UserWarning) as error:
         raise ValueError(f"albumentations' {name}: {_reason(error)}") from None
-
-
-def _checked(spec: Spec) -> Spec:
-    transform(spec)
-    return spec
-
-
-TransformSpec = Annotated[
-    dict[str, dict[str, Any] | None], Field(min_length=1, max_length=1), AfterValidator(_checked)
-]
-"""A field of params: {Name: {argument: value}}, refused unless albumentations takes it."""
 
 
 def pipeline(specs: Sequence[Spec], *, seed: int, **options: Any) -> A.Compose:

@@ -19,7 +19,7 @@ from stages.sources.preparation import PreprocessParams
 from stages.train_classifier.params import TrainClassifierParams
 from stages.train_detector.params import TrainDetectorParams
 from stages.train_gan.params import TrainGanParams
-from stages.training.checkpoint import CheckpointParams
+from stages.training.params import CheckpointParams
 
 SECTIONS: Mapping[str, type[StageParams]] = {
     "compute": ComputeParams,
@@ -35,6 +35,20 @@ SECTIONS: Mapping[str, type[StageParams]] = {
 
 MAY_BE_NULL = {"train-classifier", "train-detector", "train-gan"}
 """Sections that are null where their result is not wanted."""
+
+LIBRARIES = (
+    "albumentations",
+    "numpy",
+    "opencv-python-headless",
+    "pandas",
+    "pillow",
+    "pywavelets",
+    "safetensors",
+    "scipy",
+    "torch",
+    "torchvision",
+)
+"""Libraries of the stages whose versions are compared here: none of them is imported for it."""
 
 
 def main(*, params: Path) -> None:
@@ -69,7 +83,7 @@ def faults_of(params: Path) -> Iterator[str]:
                 said.add(fault)
                 yield fault
     try:
-        check_libraries(params)
+        check_libraries(params, later=LIBRARIES)
     except StageError as error:
         if str(error) not in said:
             yield str(error)

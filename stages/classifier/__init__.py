@@ -1,6 +1,7 @@
 """The classifier of pictures: its networks, and its loss.
 
-network: built, loaded and asked; trunks: the networks by name; loss: cross-entropy, smoothed and weighted
+network: built, loaded and asked; params: the networks by name; trunks: how they are built
+loss: cross-entropy, smoothed and weighted
 """
 
 import lazy_loader

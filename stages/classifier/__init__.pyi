@@ -6,8 +6,8 @@ from .network import load_classifier as load_classifier
 from .network import mean_logits as mean_logits
 from .network import predict as predict
 from .network import views_of as views_of
-from .trunks import CompactParams as CompactParams
-from .trunks import NetworkParams as NetworkParams
-from .trunks import ResNetParams as ResNetParams
-from .trunks import TimmParams as TimmParams
-from .trunks import least_side as least_side
+from .params import CompactParams as CompactParams
+from .params import NetworkParams as NetworkParams
+from .params import ResNetParams as ResNetParams
+from .params import TimmParams as TimmParams
+from .params import least_side as least_side

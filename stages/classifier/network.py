@@ -19,7 +19,8 @@ import torch.nn.functional as F
 from pydantic import TypeAdapter
 from torch import Tensor, nn
 
-from stages.classifier.trunks import NetworkParams, build_trunk
+from stages.classifier.params import NetworkParams
+from stages.classifier.trunks import build_trunk
 from stages.core.errors import ModelError
 from stages.networks.compute import Compute, to_unit
 from stages.networks.model_files import load_model

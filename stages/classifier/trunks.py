@@ -1,87 +1,15 @@
-"""The classifier's networks by name: what makes features of pictures, and what each needs to be told.
-
-simple-cnn  the textbook's: convolutions with pooling, a dense layer, dropout
-compact     small and quick to train: pooling first, normalised, a grid of means for the large dense layer
-resnet      torchvision's (He et al. 2015, https://arxiv.org/abs/1512.03385)
-timm        any of timm's by its name there, where timm is installed
-"""
+"""The classifier's networks: what makes features of pictures, built from what `params` says of each."""
 
 import importlib
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import torch
-from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 from torchvision.models import resnet
 
+from stages.classifier.params import CompactParams, NetworkParams, ResNetParams, SimpleCnnParams, TimmParams
 from stages.core.errors import ParamsError
-from stages.core.params import StageParams
-from stages.networks.weights import WeightsParams
-
-
-class SimpleCnnParams(StageParams):
-    """`model: simple-cnn`."""
-
-    model: Literal["simple-cnn"]
-
-    widths: list[PositiveInt] = Field(min_length=1, default=[32, 64, 128])
-    """Channels of every convolution; each is followed by pooling, which halves the picture."""
-
-    dense: int = Field(ge=1, default=128)
-    """Width of the dense layer."""
-
-    dropout: float = Field(ge=0, lt=1, default=0.5)
-    """Share of the dense layer that each training step leaves out."""
-
-
-class CompactParams(StageParams):
-    """`model: compact`."""
-
-    model: Literal["compact"]
-
-    widths: list[Annotated[list[PositiveInt], Field(min_length=1)]] = Field(
-        min_length=1, default=[[32], [64], [128]]
-    )
-    """Channels of every convolution, a list a stage; a stage halves the picture."""
-
-    grid: int = Field(ge=1, default=3)
-    """The last maps are averaged over so many fields each way."""
-
-    features: int = Field(ge=1, default=128)
-    """Width of the layer before the head."""
-
-
-class ResNetParams(StageParams):
-    """`model: resnet`."""
-
-    model: Literal["resnet"]
-
-    depth: Literal[18, 34, 50, 101, 152] = 18
-    """Layers: ResNet-18, ResNet-34 and so on."""
-
-    stem: Literal["imagenet", "small"] = "imagenet"
-    """imagenet: reduces the picture to a quarter at once; small: leaves it so, for pictures under 64 px."""
-
-    weights: WeightsParams | None = None
-    """Pretrained ones of torchvision's layout; the head is always new."""
-
-
-class TimmParams(StageParams):
-    """`model: timm`."""
-
-    model: Literal["timm"]
-
-    name: str
-    """timm's name of it, such as mobilenetv3_small_100."""
-
-    weights: WeightsParams | None = None
-    """Pretrained ones of timm's layout; the head is always new."""
-
-
-NetworkParams = Annotated[
-    SimpleCnnParams | CompactParams | ResNetParams | TimmParams, Field(discriminator="model")
-]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -114,11 +42,6 @@ def build_trunk(params: NetworkParams, *, channels: int, size: list[int]) -> Tru
             return _resnet(params, channels)
         case TimmParams():
             return _timm(params, channels)
-
-
-def least_side(params: NetworkParams) -> int:
-    """Pixels that a picture's shorter side needs, as far as can be told from the params."""
-    return 2 ** len(params.widths) if isinstance(params, SimpleCnnParams | CompactParams) else 1
 
 
 class GridMeans(nn.Module):

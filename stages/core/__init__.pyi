@@ -32,6 +32,7 @@ from .packed import why_left_out as why_left_out
 from .params import AUTO as AUTO
 from .params import ComputeParams as ComputeParams
 from .params import StageParams as StageParams
+from .params import WeightsParams as WeightsParams
 from .params import faults_in as faults_in
 from .params import is_wanted as is_wanted
 from .params import load_params as load_params

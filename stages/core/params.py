@@ -93,6 +93,16 @@ class ComputeParams(StageParams):
     """Whether CUDA may use only kernels that add in a fixed order, which are slower; a CPU always does."""
 
 
+class WeightsParams(StageParams):
+    """Pretrained weights: a file that safetensors or torch.save wrote, by its content."""
+
+    file: str
+    """Path of the file from the project's root."""
+
+    sha256: str = Field(pattern="^[0-9a-f]{64}$")
+    """Hash of the file, so that a result says which weights it began with."""
+
+
 Section = TypeVar("Section", bound=StageParams)
 
 

@@ -10,9 +10,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt, TypeAdapter, model_validator
 
-from stages.classifier.trunks import NetworkParams
-from stages.core.params import StageParams
-from stages.networks.weights import WeightsParams
+from stages.classifier.params import NetworkParams
+from stages.core.params import StageParams, WeightsParams
 
 
 class ResidualParams(StageParams):

@@ -2,8 +2,7 @@
 
 from pydantic import Field
 
-from stages.core.params import StageParams
-from stages.networks.weights import WeightsParams
+from stages.core.params import StageParams, WeightsParams
 
 
 class PupilParams(StageParams):

@@ -1,6 +1,7 @@
 """The stage `fuse`: real and generated pictures, scenes and a user's own, fused by every method.
 
-stage: the whole; params; kinds: which groups are fused; composites: items set into scenes
+stage: the whole; params; limits: what of it cannot fit pictures and networks
+kinds: which groups are fused; composites: items set into scenes
 networks, measuring: what trained networks see, and all figures; sheets: what is shown
 """
 

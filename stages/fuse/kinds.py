@@ -9,7 +9,8 @@ import numpy.typing as npt
 from stages.core.packed import ClassificationSplit, DetectionSplit
 from stages.fuse.params import FuseParams, OwnParams
 from stages.fusion.groups import groups_by_manifest, groups_by_pattern
-from stages.fusion.methods import Method, Settings, fuse
+from stages.fusion.methods import Settings, fuse
+from stages.fusion.params import Method
 from stages.fusion.sets import FusedSet, FusionSet, exposed, half_sharp, own_set
 
 Bytes = npt.NDArray[np.uint8]

@@ -8,7 +8,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from stages.drawing.sheets import image_grid
-from stages.fusion.methods import Method
+from stages.fusion.params import Method
 from stages.fusion.pixels import Pictures, eight_bits
 from stages.fusion.sets import FusedGroup
 

@@ -38,9 +38,10 @@ from stages.fuse.kinds import (
     made_kinds,
     own_kind,
 )
+from stages.fuse.limits import check_fit
 from stages.fuse.measuring import Networks, Summary, means, measure, network_figures
 from stages.fuse.networks import found_at
-from stages.fuse.params import FuseParams, check_fit
+from stages.fuse.params import FuseParams
 from stages.fuse.sheets import examples_sheet, extremes_sheet
 from stages.fusion.activity import activity_of
 from stages.fusion.files import write_picture

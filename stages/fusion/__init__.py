@@ -1,5 +1,6 @@
 """Fusing pictures of one scene into one: reading, aligning, the methods, how well they do.
 
+params: methods and alignments by name
 groups, sets: which files are fused, and groups made here; files, pixels: 8 and 16 bits a channel
 alignment: whether they lie on each other; methods: the fusing; activity: where a network looks
 compositing: parts put together; metrics: how much of the sources is kept

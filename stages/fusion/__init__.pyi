@@ -1,6 +1,5 @@
 from .activity import activity_of as activity_of
 from .activity import as_trained_on as as_trained_on
-from .alignment import Registration as Registration
 from .compositing import ROOM as ROOM
 from .compositing import cut_out as cut_out
 from .compositing import grid as grid
@@ -17,13 +16,14 @@ from .groups import file_name as file_name
 from .groups import groups_by_manifest as groups_by_manifest
 from .groups import groups_by_pattern as groups_by_pattern
 from .groups import read_group as read_group
-from .methods import Method as Method
 from .methods import Settings as Settings
-from .methods import check_weights as check_weights
 from .methods import fuse as fuse
 from .methods import most_levels as most_levels
 from .metrics import figures as figures
 from .metrics import mean_figure as mean_figure
+from .params import Method as Method
+from .params import Registration as Registration
+from .params import check_weights as check_weights
 from .pixels import Floats as Floats
 from .pixels import Pictures as Pictures
 from .pixels import eight_bits as eight_bits

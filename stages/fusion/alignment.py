@@ -1,20 +1,16 @@
 """Whether the pictures of a group lie on each other, and laying them so."""
 
 from collections.abc import Sequence
-from typing import Literal
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
 from stages.core.errors import DataError
+from stages.fusion.params import Registration
 from stages.fusion.pixels import Floats, Pictures, eight_bits, grey
 
 Grey = npt.NDArray[np.uint8]
-Registration = Literal["check", "none", "ecc", "features"]
-"""check: refuse pictures that seem moved, turned or scaled, in doubt take them; none: take them as they are;
-ecc: move and turn them by how alike they are, for small motions; features: move, turn and scale them by
-points found in both, for large ones."""
 
 SHIFT = 1.0
 """Pixels: what is moved by less fuses as if it were not."""

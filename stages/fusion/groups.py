@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from stages.core.errors import DataError
-from stages.fusion.alignment import Registration, align
+from stages.fusion.alignment import align
 from stages.fusion.files import ENDINGS, read_opaque
+from stages.fusion.params import Registration
 from stages.fusion.pixels import Pictures, in_one_form
 
 

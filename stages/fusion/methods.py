@@ -6,15 +6,14 @@ as many bits. Fusing a picture with itself gives it back.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, assert_never
+from typing import assert_never
 
 import cv2
 import numpy as np
 import pywt
 
+from stages.fusion.params import Method, check_weights
 from stages.fusion.pixels import Floats, Pictures, peak, rounded
-
-Method = Literal["average", "maximum", "laplacian", "wavelet", "exposure", "guided", "features"]
 
 WAVELET = "db2"
 """Daubechies' with two vanishing moments: short, so that little rings beside an edge."""
@@ -79,19 +78,6 @@ def average(sources: Pictures, weights: Sequence[float] | None = None) -> Pictur
         if len(weights) != len(sources):
             raise ValueError(f"{len(weights)} weights for {len(sources)} pictures")
     return rounded(np.average(sources, axis=0, weights=weights), sources)
-
-
-def check_weights(weights: Sequence[float]) -> None:
-    """Refuse weights that are not an average's.
-
-    Raises:
-        ValueError: one is negative, or they do not sum to 1.
-
-    """
-    if min(weights, default=0.0) < 0:
-        raise ValueError(f"a weight is negative: {min(weights):g}")
-    if not np.isclose(sum(weights), 1.0):
-        raise ValueError(f"weights must sum to 1, these sum to {sum(weights):g}")
 
 
 def maximum(sources: Pictures) -> Pictures:

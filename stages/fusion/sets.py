@@ -8,11 +8,10 @@ import numpy as np
 import numpy.typing as npt
 
 from stages.core.errors import DataError
-from stages.fusion.alignment import Registration
 from stages.fusion.files import read_opaque
 from stages.fusion.groups import Group, check_sizes, read_group
-from stages.fusion.methods import Method
 from stages.fusion.metrics import WINDOW
+from stages.fusion.params import Method, Registration
 from stages.fusion.pixels import Pictures, in_one_form
 
 Bytes = npt.NDArray[np.uint8]

@@ -10,7 +10,6 @@ from .model_files import load_model as load_model
 from .model_files import save_model as save_model
 from .model_files import save_no_model as save_no_model
 from .model_files import why_no_model as why_no_model
-from .weights import WeightsParams as WeightsParams
 from .weights import fitting as fitting
 from .weights import read_file as read_file
 from .weights import read_weights as read_weights

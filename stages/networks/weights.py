@@ -6,21 +6,10 @@ from pathlib import Path
 
 import safetensors.torch
 import torch
-from pydantic import Field
 from torch import Tensor
 
 from stages.core.errors import ModelError
-from stages.core.params import StageParams
-
-
-class WeightsParams(StageParams):
-    """Pretrained weights: a file that safetensors or torch.save wrote, by its content."""
-
-    file: str
-    """Path of the file from the project's root."""
-
-    sha256: str = Field(pattern="^[0-9a-f]{64}$")
-    """Hash of the file, so that a result says which weights it began with."""
+from stages.core.params import WeightsParams
 
 
 def read_weights(params: WeightsParams) -> dict[str, Tensor]:

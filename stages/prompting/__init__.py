@@ -1,5 +1,6 @@
 """What a generator can be asked for: texts and numbers.
 
+params: what params.yaml says of texts
 captions: what training pictures are called; text_encoders: texts as vectors; attributes: numbers
 """
 

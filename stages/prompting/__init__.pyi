@@ -3,8 +3,8 @@ from .attributes import attribute_scale as attribute_scale
 from .attributes import attributes_of as attributes_of
 from .attributes import encode as encode
 from .captions import Captions as Captions
-from .captions import TextParams as TextParams
 from .captions import captions_of as captions_of
 from .captions import names_of as names_of
+from .params import TextParams as TextParams
 from .text_encoders import load_encoder as load_encoder
 from .text_encoders import words_of as words_of

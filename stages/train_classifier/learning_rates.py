@@ -8,38 +8,13 @@ import math
 from collections.abc import Callable, Iterable
 
 import torch
-from pydantic import Field, model_validator
 from torch import Tensor
 
 from stages.classifier.network import Classifier
-from stages.core.params import StageParams
+from stages.train_classifier.params import RangeTestParams
 
 SMOOTHING = 0.9  # of the loss from step to step: single batches scatter
 HOPELESS = 4  # times the least loss so far: the test ends
-
-
-class RangeTestParams(StageParams):
-    """Rates that are tried, each step a constant factor above the one before."""
-
-    lowest: float = Field(gt=0, default=0.001)
-    """The first learning rate."""
-
-    highest: float = Field(gt=0, default=10.0)
-    """The last learning rate."""
-
-    steps: int = Field(ge=2, default=60)
-    """Training steps, each at a higher rate."""
-
-    @model_validator(mode="after")
-    def _rises(self) -> "RangeTestParams":
-        if self.highest <= self.lowest:
-            raise ValueError("highest must be above lowest")
-        return self
-
-    def rates(self) -> list[float]:
-        """From lowest to highest."""
-        factor = (self.highest / self.lowest) ** (1 / (self.steps - 1))
-        return [self.lowest * factor**step for step in range(self.steps)]
 
 
 def range_test(

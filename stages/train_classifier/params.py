@@ -3,14 +3,37 @@
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from stages.augmentation.pipeline import TransformSpec
-from stages.classifier.trunks import CompactParams, NetworkParams
+from stages.augmentation.params import TransformSpec
+from stages.classifier.params import CompactParams, NetworkParams
 from stages.core.params import AUTO, StageParams
-from stages.train_classifier.learning_rates import RangeTestParams
-from stages.training.batches import PICTURES, batch_size, classifier_epochs
-from stages.training.optimization import OptimizerParams, ScheduleParams, SgdParams
+from stages.training.budget import PICTURES, batch_size, classifier_epochs
+from stages.training.params import OptimizerParams, ScheduleParams, SgdParams
+
+
+class RangeTestParams(StageParams):
+    """Rates that are tried, each step a constant factor above the one before."""
+
+    lowest: float = Field(gt=0, default=0.001)
+    """The first learning rate."""
+
+    highest: float = Field(gt=0, default=10.0)
+    """The last learning rate."""
+
+    steps: int = Field(ge=2, default=60)
+    """Training steps, each at a higher rate."""
+
+    @model_validator(mode="after")
+    def _rises(self) -> "RangeTestParams":
+        if self.highest <= self.lowest:
+            raise ValueError("highest must be above lowest")
+        return self
+
+    def rates(self) -> list[float]:
+        """From lowest to highest."""
+        factor = (self.highest / self.lowest) ** (1 / (self.steps - 1))
+        return [self.lowest * factor**step for step in range(self.steps)]
 
 
 class TrainClassifierParams(StageParams):

@@ -17,7 +17,7 @@ from typing import Any
 from stages.augmentation.pipeline import check_on
 from stages.classifier.loss import Loss, class_weights
 from stages.classifier.network import Classifier, build_classifier, mean_logits
-from stages.classifier.trunks import least_side
+from stages.classifier.params import least_side
 from stages.core.errors import ParamsError
 from stages.core.libraries import check_libraries
 from stages.core.packed import ClassificationSplit, load_classification, why_left_out
@@ -31,10 +31,11 @@ from stages.train_classifier.learning_rates import range_test
 from stages.train_classifier.params import TrainClassifierParams
 from stages.train_classifier.start import load_pretrained
 from stages.train_classifier.trainer import ClassifierTrainer, validate
-from stages.training.batches import batch_count
-from stages.training.checkpoint import Checkpoint, CheckpointParams, decisive
+from stages.training.budget import batch_count
+from stages.training.checkpoint import Checkpoint, decisive
 from stages.training.loop import Training
 from stages.training.optimization import build_learner, build_optimizer
+from stages.training.params import CheckpointParams
 from stages.training.samples import leave_out, write_samples
 
 HISTORY = ("epoch", "train_loss", "val_loss", "val_accuracy", "learning_rate")

@@ -4,7 +4,7 @@ Which file is said by its content's hash, so that params.yaml tells which weight
 """
 
 from stages.classifier.network import Classifier
-from stages.classifier.trunks import NetworkParams, ResNetParams, TimmParams
+from stages.classifier.params import NetworkParams, ResNetParams, TimmParams
 from stages.core.errors import ModelError
 from stages.networks.weights import fitting, read_weights
 

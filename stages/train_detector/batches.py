@@ -18,7 +18,8 @@ from torch.nn import functional as F
 from stages.augmentation.pipeline import pipeline
 from stages.core.packed import DetectionSplit
 from stages.networks.compute import to_unit
-from stages.training.batches import batch_count, shuffled_batches
+from stages.training.batches import shuffled_batches
+from stages.training.budget import batch_count
 from stages.training.samples import DetectorSamples
 
 Boxes = npt.NDArray[np.float32]

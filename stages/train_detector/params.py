@@ -5,12 +5,11 @@ from typing import Any, ClassVar, Self
 
 from pydantic import Field, PositiveFloat, model_validator
 
-from stages.augmentation.pipeline import TransformSpec
-from stages.core.params import AUTO, StageParams
+from stages.augmentation.params import TransformSpec
+from stages.core.params import AUTO, StageParams, WeightsParams
 from stages.detector.params import DetectorParams, FasterRcnnParams
-from stages.networks.weights import WeightsParams
-from stages.training.batches import SCENES, batch_size, detector_epochs
-from stages.training.optimization import AdamParams, OptimizerParams, ScheduleParams, check_either
+from stages.training.budget import SCENES, batch_size, detector_epochs
+from stages.training.params import AdamParams, OptimizerParams, ScheduleParams, check_either
 
 EPOCH_SCENES = 13_500  # a quarter of 54,000 scenes: validated in between
 

@@ -29,9 +29,10 @@ from stages.train_detector.params import TrainDetectorParams
 from stages.train_detector.start import begin, detector_config
 from stages.train_detector.trainer import DetectorTrainer
 from stages.train_detector.validation import Held, calibration_on
-from stages.training.checkpoint import Checkpoint, CheckpointParams, decisive
+from stages.training.checkpoint import Checkpoint, decisive
 from stages.training.loop import Training
 from stages.training.optimization import build_learner
+from stages.training.params import CheckpointParams
 from stages.training.samples import leave_out, write_samples
 
 HISTORY = ("epoch", "learning_rate", "val_loss", "val_map50", "val_map")

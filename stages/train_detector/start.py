@@ -11,6 +11,7 @@ from torch import nn
 from stages.classifier.network import Classifier, load_classifier
 from stages.core.errors import DataError, ModelError
 from stages.core.packed import DetectionSplit
+from stages.core.params import WeightsParams
 from stages.detector.network import Detector, load_detector
 from stages.detector.params import (
     AnyDetectorParams,
@@ -23,7 +24,7 @@ from stages.detector.params import (
     TrainedClassifierParams,
     TrainedProposalsParams,
 )
-from stages.networks.weights import WeightsParams, fitting, read_file, read_weights
+from stages.networks.weights import fitting, read_file, read_weights
 
 TORCHVISION = {"conv1": "backbone.stem.0", "bn1": "backbone.stem.1"} | {
     f"layer{number + 1}": f"backbone.stages.{number}" for number in range(4)

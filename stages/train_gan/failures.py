@@ -7,34 +7,14 @@ import numpy.typing as npt
 import pandas as pd
 import torch
 import torch.nn.functional as F
-from pydantic import Field
 from torch import Tensor
 
 from stages.core.errors import TrainingError
-from stages.core.params import AUTO, StageParams
 from stages.generator.overlap import manifold_overlap
+from stages.train_gan.params import FailureParams
 
 SIDE = 16  # pixels: details below say nothing of which pictures there are
 NEIGHBOURS = 5
-
-
-class FailureParams(StageParams):
-    """`train-gan.failure`: what counts as failed."""
-
-    discriminator_accuracy_max: float = Field(gt=0.5, le=1, default=0.99)
-    """Of real and of fake pictures told apart. Above, the generator learns nothing from it; 1: never."""
-
-    window: int = Field(ge=1, default=200)
-    """Steps that it must be so on average."""
-
-    recall_min: float = Field(ge=0, lt=1, default=0.02)
-    """Share of the real pictures that lie among generated ones. Below, the generator collapsed; 0: never."""
-
-    grace: int = Field(ge=0, default=AUTO)
-    """Epochs in which recall may be so low, since every generator begins so; not if one is the last."""
-
-    patience: int = Field(ge=1, default=AUTO)
-    """Epochs in a row after which training fails; at the last epoch one is enough."""
 
 
 def recall(real: npt.NDArray[np.uint8], generated: npt.NDArray[np.uint8]) -> float:

@@ -4,49 +4,16 @@
 """
 
 from collections.abc import Callable, Sequence
-from typing import Annotated, Literal, assert_never
+from typing import assert_never
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field
 from torch import Tensor
 
-from stages.core.params import StageParams
+from stages.train_gan.params import Change, HingeParams, LossParams, NonSaturatingParams, WassersteinParams
 
 Judge = Callable[[Tensor], Tensor]
 """Realness [N] of pictures [N, C, H, W]."""
-
-Change = Literal["brightness", "translation", "cutout"]
-
-
-class HingeParams(StageParams):
-    """`name: hinge` (Lim & Ye 2017, https://arxiv.org/abs/1705.02894)."""
-
-    name: Literal["hinge"]
-
-
-class NonSaturatingParams(StageParams):
-    """`name: non-saturating` (Goodfellow et al. 2014, https://arxiv.org/abs/1406.2661)."""
-
-    name: Literal["non-saturating"]
-
-    r1: float = Field(ge=0, default=1.0)
-    """Weight of the squared slope at real pictures (Mescheder et al. 2018, https://arxiv.org/abs/1801.04406)."""
-
-    r1_every: int = Field(ge=1, default=16)
-    """Steps from one such penalty to the next; it weighs as much more then."""
-
-
-class WassersteinParams(StageParams):
-    """`name: wgan-gp` (Gulrajani et al. 2017, https://arxiv.org/abs/1704.00028)."""
-
-    name: Literal["wgan-gp"]
-
-    penalty: float = Field(ge=0, default=10.0)
-    """Weight of the slope's squared distance from 1, between real pictures and fakes."""
-
-
-LossParams = Annotated[HingeParams | NonSaturatingParams | WassersteinParams, Field(discriminator="name")]
 
 
 def discriminator_loss(params: LossParams, on_real: Tensor, on_fakes: Tensor) -> Tensor:

@@ -1,16 +1,65 @@
 """Section `train-gan` of params.yaml."""
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
 from stages.core.params import AUTO, StageParams
-from stages.prompting.captions import TextParams
-from stages.train_gan.failures import FailureParams
-from stages.train_gan.losses import Change, HingeParams, LossParams
-from stages.training.batches import PICTURES, batch_size, generator_epochs, generator_span
-from stages.training.optimization import AdamParams, OptimizerParams, ScheduleParams, check_either
+from stages.prompting.params import TextParams
+from stages.training.budget import PICTURES, batch_size, generator_epochs, generator_span
+from stages.training.params import AdamParams, OptimizerParams, ScheduleParams, check_either
+
+Change = Literal["brightness", "translation", "cutout"]
+
+
+class HingeParams(StageParams):
+    """`name: hinge` (Lim & Ye 2017, https://arxiv.org/abs/1705.02894)."""
+
+    name: Literal["hinge"]
+
+
+class NonSaturatingParams(StageParams):
+    """`name: non-saturating` (Goodfellow et al. 2014, https://arxiv.org/abs/1406.2661)."""
+
+    name: Literal["non-saturating"]
+
+    r1: float = Field(ge=0, default=1.0)
+    """Weight of the squared slope at real pictures (Mescheder et al. 2018, https://arxiv.org/abs/1801.04406)."""
+
+    r1_every: int = Field(ge=1, default=16)
+    """Steps from one such penalty to the next; it weighs as much more then."""
+
+
+class WassersteinParams(StageParams):
+    """`name: wgan-gp` (Gulrajani et al. 2017, https://arxiv.org/abs/1704.00028)."""
+
+    name: Literal["wgan-gp"]
+
+    penalty: float = Field(ge=0, default=10.0)
+    """Weight of the slope's squared distance from 1, between real pictures and fakes."""
+
+
+LossParams = Annotated[HingeParams | NonSaturatingParams | WassersteinParams, Field(discriminator="name")]
+
+
+class FailureParams(StageParams):
+    """`train-gan.failure`: what counts as failed."""
+
+    discriminator_accuracy_max: float = Field(gt=0.5, le=1, default=0.99)
+    """Of real and of fake pictures told apart. Above, the generator learns nothing from it; 1: never."""
+
+    window: int = Field(ge=1, default=200)
+    """Steps that it must be so on average."""
+
+    recall_min: float = Field(ge=0, lt=1, default=0.02)
+    """Share of the real pictures that lie among generated ones. Below, the generator collapsed; 0: never."""
+
+    grace: int = Field(ge=0, default=AUTO)
+    """Epochs in which recall may be so low, since every generator begins so; not if one is the last."""
+
+    patience: int = Field(ge=1, default=AUTO)
+    """Epochs in a row after which training fails; at the last epoch one is enough."""
 
 
 class OptimizersParams(StageParams):

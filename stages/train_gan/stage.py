@@ -27,9 +27,10 @@ from stages.train_gan.material import material_of
 from stages.train_gan.params import TrainGanParams
 from stages.train_gan.steps import build_adversaries
 from stages.train_gan.trainer import GanTrainer
-from stages.training.batches import batch_count
-from stages.training.checkpoint import Checkpoint, CheckpointParams, decisive
+from stages.training.budget import batch_count
+from stages.training.checkpoint import Checkpoint, decisive
 from stages.training.loop import Training
+from stages.training.params import CheckpointParams
 from stages.training.samples import leave_out, write_samples
 
 HISTORY = ("epoch", "d_loss", "g_loss", "spread", "recall", "troubles")

@@ -15,11 +15,11 @@ from stages.generator.network import Generator, draw_fixed, generate
 from stages.networks.compute import Compute
 from stages.train_gan.failures import fail, recall, troubles
 from stages.train_gan.frames import Frames
-from stages.train_gan.losses import WassersteinParams
 from stages.train_gan.material import Material, draw_batch
-from stages.train_gan.params import TrainGanParams
+from stages.train_gan.params import TrainGanParams, WassersteinParams
 from stages.train_gan.steps import Adversaries, make_fakes, train_discriminator_step, train_generator_step
-from stages.training.batches import batch_count, shuffled_batches
+from stages.training.batches import shuffled_batches
+from stages.training.budget import batch_count
 from stages.training.loop import Judgement, Trainer, finite
 from stages.training.state import Part, TrainingState
 

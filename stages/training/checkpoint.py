@@ -23,7 +23,6 @@ from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 import torch
-from pydantic import Field
 from tqdm import tqdm
 
 import stages
@@ -36,15 +35,6 @@ from stages.training.state import Generators, Part, TrainingState
 Batch = TypeVar("Batch")
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
-
-
-class CheckpointParams(StageParams):
-    """Section `checkpoints`: no result depends on it, so that no stage does."""
-
-    MAY_BE_LEFT_OUT = True
-
-    seconds: float = Field(ge=0, default=30.0)
-    """Between two checkpoints; 0 is one a step."""
 
 
 def decisive(

@@ -18,9 +18,10 @@ from sklearn.metrics import mutual_info_score
 
 from benchmarks.stages.audit import fused as papers
 from benchmarks.stages.audit.table import Row
-from stages.fusion.methods import WAVELET, Method, Settings, fuse, most_levels
+from stages.fusion.methods import WAVELET, Settings, fuse, most_levels
 from stages.fusion.metrics import SCALES, scales_in
 from stages.fusion.metrics import figures as product_figures
+from stages.fusion.params import Method
 from stages.fusion.pixels import Pictures, grey, peak
 from stages.fusion.sets import exposed, half_sharp
 

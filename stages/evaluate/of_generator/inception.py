@@ -14,8 +14,9 @@ from torch import Tensor, nn
 from torchvision.models import inception_v3
 
 from stages.core.errors import ModelError
+from stages.core.params import WeightsParams
 from stages.networks.compute import Compute, to_unit
-from stages.networks.weights import WeightsParams, read_weights
+from stages.networks.weights import read_weights
 
 SIDE = 299  # pixels that the network was trained on
 MEAN = (0.485, 0.456, 0.406)

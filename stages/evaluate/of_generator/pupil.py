@@ -12,8 +12,10 @@ from stages.classifier.loss import Loss
 from stages.classifier.network import Classifier, build_classifier, predict
 from stages.evaluate.params import PupilParams
 from stages.networks.compute import Compute, to_unit
-from stages.training.batches import batch_count, shuffled_batches
-from stages.training.optimization import ScheduleParams, SgdParams, build_learner
+from stages.training.batches import shuffled_batches
+from stages.training.budget import batch_count
+from stages.training.optimization import build_learner
+from stages.training.params import ScheduleParams, SgdParams
 
 Pictures = npt.NDArray[np.uint8]
 Labels = npt.NDArray[np.int64]

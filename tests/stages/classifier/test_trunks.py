@@ -11,9 +11,9 @@ import torch
 from torchvision.models import resnet18
 
 from stages.classifier.network import Classifier, build_classifier
-from stages.classifier.trunks import ResNetParams
+from stages.classifier.params import ResNetParams
 from stages.core.errors import ModelError
-from stages.networks.weights import WeightsParams
+from stages.core.params import WeightsParams
 from stages.train_classifier.start import load_pretrained
 
 COMMON: dict[str, Any] = {"classes": ["a", "b", "c"], "views": 1}

@@ -9,7 +9,8 @@ from pydantic import ValidationError
 
 from stages.core.errors import ParamsError
 from stages.core.packed import ClassificationSplit
-from stages.prompting.captions import TextParams, captions_of, class_captions
+from stages.prompting.captions import captions_of, class_captions
+from stages.prompting.params import TextParams
 
 
 def params(**changes: Any) -> TextParams:

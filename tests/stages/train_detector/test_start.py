@@ -7,10 +7,10 @@ from torchvision.models import resnet18
 
 from stages.core.errors import DataError, ModelError
 from stages.core.packed import DetectionSplit
+from stages.core.params import WeightsParams
 from stages.detector.network import build_detector
 from stages.detector.params import network_params
 from stages.networks.model_files import save_model
-from stages.networks.weights import WeightsParams
 from stages.train_detector.start import clusters, detector_config, load_weights, set_training
 from tests.stages.detector.detector_networks import FASTER, NETWORKS
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from stages.core.errors import TrainingError
-from stages.train_gan.failures import FailureParams, fail, recall, troubles, won_since
+from stages.train_gan.failures import fail, recall, troubles, won_since
+from stages.train_gan.params import FailureParams
 
 
 def params(**changes: Any) -> FailureParams:

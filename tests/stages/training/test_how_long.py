@@ -11,7 +11,7 @@ from stages.sources.composed import ComposedParams
 from stages.train_classifier.params import TrainClassifierParams
 from stages.train_detector.params import TrainDetectorParams
 from stages.train_gan.params import TrainGanParams
-from stages.training.batches import batch_count
+from stages.training.budget import batch_count
 from tests.places import ROOT
 
 PARAMS: dict[str, Any] = yaml.safe_load((ROOT / "params.yaml").read_text())

@@ -6,7 +6,8 @@ import torch
 from sklearn.utils.class_weight import compute_class_weight
 
 from stages.classifier.loss import class_weights
-from stages.training.optimization import ScheduleParams, build_schedule, cosine, one_cycle
+from stages.training.optimization import build_schedule, cosine, one_cycle
+from stages.training.params import ScheduleParams
 
 
 def test_class_weights_are_scikit_learn_s() -> None:

@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import save_file
 from torchvision.models import inception_v3
 
-from stages.networks.weights import WeightsParams
+from stages.core.params import WeightsParams
 
 
 def random_weights(folder: Path) -> WeightsParams:

@@ -8,10 +8,9 @@ import torch
 from safetensors.torch import save_file
 
 from stages.core.errors import ModelError
-from stages.core.params import ComputeParams
+from stages.core.params import ComputeParams, WeightsParams
 from stages.evaluate.of_generator.inception import inception_features, load_inception
 from stages.networks.compute import Compute, prepare
-from stages.networks.weights import WeightsParams
 from tests.stages.evaluate.of_generator.inception_weights import named, random_weights
 
 
