@@ -6,31 +6,27 @@
 Exit codes: 0; 2 with one line where what the user gave is wrong.
 """
 
+from __future__ import annotations
+
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import click
-import numpy as np
 from click.core import ParameterSource
 
 from stages.core.cli import run_by_hand
 from stages.core.errors import DataError, ParamsError
-from stages.fusion.alignment import Registration
-from stages.fusion.compositing import grid, mosaic, poisson
-from stages.fusion.files import check_ending, read_opaque, read_picture, write_picture
-from stages.fusion.groups import (
-    Group,
-    check_sizes,
-    file_name,
-    groups_by_manifest,
-    groups_by_pattern,
-    read_group,
-)
-from stages.fusion.methods import Method, Settings, fuse
-from stages.fusion.pixels import Floats, Pictures, in_one_form
+from stages.fusion.params import Method, Registration
+
+if TYPE_CHECKING:
+    from stages.fusion.groups import Group
+    from stages.fusion.methods import Settings
+    from stages.fusion.pixels import Floats, Pictures
+
+# What imports OpenCV is imported where it is used: `--help` needs it not.
 
 TAKEN_BY = {
     "alpha": ("average",),
@@ -95,6 +91,8 @@ def numbers(kind: Callable[[str], Any], example: str) -> Callable[..., list[Any]
 @click.option("--figures", type=A_FILE, help="With groups: a CSV table of all metrics.")
 def command(pictures: tuple[Path, ...], manifest: Path | None, pattern: str | None, **chosen: Any) -> None:
     """Fuse PICTURES of one scene into one, or groups of them that a manifest or a pattern names."""
+    from stages.fusion.groups import groups_by_manifest, groups_by_pattern
+
     refuse_unused(chosen["method"])
     if manifest is None and pattern is None:
         fuse_files(pictures, **chosen)
@@ -150,6 +148,9 @@ def fuse_files(files: Sequence[Path], *, out: Path, **chosen: Any) -> None:
         DataError: a file cannot be read, or the pictures do not fit each other.
 
     """
+    from stages.fusion.files import check_ending, write_picture
+    from stages.fusion.groups import read_group
+
     if chosen["figures"]:
         raise ParamsError("--figures: asks for groups (--manifest or --pattern)")
     if len(files) < 2:
@@ -178,9 +179,12 @@ def fuse_groups(groups: Sequence[Group], *, out: Path, figures: Path | None, **c
         DataError: there is no group, a file cannot be read, or pictures do not fit each other.
 
     """
+    import numpy as np
     import pandas as pd
 
     from stages.core.tables import write_table
+    from stages.fusion.files import write_picture
+    from stages.fusion.groups import file_name
     from stages.fusion.metrics import figures as measure
     from stages.fusion.sets import own_set
 
@@ -216,6 +220,8 @@ def settings_of(chosen: dict[str, Any]) -> Settings:
         ModelError: see `activity_by`.
 
     """
+    from stages.fusion.methods import Settings
+
     weights = chosen["weights"]
     if chosen["alpha"] is not None:
         if weights is not None:
@@ -232,6 +238,8 @@ def fused(sources: Pictures, method: Method, settings: Settings) -> Pictures:
         ParamsError: weights or levels that do not fit them.
 
     """
+    from stages.fusion.methods import fuse
+
     try:
         return fuse(sources, method, settings)
     except ValueError as error:
@@ -266,6 +274,11 @@ def set_in(files: Sequence[Path], corner: list[int] | None) -> Pictures:
         DataError: no alpha in the second, more than 8 bits, or a place outside of the scene.
 
     """
+    import numpy as np
+
+    from stages.fusion.compositing import poisson
+    from stages.fusion.files import read_opaque, read_picture
+
     if len(files) != 2 or corner is None or len(corner) != 2:
         raise ParamsError("--method poisson: asks for a scene, a cut-out with alpha, and --at x,y")
     scene, item = read_opaque(files[0]), read_picture(files[1])
@@ -290,6 +303,13 @@ def lay_out(files: Sequence[Path], target: Path | None, columns: int | None) -> 
         DataError: see `read_opaque`; sizes that differ.
 
     """
+    import numpy as np
+
+    from stages.fusion.compositing import grid, mosaic
+    from stages.fusion.files import read_opaque
+    from stages.fusion.groups import check_sizes
+    from stages.fusion.pixels import in_one_form
+
     if columns is None:
         raise ParamsError("--method mosaic: asks for --columns")
     pictures = [read_opaque(file) for file in files]
