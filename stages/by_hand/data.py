@@ -6,31 +6,32 @@
 Exit codes: 0; 2 with one line where nothing in the folder can be read.
 """
 
+from __future__ import annotations
+
 import json
 import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
-import yaml
-from PIL import Image
 
-from stages.by_hand.formats import counted, guesses
-from stages.by_hand.seen import Guess, Seen, look_at
 from stages.core.cli import run_by_hand
 from stages.core.errors import DataError, ParamsError, StageError
 from stages.core.files import write_atomically
-from stages.core.packed import SPLITS
-from stages.core.params import AUTO
-from stages.intake.folders import open_file
-from stages.preprocess.fitting import Size, evenly_chosen, fitted_shape, median_size, sizes_of
-from stages.preprocess.readers import read_source
-from stages.sources.preparation import PreprocessParams
-from stages.sources.rows import Finding, Row
 
+if TYPE_CHECKING:
+    import yaml
+
+    from stages.by_hand.seen import Guess, Seen
+    from stages.preprocess.fitting import Size
+    from stages.sources.rows import Finding
+
+# What imports numpy, pydantic or YAML is imported where it is used: `--help` needs it not.
+
+AUTO = "auto"  # as in params.yaml
 FORM = {"classes": None, "shape": AUTO, "channels": 3, "fit": "stretch", "ground": 0}
 OBLONG = 1.25  # sides whose ratio is greater are not stretched to a square
 NAMED = 3  # findings of a kind that are shown
@@ -66,6 +67,10 @@ class Reading:
 )
 def command(folder: Path, json_wanted: bool, write: bool, params: Path) -> None:
     """Print format, classes, counts, splits and oddities of a FOLDER, and what reads it in params.yaml."""
+    import yaml
+
+    from stages.by_hand.seen import look_at
+
     text = read_params(params)
     seen = look_at(folder)
     readings, refused = read_all(seen, yaml.safe_load(text))
@@ -115,6 +120,8 @@ def read_params(path: Path) -> str:
         ParamsError: no such file, no YAML, or no such section.
 
     """
+    import yaml
+
     try:
         text = path.read_text(encoding="utf-8")
         document = yaml.safe_load(text)
@@ -127,6 +134,8 @@ def read_params(path: Path) -> str:
 
 def read_all(seen: Seen, params: Mapping[str, Any]) -> tuple[list[Reading], list[str]]:
     """What each guess gives, and why the others were refused by their format."""
+    from stages.by_hand.formats import guesses
+
     readings, refused = [], []
     for guess in guesses(seen):
         try:
@@ -146,6 +155,12 @@ def read_guess(seen: Seen, guess: Guess, params: Mapping[str, Any]) -> Reading:
         StageError: it cannot.
 
     """
+    from stages.by_hand.formats import counted
+    from stages.preprocess.fitting import evenly_chosen, median_size, sizes_of
+    from stages.preprocess.readers import read_source
+    from stages.sources.preparation import PreprocessParams
+    from stages.sources.rows import Row
+
     split = {"val": 0.15, "test": 0.2, "group_pattern": None, "near_duplicates": 6}
     section = {**guess.source, **(FORM if guess.has_form else {}), "split": split}
     other = "detection" if guess.task == "classification" else "classification"
@@ -184,6 +199,10 @@ def read_guess(seen: Seen, guess: Guess, params: Mapping[str, Any]) -> Reading:
 
 def is_grey(file: Path) -> bool:
     """Whether the picture in a file has no colours; a file that is no picture has none."""
+    from PIL import Image
+
+    from stages.intake.folders import open_file
+
     try:
         with open_file(file) as content, Image.open(content) as picture:
             return picture.mode in ("1", "L", "I", "I;16")
@@ -193,6 +212,8 @@ def is_grey(file: Path) -> bool:
 
 def fit_for(guess: Guess, sizes: Sequence[Size]) -> str:
     """What suits the sizes: squares are made of oblong pictures by a margin, as is one form of several."""
+    from stages.preprocess.fitting import median_size
+
     if guess.task == "detection":
         return "pad" if len(set(sizes)) > 1 else "stretch"
     width, height = median_size(sizes)
@@ -207,6 +228,9 @@ def best_of(readings: Sequence[Reading]) -> Reading:
 
 def described(reading: Reading) -> list[str]:
     """What was found, in lines."""
+    from stages.core.packed import SPLITS
+    from stages.preprocess.fitting import fitted_shape
+
     things = "boxes" if reading.guess.task == "detection" else "pictures"
     lines = [
         f"Format: {reading.guess.source['format']} ({reading.guess.layout}).",
@@ -256,6 +280,8 @@ def as_yaml(changes: Mapping[tuple[str, ...], Any]) -> str:
 
 def _dumped(tree: Mapping[str, Any], indent: str = "") -> str:
     """A line a key; small mappings, such as `split`, in one line."""
+    import yaml
+
     lines = []
     for key, value in tree.items():
         small = not isinstance(value, dict) or (len(value) <= 4 and not any(map(_is_mapping, value.values())))
@@ -293,6 +319,8 @@ def with_changes(text: str, changes: Mapping[tuple[str, ...], Any], path: Path) 
 
 def _lines_of(text: str, keys: Sequence[str], path: Path) -> tuple[int, int, int]:
     """The lines of a key and its value, as a range, and the key's column; no line where it is missing."""
+    import yaml
+
     node: Any = yaml.compose(text, Loader=yaml.SafeLoader)
     start = None
     for key in keys:
@@ -311,6 +339,8 @@ def _lines_of(text: str, keys: Sequence[str], path: Path) -> tuple[int, int, int
 
 def _last_line(node: yaml.Node) -> int:
     """The last line of a value: that of its last scalar, for a block ends where the next begins."""
+    import yaml
+
     if isinstance(node, yaml.CollectionNode) and not node.flow_style and node.value:
         last = node.value[-1]
         return _last_line(last[1] if isinstance(last, tuple) else last)

@@ -6,6 +6,8 @@
 Exit codes: 0; 2 with one line where no parameter is called so.
 """
 
+from __future__ import annotations
+
 import json
 import shutil
 import sys
@@ -14,24 +16,21 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeGuard, Union, get_args, get_origin
 
-import annotated_types
 import click
-import yaml
-from pydantic.fields import FieldInfo
 
 from stages.core.cli import run_by_hand
 from stages.core.errors import ParamsError
-from stages.core.params import StageParams
+
+if TYPE_CHECKING:
+    from pydantic.fields import FieldInfo
+
+    from stages.core.params import StageParams
+
+# What imports pydantic or YAML is imported where it is used: `--help` needs it not.
 
 TYPES = {int: "whole number", float: "number", str: "text", bool: "true or false", NoneType: "null"}
-BOUNDS = (
-    (annotated_types.Ge, "ge", "at least"),
-    (annotated_types.Gt, "gt", "above"),
-    (annotated_types.Le, "le", "at most"),
-    (annotated_types.Lt, "lt", "below"),
-)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -57,7 +56,7 @@ class Parameter:
 
 def _sections() -> Mapping[str, type[StageParams]]:
     """Every section that a class reads; `raw`, `to_fuse`, `libraries` and `gate` have none."""
-    from stages.by_hand.check_params import SECTIONS  # imports torch: `--help` needs it not
+    from stages.by_hand.check_params import SECTIONS
     from stages.score.params import ScoreParams
 
     return {**SECTIONS, "score": ScoreParams}
@@ -93,9 +92,16 @@ def _is_plain_section(field: FieldInfo, sections: Sequence[type[StageParams]]) -
 
 def sections_in(annotation: Any) -> list[type[StageParams]]:
     """The classes of sections that may stand there."""
-    if isinstance(annotation, type) and issubclass(annotation, StageParams):
+    if is_section(annotation):
         return [annotation]
     return [cls for part in get_args(annotation) for cls in sections_in(part)]
+
+
+def is_section(kind: Any) -> TypeGuard[type[StageParams]]:
+    """Whether this is a class that reads a section."""
+    from stages.core.params import StageParams
+
+    return isinstance(kind, type) and issubclass(kind, StageParams)
 
 
 def variant_key(cls: type[StageParams]) -> str | None:
@@ -116,7 +122,7 @@ def _default(field: FieldInfo) -> Any:
     if field.is_required():
         return None
     value = field.get_default(call_default_factory=True)
-    return value.model_dump(exclude_unset=True) if isinstance(value, StageParams) else value
+    return value.model_dump(exclude_unset=True) if is_section(type(value)) else value
 
 
 def _meaning(field: FieldInfo, sections: Sequence[type[StageParams]]) -> str:
@@ -126,10 +132,13 @@ def _meaning(field: FieldInfo, sections: Sequence[type[StageParams]]) -> str:
 
 def allowed(field: FieldInfo) -> str:
     """What may stand there, in words: `whole number, at least 1`."""
+    from annotated_types import Ge, Gt, Le, Lt
+
+    words = ((Ge, "ge", "at least"), (Gt, "gt", "above"), (Le, "le", "at most"), (Lt, "lt", "below"))
     bounds = [
         f"{word} {getattr(limit, name):,}"
         for limit in field.metadata
-        for kind, name, word in BOUNDS
+        for kind, name, word in words
         if isinstance(limit, kind)
     ]
     return ", ".join([" or ".join(dict.fromkeys(_kinds(field.annotation))), *bounds])
@@ -148,7 +157,7 @@ def _kinds(annotation: Any) -> Iterator[str]:
         *_, values = get_args(annotation)
         within = " or ".join(dict.fromkeys(_kinds(values)))
         yield f"list of {within}" if origin is list else f"mapping to {within}"
-    elif isinstance(annotation, type) and issubclass(annotation, StageParams):
+    elif is_section(annotation):
         yield f"{{{variant_of(annotation) or ', '.join(annotation.model_fields)}}}"
     else:
         yield TYPES.get(annotation, "mapping")
@@ -156,6 +165,8 @@ def _kinds(annotation: Any) -> Iterator[str]:
 
 def as_yaml(value: Any) -> str:
     """The value in one line of YAML."""
+    import yaml
+
     text = yaml.safe_dump([value], default_flow_style=True, width=10**6, allow_unicode=True, sort_keys=False)
     return text.strip()[1:-1]
 
@@ -193,6 +204,8 @@ def command(keys: Sequence[str], json_wanted: bool, markdown: bool, params: Path
 
 def values_in(path: Path) -> dict[str, Any]:
     """What the file says, by full key; nothing where it cannot be read."""
+    import yaml
+
     try:
         document = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, yaml.YAMLError):
