@@ -6,6 +6,7 @@ can tell (a format, a folder) and the names of variants have none.
 
 import difflib
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, ClassVar, Literal, TypeVar, get_args
 
@@ -156,7 +157,7 @@ def is_wanted(path: Path, section: str) -> bool:
 def _values(path: Path, section: str, cls: type[StageParams] = StageParams) -> Any:
     """What stands in the section of the YAML file."""
     try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+        document = _document(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ParamsError(f"{path}: no such file; `git checkout {path}` brings it back") from None
     except yaml.YAMLError as error:
@@ -170,6 +171,12 @@ def _values(path: Path, section: str, cls: type[StageParams] = StageParams) -> A
             f"{path}: section '{section}' is missing{close}; `{section}: {{}}` takes its defaults"
         )
     return document[section]
+
+
+@lru_cache(maxsize=1)
+def _document(text: str) -> Any:
+    """What a YAML text holds; parsed once where one section after another is read of it."""
+    return yaml.safe_load(text)
 
 
 def _describe(path: Path, section: str, cls: type[StageParams], values: Any, error: Any) -> str:
