@@ -2,7 +2,8 @@
 
 cli, errors: a stage as a command, and its errors in one line; params: params.yaml as typed classes
 libraries, seeds: what decides bits beside parameters: versions, seeds, threads
-packed: what preprocess writes and all others read; files, tables: files written whole, tables for plots
+splits, packed: what preprocess writes and all others read
+files, tables: files written whole, tables for plots
 texts: names from anywhere as what can be printed
 """
 

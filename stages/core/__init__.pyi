@@ -19,11 +19,9 @@ from .files import write_json as write_json
 from .libraries import check_libraries as check_libraries
 from .packed import SHARD_INDEX as SHARD_INDEX
 from .packed import SOURCES as SOURCES
-from .packed import SPLITS as SPLITS
 from .packed import ClassificationSplit as ClassificationSplit
 from .packed import DetectionSplit as DetectionSplit
 from .packed import Source as Source
-from .packed import Split as Split
 from .packed import load_classification as load_classification
 from .packed import load_detection as load_detection
 from .packed import load_sources as load_sources
@@ -38,6 +36,8 @@ from .params import is_wanted as is_wanted
 from .params import load_params as load_params
 from .seeds import pin_threads as pin_threads
 from .seeds import seed_generators as seed_generators
+from .splits import SPLITS as SPLITS
+from .splits import Split as Split
 from .tables import rounded as rounded
 from .tables import write_metrics as write_metrics
 from .tables import write_table as write_table

@@ -32,9 +32,8 @@ import numpy.typing as npt
 
 from stages.core.errors import DataError
 from stages.core.files import write_json
-
-Split = Literal["train", "val", "test"]
-SPLITS: tuple[Split, ...] = ("train", "val", "test")
+from stages.core.splits import SPLITS as SPLITS
+from stages.core.splits import Split as Split
 
 SHARD_INDEX = "images.json"
 SOURCES = "sources.txt"

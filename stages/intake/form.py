@@ -1,9 +1,12 @@
 """The form that pictures are brought to, what may be odd about one, and what decoding gives."""
 
-from dataclasses import dataclass
-from typing import Literal, get_args
+from __future__ import annotations
 
-from stages.intake.geometry import Fit, Pixels
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, get_args
+
+if TYPE_CHECKING:
+    from stages.intake.geometry import Fit, Pixels  # OpenCV, which params.yaml is read without
 
 Oddity = Literal[
     "unreadable",

@@ -20,7 +20,7 @@ from stages.intake.form import Form
 from stages.networks.compute import Compute, prepare
 from stages.networks.model_files import load_model, why_no_model
 from stages.sources.composed import ComposedParams
-from stages.sources.crops import CropsParams
+from stages.sources.params import CropsParams
 from stages.sources.preparation import BoxSource, PreprocessParams, form_of
 
 

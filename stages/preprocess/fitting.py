@@ -10,8 +10,7 @@ from stages.core.errors import DataError
 from stages.intake.header import size_of
 from stages.preprocess.readers import read_source
 from stages.sources.composed import ComposedParams
-from stages.sources.crops import CropsParams
-from stages.sources.params import FormParams
+from stages.sources.params import CropsParams, FormParams
 from stages.sources.preparation import PreprocessParams
 from stages.sources.rows import Found, Row
 

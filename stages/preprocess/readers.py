@@ -2,19 +2,29 @@
 
 from pathlib import Path
 
-from stages.sources.annotations.coco import CocoParams, read_coco
-from stages.sources.annotations.cvat import CvatParams, read_cvat
-from stages.sources.annotations.label_studio import LabelStudioParams, read_label_studio
-from stages.sources.annotations.labelme import LabelmeParams, read_labelme
-from stages.sources.annotations.pascal_voc import PascalVocParams, read_pascal_voc
-from stages.sources.annotations.yolo import YoloParams, read_yolo
-from stages.sources.idx import IdxParams, read_idx_files
-from stages.sources.image_folder import ImageFolderParams, read_image_folder
+from stages.sources.annotations.coco import read_coco
+from stages.sources.annotations.cvat import read_cvat
+from stages.sources.annotations.label_studio import read_label_studio
+from stages.sources.annotations.labelme import read_labelme
+from stages.sources.annotations.params import (
+    CocoParams,
+    CvatParams,
+    LabelmeParams,
+    LabelStudioParams,
+    PascalVocParams,
+    YoloParams,
+)
+from stages.sources.annotations.pascal_voc import read_pascal_voc
+from stages.sources.annotations.yolo import read_yolo
+from stages.sources.idx import read_idx_files
+from stages.sources.image_folder import read_image_folder
+from stages.sources.params import IdxParams, ImageFolderParams, VideoParams
 from stages.sources.preparation import BoxSource, PictureSource
 from stages.sources.rows import Found
-from stages.sources.tables.box_table import BoxTableParams, read_box_table
-from stages.sources.tables.manifest import ManifestParams, read_manifest
-from stages.sources.video import VideoParams, read_videos
+from stages.sources.tables.box_table import read_box_table
+from stages.sources.tables.manifest import read_manifest
+from stages.sources.tables.params import BoxTableParams, ManifestParams
+from stages.sources.video import read_videos
 
 
 def read_source(raw: Path, params: PictureSource | BoxSource, *, upright: bool) -> Found:

@@ -18,9 +18,9 @@ from stages.core.packed import Split
 from stages.intake.side_by_side import cores
 from stages.preprocess.gathering import Gathered, Gathering, gather, sift
 from stages.preprocess.splitting import split_rows, strata_of_boxes
-from stages.sources.crops import CropsParams
-from stages.sources.idx import IdxParams, picture_size
-from stages.sources.policy import Findings, Policy, refuse_too_many
+from stages.sources.idx import picture_size
+from stages.sources.params import CropsParams, IdxParams, Policy
+from stages.sources.policy import Findings, refuse_too_many
 from stages.sources.preparation import BoxSource, PictureSource, form_of
 from stages.sources.rows import Found
 

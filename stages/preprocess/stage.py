@@ -34,7 +34,8 @@ from stages.preprocess.scenes import compose_scenes
 from stages.preprocess.sheet import draw_sheet
 from stages.preprocess.sorting import RunSettings, SortedPictures, sort_pictures
 from stages.sources.composed import ComposedParams
-from stages.sources.crops import CropsParams, crop_rows
+from stages.sources.crops import crop_rows
+from stages.sources.params import CropsParams
 from stages.sources.policy import Findings
 from stages.sources.preparation import BoxSource, PictureSource, PreprocessParams
 from stages.sources.rows import Found

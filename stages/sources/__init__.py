@@ -2,7 +2,7 @@
 
 idx, image_folder, video, and the packages annotations and tables: the formats; crops, composed: made of those
 documents, naming: files of annotations, and the names of pictures in them
-rows: the one form; params, preparation: what params.yaml says; policy: what is done about faulty data
+rows: the one form; params, preparation: what params.yaml says; policy: what was done about faulty data
 """
 
 import lazy_loader

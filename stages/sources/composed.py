@@ -6,8 +6,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from stages.core.packed import Split
 from stages.core.params import AUTO, StageParams
+from stages.core.splits import Split
 
 SCENES: dict[Split, tuple[int, int]] = {
     "train": (54_000, 55_000),

@@ -1,22 +1,10 @@
 """The boxes of annotated pictures as pictures of their own, to be classified."""
 
 from collections.abc import Iterator, Mapping
-from typing import Literal
-
-from pydantic import Field
 
 from stages.core.packed import Split
-from stages.sources.params import FormParams
+from stages.sources.params import CropsParams
 from stages.sources.rows import Found, Row
-
-
-class CropsParams(FormParams):
-    """`format: crops`: what `preprocess.detection` names, box by box."""
-
-    format: Literal["crops"]
-
-    margin: float = Field(ge=0, default=0.1)
-    """What is added on each side of a box, as a share of its longer side."""
 
 
 def crop_rows(

@@ -8,17 +8,14 @@ import math
 import struct
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Literal
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field, field_validator
 
 from stages.core.errors import DataError
 from stages.core.packed import Split
-from stages.core.params import StageParams
 from stages.intake.folders import open_file
-from stages.sources.params import SplitParams, differing
+from stages.sources.params import IdxParams
 from stages.sources.rows import Finding, Found, Row
 
 UNSIGNED_BYTE = 0x08
@@ -26,22 +23,6 @@ CHUNK = 256  # pictures read at once
 MEND = "`darkroom fetch` checks it against its pinned hash"
 FILES: dict[str, Split | None] = {"train": None, "t10k": "test"}
 """What the family names its files, and which split they are: val is taken from the training pictures."""
-
-
-class IdxParams(StageParams):
-    """`format: idx`: the four files `train-images-idx3-ubyte`, `train-labels-idx1-ubyte` and `t10k-...`."""
-
-    format: Literal["idx"]
-
-    classes: Annotated[list[str], Field(min_length=2)]
-    """Names by label: a label is an index into it."""
-
-    split: SplitParams = Field(default_factory=SplitParams)
-
-    @field_validator("classes")
-    @classmethod
-    def _names_differ(cls, classes: list[str]) -> list[str]:
-        return differing(classes) or classes
 
 
 def read_idx_files(raw: Path, params: IdxParams) -> Found:

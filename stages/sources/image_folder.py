@@ -6,12 +6,11 @@ more folder, as archives unpack to. Splits may have any of their usual names. Wh
 
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Literal
 
 from stages.core.errors import DataError
 from stages.intake.folders import names_below, names_in
 from stages.sources.naming import split_named
-from stages.sources.params import PictureParams
+from stages.sources.params import ImageFolderParams
 from stages.sources.rows import (
     Finding,
     Found,
@@ -23,15 +22,6 @@ from stages.sources.rows import (
 )
 
 LAYOUTS = "want CLASS/.../picture or train/CLASS/.../picture"
-
-
-class ImageFolderParams(PictureParams):
-    """`format: image-folder`."""
-
-    format: Literal["image-folder"]
-
-    folder: str
-    """Below the raw folder; "." is the raw folder itself."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

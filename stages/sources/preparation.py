@@ -9,21 +9,18 @@ from pydantic import Field, model_validator
 
 from stages.core.params import StageParams
 from stages.intake.form import ODDITIES, Form
-from stages.sources.annotations.coco import CocoParams
-from stages.sources.annotations.cvat import CvatParams
-from stages.sources.annotations.label_studio import ChoicesParams, LabelStudioParams
-from stages.sources.annotations.labelme import LabelmeParams
-from stages.sources.annotations.pascal_voc import PascalVocParams
-from stages.sources.annotations.yolo import YoloParams
+from stages.sources.annotations.params import (
+    ChoicesParams,
+    CocoParams,
+    CvatParams,
+    LabelmeParams,
+    LabelStudioParams,
+    PascalVocParams,
+    YoloParams,
+)
 from stages.sources.composed import ComposedParams
-from stages.sources.crops import CropsParams
-from stages.sources.idx import IdxParams
-from stages.sources.image_folder import ImageFolderParams
-from stages.sources.params import FormParams
-from stages.sources.policy import Policy
-from stages.sources.tables.box_table import BoxTableParams
-from stages.sources.tables.manifest import ManifestParams
-from stages.sources.video import VideoParams
+from stages.sources.params import CropsParams, FormParams, IdxParams, ImageFolderParams, Policy, VideoParams
+from stages.sources.tables.params import BoxTableParams, ManifestParams
 
 PictureSource = IdxParams | ImageFolderParams | VideoParams | ManifestParams | ChoicesParams
 """Sources of pictures of one thing each, by the word that params.yaml calls them."""

@@ -3,18 +3,16 @@
 import os
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
-from typing import Literal
 
 import cv2
 import numpy as np
-from pydantic import Field
 
 from stages.core.errors import DataError
 from stages.core.packed import Split
 from stages.intake.folders import open_file
 from stages.intake.geometry import Pixels, fit_picture, place
 from stages.sources.naming import split_named
-from stages.sources.params import PictureParams
+from stages.sources.params import VideoParams
 from stages.sources.rows import Finding, Found, Row, existing_folder, files_below
 
 SUFFIXES = frozenset({".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm"})
@@ -25,18 +23,6 @@ NEARLY_ALL = 0.9  # of the frames that a container states, which some only estim
 
 # What FFmpeg and OpenCV say of a video names no file. FFmpeg asks once, when it is used first.
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
-
-
-class VideoParams(PictureParams):
-    """`format: video`: frames of one thing each. All frames of a video stand in one split."""
-
-    format: Literal["video"]
-
-    folder: str
-    """Below the raw folder; "." is the raw folder itself."""
-
-    every: int = Field(ge=1)
-    """Each so manieth frame is taken, from the first one on."""
 
 
 def read_videos(raw: Path, params: VideoParams) -> Found:

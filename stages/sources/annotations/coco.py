@@ -8,35 +8,21 @@ import struct
 from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 from stages.core.errors import DataError
 from stages.core.packed import Split
 from stages.sources.annotations.box_list import BoxList, Edges
+from stages.sources.annotations.params import CocoParams
 from stages.sources.annotations.run_lengths import box_of_runs
 from stages.sources.documents import LONGEST, edges, read_json, shown, whole, wrong_name
 from stages.sources.naming import PictureFolder, Wrong, annotation_files
-from stages.sources.params import Folders, PerSplit, PictureParams
 from stages.sources.rows import Finding, Found, Polygon, with_unlabelled
 
 Key = int | str
 """An id: 1, 1.0 and "1" are the same one."""
 GREATEST = 10**LONGEST
 FLOAT32 = struct.Struct("4f")
-
-
-class CocoParams(PictureParams):
-    """`format: coco`."""
-
-    format: Literal["coco"]
-
-    annotations: PerSplit
-
-    pictures: Folders = None
-    """What `file_name` starts from; null: the folder of the file of annotations."""
-
-    strip_prefix: str | None = None
-    """What every `file_name` begins with and is taken off."""
 
 
 def read_coco(raw: Path, params: CocoParams) -> Found:

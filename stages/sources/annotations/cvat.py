@@ -4,30 +4,14 @@ import math
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
 
 from stages.core.errors import DataError
 from stages.core.packed import Split
 from stages.sources.annotations.box_list import BoxList, Edges, turned_box
+from stages.sources.annotations.params import CvatParams
 from stages.sources.documents import edges, number, read_xml, shown, whole, wrong_name
 from stages.sources.naming import PictureFolder, Wrong, annotation_files, split_named
-from stages.sources.params import Folders, PerSplit, PictureParams
 from stages.sources.rows import Finding, Found, Polygon, existing_file, with_unlabelled
-
-
-class CvatParams(PictureParams):
-    """`format: cvat`."""
-
-    format: Literal["cvat"]
-
-    file: str | PerSplit
-    """annotations.xml below the raw folder; in one file a picture's `subset` may name its split."""
-
-    pictures: Folders = None
-    """What names start from; null: the folder of the file."""
-
-    strip_prefix: str | None = None
-    """What every name begins with and is taken off."""
 
 
 def read_cvat(raw: Path, params: CvatParams) -> Found:

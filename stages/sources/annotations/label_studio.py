@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import numpy as np
@@ -11,32 +11,10 @@ import numpy as np
 from stages.core.errors import DataError
 from stages.core.packed import Split
 from stages.sources.annotations.box_list import BoxList, Edges, turned_box
+from stages.sources.annotations.params import ChoicesParams, LabelStudioParams
 from stages.sources.documents import edges, number, read_json, shown, whole, wrong_name
 from stages.sources.naming import PictureFolder, Wrong, annotation_files
-from stages.sources.params import Folders, PerSplit, PictureParams
 from stages.sources.rows import Finding, Found, Polygon, Row, with_unlabelled
-
-
-class LabelStudioParams(PictureParams):
-    """`format: label-studio` of pictures with boxes."""
-
-    format: Literal["label-studio"]
-
-    file: str | PerSplit
-    """The export below the raw folder, one or one for each split."""
-
-    pictures: Folders = None
-    """What names start from; null: the folder of the file. Addresses mean the picture of their last part."""
-
-    picture: str = "image"
-    """The task's value that holds the picture, `$image` in the labelling interface."""
-
-    strip_prefix: str | None = None
-    """What every name begins with and is taken off, such as /data/upload/1/."""
-
-
-class ChoicesParams(LabelStudioParams):
-    """`format: label-studio` of pictures that one choice was made for."""
 
 
 def read_label_studio(raw: Path, params: LabelStudioParams) -> Found:

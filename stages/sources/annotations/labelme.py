@@ -9,14 +9,14 @@ import posixpath
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any, Literal
+from typing import Any
 
 from stages.core.errors import DataError
 from stages.core.packed import Split
 from stages.sources.annotations.box_list import BoxList, Edges
+from stages.sources.annotations.params import LabelmeParams
 from stages.sources.documents import edges, read_json, shown, whole, wrong_name
 from stages.sources.naming import PictureFolder, Wrong, split_named
-from stages.sources.params import PictureParams
 from stages.sources.rows import (
     Finding,
     Found,
@@ -27,18 +27,6 @@ from stages.sources.rows import (
     led_out,
     with_unlabelled,
 )
-
-
-class LabelmeParams(PictureParams):
-    """`format: labelme`."""
-
-    format: Literal["labelme"]
-
-    folder: str
-    """Below the raw folder: JSON files with pictures beside them; folders named as splits give those."""
-
-    strip_prefix: str | None = None
-    """What every `imagePath` begins with and is taken off."""
 
 
 def read_labelme(raw: Path, params: LabelmeParams) -> Found:

@@ -13,34 +13,13 @@ from typing import Literal
 from stages.core.errors import DataError
 from stages.core.packed import Split
 from stages.sources.annotations.box_list import BoxList
+from stages.sources.annotations.params import PascalVocParams
 from stages.sources.annotations.voc_lists import read_lists
 from stages.sources.documents import edges, read_xml, shown, whole, wrong_name
 from stages.sources.naming import PictureFolder, Wrong, split_named
-from stages.sources.params import PictureParams
 from stages.sources.rows import Finding, Found, Row, files_below, is_picture, led_out
 
 EDGES = ("xmin", "ymin", "xmax", "ymax")
-
-
-class PascalVocParams(PictureParams):
-    """`format: pascal-voc`."""
-
-    format: Literal["pascal-voc"]
-
-    folder: str
-    """Below the raw folder; it holds the three folders below."""
-
-    annotations: str = "Annotations"
-    """The folder of XML files; "." where they lie in `folder` itself."""
-
-    pictures: str = "JPEGImages"
-    """The folder of pictures; the same as `annotations` where they lie side by side."""
-
-    lists: str = "ImageSets/Main"
-    """The folder of train.txt, val.txt and test.txt; without it folders of those names tell the splits."""
-
-    first_pixel: Literal[0, 1]
-    """Number of the leftmost and topmost pixel: 1 in the original, where a box ends with its last pixel."""
 
 
 def read_pascal_voc(raw: Path, params: PascalVocParams) -> Found:

@@ -8,35 +8,22 @@ import os
 from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
-from typing import Literal
 
 from stages.core.errors import DataError
 from stages.core.packed import Split
 from stages.intake.header import size_of
 from stages.sources.annotations.box_list import BoxList
+from stages.sources.annotations.params import YoloParams
 from stages.sources.annotations.yolo_layout import Layout, read_layout
 from stages.sources.annotations.yolo_lines import Thing, read_line
 from stages.sources.documents import read_text
 from stages.sources.naming import Wrong
-from stages.sources.params import PictureParams
 from stages.sources.rows import Finding, Found, files_below, is_picture, led_out, with_unlabelled
 
 LISTS_OF_CLASSES = frozenset(
     {"classes.txt", "predefined_classes.txt", "obj.names", "labels.txt", "train.txt", "val.txt", "test.txt"}
 )
 """What programs write beside labels and is none."""
-
-
-class YoloParams(PictureParams):
-    """`format: yolo`."""
-
-    format: Literal["yolo"]
-
-    file: str
-    """data.yaml, darknet's and CVAT's obj.data, or LabelImg's classes.txt, below the raw folder."""
-
-    strip_prefix: str | None = None
-    """What paths in it and in its lists begin with and is taken off."""
 
 
 def read_yolo(raw: Path, params: YoloParams, *, upright: bool) -> Found:

@@ -1,5 +1,6 @@
 """Tables that name a picture in each row: CSV, lines of JSON, Parquet.
 
+params: what params.yaml says of them
 table_file: rows of cells, however they are written; manifest: pictures of one thing each; box_table: boxes
 """
 

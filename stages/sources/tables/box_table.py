@@ -3,60 +3,19 @@
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import numpy as np
-from pydantic import Field, field_validator
 
 from stages.core.packed import Split
-from stages.core.params import StageParams
 from stages.intake.header import size_of
 from stages.sources.annotations.box_list import BoxList, Edges
 from stages.sources.documents import edges, shown, wrong_name
 from stages.sources.naming import PictureFolder, Wrong, annotation_files, split_named
-from stages.sources.params import PictureParams
 from stages.sources.rows import Finding, Found, with_unlabelled
 from stages.sources.tables.manifest import text_of
-from stages.sources.tables.table_file import TableParams, read_table
-
-
-class BoxColumns(StageParams):
-    """Names of the table's columns; null where it has none such."""
-
-    picture: str
-    """Path below `pictures`."""
-    label: str
-    """Name of the class."""
-    box: Annotated[list[str], Field(min_length=1, max_length=4)]
-    """Four columns in the order that `box_as` tells, or one that holds four numbers."""
-    split: str | None = None
-    """train, val, test or another usual name of a split, or empty: to be decided."""
-    group: str | None = None
-    """What must stay in one split."""
-
-    @field_validator("box")
-    @classmethod
-    def _is_one_or_four(cls, box: list[str]) -> list[str]:
-        if len(box) not in (1, 4):
-            raise ValueError("want four columns, or one that holds four numbers")
-        return box
-
-    def named(self) -> list[str]:
-        """The columns that the table has to have."""
-        told = [self.picture, self.label, *self.box, self.split, self.group]
-        return list(dict.fromkeys(name for name in told if name is not None))
-
-
-class BoxTableParams(TableParams, PictureParams):
-    """`format: csv`, `format: parquet` or `format: jsonl` of pictures with boxes."""
-
-    columns: BoxColumns
-
-    box_as: Literal["corners", "corner-and-size", "centre-and-size"] = "corners"
-    """x1, y1, x2, y2; or the upper left corner, width, height; or the centre, width, height."""
-
-    unit: Literal["pixels", "shares"] = "pixels"
-    """shares: of the picture's width and height."""
+from stages.sources.tables.params import BoxColumns, BoxTableParams
+from stages.sources.tables.table_file import read_table
 
 
 def read_box_table(raw: Path, params: BoxTableParams, *, upright: bool) -> Found:

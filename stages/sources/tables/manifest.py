@@ -5,46 +5,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field
-
 from stages.core.packed import Split
-from stages.core.params import StageParams
 from stages.sources.documents import number, shown, wrong_name
 from stages.sources.naming import PictureFolder, Wrong, annotation_files, split_named
-from stages.sources.params import PictureParams
 from stages.sources.rows import Finding, FindingKind, Found, Row, with_unlabelled
-from stages.sources.tables.table_file import TableParams, read_table
+from stages.sources.tables.params import Columns, ManifestParams
+from stages.sources.tables.table_file import read_table
 
 UNKNOWN = frozenset({"", "nan", "na", "n/a", "null", "none"})
 """What stands, in any case, in a cell of an attribute that is unknown."""
-
-
-class Columns(StageParams):
-    """Names of the table's columns; null where it has none such."""
-
-    picture: str
-    """Path below `pictures`."""
-    label: str
-    """Name of the class."""
-    split: str | None = None
-    """train, val, test or another usual name of a split, or empty: to be decided."""
-    group: str | None = None
-    """What must stay in one split."""
-    caption: str | None = None
-    """What is to be seen, in words: train-gan learns to draw by it."""
-    attributes: list[str] = Field(default_factory=list)
-    """Numbers that train-gan may learn to draw by; an empty cell is unknown."""
-
-    def named(self) -> list[str]:
-        """The columns that the table has to have."""
-        told = self.model_dump(exclude={"attributes"}).values()
-        return list(dict.fromkeys([name for name in told if name is not None] + self.attributes))
-
-
-class ManifestParams(TableParams, PictureParams):
-    """`format: csv`, `format: parquet` or `format: jsonl`."""
-
-    columns: Columns
 
 
 def read_manifest(raw: Path, params: ManifestParams) -> Found:

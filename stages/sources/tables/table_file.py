@@ -1,57 +1,18 @@
 """Tables as rows of cells: CSV with any usual separator, lines of JSON, Parquet."""
 
-import codecs
 import csv
 import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
-
-from pydantic import Field, field_validator
+from typing import Any
 
 from stages.core.errors import DataError
-from stages.core.params import StageParams
 from stages.sources.documents import parse_json, read_text
-from stages.sources.params import Folders, PerSplit
 from stages.sources.rows import existing_file
+from stages.sources.tables.params import TableParams
 
-TableFormat = Literal["csv", "parquet", "jsonl"]
 SEPARATORS = ",;\t|"
-
-
-class TableParams(StageParams):
-    """Where a table lies and how it is written."""
-
-    format: TableFormat
-
-    file: str | PerSplit
-    """Below the raw folder: one table, or one for each split."""
-
-    pictures: Folders = None
-    """The folder that the table's paths start from, below the raw folder; null: the folder of the table."""
-
-    strip_prefix: str | None = None
-    """What every path begins with and is taken off."""
-
-    separator: Annotated[str, Field(min_length=1, max_length=1)] | None = None
-    """Between the cells of CSV; null: comma, semicolon, tab or bar, by the table's first line."""
-
-    encoding: str | None = None
-    """Of CSV, such as latin-1; null: UTF-8, or UTF-16 where the file begins with its mark."""
-
-    header: Annotated[list[str], Field(min_length=1)] | None = None
-    """Names of the columns of a CSV file that does not begin with them; null: its first line does."""
-
-    @field_validator("encoding")
-    @classmethod
-    def _is_known(cls, encoding: str | None) -> str | None:
-        try:
-            if encoding is not None and not codecs.lookup(encoding)._is_text_encoding:
-                raise LookupError
-        except LookupError:
-            raise ValueError("no encoding of texts; such as utf-8, latin-1, cp1252") from None
-        return encoding
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -14,8 +14,8 @@ from stages.core.errors import DataError
 from stages.core.packed import load_classification, load_detection
 from stages.preprocess.fitting import LOOKED_AT, evenly_chosen, fitted_shape, with_fitted_shapes
 from stages.preprocess.stage import main
+from stages.sources.params import VideoParams
 from stages.sources.preparation import PreprocessParams
-from stages.sources.video import VideoParams
 from tests.stages.param_files import POLICY, write_params
 from tests.stages.projects import preprocess_paths
 from tests.stages.sources.test_video import write_video

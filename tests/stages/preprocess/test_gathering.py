@@ -6,7 +6,8 @@ import pytest
 from stages.intake.columns import Texts
 from stages.intake.form import Form
 from stages.preprocess.gathering import Gathering, gather
-from stages.sources.policy import Findings, Policy
+from stages.sources.params import Policy
+from stages.sources.policy import Findings
 from stages.sources.rows import Row
 from tests.stages.param_files import POLICY
 

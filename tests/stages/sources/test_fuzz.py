@@ -21,7 +21,8 @@ from stages.core.errors import DataError
 from stages.preprocess.gathering import gather
 from stages.preprocess.readers import read_source
 from stages.preprocess.sorting import RunSettings, gathering_for
-from stages.sources.policy import Findings, Policy
+from stages.sources.params import Policy
+from stages.sources.policy import Findings
 from stages.sources.rows import Finding, Found, Row
 from tests.stages.param_files import POLICY
 from tests.stages.sources.readers import FORM, SOURCES, write_picture, write_text

@@ -4,7 +4,8 @@ from pathlib import Path
 import pytest
 
 from stages.core.errors import DataError
-from stages.sources.image_folder import ImageFolderParams, read_image_folder
+from stages.sources.image_folder import read_image_folder
+from stages.sources.params import ImageFolderParams
 from stages.sources.rows import Finding, Row
 
 PARAMS = {
