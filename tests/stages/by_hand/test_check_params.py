@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from stages.by_hand.check_params import SECTIONS, main
+from stages.by_hand.check_params import LIBRARIES, SECTIONS, main
 from tests.places import ROOT
 
 PARAMS = ROOT / "params.yaml"
@@ -47,3 +47,31 @@ def test_what_is_wrong_with_the_whole_file_is_said_once(
         main(params=tmp_path / "none.yaml")
     (line,) = capsys.readouterr().err.splitlines()
     assert "no such file" in line
+
+
+def test_versions_of_libraries_are_compared_though_none_is_imported(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    values = yaml.safe_load(PARAMS.read_text())
+    values["libraries"] = dict.fromkeys(values["libraries"], "0.0")
+    path = tmp_path / "params.yaml"
+    path.write_text(yaml.safe_dump(values))
+    with pytest.raises(SystemExit):
+        main(params=path)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert {name for name in values["libraries"] if f"libraries.{name} asks for 0.0" in line} >= set(
+        LIBRARIES
+    )
+
+
+def test_a_transform_that_albumentations_does_not_have_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    values = yaml.safe_load(PARAMS.read_text())
+    values["train-classifier"]["augmentations"] = [{"Rotat": {}}]
+    path = tmp_path / "params.yaml"
+    path.write_text(yaml.safe_dump(values))
+    with pytest.raises(SystemExit):
+        main(params=path)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "albumentations has no transform 'Rotat'; did you mean 'Rotate'?" in line
