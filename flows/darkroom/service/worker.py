@@ -39,6 +39,9 @@ LOST_SECONDS = 15.0
 SURE_SECONDS = 5.0
 """Later it must still be lost: its worker may be about to tell, or it is just being started."""
 
+ENGINE = "darkroom.deployments.engine"
+"""What executes a flow run of ours."""
+
 _LOOK_SECONDS = 0.2
 
 
@@ -50,7 +53,7 @@ class _Configuration(ProcessJobConfiguration):
         module = worker_process.own_module(deployment.entrypoint if deployment else None)
         if module and self.command is None:
             # Prefect puts the project's folder before all others while it imports a flow.
-            self.command = shlex.join(interpreter.python_command("prefect.engine", imported=[module]))
+            self.command = shlex.join(interpreter.python_command(ENGINE, imported=[module]))
             self.env = {**worker_process.OWN_LOGGING, **self.env}
         super().prepare_for_flow_run(flow_run, deployment, *others, **named)
 

@@ -371,6 +371,14 @@ def test_a_block_type_is_told_by_its_slug() -> None:
     assert "url" in AppriseNotificationBlock.model_fields
 
 
+@covers("replaces flow_engine.maintain_concurrency_lease")
+def test_the_engine_keeps_its_place_by_the_function_that_is_replaced() -> None:
+    assert parameters(prefect.flow_engine.maintain_concurrency_lease).startswith("lease_id lease_duration ")
+    asked = "maintain_concurrency_lease( lease_id, 300, raise_on_lease_renewal_failure=True )"
+    assert asked in source(prefect.flow_engine.FlowRunEngine.setup_run_context)
+    assert parameters(SyncPrefectClient.renew_concurrency_lease) == "self lease_id lease_duration"
+
+
 # Logs.
 
 
@@ -425,12 +433,14 @@ def imports() -> Iterator[str]:
 
 
 def changed_classes() -> Iterator[str]:
-    """Methods of Prefect's that are replaced, and what of its classes is overridden."""
+    """Methods and functions of Prefect's that are replaced, and what of its classes is overridden."""
     for _, tree in trees(PACKAGE.rglob("*.py")):
-        classes = {name: piece for name, (_, piece) in imported(tree).items() if inspect.isclass(piece)}
+        pieces = {name: piece for name, (_, piece) in imported(tree).items()}
+        classes = {name: piece for name, piece in pieces.items() if inspect.isclass(piece)}
+        modules = {name: piece for name, piece in pieces.items() if inspect.ismodule(piece)}
         for node in ast.walk(tree):
             if isinstance(node, ast.Assign):
-                yield from replaced(classes, node)
+                yield from replaced({**classes, **modules}, node)
             if isinstance(node, ast.ClassDef):
                 for base in {*map(ast.unparse, node.bases)} & {*classes}:
                     yield from (f"overrides {base}.{name}" for name in own_names(node, classes[base]))

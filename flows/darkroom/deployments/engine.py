@@ -1,0 +1,60 @@
+"""`python -m darkroom.deployments.engine`: Prefect's engine, for flows of ours, which outlive their server.
+
+A deployment with a concurrency limit gives each of its runs a place for 300 seconds, which the run renews.
+Prefect's engine ends a run that cannot renew its place three times, which takes a few seconds where the
+server is gone: a restart of the server would end a training. Here the run goes on, and renews its place once
+the server answers again. No two runs work in one clone even if the place was given to another in between: the
+clone has a lock of its own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import contextvars
+import runpy
+import threading
+from collections.abc import Iterator
+from typing import Any
+from uuid import UUID
+
+from prefect import flow_engine, get_client
+
+RENEWED_AFTER = 0.75
+"""The part of its time after which a place is renewed."""
+
+_TRY_AGAIN_SECONDS, _END_SECONDS = 5.0, 2.0
+
+
+@contextlib.contextmanager
+def keep_place(lease_id: UUID, lease_duration: float, **_: Any) -> Iterator[None]:
+    """Renew a place under a concurrency limit for as long as the block lasts, however often that fails.
+
+    Args:
+        lease_id: What the server calls the place.
+        lease_duration: For how many seconds each renewal keeps it.
+        _: What the engine asks for besides: that the run ends where its place is lost.
+
+    """
+    over = threading.Event()
+
+    def renew() -> None:
+        while not over.is_set():
+            seconds = _TRY_AGAIN_SECONDS
+            with contextlib.suppress(Exception), get_client(sync_client=True) as client:
+                client.renew_concurrency_lease(lease_id, lease_duration)
+                seconds = lease_duration * RENEWED_AFTER
+            over.wait(seconds)
+
+    context = contextvars.copy_context()  # Prefect's settings
+    thread = threading.Thread(target=context.run, args=(renew,), name="keep_place", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join(_END_SECONDS)
+
+
+if __name__ == "__main__":
+    flow_engine.maintain_concurrency_lease = keep_place
+    runpy.run_module("prefect.engine", run_name="__main__", alter_sys=True)
