@@ -41,6 +41,8 @@ def split_rows(
     """
     rows = {split: _rows_of(given, (split,)) for split in ("val", "test")}
     train = _rows_of(given, ("train", None))
+    if not len(train):
+        raise DataError(f"{where}.split: no picture is left to train on: all are in val or test by the data")
     missing = [name for name in ("test", "val") if not len(rows[name])]
     if missing and params is None:
         raise DataError(f"{where}: no picture for {missing[0]}")

@@ -9,6 +9,8 @@ import math
 import re
 import reprlib
 import xml.etree.ElementTree as ET
+from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,7 @@ NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 LONGEST = 30  # digits: a longer integer is none that counts or measures anything here
 LONGEST_NAME = 255  # bytes between two slashes
 FARTHEST = 1e9  # px: what lies beyond is no place in a picture, and float32 cannot hold much more
+ENCODING = re.compile(rb"<\?xml[^>]*encoding=[\"']([A-Za-z0-9._-]+)[\"']")
 CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 
 _SHORT = reprlib.Repr()
@@ -118,15 +121,39 @@ def parse_json(text: str, where: str) -> Any:
     """
     try:
         try:
-            return json.loads(text)
+            return json.loads(text, object_pairs_hook=_object)
         except json.JSONDecodeError:
             raise
         except ValueError:  # an integer of more digits than Python reads; to look at each takes longer
-            return json.loads(text, parse_int=_integer)
+            return json.loads(text, object_pairs_hook=_object, parse_int=_integer)
     except json.JSONDecodeError as error:
         raise DataError(f"{where}: line {error.lineno}, column {error.colno}: no JSON") from None
+    except _RepeatedKeyError as error:
+        raise DataError(f"{where}: {error}") from None
     except RecursionError:
         raise DataError(f"{where}: no annotations: its lists are nested too deep") from None
+
+
+class _RepeatedKeyError(Exception):
+    """A mapping has a key twice: parsers keep one of its values, and which one the file does not say."""
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """The mapping of an object's keys, none of which stands twice."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        key = _repeated([key for key, _ in pairs])
+        beside = ", ".join(
+            f"{name} {shown(found[name])}" for name in ("id", "name", "file_name") if name in found
+        )
+        of = f"the object with {beside}" if beside else "one object"
+        raise _RepeatedKeyError(f"the key {shown(key)} stands there twice in {of}; remove one")
+    return found
+
+
+def _repeated(keys: Iterable[Any]) -> Any:
+    """The first key that stands there twice."""
+    return next(key for key, times in Counter(keys).items() if times > 1)
 
 
 def _integer(digits: str) -> int | float:
@@ -141,7 +168,9 @@ def read_yaml(path: Path) -> Any:
 
     """
     try:
-        return yaml.safe_load(read_text(path))
+        return yaml.load(read_text(path), _YamlLoader)
+    except _RepeatedKeyError as error:
+        raise DataError(f"{path}: {error}") from None
     except yaml.MarkedYAMLError as error:
         line = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
         raise DataError(f"{path}: {line}no YAML") from None
@@ -151,11 +180,35 @@ def read_yaml(path: Path) -> Any:
         raise DataError(f"{path}: no YAML: its lists are nested too deep") from None
 
 
+class _YamlLoader(yaml.SafeLoader):
+    """Refuses keys that stand twice in one mapping."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        plain = [key for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        written = [(key.tag, key.value) for key in plain if key.tag != "tag:yaml.org,2002:merge"]
+        if len(set(written)) < len(written):
+            tag_and_key = _repeated(written)
+            line = [key for key in plain if (key.tag, key.value) == tag_and_key][1].start_mark.line + 1
+            key = shown(tag_and_key[1])
+            raise _RepeatedKeyError(f"line {line}: the key {key} stands there twice; remove one")
+        mapping: dict[Any, Any] = super().construct_mapping(node, deep)
+        return mapping
+
+
 class _Builder(ET.TreeBuilder):
-    """Refuses document types: entities that unfold without end, or that read other files, start there."""
+    """Refuses document types: entities that unfold without end, or that read other files, start there.
+
+    Names lose their namespaces: `{http://...}object` is an object.
+    """
+
+    def start(self, tag: str, attrs: dict[str, str]) -> ET.Element:
+        return super().start(tag.rpartition("}")[2], attrs)
+
+    def end(self, tag: str) -> ET.Element:
+        return super().end(tag.rpartition("}")[2])
 
     def doctype(self, name: str, _pubid: str | None, _system: str | None) -> None:
-        raise DataError(f"a document type ({shown(name)}) has no place in an annotation")
+        raise DataError(f"a document type ({shown(name)}) has no place in an annotation; remove it")
 
 
 def read_xml(path: Path) -> ET.Element:
@@ -167,11 +220,21 @@ def read_xml(path: Path) -> ET.Element:
     """
     try:
         with open_file(path) as file:
-            return ET.fromstring(file.read(), ET.XMLParser(target=_Builder()))
+            content = file.read().lstrip(b" \t\r\n")  # some programs begin with an empty line
+    except OSError as error:
+        raise DataError(f"{error.strerror}") from None
+    try:
+        try:
+            return _parse_xml(content)
+        except (LookupError, ValueError):  # GBK and others of several bytes, which the parser does not know
+            named = ENCODING.match(content)
+            return _parse_xml(content.decode(named[1].decode() if named else "utf-8"))
     except ET.ParseError as error:
         line, column = error.position
         raise DataError(f"no XML: line {line}, column {column + 1}") from None
     except (LookupError, ValueError):
         raise DataError("no XML: its encoding is unknown; save it as UTF-8") from None
-    except OSError as error:
-        raise DataError(f"{error.strerror}") from None
+
+
+def _parse_xml(content: bytes | str) -> ET.Element:
+    return ET.fromstring(content, ET.XMLParser(target=_Builder()))

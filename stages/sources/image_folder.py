@@ -1,9 +1,11 @@
 """Pictures in a folder for each class, with or without folders for splits.
 
 Read are `class/.../picture`, `train/class/.../picture`, `class/train/.../picture`, and any of them within one
-more folder, as archives unpack to. Splits may have any of their usual names. What cannot be told is asked.
+more folder, as archives unpack to. Splits may have any of their usual names. Where params.yaml names a single
+class, its pictures may lie in no folder of its own. What cannot be told is asked.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -28,15 +30,15 @@ LAYOUTS = "want CLASS/.../picture or train/CLASS/.../picture"
 class Layout:
     """Where in the path of a picture its class and its split stand."""
 
-    label_at: int
-    """The number of the class's folder in the path."""
+    label_at: int | None
+    """The number of the class's folder in the path; None: all pictures are of one class, without a folder."""
     split_at: int | None = None
     """The number of the split's folder; None: the data gives no splits."""
 
     @property
     def folders(self) -> int:
         """How many folders a picture lies in at the least."""
-        return max(self.label_at, self.split_at or 0) + 1
+        return max(-1 if one is None else one for one in (self.label_at, self.split_at)) + 1
 
 
 def read_image_folder(raw: Path, params: ImageFolderParams) -> Found:
@@ -51,11 +53,11 @@ def read_image_folder(raw: Path, params: ImageFolderParams) -> Found:
         for name in (*names_in(folder)[0], *_without_pictures(folder)):
             yield _stray(folder / name)
         folder = inner
-    layout, empty = _layout(folder, named), _without_pictures(folder)
+    layout, empty = _flat(folder, named) or _layout(folder, named), _without_pictures(folder)
     for name in empty:
         yield _stray(folder / name)
     for name in names_below(folder, skipped=empty):
-        yield _row(folder, name, layout)
+        yield _row(folder, name, layout, params.classes or [])
 
 
 def _wrapped(folder: Path, named: frozenset[str]) -> Path | None:
@@ -65,6 +67,16 @@ def _wrapped(folder: Path, named: frozenset[str]) -> Path | None:
         return None
     inner = folder / tops[0]
     return inner if _with_pictures(inner) and not _pictures_in(inner) else None
+
+
+def _flat(folder: Path, named: frozenset[str]) -> Layout | None:
+    """Where pictures of the single class lie right in `folder` or in those of splits; else None."""
+    tops = _with_pictures(folder)
+    if len(named) != 1 or not all(map(split_named, tops)) or named & set(tops):
+        return None
+    if any(_with_pictures(folder / top) for top in tops) or bool(tops) == _pictures_in(folder):
+        return None
+    return Layout(label_at=None, split_at=0 if tops else None)
 
 
 def _layout(folder: Path, named: frozenset[str]) -> Layout:
@@ -88,7 +100,10 @@ def _layout(folder: Path, named: frozenset[str]) -> Layout:
             _require_alike(folder, inner, [*below, *loose])
             layout = Layout(label_at=0, split_at=1)
     if not classes:
-        raise DataError(f"{folder}: no pictures in folders of classes: {LAYOUTS}; or name another `folder`")
+        raise DataError(
+            f"{folder}: no pictures in folders of classes: {LAYOUTS}; or name another `folder`, or "
+            "`classes: [NAME]` if all pictures are of one class"
+        )
     if len(classes) == 1 and not named:
         (name,) = classes
         raise DataError(
@@ -141,14 +156,15 @@ def _looks_like_picture(name: str) -> bool:
     return is_picture(name) or is_foreign_picture(name)
 
 
-def _row(folder: Path, name: str, layout: Layout) -> Row | Finding:
+def _row(folder: Path, name: str, layout: Layout, named: Sequence[str]) -> Row | Finding:
     parts, path = PurePosixPath(name).parts, folder / name
     if not is_picture(name):
         return _stray(path)
     if len(parts) <= layout.folders:
         return Finding(kind="unlabelled_picture", where=path.as_posix(), what="lies in no class's folder")
     split = None if layout.split_at is None else split_named(parts[layout.split_at])
-    return Row(where=path.as_posix(), picture=path, labels=(parts[layout.label_at],), split=split)
+    label = named[0] if layout.label_at is None else parts[layout.label_at]
+    return Row(where=path.as_posix(), picture=path, labels=(label,), split=split)
 
 
 def _stray(path: Path) -> Finding:

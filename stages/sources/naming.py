@@ -1,6 +1,7 @@
 """From the name that an annotation gives a picture to its file: prefixes, backslashes, missing suffixes."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -80,6 +81,39 @@ class PictureFolder:
             if is_picture(name):
                 found[PurePosixPath(name).with_suffix("").as_posix()].append(name)
         return dict(found)
+
+
+class ByStem:
+    """Pictures of a folder, found for annotations of the same names but for the suffix."""
+
+    def __init__(self, pictures: Iterable[str], annotations: Iterable[str]) -> None:
+        """Take the names of the pictures, and of the annotations without suffix, each from its own folder."""
+        self._by_path: dict[str, list[str]] = defaultdict(list)
+        self._by_name: dict[str, list[str]] = defaultdict(list)
+        for picture in pictures:
+            path = PurePosixPath(picture).with_suffix("")
+            self._by_path[path.as_posix()].append(picture)
+            self._by_name[path.name].append(picture)
+        self._annotations = Counter(PurePosixPath(stem).name for stem in annotations)
+
+    def find(self, stem: str, named: str) -> str | Wrong | None:
+        """The picture of an annotation, `stem`, which calls it `named`; None: there is none so called.
+
+        It has the annotation's path; else it lies in a folder beside the annotation's; else it is the
+        only one that is called so.
+        """
+        path = PurePosixPath(stem)
+        same = self._by_name.get(path.name, [])
+        beside = [one for one in same if PurePosixPath(one).parent.parent == path.parent.parent]
+        alone = same if self._annotations[path.name] == 1 else []
+        for found in (self._by_path.get(stem, []), beside, alone):
+            base = PurePosixPath(named.replace("\\", "/")).name
+            chosen = [one for one in found if PurePosixPath(one).name == base] if len(found) > 1 else found
+            if len(chosen) == 1:
+                return chosen[0]
+            if found:
+                return Wrong("bad_row", f"{shown(stem)} means several pictures: {', '.join(found[:3])}")
+        return None
 
 
 @dataclass(frozen=True, slots=True)

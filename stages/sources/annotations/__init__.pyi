@@ -3,6 +3,7 @@ from .box_list import Edges as Edges
 from .coco import read_coco as read_coco
 from .cvat import read_cvat as read_cvat
 from .label_studio import read_label_studio as read_label_studio
+from .label_studio import without_upload as without_upload
 from .labelme import read_labelme as read_labelme
 from .params import ChoicesParams as ChoicesParams
 from .params import CocoParams as CocoParams

@@ -117,13 +117,13 @@ def _by_id(file: Path, document: dict[str, Any], section: str, name: str) -> dic
 
 def _refuse_merged(file: Path, document: dict[str, Any], categories: Mapping[Key, Any]) -> None:
     """Refuse two categories of one name, unless only one is used: some programs add one for the whole set."""
-    if len({one["name"] for one in categories.values()}) == len(categories):
+    if len({one["name"].strip() for one in categories.values()}) == len(categories):
         return
     annotations = [one for one in document["annotations"] if isinstance(one, dict)]
     used = {key for one in annotations if (key := _key(one.get("category_id"))) in categories}
     first: dict[str, Key] = {}
     for key in categories:
-        name = categories[key]["name"]
+        name = categories[key]["name"].strip()
         if key in used and first.setdefault(name, key) != key:
             raise DataError(
                 f"{file}: categories: ids {shown(first[name])} and {shown(key)} are both called "
@@ -168,7 +168,7 @@ def _thing(annotation: Any, pictures: Mapping[Key, Any], categories: Mapping[Key
             return "segmentation has a polygon that is not three points or more, and there is no bbox"
     return _Thing(
         picture=keys[0],
-        label=categories[keys[1]]["name"],
+        label=categories[keys[1]]["name"].strip(),
         box=box,
         polygons=polygons,
         crowd=bool(annotation.get("iscrowd")),

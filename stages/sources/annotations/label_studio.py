@@ -1,5 +1,6 @@
 """Label Studio's JSON and JSON-MIN: a list of tasks, each with a picture and what people said of it."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +16,8 @@ from stages.sources.annotations.params import ChoicesParams, LabelStudioParams
 from stages.sources.documents import edges, number, read_json, shown, whole, wrong_name
 from stages.sources.naming import PictureFolder, Wrong, annotation_files
 from stages.sources.rows import Finding, Found, Polygon, Row, with_unlabelled
+
+UPLOAD = re.compile(r"^[0-9a-f]{8}-")
 
 
 def read_label_studio(raw: Path, params: LabelStudioParams) -> Found:
@@ -54,13 +57,21 @@ class _Pictures:
             return found
         if not local and not address.scheme and not name.startswith("/data/"):
             return found
-        last = self.folder.find(name.replace("\\", "/").rpartition("/")[2])
+        base = name.replace("\\", "/").rpartition("/")[2]
+        last = self.folder.find(base)
+        if not isinstance(last, Wrong) and not last.is_file():
+            last = self.folder.find(without_upload(base))
         if isinstance(last, Wrong) or not last.is_file():
             return Wrong("missing_picture", f"no picture in {self.folder.folder} for {shown(stated)}")
         if self.names.setdefault(last, stated) != stated:
             what = f"{shown(stated)} and {shown(self.names[last])} both mean {last.name}; set strip_prefix"
             return Wrong("bad_row", what)
         return last
+
+
+def without_upload(name: str) -> str:
+    """The name that a picture had before it was uploaded: Label Studio puts eight digits before it."""
+    return UPLOAD.sub("", name)
 
 
 def _rows(file: Path, pictures: _Pictures, split: Split | None, params: LabelStudioParams) -> Found:

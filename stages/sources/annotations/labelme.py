@@ -16,7 +16,7 @@ from stages.core.packed import Split
 from stages.sources.annotations.box_list import BoxList, Edges
 from stages.sources.annotations.params import LabelmeParams
 from stages.sources.documents import edges, read_json, shown, whole, wrong_name
-from stages.sources.naming import PictureFolder, Wrong, split_named
+from stages.sources.naming import ByStem, PictureFolder, Wrong, split_named
 from stages.sources.rows import (
     Finding,
     Found,
@@ -41,7 +41,8 @@ def read_labelme(raw: Path, params: LabelmeParams) -> Found:
     files = [name for name in names if PurePosixPath(name).suffix.lower() == ".json"]
     if not files:
         raise DataError(f"{folder}: holds no JSON file of LabelMe")
-    by_stem = {PurePosixPath(name).with_suffix("").as_posix(): name for name in names if is_picture(name)}
+    stems = [PurePosixPath(name).with_suffix("").as_posix() for name in files]
+    by_stem = ByStem(filter(is_picture, names), stems)
     given = all("/" in name and split_named(name.split("/")[0]) for name in files)
     place = PictureFolder(folder, params.strip_prefix)
     rows = (
@@ -55,7 +56,7 @@ def read_labelme(raw: Path, params: LabelmeParams) -> Found:
             yield Finding(kind="stray_file", where=(folder / name).as_posix(), what="no JSON file")
 
 
-def _row(raw: Path, name: str, place: PictureFolder, by_stem: dict[str, str], split: Split | None) -> Found:
+def _row(raw: Path, name: str, place: PictureFolder, by_stem: ByStem, split: Split | None) -> Found:
     file = place.folder / name
     where = file.as_posix()
     led = led_out(where, file, raw)
@@ -103,8 +104,12 @@ def _with_shapes(where: str, shapes: list[Any], picture: Path, split: Split | No
     yield boxes.row(where, picture, split, size=size)
 
 
-def _picture(name: str, stated: Any, place: PictureFolder, by_stem: dict[str, str]) -> Path | Wrong:
-    own = by_stem.get(PurePosixPath(name).with_suffix("").as_posix())
+def _picture(name: str, stated: Any, place: PictureFolder, by_stem: ByStem) -> Path | Wrong:
+    own = by_stem.find(
+        PurePosixPath(name).with_suffix("").as_posix(), stated if isinstance(stated, str) else ""
+    )
+    if isinstance(own, Wrong):
+        return own
     if own is not None:
         return place.folder / own
     wrong = wrong_name(stated)

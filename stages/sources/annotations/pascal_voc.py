@@ -16,7 +16,7 @@ from stages.sources.annotations.box_list import BoxList
 from stages.sources.annotations.params import PascalVocParams
 from stages.sources.annotations.voc_lists import read_lists
 from stages.sources.documents import edges, read_xml, shown, whole, wrong_name
-from stages.sources.naming import PictureFolder, Wrong, split_named
+from stages.sources.naming import ByStem, PictureFolder, Wrong, split_named
 from stages.sources.rows import Finding, Found, Row, files_below, is_picture, led_out
 
 EDGES = ("xmin", "ymin", "xmax", "ymax")
@@ -45,7 +45,7 @@ def read_pascal_voc(raw: Path, params: PascalVocParams) -> Found:
     reading = _Reading(
         raw=raw,
         pictures=PictureFolder(pictures),
-        by_stem={PurePosixPath(name).with_suffix("").as_posix(): name for name in named},
+        by_stem=ByStem(named, files),
         annotated=frozenset(files),
         first_pixel=params.first_pixel,
     )
@@ -92,8 +92,7 @@ def _folders_are_splits(stems: Mapping[str, str]) -> bool:
 class _Reading:
     raw: Path
     pictures: PictureFolder
-    by_stem: Mapping[str, str]
-    """Names of pictures by their path without suffix."""
+    by_stem: ByStem
     annotated: frozenset[str]
     """Stems of all annotations."""
     first_pixel: int
@@ -131,7 +130,9 @@ def _row(file: Path, stem: str, reading: _Reading, split: Split | None) -> Found
 
 def _picture(named: str, stem: str, reading: _Reading) -> Path | Wrong:
     """The picture of the annotation's own name, else the one that `<filename>` names."""
-    own = reading.by_stem.get(stem)
+    own = reading.by_stem.find(stem, named)
+    if isinstance(own, Wrong):
+        return own
     if own is not None:
         if ".." in PurePosixPath(named.replace("\\", "/")).parts:
             return Wrong("path_traversal", f"leads out of {reading.pictures.folder}: {shown(named)}")
@@ -149,6 +150,9 @@ def _picture(named: str, stem: str, reading: _Reading) -> Path | Wrong:
 
 def _add(boxes: BoxList, thing: ET.Element, place: str, first_pixel: int) -> str | None:
     """Append a thing's box; what is wrong with it, or None."""
+    repeated = _repeated(thing)
+    if repeated:
+        return repeated
     label = (thing.findtext("name") or "").strip()
     wrong = wrong_name(label)
     if wrong:
@@ -163,9 +167,19 @@ def _add(boxes: BoxList, thing: ET.Element, place: str, first_pixel: int) -> str
         boxes.add(label, place, (x1 - first_pixel, y1 - first_pixel, x2, y2), mark)
         return None
     polygon = _polygon(thing, first_pixel)
+    if polygon is None and not any(texts):
+        return f"{label}: it has no <bndbox> with {', '.join(EDGES)}"
     if any(texts) or polygon is None:
         return f"{label}: box {shown(texts)} is not four numbers"
     boxes.add_polygons(label, place, (polygon,), mark)
+    return None
+
+
+def _repeated(thing: ET.Element) -> str | None:
+    """What is said of an element that an object may have once, and that stands there twice."""
+    for path in ("name", "bndbox", *(f"bndbox/{edge}" for edge in EDGES)):
+        if len(found := thing.findall(path)) > 1:
+            return f"it has {len(found)} <{found[0].tag}>, want one"
     return None
 
 

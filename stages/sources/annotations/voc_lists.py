@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from stages.core.errors import DataError
-from stages.core.packed import Split
+from stages.core.packed import SPLITS, Split
 from stages.sources.documents import read_text, shown
 from stages.sources.naming import split_named
 from stages.sources.rows import Finding, is_picture
@@ -30,8 +30,8 @@ class VocLists:
 def read_lists(folder: Path, stems: Iterable[str]) -> VocLists | None:
     """The splits that lists give to annotations of these stems; None: there are no lists.
 
-    trainval.txt counts as train where there is neither train.txt nor val.txt. Lists of other names, such as
-    those of single classes, are not read.
+    What trainval.txt has beyond the other lists is val where there is train.txt and no val.txt, else train.
+    Lists of other names, such as those of single classes, are not read.
 
     Raises:
         DataError: a picture stands in two splits' lists.
@@ -45,10 +45,13 @@ def read_lists(folder: Path, stems: Iterable[str]) -> VocLists | None:
     source: dict[str, str] = {}
     findings = []
     for split, file in files:
+        remainder = _is_of_both(file)
         for number, line in enumerate(read_text(file).split("\n"), start=1):
             if not line.strip():
                 continue
             found = known.find(line.strip())
+            if remainder and len(found) == 1 and splits.get(found[0]) in ("train", "val"):
+                continue
             if len(found) != 1:
                 what = f"{shown(line.strip())} names {len(found)} annotations" if found else ""
                 what = what or f"{shown(line.strip())} has no annotation"
@@ -63,13 +66,18 @@ def read_lists(folder: Path, stems: Iterable[str]) -> VocLists | None:
 
 
 def _files(folder: Path) -> list[tuple[Split, Path]]:
-    """The lists in order of their splits."""
+    """The lists in order of their splits, that of train and val together last."""
     texts = sorted(folder.glob("*.txt")) if folder.is_dir() else []
     found = [(split, file) for file in texts if (split := split_named(file.stem))]
-    if not any(split in ("train", "val") for split, _ in found):
-        found += [("train", file) for file in texts if file.stem.lower() == "trainval"]
-    order: tuple[Split, ...] = ("train", "val", "test")
-    return sorted(found, key=lambda one: order.index(one[0]))
+    found.sort(key=lambda one: SPLITS.index(one[0]))
+    named = {split for split, _ in found}
+    remainder: Split = "val" if "train" in named and "val" not in named else "train"
+    return [*found, *((remainder, file) for file in texts if _is_of_both(file))]
+
+
+def _is_of_both(file: Path) -> bool:
+    """Whether a list is that of train and val together."""
+    return file.stem.lower() == "trainval"
 
 
 class _Stems:

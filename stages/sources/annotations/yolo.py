@@ -1,7 +1,8 @@
 """YOLO: a file of classes and splits; a text file a picture holds its boxes.
 
 `images/a/b.jpg` has `labels/a/b.txt`; where no folder is called images, b.txt lies beside b.jpg. A picture
-without a text file shows nothing, as the format has it; an empty one says the same.
+without a text file shows nothing, as the format has it; an empty one says the same. Where no picture of a
+split has such a file, nobody has labelled them.
 """
 
 import os
@@ -46,20 +47,35 @@ def read_yolo(raw: Path, params: YoloParams, *, upright: bool) -> Found:
 
 def _in_folder(pictures: Path, layout: Layout, split: Split | None, upright: bool) -> Found:
     labels = layout.labels_folder(pictures)
-    expected, others = set(), []
+    expected, others, held = set(), [], []
+    labelled = split is None
     for name in files_below(pictures):
-        if is_picture(name):
-            file = layout.label_file(pictures / name)
-            expected.add(file.as_posix())
-            yield from _row(pictures / name, file, layout, split, upright)
-        else:
+        if not is_picture(name):
             others.append(pictures / name)
+            continue
+        file = layout.label_file(pictures / name)
+        expected.add(file.as_posix())
+        if not labelled and not os.path.lexists(file):
+            held.append(pictures / name)  # where none has a file, they were not labelled
+            continue
+        labelled = True
+        for one in held:
+            yield from _row(one, layout.label_file(one), layout, split, upright)
+        held.clear()
+        yield from _row(pictures / name, file, layout, split, upright)
+    for one in held:
+        what = f"no picture in {pictures} has labels, which should lie in {labels}"
+        yield Finding(kind="unlabelled_picture", where=one.as_posix(), what=what)
     more = files_below(labels) if labels != pictures and labels.is_dir() else ()
     for file in chain(others, (labels / name for name in more)):
         where = file.as_posix()
         if where in expected or is_picture(file.name):
             continue
-        if file.suffix == ".txt" and labels in file.parents and file.name.lower() not in LISTS_OF_CLASSES:
+        if (
+            file.suffix.lower() == ".txt"
+            and labels in file.parents
+            and file.name.lower() not in LISTS_OF_CLASSES
+        ):
             yield Finding(kind="missing_picture", where=where, what=f"no picture in {pictures}")
         else:
             yield Finding(kind="stray_file", where=where, what="neither a picture nor its labels")

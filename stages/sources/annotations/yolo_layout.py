@@ -40,9 +40,9 @@ class Layout:
 
     def label_file(self, picture: Path) -> Path:
         """The text file of a picture's boxes, which need not exist."""
-        name = f"{picture.stem}.txt"
-        usual, beside = self.labels_folder(picture.parent) / name, picture.parent / name
-        return beside if not usual.is_file() and beside.is_file() else usual
+        folders = (self.labels_folder(picture.parent), picture.parent)
+        places = [folder / f"{picture.stem}{suffix}" for suffix in (".txt", ".TXT") for folder in folders]
+        return next((place for place in places if place.is_file()), places[0])
 
     def listed(self, file: Path, line: str) -> Path | Wrong:
         """The picture that a line of a list names: from the list's own folder, or that of the classes."""
@@ -180,11 +180,12 @@ def _within(raw: Path, file: Path, base: str, below: str, prefix: str | None) ->
 
 def _of_darknet(raw: Path, file: Path, prefix: str | None) -> Layout:
     """Lines `key = value`; paths start from darknet's folder, CVAT's from that of the file."""
-    values = {}
+    values: dict[str, str] = {}
     for line in read_text(file).split("\n"):
         key, equals, value = line.partition("=")
-        if equals:
-            values[key.strip().lower()] = value.strip()
+        name = key.strip().lower()
+        if equals and values.setdefault(name, value.strip()) != value.strip():
+            raise DataError(f"{file}: {shown(name)} stands there twice; remove one")
     layout = Layout(raw=raw, folder=file.parent, prefix=prefix, names={})
     found = {key: layout.listed(file, value) for key, value in values.items() if key in DARKNET}
     if "names" not in found or len(found) < 2:

@@ -172,3 +172,28 @@ def test_a_file_that_cannot_be_understood_is_one_line(tmp_path, text, message):
     assert message in str(raised.value)
     assert "\n" not in str(raised.value)
     assert len(str(raised.value)) < 500
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        (
+            '"categories":',
+            '"categories": [], "categories":',
+            r"the key 'categories' stands there twice in one",
+        ),
+        ('"bbox":', '"bbox": [], "bbox":', r"the key 'bbox' stands there twice in the object with id 5"),
+    ],
+)
+def test_keys_that_stand_twice_are_refused(tmp_path, old, new, message):
+    write(tmp_path, annotations=[box(id=5)])
+    text = (tmp_path / "a.json").read_text()
+    (tmp_path / "a.json").write_text(text.replace(old, new))
+    with pytest.raises(DataError, match=rf"a\.json: {message}"):
+        read(tmp_path, coco())
+
+
+def test_names_of_categories_lose_the_spaces_beside_them(tmp_path):
+    categories = [{"id": 1, "name": "cat "}, {"id": 7, "name": "dog"}]
+    write(tmp_path, annotations=[box()], categories=categories)
+    assert boxes(read(tmp_path, coco())[0]) == {"0.png": [("cat", [5, 6, 25, 16])]}

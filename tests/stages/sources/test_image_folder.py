@@ -154,3 +154,18 @@ def test_names_that_are_no_text_are_told_by_escapes(tmp_path):
     ]
     assert found_in(tmp_path) == [("stray_file", "b/caf\\xe9.txt")]
     assert [path for path in "".join(map(str, rows)) if not path.isprintable()] == []
+
+
+def test_pictures_of_the_only_class_need_no_folder(tmp_path):
+    lay_out(tmp_path, "0.png", "1.png")
+    assert labelled(tmp_path, classes=["cat"]) == [("0.png", "cat", None), ("1.png", "cat", None)]
+    with pytest.raises(DataError, match=r"or `classes: \[NAME\]` if all pictures are of one class"):
+        read(tmp_path)
+
+
+def test_nor_in_folders_of_splits(tmp_path):
+    lay_out(tmp_path, "train/0.png", "test/1.png")
+    assert labelled(tmp_path, classes=["cat"]) == [
+        ("test/1.png", "cat", "test"),
+        ("train/0.png", "cat", "train"),
+    ]

@@ -254,3 +254,19 @@ def test_an_export_of_label_studio_that_cannot_be_understood_is_one_line(tmp_pat
     write_text(tmp_path / "export.json", text)
     with pytest.raises(DataError, match=r"export\.json"):
         read(tmp_path, STUDIO)
+
+
+def test_pictures_of_labelme_in_another_folder_are_found_by_their_names(tmp_path):
+    write_picture(tmp_path / "images/a.png")
+    shapes = [shape(TRIANGLE)]
+    write_text(tmp_path / "labels/a.json", json.dumps({"imagePath": "a.png", "shapes": shapes}))
+    assert boxes(read(tmp_path, LABELME)[0]) == {"a.png": [("cat", [5, 6, 25, 16])]}
+
+
+def test_the_digits_that_label_studio_puts_before_a_name_are_taken_off(tmp_path):
+    write_picture(tmp_path / "images/0.png")
+    value = {"x": 10, "y": 10, "width": 50, "height": 50, "rectanglelabels": ["cat"]}
+    result = [{"original_width": 40, "original_height": 20, "value": value}]
+    task = {"data": {"image": "/data/upload/1/0a1b2c3d-0.png"}, "annotations": [{"result": result}]}
+    write_text(tmp_path / "export.json", json.dumps([task]))
+    assert boxes(read(tmp_path, STUDIO)[0]) == {"0.png": [("cat", [4, 2, 24, 12])]}

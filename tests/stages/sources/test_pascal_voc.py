@@ -58,6 +58,58 @@ def test_trainval_is_train_where_there_is_neither(tmp_path):
     assert splits(read(tmp_path, VOC)[0]) == {"a.png": "train", "b.png": "test"}
 
 
+@pytest.mark.parametrize(
+    ("lists", "expected"),
+    [
+        ({"train": "a\n"}, {"a": "train", "b": "val", "c": "val"}),
+        ({"val": "a\n"}, {"a": "val", "b": "train", "c": "train"}),
+        ({"train": "a\n", "val": "b\n"}, {"a": "train", "b": "val", "c": "train"}),
+    ],
+)
+def test_trainval_gives_the_list_that_is_missing(tmp_path, lists, expected):
+    write(tmp_path, ["a", "b", "c"], lists | {"trainval": "a\nb\nc\n"})
+    assert splits(read(tmp_path, VOC)[0]) == {f"{name}.png": split for name, split in expected.items()}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        xml("a.png").replace("<annotation>", '<annotation xmlns="http://a.example/voc">').encode(),
+        ("\n<?xml version='1.0'?>" + xml("a.png")).encode(),
+        ("<?xml version='1.0' encoding='GBK'?>" + xml("a.png").replace("cat", "\u732b")).encode("gbk"),
+        xml("a.png").encode("utf-16"),
+    ],
+)
+def test_namespaces_empty_lines_and_encodings(tmp_path, text):
+    write_picture(tmp_path / "JPEGImages/a.png")
+    write_text(tmp_path / "Annotations/a.xml", text)
+    rows, findings = read(tmp_path, VOC)
+    assert not findings
+    assert rows[0].labels in (("cat",), ("\u732b",))
+    assert rows[0].boxes.tolist() == [[5, 6, 25, 16]]
+
+
+def test_splits_above_folders_of_annotations_and_of_pictures(tmp_path):
+    for split in ("train", "test"):
+        write(tmp_path, ["a"], folders=(f"{split}/labels", f"{split}/images"))
+    rows, findings = read(tmp_path, VOC | {"annotations": ".", "pictures": "."})
+    assert [(row.split, row.picture.parent.parent.name) for row in rows] == [
+        ("test", "test"),
+        ("train", "train"),
+    ]
+    assert not findings
+
+
+def test_of_two_pictures_of_one_name_the_annotation_says_which(tmp_path):
+    write(tmp_path, ["a"])
+    write_picture(tmp_path / "JPEGImages/a.jpg")
+    assert list(boxes(read(tmp_path, VOC)[0])) == ["a.png"]
+    write_text(tmp_path / "Annotations/a.xml", xml("other.png"))
+    rows, findings = read(tmp_path, VOC)
+    assert not rows
+    assert findings[0].what == "'a' means several pictures: a.jpg, a.png"
+
+
 def test_two_lists_of_one_picture_are_refused(tmp_path):
     write(tmp_path, ["a"], {"train": "a\n", "val": "x\na\n"})
     with pytest.raises(DataError, match=r"val\.txt: line 2: a stands in train\.txt too; remove it from one"):
@@ -106,7 +158,9 @@ def test_a_file_name_leads_to_no_picture_that_has_an_annotation_of_its_own(tmp_p
     [
         (f"<object><name></name>{BOX}</object>", "object 2: its <name> is empty"),
         (f"<object>{BOX}</object>", "object 2: its <name> is empty"),
-        ("<object><name>cat</name></object>", "object 2: cat: box ['', '', '', ''] is not four numbers"),
+        ("<object><name>cat</name></object>", "object 2: cat: it has no <bndbox> with xmin"),
+        (f"<object><name>cat</name>{BOX}{BOX}</object>", "object 2: it has 2 <bndbox>, want one"),
+        (f"<object><name>cat</name><name>dog</name>{BOX}</object>", "object 2: it has 2 <name>, want one"),
         (CAT.replace(">5<", ">x<"), "is not four numbers"),
         (CAT.replace(">5<", ">nan<"), "is not four numbers"),
         (CAT.replace(">5<", f">{'9' * 5000}<"), "is not four numbers"),

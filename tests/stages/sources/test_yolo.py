@@ -123,6 +123,7 @@ def test_usual_names_of_splits_and_a_path_of_another_machine(tmp_path):
     yaml = "path: /home/me/set\ntrain: images/train\nvalid: images/valid\nnames: {0: a, '3': 7}\n"
     write_text(tmp_path / "data.yaml", yaml)
     write_text(tmp_path / "labels/train/train.txt", "3 0.5 0.5 0.5 0.5")
+    write_text(tmp_path / "labels/valid/valid.txt", "")
     rows, findings = read(tmp_path, YOLO)
     assert splits(rows) == {"train.png": "train", "valid.png": "val"}
     assert boxes(rows)["train.png"] == [("7", MIDDLE)]
@@ -179,3 +180,34 @@ def test_a_list_of_classes_as_labelimg_writes_it(tmp_path, file):
     assert boxes(rows) == {"0.png": [("dog", MIDDLE)]}
     assert splits(rows) == {"0.png": None}
     assert set(kinds(findings)) <= {"stray_file"}
+
+
+def test_a_split_without_any_labels_is_not_background(tmp_path):
+    write(tmp_path, {"a/0": "0 0.5 0.5 0.5 0.5"}, "train: images/a\nval: images/b\nnames: [cat]\n")
+    write_picture(tmp_path / "images/a/1.png")
+    write_picture(tmp_path / "images/b/0.png")
+    rows, findings = read(tmp_path, YOLO)
+    assert splits(rows) == {"0.png": "train", "1.png": "train"}
+    assert kinds(findings) == ["unlabelled_picture"]
+    assert findings[0].what.endswith(f"has labels, which should lie in {tmp_path}/labels/b")
+
+
+def test_labels_in_capitals(tmp_path):
+    write(tmp_path, {"0": "0 0.5 0.5 0.5 0.5"})
+    (tmp_path / "labels/0.txt").rename(tmp_path / "labels/0.TXT")
+    rows, findings = read(tmp_path, YOLO)
+    assert boxes(rows) == {"0.png": [("cat", MIDDLE)]}
+    assert not findings
+
+
+@pytest.mark.parametrize(
+    ("yaml", "message"),
+    [
+        ("train: images\nnames: [cat]\nnames: [dog]\n", r"data\.yaml: line 3: the key 'names' stands"),
+        ("train: images\nnames:\n  0: cat\n  0: dog\n", r"data\.yaml: line 4: the key '0' stands"),
+    ],
+)
+def test_keys_that_stand_twice_are_refused(tmp_path, yaml, message):
+    write(tmp_path, {"0": "0 0.5 0.5 0.5 0.5"}, yaml)
+    with pytest.raises(DataError, match=message):
+        read(tmp_path, YOLO)
