@@ -9,6 +9,7 @@ Exit codes: 0; 2 with one line where nothing in the folder can be read.
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -52,6 +53,8 @@ class Reading:
     findings: Sequence[Finding]
     size: Size | None
     """Median width and height of the pictures; None: no file is one, or they are packed as they are."""
+    absent: Sequence[Path]
+    """Pictures that the data names and that are not there."""
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -75,11 +78,15 @@ def command(folder: Path, json_wanted: bool, write: bool, params: Path) -> None:
     seen = look_at(folder)
     readings, refused = read_all(seen, yaml.safe_load(text))
     if not readings:
-        said = (
-            "; ".join(refused) or f"{len(seen.names):,} files, {len(seen.pictures):,} named as pictures are"
-        )
+        reasons = [*refused, *seen.unread]
+        more = [f"and {len(reasons) - NAMED} more"] if len(reasons) > NAMED else []
+        about = [f"{len(seen.names):,} files, {len(seen.pictures):,} named as pictures are"]
+        if seen.annotations and not reasons:
+            about.append(f"nothing is known that writes {_some(seen.annotations)}")
+        about += [*reasons[:NAMED], *more]
         raise DataError(
-            f"{folder}: of no format that is known: {said}; docs/own_pictures.md names the formats"
+            f"{folder}: of no format that is known: {'; '.join(about)}; docs/own_pictures.md names "
+            "the formats"
         )
     best = best_of(readings)
     changes = changes_for(folder, best)
@@ -110,6 +117,8 @@ def told(reading: Reading) -> dict[str, Any]:
         "splits": dict(reading.splits),
         "findings": dict(Counter(finding.kind for finding in reading.findings)),
         "size": list(reading.size) if reading.size else None,
+        "absent": len(reading.absent),
+        "not_read": list(reading.guess.beside),
     }
 
 
@@ -145,7 +154,19 @@ def read_all(seen: Seen, params: Mapping[str, Any]) -> tuple[list[Reading], list
             continue
         if reading.labels:
             readings.append(reading)
+        else:
+            refused.append(f"{guess.layout}: {_why_nothing(reading)}")
     return readings, refused
+
+
+def _why_nothing(reading: Reading) -> str:
+    """Why a reading gives no label: the commonest finding, or that there is none."""
+    kinds = Counter(finding.kind for finding in reading.findings)
+    if not kinds:
+        return "nothing in it has a label"
+    kind, count = kinds.most_common(1)[0]
+    first = next(one for one in reading.findings if one.kind == kind)
+    return f"no label can be read: {kind}, {count:,} times, first {first.where}: {first.what}"
 
 
 def read_guess(seen: Seen, guess: Guess, params: Mapping[str, Any]) -> Reading:
@@ -162,7 +183,7 @@ def read_guess(seen: Seen, guess: Guess, params: Mapping[str, Any]) -> Reading:
     from stages.sources.rows import Row
 
     split = {"val": 0.15, "test": 0.2, "group_pattern": None, "near_duplicates": 6}
-    section = {**guess.source, **(FORM if guess.has_form else {}), "split": split}
+    section = {**guess.source, **(FORM if guess.has_form else {}), **guess.source, "split": split}
     other = "detection" if guess.task == "classification" else "classification"
     document = {**params["preprocess"], guess.task: section, other: None}
     values = PreprocessParams.model_validate(document)
@@ -194,6 +215,7 @@ def read_guess(seen: Seen, guess: Guess, params: Mapping[str, Any]) -> Reading:
         splits=splits,
         findings=findings,
         size=median_size(sizes) if sizes else None,
+        absent=[picture for picture in pictures if not os.path.lexists(picture)],
     )
 
 
@@ -246,11 +268,20 @@ def described(reading: Reading) -> list[str]:
         width, height = reading.size
         packed = " x ".join(map(str, reversed(fitted_shape([reading.size], reading.guess.task))))
         lines.append(f"Size: {width} x {height} px at the median, {packed} px by `shape: auto`.")
+    if reading.absent:
+        lines.append(f"Not there: {len(reading.absent):,} pictures that it names, first {reading.absent[0]}.")
+    if reading.guess.beside:
+        lines.append(f"Not read, since one section reads no more: {_some(reading.guess.beside)}.")
     kinds = Counter(finding.kind for finding in reading.findings)
     for kind, count in kinds.most_common():
         first = [f"{one.where}: {one.what}" for one in reading.findings if one.kind == kind][:NAMED]
         lines.append(f"{kind}, {count:,} times: {'; '.join(first)}")
     return lines
+
+
+def _some(names: Sequence[str]) -> str:
+    more = [f"and {len(names) - NAMED} more"] if len(names) > NAMED else []
+    return ", ".join([*names[:NAMED], *more])
 
 
 def changes_for(folder: Path, reading: Reading) -> dict[tuple[str, ...], Any]:
@@ -262,6 +293,8 @@ def changes_for(folder: Path, reading: Reading) -> dict[tuple[str, ...], Any]:
         ("preprocess", task): reading.section,
         ("preprocess", other): None,
     }
+    if task == "classification" and len(reading.labels) == 1:
+        changes["train-classifier",] = None  # of one class there is nothing to tell apart
     if task == "detection":
         changes["train-detector", "network", "anchor_sizes"] = AUTO
     return changes

@@ -7,16 +7,16 @@ right the format's own reader tells: nothing is understood twice.
 import json
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import PurePosixPath
 from typing import Any, Literal
 
-import yaml
-
-from stages.by_hand.seen import Guess, Seen
+from stages.by_hand.seen import Guess, Named, Seen, chosen_of, files_of, keys_of, split_of
 from stages.by_hand.tables import table_guesses
+from stages.core.errors import DataError
 from stages.intake.folders import open_file
-from stages.sources.documents import read_text
+from stages.sources.annotations.label_studio import without_upload
+from stages.sources.documents import read_json
 from stages.sources.naming import split_named
 from stages.sources.rows import is_picture
 
@@ -40,86 +40,154 @@ def _idx(seen: Seen) -> Iterator[Guess]:
 
 
 def _yolo(seen: Seen) -> Iterator[Guess]:
+    found = []
     for name in seen.ending(".yaml", ".yml"):
-        try:
-            document = yaml.safe_load(read_text(seen.folder / name))
-        except Exception:
-            continue
-        if isinstance(document, dict) and "names" in document:
-            yield Guess(task="detection", source={"format": "yolo", "file": name}, layout=f"YOLO, by {name}")
+        if re.search(r"^\s*[\"']?names\b", seen.text(name), re.MULTILINE):
+            found.append(name)
+    found = found or [
+        name for name in seen.ending(".data") if re.search(r"^\s*names\s*=", seen.head(name), re.M)
+    ]
+    found = found or [name for name in seen.names if PurePosixPath(name).name.lower() in LISTS_OF_NAMES]
+    for name in found:
+        yield Guess(task="detection", source={"format": "yolo", "file": name}, layout=f"YOLO, by {name}")
+    stems = {PurePosixPath(name).stem for name in seen.pictures}
+    rows = [name for name in seen.ending(".txt") if PurePosixPath(name).stem in stems]
+    if not found and any(YOLO_ROW.match(seen.head(name)) for name in rows[:20]):
+        seen.tell(
+            f"{len(rows):,} text files such as {rows[0]} look like YOLO's labels, and no file names their "
+            "classes: write a name a line into classes.txt beside them"
+        )
+
+
+LISTS_OF_NAMES = frozenset({"classes.txt", "obj.names", "predefined_classes.txt"})
+"""Files that name the classes of YOLO's labels, in small letters."""
+YOLO_ROW = re.compile(r"\s*\d+(\s+-?\d*\.\d+){4}")
 
 
 def _coco(seen: Seen) -> Iterator[Guess]:
-    files: dict[str, str] = {}
-    folders: dict[str, str | None] = {}
+    found = []
     for name, document in _documents(seen):
-        if not isinstance(document, dict) or not isinstance(document.get("images"), list):
+        if not isinstance(document, dict):
             continue
-        if not document.get("annotations") or not document["images"]:
+        lists = [document.get(key) for key in ("images", "annotations")]
+        if not all(isinstance(one, list) and one for one in lists):
             continue
-        files[split := _split_of(name)] = name
-        folders[split], _ = seen.folder_of(str(document["images"][0].get("file_name")), name)
-    if files:
-        source = {"format": "coco", "annotations": _per_split(files), "pictures": _per_folder(folders)}
-        yield Guess(task="detection", source=source, layout=f"COCO, {len(files)} JSON")
+        images, things = ([one for one in some or () if isinstance(one, dict)] for some in lists)
+        drawn = [
+            one for one in things if (one.get("bbox") or one.get("segmentation")) and "category_id" in one
+        ]
+        origin = seen.origin_of([one.get("file_name", "") for one in images], name)
+        # COCO's own folder has keypoints of people, and captions, of the same pictures
+        found.append(Named(name, split_of(name), origin, len(drawn)))
+    if found:
+        chosen, beside = chosen_of(found)
+        source = {"format": "coco", "annotations": {one.split or "all": one.name for one in chosen}}
+        layout = f"COCO, {len(chosen)} JSON"
+        yield Guess(task="detection", source=source | keys_of(chosen), layout=layout, beside=beside)
 
 
 def _voc(seen: Seen) -> Iterator[Guess]:
-    found = [name for name in seen.ending(".xml") if "<annotation" in seen.head(name)]
-    found = [name for name in found if "<annotations" not in seen.head(name)]
+    found = [name for name in seen.ending(".xml") if re.search(r"<(\w+:)?annotation[\s>]", seen.head(name))]
     if not found:
         return
-    first = PurePosixPath(found[0])
-    picture = next((name for name in seen.pictures if PurePosixPath(name).stem == first.stem), None)
-    if picture is None:
+    stems = {PurePosixPath(name).stem for name in found}
+    pictures = [name for name in seen.pictures if PurePosixPath(name).stem in stems]
+    if not pictures:
+        seen.tell(f"{len(found):,} XML such as {found[0]} look like Pascal VOC: their pictures are missing")
         return
-    above, beside = first.parent.parent, PurePosixPath(picture).parent
-    if beside == first.parent:
-        folder, keys = first.parent, {"annotations": ".", "pictures": "."}
-        if split_named(folder.name):
-            folder = folder.parent
-    else:
-        folder = above if beside.is_relative_to(above) else PurePosixPath()
-        keys = {
-            "annotations": first.parent.relative_to(folder).as_posix(),
-            "pictures": beside.relative_to(folder).as_posix(),
-        }
+    usual = [name for name in pictures if "JPEGImages" in PurePosixPath(name).parts]
     low = any("<xmin>0<" in seen.head(name).replace(" ", "") for name in found[:200])
-    usual = {"annotations": "Annotations", "pictures": "JPEGImages"}
+    annotated, pictured = _common(found), _common(usual or pictures)
+    beside: list[str] = []
+    if annotated == pictured and _are_several_sets(found):
+        several = sorted({PurePosixPath(name).parent.parent.as_posix() for name in found})
+        beside = several[1:]
+        annotated, pictured = (PurePosixPath(several[0]) / last for last in ("Annotations", "JPEGImages"))
+    folder = PurePosixPath(*_same_beginning([annotated.parts, pictured.parts]))
+    keys = {
+        "annotations": annotated.relative_to(folder).as_posix(),
+        "pictures": pictured.relative_to(folder).as_posix(),
+        "lists": _lists(seen, folder, stems),
+    }
+    standard = {"annotations": "Annotations", "pictures": "JPEGImages", "lists": "ImageSets/Main"}
     source = {"format": "pascal-voc", "folder": folder.as_posix(), "first_pixel": 0 if low else 1}
-    source |= {key: value for key, value in keys.items() if value != usual[key]}
-    yield Guess(task="detection", source=source, layout=f"Pascal VOC, {len(found):,} XML")
+    source |= {key: value for key, value in keys.items() if value != standard[key]}
+    layout = f"Pascal VOC, {len(found):,} XML"
+    yield Guess(task="detection", source=source, layout=layout, beside=beside)
+
+
+def _common(names: Sequence[str]) -> PurePosixPath:
+    """The deepest folder that holds all of the files."""
+    return PurePosixPath(*_same_beginning([PurePosixPath(name).parent.parts for name in names]))
+
+
+def _same_beginning(all_parts: Sequence[tuple[str, ...]]) -> list[str]:
+    first, last = min(all_parts), max(all_parts)
+    same = next(
+        (n for n, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), min(len(first), len(last))
+    )
+    return list(first[:same])
+
+
+def _are_several_sets(names: Sequence[str]) -> bool:
+    """Whether there are several folders as VOC has them, such as VOC2007 and VOC2012, and no splits."""
+    folders = {PurePosixPath(name).parent for name in names}
+    if len(folders) < 2 or {one.name for one in folders} != {"Annotations"}:
+        return False
+    return not all(split_named(one.parent.name) for one in folders)
+
+
+def _lists(seen: Seen, folder: PurePosixPath, stems: Collection[str]) -> str:
+    """The folder of train.txt and its like, from `folder`; that of VOC where none names annotations."""
+    found = set()
+    for name in seen.ending(".txt"):
+        path = PurePosixPath(name)
+        named = split_named(path.stem) or path.stem.lower() == "trainval"
+        words = seen.head(name).split() if named and path.is_relative_to(folder) else []
+        if words and PurePosixPath(words[0].replace("\\", "/")).stem in stems:
+            found.add(path.parent.relative_to(folder).as_posix())
+    return "ImageSets/Main" if "ImageSets/Main" in found or not found else min(found)
 
 
 def _cvat(seen: Seen) -> Iterator[Guess]:
+    found = []
     for name in seen.ending(".xml"):
-        head = seen.head(name)
-        if "<annotations" in head:
-            named = re.search(r'<image[^>]* name="([^"]+)"', head)
-            pictures, _ = seen.folder_of(named[1], name) if named else (None, False)
-            source = {"format": "cvat", "file": name, "pictures": pictures}
-            yield Guess(task="detection", source=source, layout=f"CVAT, by {name}")
+        if re.search(r"<annotations[\s>]", seen.head(name)):
+            named = re.findall(r'<image[^>]* name="([^"]+)"', seen.text(name))
+            found.append(Named(name, split_of(name), seen.origin_of(named, name), len(named)))
+    if found:
+        chosen, beside = chosen_of(found)
+        source = {"format": "cvat", "file": files_of(chosen)} | keys_of(chosen)
+        layout = f"CVAT, by {', '.join(one.name for one in chosen)}"
+        yield Guess(task="detection", source=source, layout=layout, beside=beside)
 
 
 def _labelme(seen: Seen) -> Iterator[Guess]:
-    found = [name for name in seen.ending(".json") if '"shapes"' in seen.head(name)]
+    found = [name for name in seen.ending(".json") if _is_labelme(seen.head(name))]
     if found:
         source = {"format": "labelme", "folder": "."}
         yield Guess(task="detection", source=source, layout=f"LabelMe, {len(found):,} JSON")
 
 
+def _is_labelme(head: str) -> bool:
+    """By the keys of LabelMe's files: a picture in one of them may push the others out of the head."""
+    return any(f'"{key}"' in head for key in ("shapes", "imageData", "imagePath"))
+
+
 def _label_studio(seen: Seen) -> Iterator[Guess]:
     for name, document in _documents(seen):
-        task = document[0] if isinstance(document, list) and document else None
-        if not isinstance(task, dict) or not isinstance(task.get("data"), dict) or "annotations" not in task:
+        tasks = [one for one in document if isinstance(one, dict)] if isinstance(document, list) else []
+        own = [one["data"] if isinstance(one.get("data"), dict) else one for one in tasks]
+        key = next((k for one in own for k, v in one.items() if isinstance(v, str) and is_picture(v)), None)
+        said = "" if key is None else json.dumps([one.get("annotations", one) for one in tasks])
+        boxes = any(f'"{kind}labels"' in said for kind in ("rectangle", "polygon", "ellipse"))
+        choices = '"choices"' in said or any(isinstance(one.get("choice"), str) for one in tasks)
+        if not boxes and not choices:
             continue
-        key, picture = next(((k, v) for k, v in task["data"].items() if is_picture(str(v))), (None, ""))
-        if key is None:
-            continue
-        pictures, _ = seen.folder_of(PurePosixPath(str(picture)).name, name)
+        named = [PurePosixPath(str(one.get(key)).replace("\\", "/")).name for one in own]
+        pictures = seen.origin_of([*named, *map(without_upload, named)], name).folder
         source = {"format": "label-studio", "file": name, "pictures": pictures, "picture": key}
-        choices = '"choices"' in json.dumps(task["annotations"])
-        task_name: Literal["classification", "detection"] = "classification" if choices else "detection"
+        task_name: Literal["classification", "detection"] = "detection" if boxes else "classification"
         yield Guess(task=task_name, source=source, layout=f"Label Studio, by {name}")
 
 
@@ -134,6 +202,7 @@ def _image_folder(seen: Seen) -> Iterator[Guess]:
             break
         folder /= only
     if all(map(is_picture, tops)):
+        yield from _flat(seen, folder)
         return
     holding = [top for top in sorted(tops) if _holds_classes(seen, folder / top)]
     if len(holding) == 1 < len(tops) and not any("/" in rest for rest in _beside(seen, folder, holding[0])):
@@ -141,8 +210,19 @@ def _image_folder(seen: Seen) -> Iterator[Guess]:
         tops = {rest.split("/")[0] for rest in _within(seen, folder)}
     source = {"format": "image-folder", "folder": folder.as_posix()}
     splits = sorted(top for top in tops if split_named(top))
+    if splits == sorted(tops) and not any(rest.count("/") > 1 for rest in _within(seen, folder)):
+        yield from _flat(seen, folder)
+        return
     layout = f"a folder for each class, in {', '.join(splits)}" if splits else "a folder for each class"
     yield Guess(task="classification", source=source, layout=layout)
+
+
+def _flat(seen: Seen, folder: PurePosixPath) -> Iterator[Guess]:
+    """Pictures without folders of classes: all of one class, as a generator may learn them."""
+    if seen.pictures and not seen.annotations:
+        name = folder.name or seen.folder.resolve().name
+        source = {"format": "image-folder", "folder": folder.as_posix(), "classes": [name]}
+        yield Guess(task="classification", source=source, layout=f"pictures of one class, {name}")
 
 
 def _within(seen: Seen, folder: PurePosixPath) -> list[str]:
@@ -171,32 +251,11 @@ def _below(name: str, folder: PurePosixPath) -> bool:
 def _documents(seen: Seen) -> Iterator[tuple[str, Any]]:
     """JSON files that could be of all pictures, with what they hold."""
     for name in seen.ending(".json"):
-        if '"shapes"' in seen.head(name):
-            continue
-        try:
-            yield name, json.loads(read_text(seen.folder / name))
-        except Exception:
-            continue
-
-
-def _split_of(name: str) -> str:
-    """The split that a file of annotations is named after, or its folder; else `all`."""
-    path = PurePosixPath(name)
-    words = [re.sub(r"\d+", "", word) for word in re.split(r"[^A-Za-z0-9]+", path.stem)]
-    found = [split_named(word) for word in (*words, path.parent.name)]
-    return next((split for split in found if split), "all")
-
-
-def _per_split(files: Mapping[str, str]) -> dict[str, str]:
-    return {split: files[split] for split in ("train", "val", "test", "all") if split in files}
-
-
-def _per_folder(folders: Mapping[str, str | None]) -> Any:
-    """One folder for all splits where it is the same."""
-    different = set(folders.values())
-    if len(different) == 1:
-        return different.pop()
-    return _per_split({split: folder for split, folder in folders.items() if folder is not None})
+        if not _is_labelme(seen.head(name)):
+            try:
+                yield name, read_json(seen.folder / name)
+            except DataError as error:
+                seen.tell(str(error))
 
 
 def counted(labels: Sequence[str]) -> dict[str, int]:

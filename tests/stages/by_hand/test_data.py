@@ -226,3 +226,110 @@ def test_programs_get_the_same_as_json(project: Path, capsys: pytest.CaptureFixt
     assert told["size"] == [32, 32]
     assert told["params"]["raw"] == "raw"
     assert told["params"]["preprocess.classification"]["format"] == "image-folder"
+
+
+def split_tables(raw: Path) -> None:
+    """Two tables whose pictures are called alike, and only the folders tell them apart."""
+    for split, first in (("train", 0), ("test", 100)):
+        for number in range(EACH):
+            picture(raw / f"{split}/{number}.png", first + number)
+        lines = [f"{number},{('cat', 'dog')[number % 2]}" for number in range(EACH)]
+        (raw / f"{split}.csv").write_text("\n".join(["id,breed", *lines]) + "\n")
+
+
+def absolute_table(raw: Path) -> None:
+    lines = [f"C:\\set\\images\\{name}.png\t{label}" for name, label in pictures(raw / "images")]
+    (raw / "list.txt").write_text("\n".join(lines) + "\n", encoding="utf-16")
+
+
+def open_images(raw: Path) -> None:
+    head = "ImageID,LabelName,XMin,XMax,YMin,YMax"
+    lines = [f"{name},{label},0.1,0.6,0.2,0.7" for name, label in pictures(raw / "images")]
+    (raw / "boxes.csv").write_text("\n".join([head, *lines]) + "\n")
+
+
+def coco_beside_keypoints(raw: Path) -> None:
+    coco(raw)
+    (raw / "annotations/instances.json").rename(raw / "annotations/instances_all.json")
+    document = json.loads((raw / "annotations/instances_all.json").read_text())
+    document["annotations"] = document["annotations"][:2]
+    (raw / "annotations/person_keypoints_all.json").write_text(json.dumps(document))
+
+
+def voc_by_splits(raw: Path) -> None:
+    for number in range(2 * EACH):
+        folder, label = (
+            raw / ("train", "test")[number % 4 == 0 or number % 4 == 1],
+            ("cat", "dog")[number % 2],
+        )
+        picture(folder / f"images/{number}.png", number)
+        (folder / "annotations").mkdir(exist_ok=True)
+        (folder / f"annotations/{number}.xml").write_text(XML.format(name=number, label=label))
+
+
+def darknet(raw: Path) -> None:
+    yolo(raw)
+    (raw / "data.yaml").unlink()
+    (raw / "classes.txt").write_text("cat\ndog\n")
+
+
+@pytest.mark.parametrize(
+    "write", [split_tables, absolute_table, open_images, coco_beside_keypoints, voc_by_splits, darknet]
+)
+def test_names_tell_where_pictures_lie(
+    write: Callable[[Path], None], project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(project / "raw")
+    assert main(["raw", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["pictures"] == 2 * EACH
+    assert told["classes"] == {"cat": EACH, "dog": EACH}
+    assert told["absent"] == 0
+    assert told["not_read"] == (
+        ["annotations/person_keypoints_all.json"] if write is coco_beside_keypoints else []
+    )
+
+
+def test_pictures_in_one_folder_are_for_a_generator(project: Path) -> None:
+    pictures(project / "raw/flowers")
+    assert main(["raw", "--write"]) == 0
+    written = yaml.safe_load((project / "params.yaml").read_text())
+    assert written["preprocess"]["classification"]["classes"] == ["flowers"]
+    assert written["train-classifier"] is None
+    preprocess(**preprocess_paths(project, project / "out"))
+    assert load_classification(project / "out/classification", "train").classes == ["flowers"]
+
+
+def without_names(raw: Path) -> None:
+    yolo(raw)
+    (raw / "data.yaml").unlink()
+
+
+def twice(raw: Path) -> None:
+    coco(raw)
+    file = raw / "annotations/instances.json"
+    file.write_text(file.read_text().replace('"images":', '"images": [], "images":'))
+
+
+def of_two_names(raw: Path) -> None:
+    voc(raw)
+    for file in (raw / "Annotations").iterdir():
+        file.write_text(file.read_text().replace("<name>", "<name>cow</name><name>"))
+
+
+@pytest.mark.parametrize(
+    ("write", "said"),
+    [
+        (without_names, "write a name a line into classes.txt beside them"),
+        (twice, "instances.json: the key 'images' stands there twice in one object; remove one"),
+        (of_two_names, "no label can be read: invalid_box, 24 times, first raw/Annotations/00.xml: object 1"),
+    ],
+)
+def test_why_nothing_can_be_read(
+    write: Callable[[Path], None], said: str, project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(project / "raw")
+    assert main(["raw"]) == 2
+    told = capsys.readouterr().err
+    assert said in told
+    assert told.count("\n") == 1
