@@ -22,7 +22,7 @@ from darkroom.processes.stage_process import Ending, StageJob, StageResult
 from darkroom.remote.board import Board
 from darkroom.remote.code import revision_name
 from darkroom.remote.orders import INLINE_BYTES, Order, Record, vector_units
-from darkroom.repository.blobs import Blob, BlobGoneError, BlobStore, remove_path
+from darkroom.repository.blobs import Blob, BlobGoneError, BlobStore, blob_of_file, remove_path
 
 BEAT_SECONDS = 2.0
 LOOK_SECONDS = 0.5
@@ -220,17 +220,24 @@ def _record(
         return replace(
             record, result=replace(result, ending=Ending.FAILED, error=f"has not made {missing[0]}")
         )
-    return _patiently(lambda: _with_outs(record, place.blobs, root, order), f"{order.stage}: outs", print)
+    blobs = place.blobs
+    record = _patiently(lambda: _with_outs(record, blobs, root, order), f"{order.stage}: outs", print)
+    with contextlib.suppress(OSError):  # the stages after it may run here: then nothing is fetched
+        _stored(place.cache, root, tuple(path for path in order.outs if path not in record.inline))
+    return record
 
 
 def _with_outs(record: Record, blobs: BlobStore, root: Path, order: Order) -> Record:
-    """The record with what the stage has made, all of it stored."""
-    outs, inline = _stored(blobs, root, order.outs), {}
-    for path in order.uncached:
-        file = root / path
-        if file.is_file() and file.stat().st_size <= INLINE_BYTES:
-            inline[path] = base64.b64encode(file.read_bytes()).decode()
-    return replace(record, outs=outs, inline=inline)
+    """The record with what the stage has made, all of it stored but what stands in the record itself."""
+    small = [path for path in order.uncached if _is_small(root / path)]
+    inline = {path: base64.b64encode((root / path).read_bytes()).decode() for path in small}
+    outs = {path: blob_of_file(root / path) for path in small}
+    outs |= _stored(blobs, root, tuple(path for path in order.outs if path not in inline))
+    return replace(record, outs=outs, inline=inline, stored=blobs.written)
+
+
+def _is_small(file: Path) -> bool:
+    return file.is_file() and file.stat().st_size <= INLINE_BYTES
 
 
 def _stored(blobs: BlobStore, root: Path, paths: tuple[str, ...]) -> dict[str, Blob]:

@@ -9,6 +9,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from darkroom.base.errors import DarkroomError
 from darkroom.base.files import STATE_FOLDER
@@ -22,7 +23,8 @@ from darkroom.remote.code import push_commit
 from darkroom.remote.orders import Order, Record, new_token, vector_units
 from darkroom.remote.pools import Pools, PoolSettings, pools_of
 from darkroom.remote.slurm import Slurm
-from darkroom.repository.blobs import BlobGoneError, BlobStore, remove_path
+from darkroom.repository.blobs import BlobGoneError, BlobStore, make_executable, remove_path
+from darkroom.runs.journal import Entry, Journal
 from darkroom.runs.local_executor import LocalExecutor
 from darkroom.schedule.executor import Ended
 from darkroom.schedule.plan import Node
@@ -100,15 +102,20 @@ class PooledExecutor:
         attempt = RemoteAttempt(
             order, self._board, self._carriers[pool], self._notes, self._pools.file.lost_after
         )
+        story = _Story(job, blobs.written)
+        story.tell("submitted")
         try:
-            with contextlib.closing(_Output(job, self._board, pool)) as output:
+            with contextlib.closing(_Output(job, self._board, pool, story)) as output:
                 while (ended := self._step(attempt, job)) is None:
                     output.follow(attempt)
                     job.stop_now.wait(LOOK_SECONDS)
                 output.follow(attempt)
                 last_lines = output.last_lines
             if isinstance(ended, Record):
-                return self._taken_over(ended, job, files, blobs)
+                result, received = self._taken_over(ended, job, files, blobs)
+                story.end(result, ended, received)
+                return result
+            story.end(ended)
             if ended.ending is Ending.LOST:
                 self._take_checkpoints(attempt, files, blobs)
             return replace(ended, last_lines=last_lines)
@@ -170,9 +177,11 @@ class PooledExecutor:
                 if path in attempt.order.checkpoints:
                     blobs.place(blob, files.root / path)
 
-    def _taken_over(self, record: Record, job: StageJob, files: StageFiles, blobs: BlobStore) -> StageResult:
-        """Put what the attempt has made where the stage would have, and say how it ended."""
-        result = record.result
+    def _taken_over(
+        self, record: Record, job: StageJob, files: StageFiles, blobs: BlobStore
+    ) -> tuple[StageResult, int]:
+        """Put what the attempt has made where the stage would have; how it ended, and the bytes received."""
+        result, received = record.result, 0
         expected = {*files.outs, *self._checkpoints(job, files)}  # nothing else may a host put here
         try:
             for path, blob in record.outs.items():
@@ -181,14 +190,18 @@ class PooledExecutor:
                 remove_path(files.root / path)
                 if path in record.inline:
                     (files.root / path).parent.mkdir(parents=True, exist_ok=True)
-                    (files.root / path).write_bytes(base64.b64decode(record.inline[path]))
+                    content = base64.b64decode(record.inline[path])
+                    (files.root / path).write_bytes(content)
+                    if blob.executable:
+                        make_executable(files.root / path)
+                    received += len(content)
                 else:
-                    blobs.place(blob, files.root / path)
+                    received += blobs.place(blob, files.root / path)
         except BlobGoneError as error:
-            return StageResult(ending=Ending.LOST, error=f"its result is lost: {error}")
+            return StageResult(ending=Ending.LOST, error=f"its result is lost: {error}"), received
         if result.ending is Ending.STOPPED and not (job.stop.is_set() or job.stop_now.is_set()):
-            return replace(result, ending=Ending.LOST, error=f"host {record.host} was shut down")
-        return result
+            return replace(result, ending=Ending.LOST, error=f"host {record.host} was shut down"), received
+        return result, received
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,11 +239,34 @@ def stages_elsewhere(root: Path) -> tuple[StageElsewhere, ...]:
     )
 
 
+class _Story:
+    """What becomes of one attempt, for the run's table."""
+
+    def __init__(self, job: StageJob, sent: int) -> None:
+        self._job, self._sent, self.host = job, sent, ""
+
+    def tell(self, event: str, **more: Any) -> None:
+        """Note what has happened just now."""
+        if self._job.log is not None:
+            entry = Entry(
+                stage=self._job.name, attempt=self._job.attempt, event=event, host=self.host, **more
+            )
+            Journal(self._job.log.parent).write(entry)
+
+    def end(self, result: StageResult, record: Record | None = None, received: int = 0) -> None:
+        """Note how it ended, and which bytes were moved for it."""
+        why = "" if result.well else result.describe()
+        fetched, stored = (record.fetched, record.stored) if record else (0, 0)
+        self.host = record.host if record else self.host
+        moved = {"sent": self._sent, "fetched": fetched, "stored": stored, "received": received}
+        self.tell(result.ending.value, why=why, **moved)
+
+
 class _Output:
     """What a stage prints on its host, into the log and to the listeners of this run."""
 
-    def __init__(self, job: StageJob, board: Board, pool: str) -> None:
-        self._job, self._board, self._pool = job, board, pool
+    def __init__(self, job: StageJob, board: Board, pool: str, story: _Story) -> None:
+        self._job, self._board, self._pool, self._story = job, board, pool, story
         self._output = StageOutput(job.log, job.on_line, job.on_bar, LAST_LINES)
         self._token, self._at, self._host = "", 0, ""
 
@@ -239,7 +275,8 @@ class _Output:
         if self._token != attempt.order.token:
             self._token, self._at = attempt.order.token, 0
         if attempt.seen and attempt.seen.host and attempt.seen.host != self._host:
-            self._host = attempt.seen.host
+            self._host = self._story.host = attempt.seen.host
+            self._story.tell("runs")
             self._output.take(f"darkroom: runs on host {self._host} of pool {self._pool}\n".encode())
         with contextlib.suppress(OSError), self._board.log(self._token).open("rb") as file:
             file.seek(self._at)

@@ -106,6 +106,8 @@ class Record:
     vector_units: tuple[str, ...] = ()
     fetched: int = 0
     """The bytes that the host fetched."""
+    stored: int = 0
+    """The bytes that the host stored: what it has made, as far as the storage lacked it."""
 
     def to_json(self) -> str:
         """The record as it is written."""

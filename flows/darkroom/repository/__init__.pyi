@@ -2,6 +2,8 @@ from . import products as products
 from .blobs import Blob as Blob
 from .blobs import BlobGoneError as BlobGoneError
 from .blobs import BlobStore as BlobStore
+from .blobs import blob_of_file as blob_of_file
+from .blobs import make_executable as make_executable
 from .blobs import remove_path as remove_path
 from .commits import Commit as Commit
 from .commits import opened_commit as opened_commit

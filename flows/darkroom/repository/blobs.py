@@ -51,6 +51,8 @@ class BlobStore:
     def __init__(self, store: HashFileDB) -> None:
         self._store = store
         self._local = _local()
+        self.written = 0
+        """The bytes that this object has put into the store: what was there already is none of them."""
 
     @classmethod
     def in_folder(cls, folder: Path) -> BlobStore:
@@ -77,6 +79,7 @@ class BlobStore:
         oid = str(tree.hash_info.value)
         if not self._store.exists(oid):
             self._store.add_bytes(oid, tree.as_bytes())
+            self.written += len(tree.as_bytes())
         return Blob(oid, size)
 
     def put_file(self, path: Path) -> Blob:
@@ -84,6 +87,7 @@ class BlobStore:
         blob = blob_of_file(path)
         if not self._store.exists(blob.md5):
             self._store.add(str(path), self._local, blob.md5, hardlink=False, on_error=_raise)
+            self.written += blob.size
         return blob
 
     def put_replaced(self, path: Path) -> Blob:
@@ -116,7 +120,7 @@ class BlobStore:
         if not blob.md5.endswith(FOLDER):
             fetched = self.place_file(blob.md5, path, cache)
             if blob.executable:
-                path.chmod(path.stat().st_mode | stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH)
+                make_executable(path)
             return fetched
         entries, fetched = self._listing(blob.md5), 0
         path.mkdir(exist_ok=True)
@@ -183,6 +187,11 @@ def files_below(folder: Path) -> Iterator[Path]:
     for place, folders, names in os.walk(folder, followlinks=True):
         folders.sort()
         yield from (Path(place, name) for name in sorted(names))
+
+
+def make_executable(path: Path) -> None:
+    """Let everybody execute the file."""
+    path.chmod(path.stat().st_mode | stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH)
 
 
 def remove_path(path: Path) -> None:

@@ -7,6 +7,8 @@ from .ended import record_run as record_run
 from .ended import shown_first as shown_first
 from .engine import make_plan as make_plan
 from .engine import run_pipeline as run_pipeline
+from .journal import Entry as Entry
+from .journal import Journal as Journal
 from .local_executor import LocalExecutor as LocalExecutor
 from .metrics import Metric as Metric
 from .metrics import MetricChange as MetricChange

@@ -16,11 +16,13 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from darkroom.base.errors import UsageError
+from darkroom.base.files import logs_folder
 from darkroom.processes.stage_process import Ending, StageResult
 from darkroom.remote.board import Board
 from darkroom.remote.executor import stages_elsewhere
 from darkroom.remote.orders import Record, vector_units
 from darkroom.repository.blobs import BlobStore
+from darkroom.runs.journal import Entry, Journal
 from darkroom.runs.report import RunOptions
 from darkroom.schedule.events import Event, Outcome, StageAgain
 from tests.darkroom.remote.hosts import POOL, HostProcess, hosts, hosts_in, run_elsewhere, set_pools
@@ -33,7 +35,9 @@ from tests.darkroom.waiting import wait_for
 ALL = """\
 stages:
   first:
-    cmd: mkdir -p out; echo 1 > out/a; echo 2 > out/b; cp run.sh tool.sh; chmod +x tool.sh; echo 1 > m.json
+    cmd:
+    - mkdir -p out; echo 1 > out/a; echo 2 > out/b
+    - cp run.sh tool.sh; echo 1 > m.json; chmod +x tool.sh m.json
     deps: [run.sh, data]
     outs: [out, tool.sh]
     metrics: [m.json: {cache: false}]
@@ -188,6 +192,18 @@ def test_a_host_that_was_cut_off_is_refused_when_it_returns(tmp_path: Path) -> N
     assert run.report is not None
     assert run.report.errors == ()
     assert run.report.outcomes() == {"long": Outcome.RAN, "after": Outcome.RAN}
+    told = [entry for entry in journal_of(run.root, run.report.run) if entry.stage == "long"]
+    (second,) = {"one", "two"} - {first}
+    assert [(entry.attempt, entry.event, entry.host) for entry in told] == [
+        (1, "submitted", ""),
+        (1, "runs", first),
+        (1, "lost", first),
+        (2, "submitted", ""),
+        (2, "runs", second),
+        (2, "ok", second),
+    ]
+    assert told[2].why == f"host {first} was lost"
+    assert [entry.time for entry in told] == sorted(entry.time for entry in told)
 
 
 @pytest.mark.slow
@@ -241,6 +257,44 @@ def test_a_run_that_was_killed_takes_its_stage_over_again(tmp_path: Path) -> Non
         assert started["one"].said.count("long: attempt 1 taken") == 1
     assert run.report is not None
     assert run.report.errors == ()
+
+
+def journal_of(root: Path, run: str) -> list[Entry]:
+    return list(Journal(logs_folder(root, run)).entries())
+
+
+MANY = 100_000
+MOVES = f"""\
+stages:
+  top: {{cmd: "head -c {MANY} /dev/zero | tr '\\\\0' a > top.txt", outs: [top.txt]}}
+  left: {{cmd: tr a b < top.txt > left.txt, deps: [top.txt], outs: [left.txt]}}
+  right: {{cmd: tr a c < top.txt > right.txt, deps: [top.txt], outs: [right.txt]}}
+  join:
+    cmd: mkdir join; cat left.txt right.txt data.txt > join/all.txt
+    deps: [left.txt, right.txt, data.txt]
+    outs: [join]
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_little_more_is_moved_than_must_be(tmp_path: Path) -> None:
+    files = {"dvc.yaml": MOVES, "data.txt": "d" * MANY}
+    root = make(tmp_path / "repo", Shape("moves", files, add=("data.txt",)), tmp_path)
+    storage = tmp_path / "storage"
+    set_pools(root, storage)
+    with hosts(tmp_path, storage, "one"):
+        report = run_elsewhere(RunOptions(repo=root), root)
+    assert report.errors == ()
+    ended = {entry.stage: entry for entry in journal_of(root, report.run) if entry.event == "ok"}
+    # A stage's outs are stored and received once; the host has made all that it reads but the data, which is
+    # sent and fetched once.
+    least = {"top": 2 * MANY, "left": 2 * MANY, "right": 2 * MANY, "join": 2 * (3 + 1) * MANY}
+    for stage, entry in ended.items():
+        assert least[stage] <= entry.moved <= 1.2 * least[stage], entry
+    assert ended["join"].fetched == ended["join"].sent == MANY
+    lies = sum(path.stat().st_size for path in (storage / "files").rglob("*") if path.is_file())
+    assert sum(entry.sent + entry.stored for entry in ended.values()) == lies
 
 
 def refused(root: Path, host: HostProcess | None = None) -> str:
