@@ -56,5 +56,5 @@ def keep_place(lease_id: UUID, lease_duration: float, **_: Any) -> Iterator[None
 
 
 if __name__ == "__main__":
-    flow_engine.maintain_concurrency_lease = keep_place
+    flow_engine.maintain_concurrency_lease = keep_place  # type: ignore[attr-defined, assignment]
     runpy.run_module("prefect.engine", run_name="__main__", alter_sys=True)

@@ -24,7 +24,7 @@ from darkroom.remote.orders import Order, Record, new_token, vector_units
 from darkroom.remote.pools import Pools, PoolSettings, pools_of
 from darkroom.remote.slurm import Slurm
 from darkroom.repository.blobs import BlobGoneError, BlobStore, make_executable, remove_path
-from darkroom.runs.journal import Entry, Journal
+from darkroom.runs.attempt_table import AttemptLine, AttemptTable
 from darkroom.runs.local_executor import LocalExecutor
 from darkroom.schedule.executor import Ended
 from darkroom.schedule.plan import Node
@@ -248,10 +248,10 @@ class _Story:
     def tell(self, event: str, **more: Any) -> None:
         """Note what has happened just now."""
         if self._job.log is not None:
-            entry = Entry(
+            entry = AttemptLine(
                 stage=self._job.name, attempt=self._job.attempt, event=event, host=self.host, **more
             )
-            Journal(self._job.log.parent).write(entry)
+            AttemptTable(self._job.log.parent).write(entry)
 
     def end(self, result: StageResult, record: Record | None = None, received: int = 0) -> None:
         """Note how it ended, and which bytes were moved for it."""

@@ -3,7 +3,7 @@
 engine: plans, schedules and records; report: what is asked for, and what comes of it
 stage_work: what is done with a stage before and after its command; local_executor: commands as processes here
 checks: whether the parameters of what would run are valid
-journal: a table of what became of stages on other hosts
+attempt_table: a table of what became of stages on other hosts
 ended, metrics: a run that has ended, and whether its figures are better; unfinished: runs that ended badly
 """
 

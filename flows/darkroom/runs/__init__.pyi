@@ -1,3 +1,5 @@
+from .attempt_table import AttemptLine as AttemptLine
+from .attempt_table import AttemptTable as AttemptTable
 from .checks import require_valid_params as require_valid_params
 from .ended import PICTURE_SUFFIXES as PICTURE_SUFFIXES
 from .ended import PICTURES_A_FOLDER as PICTURES_A_FOLDER
@@ -7,8 +9,6 @@ from .ended import record_run as record_run
 from .ended import shown_first as shown_first
 from .engine import make_plan as make_plan
 from .engine import run_pipeline as run_pipeline
-from .journal import Entry as Entry
-from .journal import Journal as Journal
 from .local_executor import LocalExecutor as LocalExecutor
 from .metrics import Metric as Metric
 from .metrics import MetricChange as MetricChange

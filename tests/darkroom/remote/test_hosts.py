@@ -22,7 +22,7 @@ from darkroom.remote.board import Board
 from darkroom.remote.executor import stages_elsewhere
 from darkroom.remote.orders import Record, vector_units
 from darkroom.repository.blobs import BlobStore
-from darkroom.runs.journal import Entry, Journal
+from darkroom.runs.attempt_table import AttemptLine, AttemptTable
 from darkroom.runs.report import RunOptions
 from darkroom.schedule.events import Event, Outcome, StageAgain
 from tests.darkroom.remote.hosts import POOL, HostProcess, hosts, hosts_in, run_elsewhere, set_pools
@@ -259,8 +259,8 @@ def test_a_run_that_was_killed_takes_its_stage_over_again(tmp_path: Path) -> Non
     assert run.report.errors == ()
 
 
-def journal_of(root: Path, run: str) -> list[Entry]:
-    return list(Journal(logs_folder(root, run)).entries())
+def journal_of(root: Path, run: str) -> list[AttemptLine]:
+    return list(AttemptTable(logs_folder(root, run)).entries())
 
 
 MANY = 100_000

@@ -15,12 +15,13 @@ from contextlib import suppress
 from dataclasses import astuple, dataclass, field, fields
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 NAME = "hosts.csv"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Entry:
+class AttemptLine:
     """A line of the table."""
 
     time: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="milliseconds"))
@@ -41,7 +42,7 @@ class Entry:
         return self.sent + self.fetched + self.stored + self.received
 
 
-class Journal:
+class AttemptTable:
     """Appends to the table of a run; threads of one process may share it."""
 
     _lock = threading.Lock()
@@ -49,7 +50,7 @@ class Journal:
     def __init__(self, folder: Path) -> None:
         self._path = folder / NAME
 
-    def write(self, entry: Entry) -> None:
+    def write(self, entry: AttemptLine) -> None:
         """Add a line. Where it cannot be written the run goes on: nothing depends on it."""
         with suppress(OSError), self._lock:
             self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -57,17 +58,20 @@ class Journal:
             with self._path.open("a", newline="", encoding="utf-8") as file:
                 writer = csv.writer(file)
                 if new:
-                    writer.writerow(one.name for one in fields(Entry))
+                    writer.writerow(one.name for one in fields(AttemptLine))
                 writer.writerow(astuple(entry))
 
-    def entries(self) -> Iterator[Entry]:
+    def entries(self) -> Iterator[AttemptLine]:
         """The lines so far.
 
         Raises:
             OSError: The table cannot be read; FileNotFoundError: no stage of the run was on another host.
 
         """
-        numbers = {one.name for one in fields(Entry) if one.type == "int"}
+        numbers = {one.name for one in fields(AttemptLine) if one.type == "int"}
         with self._path.open(newline="", encoding="utf-8") as file:
             for row in csv.DictReader(file):
-                yield Entry(**{name: int(text) if name in numbers else text for name, text in row.items()})  # type: ignore[arg-type]
+                read: dict[str, Any] = {
+                    name: int(text) if name in numbers else text for name, text in row.items()
+                }
+                yield AttemptLine(**read)
