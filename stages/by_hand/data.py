@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from stages.preprocess.fitting import Size
     from stages.sources.rows import Finding
 
-# What imports numpy, pydantic or YAML is imported where it is used: `--help` needs it not.
+# What imports numpy, pydantic or YAML is imported where it is used, because `--help` does not need it.
 
 AUTO = "auto"  # as in params.yaml
 FORM = {"classes": None, "shape": AUTO, "channels": 3, "fit": "stretch", "ground": 0}
@@ -183,6 +183,7 @@ def read_guess(seen: Seen, guess: Guess, params: Mapping[str, Any]) -> Reading:
     from stages.sources.rows import Row
 
     split = {"val": 0.15, "test": 0.2, "group_pattern": None, "near_duplicates": 6}
+    # What the guess says wins over the usual form, and stands first.
     section = {**guess.source, **(FORM if guess.has_form else {}), **guess.source, "split": split}
     other = "detection" if guess.task == "classification" else "classification"
     document = {**params["preprocess"], guess.task: section, other: None}

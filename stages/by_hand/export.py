@@ -64,7 +64,7 @@ def command(
     darkroom export classifier --to onnx
     darkroom export detector --to openvino --out detector.xml
     """  # noqa: D301 - \b is click's
-    from stages.export.exporting import export_model  # imports torch: `--help` needs it not
+    from stages.export.exporting import export_model  # imports torch, which `--help` does not need
 
     form = Format(to)
     model = model or Path("data/models") / f"{kind}.safetensors"

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from stages.fusion.methods import Settings
     from stages.fusion.pixels import Floats, Pictures
 
-# What imports OpenCV is imported where it is used: `--help` needs it not.
+# What imports OpenCV is imported where it is used, because `--help` does not need it.
 
 TAKEN_BY = {
     "alpha": ("average",),

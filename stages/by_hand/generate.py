@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from stages.drawing.sheets import Picture
     from stages.generator.network import Generator
 
-# What imports torch is imported where it is used: `--help` needs it not.
+# What imports torch is imported where it is used, because `--help` does not need it.
 
 MODEL = Path("data/models/generator.safetensors")
 BATCH = 250

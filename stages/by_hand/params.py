@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from stages.core.params import StageParams
 
-# What imports pydantic or YAML is imported where it is used: `--help` needs it not.
+# What imports pydantic or YAML is imported where it is used, because `--help` does not need it.
 
 TYPES = {int: "whole number", float: "number", str: "text", bool: "true or false", NoneType: "null"}
 
