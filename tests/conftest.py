@@ -40,7 +40,7 @@ TOGETHER = {
     "tests/darkroom/service/test_attack.py",
     "tests/darkroom/server/test_closed.py",
     "tests/darkroom/service/test_upkeep.py",
-    "tests/darkroom/tracking/test_outbox.py",
+    "tests/darkroom/tracking/test_delivery_queue.py",
     "tests/darkroom/tracking/test_to_api.py",
     "tests/darkroom/tracking/test_to_database.py",
 }

@@ -105,6 +105,18 @@ def test_no_package_holds_more_files_than_a_reader_takes_in() -> None:
     assert {package: count for package, count in counted.items() if count > FILES_MOST} == {}
 
 
+def test_a_class_name_means_one_thing() -> None:
+    places = defaultdict(set)
+    for top, root in TOPS.items():
+        for path in (root / top).rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text())):
+                if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                    places[node.name].add(path.relative_to(root).as_posix())
+    several = {name: found for name, found in places.items() if len(found) > 1}
+    # The two halves do not import each other: each has its class for the interval around a figure.
+    assert several == {"Interval": {"darkroom/results/intervals.py", "stages/evaluate/resampling.py"}}
+
+
 def test_a_package_says_what_each_of_its_modules_is_for() -> None:
     unsaid = {
         package: missing

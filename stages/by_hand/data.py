@@ -26,7 +26,7 @@ from stages.core.files import write_atomically
 if TYPE_CHECKING:
     import yaml
 
-    from stages.by_hand.seen import Guess, Seen
+    from stages.by_hand.seen import FolderListing, Guess
     from stages.preprocess.fitting import Size
     from stages.sources.rows import Finding
 
@@ -93,7 +93,7 @@ def command(folder: Path, json_wanted: bool, write: bool, params: Path) -> None:
     if json_wanted:
         others = [other.guess.layout for other in readings if other is not best]
         by_key = {".".join(key): value for key, value in changes.items()}
-        click.echo(json.dumps({**told(best), "params": by_key, "could_also_be": others}, indent=2))
+        click.echo(json.dumps({**plain_values(best), "params": by_key, "could_also_be": others}, indent=2))
     else:
         click.echo("\n".join(described(best)))
         for other in readings:
@@ -107,7 +107,7 @@ def command(folder: Path, json_wanted: bool, write: bool, params: Path) -> None:
         click.echo(said, err=json_wanted)
 
 
-def told(reading: Reading) -> dict[str, Any]:
+def plain_values(reading: Reading) -> dict[str, Any]:
     """What is known of the folder, as plain values."""
     return {
         "layout": reading.guess.layout,
@@ -141,7 +141,7 @@ def read_params(path: Path) -> str:
     return text
 
 
-def read_all(seen: Seen, params: Mapping[str, Any]) -> tuple[list[Reading], list[str]]:
+def read_all(seen: FolderListing, params: Mapping[str, Any]) -> tuple[list[Reading], list[str]]:
     """What each guess gives, and why the others were refused by their format."""
     from stages.by_hand.formats import guesses
 
@@ -169,7 +169,7 @@ def _why_nothing(reading: Reading) -> str:
     return f"no label can be read: {kind}, {count:,} times, first {first.where}: {first.what}"
 
 
-def read_guess(seen: Seen, guess: Guess, params: Mapping[str, Any]) -> Reading:
+def read_guess(seen: FolderListing, guess: Guess, params: Mapping[str, Any]) -> Reading:
     """Let the guess's format read the folder; pictures are not decoded.
 
     Raises:

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterator, Sequence
 from pathlib import PurePosixPath
 from typing import Any, Literal
 
-from stages.by_hand.seen import Guess, Named, Seen, chosen_of, files_of, keys_of, split_of
+from stages.by_hand.seen import FolderListing, Guess, Named, chosen_of, files_of, keys_of, split_of
 from stages.by_hand.tables import table_guesses
 from stages.core.errors import DataError
 from stages.intake.folders import open_file
@@ -21,13 +21,13 @@ from stages.sources.naming import split_named
 from stages.sources.rows import is_picture
 
 
-def guesses(seen: Seen) -> list[Guess]:
+def guesses(seen: FolderListing) -> list[Guess]:
     """What the folder could be, formats with annotations first."""
     formats = (_idx, _yolo, _coco, _voc, _cvat, _labelme, _label_studio, table_guesses, _image_folder)
     return [guess for one in formats for guess in one(seen)]
 
 
-def _idx(seen: Seen) -> Iterator[Guess]:
+def _idx(seen: FolderListing) -> Iterator[Guess]:
     if "train-images-idx3-ubyte" in seen.names:
         try:
             with open_file(seen.folder / "train-labels-idx1-ubyte") as file:
@@ -39,7 +39,7 @@ def _idx(seen: Seen) -> Iterator[Guess]:
         yield Guess(task="classification", source=source, layout="IDX files", has_form=False)
 
 
-def _yolo(seen: Seen) -> Iterator[Guess]:
+def _yolo(seen: FolderListing) -> Iterator[Guess]:
     found = []
     for name in seen.ending(".yaml", ".yml"):
         if re.search(r"^\s*[\"']?names\b", seen.text(name), re.MULTILINE):
@@ -64,7 +64,7 @@ LISTS_OF_NAMES = frozenset({"classes.txt", "obj.names", "predefined_classes.txt"
 YOLO_ROW = re.compile(r"\s*\d+(\s+-?\d*\.\d+){4}")
 
 
-def _coco(seen: Seen) -> Iterator[Guess]:
+def _coco(seen: FolderListing) -> Iterator[Guess]:
     found = []
     for name, document in _documents(seen):
         if not isinstance(document, dict):
@@ -86,7 +86,7 @@ def _coco(seen: Seen) -> Iterator[Guess]:
         yield Guess(task="detection", source=source | keys_of(chosen), layout=layout, beside=beside)
 
 
-def _voc(seen: Seen) -> Iterator[Guess]:
+def _voc(seen: FolderListing) -> Iterator[Guess]:
     found = [name for name in seen.ending(".xml") if re.search(r"<(\w+:)?annotation[\s>]", seen.head(name))]
     if not found:
         return
@@ -137,7 +137,7 @@ def _are_several_sets(names: Sequence[str]) -> bool:
     return not all(split_named(one.parent.name) for one in folders)
 
 
-def _lists(seen: Seen, folder: PurePosixPath, stems: Collection[str]) -> str:
+def _lists(seen: FolderListing, folder: PurePosixPath, stems: Collection[str]) -> str:
     """The folder of train.txt and its like, from `folder`; that of VOC where none names annotations."""
     found = set()
     for name in seen.ending(".txt"):
@@ -149,7 +149,7 @@ def _lists(seen: Seen, folder: PurePosixPath, stems: Collection[str]) -> str:
     return "ImageSets/Main" if "ImageSets/Main" in found or not found else min(found)
 
 
-def _cvat(seen: Seen) -> Iterator[Guess]:
+def _cvat(seen: FolderListing) -> Iterator[Guess]:
     found = []
     for name in seen.ending(".xml"):
         if re.search(r"<annotations[\s>]", seen.head(name)):
@@ -162,7 +162,7 @@ def _cvat(seen: Seen) -> Iterator[Guess]:
         yield Guess(task="detection", source=source, layout=layout, beside=beside)
 
 
-def _labelme(seen: Seen) -> Iterator[Guess]:
+def _labelme(seen: FolderListing) -> Iterator[Guess]:
     found = [name for name in seen.ending(".json") if _is_labelme(seen.head(name))]
     if found:
         source = {"format": "labelme", "folder": "."}
@@ -174,7 +174,7 @@ def _is_labelme(head: str) -> bool:
     return any(f'"{key}"' in head for key in ("shapes", "imageData", "imagePath"))
 
 
-def _label_studio(seen: Seen) -> Iterator[Guess]:
+def _label_studio(seen: FolderListing) -> Iterator[Guess]:
     for name, document in _documents(seen):
         tasks = [one for one in document if isinstance(one, dict)] if isinstance(document, list) else []
         own = [one["data"] if isinstance(one.get("data"), dict) else one for one in tasks]
@@ -191,7 +191,7 @@ def _label_studio(seen: Seen) -> Iterator[Guess]:
         yield Guess(task=task_name, source=source, layout=f"Label Studio, by {name}")
 
 
-def _image_folder(seen: Seen) -> Iterator[Guess]:
+def _image_folder(seen: FolderListing) -> Iterator[Guess]:
     folder = PurePosixPath()
     while True:  # a wrapping folder holds all pictures
         tops = {
@@ -217,7 +217,7 @@ def _image_folder(seen: Seen) -> Iterator[Guess]:
     yield Guess(task="classification", source=source, layout=layout)
 
 
-def _flat(seen: Seen, folder: PurePosixPath) -> Iterator[Guess]:
+def _flat(seen: FolderListing, folder: PurePosixPath) -> Iterator[Guess]:
     """Pictures without folders of classes: all of one class, as a generator may learn them."""
     if seen.pictures and not seen.annotations:
         name = folder.name or seen.folder.resolve().name
@@ -225,20 +225,20 @@ def _flat(seen: Seen, folder: PurePosixPath) -> Iterator[Guess]:
         yield Guess(task="classification", source=source, layout=f"pictures of one class, {name}")
 
 
-def _within(seen: Seen, folder: PurePosixPath) -> list[str]:
+def _within(seen: FolderListing, folder: PurePosixPath) -> list[str]:
     """The names of the pictures below the folder, from there."""
     return [
         PurePosixPath(name).relative_to(folder).as_posix() for name in seen.pictures if _below(name, folder)
     ]
 
 
-def _holds_classes(seen: Seen, folder: PurePosixPath) -> bool:
+def _holds_classes(seen: FolderListing, folder: PurePosixPath) -> bool:
     """Whether all pictures below the folder lie in folders of it, of which there are several."""
     names = _within(seen, folder)
     return all("/" in name for name in names) and len({name.split("/")[0] for name in names}) > 1
 
 
-def _beside(seen: Seen, folder: PurePosixPath, top: str) -> list[str]:
+def _beside(seen: FolderListing, folder: PurePosixPath, top: str) -> list[str]:
     """The names of the pictures in other folders beside this one, from those."""
     names = (name.partition("/") for name in _within(seen, folder))
     return [rest for first, _, rest in names if first != top]
@@ -248,7 +248,7 @@ def _below(name: str, folder: PurePosixPath) -> bool:
     return PurePosixPath(name).is_relative_to(folder)
 
 
-def _documents(seen: Seen) -> Iterator[tuple[str, Any]]:
+def _documents(seen: FolderListing) -> Iterator[tuple[str, Any]]:
     """JSON files that could be of all pictures, with what they hold."""
     for name in seen.ending(".json"):
         if not _is_labelme(seen.head(name)):

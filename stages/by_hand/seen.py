@@ -46,7 +46,7 @@ class Origin(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Seen:
+class FolderListing:
     """A folder and the names of its files, relative to it."""
 
     folder: Path
@@ -169,9 +169,11 @@ def split_of(name: str) -> str | None:
     return next((split for split in found if split), None)
 
 
-def look_at(folder: Path) -> Seen:
+def look_at(folder: Path) -> FolderListing:
     """The folder as the formats see it."""
-    return Seen(folder, [name for name in files_below(folder) if "__MACOSX" not in PurePosixPath(name).parts])
+    return FolderListing(
+        folder, [name for name in files_below(folder) if "__MACOSX" not in PurePosixPath(name).parts]
+    )
 
 
 @dataclass(frozen=True, slots=True)

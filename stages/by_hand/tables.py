@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from stages.by_hand.seen import Guess, Named, Seen, chosen_of, files_of, keys_of, split_of
+from stages.by_hand.seen import FolderListing, Guess, Named, chosen_of, files_of, keys_of, split_of
 from stages.core.errors import DataError
 from stages.sources.documents import number, parse_json
 from stages.sources.rows import is_picture
@@ -68,7 +68,7 @@ class Looked:
         return [row[place] for row in self.rows]
 
 
-def table_guesses(seen: Seen) -> Iterator[Guess]:
+def table_guesses(seen: FolderListing) -> Iterator[Guess]:
     """What tables of pictures and classes would be read as, those of all splits together."""
     alike: dict[str, list[tuple[Named, dict[str, Any]]]] = {}
     for table in _tables(seen):
@@ -89,7 +89,7 @@ def table_guesses(seen: Seen) -> Iterator[Guess]:
         yield Guess(task=task, source=source, layout=layout, beside=beside)
 
 
-def _source(seen: Seen, table: Looked) -> dict[str, Any] | None:
+def _source(seen: FolderListing, table: Looked) -> dict[str, Any] | None:
     """The table's keys but for where it lies; None: it names no pictures with classes."""
     picture = next((one for one in table.columns if _are_pictures(table.cells(one), seen)), None)
     if picture is None:
@@ -115,7 +115,7 @@ def _source(seen: Seen, table: Looked) -> dict[str, Any] | None:
     return source
 
 
-def _are_pictures(cells: Sequence[Any], seen: Seen) -> bool:
+def _are_pictures(cells: Sequence[Any], seen: FolderListing) -> bool:
     """Whether cells name pictures, by their suffixes or because pictures are called so."""
     texts = [str(cell).strip() for cell in cells if cell is not None and str(cell).strip()]
     return bool(texts) and (all(map(is_picture, texts)) or sum(map(seen.has_picture, texts)) > len(texts) / 2)
@@ -136,7 +136,7 @@ def _boxes(small: Mapping[str, str]) -> tuple[list[str], str] | None:
     return None if single is None else ([single], "corners")
 
 
-def _tables(seen: Seen) -> Iterator[Looked]:
+def _tables(seen: FolderListing) -> Iterator[Looked]:
     for name in seen.ending(".csv", ".tsv", ".txt"):
         table = _csv(seen, name)
         if table is not None:
@@ -151,7 +151,7 @@ def _tables(seen: Seen) -> Iterator[Looked]:
             yield table
 
 
-def _csv(seen: Seen, name: str) -> Looked | None:
+def _csv(seen: FolderListing, name: str) -> Looked | None:
     text, encoding = seen.encoded_head(name)
     lines = [line for line in text.splitlines() if line.strip()]
     told = lines[0].strip('" ')[4:5] if lines and lines[0].lower().strip('" ').startswith("sep=") else ""
@@ -193,7 +193,7 @@ def _named_columns(cells: Sequence[str]) -> list[str] | None:
     return None
 
 
-def _json_lines(seen: Seen, name: str) -> Looked | None:
+def _json_lines(seen: FolderListing, name: str) -> Looked | None:
     records = []
     lines = seen.head(name).split("\n")
     for place, line in enumerate(lines[: max(1, len(lines) - 1)][:LOOKED_AT], start=1):
@@ -210,7 +210,7 @@ def _json_lines(seen: Seen, name: str) -> Looked | None:
     return Looked(name=name, format="jsonl", columns=columns, rows=rows, keys={})
 
 
-def _parquet(seen: Seen, name: str) -> Looked | None:
+def _parquet(seen: FolderListing, name: str) -> Looked | None:
     file = seen.folder / name
     try:
         import pyarrow.parquet  # not with every installation

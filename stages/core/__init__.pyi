@@ -21,7 +21,7 @@ from .packed import SHARD_INDEX as SHARD_INDEX
 from .packed import SOURCES as SOURCES
 from .packed import ClassificationSplit as ClassificationSplit
 from .packed import DetectionSplit as DetectionSplit
-from .packed import Source as Source
+from .packed import PictureSource as PictureSource
 from .packed import load_classification as load_classification
 from .packed import load_detection as load_detection
 from .packed import load_sources as load_sources

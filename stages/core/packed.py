@@ -153,7 +153,7 @@ def load_detection(folder: Path, split: Split) -> DetectionSplit:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Source:
+class PictureSource:
     """Where a packed picture comes from."""
 
     picture: str
@@ -162,7 +162,7 @@ class Source:
     """The place of each of its boxes in the file of annotations; none where it is classified as a whole."""
 
 
-def load_sources(folder: Path, split: Split) -> list[Source] | None:
+def load_sources(folder: Path, split: Split) -> list[PictureSource] | None:
     """Where the pictures of a split come from, in their order; None: they were composed.
 
     Raises:
@@ -175,7 +175,8 @@ def load_sources(folder: Path, split: Split) -> list[Source] | None:
     with _undamaged(path):
         lines = path.read_text(encoding="utf-8").split("\n")[:-1]
     return [
-        Source(picture=picture, places=places) for picture, *places in (line.split("\t") for line in lines)
+        PictureSource(picture=picture, places=places)
+        for picture, *places in (line.split("\t") for line in lines)
     ]
 
 

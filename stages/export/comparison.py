@@ -21,7 +21,7 @@ UNSURE = 1e-3
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Comparison:
+class AnswerComparison:
     """The greatest differences over the pictures that were compared."""
 
     pictures: int
@@ -51,19 +51,19 @@ class Comparison:
             raise ModelError(f"the exported network is not the trained one: {self}; nothing is written")
 
 
-def compare_classified(expected: npt.NDArray[np.float32], answers: Answers) -> Comparison:
+def compare_classified(expected: npt.NDArray[np.float32], answers: Answers) -> AnswerComparison:
     """Probabilities [N, K] of the network against those of the export."""
     (found,) = answers
     near = np.abs(np.sort(expected)[:, -1] - np.sort(expected)[:, -2]) < 2 * PROBABILITY_TOLERANCE
     other = (expected.argmax(axis=1) != found.argmax(axis=1)) & ~near
-    return Comparison(
+    return AnswerComparison(
         pictures=len(expected),
         probability=float(np.abs(expected - found).max(initial=0)),
         unlike=int(other.sum()),
     )
 
 
-def compare_detected(expected: Sequence[Detection], answers: Answers, least: float) -> Comparison:
+def compare_detected(expected: Sequence[Detection], answers: Answers, least: float) -> AnswerComparison:
     """Detections of the network against those of the export; `least` is the least score of one."""
     probability, pixels, unlike = 0.0, 0.0, 0
     for detection, boxes, labels, scores in zip(expected, *answers, strict=True):
@@ -82,7 +82,7 @@ def compare_detected(expected: Sequence[Detection], answers: Answers, least: flo
             ]
         )
         unlike += int((single > last).any())
-    return Comparison(pictures=len(expected), probability=probability, pixels=pixels, unlike=unlike)
+    return AnswerComparison(pictures=len(expected), probability=probability, pixels=pixels, unlike=unlike)
 
 
 def _pairs(one: Detection, other: Detection) -> Iterator[tuple[int, int]]:

@@ -16,7 +16,7 @@ from stages.core.errors import DataError, ParamsError
 from stages.core.files import write_atomically
 from stages.core.packed import Split
 from stages.core.params import ComputeParams, load_params
-from stages.export.comparison import Comparison
+from stages.export.comparison import AnswerComparison
 from stages.export.formats import (
     Answers,
     Ask,
@@ -60,7 +60,7 @@ class Exported:
     path: Path
     size: int
     """In bytes, OpenVINO's .bin among them."""
-    comparison: Comparison | None
+    comparison: AnswerComparison | None
     """None: the packed test split is not here."""
     quantised: Quantised | None = None
 

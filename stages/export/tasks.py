@@ -16,7 +16,7 @@ from stages.detector.average_precision import average_precision, precision
 from stages.detector.network import Detector, detect
 from stages.detector.params import network_params
 from stages.export.classifier import ExportedClassifier
-from stages.export.comparison import Comparison, compare_classified, compare_detected
+from stages.export.comparison import AnswerComparison, compare_classified, compare_detected
 from stages.export.detector import ExportedDetector
 from stages.export.formats import Answers, Pictures
 from stages.networks.calibration import LogisticCalibration
@@ -42,7 +42,7 @@ class Task(Protocol):
     def graph(self) -> nn.Module:
         """Pictures [N, H, W, C] in uint8 to the outputs."""
 
-    def compare(self, pictures: Pictures, answers: Answers) -> Comparison:
+    def compare(self, pictures: Pictures, answers: Answers) -> AnswerComparison:
         """The answers of an exported network beside those of the trained one."""
 
     def judge(self, answers: Answers, split: Any) -> float:
@@ -64,7 +64,7 @@ class ClassifierTask:
         """Pictures to probabilities [N, K]."""
         return ExportedClassifier(self.network)
 
-    def compare(self, pictures: Pictures, answers: Answers) -> Comparison:
+    def compare(self, pictures: Pictures, answers: Answers) -> AnswerComparison:
         """Probabilities beside each other."""
         return compare_classified(predict(self.network, pictures, compute=_EXACT).numpy(), answers)
 
@@ -92,7 +92,7 @@ class DetectorTask:
         """Pictures to boxes [N, D, 4], labels [N, D], scores [N, D]."""
         return ExportedDetector(self.network, self.size)
 
-    def compare(self, pictures: Pictures, answers: Answers) -> Comparison:
+    def compare(self, pictures: Pictures, answers: Answers) -> AnswerComparison:
         """Detections beside each other, however close to the least score."""
         config = self.network.config
         calibration = LogisticCalibration(**config.get("calibration", {}))

@@ -20,7 +20,7 @@ Summary = dict[str, dict[str, dict[str, float | None]]]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Networks:
+class JudgingNetworks:
     """The trained networks that say what a picture shows, on the device; None: it was not wanted."""
 
     classifier: Classifier | None
@@ -52,7 +52,9 @@ def means(table: pd.DataFrame) -> Summary:
     return summary
 
 
-def network_figures(kind: FusionKind, fused: FusedSet, networks: Networks) -> dict[str, dict[str, float]]:
+def network_figures(
+    kind: FusionKind, fused: FusedSet, networks: JudgingNetworks
+) -> dict[str, dict[str, float]]:
     """Measure how well a network sees what the pictures of a kind's only set show.
 
     The keys are `sources`, `truth` where it is known, and the methods. Under each stands `accuracy`, which is
@@ -73,7 +75,7 @@ def network_figures(kind: FusionKind, fused: FusedSet, networks: Networks) -> di
     }
 
 
-def _network_figure(kind: FusionKind, pictures: Pictures, networks: Networks) -> float:
+def _network_figure(kind: FusionKind, pictures: Pictures, networks: JudgingNetworks) -> float:
     compute, batch_size = networks.compute, networks.batch_size
     if kind.labels is not None:
         assert networks.classifier is not None

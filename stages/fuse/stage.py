@@ -39,7 +39,7 @@ from stages.fuse.kinds import (
     own_kind,
 )
 from stages.fuse.limits import check_fit
-from stages.fuse.measuring import Networks, Summary, means, measure, network_figures
+from stages.fuse.measuring import JudgingNetworks, Summary, means, measure, network_figures
 from stages.fuse.networks import found_at
 from stages.fuse.params import FuseParams
 from stages.fuse.sheets import examples_sheet, extremes_sheet
@@ -93,7 +93,7 @@ def main(
     compute, seed = prepare(compute_params), compute_params.seed
     test = None if why_left_out(data) else load_classification(data, "test")
     scenes = None if why_left_out(detection) else load_detection(detection, "test")
-    networks = Networks(
+    networks = JudgingNetworks(
         classifier=compute.network(load_classifier(classifier)) if is_model(classifier) else None,
         detector=compute.network(load_detector(detector)) if is_model(detector) else None,
         compute=compute,
@@ -132,7 +132,7 @@ def main(
     print(f"{len(by_picture)} pictures fused and measured in {time.perf_counter() - started:.1f} s")
 
 
-def possible(params: FuseParams, networks: Networks) -> FuseParams:
+def possible(params: FuseParams, networks: JudgingNetworks) -> FuseParams:
     """The params without the methods that need a network which was not wanted; say which."""
     methods = [name for name in params.methods if name != "features" or networks.classifier is not None]
     if len(methods) < len(params.methods):
@@ -192,7 +192,11 @@ def compose_into(
 
 
 def find_items(
-    composites: Composites, detector: nn.Module, classes: list[str], networks: Networks, params: FuseParams
+    composites: Composites,
+    detector: nn.Module,
+    classes: list[str],
+    networks: JudgingNetworks,
+    params: FuseParams,
 ) -> dict[str, list[str]]:
     """Name the class that the detector finds in each item's place, for each way of composing; "" is none."""
     found = {
@@ -224,7 +228,10 @@ def found_share(item_names: list[str], found: dict[str, list[str]]) -> Summary:
 
 
 def summarise(
-    table: pd.DataFrame, kinds: dict[str, FusionKind], results: dict[str, list[FusedSet]], networks: Networks
+    table: pd.DataFrame,
+    kinds: dict[str, FusionKind],
+    results: dict[str, list[FusedSet]],
+    networks: JudgingNetworks,
 ) -> Summary:
     """Join, for each kind and method, what the networks see and the mean of every figure."""
     summary: Summary = {}

@@ -40,7 +40,7 @@ NAMED_MOST = 50  # set aside or drawn pictures that the figures name at most
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Ready:
+class PreparedInput:
     """An input in the form that the networks take."""
 
     given: Input
@@ -154,7 +154,7 @@ def score_new(
 
 
 def score(
-    ready: Sequence[Ready],
+    ready: Sequence[PreparedInput],
     models: TrainedModels,
     predictions: Predictions,
     params: ScoreParams,
@@ -187,18 +187,20 @@ def score(
         tally.boxes.update(name for name, sureness in sure if sureness >= params.drawn_score_min)
 
 
-def make_ready(given: Input, models: TrainedModels, predictions: Predictions, params: ScoreParams) -> Ready:
+def make_ready(
+    given: Input, models: TrainedModels, predictions: Predictions, params: ScoreParams
+) -> PreparedInput:
     """Decode an input for each network, or state why it is set aside."""
     if given.content is None:
         size = f"{given.file.size >> 20} MB, score.max_megabytes is {params.max_megabytes}"
-        return Ready(given=given, reason=f"too large: {size}")
+        return PreparedInput(given=given, reason=f"too large: {size}")
     with predictions.trying(given.file.name, given.digest) as died:
         if died < DEATHS:
             return _decoded(given, given.content, models, params)
-    return Ready(given=given, reason=f"the process that read it was killed, {died} times")
+    return PreparedInput(given=given, reason=f"the process that read it was killed, {died} times")
 
 
-def _decoded(given: Input, content: bytes, models: TrainedModels, params: ScoreParams) -> Ready:
+def _decoded(given: Input, content: bytes, models: TrainedModels, params: ScoreParams) -> PreparedInput:
     both = [decode(content, m.form) if m else None for m in (models.classifier, models.detector)]
     known = next(decoded for decoded in both if decoded is not None)
     view = None
@@ -209,11 +211,13 @@ def _decoded(given: Input, content: bytes, models: TrainedModels, params: ScoreP
         view = decode(content, replace(form, width=width, height=height, channels=3, fit="stretch"))
     for decoded in (*both, view):
         if decoded is not None and decoded.pixels is None:
-            return Ready(given=given, reason=f"{', '.join(decoded.oddities)}: {decoded.what}")
-    return Ready(given=replace(given, content=None), reason=None, decoded=(both[0], both[1]), view=view)
+            return PreparedInput(given=given, reason=f"{', '.join(decoded.oddities)}: {decoded.what}")
+    return PreparedInput(
+        given=replace(given, content=None), reason=None, decoded=(both[0], both[1]), view=view
+    )
 
 
-def _row(number: int, ready: Ready, now: datetime.datetime) -> Row:
+def _row(number: int, ready: PreparedInput, now: datetime.datetime) -> Row:
     known = next((decoded for decoded in ready.decoded if decoded), None)
     return {
         "id": number,
@@ -235,7 +239,7 @@ def _row(number: int, ready: Ready, now: datetime.datetime) -> Row:
     }
 
 
-def _classify(scored: Sequence[tuple[Row, Ready]], models: TrainedModels) -> None:
+def _classify(scored: Sequence[tuple[Row, PreparedInput]], models: TrainedModels) -> None:
     """Write labels into the rows."""
     if (model := models.classifier) is None:
         return
@@ -251,7 +255,7 @@ def _classify(scored: Sequence[tuple[Row, Ready]], models: TrainedModels) -> Non
         }
 
 
-def _find(scored: Sequence[tuple[Row, Ready]], models: TrainedModels) -> None:
+def _find(scored: Sequence[tuple[Row, PreparedInput]], models: TrainedModels) -> None:
     """Write boxes into the rows, the surest first; what lies beside the picture alone is left out."""
     if (model := models.detector) is None:
         return
@@ -273,7 +277,7 @@ def _pixels(decoded: Decoded | None) -> Pixels:
     return decoded.pixels
 
 
-def _set_aside(place: Path, ready: Ready) -> None:
+def _set_aside(place: Path, ready: PreparedInput) -> None:
     """Write a copy of the file, unless it is too large, and the reason beside it."""
     if ready.given.content is not None:
         write_atomically(place, ready.given.content, _mode(ready.given))

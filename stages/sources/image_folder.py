@@ -27,7 +27,7 @@ LAYOUTS = "want CLASS/.../picture or train/CLASS/.../picture"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Layout:
+class FolderLayout:
     """Where in the path of a picture its class and its split stand."""
 
     label_at: int | None
@@ -69,17 +69,17 @@ def _wrapped(folder: Path, named: frozenset[str]) -> Path | None:
     return inner if _with_pictures(inner) and not _pictures_in(inner) else None
 
 
-def _flat(folder: Path, named: frozenset[str]) -> Layout | None:
+def _flat(folder: Path, named: frozenset[str]) -> FolderLayout | None:
     """Where pictures of the single class lie right in `folder` or in those of splits; else None."""
     tops = _with_pictures(folder)
     if len(named) != 1 or not all(map(split_named, tops)) or named & set(tops):
         return None
     if any(_with_pictures(folder / top) for top in tops) or bool(tops) == _pictures_in(folder):
         return None
-    return Layout(label_at=None, split_at=0 if tops else None)
+    return FolderLayout(label_at=None, split_at=0 if tops else None)
 
 
-def _layout(folder: Path, named: frozenset[str]) -> Layout:
+def _layout(folder: Path, named: frozenset[str]) -> FolderLayout:
     """Where classes and splits stand; folders that params.yaml names as classes are no splits.
 
     Raises:
@@ -91,14 +91,14 @@ def _layout(folder: Path, named: frozenset[str]) -> Layout:
     _require_alike(folder, splits, tops)
     if splits:
         classes = {name for split in splits for name in _with_pictures(folder / split)}
-        layout = Layout(label_at=1, split_at=0)
+        layout = FolderLayout(label_at=1, split_at=0)
     else:
-        classes, layout = set(tops), Layout(label_at=0)
+        classes, layout = set(tops), FolderLayout(label_at=0)
         below = {f"{top}/{name}": name for top in tops for name in _with_pictures(folder / top)}
         if inner := [path for path, name in below.items() if split_named(name)]:
             loose = [f"{top}/*" for top in tops if _pictures_in(folder / top)]
             _require_alike(folder, inner, [*below, *loose])
-            layout = Layout(label_at=0, split_at=1)
+            layout = FolderLayout(label_at=0, split_at=1)
     if not classes:
         raise DataError(
             f"{folder}: no pictures in folders of classes: {LAYOUTS}; or name another `folder`, or "
@@ -156,7 +156,7 @@ def _looks_like_picture(name: str) -> bool:
     return is_picture(name) or is_foreign_picture(name)
 
 
-def _row(folder: Path, name: str, layout: Layout, named: Sequence[str]) -> Row | Finding:
+def _row(folder: Path, name: str, layout: FolderLayout, named: Sequence[str]) -> Row | Finding:
     parts, path = PurePosixPath(name).parts, folder / name
     if not is_picture(name):
         return _stray(path)

@@ -16,7 +16,7 @@ import yaml
 
 from darkroom.base.meta import Resources, StageMeta
 from darkroom.ledger.lock_text import LockText, Yaml
-from darkroom.ledger.writer import Record
+from darkroom.ledger.writer import LockRecord
 from darkroom.schedule.plan import Node
 
 
@@ -157,9 +157,9 @@ class World:
         """What lies there as the outs of these stages."""
         return tuple(self.files.get(name) for name in names)
 
-    def record_of(self, name: str) -> Record:
+    def record_of(self, name: str) -> LockRecord:
         """What DVC's serializer would make of a stage as it is now."""
-        return Record(name, self.lock, name, self.entry(name, self.files))
+        return LockRecord(name, self.lock, name, self.entry(name, self.files))
 
     def entry(self, name: str, files: dict[str, str]) -> dict[str, Any]:
         """A stage's entry in dvc.lock, given the contents of all outs."""

@@ -18,7 +18,7 @@ from darkroom.ledger.lock_text import HEAD, Entry, LockText, Yaml
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
+class LockRecord:
     """What DVC's serializer made of a stage."""
 
     stage: str
@@ -39,7 +39,7 @@ class LockWriter:
         self._places: dict[str, int] = {}
         self._passed: set[int] = set()
         self._turn = 0
-        self._pending: list[Record] = []
+        self._pending: list[LockRecord] = []
         self._locks: dict[Path, tuple[LockText, str]] = {}
 
     def begin(self, names: Sequence[str]) -> None:
@@ -67,7 +67,7 @@ class LockWriter:
         waiting = (item for _, item in self._ahead if self._root / item.file == file)
         return {item.key: self._yaml.read(HEAD + item.block)["stages"][item.key] for item in waiting}
 
-    def add(self, record: Record) -> None:
+    def add(self, record: LockRecord) -> None:
         """A stage whose results are safe; it is recorded at the next write."""
         self._pending.append(record)
 

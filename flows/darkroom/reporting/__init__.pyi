@@ -13,8 +13,8 @@ from .letters import Drew as Drew
 from .letters import Letter as Letter
 from .letters import Opened as Opened
 from .letters import Published as Published
+from .letters import RunState as RunState
 from .letters import Said as Said
-from .letters import State as State
 from .outbox import Outbox as Outbox
 from .outbox import Posted as Posted
 from .outbox import first_letter as first_letter

@@ -25,7 +25,7 @@ def new_id() -> str:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class State:
+class RunState:
     """A state of Prefect's."""
 
     type: str
@@ -63,7 +63,7 @@ class Began:
     name: str
     project: str
     parameters: Mapping[str, Any]
-    state: State
+    state: RunState
     parent: str = ""
     number: int = 0
     """Which one it is under its parent."""
@@ -79,7 +79,7 @@ class Became:
 
     at: float
     run: str
-    state: State
+    state: RunState
     id: str = field(default_factory=new_id)
 
 
@@ -140,7 +140,7 @@ def from_line(line: bytes) -> Letter | None:
         fields = json.loads(line)
         kind = _KINDS[fields.pop("letter")]
         if "state" in fields:
-            fields["state"] = State(**fields["state"])
+            fields["state"] = RunState(**fields["state"])
         if "needs" in fields:
             fields["needs"] = tuple(fields["needs"])
         return kind(**fields)

@@ -20,7 +20,7 @@ from darkroom.base.errors import DarkroomError
 from darkroom.base.text import format_count, format_reasons
 from darkroom.processes.stopping import stopping_on_signals
 from darkroom.reporting.deliverers import STOPPED_SECONDS, Deliverer, Destination
-from darkroom.reporting.letters import State
+from darkroom.reporting.letters import RunState
 from darkroom.reporting.outbox import Outbox, told_file
 from darkroom.reporting.stages import ReportedExecutor, StageLetters
 from darkroom.runs.ended import EndedRun, record_run
@@ -148,10 +148,10 @@ def _crash_told(outbox: Outbox, stages: StageLetters) -> Iterator[None]:
     try:
         yield
     except DarkroomError as error:
-        stages.end(State(type="FAILED", message=str(error)))
+        stages.end(RunState(type="FAILED", message=str(error)))
         raise
     except BaseException as error:
-        stages.end(State(type="CRASHED", message=f"{type(error).__name__}: {error}"))
+        stages.end(RunState(type="CRASHED", message=f"{type(error).__name__}: {error}"))
         raise
     finally:
         outbox.end()
@@ -261,11 +261,11 @@ def shown_parameters(options: RunOptions) -> dict[str, Any]:
     }
 
 
-def final_state(record: EndedRun) -> State:
+def final_state(record: EndedRun) -> RunState:
     """Prefect's state for how a run ended."""
     said = pages.headline(record.report)
     if Outcome.CANCELLED in record.report.outcomes().values():
-        return State(type="CANCELLED", message=said)
+        return RunState(type="CANCELLED", message=said)
     if record.report.well:
-        return State(type="COMPLETED", message=said)
-    return State(type="FAILED", message="\n".join((said, *record.report.errors)))
+        return RunState(type="COMPLETED", message=said)
+    return RunState(type="FAILED", message="\n".join((said, *record.report.errors)))

@@ -21,8 +21,8 @@ from darkroom.reporting.letters import (
     Began,
     Drew,
     Published,
+    RunState,
     Said,
-    State,
     new_id,
 )
 from darkroom.reporting.outbox import Outbox
@@ -61,7 +61,7 @@ class StageLetters:
         self._going: set[str] = set()
         self._results: dict[str, StageResult] = {}
         self._excerpts: dict[str, Excerpt] = {}
-        self._begin(self._run, RUN_FLOW, name, parameters, State(type="RUNNING"))
+        self._begin(self._run, RUN_FLOW, name, parameters, RunState(type="RUNNING"))
 
     def log(self, text: str, level: int) -> None:
         """Write a line into the run's own log."""
@@ -70,11 +70,11 @@ class StageLetters:
     def began(self, job: StageJob) -> StageJob:
         """Tell that an attempt begins; the job whose output is told as well."""
         if job.attempt == 1:
-            run = self._add(job.name, job.needs, job.reasons, State(type="RUNNING"))
+            run = self._add(job.name, job.needs, job.reasons, RunState(type="RUNNING"))
             self._going.add(job.name)
         else:
             run = self._runs[job.name]
-            self._become(run, State(type="RUNNING", message=f"attempt {job.attempt}"))
+            self._become(run, RunState(type="RUNNING", message=f"attempt {job.attempt}"))
 
         excerpt = self._excerpts[job.name] = excerpt_of(job)
         drawn = 0.0
@@ -113,7 +113,7 @@ class StageLetters:
                 self._needs = {stage.name: stage.needs for stage in event.plan.stages}
             case StageAgain() if event.stage in self._going:
                 due = self._outbox.now() + event.seconds
-                waiting = State(
+                waiting = RunState(
                     type="SCHEDULED", name="AwaitingRetry", message=describe_restart(event), due=due
                 )
                 self._become(self._runs[event.stage], waiting)
@@ -139,10 +139,10 @@ class StageLetters:
                     run, key, "table", json.dumps(rows), f"Metrics of the stage {inline_text(stage)}"
                 )
 
-    def end(self, state: State) -> None:
+    def end(self, state: RunState) -> None:
         """Tell the run's own last state; a stage that still has none is lost with it."""
         for stage in self._going:
-            self._become(self._runs[stage], State(type="CRASHED", message="the run ended before"))
+            self._become(self._runs[stage], RunState(type="CRASHED", message="the run ended before"))
         self._become(self._run, state)
 
     def _with_runs(self, needs: Iterable[str]) -> tuple[str, ...]:
@@ -150,7 +150,7 @@ class StageLetters:
         near = ((name,) if name in self._runs else self._behind.get(name, ()) for name in needs)
         return tuple(dict.fromkeys(itertools.chain.from_iterable(near)))
 
-    def _add(self, stage: str, needs: tuple[str, ...], why: tuple[str, ...], state: State) -> str:
+    def _add(self, stage: str, needs: tuple[str, ...], why: tuple[str, ...], state: RunState) -> str:
         """A flow run for a stage whose needs are settled."""
         before = tuple(self._runs[name] for name in self._with_runs(needs))
         run = self._runs[stage] = new_id()
@@ -164,7 +164,7 @@ class StageLetters:
         flow: str,
         name: str,
         parameters: dict[str, Any],
-        state: State,
+        state: RunState,
         needs: tuple[str, ...] = (),
     ) -> None:
         own = run == self._run
@@ -184,7 +184,7 @@ class StageLetters:
             )
         )
 
-    def _become(self, run: str, state: State) -> None:
+    def _become(self, run: str, state: RunState) -> None:
         self._outbox.put(Became(at=self._outbox.now(), run=run, state=shown(state)))
 
     def _say(self, run: str, text: str, level: int = logging.INFO) -> None:
@@ -236,23 +236,23 @@ def excerpt_of(job: StageJob) -> Excerpt:
     return Excerpt(first=FIRST_LINES, errors=ERROR_LINES, last=FINAL_LINES, whole=whole)
 
 
-def shown(state: State) -> State:
+def shown(state: RunState) -> RunState:
     """The state with a message that can be shown."""
     return replace(state, message=escape_lines(state.message))
 
 
-def stage_state(event: StageFinished, result: StageResult | None) -> State:
+def stage_state(event: StageFinished, result: StageResult | None) -> RunState:
     """Prefect's state for what became of a stage; `result` is its command's, None where it never ran."""
     if event.outcome is Outcome.RESTORED:
-        return State(type="COMPLETED", name="Cached", message=what_happened(event))
+        return RunState(type="COMPLETED", name="Cached", message=what_happened(event))
     if event.outcome.well:
-        return State(type="COMPLETED", message=f"in {format_duration(event.seconds)}")
+        return RunState(type="COMPLETED", message=f"in {format_duration(event.seconds)}")
     if event.outcome is Outcome.CANCELLED:
-        return State(type="CANCELLED", message="the run was told to stop")
+        return RunState(type="CANCELLED", message="the run was told to stop")
     if result is None or result.well:
-        return State(type="FAILED", message=event.error or "")
+        return RunState(type="FAILED", message=event.error or "")
     message = "\n".join((result.describe(), *result.last_lines))
     if result.ending in NOT_ITS_FAULT:
-        return State(type="CRASHED", message=message)
+        return RunState(type="CRASHED", message=message)
     name = "TimedOut" if result.ending is Ending.TIMED_OUT else ""
-    return State(type="FAILED", message=message, name=name)
+    return RunState(type="FAILED", message=message, name=name)

@@ -70,7 +70,7 @@ class Makers:
         self._outs = outs
         self._known: dict[tuple[str, str], tuple[str, ...]] = {}
 
-    def of(self, dep: Any) -> tuple[str, ...]:
+    def making(self, dep: Any) -> tuple[str, ...]:
         """Their names: of those whose out the dep lies in, and of those whose outs lie in it."""
         if isinstance(dep, (DatasetDependency, DbDependency)):
             return ()
@@ -86,7 +86,7 @@ class Makers:
 
 def state_of_dep(dep: Any, makers: Makers, earlier: Container[str]) -> Made:
     """A dep's difference from what is recorded, and who of the stages before may yet change it."""
-    makers_of_it = makers.of(dep)
+    makers_of_it = makers.making(dep)
     names = [name for name in makers_of_it if name in earlier]
     recorded = dep.hash_info.value if dep.hash_info and isinstance(dep.hash_info.value, str) else None
     new = tuple(_new_in(dep)) if names else ()

@@ -105,7 +105,7 @@ class Figure:
 
 
 @dataclass(frozen=True, slots=True)
-class Parameter:
+class ParameterChange:
     """A parameter that differs; None: it is not there."""
 
     file: str
@@ -138,7 +138,7 @@ class Comparison:
     now: Recorded
     figures: tuple[Figure, ...]
     """All, most important first, by group; those that are the same, too."""
-    params: tuple[Parameter, ...]
+    params: tuple[ParameterChange, ...]
     files: tuple[Datum, ...]
 
     def to_json(self) -> dict[str, Any]:
@@ -321,12 +321,12 @@ def _standing(
     return Standing.UNCLEAR if small or (change and change.low <= 0 <= change.high) else Standing(trend.value)
 
 
-def _params(then: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[Parameter]:
+def _params(then: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[ParameterChange]:
     for file in dict.fromkeys([*now, *then]):
         old, new = (dict(_flat(held.get(file, {}))) for held in (then, now))
         for name in dict.fromkeys([*new, *old]):
             if old.get(name) != new.get(name) or (name in old) != (name in new):
-                yield Parameter(file, name, old.get(name), new.get(name))
+                yield ParameterChange(file, name, old.get(name), new.get(name))
 
 
 def _flat(held: object, prefix: str = "") -> Iterator[tuple[str, object]]:

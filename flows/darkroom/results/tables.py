@@ -11,7 +11,15 @@ from rich.text import Text
 
 from darkroom.base.text import format_count, format_figure, format_json
 from darkroom.repository.recorded.revisions import WORKSPACE, FileKind, Recorded, RecordedFile
-from darkroom.results.comparison import Comparison, Datum, Figure, Parameter, Standing, by_group, main_figures
+from darkroom.results.comparison import (
+    Comparison,
+    Datum,
+    Figure,
+    ParameterChange,
+    Standing,
+    by_group,
+    main_figures,
+)
 from darkroom.results.intervals import Interval
 from darkroom.runs.ended import PICTURE_SUFFIXES
 from darkroom.show.terminal import escaped_text, write_line
@@ -226,7 +234,7 @@ def _value(figure: Figure | None) -> Text:
     return escaped_text(f"{format_figure(figure.now)} {word}".rstrip(), STYLES.get(figure.standing, ""))
 
 
-def _print_params(console: Console, params: Sequence[Parameter]) -> None:
+def _print_params(console: Console, params: Sequence[ParameterChange]) -> None:
     if not params:
         return
     console.print()

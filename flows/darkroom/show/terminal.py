@@ -86,7 +86,7 @@ def write_line(console: Console, text: str, style: str = "") -> None:
 @contextlib.contextmanager
 def watching_run(console: Console) -> Iterator[Callable[[Event], None]]:
     """An observer of a run that writes to `console`; the live display ends with the context."""
-    watch = Watch(console)
+    watch = RunDisplay(console)
     with contextlib.ExitStack() as shown:
         if console.is_terminal:
             watch.load = HostLoad().words
@@ -96,7 +96,7 @@ def watching_run(console: Console) -> Iterator[Callable[[Event], None]]:
 
 
 @dataclass(slots=True)
-class Watch:
+class RunDisplay:
     """Follows a run: events come from one thread, the display is drawn from another."""
 
     console: Console

@@ -3,7 +3,7 @@
 recorder_process: the process that delivers; postman: which letters, in which order
 to_database, run_rows, to_api: into the database of this process's own server, or to a server elsewhere
 served: a server for what works under Prefect's engine; journal: what a deployment's flow run tells
-outbox, artifacts, console: requests from a thread that nobody waits for, artifacts, a flow run's log
+delivery_queue, artifacts, console: requests from a thread that nobody waits for, artifacts, a flow run's log
 """
 
 import lazy_loader

@@ -10,10 +10,10 @@ from prefect.client.schemas.actions import ArtifactCreate, FlowRunCreate, TaskRu
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId, ArtifactFilterKey
 from prefect.client.schemas.objects import Artifact
 
-from darkroom.tracking.outbox import Message, Recorded
+from darkroom.tracking.delivery_queue import Message, ServerObject
 
 
-def publication(run: Recorded, key: str, kind: str, data: str, description: str) -> Message:
+def publication(run: ServerObject, key: str, kind: str, data: str, description: str) -> Message:
     """The request that makes an artifact of `run`; `kind` is Prefect's type, `markdown` or `table` (JSON)."""
 
     def publish(to: SyncPrefectClient) -> None:
@@ -31,7 +31,7 @@ def created_id(
     return UUID(answer.json()["id"])
 
 
-def artifacts_of(to: SyncPrefectClient, run: Recorded, key: str) -> list[Artifact]:
+def artifacts_of(to: SyncPrefectClient, run: ServerObject, key: str) -> list[Artifact]:
     """The run's artifacts of that key."""
     of_run = ArtifactFilterFlowRunId(any_=[run.id])
     wanted = ArtifactFilter(flow_run_id=of_run, key=ArtifactFilterKey(any_=[key]))

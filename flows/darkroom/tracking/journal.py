@@ -18,7 +18,7 @@ from prefect.logging import get_run_logger
 from darkroom.processes.stage_process import no_line
 from darkroom.reporting.deliverers import PATIENCE, STOPPED_SECONDS, patience_of
 from darkroom.tracking.artifacts import publication
-from darkroom.tracking.outbox import Message, Outbox, Recorded
+from darkroom.tracking.delivery_queue import DeliveryQueue, Message, ServerObject
 
 PATIENCE_OF_DEPLOYMENTS = 1800.0
 """How long a silent server is waited for where nobody sits before it: somebody starts it again."""
@@ -54,8 +54,8 @@ def journal() -> Iterator[Journal]:
         yield Journal(no_line)
         return
     run = context.flow_run
-    recorded, logger = Recorded(run.id), get_run_logger()
-    outbox = Outbox()
+    recorded, logger = ServerObject(run.id), get_run_logger()
+    outbox = DeliveryQueue()
 
     def say(text: str) -> None:
         for line in text.split("\n"):

@@ -24,8 +24,8 @@ from darkroom.reporting.letters import (
     Letter,
     Opened,
     Published,
+    RunState,
     Said,
-    State,
 )
 from darkroom.reporting.outbox import (
     Posted,
@@ -131,7 +131,7 @@ class Account:
 
     def last_words(self) -> list[Letter]:
         """What a run that was killed could not tell."""
-        killed, after = State(type="CRASHED", message=KILLED), max(self.last, self.seen) + MOMENT
+        killed, after = RunState(type="CRASHED", message=KILLED), max(self.last, self.seen) + MOMENT
         return [
             Became(at=after, run=run, state=killed, id=str(uuid5(NAMESPACE_URL, f"{run} killed")))
             for run in reversed(self.unfinished)

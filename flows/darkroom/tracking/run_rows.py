@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from darkroom.reporting.letters import State
+from darkroom.reporting.letters import RunState
 
 
 @dataclass(slots=True)
@@ -16,7 +16,7 @@ class RunRow:
 
     expected: float
     """When it entered its first state."""
-    state: State | None = None
+    state: RunState | None = None
     state_id: str = ""
     at: float = 0.0
     """When it entered the state."""
@@ -27,7 +27,7 @@ class RunRow:
     count: int = 0
     """How often it began to run."""
 
-    def enter(self, state: State, at: float, identifier: str) -> None:
+    def enter(self, state: RunState, at: float, identifier: str) -> None:
         """Enter a state."""
         if self.state is not None and self.state.type == "RUNNING":
             self.seconds += at - self.at
@@ -47,6 +47,6 @@ class RunRow:
         return self.state.due if self.state is not None and self.state.type == "SCHEDULED" else None
 
 
-def name_of(state: State) -> str:
+def name_of(state: RunState) -> str:
     """The state's name; Prefect's own where it has none."""
     return state.name or state.type.capitalize()

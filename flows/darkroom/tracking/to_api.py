@@ -23,19 +23,19 @@ from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.actions import ArtifactCreate, FlowRunCreate, TaskRunCreate
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 from prefect.client.schemas.objects import FlowRunResult, StateType
-from prefect.client.schemas.objects import State as PrefectState
+from prefect.client.schemas.objects import RunState as PrefectState
 from prefect.states import to_state_create
 
-from darkroom.reporting.letters import Became, Began, Letter, Published, Said, State
+from darkroom.reporting.letters import Became, Began, Letter, Published, RunState, Said
 from darkroom.reporting.outbox import is_held, outbox_folder, told_file, waiting_outboxes
 from darkroom.tracking.artifacts import artifacts_of, created_id
-from darkroom.tracking.outbox import (
+from darkroom.tracking.delivery_queue import (
     BATCH_BYTES,
     REQUEST_SECONDS,
     LogLine,
     Message,
-    Recorded,
     Sender,
+    ServerObject,
     has_line,
     without_retries,
 )
@@ -103,7 +103,7 @@ class ToApi:
         self._folder, self._client = outbox_folder(root), client
         self.sender = Sender(given_up)
         self._flows: dict[str, UUID] = {}
-        self._runs: dict[str, Recorded] = {}
+        self._runs: dict[str, ServerObject] = {}
         self._doubtful: set[str] = set()
         """The outboxes of which more may have arrived than is noted."""
 
@@ -181,11 +181,11 @@ class ToApi:
                 return self._artifact(account, published)
         return None
 
-    def _run(self, account: Account, run: str) -> Recorded:
+    def _run(self, account: Account, run: str) -> ServerObject:
         """The flow run on the server; it is created where it is not, or found by its key where it is."""
         return self._runs.get(run) or self._create(account, run)
 
-    def _create(self, account: Account, run: str) -> Recorded:
+    def _create(self, account: Account, run: str) -> ServerObject:
         began = account.begun[run]
         if began.flow not in self._flows:
             self._flows[began.flow] = self._client.create_flow_from_name(began.flow)
@@ -211,7 +211,7 @@ class ToApi:
             state=to_state_create(_state(began.state, began.at)),
             **task,
         )
-        self._runs[run] = Recorded(created_id(self._client, "/flow_runs/", create))
+        self._runs[run] = ServerObject(created_id(self._client, "/flow_runs/", create))
         return self._runs[run]
 
     def _becomes(self, account: Account, became: Became) -> Message:
@@ -291,7 +291,7 @@ def _moment(at: float) -> datetime.datetime:
     return datetime.datetime.fromtimestamp(at, datetime.UTC)
 
 
-def _state(state: State, at: float) -> PrefectState[Any]:
+def _state(state: RunState, at: float) -> PrefectState[Any]:
     return PrefectState.model_validate(
         {
             "type": state.type,

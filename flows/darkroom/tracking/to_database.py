@@ -22,7 +22,7 @@ from prefect.server.schemas import actions, core, states
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, ProgrammingError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from darkroom.reporting.letters import Became, Began, Letter, Published, Said, State
+from darkroom.reporting.letters import Became, Began, Letter, Published, RunState, Said
 from darkroom.tracking.postman import Account, AwayError, began_id
 from darkroom.tracking.run_rows import name_of
 
@@ -123,7 +123,7 @@ class ToDatabase:
         )
         pending = [
             _task_state(
-                began.run, State(type="PENDING"), began.at - _PENDING_SECONDS, _of(began.run, "pending")
+                began.run, RunState(type="PENDING"), began.at - _PENDING_SECONDS, _of(began.run, "pending")
             )
             for began in children
         ]
@@ -231,7 +231,7 @@ def _run_state(became: Became, has_task: bool) -> Row:
     }
 
 
-def _task_state(run: str, state: State, at: float, identifier: UUID) -> Row:
+def _task_state(run: str, state: RunState, at: float, identifier: UUID) -> Row:
     task = _of(run, "task")
     return {
         "id": identifier,
@@ -241,7 +241,7 @@ def _task_state(run: str, state: State, at: float, identifier: UUID) -> Row:
     }
 
 
-def _state_row(state: State, at: float) -> Row:
+def _state_row(state: RunState, at: float) -> Row:
     return {
         "type": states.StateType(state.type),
         "name": name_of(state),
@@ -293,7 +293,7 @@ def _moment(at: float) -> Any:  # Prefect has a class of its own for it
     return datetime.datetime.fromtimestamp(at, datetime.UTC)
 
 
-def _details(state: State, **of: UUID) -> states.StateDetails:
+def _details(state: RunState, **of: UUID) -> states.StateDetails:
     due = _moment(state.due) if state.due is not None else None
     return states.StateDetails(scheduled_time=due, **of)  # type: ignore[arg-type]
 

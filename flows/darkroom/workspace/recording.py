@@ -17,7 +17,7 @@ from dvc.utils.serialize._yaml import _get_yaml
 
 from darkroom.ledger.lock_text import Yaml
 from darkroom.ledger.plain_yaml import plain_yaml
-from darkroom.ledger.writer import LockWriter, Record
+from darkroom.ledger.writer import LockRecord, LockWriter
 from darkroom.repository.graph import lock_file
 from darkroom.repository.ignoring import Ignoring
 from darkroom.workspace.synced_cache import synced
@@ -87,9 +87,9 @@ class Recording:
         """Have a stage whose results are safe recorded at the next write."""
         stage = self._stages[name]
         if isinstance(stage, PipelineStage):
-            record = Record(name, lock_file(stage), stage.name, to_lockfile(stage)[stage.name])
+            record = LockRecord(name, lock_file(stage), stage.name, to_lockfile(stage)[stage.name])
         else:
-            record = Record(name, Path(stage.path), None, to_single_stage_file(stage))
+            record = LockRecord(name, Path(stage.path), None, to_single_stage_file(stage))
         self._records.add(record)
         # DVC would take its lines in .gitignore files away again, were the run to end in an error.
         self._repo.scm_context.ignored_paths.clear()

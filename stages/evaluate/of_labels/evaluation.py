@@ -11,7 +11,7 @@ from PIL import Image
 from stages.classifier.network import Classifier
 from stages.core.packed import (
     DetectionSplit,
-    Source,
+    PictureSource,
     Split,
     load_classification,
     load_detection,
@@ -147,12 +147,12 @@ def _of_boxes(
     return pd.DataFrame(rows, columns=list(BOX_COLUMNS)), image_grid(cells, 4, titles, title=title)
 
 
-def _sources(folder: Path) -> dict[Split, Sequence[Source]]:
+def _sources(folder: Path) -> dict[Split, Sequence[PictureSource]]:
     return {split: load_sources(folder, split) or () for split in LEARNT}
 
 
 def _box_cells(
-    pictures: DetectionSplit, row: int, found: Detection, doubt: BoxDoubt, source: Source
+    pictures: DetectionSplit, row: int, found: Detection, doubt: BoxDoubt, source: PictureSource
 ) -> tuple[Any, ...]:
     """The cells from `source` on; the box is the labelled one, or the one that is missing."""
     boxes, labels, _ = found

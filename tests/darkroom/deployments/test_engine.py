@@ -14,7 +14,7 @@ from prefect.client.schemas.actions import GlobalConcurrencyLimitCreate
 
 from darkroom.deployments.engine import keep_place
 from darkroom.server.clients import client_of
-from tests.darkroom.tracking.test_outbox import Server
+from tests.darkroom.tracking.test_delivery_queue import Server
 from tests.darkroom.waiting import wait_for
 
 pytestmark = pytest.mark.slow

@@ -21,8 +21,8 @@ from darkroom.reporting.letters import (
     Letter,
     Opened,
     Published,
+    RunState,
     Said,
-    State,
     from_line,
     to_line,
 )
@@ -38,7 +38,7 @@ from darkroom.reporting.outbox import (
 
 TEXT = st.text(max_size=20)
 TIMES = st.floats(0, 4e9)
-STATES = st.builds(State, type=TEXT, message=TEXT, name=TEXT, due=st.none() | TIMES)
+STATES = st.builds(RunState, type=TEXT, message=TEXT, name=TEXT, due=st.none() | TIMES)
 LETTERS = st.one_of(
     st.builds(Opened, at=TIMES, to=TEXT, name=TEXT),
     st.builds(
@@ -174,7 +174,7 @@ def test_lines_without_room_are_counted_and_states_are_not_lost(
     outbox = Outbox(tmp_path, "", "name")
     for number in range(20):
         said(outbox, f"{number:0100}")
-    outbox.put(Became(at=outbox.now(), run="r", state=State(type="COMPLETED")))
+    outbox.put(Became(at=outbox.now(), run="r", state=RunState(type="COMPLETED")))
     outbox.end()
     outbox.close()
     letters = [posted.letter for posted in read_letters(outbox.path, 0)]

@@ -57,7 +57,7 @@ from prefect.workers.process import ProcessJobConfiguration, ProcessWorker, Proc
 import darkroom
 from darkroom.server import closed, database, login_links, login_page
 from darkroom.service.notices import Notices
-from darkroom.tracking.outbox import without_retries
+from darkroom.tracking.delivery_queue import without_retries
 
 PROMISED = (
     "prefect",

@@ -46,7 +46,7 @@ def test_on_a_pipe_each_line_bears_its_stage_and_is_never_taken_for_markup() -> 
 
 def test_a_bar_moves_the_display_and_is_no_line_of_its_own() -> None:
     to = console()
-    watch = terminal.Watch(to, clock=lambda: 100.0)
+    watch = terminal.RunDisplay(to, clock=lambda: 100.0)
     watch.follow(
         [
             RunStarted("r", PLAN),
@@ -63,7 +63,7 @@ def test_a_bar_moves_the_display_and_is_no_line_of_its_own() -> None:
 def test_the_live_display_says_what_runs_how_long_and_how_much_longer() -> None:
     now = 100.0
     to = console()
-    watch = terminal.Watch(to, clock=lambda: now)
+    watch = terminal.RunDisplay(to, clock=lambda: now)
     line = StageLine("make[it]", "epoch 1/4 loss 0.5 left 12 s")
     watch.follow([RunStarted("r", PLAN), StageStarted("make[it]", ()), line])
     now += 5

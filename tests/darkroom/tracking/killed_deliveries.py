@@ -135,13 +135,13 @@ async def _by_prefect(path: Path) -> None:
     from prefect.server.database import provide_database_interface
     from prefect.server.schemas import core, states
 
-    from darkroom.reporting.letters import Became, Began, State
+    from darkroom.reporting.letters import Became, Began, RunState
     from darkroom.reporting.outbox import read_letters
     from darkroom.tracking.to_database import _moment
 
     models: Any = prefect_models
 
-    def prefects(state: State, at: float) -> Any:
+    def prefects(state: RunState, at: float) -> Any:
         due = _moment(state.due) if state.due is not None else None
         return states.State(
             type=states.StateType(state.type),

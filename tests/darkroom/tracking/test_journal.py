@@ -13,7 +13,7 @@ from prefect import get_client
 from prefect.client.schemas.objects import StateType
 
 from darkroom.server.clients import client_of, environment_of
-from tests.darkroom.tracking.test_outbox import Server
+from tests.darkroom.tracking.test_delivery_queue import Server
 from tests.darkroom.waiting import wait_for
 from tests.places import ROOT
 

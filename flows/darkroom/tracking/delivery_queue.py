@@ -40,7 +40,7 @@ _BUSY_CODES = {408, 425, 429, 503}
 
 
 @dataclass(slots=True)
-class Recorded:
+class ServerObject:
     """Something that the server gives an identifier when it records it."""
 
     given: UUID | None = None
@@ -71,7 +71,7 @@ class Message:
 class LogLine:
     """A line of a run's log."""
 
-    run: Recorded
+    run: ServerObject
     moment: datetime.datetime
     text: str
     level: int = logging.INFO
@@ -93,7 +93,7 @@ class LogLine:
         }
 
 
-class Outbox:
+class DeliveryQueue:
     """Requests and lines for the server that Prefect's client is set to. Any thread may put them in."""
 
     def __init__(self) -> None:
@@ -111,17 +111,17 @@ class Outbox:
             client = get_client(sync_client=True, httpx_settings={"timeout": REQUEST_SECONDS})
             context = contextvars.copy_context()
         self._thread = threading.Thread(
-            target=context.run, args=(self._deliver, client), name="outbox", daemon=True
+            target=context.run, args=(self._deliver, client), name="delivery", daemon=True
         )
         self._thread.start()
 
     def put(self, request: Message) -> None:
-        """Have a request sent after what is in the outbox already."""
+        """Have a request sent after what waits already."""
         with self._changed:
             self._requests.append(request)
             self._changed.notify()
 
-    def put_line(self, run: Recorded, text: str, level: int = logging.INFO) -> None:
+    def put_line(self, run: ServerObject, text: str, level: int = logging.INFO) -> None:
         """Have a line of a log sent; one for which there is no room is lost, and counted."""
         text = escape_lines(text)
         text = text if len(text) <= LINE_BYTES else f"{text[:LINE_BYTES]}… [cut]"
@@ -172,7 +172,7 @@ class Outbox:
                 deliver(client)
 
     def _next(self) -> Callable[[SyncPrefectClient], object] | None:
-        """What to do next, waited for; None where the outbox is closed and empty."""
+        """What to do next, waited for; None where the queue is closed and empty."""
         with self._changed:
             while True:
                 now = time.monotonic()

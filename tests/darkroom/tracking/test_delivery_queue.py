@@ -25,7 +25,7 @@ from darkroom.schedule.events import Event, Outcome, RunFinished, StageLine
 from darkroom.server.clients import client_of
 from darkroom.server.places import port_of
 from darkroom.tracking import outbox
-from darkroom.tracking.outbox import BUFFER_BYTES, Outbox, Recorded
+from darkroom.tracking.delivery_queue import BUFFER_BYTES, DeliveryQueue, ServerObject
 from tests.darkroom.repositories import git
 from tests.darkroom.tracking.delivering import here, told_meanwhile
 from tests.darkroom.waiting import wait_for
@@ -276,7 +276,7 @@ class before:  # noqa: N801  (a context)
 
 
 def test_lines_without_room_are_counted(away: Server) -> None:
-    box, nothing = Outbox(), Recorded()
+    box, nothing = DeliveryQueue(), ServerObject()
     long = "x" * 10_000
     for _ in range(BUFFER_BYTES // len(long) + 100):
         box.put_line(nothing, long)
