@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from darkroom.exchange.board import Board, Seen
+from darkroom.exchange.orders import Order, Record
 from darkroom.processes.stage_process import Ending, StageJob, StageResult
 from darkroom.remote.attempt import Carried, Notes, RemoteAttempt
-from darkroom.remote.board import Board, Seen
-from darkroom.remote.orders import Order, Record
 from darkroom.repository.blobs import Blob
 from darkroom.schedule.executor import Ended
 from tests.simulation.world import World

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from darkroom.remote.board import Board
+from darkroom.exchange.board import Board
 from tests.simulation.__main__ import main, memory
 from tests.simulation.far_hosts import FarHosts
 from tests.simulation.run_loop import simulate

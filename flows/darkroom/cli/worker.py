@@ -32,10 +32,10 @@ def worker(pool: str, storage: Path | None, folder: Path | None, jobs: int | Non
     Needs git access to the commits and the folder that all hosts see. Each stage runs in a checkout of its
     own. At Ctrl-C what runs is ended, and goes on from its last checkpoint on another host.
     """
+    from darkroom.hosting.cluster_job import own_folder
+    from darkroom.hosting.execution import HostPlace
+    from darkroom.hosting.worker import Worker
     from darkroom.processes.stopping import stopping_on_signals
-    from darkroom.remote.cluster_job import own_folder
-    from darkroom.remote.execution import HostPlace
-    from darkroom.remote.worker import Worker
 
     place = HostPlace((folder or own_folder()).absolute(), (storage or _storage(repo)).absolute())
     if not place.storage.is_dir():

@@ -1,10 +1,8 @@
-"""Stages executed on other hosts: the run that planned stays the only one that records.
+"""Stages executed on other hosts, as the run sees it that planned: it stays the only one that records.
 
-orders: what is to be executed, and how it ended; board: the folder where both lie, each attempt by its token
-watch: whether a host is lost; attempt: one attempt, as the run sees it; executor, capacity: all of a run
-pools: which stages go where; code: commits for other hosts
-execution: one attempt, as its host sees it; worker: a host that takes attempts; slurm: a cluster
-that does, its jobs being cluster_job
+pools: which stages go where; attempt: one attempt, submitted and watched; watch: whether its host is lost
+executor, capacity: all attempts of a run; following: what they print and what becomes of them
+slurm: a cluster that takes attempts as jobs
 """
 
 import lazy_loader

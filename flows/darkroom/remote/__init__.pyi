@@ -1,15 +1,9 @@
 from .attempt import Carried as Carried
 from .attempt import Carrier as Carrier
 from .attempt import RemoteAttempt as RemoteAttempt
-from .board import Board as Board
-from .cluster_job import own_folder as own_folder
-from .execution import HostPlace as HostPlace
 from .executor import PooledExecutor as PooledExecutor
 from .executor import StageElsewhere as StageElsewhere
 from .executor import stages_elsewhere as stages_elsewhere
-from .orders import Order as Order
-from .orders import Record as Record
 from .pools import Pools as Pools
 from .pools import pools_of as pools_of
 from .slurm import Slurm as Slurm
-from .worker import Worker as Worker

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Protocol
 
 from darkroom.base.files import log_file, write_text
+from darkroom.exchange.board import Board, Seen
+from darkroom.exchange.orders import Order, Record
 from darkroom.processes.stage_process import Ending, StageResult
-from darkroom.remote.board import Board, Seen
-from darkroom.remote.orders import Order, Record
 from darkroom.remote.watch import Watch
 
 STOP_SECONDS = 12.0

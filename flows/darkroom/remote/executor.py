@@ -9,22 +9,20 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from darkroom.base.errors import DarkroomError
 from darkroom.base.files import STATE_FOLDER
+from darkroom.exchange.board import Board
+from darkroom.exchange.code import push_commit
+from darkroom.exchange.orders import Order, Record, new_token, vector_units
 from darkroom.processes import stage_process
-from darkroom.processes.stage_output import StageOutput
-from darkroom.processes.stage_process import LAST_LINES, Ending, StageFiles, StageJob, StageResult
+from darkroom.processes.stage_process import Ending, StageFiles, StageJob, StageResult
 from darkroom.remote.attempt import Carrier, Notes, Offers, RemoteAttempt
-from darkroom.remote.board import Board
 from darkroom.remote.capacity import PooledCapacity
-from darkroom.remote.code import push_commit
-from darkroom.remote.orders import Order, Record, new_token, vector_units
+from darkroom.remote.following import FollowedOutput, Story
 from darkroom.remote.pools import Pools, PoolSettings, pools_of
 from darkroom.remote.slurm import Slurm
 from darkroom.repository.blobs import BlobGoneError, BlobStore, make_executable, remove_path
-from darkroom.runs.attempt_table import AttemptLine, AttemptTable
 from darkroom.runs.local_executor import LocalExecutor
 from darkroom.schedule.executor import Ended
 from darkroom.schedule.plan import Node
@@ -102,10 +100,10 @@ class PooledExecutor:
         attempt = RemoteAttempt(
             order, self._board, self._carriers[pool], self._notes, self._pools.file.lost_after
         )
-        story = _Story(job, blobs.written)
+        story = Story(job, blobs.written)
         story.tell("submitted")
         try:
-            with contextlib.closing(_Output(job, self._board, pool, story)) as output:
+            with contextlib.closing(FollowedOutput(job, self._board, pool, story)) as output:
                 while (ended := self._step(attempt, job)) is None:
                     output.follow(attempt)
                     job.stop_now.wait(LOOK_SECONDS)
@@ -237,62 +235,6 @@ def stages_elsewhere(root: Path) -> tuple[StageElsewhere, ...]:
         for order, seen in Board(pools.file.storage).under_way()
         if order.token in tokens and seen.record is None
     )
-
-
-class _Story:
-    """What becomes of one attempt, for the run's table."""
-
-    def __init__(self, job: StageJob, sent: int) -> None:
-        self._job, self._sent, self.host = job, sent, ""
-
-    def tell(self, event: str, **more: Any) -> None:
-        """Note what has happened just now."""
-        if self._job.log is not None:
-            entry = AttemptLine(
-                stage=self._job.name, attempt=self._job.attempt, event=event, host=self.host, **more
-            )
-            AttemptTable(self._job.log.parent).write(entry)
-
-    def end(self, result: StageResult, record: Record | None = None, received: int = 0) -> None:
-        """Note how it ended, and which bytes were moved for it."""
-        why = "" if result.well else result.describe()
-        fetched, stored = (record.fetched, record.stored) if record else (0, 0)
-        self.host = record.host if record else self.host
-        moved = {"sent": self._sent, "fetched": fetched, "stored": stored, "received": received}
-        self.tell(result.ending.value, why=why, **moved)
-
-
-class _Output:
-    """What a stage prints on its host, into the log and to the listeners of this run."""
-
-    def __init__(self, job: StageJob, board: Board, pool: str, story: _Story) -> None:
-        self._job, self._board, self._pool, self._story = job, board, pool, story
-        self._output = StageOutput(job.log, job.on_line, job.on_bar, LAST_LINES)
-        self._token, self._at, self._host = "", 0, ""
-
-    def follow(self, attempt: RemoteAttempt) -> None:
-        """Take what was printed since."""
-        if self._token != attempt.order.token:
-            self._token, self._at = attempt.order.token, 0
-        if attempt.seen and attempt.seen.host and attempt.seen.host != self._host:
-            self._host = self._story.host = attempt.seen.host
-            self._story.tell("runs")
-            self._output.take(f"darkroom: runs on host {self._host} of pool {self._pool}\n".encode())
-        with contextlib.suppress(OSError), self._board.log(self._token).open("rb") as file:
-            file.seek(self._at)
-            if new := file.read():
-                self._at += len(new)
-                self._output.take(new)
-
-    @property
-    def last_lines(self) -> tuple[str, ...]:
-        """The end of it."""
-        return tuple(self._output.last_lines)
-
-    def close(self) -> None:
-        """End the last line, and the log."""
-        self._output.end_command()
-        self._output.close()
 
 
 def _failed(why: str) -> StageResult:

@@ -16,8 +16,8 @@ from pathlib import Path
 
 from darkroom.base import interpreter
 from darkroom.base.errors import DarkroomError
+from darkroom.exchange.orders import Order
 from darkroom.remote.attempt import Carried
-from darkroom.remote.orders import Order
 from darkroom.remote.pools import PoolSettings
 
 COMMAND_SECONDS = 60.0
@@ -25,7 +25,7 @@ QUEUE_SECONDS = 3.0
 """Between two questions for the queue, which are for all jobs of the run at once."""
 
 NAME = "darkroom-"
-MODULE = "darkroom.remote.cluster_job"
+MODULE = "darkroom.hosting.cluster_job"
 
 
 NEVER = (

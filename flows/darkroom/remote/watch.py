@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from darkroom.remote.board import Seen
+from darkroom.exchange.board import Seen
 
 LONGEST_STEP_SECONDS = 5.0
 """Of the time between two looks no more counts as silence: this host may itself have slept."""

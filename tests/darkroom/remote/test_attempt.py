@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from darkroom.exchange.board import Board, Seen
+from darkroom.exchange.orders import Order, Record
 from darkroom.processes.stage_process import Ending, StageResult
 from darkroom.remote.attempt import GONE_LOOKS, STOP_SECONDS, Carried, Notes, Offers, RemoteAttempt
-from darkroom.remote.board import Board, Seen
-from darkroom.remote.orders import Order, Record
 from darkroom.remote.watch import LONGEST_STEP_SECONDS, Watch
 from darkroom.repository.blobs import Blob
-from tests.darkroom.remote.test_board import ORDER, RECORD, TOKEN
+from tests.darkroom.exchange.test_board import ORDER, RECORD, TOKEN
 
 LOST = 60.0
 

@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 
 from darkroom.base.errors import UsageError
 from darkroom.base.files import logs_folder
+from darkroom.exchange.board import Board
+from darkroom.exchange.orders import Record, vector_units
 from darkroom.processes.stage_process import Ending, StageResult
-from darkroom.remote.board import Board
 from darkroom.remote.executor import stages_elsewhere
-from darkroom.remote.orders import Record, vector_units
 from darkroom.repository.blobs import BlobStore
 from darkroom.runs.attempt_table import AttemptLine, AttemptTable
 from darkroom.runs.report import RunOptions

@@ -1,4 +1,4 @@
-"""`python -m darkroom.remote.cluster_job STORAGE TOKEN`: execute one attempt, as a job of a cluster."""
+"""`python -m darkroom.hosting.cluster_job STORAGE TOKEN`: execute one attempt, as a job of a cluster."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import sys
 import threading
 from pathlib import Path
 
+from darkroom.hosting.execution import HostPlace, execute_claimed, host_name
 from darkroom.processes.stopping import stopping_on_signals
-from darkroom.remote.execution import HostPlace, execute_claimed, host_name
 
 ALREADY_CLAIMED = 75
 

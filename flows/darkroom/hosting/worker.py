@@ -10,9 +10,9 @@ from pathlib import Path
 
 from darkroom.base.errors import explain_os_error
 from darkroom.base.meta import Resources, StageMeta
+from darkroom.exchange.orders import Order
 from darkroom.gpus.host import Host
-from darkroom.remote.execution import LOOK_SECONDS, HostPlace, execute_claimed, host_name
-from darkroom.remote.orders import Order
+from darkroom.hosting.execution import LOOK_SECONDS, HostPlace, execute_claimed, host_name
 from darkroom.schedule.plan import Node
 from darkroom.schedule.pool import Lease, Pool
 

@@ -17,11 +17,11 @@ from darkroom.base.errors import DarkroomError, explain_os_error
 from darkroom.base.git import GitError
 from darkroom.base.meta import StageMeta
 from darkroom.clones.checkout import bring_to_newest
+from darkroom.exchange.board import Board
+from darkroom.exchange.code import revision_name
+from darkroom.exchange.orders import INLINE_BYTES, Order, Record, vector_units
 from darkroom.processes import stage_process
 from darkroom.processes.stage_process import Ending, StageJob, StageResult
-from darkroom.remote.board import Board
-from darkroom.remote.code import revision_name
-from darkroom.remote.orders import INLINE_BYTES, Order, Record, vector_units
 from darkroom.repository.blobs import Blob, BlobGoneError, BlobStore, blob_of_file, remove_path
 
 BEAT_SECONDS = 2.0

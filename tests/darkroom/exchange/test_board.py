@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from darkroom.exchange.board import Board
+from darkroom.exchange.orders import Order, Record
 from darkroom.processes.stage_process import Ending, StageResult
-from darkroom.remote.board import Board
-from darkroom.remote.orders import Order, Record
 from darkroom.repository.blobs import Blob
 
 TOKEN = "0123456789abcdef" * 2

@@ -28,7 +28,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from darkroom.base.files import write_text
-from darkroom.remote.orders import Order, Record
+from darkroom.exchange.orders import Order, Record
 from darkroom.repository.blobs import Blob
 
 TOKEN = re.compile(r"[0-9a-f]{32}")

@@ -1,0 +1,9 @@
+from .board import Board as Board
+from .board import Seen as Seen
+from .code import push_commit as push_commit
+from .code import revision_name as revision_name
+from .orders import INLINE_BYTES as INLINE_BYTES
+from .orders import Order as Order
+from .orders import Record as Record
+from .orders import new_token as new_token
+from .orders import vector_units as vector_units
