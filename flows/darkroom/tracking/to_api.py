@@ -23,7 +23,7 @@ from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.actions import ArtifactCreate, FlowRunCreate, TaskRunCreate
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 from prefect.client.schemas.objects import FlowRunResult, StateType
-from prefect.client.schemas.objects import RunState as PrefectState
+from prefect.client.schemas.objects import State as PrefectState
 from prefect.states import to_state_create
 
 from darkroom.reporting.letters import Became, Began, Letter, Published, RunState, Said

@@ -24,7 +24,7 @@ from darkroom.runs.report import RunOptions
 from darkroom.schedule.events import Event, Outcome, RunFinished, StageLine
 from darkroom.server.clients import client_of
 from darkroom.server.places import port_of
-from darkroom.tracking import outbox
+from darkroom.tracking import delivery_queue
 from darkroom.tracking.delivery_queue import BUFFER_BYTES, DeliveryQueue, ServerObject
 from tests.darkroom.repositories import git
 from tests.darkroom.tracking.delivering import here, told_meanwhile
@@ -202,7 +202,7 @@ def test_what_arrived_although_its_answer_did_not_is_not_told_twice(away: Server
 def test_a_busy_server_is_asked_again_for_as_long_as_it_takes(
     away: Server, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(outbox, "LONGEST_PAUSE", 0.1)
+    monkeypatch.setattr(delivery_queue, "LONGEST_PAUSE", 0.1)
     with before(away.url, _Busy) as url, client_of(away.folder, url):
         run(root, lambda: None)
     with get_client(sync_client=True) as client:
@@ -249,7 +249,7 @@ class _Busy(_Losing):
 
     def _pass_on(self, body: bytes | None) -> None:
         self.seen["all"] += body is not None
-        if body is None or self.seen["all"] > outbox.TRIES + 1:
+        if body is None or self.seen["all"] > delivery_queue.TRIES + 1:
             self.seen[self.path] += 1  # nothing is lost
             super()._pass_on(body)
             return
