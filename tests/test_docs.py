@@ -134,6 +134,7 @@ def test_targets_of_make_exist(page: Path) -> None:
         assert named <= targets, f"make {' '.join(words)}"
 
 
+@pytest.mark.slow
 def test_messages_of_the_troubleshooting_page_are_in_the_code() -> None:
     page = (ROOT / "docs/troubleshooting.md").read_text(encoding="utf-8")
     ours, _, _ = page.partition("## From DVC")

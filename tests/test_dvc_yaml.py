@@ -150,6 +150,7 @@ def test_no_stage_depends_on_the_folder_of_another():
         assert own & set(stage["deps"]) == {f"stages/{name.replace('-', '_')}"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", STAGES)
 def test_params_are_exactly_the_versions_of_the_libraries_that_the_stage_uses(name):
     declared = {param for param in STAGES[name]["params"] if param.startswith("libraries.")}
@@ -177,6 +178,7 @@ def test_stage_has_the_name_of_its_folder(name):
     assert f"python -m stages.{name.replace('-', '_')} " in STAGES[name]["cmd"]
 
 
+@pytest.mark.slow
 def test_no_parameter_is_named_as_one_that_dvcs_run_cache_overlooks():
     """A stage of which such a one alone has changed would be restored with its old result by `dvc repro`."""
     fields = {

@@ -16,6 +16,7 @@ from tests.places import ROOT
 PIPELINE = "# mine\nstages:\n  one: # the first\n    cmd: echo 1\n"
 
 
+@pytest.mark.slow
 def test_in_any_repository_it_is_a_script_that_runs(tmp_path: Path) -> None:
     (tmp_path / "dvc.yaml").write_text(PIPELINE)
     made = [str(path.relative_to(tmp_path)) for path in add_stage(tmp_path, "count-cells")]

@@ -17,9 +17,9 @@ from darkroom.remote.pools import PoolSettings
 from darkroom.remote.slurm import Slurm, submit_options
 from darkroom.runs.report import RunOptions
 from darkroom.schedule.events import Event, Outcome, StageAgain
+from tests.darkroom.exchange.test_board import ORDER, TOKEN
 from tests.darkroom.remote.cluster import NODES, Cluster, running_cluster, why_none
 from tests.darkroom.remote.hosts import hosts_in, run_elsewhere, set_pools
-from tests.darkroom.exchange.test_board import ORDER, TOKEN
 from tests.darkroom.remote.test_hosts import FarRun
 from tests.darkroom.repositories import contents, make, serial_repro
 from tests.darkroom.shapes import DIAMOND, Shape

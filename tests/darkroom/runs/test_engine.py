@@ -481,6 +481,7 @@ def test_in_a_subfolder_its_own_dvc_yaml_is_meant(tmp_path: Path) -> None:
     assert contents(parallel) == contents(serial)
 
 
+@pytest.mark.slow
 def test_behind_a_link_it_is_the_same_repository(tmp_path: Path) -> None:
     shape = next(shape for shape in SHAPES if shape.name == "several")
     serial, parallel = (make(tmp_path / name, shape, tmp_path) for name in ("serial", "parallel"))
@@ -628,6 +629,7 @@ def push(root: Path) -> None:
         repo.push(run_cache=True)
 
 
+@pytest.mark.slow
 def test_pull_fetches_the_remotes_run_cache_instead_of_running(tmp_path: Path) -> None:
     outside = tmp_path / "executed"
     commands = {

@@ -57,6 +57,7 @@ def _no_gpus_and_no_long_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retry_policy, "FIRST_WAIT_SECONDS", 0.1)
 
 
+@pytest.mark.slow
 def test_it_executes_every_stage_and_the_run_ends_as_a_serial_one(tmp_path: Path) -> None:
     serial, parallel = (
         repository(tmp_path / name, tmp_path, "echo whole > out.txt\n") for name in ("serial", "parallel")

@@ -257,6 +257,7 @@ def test_a_run_does_not_look_at_its_database_which_may_be_out_of_order(root: Pat
     assert len(waiting_outboxes(root)) == 1
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_where_nothing_can_be_written_down_for_prefect(root: Path) -> None:
     outbox_folder(root).parent.mkdir()
     outbox_folder(root).write_text("no folder")

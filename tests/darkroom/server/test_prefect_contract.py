@@ -486,6 +486,7 @@ def named_in_texts() -> Iterator[str]:
                 yield f"name {name}"
 
 
+@pytest.mark.slow
 def test_every_piece_in_use_stands_here_and_no_other() -> None:
     found = {*imports(), *changed_classes(), *private_attributes(), *named_in_texts()}
     assert found - COVERED == set(), "in use without a test"

@@ -108,6 +108,7 @@ def on_terminal(root: Path, *words: str) -> bytes:
     return written
 
 
+@pytest.mark.slow
 def test_json_of_any_name_is_json(root: Path) -> None:
     done = shell(root, "$D plan --json", PYTHONIOENCODING="ascii")
     assert json.loads(done.stdout)["stages"][0]["name"] == EVIL

@@ -134,6 +134,7 @@ def test_small_pictures_are_embedded_as_they_are(tmp_path: Path) -> None:
     assert base64.b64decode(data) == picture.read_bytes()
 
 
+@pytest.mark.slow
 def test_large_pictures_are_scaled_down_into_the_bound(tmp_path: Path) -> None:
     picture = noise(tmp_path / "a.png", 1000)
     assert picture.stat().st_size > artifacts.PICTURE_BYTES

@@ -99,6 +99,7 @@ def test_stages_that_were_not_asked_for_are_kept_as_they_were(root: Path, tmp_pa
     assert [stage.name for stage in make_plan(RunOptions(repo=root)).work] == ["other"]
 
 
+@pytest.mark.slow
 def test_an_existing_name_needs_force(root: Path) -> None:
     run_pipeline(RunOptions(repo=root, experiment="twice"))
     first = experiments(root)["twice"]

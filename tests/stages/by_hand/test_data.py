@@ -107,6 +107,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("write", [*CLASSIFIED, *BOXED])
 def test_what_is_written_is_read(
     write: Callable[[Path], None], project: Path, capsys: pytest.CaptureFixture[str]
@@ -290,6 +291,7 @@ def test_names_tell_where_pictures_lie(
     )
 
 
+@pytest.mark.slow
 def test_pictures_in_one_folder_are_for_a_generator(project: Path) -> None:
     pictures(project / "raw/flowers")
     assert main(["raw", "--write"]) == 0

@@ -46,9 +46,11 @@ def test_help_imports_nothing_large(words: list[str]) -> None:
     assert not imported(f"stages.by_hand.{words[0]}", *words[1:], "--help")
 
 
+@pytest.mark.slow
 def test_the_check_imports_what_reads_params_alone() -> None:
     assert imported("stages.by_hand.check_params", "--params", "params.yaml") <= {"pydantic", "yaml"}
 
 
+@pytest.mark.slow
 def test_the_list_of_parameters_imports_no_more() -> None:
     assert imported("stages.by_hand.params", "train-gan") <= {"pydantic", "yaml"}

@@ -152,6 +152,7 @@ def test_frames_of_a_video_are_pictures(folder: Path, capsys: pytest.CaptureFixt
     assert "1 could not be read" in how
 
 
+@pytest.mark.slow
 def test_a_heat_map_stands_beside_each_picture(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (folder / "photos/b.png").write_bytes(b"no picture")
     assert main(["explain", "photos", "--out", "why", "--classes", "9"]) == 1

@@ -178,6 +178,7 @@ def test_boxes_of_a_class_are_counted_and_there_are_none_of_an_absent_one():
     assert scores.map_large == scores.recall_large == -1  # COCO's word for no such box
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "case",
     [

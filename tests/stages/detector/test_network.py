@@ -221,6 +221,7 @@ def in_precision(precision):
     return prepare(ComputeParams(seed=1, threads=1, precision=precision, deterministic=True))
 
 
+@pytest.mark.slow
 def test_boxes_far_from_the_corner_are_exact_in_bfloat16(model):
     exact, rough = in_precision("float32"), in_precision("bfloat16")
     network = exact.network(build_detector(every_box(model)))

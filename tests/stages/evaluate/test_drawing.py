@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 
 from stages.evaluate.drawing import confusion_sheet, most_confused
 
@@ -20,6 +21,7 @@ def test_table_of_ten_classes_has_room_for_its_counts():
     assert (np.asarray(sheet) == BLUE).all(axis=2).sum() > 10 * 40 * 30  # the diagonal
 
 
+@pytest.mark.slow
 def test_table_of_a_thousand_classes_can_be_opened_and_says_what_it_leaves_out():
     counts = np.eye(1000, dtype=np.int64)
     counts[990, 5] = 1000

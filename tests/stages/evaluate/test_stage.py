@@ -234,6 +234,7 @@ def test_the_report_shows_every_figure_and_sheet(project):
     assert f"<tr><td>map</td><td>{shown}" in page
 
 
+@pytest.mark.slow
 def test_what_training_looked_like_is_drawn_from_what_the_trainers_left(project):
     folder = run(project) / "training"
     drawn = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())

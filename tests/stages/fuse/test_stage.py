@@ -185,6 +185,7 @@ def test_the_same_bytes_twice(project):
         assert (first / file).read_bytes() == (second / file).read_bytes()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("project", [1], indirect=True)
 def test_of_fewer_pictures_and_scenes_than_asked_for_it_takes_all(project):
     own_params(project, pictures=200, scenes=40, methods=["average"])
@@ -212,6 +213,7 @@ def test_what_the_detector_finds_is_compared_by_name(project):
     assert found_by_a_detector_of(["cat", "cow", "dog", "fly"], project) == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("project", [1], indirect=True)
 def test_scenes_without_room_for_an_item_have_no_composites(project, capsys):
     np.save(project / "detection/test/images.npy", np.zeros((4, 28, 28, 3), dtype=np.uint8))

@@ -60,6 +60,7 @@ def test_mutual_information_by_hand():
     assert mutual_information(stripes, other) == pytest.approx([1 + 0.8112781 - 1.5])
 
 
+@pytest.mark.slow
 @given(first=GREY, second=GREY)
 def test_mutual_information_is_symmetric_bounded_and_what_scikit_learn_finds(first, second):
     shared = mutual_information(first, second)

@@ -254,6 +254,7 @@ def test_a_png_is_decoded_once_and_its_exif_found_wherever_it_stands(monkeypatch
         assert (decode(content, FORM).pixels == noise()[::-1, ::-1]).all()
 
 
+@pytest.mark.slow
 def test_pixels_are_counted_before_any_is_decoded():
     """A picture of which only the header is there is too large all the same; also one within an icon."""
     header = encoded(Image.new("1", (30_000, 30_000)))[:60]

@@ -51,6 +51,7 @@ def held(cache: Path) -> int:
     return sum(path.stat().st_size for path in cache.glob("*/*"))
 
 
+@pytest.mark.slow
 def test_a_cache_keeps_within_its_limit_and_keeps_what_is_used(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -84,6 +84,7 @@ def test_pictures_to_classify_become_squares_of_their_median_side(tmp_path: Path
     assert "packed as 40 x 40 px, colour" in (again / "report/report.md").read_text()
 
 
+@pytest.mark.slow
 def test_pictures_with_boxes_keep_their_proportions_and_crops_have_their_boxes_size(tmp_path: Path) -> None:
     write_pictures(tmp_path / "raw", (640, 320))
     write_boxes(tmp_path / "raw", 16, 24)

@@ -354,6 +354,7 @@ def test_odd_pictures_come_out_of_the_cache_as_they_went_in(own):
         assert contents(run(own, out, cache=own / "cache")) == contents(decoded)
 
 
+@pytest.mark.slow
 def test_number_of_processes_changes_nothing(own, monkeypatch):
     (own / "raw/pictures/sky/stray.txt").write_text("")
     results = []

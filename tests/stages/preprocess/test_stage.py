@@ -247,6 +247,7 @@ def test_the_projects_own_params_are_valid(given):
     assert len(load_classification(run(given) / "classification", "test").classes) == 10
 
 
+@pytest.mark.slow
 def test_no_training_library_is_loaded_to_prepare_pictures():
     """torch alone takes more than half of the gigabyte in which a million pictures go through."""
     code = "import sys, stages.preprocess.stage; print('torch' in sys.modules)"

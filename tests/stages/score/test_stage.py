@@ -466,6 +466,7 @@ def row(number: int) -> dict[str, Any]:
     return known | {"set_aside": "a row", "boxes": [], "box_labels": [], "box_scores": []}
 
 
+@pytest.mark.slow
 def test_a_look_reads_the_last_file_alone_however_many_there_are(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

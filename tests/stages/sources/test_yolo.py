@@ -92,6 +92,7 @@ def test_what_programs_leave_among_labels_is_stray(tmp_path):
     assert set(named) == {"classes.txt", "train.cache", "notes.json", "Thumbs.db"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("yaml", "message"),
     [

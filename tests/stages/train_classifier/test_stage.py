@@ -82,6 +82,7 @@ def arguments(data: Path, out: Path, *, precision: str = "float32", **changed: A
     }
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_bytes(data: Path, tmp_path: Path) -> None:
     for run in ("first", "second"):
         main(**arguments(data, tmp_path / run))
@@ -104,6 +105,7 @@ def test_metrics_and_history_tell_the_training(data: Path, tmp_path: Path) -> No
     assert network.config["classes"] == ["top", "middle", "bottom"]
 
 
+@pytest.mark.slow
 def test_learns_classes_that_can_be_told_apart(data: Path, tmp_path: Path) -> None:
     main(**arguments(data, tmp_path / "out", epochs=6))
     assert json.loads((tmp_path / "out/metrics.json").read_text())["val_accuracy"] > 0.95
@@ -117,11 +119,13 @@ def test_colour_pictures_of_another_size(tmp_path: Path) -> None:
     assert network(torch.rand(2, 3, 13, 22)).shape == (2, 3)
 
 
+@pytest.mark.slow
 def test_fewer_pictures_than_a_batch(data: Path, tmp_path: Path) -> None:
     main(**arguments(data, tmp_path / "out", batch_size=1000))
     assert (tmp_path / "out/model.safetensors").is_file()
 
 
+@pytest.mark.slow
 def test_trains_in_bfloat16(data: Path, tmp_path: Path) -> None:
     main(**arguments(data, tmp_path / "out", precision="bfloat16"))
     assert (tmp_path / "out/model.safetensors").is_file()
@@ -165,6 +169,7 @@ RESNET = {"model": "resnet", "depth": 18, "stem": "small", "weights": None}
 TIMM = {"model": "timm", "name": "resnet10t", "weights": None}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "changed",
     [
@@ -241,6 +246,7 @@ def test_timm_that_is_not_installed_is_one_line(
         main(**arguments(data, tmp_path / "out", network=TIMM))
 
 
+@pytest.mark.slow
 def test_probabilities_are_calibrated_on_val_and_no_prediction_changes(data: Path, tmp_path: Path) -> None:
     split = load_classification(data, "val")
     compute = prepare(ComputeParams(seed=3, threads=1, precision="float32", deterministic=True))

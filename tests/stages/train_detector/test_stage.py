@@ -94,6 +94,7 @@ class CrashError(Exception):
     pass
 
 
+@pytest.mark.slow
 def test_outs(data, tmp_path, capsys):
     out = train(data, tmp_path / "out")
     val = json.loads((out / "metrics.json").read_text())["val"]
@@ -134,6 +135,7 @@ def test_left_at_a_step_every_model_ends_in_the_same_bytes(data, tmp_path, monke
         assert (left / name).read_bytes() == (alone / name).read_bytes()
 
 
+@pytest.mark.slow
 def test_validating_draws_nothing_of_training(data, tmp_path):
     often = train(data, tmp_path / "often", validate_every=1)
     seldom = train(data, tmp_path / "seldom", validate_every=2)
@@ -144,6 +146,7 @@ def test_validating_draws_nothing_of_training(data, tmp_path):
     assert losses[0] == losses[1]
 
 
+@pytest.mark.slow
 def test_the_metrics_are_those_of_the_saved_model(data, tmp_path):
     out = train(data, tmp_path / "out", epochs=1)
     compute = prepare(ComputeParams(seed=3, threads=1, precision="float32", deterministic=True))
@@ -152,16 +155,19 @@ def test_the_metrics_are_those_of_the_saved_model(data, tmp_path):
     assert scores.map == pytest.approx(json.loads((out / "metrics.json").read_text())["val"]["map"])
 
 
+@pytest.mark.slow
 def test_trains_in_bfloat16(data, tmp_path):
     assert (train(data, tmp_path / "out", precision="bfloat16", epochs=1) / "model.safetensors").is_file()
 
 
+@pytest.mark.slow
 def test_a_loss_that_is_not_finite_ends_training(data, tmp_path):
     with pytest.raises(TrainingError, match=r"epoch \d+, step \d+: the loss is"):
         train(data, tmp_path / "out", learning_rate=1e30, gradient_max=1e30)
     assert not (tmp_path / "out" / "model.safetensors").exists()
 
 
+@pytest.mark.slow
 def test_val_without_boxes_is_refused(data, tmp_path):
     (data / "val/annotations.json").write_text('{"annotations": []}')
     with pytest.raises(DataError, match="no picture of the split has a box"):
@@ -183,6 +189,7 @@ def test_params_that_do_not_fit_are_named(data, tmp_path, changed, said):
         train(data, tmp_path / "out", **changed)
 
 
+@pytest.mark.slow
 def test_training_stops_where_val_gets_no_better(data, tmp_path):
     # A learning rate this small changes nothing from one validation to the next.
     out = train(data, tmp_path / "out", epochs=6, validate_every=1, learning_rate=1e-12, patience=2)
@@ -194,6 +201,7 @@ SGD = {"name": "sgd", "learning_rate": 0.01, "momentum": 0.9, "weight_decay": 0.
 UNSAID = {"learning_rate": None, "weight_decay": None, "warmup": None}
 
 
+@pytest.mark.slow
 def test_adam_and_one_cycle_in_so_many_words_give_the_same_bytes(data, tmp_path):
     short = train(data, tmp_path / "short")
     schedule = {"name": "one-cycle", "warmup": 0.3}
@@ -202,6 +210,7 @@ def test_adam_and_one_cycle_in_so_many_words_give_the_same_bytes(data, tmp_path)
         assert (short / name).read_bytes() == (long / name).read_bytes()
 
 
+@pytest.mark.slow
 def test_another_optimizer_and_schedule(data, tmp_path):
     schedule = {"name": "cosine", "warmup": 0.25}
     out = train(data, tmp_path / "out", **UNSAID, optimizer=SGD, schedule=schedule)
@@ -217,6 +226,7 @@ def test_an_optimizer_beside_the_keys_that_stand_for_it_is_refused(data, tmp_pat
         train(data, tmp_path / "out", **changed)
 
 
+@pytest.mark.slow
 def test_frozen_parts_keep_what_they_began_with(data, tmp_path):
     first = train(data, tmp_path / "first", epochs=1)
     weights = {"file": str(first / OUTS[0]), "sha256": sha256((first / OUTS[0]).read_bytes()).hexdigest()}
@@ -231,6 +241,7 @@ def test_frozen_parts_keep_what_they_began_with(data, tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_proposals_of_a_file(data, tmp_path):
     rows = [
         {"image_id": row["image_id"], "bbox": row["bbox"]}
@@ -248,6 +259,7 @@ def test_proposals_of_a_file(data, tmp_path):
         train(data, tmp_path / "other", network=NETWORKS["fast-rcnn"] | {"proposals": given})
 
 
+@pytest.mark.slow
 def test_proposals_of_a_trained_detector(data, tmp_path):
     first = train(data, tmp_path / "first", epochs=1)
     content = (first / OUTS[0]).read_bytes()
@@ -302,6 +314,7 @@ def test_it_overfits_eight_scenes(data, tmp_path, model, epochs, least):
     assert json.loads((out / "metrics.json").read_text())["val"]["map50"] > least
 
 
+@pytest.mark.slow
 def test_scores_are_calibrated_on_val_and_their_order_stays(data: Path, tmp_path: Path) -> None:
     split = load_detection(data, "val")
     compute = prepare(ComputeParams(seed=3, threads=1, precision="float32", deterministic=True))

@@ -70,6 +70,7 @@ def test_weights_of_a_detector_of_other_classes(model, tmp_path):
     assert others
 
 
+@pytest.mark.slow
 def test_weights_of_torchvisions_resnet(tmp_path):
     torch.manual_seed(0)
     pretrained, path = resnet18(), tmp_path / "r.pth"

@@ -150,6 +150,7 @@ def test_each_step_changes_its_own_network_alone(
     assert all(weight.requires_grad for weight in judge.parameters())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loss", LOSSES, ids=lambda loss: loss["name"])
 def test_the_discriminator_learns_to_tell_fixed_fakes_from_real_pictures(
     compute: Compute, loss: dict[str, Any]

@@ -148,6 +148,7 @@ def test_intervals_are_those_of_the_binomial():
     assert set(resampled_figures(sure, halves(800, 10), classes=2, bins=10)["macro_f1"]) == {1.0}
 
 
+@pytest.mark.slow
 @settings(max_examples=30)
 @given(seed=st.integers(0, 2**32 - 1), pictures=st.integers(1, 60), classes=st.integers(2, 12))
 def test_a_draw_s_figures_are_those_of_the_pictures_drawn(seed, pictures, classes):

@@ -125,6 +125,7 @@ def test_failures_come_out_in_the_right_order(
     assert figures == sorted(figures), dict(zip(rising, figures, strict=True))
 
 
+@pytest.mark.slow
 def test_a_collapse_is_seen_by_recall_and_coverage_alone(found: dict[str, Compared]) -> None:
     assert found["collapsed"].figures["conditional_accuracy"] > 0.9
     assert found["collapsed"].figures["precision"] > 0.8
