@@ -6,24 +6,27 @@ right the format's own reader tells: nothing is understood twice.
 
 import json
 import re
-from collections import defaultdict
-from collections.abc import Collection, Iterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
+from types import MappingProxyType
 from typing import Any, Literal
 
 from stages.by_hand.seen import FolderListing, Guess, Named, chosen_of, files_of, keys_of, split_of
-from stages.by_hand.tables import table_guesses
+from stages.by_hand.tables import LABELS, table_guesses
 from stages.core.errors import DataError
 from stages.intake.folders import open_file
-from stages.sources.annotations.label_studio import without_upload
 from stages.sources.documents import read_json
+from stages.sources.label_tools.label_studio import without_upload
+from stages.sources.label_tools.via import is_via_3, region_list, via_entries
 from stages.sources.naming import split_named
 from stages.sources.rows import is_picture
 
 
 def guesses(seen: FolderListing) -> list[Guess]:
     """What the folder could be, formats with annotations first."""
-    formats = (_idx, _yolo, _coco, _voc, _cvat, _labelme, _label_studio, table_guesses, _image_folder)
+    drawn = (_cvat, _labelme, _label_studio, _create_ml, _via)
+    formats = (_idx, _yolo, _coco, _voc, *drawn, table_guesses, _image_folder)
     return [guess for one in formats for guess in one(seen)]
 
 
@@ -96,7 +99,8 @@ def _voc(seen: FolderListing) -> Iterator[Guess]:
         seen.tell(f"{len(found):,} XML such as {found[0]} look like Pascal VOC: their pictures are missing")
         return
     usual = [name for name in pictures if "JPEGImages" in PurePosixPath(name).parts]
-    low = any("<xmin>0<" in seen.head(name).replace(" ", "") for name in found[:200])
+    heads = [seen.head(name).replace(" ", "") for name in found[:200]]
+    low = any("<xmin>0<" in head or "<robndbox>" in head for head in heads)  # roLabelImg counts from 0
     annotated, pictured = _common(found), _common(usual or pictures)
     beside: list[str] = []
     if annotated == pictured and _are_several_sets(found):
@@ -155,11 +159,7 @@ def _cvat(seen: FolderListing) -> Iterator[Guess]:
         if re.search(r"<annotations[\s>]", seen.head(name)):
             named = re.findall(r'<image[^>]* name="([^"]+)"', seen.text(name))
             found.append(Named(name, split_of(name), seen.origin_of(named, name), len(named)))
-    if found:
-        chosen, beside = chosen_of(found)
-        source = {"format": "cvat", "file": files_of(chosen)} | keys_of(chosen)
-        layout = f"CVAT, by {', '.join(one.name for one in chosen)}"
-        yield Guess(task="detection", source=source, layout=layout, beside=beside)
+    yield from _by_files("cvat", "CVAT", found)
 
 
 def _labelme(seen: FolderListing) -> Iterator[Guess]:
@@ -189,6 +189,53 @@ def _label_studio(seen: FolderListing) -> Iterator[Guess]:
         source = {"format": "label-studio", "file": name, "pictures": pictures, "picture": key}
         task_name: Literal["classification", "detection"] = "detection" if boxes else "classification"
         yield Guess(task=task_name, source=source, layout=f"Label Studio, by {name}")
+
+
+def _create_ml(seen: FolderListing) -> Iterator[Guess]:
+    found = []
+    for name, document in _documents(seen):
+        entries = [one for one in document if isinstance(one, dict)] if isinstance(document, list) else []
+        named = [one[key] for one in entries for key in ("image", "imagefilename") if key in one]
+        if named and '"coordinates"' in seen.text(name):
+            found.append(Named(name, split_of(name), seen.origin_of(named, name), len(named)))
+    yield from _by_files("create-ml", "Create ML", found)
+
+
+def _via(seen: FolderListing) -> Iterator[Guess]:
+    found, keys = [], {}
+    for name, document in _documents(seen):
+        if is_via_3(document):
+            yield Guess(task="detection", source={"format": "via", "file": name}, layout=f"VIA 3, by {name}")
+        entries = [one for one in (via_entries(document) or {}).values() if isinstance(one, dict)]
+        if not entries:
+            continue
+        regions = [one for entry in entries for one in region_list(entry.get("regions")) or ()]
+        told = [one.get("region_attributes") for one in regions if isinstance(one, dict)]
+        attributes = Counter(key for one in told if isinstance(one, dict) for key in one)
+        if not attributes:
+            keys["unnamed"] = seen.folder.resolve().name
+        elif any(isinstance(one, dict) and len(one) > 1 for one in told):
+            keys["attribute"] = _attribute_of(attributes)
+        named = [one.get("filename", "") for one in entries]
+        found.append(Named(name, split_of(name), seen.origin_of(named, name), len(regions)))
+    yield from _by_files("via", "VGG Image Annotator", found, keys)
+
+
+def _attribute_of(attributes: Mapping[str, int]) -> str:
+    """The attribute that is called as classes are, else the commonest."""
+    called = [name for word in LABELS for name in attributes if name.strip().lower() == word]
+    return called[0] if called else max(attributes, key=lambda name: attributes[name])
+
+
+def _by_files(
+    word: str, program: str, found: Sequence[Named], keys: Mapping[str, str] = MappingProxyType({})
+) -> Iterator[Guess]:
+    """One way to read the files of a format that has a file for each split, or one for all."""
+    if found:
+        chosen, beside = chosen_of(found)
+        source = {"format": word, "file": files_of(chosen)} | keys_of(chosen) | dict(keys)
+        layout = f"{program}, by {', '.join(one.name for one in chosen)}"
+        yield Guess(task="detection", source=source, layout=layout, beside=beside)
 
 
 def _image_folder(seen: FolderListing) -> Iterator[Guess]:

@@ -47,6 +47,10 @@ BOXES: Mapping[str, tuple[tuple[str, ...], ...]] = {
 """Names of the columns of boxes by what they hold."""
 BOX_COLUMNS = ("box", "bbox")
 """Names of a column of four numbers."""
+NESTED = ("objects", "annotations", "faces")
+"""Names of a column of things in the picture: lists by name, or a list of objects, as Hugging Face has it."""
+NESTED_LABELS = ("categories", "category", "labels", "label", "classes", "class", "category_id")
+NESTED_BOXES = ("bbox", "bboxes", "boxes", "box")
 SPLITS = ("split", "set", "subset")
 LOOKED_AT = 30  # rows
 
@@ -95,15 +99,21 @@ def _source(seen: FolderListing, table: Looked) -> dict[str, Any] | None:
     if picture is None:
         return None
     small = {column.strip().lower(): column for column in table.columns if column != picture}
+    split = next((small[word] for word in SPLITS if word in small), None)
+    nested = next(filter(None, (_nested(table, small[word]) for word in NESTED if word in small)), None)
+    if nested is not None:
+        told = {"picture": picture, **nested} | ({} if split is None else {"split": split})
+        return {"format": table.format, "columns": told, "box_as": "corner-and-size"}
     label = next((small[word] for word in LABELS if word in small), None)
     if label is None and len(small) == 1 and _are_classes(table.cells(next(iter(small.values())))):
         (label,) = small.values()
     if label is None:
         said = "it names pictures, and no column of it is called as classes are, such as label"
+        if "region_shape_attributes" in small:
+            said = "CSV of the VGG Image Annotator: export the annotations as JSON, which is read"
         seen.tell(f"{seen.folder / table.name}: {said}: {', '.join(table.columns)[:200]}")
         return None
     columns: dict[str, Any] = {"picture": picture, "label": label}
-    split = next((small[word] for word in SPLITS if word in small), None)
     columns |= {} if split is None else {"split": split}
     source: dict[str, Any] = {"format": table.format, **table.keys, "columns": columns}
     boxes = _boxes(small)
@@ -113,6 +123,17 @@ def _source(seen: FolderListing, table: Looked) -> dict[str, Any] | None:
         edges = [edge for one in columns["box"] for edge in map(number, table.cells(one)) if edge is not None]
         source |= {"unit": "shares"} if edges and max(edges) <= 1 else {}
     return source
+
+
+def _nested(table: Looked, column: str) -> dict[str, Any] | None:
+    """The keys `label` and `box` of a column that holds the things in a picture; None: it does not."""
+    cells = [one for cell in table.cells(column) for one in (cell if isinstance(cell, list) else [cell])]
+    names = {str(name).strip().lower(): name for cell in cells if isinstance(cell, dict) for name in cell}
+    label = next((names[word] for word in NESTED_LABELS if word in names), None)
+    box = next((names[word] for word in NESTED_BOXES if word in names), None)
+    if label is None or box is None:
+        return None
+    return {"label": f"{column}.{label}", "box": [f"{column}.{box}"]}
 
 
 def _are_pictures(cells: Sequence[Any], seen: FolderListing) -> bool:

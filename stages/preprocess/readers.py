@@ -3,21 +3,23 @@
 from pathlib import Path
 
 from stages.sources.annotations.coco import read_coco
-from stages.sources.annotations.cvat import read_cvat
-from stages.sources.annotations.label_studio import read_label_studio
-from stages.sources.annotations.labelme import read_labelme
-from stages.sources.annotations.params import (
-    CocoParams,
-    CvatParams,
-    LabelmeParams,
-    LabelStudioParams,
-    PascalVocParams,
-    YoloParams,
-)
+from stages.sources.annotations.params import CocoParams, PascalVocParams, YoloParams
 from stages.sources.annotations.pascal_voc import read_pascal_voc
 from stages.sources.annotations.yolo import read_yolo
 from stages.sources.idx import read_idx_files
 from stages.sources.image_folder import read_image_folder
+from stages.sources.label_tools.create_ml import read_create_ml
+from stages.sources.label_tools.cvat import read_cvat
+from stages.sources.label_tools.label_studio import read_label_studio
+from stages.sources.label_tools.labelme import read_labelme
+from stages.sources.label_tools.params import (
+    CreateMlParams,
+    CvatParams,
+    LabelmeParams,
+    LabelStudioParams,
+    ViaParams,
+)
+from stages.sources.label_tools.via import read_via
 from stages.sources.params import IdxParams, ImageFolderParams, VideoParams
 from stages.sources.preparation import BoxSource, PictureSource
 from stages.sources.rows import Found
@@ -59,3 +61,7 @@ def read_source(raw: Path, params: PictureSource | BoxSource, *, upright: bool) 
             return read_cvat(raw, params)
         case LabelStudioParams():
             return read_label_studio(raw, params)
+        case CreateMlParams():
+            return read_create_ml(raw, params)
+        case ViaParams():
+            return read_via(raw, params)

@@ -196,10 +196,7 @@ class _YamlLoader(yaml.SafeLoader):
 
 
 class _Builder(ET.TreeBuilder):
-    """Refuses document types: entities that unfold without end, or that read other files, start there.
-
-    Names lose their namespaces: `{http://...}object` is an object.
-    """
+    """Names lose their namespaces: `{http://...}object` is an object."""
 
     def start(self, tag: str, attrs: dict[str, str]) -> ET.Element:
         return super().start(tag.rpartition("}")[2], attrs)
@@ -207,15 +204,12 @@ class _Builder(ET.TreeBuilder):
     def end(self, tag: str) -> ET.Element:
         return super().end(tag.rpartition("}")[2])
 
-    def doctype(self, name: str, _pubid: str | None, _system: str | None) -> None:
-        raise DataError(f"a document type ({shown(name)}) has no place in an annotation; remove it")
-
 
 def read_xml(path: Path) -> ET.Element:
-    """Read an XML file.
+    """Read an XML file; a document type that it names is not looked up.
 
     Raises:
-        DataError: it cannot be read, is no XML, or has a document type; the message does not name the file.
+        DataError: it cannot be read, is no XML, or declares entities; the message does not name the file.
 
     """
     try:
@@ -237,4 +231,11 @@ def read_xml(path: Path) -> ET.Element:
 
 
 def _parse_xml(content: bytes | str) -> ET.Element:
+    if isinstance(content, str):
+        declared = "<!ENTITY" in content
+    else:
+        declared = b"<!ENTITY" in content.replace(b"\0", b"")  # in UTF-16 too
+    if declared:
+        # They may unfold without end, or read other files.
+        raise DataError("entities that are declared (<!ENTITY) have no place in an annotation; remove them")
     return ET.fromstring(content, ET.XMLParser(target=_Builder()))

@@ -9,16 +9,16 @@ from pydantic import Field, model_validator
 
 from stages.core.params import StageParams
 from stages.intake.form import ODDITIES, Form
-from stages.sources.annotations.params import (
+from stages.sources.annotations.params import CocoParams, PascalVocParams, YoloParams
+from stages.sources.composed import ComposedParams
+from stages.sources.label_tools.params import (
     ChoicesParams,
-    CocoParams,
+    CreateMlParams,
     CvatParams,
     LabelmeParams,
     LabelStudioParams,
-    PascalVocParams,
-    YoloParams,
+    ViaParams,
 )
-from stages.sources.composed import ComposedParams
 from stages.sources.params import CropsParams, FormParams, IdxParams, ImageFolderParams, Policy, VideoParams
 from stages.sources.tables.params import BoxTableParams, ManifestParams
 
@@ -33,6 +33,8 @@ BoxSource = (
     | LabelmeParams
     | CvatParams
     | LabelStudioParams
+    | CreateMlParams
+    | ViaParams
 )
 """Sources of pictures with boxes."""
 

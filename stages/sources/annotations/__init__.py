@@ -1,7 +1,7 @@
-"""Formats of annotations: one file each, giving rows of pictures with boxes.
+"""Formats of data sets: one file each, giving rows of pictures with boxes.
 
 params: what params.yaml says of each
-coco, pascal_voc, yolo, labelme, cvat, label_studio: the formats
+coco, pascal_voc, yolo: the formats
 run_lengths: COCO's masks; voc_lists: the splits of VOC; yolo_layout, yolo_lines: the parts of YOLO
 box_list: the boxes of one picture while its annotation is read
 """

@@ -1,15 +1,8 @@
 from .box_list import BoxList as BoxList
 from .box_list import Edges as Edges
+from .box_list import turned_box as turned_box
 from .coco import read_coco as read_coco
-from .cvat import read_cvat as read_cvat
-from .label_studio import read_label_studio as read_label_studio
-from .label_studio import without_upload as without_upload
-from .labelme import read_labelme as read_labelme
-from .params import ChoicesParams as ChoicesParams
 from .params import CocoParams as CocoParams
-from .params import CvatParams as CvatParams
-from .params import LabelmeParams as LabelmeParams
-from .params import LabelStudioParams as LabelStudioParams
 from .params import PascalVocParams as PascalVocParams
 from .params import YoloParams as YoloParams
 from .pascal_voc import read_pascal_voc as read_pascal_voc

@@ -2,8 +2,10 @@
 
 Everingham et al. 2010, "The Pascal Visual Object Classes (VOC) Challenge". An annotation is that of the
 picture of its own name, as other programs have it: many rename pictures and leave `<filename>` as it was.
+Of roLabelImg's turned boxes and of polygons the box round them is taken.
 """
 
+import math
 import xml.etree.ElementTree as ET
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,14 +14,15 @@ from typing import Literal
 
 from stages.core.errors import DataError
 from stages.core.packed import Split
-from stages.sources.annotations.box_list import BoxList
+from stages.sources.annotations.box_list import BoxList, turned_box
 from stages.sources.annotations.params import PascalVocParams
 from stages.sources.annotations.voc_lists import read_lists
 from stages.sources.documents import edges, read_xml, shown, whole, wrong_name
 from stages.sources.naming import ByStem, PictureFolder, Wrong, split_named
-from stages.sources.rows import Finding, Found, Row, files_below, is_picture, led_out
+from stages.sources.rows import Finding, Found, Polygon, Row, files_below, is_picture, led_out
 
 EDGES = ("xmin", "ymin", "xmax", "ymax")
+TURNED = ("cx", "cy", "w", "h", "angle")
 
 
 def read_pascal_voc(raw: Path, params: PascalVocParams) -> Found:
@@ -166,8 +169,10 @@ def _add(boxes: BoxList, thing: ET.Element, place: str, first_pixel: int) -> str
         x1, y1, x2, y2 = numbers
         boxes.add(label, place, (x1 - first_pixel, y1 - first_pixel, x2, y2), mark)
         return None
-    polygon = _polygon(thing, first_pixel)
+    polygon = _turned(thing, first_pixel) or _polygon(thing, first_pixel)
     if polygon is None and not any(texts):
+        if thing.find("robndbox") is not None:
+            return f"{label}: its <robndbox> is not five numbers, {', '.join(TURNED)}"
         return f"{label}: it has no <bndbox> with {', '.join(EDGES)}"
     if any(texts) or polygon is None:
         return f"{label}: box {shown(texts)} is not four numbers"
@@ -177,10 +182,21 @@ def _add(boxes: BoxList, thing: ET.Element, place: str, first_pixel: int) -> str
 
 def _repeated(thing: ET.Element) -> str | None:
     """What is said of an element that an object may have once, and that stands there twice."""
-    for path in ("name", "bndbox", *(f"bndbox/{edge}" for edge in EDGES)):
+    parts = (("bndbox", EDGES), ("robndbox", TURNED))
+    inside = (f"{box}/{part}" for box, names in parts for part in names)
+    for path in ("name", "bndbox", "robndbox", *inside):
         if len(found := thing.findall(path)) > 1:
             return f"it has {len(found)} <{found[0].tag}>, want one"
     return None
+
+
+def _turned(thing: ET.Element, first_pixel: int) -> Polygon | None:
+    """The corners of its <robndbox> of roLabelImg: centre, size, and radians clockwise; or None."""
+    numbers = edges([thing.findtext(f"robndbox/{name}", "") for name in TURNED])
+    if numbers is None:
+        return None
+    x, y, half_w, half_h = numbers[0] - first_pixel, numbers[1] - first_pixel, numbers[2] / 2, numbers[3] / 2
+    return turned_box((x - half_w, y - half_h, x + half_w, y + half_h), math.degrees(numbers[4]))
 
 
 def _polygon(thing: ET.Element, first_pixel: int) -> tuple[float, ...] | None:

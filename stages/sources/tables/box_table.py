@@ -1,4 +1,7 @@
-"""A table with a picture's path, a class and a box in each row; a picture has as many rows as boxes."""
+"""A table with a picture's path, a class and a box in each row, or with a list of classes and one of boxes.
+
+The former has as many rows for a picture as boxes; the latter is Hugging Face's column `objects`.
+"""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -58,10 +61,16 @@ def _rows(
         if isinstance(picture, Wrong):
             yield Finding(kind=picture.kind, where=where, what=picture.what)
             continue
-        wrong = _add(picture, record, f"row {row}", params, upright)
-        if wrong:
+        things = _things(record, columns, row)
+        if isinstance(things, str):
             picture.boxes.lost += 1
-            yield Finding(kind="invalid_box", where=where, what=wrong)
+            yield Finding(kind="invalid_box", where=where, what=things)
+            continue
+        for place, label, cells in things:
+            wrong = _add(picture, label, cells, place, params, upright)
+            if wrong:
+                picture.boxes.lost += 1
+                yield Finding(kind="invalid_box", where=where, what=wrong)
     for one in pictures.values():
         yield one.boxes.row(f"{one.where}: {one.name}", one.path, one.split, group=one.group)
 
@@ -91,12 +100,33 @@ def _picture(
     return known
 
 
+def _things(
+    record: Mapping[str, Any], columns: BoxColumns, row: int
+) -> list[tuple[str, Any, list[Any]]] | str:
+    """The place, class and box of each thing in a row, or what is wrong.
+
+    A row has one thing, or as many as its list of classes; each list of boxes then holds one for each.
+    """
+    label, cells = record[columns.label], [record[name] for name in columns.box]
+    if not _is_list(label):
+        return [(f"row {row}", label, cells)]
+    counts = [len(cell) if _is_list(cell) else 0 for cell in cells]
+    if set(counts) != {len(label)}:
+        return f"{columns.label} has {len(label)} and {columns.box[0]} {counts[0]}: want a box for each class"
+    things = enumerate(zip(label, *cells, strict=True), start=1)
+    return [(f"row {row}, box {number}", one, box) for number, (one, *box) in things]
+
+
+def _is_list(cell: Any) -> bool:
+    return isinstance(cell, list | tuple | np.ndarray)
+
+
 def _add(
-    picture: _Picture, record: Mapping[str, Any], place: str, params: BoxTableParams, upright: bool
+    picture: _Picture, stated: Any, box: list[Any], place: str, params: BoxTableParams, upright: bool
 ) -> str | None:
-    """Append a row's box; what is wrong with it, or None. A row without class and box adds none."""
-    label = text_of(record[params.columns.label])
-    cells = _box_cells([record[name] for name in params.columns.box])
+    """Append a box; what is wrong with it, or None. Without class and box none is added."""
+    label = text_of(stated)
+    cells = _box_cells(box)
     if not label and not any(cells):
         return None
     wrong = wrong_name(label)
@@ -117,7 +147,7 @@ def _box_cells(cells: Sequence[Any]) -> list[Any]:
     """Four cells, or the numbers in a single one."""
     if len(cells) == 4:
         return [text_of(cell) for cell in cells]
-    if isinstance(cells[0], list | tuple | np.ndarray):
+    if _is_list(cells[0]):
         return [one.item() if isinstance(one, np.generic) else one for one in cells[0]]
     return re.split(r"[\s,;]+", text_of(cells[0]).strip("[](){} "))
 

@@ -74,7 +74,11 @@ class ManifestParams(TableParams, PictureParams):
 
 
 class BoxColumns(StageParams):
-    """Names of the table's columns; null where it has none such."""
+    """Names of the table's columns; null where it has none such.
+
+    In JSON and Parquet `objects.bbox` is what column `objects` holds by the name `bbox`. Where `label` is a
+    list, so is `box`, and a row has several boxes.
+    """
 
     picture: str
     """Path below `pictures`."""

@@ -2,10 +2,12 @@
 
 import csv
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from stages.core.errors import DataError
 from stages.sources.documents import parse_json, read_text
@@ -157,15 +159,55 @@ def _json_lines(file: Path, wanted: Sequence[str]) -> Table:
 
 
 def _json_rows(file: Path, wanted: Sequence[str]) -> Iterator[tuple[int, Sequence[Any] | None]]:
+    lines = enumerate(read_text(file).split("\n"), start=1)
+    records = ((row, parse_json(line, f"{file}: row {row}")) for row, line in lines if line.strip())
+    return _record_rows(file, records, wanted)
+
+
+def _record_rows(
+    file: Path, records: Iterable[tuple[int, Any]], wanted: Sequence[str]
+) -> Iterator[tuple[int, Sequence[Any] | None]]:
+    """The wanted cells of each record; None for what is none."""
     missing = set(wanted)
-    for number, line in enumerate(read_text(file).split("\n"), start=1):
-        if not line.strip():
+    for row, record in records:
+        if not isinstance(record, dict):
+            yield row, None
             continue
-        record = parse_json(line, f"{file}: row {number}")
-        missing -= record.keys() if isinstance(record, dict) else set()
-        yield number, [record.get(name) for name in wanted] if isinstance(record, dict) else None
+        cells = []
+        for name in wanted:
+            try:
+                cells.append(within(record, name))
+                missing.discard(name)
+            except KeyError:
+                cells.append(None)
+        yield row, cells
     if missing:
         raise DataError(f"{file}: no object has {', '.join(sorted(missing))}")
+
+
+def within(record: Mapping[str, Any], name: str) -> Any:
+    """The value of a key; with a dot, `objects.bbox`, that of a key within that of another.
+
+    Where the outer value is a list of objects, it is the list of their values, None where one has none.
+
+    Raises:
+        KeyError: there is no such key.
+
+    """
+    outer, dot, inner = name.partition(".")
+    if name in record or not dot:
+        return record[name]
+    value = record[outer]
+    if value is None:
+        return None
+    if isinstance(value, dict):
+        return within(value, inner)
+    if not isinstance(value, list | tuple | np.ndarray):
+        raise KeyError(name)
+    found = [within({inner: None, **one}, inner) if isinstance(one, dict) else None for one in value]
+    if len(value) and not any(isinstance(one, dict) and inner.partition(".")[0] in one for one in value):
+        raise KeyError(name)
+    return found
 
 
 def _parquet(file: Path, wanted: Sequence[str]) -> Table:
@@ -177,5 +219,11 @@ def _parquet(file: Path, wanted: Sequence[str]) -> Table:
         raise DataError(f"{file}: Parquet is read by pyarrow: `pip install pyarrow`, or save CSV") from None
     except (ValueError, OSError):
         raise DataError(f"{file}: no Parquet, or a damaged one") from None
-    places = _places(file, [str(column) for column in table.columns], wanted)
-    return Table(places=places, rows=enumerate(table.itertuples(index=False, name=None)))
+    columns = [str(column) for column in table.columns]
+    rows = enumerate(table.itertuples(index=False, name=None))
+    if not any("." in name and name not in columns for name in wanted):
+        return Table(places=_places(file, columns, wanted), rows=rows)
+    records = ((row, dict(zip(columns, cells, strict=True))) for row, cells in rows)
+    return Table(
+        places={name: place for place, name in enumerate(wanted)}, rows=_record_rows(file, records, wanted)
+    )

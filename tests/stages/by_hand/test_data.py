@@ -96,8 +96,45 @@ def parquet(raw: Path) -> None:
     table.to_parquet(raw / "boxes.parquet")
 
 
+def create_ml(raw: Path) -> None:
+    middle = {"x": 12, "y": 14, "width": 16, "height": 16}
+    entries = [
+        {"image": f"{name}.png", "annotations": [{"label": label, "coordinates": middle}]}
+        for name, label in pictures(raw / "train")
+    ]
+    (raw / "train/_annotations.createml.json").write_text(json.dumps(entries))
+
+
+def via(raw: Path) -> None:
+    shape = {"name": "rect", "x": 4, "y": 6, "width": 16, "height": 16}
+    entries = {
+        f"{name}.png84": {
+            "filename": f"{name}.png",
+            "regions": [{"shape_attributes": shape, "region_attributes": {"type": label, "note": ""}}],
+        }
+        for name, label in pictures(raw / "images")
+    }
+    (raw / "via_project.json").write_text(json.dumps({"_via_settings": {}, "_via_img_metadata": entries}))
+
+
+def objects(raw: Path) -> None:
+    lines = [
+        json.dumps({"file_name": f"{name}.png", "objects": {"bbox": [[4, 6, 16, 16]], "category": [label]}})
+        for name, label in pictures(raw / "train")
+    ]
+    (raw / "train/metadata.jsonl").write_text("\n".join(lines) + "\n")
+
+
+def rolabelimg(raw: Path) -> None:
+    voc(raw)
+    numbers = "<robndbox><cx>12</cx><cy>14</cy><w>16</w><h>16</h><angle>0.3</angle></robndbox>"
+    for file in (raw / "Annotations").iterdir():
+        before, after = file.read_text().split("<bndbox>")[0], file.read_text().split("</bndbox>")[1]
+        file.write_text(f'<!DOCTYPE annotation SYSTEM "voc.dtd">{before}{numbers}{after}')
+
+
 CLASSIFIED = [image_folder, table, json_lines]
-BOXED = [coco, voc, yolo, box_table, parquet]
+BOXED = [coco, voc, yolo, box_table, parquet, create_ml, via, objects, rolabelimg]
 
 
 @pytest.fixture
@@ -313,6 +350,18 @@ def twice(raw: Path) -> None:
     file.write_text(file.read_text().replace('"images":', '"images": [], "images":'))
 
 
+def via_3(raw: Path) -> None:
+    pictures(raw)
+    (raw / "via.json").write_text('{"project": {}, "config": {}, "file": {}, "view": {}, "metadata": {}}')
+
+
+def via_csv(raw: Path) -> None:
+    head = "filename,file_size,file_attributes,region_id,region_shape_attributes,region_attributes"
+    shape, kind = '{""name"":""rect"",""x"":1}', '{""kind"":""cat""}'
+    rows = [f'{name}.png,84,"{{}}",0,"{shape}","{kind}"' for name, _ in pictures(raw)]
+    (raw / "via_csv.csv").write_text("\n".join([head, *rows]) + "\n")
+
+
 def of_two_names(raw: Path) -> None:
     voc(raw)
     for file in (raw / "Annotations").iterdir():
@@ -323,6 +372,8 @@ def of_two_names(raw: Path) -> None:
     ("write", "said"),
     [
         (without_names, "write a name a line into classes.txt beside them"),
+        (via_3, "via.json: a project of VIA 3: export it as COCO, and read that with `format: coco`"),
+        (via_csv, "CSV of the VGG Image Annotator: export the annotations as JSON, which is read"),
         (twice, "instances.json: the key 'images' stands there twice in one object; remove one"),
         (of_two_names, "no label can be read: invalid_box, 24 times, first raw/Annotations/00.xml: object 1"),
     ],

@@ -83,12 +83,34 @@ STUDIO = [
     {"data": {"image": "/data/upload/1/a.png"}, "annotations": [{"result": RESULTS, "was_cancelled": False}]},
     {"image": "b.png", "label": [RESULTS[0]["value"] | SIZE], "choice": "cat"},
 ]
+CREATE_ML = [
+    {
+        "image": "a.png",
+        "annotations": [{"label": "cat", "coordinates": {"x": 15, "y": 11, "width": 20, "height": 10}}],
+    },
+    {"imagefilename": "b.png", "annotation": []},
+]
+REGIONS = [
+    {"shape_attributes": {"name": "rect", "x": 5, "y": 6, "width": 20, "height": 10}},
+    {"shape_attributes": {"name": "polygon", "all_points_x": [5, 25, 15], "all_points_y": [6, 6, 16]}},
+    {"shape_attributes": {"name": "circle", "cx": 9, "cy": 9, "r": 3}},
+    {"shape_attributes": {"name": "ellipse", "cx": 9, "cy": 9, "rx": 3, "ry": 4, "theta": 0.5}},
+]
+KINDS = [{"kind": "cat"}, {"kind": {"cat": True, "dog": False}}, {"kind": "cat", "note": ""}, {}]
+VIA = {
+    "a.png84": {
+        "filename": "a.png",
+        "regions": [one | {"region_attributes": kind} for one, kind in zip(REGIONS, KINDS, strict=True)],
+    },
+    "b.png84": {"filename": "b.png", "regions": {"0": REGIONS[0]}},
+}
 BOX = "<bndbox><xmin>5</xmin><ymin>6</ymin><xmax>25</xmax><ymax>16</ymax></bndbox>"
 VOC = (
     "<annotation><filename>a.png</filename><size><width>40</width><height>20</height></size>"
     f"<object><name>cat</name><difficult>0</difficult>{BOX}</object>"
     "<object><name>cat</name><polygon><x1>5</x1><y1>6</y1><x2>9</x2><y2>6</y2><x3>7</x3><y3>9</y3></polygon>"
-    "</object></annotation>"
+    "</object><object><type>robndbox</type><name>cat</name><robndbox><cx>15</cx><cy>11</cy><w>20</w><h>10</h>"
+    "<angle>0.5</angle></robndbox></object></annotation>"
 )
 CVAT = (
     '<?xml version="1.0" encoding="utf-8"?><annotations><image id="0" name="a.png" subset="train" width="40" '
@@ -155,6 +177,16 @@ FORMATS = {
         content=json.dumps(STUDIO),
         task="classification",
     ),
+    "create-ml": Format(
+        params={"format": "create-ml", "file": "a.json", "pictures": "images"},
+        file="a.json",
+        content=json.dumps(CREATE_ML),
+    ),
+    "via": Format(
+        params={"format": "via", "file": "a.json", "pictures": "images", "unnamed": "dog"},
+        file="a.json",
+        content=json.dumps(VIA),
+    ),
     "csv": Format(
         params={
             "format": "csv",
@@ -186,6 +218,17 @@ FORMATS = {
         },
         file="a.jsonl",
         content='{"file": "a.png", "class": "cat", "box": [5, 6, 25, 16]}\n{"file": "b", "box": ""}\n',
+    ),
+    "jsonl of objects": Format(
+        params={
+            "format": "jsonl",
+            "file": "a.jsonl",
+            "pictures": "images",
+            "box_as": "corner-and-size",
+            "columns": {"picture": "file", "label": "in.class", "box": ["in.box"]},
+        },
+        file="a.jsonl",
+        content='{"file": "a.png", "in": {"class": ["cat", 1], "box": [[5, 6, 20, 10], [1, 2, 3, 4]]}}',
     ),
 }
 VALUE = re.compile(r"(?:(?<=^)|(?<=[\">;,\s]))[\w.+-]+(?=[\"<;,\s])")

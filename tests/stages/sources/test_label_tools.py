@@ -1,4 +1,4 @@
-"""LabelMe, CVAT and Label Studio."""
+"""LabelMe, CVAT, Label Studio, Create ML and VGG Image Annotator."""
 
 import json
 
@@ -141,7 +141,7 @@ def test_wrong_shapes_of_cvat_are_named(tmp_path, drawn, message):
     [
         ("<annotations><track/></annotations>", "export the task as 'CVAT for images 1.1'"),
         ("<annotations>", "annotations.xml: no XML: line 1, column 14"),
-        ('<!DOCTYPE a [<!ENTITY b "c">]><annotations/>', "a document type"),
+        ('<!DOCTYPE a [<!ENTITY b "c">]><annotations/>', "annotations.xml: entities that are declared"),
     ],
 )
 def test_a_file_of_cvat_that_cannot_be_understood_is_one_line(tmp_path, text, message):
@@ -270,3 +270,162 @@ def test_the_digits_that_label_studio_puts_before_a_name_are_taken_off(tmp_path)
     task = {"data": {"image": "/data/upload/1/0a1b2c3d-0.png"}, "annotations": [{"result": result}]}
     write_text(tmp_path / "export.json", json.dumps([task]))
     assert boxes(read(tmp_path, STUDIO)[0]) == {"0.png": [("cat", [4, 2, 24, 12])]}
+
+
+CREATE_ML = {"format": "create-ml", "file": "a.json"}
+MIDDLE = {"x": 15, "y": 11.0, "width": 20, "height": 10}  # x1, y1 = 5, 6
+
+
+def write_create_ml(raw, *entries):
+    write_picture(raw / "a.png")
+    write_text(raw / "a.json", json.dumps(list(entries)))
+
+
+@pytest.mark.parametrize(("picture", "things"), [("image", "annotations"), ("imagefilename", "annotation")])
+def test_boxes_of_create_ml_are_by_their_centre(tmp_path, picture, things):
+    both = [{"label": "cat", "coordinates": MIDDLE}, {"label": "dog", "coordinates": MIDDLE | {"width": 10}}]
+    write_create_ml(tmp_path, {picture: "a.png", things: both})
+    rows, findings = read(tmp_path, CREATE_ML)
+    assert boxes(rows) == {"a.png": [("cat", [5, 6, 25, 16]), ("dog", [10, 6, 20, 16])]}
+    assert rows[0].places == ("annotations[0]", "annotations[1]")
+    assert not findings
+
+
+def test_create_ml_with_a_file_for_each_split(tmp_path):
+    files = {split: f"{split}/_annotations.createml.json" for split in ("train", "val")}
+    for split, file in files.items():
+        write_picture(tmp_path / split / f"{split}.png")
+        write_text(tmp_path / file, json.dumps([{"image": f"{split}.png", "annotations": []}]))
+    assert splits(read(tmp_path, CREATE_ML | {"file": files})[0]) == {"train.png": "train", "val.png": "val"}
+
+
+@pytest.mark.parametrize(
+    ("thing", "message"),
+    [
+        ({"label": "cat"}, "cat: coordinates None are not four numbers x, y, width, height"),
+        ({"label": "cat", "coordinates": MIDDLE | {"x": "left"}}, "cat: coordinates {"),
+        ({"label": " ", "coordinates": MIDDLE}, "its label is empty"),
+        (["cat"], "not an object"),
+    ],
+)
+def test_wrong_boxes_of_create_ml_are_named(tmp_path, thing, message):
+    write_create_ml(tmp_path, {"image": "a.png", "annotations": [thing]})
+    rows, findings = read(tmp_path, CREATE_ML)
+    assert kinds(findings) == ["invalid_box"]
+    assert f"annotations[0]: {message}" in findings[0].what
+    assert rows[0].lost == 1
+
+
+def test_wrong_entries_of_create_ml_are_named(tmp_path):
+    write_create_ml(tmp_path, 3, {"image": None, "annotations": []}, {"image": "a.png"})
+    rows, findings = read(tmp_path, CREATE_ML)
+    assert not rows
+    assert [found.what for found in findings if found.kind == "bad_row"] == [
+        "not an object",
+        "the picture's name is empty",
+        "its annotations are no list",
+    ]
+    write_text(tmp_path / "a.json", "{}")
+    with pytest.raises(DataError, match=r"a\.json: no annotations of Create ML: it needs a list of objects"):
+        read(tmp_path, CREATE_ML)
+
+
+VIA = {"format": "via", "file": "a.json"}
+RECT = {"name": "rect", "x": 5, "y": 6, "width": 20, "height": 10}
+OUTLINE = {"name": "polygon", "all_points_x": [5, 25, 15], "all_points_y": [6, 6, 16]}
+
+
+def region(drawn, **attributes):
+    return {"shape_attributes": drawn, "region_attributes": attributes}
+
+
+def write_via(raw, *regions, wrap=lambda entries: entries):
+    write_picture(raw / "a.png")
+    entry = {"filename": "a.png", "size": 84, "regions": list(regions), "file_attributes": {}}
+    write_text(raw / "a.json", json.dumps(wrap({"a.png84": entry})))
+
+
+@pytest.mark.parametrize(
+    ("drawn", "polygons"),
+    [
+        (RECT, 0),
+        (OUTLINE, 1),
+        ({"name": "ellipse", "cx": 15, "cy": 11, "rx": 10, "ry": 5}, 0),
+        ({"name": "ellipse", "cx": 15, "cy": 11, "rx": 5, "ry": 10, "theta": 1.5707963}, 0),
+    ],
+)
+def test_shapes_of_via_give_their_boxes(tmp_path, drawn, polygons):
+    write_via(tmp_path, region(drawn, animal="cat"))
+    rows, findings = read(tmp_path, VIA)
+    assert boxes(rows) == {"a.png": [("cat", [5, 6, 25, 16])]}
+    assert len(rows[0].polygons) == polygons
+    assert not findings
+
+
+def test_a_circle_of_via(tmp_path):
+    write_via(tmp_path, region({"name": "circle", "cx": 10, "cy": 10, "r": 5}, animal="cat"))
+    assert boxes(read(tmp_path, VIA)[0]) == {"a.png": [("cat", [5, 5, 15, 15])]}
+
+
+def test_a_project_of_via_and_regions_of_version_1_read_alike(tmp_path):
+    expected = {"a.png": [("cat", [5, 6, 25, 16])]}
+    write_via(
+        tmp_path,
+        region(RECT, animal="cat"),
+        wrap=lambda entries: {"_via_settings": {}, "_via_img_metadata": entries},
+    )
+    assert boxes(read(tmp_path, VIA)[0]) == expected
+    entry = {"filename": "a.png", "regions": {"0": region(RECT, animal="cat")}}
+    write_text(tmp_path / "a.json", json.dumps({"a.png": entry}))
+    assert boxes(read(tmp_path, VIA)[0]) == expected
+
+
+@pytest.mark.parametrize(
+    ("attributes", "more", "label"),
+    [
+        ({"animal": "cat", "note": "asleep"}, {"attribute": "animal"}, "cat"),
+        ({"animal": {"cat": True, "dog": False}}, {}, "cat"),
+        ({}, {"unnamed": "balloon"}, "balloon"),
+    ],
+)
+def test_what_tells_the_class_of_a_region(tmp_path, attributes, more, label):
+    write_via(tmp_path, region(RECT, **attributes))
+    assert boxes(read(tmp_path, VIA | more)[0]) == {"a.png": [(label, [5, 6, 25, 16])]}
+
+
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [
+        (
+            region(RECT),
+            "its class is empty; `attribute` names what holds it, and `unnamed` a class",
+        ),
+        (region(RECT, animal="cat", note="asleep"), "its class is empty; `attribute` names what holds it"),
+        (region(RECT, animal={"cat": True, "dog": True}), "its class is empty"),
+        (region({"name": "point", "cx": 1, "cy": 2}, animal="cat"), "cat: a 'point' has no box"),
+        (region(RECT | {"x": None}, animal="cat"), "cat: a rect whose numbers are missing or none"),
+        (region(OUTLINE | {"all_points_x": [1, 2]}, animal="cat"), "cat: a polygon whose numbers"),
+        (3, "it has no shape_attributes"),
+    ],
+)
+def test_wrong_regions_of_via_are_named(tmp_path, said, message):
+    write_via(tmp_path, said)
+    rows, findings = read(tmp_path, VIA)
+    assert kinds(findings) == ["invalid_box"]
+    assert findings[0].what.startswith(f"regions[0]: {message}")
+    assert rows[0].lost == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[]", "no annotations of VIA: it needs objects with 'filename' and 'regions'"),
+        ('{"project": {}, "file": {}, "view": {}, "metadata": {}}', "export it as COCO, and read that with"),
+    ],
+)
+def test_a_file_of_via_that_is_not_read_is_one_line(tmp_path, text, message):
+    write_text(tmp_path / "a.json", text)
+    with pytest.raises(DataError) as raised:
+        read(tmp_path, VIA)
+    assert message in str(raised.value)
+    assert "\n" not in str(raised.value)

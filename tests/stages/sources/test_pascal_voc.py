@@ -197,7 +197,12 @@ def test_sizes_may_be_floats_or_left_out(tmp_path, stated, size):
         ("<annotation>\n<object></annotation>", "no XML: line 2, column"),
         ("", "no XML: line 1, column"),
         ('<?xml version="1.0" encoding="klingon"?><annotation/>', "its encoding is unknown"),
-        ('<!DOCTYPE a [<!ENTITY b "c">]><annotation/>', "a document type"),
+        (
+            '<!DOCTYPE a [<!ENTITY b "c">]><annotation/>',
+            "entities that are declared (<!ENTITY)",
+        ),
+        ('<!DOCTYPE a [<!ENTITY b "c">]><annotation/>'.encode("utf-16"), "entities that are declared"),
+        ('<!DOCTYPE a SYSTEM "/etc/passwd"><annotation>&b;</annotation>', "no XML: line 1, column"),
         (xml(size=f"<size><width>{'9' * 5000}</width><height>2</height></size>"), "is not two whole numbers"),
         (xml(size="<size><width>inf</width><height>2</height></size>"), "is not two whole numbers"),
     ],
@@ -231,3 +236,42 @@ def test_a_pipe_among_the_annotations_is_not_waited_for(tmp_path):
     rows, findings = read(tmp_path, VOC)
     assert list(boxes(rows)) == ["a.png"]
     assert all(found.where.endswith("b.xml") for found in findings)
+
+
+@pytest.mark.parametrize("declared", ["annotation", 'annotation SYSTEM "voc.dtd"', "annotation []"])
+def test_a_document_type_without_entities_changes_nothing(tmp_path, declared):
+    write(tmp_path, ["a"])
+    write_text(tmp_path / "Annotations/a.xml", f'<?xml version="1.0"?><!DOCTYPE {declared}>{xml("a.png")}')
+    rows, findings = read(tmp_path, VOC)
+    assert boxes(rows) == {"a.png": [("cat", [5, 6, 25, 16])]}
+    assert not findings
+
+
+def turned(angle="0.0", name="cat"):
+    """A thing as roLabelImg writes it: 20 x 10 px about (15, 11)."""
+    numbers = f"<cx>15.0</cx><cy>11.0</cy><w>20.0</w><h>10.0</h><angle>{angle}</angle>"
+    return f"<object><type>robndbox</type><name>{name}</name><robndbox>{numbers}</robndbox></object>"
+
+
+@pytest.mark.parametrize(
+    ("angle", "box"),
+    [
+        ("0.0", [5, 6, 25, 16]),
+        ("1.5707963", [10, 1, 20, 21]),
+        ("0.5235988", [15 - 11.16, 11 - 9.33, 15 + 11.16, 11 + 9.33]),  # half of 20 cos 30 + 10 sin 30, ...
+    ],
+)
+def test_turned_boxes_of_rolabelimg_give_the_box_round_them(tmp_path, angle, box):
+    write(tmp_path, ["a"], things=CAT + turned(angle, "dog"))
+    rows, findings = read(tmp_path, VOC)
+    assert boxes(rows)["a.png"] == [("cat", [5, 6, 25, 16]), ("dog", pytest.approx(box, abs=0.01))]
+    assert len(rows[0].polygons[1][0]) == 8
+    assert not findings
+
+
+def test_a_turned_box_that_is_none_is_named(tmp_path):
+    write(tmp_path, ["a"], things=turned("north"))
+    rows, findings = read(tmp_path, VOC)
+    what = "object 1: cat: its <robndbox> is not five numbers, cx, cy, w, h, angle"
+    assert [(found.kind, found.what) for found in findings] == [("invalid_box", what)]
+    assert rows[0].lost == 1

@@ -208,3 +208,75 @@ def test_what_is_no_text_says_what_to_do(raw, content):
     (raw / "l.csv").write_bytes(content)
     with pytest.raises(DataError, match=r"save it as CSV, or let `encoding` beside `file` name another"):
         labels(raw)
+
+
+OBJECTS = {
+    "format": "jsonl",
+    "file": "img/metadata.jsonl",
+    "columns": {"picture": "file_name", "label": "objects.categories", "box": ["objects.bbox"]},
+    "box_as": "corner-and-size",
+}
+
+
+def write_objects(raw, *objects):
+    records = [{"file_name": f"{number}.png", "objects": one} for number, one in enumerate(objects)]
+    write_text(raw / "img/metadata.jsonl", "".join(f"{json.dumps(record)}\n" for record in records))
+
+
+def test_a_column_of_objects_as_hugging_face_has_it(raw):
+    write_objects(
+        raw,
+        {"bbox": [[5.0, 6.0, 20.0, 10.0], [1, 2, 3, 4]], "categories": [0, "dog"]},
+        {"bbox": [], "categories": []},
+    )
+    rows, findings = read(raw, OBJECTS)
+    assert boxes(rows) == {"0.png": [("0", [5, 6, 25, 16]), ("dog", [1, 2, 4, 6])], "1.png": []}
+    assert rows[0].places == ("row 1, box 1", "row 1, box 2")
+    assert not findings
+
+
+def test_objects_may_be_a_list(raw):
+    write_objects(raw, [{"bbox": [5, 6, 20, 10], "categories": "cat"}], None)
+    rows, findings = read(raw, OBJECTS)
+    assert boxes(rows) == {"0.png": [("cat", [5, 6, 25, 16])], "1.png": []}
+    assert not findings
+
+
+def test_a_column_of_objects_in_parquet(raw):
+    objects = [
+        {"bbox": [[5.0, 6.0, 20.0, 10.0]], "categories": ["cat"]},
+        {"bbox": [[1.0, 2.0, 3.0, 4.0]] * 2, "categories": ["cat", "dog"]},
+    ]
+    table = pd.DataFrame({"file_name": ["0.png", "1.png"], "objects": objects})
+    table.to_parquet(raw / "l.parquet")
+    params = OBJECTS | {"format": "parquet", "file": "l.parquet", "pictures": "img"}
+    rows, findings = read(raw, params)
+    small = [1, 2, 4, 6]
+    assert boxes(rows) == {"0.png": [("cat", [5, 6, 25, 16])], "1.png": [("cat", small), ("dog", small)]}
+    assert not findings
+
+
+@pytest.mark.parametrize(
+    ("one", "message"),
+    [
+        ({"bbox": [[5, 6, 20, 10]], "categories": ["a", "b"]}, "objects.categories has 2 and objects.bbox 1"),
+        ({"bbox": [5], "categories": [0]}, "0: box ['5'] is not four numbers"),
+        ({"bbox": [[5, 6, 20]], "categories": ["cat"]}, "cat: box [5, 6, 20] is not four numbers"),
+        ({"categories": ["cat"]}, "objects.categories has 1 and objects.bbox 0"),
+    ],
+)
+def test_wrong_objects_are_named(raw, one, message):
+    write_objects(raw, one, {"bbox": [[1, 2, 3, 4]], "categories": ["cat"]})
+    rows, findings = read(raw, OBJECTS)
+    assert kinds(findings) == ["invalid_box"]
+    assert message in findings[0].what
+    assert [row.lost for row in rows] == [1, 0]
+
+
+@pytest.mark.parametrize(
+    "objects", [{"boxes": [[5, 6, 20, 10]], "categories": ["cat"]}, [{"categories": "cat"}], 7]
+)
+def test_a_name_that_no_object_has_is_no_empty_picture(raw, objects):
+    write_objects(raw, objects)
+    with pytest.raises(DataError, match=r"metadata\.jsonl: no object has objects\.bbox"):
+        read(raw, OBJECTS)

@@ -12,8 +12,8 @@ import numpy as np
 from stages.core.errors import DataError
 from stages.core.packed import Split
 from stages.sources.annotations.box_list import BoxList, Edges, turned_box
-from stages.sources.annotations.params import ChoicesParams, LabelStudioParams
 from stages.sources.documents import edges, number, read_json, shown, whole, wrong_name
+from stages.sources.label_tools.params import ChoicesParams, LabelStudioParams
 from stages.sources.naming import PictureFolder, Wrong, annotation_files
 from stages.sources.rows import Finding, Found, Polygon, Row, with_unlabelled
 

@@ -14,8 +14,8 @@ from typing import Any
 from stages.core.errors import DataError
 from stages.core.packed import Split
 from stages.sources.annotations.box_list import BoxList, Edges
-from stages.sources.annotations.params import LabelmeParams
 from stages.sources.documents import edges, read_json, shown, whole, wrong_name
+from stages.sources.label_tools.params import LabelmeParams
 from stages.sources.naming import ByStem, PictureFolder, Wrong, split_named
 from stages.sources.rows import (
     Finding,

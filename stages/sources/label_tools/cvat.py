@@ -8,8 +8,8 @@ from pathlib import Path
 from stages.core.errors import DataError
 from stages.core.packed import Split
 from stages.sources.annotations.box_list import BoxList, Edges, turned_box
-from stages.sources.annotations.params import CvatParams
 from stages.sources.documents import edges, number, read_xml, shown, whole, wrong_name
+from stages.sources.label_tools.params import CvatParams
 from stages.sources.naming import PictureFolder, Wrong, annotation_files, split_named
 from stages.sources.rows import Finding, Found, Polygon, existing_file, with_unlabelled
 

@@ -1,0 +1,15 @@
+from .create_ml import read_create_ml as read_create_ml
+from .cvat import read_cvat as read_cvat
+from .label_studio import read_label_studio as read_label_studio
+from .label_studio import without_upload as without_upload
+from .labelme import read_labelme as read_labelme
+from .params import ChoicesParams as ChoicesParams
+from .params import CreateMlParams as CreateMlParams
+from .params import CvatParams as CvatParams
+from .params import LabelmeParams as LabelmeParams
+from .params import LabelStudioParams as LabelStudioParams
+from .params import ViaParams as ViaParams
+from .via import is_via_3 as is_via_3
+from .via import read_via as read_via
+from .via import region_list as region_list
+from .via import via_entries as via_entries
