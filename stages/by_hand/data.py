@@ -69,7 +69,13 @@ class Reading:
     help="The file to complete.",
 )
 def command(folder: Path, json_wanted: bool, write: bool, params: Path) -> None:
-    """Print format, classes, counts, splits and oddities of a FOLDER, and what reads it in params.yaml."""
+    """Print format, classes, counts, splits and oddities of a FOLDER, and what reads it in params.yaml.
+
+    \b
+    Examples:
+      darkroom data ~/flowers
+      darkroom data ~/flowers --write
+    """  # noqa: D301 - \b is click's
     import yaml
 
     from stages.by_hand.seen import look_at

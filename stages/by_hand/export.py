@@ -61,8 +61,9 @@ def command(
     does on 100 pictures of the test split. Its metadata say what goes in, the classes, and the commit.
 
     \b
-    darkroom export classifier --to onnx
-    darkroom export detector --to openvino --out detector.xml
+    Examples:
+      darkroom export classifier --to onnx
+      darkroom export detector --to openvino --out detector.xml
     """  # noqa: D301 - \b is click's
     from stages.export.exporting import export_model  # imports torch, which `--help` does not need
 

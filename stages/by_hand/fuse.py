@@ -90,7 +90,14 @@ def numbers(kind: Callable[[str], Any], example: str) -> Callable[..., list[Any]
 @click.option("--pattern", help="Names of one group's files below the folder given: '(.+)_[ab].png'.")
 @click.option("--figures", type=A_FILE, help="With groups: a CSV table of all metrics.")
 def command(pictures: tuple[Path, ...], manifest: Path | None, pattern: str | None, **chosen: Any) -> None:
-    """Fuse PICTURES of one scene into one, or groups of them that a manifest or a pattern names."""
+    """Fuse PICTURES of one scene into one, or groups of them that a manifest or a pattern names.
+
+    \b
+    Examples:
+      darkroom fuse near.png far.png --method laplacian --out sharp.png
+      darkroom fuse under.png over.png --method exposure --out even.png
+      darkroom fuse pairs/ --pattern '(.+)_[ab].png' --method guided --out fused
+    """  # noqa: D301 - \b is click's
     from stages.fusion.groups import groups_by_manifest, groups_by_pattern
 
     refuse_unused(chosen["method"])

@@ -114,7 +114,13 @@ def command(
     truncation: float | None,
     attributes: Mapping[str, float],
 ) -> None:
-    """Draw pictures of PROMPT: a text, or the name or number of a class."""
+    """Draw pictures of PROMPT: a text, or the name or number of a class.
+
+    \b
+    Examples:
+      darkroom generate 'red bag'
+      darkroom generate 3 --n 64 --seed 7 --out bags
+    """  # noqa: D301 - \b is click's
     if not prompt.strip():
         raise DataError("the prompt is empty: say what is to be seen, such as 'a pair of sneakers'")
     from stages.generator.network import load_generator

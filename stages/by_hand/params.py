@@ -187,7 +187,13 @@ def command(keys: Sequence[str], json_wanted: bool, markdown: bool, params: Path
 
     KEY is a section or any part of a key: `darkroom params train-gan`, `darkroom params learning_rate`.
     None: all.
-    """
+
+    \b
+    Examples:
+      darkroom params train-gan
+      darkroom params learning_rate
+      darkroom params --json | jq '.[].key'
+    """  # noqa: D301 - \b is click's
     found = [one for one in described_sections() if not keys or any(key in one.key for key in keys)]
     if not found:
         raise ParamsError(f"no parameter is called {' or '.join(keys)}; `darkroom params` lists all")

@@ -46,7 +46,14 @@ Command = Callable[..., None]
 def _reporting(formats: Sequence[str]) -> tuple[Callable[[Any], Any], ...]:
     """Where answers go, and how."""
     return (
-        click.option("--format", "form", type=click.Choice(formats), default="text", show_default=True),
+        click.option(
+            "--format",
+            "form",
+            type=click.Choice(formats),
+            default="text",
+            show_default=True,
+            help="How the results are written.",
+        ),
         click.option(
             "--out", type=click.Path(path_type=Path), help="Write to this file; default: standard output."
         ),
@@ -108,7 +115,13 @@ def classify(
     """Say of what class each PICTURE is.
 
     They are files, folders, patterns, videos, or - for a list on standard input.
-    """
+
+    \b
+    Examples:
+      darkroom classify photo.jpg
+      darkroom classify inbox/ --format csv --out classes.csv
+      find . -name '*.png' | darkroom classify - --draw drawn
+    """  # noqa: D301 - \b is click's
     from stages.prediction.predictors import load_classifier
 
     given, shown = itertools.tee(_given(pictures, every))
@@ -137,7 +150,13 @@ def detect(
 
     They are files, folders, patterns, videos, or - for a list on standard input. With
     --format yolo, --out is the folder of the label files.
-    """
+
+    \b
+    Examples:
+      darkroom detect photo.jpg --draw drawn
+      darkroom detect inbox/ --format coco --out found.json --threshold 0.3
+      darkroom detect street.mp4 --every 30
+    """  # noqa: D301 - \b is click's
     from stages.prediction.predictors import load_detector
 
     if output["form"] == "yolo" and output["out"] is None:
@@ -171,7 +190,12 @@ def explain(
 
     Pictures are files, folders, patterns, videos, or - for a list on standard input. They are drawn as the
     network sees them, cut and scaled to its form.
-    """
+
+    \b
+    Examples:
+      darkroom explain photo.jpg
+      darkroom explain inbox/ --classes 1 --out maps
+    """  # noqa: D301 - \b is click's
     from stages.drawing.sheets import save_png
     from stages.prediction.predictors import Ready, in_form, load_classifier
 

@@ -85,14 +85,15 @@ def add() -> None:
     """Add a stage to the pipeline."""
 
 
-@add.command()
+@add.command(short_help="A folder with its code, an entry in dvc.yaml, a test.")
 @click.argument("name")
 @in_repo
 def stage(name: str, repo: Path) -> int:
     """Add a stage: a folder with its code, an entry in dvc.yaml, and a test.
 
     \b
-    darkroom add stage count
+    Examples:
+      darkroom add stage count-cells
     """
     from darkroom.base.roots import root_of
     from darkroom.projects.stage import add_stage
