@@ -342,7 +342,8 @@ def _is_mapping(value: Any) -> bool:
 def with_changes(text: str, changes: Mapping[tuple[str, ...], Any], path: Path) -> str:
     """The text of params.yaml with other values of these keys; every other line stays as it is.
 
-    A key that is missing becomes the first one of its section.
+    A key that is missing becomes the first one of its section. Where a stage's section becomes null, the old
+    one stays below as a comment.
 
     Raises:
         ParamsError: a section is missing, or holds no keys.
@@ -353,6 +354,10 @@ def with_changes(text: str, changes: Mapping[tuple[str, ...], Any], path: Path) 
         start, end, column = _lines_of(text, keys, path)
         indent = " " * column
         new = [indent + line for line in _dumped({keys[-1]: value}).rstrip("\n").split("\n")]
+        if (
+            value is None and len(keys) == 1 and end > start + 1
+        ):  # a whole section, which somebody has written
+            new += [f"# {line}".rstrip() for line in lines[start:end]]
         text = "\n".join([*lines[:start], *new, *lines[end:]])
     return text
 

@@ -339,6 +339,21 @@ def test_pictures_in_one_folder_are_for_a_generator(project: Path) -> None:
     assert load_classification(project / "out/classification", "train").classes == ["flowers"]
 
 
+def test_a_section_that_becomes_null_stays_as_a_comment(project: Path) -> None:
+    pictures(project / "raw/flowers")
+    text = (project / "params.yaml").read_text()
+    own = "train-classifier: # mine\n  network: {model: compact}\n\n  # tried: 30\n  epochs: 40 # enough\n"
+    before, _, rest = text.partition("train-classifier:")
+    after = "train-detector:" + rest.partition("train-detector:")[2]
+    (project / "params.yaml").write_text(f"{before}{own}\n{after}")
+    for _ in range(2):  # the second time there is nothing more to keep
+        assert main(["raw", "--write"]) == 0
+    written = (project / "params.yaml").read_text()
+    assert yaml.safe_load(written)["train-classifier"] is None
+    kept = "".join(f"# {line}".rstrip() + "\n" for line in own.splitlines())
+    assert f"\ntrain-classifier: null\n{kept}\ntrain-detector:" in written
+
+
 def without_names(raw: Path) -> None:
     yolo(raw)
     (raw / "data.yaml").unlink()
