@@ -25,6 +25,8 @@ SEED = 1979
 DEVIATIONS = 1.959964  # that a normal distribution has 95 % within
 NEVER_BELOW = ("calibration_error",)
 """Near 0 these are above it by noise alone, so that no interval around them holds the true value."""
+SQUARED_DISTANCES = ("frechet_distance", "kernel_distance")
+"""Squares of a distance of two distributions, or estimates of one: from 0 upwards, without a bound."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -59,12 +61,28 @@ def mean_of(each: npt.ArrayLike, drawn: Iterable[DrawCounts]) -> Floats:
 
 def deviation(drawn: Floats) -> float:
     """The standard deviation of a figure from its values in halves [R]; nan where most are undefined."""
+    pairs = _defined_pairs(drawn)
+    return float(np.sqrt((_variance_of_differences(pairs) + pairs.var()) / 2)) if len(pairs) else float("nan")
+
+
+def deviation_of_distance(drawn: Floats) -> float:
+    """The standard deviation of a distance from its values in halves [R]; nan where most are undefined.
+
+    Distances of halves are larger than those of all pictures and deviate more: the differences alone tell.
+    """
+    pairs = _defined_pairs(drawn)
+    return float(np.sqrt(_variance_of_differences(pairs))) if len(pairs) else float("nan")
+
+
+def _defined_pairs(drawn: Floats) -> Floats:
+    """Values in halves [R] by pairs of a half and the other half, [P, 2]; none where most are undefined."""
     pairs = drawn[: len(drawn) // 2 * 2].reshape(-1, 2)
     defined = pairs[np.isfinite(pairs).all(axis=1)]
-    if 2 * len(defined) <= len(pairs):
-        return float("nan")
-    of_differences = (((defined[:, 0] - defined[:, 1]) / 2) ** 2).mean()
-    return float(np.sqrt((of_differences + defined.var()) / 2))
+    return defined if 2 * len(defined) > len(pairs) else defined[:0]
+
+
+def _variance_of_differences(pairs: Floats) -> float:
+    return float(np.square((pairs[:, 0] - pairs[:, 1]) / 2).mean())
 
 
 def intervals(
@@ -73,18 +91,22 @@ def intervals(
     """The 95 % interval of each figure that was measured in halves.
 
     `shares`: of the figures that lie between 0 and 1, how many pictures or boxes each was measured on; they
-    get `share_interval`, others `distance_interval`. Figures that are `NEVER_BELOW` 0, or undefined in most
-    halves, have none.
+    get `share_interval`, `SQUARED_DISTANCES` get `distance_interval`, others the normal distribution's.
+    Figures that are `NEVER_BELOW` 0, or undefined in most halves, have none.
     """
     found = {}
     for name, drawn in resampled.items():
-        deviates = deviation(drawn)
+        squared = name in SQUARED_DISTANCES
+        deviates = deviation_of_distance(drawn) if squared else deviation(drawn)
         if name in NEVER_BELOW or np.isnan(deviates):
             continue
         if name in shares:
             found[name] = share_interval(figures[name], deviates, shares[name])
-        else:
+        elif squared:
             found[name] = distance_interval(figures[name], deviates)
+        else:
+            reach = DEVIATIONS * deviates
+            found[name] = Interval(low=figures[name] - reach, high=figures[name] + reach)
     return found
 
 
@@ -105,5 +127,14 @@ def share_interval(share: float, deviation: float, number: int) -> Interval:
 
 
 def distance_interval(distance: float, deviation: float) -> Interval:
-    """The interval of a figure without bounds, from its standard deviation: the normal distribution's."""
-    return Interval(low=distance - DEVIATIONS * deviation, high=distance + DEVIATIONS * deviation)
+    """The interval of a squared distance, from its standard deviation.
+
+    A squared distance deviates in proportion to its root. One that came out small has too small a deviation,
+    and the normal distribution's interval then lies below the mean too often. The root itself deviates by as
+    much whatever it is (Bartlett, "The use of transformations", 1947), so the root's interval is taken and
+    squared: it reaches as far, and lies higher by (half its width)^2 / (4 `distance`). Where `distance` is
+    less than half the width, that is a quarter of half the width.
+    """
+    reach = DEVIATIONS * deviation
+    higher = reach**2 / (4 * max(distance, reach)) if reach else 0.0
+    return Interval(low=distance - reach + higher, high=distance + reach + higher)

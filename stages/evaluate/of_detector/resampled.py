@@ -42,11 +42,11 @@ def _precision_in(found: Found, counts: DrawCounts) -> Floats:
     if not boxes or not len(of_each):
         return result
     so_far = np.maximum(of_each.cumsum(), 1)
-    for threshold, right in enumerate(found.right):
-        hits = (of_each * right).cumsum()
-        falling = np.maximum.accumulate((hits / so_far)[::-1])[::-1]
-        places = np.searchsorted(hits / boxes, RECALLS)
-        result[threshold] = falling[places[places < len(right)]].sum() / len(RECALLS)
+    hits = (of_each * found.right).cumsum(axis=1)  # [10, D]
+    falling = np.maximum.accumulate((hits / so_far)[:, ::-1], axis=1)[:, ::-1]
+    for threshold, (recalls, precisions) in enumerate(zip(hits / boxes, falling, strict=True)):
+        places = np.searchsorted(recalls, RECALLS)
+        result[threshold] = precisions[places[places < len(recalls)]].sum() / len(RECALLS)
     return result
 
 

@@ -11,8 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor, nn
-from torchmetrics.image.fid import FrechetInceptionDistance
+from torch import Tensor
 
 from stages.evaluate.resampling import DrawCounts
 from stages.generator.overlap import ROWS, Features, require_at_least, to_tensor
@@ -26,25 +25,39 @@ def frechet_distance(real: Features, generated: Features) -> float:
 
     """
     require_at_least(2, real, generated)
-    real, generated = _in_their_span(real, generated)
-    metric = FrechetInceptionDistance(feature=_ReadyFeatures(real.shape[1])).set_dtype(torch.float64)
-    metric.update(to_tensor(real), real=True)
-    metric.update(to_tensor(generated), real=False)
-    return float(metric.compute())
+    (mean, root), (other_mean, other_root) = map(_gaussian, (real, generated))
+    # With covariances R'R and S'S the trace of the root of their product is the sum of R S's singular values.
+    shared = np.linalg.svd(root @ other_root.T, compute_uv=False).sum()
+    return float(
+        np.square(mean - other_mean).sum() + np.square(root).sum() + np.square(other_root).sum() - 2 * shared
+    )
 
 
-def _in_their_span(real: Features, generated: Features) -> tuple[Features, Features]:
-    """Both sets in coordinates of the space that they span, where that has fewer dimensions than features.
+def frechet_distances(
+    real: Features, generated: Features, real_drawn: DrawCounts, generated_drawn: DrawCounts
+) -> npt.NDArray[np.float64]:
+    """Frechet distance of the pictures in every draw, of real ones [R, N] and of generated ones [R, M]: [R].
 
-    Distances stay. Of a hundred colour pictures of 16 px there are 768 features, and the time of the Frechet
-    distance grows with the third power of that.
+    A draw has no picture twice; where it has fewer than two real or two generated ones there is nan.
     """
-    both = np.concatenate([real, generated]).astype(np.float64)
-    if len(both) >= both.shape[1]:
-        return real, generated
-    both -= both.mean(axis=0)
-    axes = np.linalg.svd(both, full_matrices=False)[2]  # [N + M, D]
-    return both[: len(real)] @ axes.T, both[len(real) :] @ axes.T
+    drawn = zip(real_drawn > 0, generated_drawn > 0, strict=True)
+    return np.array(
+        [
+            frechet_distance(real[reals], generated[fakes]) if min(reals.sum(), fakes.sum()) > 1 else np.nan
+            for reals, fakes in drawn
+        ]
+    )
+
+
+def _gaussian(features: Features) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """The mean of features [N, D], [D], and R of their covariance R'R, [min(N, D), D].
+
+    Of a few pictures with many features the covariance itself would be large and singular; R is neither.
+    """
+    values = features.astype(np.float64)
+    mean = values.mean(axis=0)
+    triangle = np.linalg.qr((values - mean) / np.sqrt(len(values) - 1), mode="r")
+    return mean, np.asarray(triangle, dtype=np.float64)  # which numpy's types take for two matrices
 
 
 def kernel_distance(real: Features, generated: Features) -> float:
@@ -68,7 +81,7 @@ def kernel_distances(
     """KID of the pictures in every draw, of real ones [R, N] and of generated ones [R, M]: [R].
 
     Gretton et al., "A kernel two-sample test" (2012), its unbiased estimate: no picture is compared with
-    itself. A draw has no picture twice.
+    itself. A draw has no picture twice; where it has fewer than two real or two generated ones there is nan.
     """
     reals, fakes = to_tensor(real), to_tensor(generated)
     of_real, of_fakes = (torch.from_numpy(drawn).double() for drawn in (real_drawn, generated_drawn))
@@ -136,14 +149,3 @@ def nearest(pictures: Features, training: Features) -> tuple[Features, npt.NDArr
 def conditional_accuracy(predicted: npt.NDArray[np.int64], asked: npt.NDArray[np.int64]) -> float:
     """Share of generated pictures [N] that a classifier takes for the class asked for."""
     return float((predicted == asked).mean())
-
-
-class _ReadyFeatures(nn.Module):
-    """torchmetrics asks for a network that makes features; ours are made already."""
-
-    def __init__(self, dimensions: int) -> None:
-        super().__init__()
-        self.num_features = dimensions
-
-    def forward(self, features: Tensor) -> Tensor:
-        return features

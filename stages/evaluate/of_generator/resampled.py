@@ -11,19 +11,19 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from stages.evaluate.of_generator.metrics import frechet_distance, kernel_distances
+from stages.evaluate.of_generator.metrics import frechet_distances, kernel_distances
 from stages.evaluate.resampling import SEED, DrawCounts, Resampled, halves
 from stages.generator.overlap import ROWS, Features, to_tensor
 
 
 def resampled_distances(real: Features, generated: Features, *, neighbours: int, resamples: int) -> Resampled:
     """Every figure of features [M, D] against real ones [N, D], in halves of both: [R] each, by name."""
-    of_real = list(halves(len(real), resamples))
-    of_generated = halves_of_generated(len(generated), resamples)
+    of_real = np.stack(list(halves(len(real), resamples)))
+    of_generated = np.stack(halves_of_generated(len(generated), resamples))
     drawn = list(zip(of_real, of_generated, strict=True))
     return {
-        "frechet_distance": np.array([frechet_distance(real[a > 0], generated[b > 0]) for a, b in drawn]),
-        "kernel_distance": kernel_distances(real, generated, np.stack(of_real), np.stack(of_generated)),
+        "frechet_distance": frechet_distances(real, generated, of_real, of_generated),
+        "kernel_distance": kernel_distances(real, generated, of_real, of_generated),
         **resampled_overlap(real, generated, drawn, neighbours=neighbours),
     }
 
@@ -42,12 +42,15 @@ def resampled_overlap(
 ) -> Resampled:
     """`stages.generator.overlap.overlap`'s figures of every two halves, real [N] and generated [M]: [R] each.
 
-    Distances are measured once, and not again for each half.
+    Distances are measured once, and not again for each half. A half that has no k-th neighbour has nan.
     """
     around_real = _Balls.measure(real, generated, neighbours)
     around_generated = _Balls.measure(generated, real, neighbours)
     rows = []
     for of_real, of_generated in drawn:
+        if min(of_real.sum(), of_generated.sum()) <= neighbours:
+            rows.append((np.nan,) * 4)
+            continue
         balls, held = around_real.holding(of_real, of_generated, neighbours)
         _, recalled = around_generated.holding(of_generated, of_real, neighbours)
         rows.append(

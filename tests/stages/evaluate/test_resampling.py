@@ -4,7 +4,15 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest
 
-from stages.evaluate.resampling import Interval, deviation, halves, intervals, mean_of, share_interval
+from stages.evaluate.resampling import (
+    Interval,
+    deviation,
+    distance_interval,
+    halves,
+    intervals,
+    mean_of,
+    share_interval,
+)
 
 
 def test_each_half_is_always_the_same_and_has_no_picture_twice():
@@ -48,12 +56,31 @@ def test_a_share_that_no_half_changes_is_as_sure_as_one_of_its_pictures():
     assert (found.low, found.high) == pytest.approx((0.4038, 0.5962), abs=1e-4)
 
 
-def test_a_distance_lies_within_two_deviations_by_hand():
+def test_a_figure_without_bounds_lies_within_two_deviations_by_hand():
     # Half the differences are 1 and 1, and the variance of the four is 3.25: the root of 2.125.
     drawn = np.array([1.0, 3.0, 6.0, 4.0, 9.0])
     found = intervals({"a": 5.0}, {"a": drawn, "calibration_error": drawn, "none": np.full(5, np.nan)}, {})
     assert list(found) == ["a"]
     assert (found["a"].low, found["a"].high) == pytest.approx((5 - 2.8571, 5 + 2.8571), abs=1e-3)
+
+
+@pytest.mark.parametrize("name", ["frechet_distance", "kernel_distance"])
+def test_a_squared_distance_has_the_interval_of_its_root_by_hand(name):
+    # Half the differences are 1 and 1: it deviates by 1, and the root of 9 by 1 / (2 x 3).
+    drawn = np.array([1.0, 3.0, 6.0, 4.0, 9.0])
+    found = intervals({name: 9.0}, {name: drawn}, {})[name]
+    assert (found.low, found.high) == pytest.approx((2.67334**2, 3.32666**2), abs=1e-4)
+
+
+@pytest.mark.parametrize("distance", [-0.5, 0.0, 1.0, 1.9599])
+def test_near_nought_the_interval_of_a_distance_is_as_wide_and_lies_higher(distance):
+    found = distance_interval(distance, 1.0)
+    assert found.high - found.low == pytest.approx(2 * 1.959964)
+    assert found.low == pytest.approx(distance - 0.75 * 1.959964)
+
+
+def test_a_distance_that_no_half_changes_is_its_own_interval():
+    assert distance_interval(0.0, 0.0) == Interval(low=0.0, high=0.0)
 
 
 def test_halves_that_leave_a_figure_undefined_do_not_count():

@@ -4,6 +4,9 @@ from dataclasses import asdict
 
 import numpy as np
 import pytest
+import torch
+from torch import Tensor, nn
+from torchmetrics.image.fid import FrechetInceptionDistance
 from torchmetrics.image.kid import poly_mmd
 
 from stages.core.errors import DataError
@@ -15,7 +18,7 @@ from stages.evaluate.of_generator.metrics import (
     nearest,
 )
 from stages.evaluate.of_generator.resampled import halves_of_generated, resampled_distances
-from stages.evaluate.resampling import halves
+from stages.evaluate.resampling import halves, intervals
 from stages.generator.overlap import Features, manifold_overlap, to_tensor
 
 
@@ -55,6 +58,30 @@ def test_frechet_distance_of_few_pictures_is_that_of_all_their_features(random: 
     real, generated = random.standard_normal((9, 5)), random.standard_normal((8, 5)) + 1
     wide = [np.pad(few, ((0, 0), (0, 35))) @ turned + 3 for few in (real, generated)]
     assert frechet_distance(*wide) == pytest.approx(frechet_distance(real, generated), abs=1e-6)
+
+
+@pytest.mark.parametrize(("pictures", "dimensions"), [(60, 8), (30, 60)])
+def test_frechet_distance_is_torchmetrics(
+    random: np.random.Generator, pictures: int, dimensions: int
+) -> None:
+    """Of features that hang together, as those of a network do; of fewer pictures than features, too."""
+    mixed = random.standard_normal((dimensions, dimensions))
+    real, generated = (normal(random, number, dimensions) @ mixed for number in (pictures, pictures // 2))
+    metric = FrechetInceptionDistance(feature=_Ready(dimensions)).set_dtype(torch.float64)
+    metric.update(to_tensor(real), real=True)
+    metric.update(to_tensor(generated + 0.5), real=False)
+    assert frechet_distance(real, generated + 0.5) == pytest.approx(float(metric.compute()), rel=1e-6)
+
+
+class _Ready(nn.Module):
+    """torchmetrics asks for a network that makes features; ours are made already."""
+
+    def __init__(self, dimensions: int) -> None:
+        super().__init__()
+        self.num_features = dimensions
+
+    def forward(self, features: Tensor) -> Tensor:
+        return features
 
 
 def test_a_set_against_itself_is_perfect(random: np.random.Generator) -> None:
@@ -127,6 +154,21 @@ def test_figures_of_halves_are_those_of_the_pictures_in_them(
             **asdict(manifold_overlap(*half, neighbours=3)),
         }
         assert {name: values[number] for name, values in found.items()} == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(("pictures", "neighbours"), [(3, 1), (9, 5)])
+def test_of_halves_with_too_few_pictures_no_figure_is_told(
+    random: np.random.Generator, pictures: int, neighbours: int
+) -> None:
+    """Nine pictures have a fifth neighbour, four or five of them have none."""
+    real, generated = normal(random, pictures), normal(random, pictures)
+    found = resampled_distances(real, generated, neighbours=neighbours, resamples=4)
+    overlap = ("precision", "recall", "density", "coverage")
+    assert all(np.isnan(found[name]).sum() >= 2 for name in overlap)
+    distances = np.stack([found["frechet_distance"], found["kernel_distance"]])
+    assert np.isnan(distances).any() == (pictures == 3)
+    told = intervals(dict.fromkeys(found, 0.5), found, dict.fromkeys(overlap, pictures))
+    assert list(told) == ([] if pictures == 3 else ["frechet_distance", "kernel_distance"])
 
 
 def test_collapse_keeps_precision_and_loses_recall_and_coverage(random: np.random.Generator) -> None:
