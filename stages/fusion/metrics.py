@@ -171,16 +171,15 @@ def vif(reference: Pictures, pictures: Pictures) -> Floats:
     """Visual information fidelity by pixels: 0 (nothing seen) to 1 (identical), above for more contrast.
 
     Sheikh and Bovik, "Image information and visual quality" (2006): the version in the pixel domain that the
-    authors published beside it, four scales and a noise variance of 2. Pictures with a side below 41 px are
-    continued by their mirror image up to it. A flat reference has nothing to lose: 1.
+    authors published beside it, four scales and a noise variance of 2; the mean over channels. Pictures with
+    a side below 41 px are continued by their mirror image up to it. A flat channel has nothing to lose: 1.
     """
-    fidelity = visual_information_fidelity(
-        255 * _at_least(VIF_SIDE, _unit(pictures)),
-        255 * _at_least(VIF_SIDE, _unit(reference)),
-        reduction="none",
-    )
-    flat = reference.max(axis=(1, 2, 3)) == reference.min(axis=(1, 2, 3))
-    return np.where(flat, 1.0, _floats(fidelity))
+    number, *_, channels = reference.shape
+    seen, shown = (_at_least(VIF_SIDE, _unit(each)).flatten(0, 1)[:, None] for each in (pictures, reference))
+    fidelity = _floats(visual_information_fidelity(255 * seen, 255 * shown, reduction="none"))
+    flat = (reference.max(axis=(1, 2)) == reference.min(axis=(1, 2))).reshape(-1)
+    mean: Floats = np.where(flat, 1.0, fidelity).reshape(number, channels).mean(axis=1)
+    return mean
 
 
 def psnr(truth: Pictures, pictures: Pictures) -> Floats:

@@ -149,6 +149,17 @@ def test_vif_by_hand():
     assert vif(np.full_like(picture, 7), picture) == [1.0]
 
 
+def test_a_flat_channel_has_nothing_to_lose_and_leaves_the_others_their_figure():
+    """A photograph of a red sign has no blue: its figure was NaN, and fell out of the means."""
+    red, *_ = pictures = np.random.default_rng(0).integers(0, 200, (2, 64, 64, 3), dtype=np.uint8)
+    red[..., 2] = 0
+    halved = pictures // 2
+    of_channels = [float(vif(red[None, ..., [c]], halved[:1, ..., [c]])[0]) for c in (0, 1)]
+    assert vif(pictures, halved)[0] == pytest.approx((sum(of_channels) + 1) / 3)
+    measured = figures(np.stack([pictures, halved], axis=1), halved, pictures)
+    assert all(np.isfinite(values).all() for name, values in measured.items() if name != "truth_psnr")
+
+
 def test_vif_of_stripes_by_hand():
     # In the windows of the finest scale stripes of one pixel have the variance v = 10 ** 2, in the next they
     # are gone; the eye's noise is 2. So each pixel's share is log(1 + g ** 2 v / (d + 2)) of log(1 + v / 2),
