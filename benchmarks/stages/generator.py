@@ -1,10 +1,11 @@
 """Compare generators: the settings of benchmarks/stages/generators.yaml side by side, several seeds each.
 
 `python -m benchmarks.stages.generator` trains the default with three seeds, one after the other, and measures
-each against the test split with data/models/classifier.safetensors; what it needs is what `darkroom run
-evaluate` leaves. `--settings default minilm --phrasings` asks each for 2 x 50 things in words that no class
-has (benchmarks/stages/phrasings.yaml). `--calibration` shows how the figures tell failures made of real
-pictures. `--quick` tries all of it on few pictures in one epoch; `--out FILE` writes what it prints.
+each against the val split with data/models/classifier.safetensors: the test split decides nothing. What it
+needs is what `darkroom run evaluate` leaves. `--settings default minilm --phrasings` asks each for 2 x 50
+things in words that no class has (benchmarks/stages/phrasings.yaml). `--calibration` shows how the figures
+tell failures made of real pictures. `--quick` tries all of it on few pictures in one epoch; `--out FILE`
+writes what it prints.
 """
 
 import argparse
@@ -104,7 +105,7 @@ def main() -> None:
         ]
         if arguments.calibration:
             report += calibration(
-                load_classification(data, "test"), load_classification(data, "train"), measuring
+                load_classification(data, "val"), load_classification(data, "train"), measuring
             )
         else:
             judged = {
@@ -146,7 +147,9 @@ def judge(data: Path, folder: Path, name: str, measuring: Measuring, *, seed: in
     section = merged(params()["train-gan"], changed)
     cost = train("train-gan", section, data, folder, seed=seed)
     generator = load_generator(folder / "model")
-    evaluation = evaluate_generator(generator, data, replace(measuring, seed=seed), resamples=1, columns=10)
+    evaluation = evaluate_generator(
+        generator, data, replace(measuring, seed=seed), resamples=1, columns=10, split="val"
+    )
     understood = {which: ask_all(generator, measuring, phrasings) for which, phrasings in PHRASINGS.items()}
     return Judged(figures=evaluation.figures, cpu_seconds=cost.cpu_seconds, understood=understood)
 
@@ -180,18 +183,18 @@ def ask_all(generator: Generator, measuring: Measuring, phrasings: Mapping[str, 
     return Understood(right=right, refused=refused, wrong=tuple(wrong))
 
 
-def calibration(test: ClassificationSplit, train: ClassificationSplit, measuring: Measuring) -> list[str]:
-    """The figures of real pictures and of failures made of them, against the test split."""
+def calibration(val: ClassificationSplit, train: ClassificationSplit, measuring: Measuring) -> list[str]:
+    """The figures of real pictures and of failures made of them, against the val split."""
     random = np.random.default_rng(SEED)
-    real, _ = sample(test, measuring.params.samples_per_class, random)
+    real, _ = sample(val, measuring.params.samples_per_class, random)
     good, labels = sample(train, measuring.params.samples_per_class, random)
-    few = np.concatenate([np.flatnonzero(labels == label)[:5] for label in range(len(test.classes))])
+    few = np.concatenate([np.flatnonzero(labels == label)[:5] for label in range(len(val.classes))])
     collapsed = few[random.integers(0, len(few), len(good))]
     blurred = np.stack([cv2.blur(image, (3, 3)).reshape(image.shape) for image in good])
     kept = labels > 0
     cases = {
         "real training pictures (the floor)": (good, labels),
-        f"without {test.classes[0]}": (good[kept], labels[kept]),
+        f"without {val.classes[0]}": (good[kept], labels[kept]),
         f"collapsed to {len(few)} pictures": (good[collapsed], labels[collapsed]),
         "PCA-64 reconstruction": (by_components(good, 64), labels),
         "3x3 blur": (blurred, labels),

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from stages.classifier.network import Classifier, predict
 from stages.core.packed import ClassificationSplit, load_classification
+from stages.core.splits import Split
 from stages.drawing.sheets import Picture
 from stages.evaluate.drawing import confusion_sheet
 from stages.evaluate.of_classifier.metrics import confusion
@@ -119,9 +120,17 @@ class Compared:
 
 
 def evaluate_generator(
-    generator: Generator, data: Path, measuring: Measuring, *, resamples: int, columns: int
+    generator: Generator,
+    data: Path,
+    measuring: Measuring,
+    *,
+    resamples: int,
+    columns: int,
+    split: Split = "test",
 ) -> Evaluation:
     """Measure generated pictures against test pictures, and beside them other test pictures, as `floor`.
+
+    What compares settings takes val as `split`: test decides nothing.
 
     Training pictures would not do for it: the classifier was trained on them, so that it recognises more of
     them than of any others, and their features are not those of pictures that it sees for the first time.
@@ -133,7 +142,7 @@ def evaluate_generator(
 
     """
     draw = np.random.default_rng(measuring.seed)
-    test, train = load_classification(data, "test"), load_classification(data, "train")
+    test, train = load_classification(data, split), load_classification(data, "train")
     (real, labels), others = samples_apart(test, measuring.params.samples_per_class, draw)
     made = measuring.make(generator, labels)
     own, floor = compare(measuring, real, [(made, labels), others])
