@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from stages.core.errors import DataError
-from stages.preprocess.splitting import split_rows, strata_of_boxes
+from stages.preprocess.splitting import split_rows, strata_of_boxes, take_share
 from stages.sources.params import SplitParams
 
 
@@ -66,6 +66,68 @@ def test_stratum_of_boxes_is_the_rarest_class():
     assert strata_of_boxes(labels, 2).tolist() == [1] * 4 + [0] * 5 + [2] * 4
     few = [np.array([0])] * 5 + [np.array([1])]
     assert strata_of_boxes(few, 2).tolist() == [0] * 6
+
+
+def test_of_equally_rare_classes_the_first_is_the_stratum():
+    assert strata_of_boxes([np.array([1, 0])] * 5, 2).tolist() == [0] * 5
+
+
+@pytest.mark.parametrize(("number", "strata"), [(3, [0] * 8), (4, [0] * 5 + [1] * 4)])
+def test_a_stratum_of_less_than_four_pictures_joins_the_largest(number, strata):
+    labels = [np.array([0])] * 5 + [np.array([1])] * number
+    assert strata_of_boxes(labels, 2).tolist() == strata
+
+
+def test_pictures_without_boxes_are_a_stratum_of_their_own():
+    labels = [np.array([0])] * 4 + [np.array([], np.int64)] * 5
+    assert strata_of_boxes(labels, 1).tolist() == [0] * 4 + [1] * 5
+
+
+def test_without_shares_the_data_has_to_give_every_split():
+    given = ["train"] * 4 + ["val"] * 2
+    with pytest.raises(DataError, match=r"^preprocess\.task: no picture for test$"):
+        split_rows(given, np.zeros(6, int), np.arange(6), None, 1, "preprocess.task")
+    parts = split_rows([*given, "test"], np.zeros(7, int), np.arange(7), None, 1, "preprocess.task")
+    assert {name: rows.tolist() for name, rows in parts.items()} == {
+        "train": [0, 1, 2, 3],
+        "val": [4, 5],
+        "test": [6],
+    }
+
+
+@pytest.mark.parametrize("share", [0.05, 0.15, 0.5, 0.95])
+def test_pictures_without_companions_meet_the_share_exactly_and_groups_to_a_twentieth(share):
+    strata = np.arange(400) % 2
+    alone = take_share(strata, np.arange(400), share, 1, "here")
+    assert len(alone) == 400 * share
+    assert (strata[alone] == 0).sum() == 200 * share
+    assert alone.tolist() == sorted(alone)
+    pairs = take_share(np.zeros(400, int), np.arange(400) // 2, share, 1, "here")
+    assert len(pairs) == pytest.approx(400 * share, abs=2)
+    assert set(np.bincount(pairs // 2)) <= {0, 2}
+
+
+def test_single_pictures_beside_groups_are_taken_by_themselves():
+    groups = np.array([*range(40), *(40 + np.arange(40) // 4)])
+    taken = take_share(np.zeros(80, int), groups, 0.25, 1, "here")
+    assert (taken < 40).sum() == 10
+    assert (taken >= 40).sum() == pytest.approx(10, abs=4)
+
+
+def test_too_few_single_pictures_beside_groups_stay():
+    """One of a class cannot be drawn in proportion: the groups alone give."""
+    strata, groups = np.array([1] + [0] * 40), np.array([0, *(1 + np.arange(40) // 4)])
+    taken = take_share(strata, groups, 0.25, 1, "here")
+    assert 0 not in taken
+    assert len(taken) == pytest.approx(10, abs=4)
+
+
+def test_of_each_small_class_about_the_share_is_taken_at_least_one_and_never_all():
+    """25 classes, of which a fifth of 51 pictures is fewer than there are classes."""
+    strata = np.concatenate([np.arange(24).repeat(2), [24] * 3])
+    taken = take_share(strata, np.arange(51), 0.2, 1, "here")
+    assert np.bincount(strata[taken]).tolist() == [1] * 25
+    assert len(take_share(strata, np.arange(51), 0.47, 1, "here")) >= 24
 
 
 def test_a_class_of_one_picture_is_trained_on_and_stops_no_other():

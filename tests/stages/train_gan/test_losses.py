@@ -82,3 +82,67 @@ def test_translation_moves_and_fills_with_ground() -> None:
     assert moved.sum(dim=(1, 2, 3)).tolist() == [-62.0] * 200  # the bright pixel is in every one
     places = {tuple(place[2:]) for place in moved.eq(1).nonzero().tolist()}
     assert places == {(row, column) for row in (3, 4, 5) for column in (3, 4, 5)}
+
+
+def curved(images: Tensor) -> Tensor:
+    """Realness whose slope at a picture of one brightness is twice that brightness, times the root of 4."""
+    return images.square().sum(dim=(1, 2, 3))
+
+
+def test_the_penalty_of_wgan_gp_is_on_places_between_real_pictures_and_fakes() -> None:
+    """At a share s of the way from 1 to 3 the slope's norm is 4 (1 + 2 s)."""
+    real, fakes = torch.ones(500, 1, 2, 2), 3 * torch.ones(500, 1, 2, 2)
+    torch.manual_seed(0)
+    shares = torch.rand(500)
+    torch.manual_seed(0)
+    penalty = slope_penalty(WASSERSTEIN, curved, real, fakes, step=1)
+    assert penalty is not None
+    by_hand = 10 * (4 * (1 + 2 * shares) - 1).square().mean()
+    assert penalty.item() == pytest.approx(by_hand.item(), rel=1e-5)
+
+
+def test_a_penalty_of_no_weight_is_none() -> None:
+    for params in (
+        NonSaturatingParams(name="non-saturating", r1=0.0, r1_every=1),
+        WassersteinParams(name="wgan-gp", penalty=0.0),
+    ):
+        assert slope_penalty(params, steep, IMAGES, IMAGES, step=1) is None
+
+
+def test_a_flat_judge_has_a_penalty_that_can_be_made_smaller() -> None:
+    """The root of 0 has no gradient; the penalty has one, that is finite."""
+    weight = torch.zeros(1, requires_grad=True)
+    penalty = slope_penalty(WASSERSTEIN, lambda images: weight * steep(images), IMAGES, IMAGES, step=1)
+    assert penalty is not None
+    penalty.backward()
+    assert weight.grad is not None
+    assert torch.isfinite(weight.grad).all()
+
+
+def test_brightness_changes_a_picture_by_up_to_a_quarter_of_the_range_and_all_pixels_alike() -> None:
+    images = torch.zeros(2000, 1, 3, 3)
+    added = change(images, ["brightness"])
+    by = added[:, 0, 0, 0]
+    assert torch.equal(added, by[:, None, None, None].expand_as(added))
+    assert -0.5 <= float(by.min()) < -0.49
+    assert 0.49 < float(by.max()) <= 0.5
+    assert abs(float(by.mean())) < 0.03
+
+
+def test_a_square_of_half_the_side_is_cut_out_wherever_its_centre_lies() -> None:
+    cut = change(torch.ones(2000, 2, 8, 12), ["cutout"]) == 0
+    assert torch.equal(cut[:, 0], cut[:, 1])  # of all channels
+    rows, columns = cut[:, 0].any(dim=2).sum(dim=1), cut[:, 0].any(dim=1).sum(dim=1)
+    assert torch.equal(cut[:, 0].sum(dim=(1, 2)), rows * columns)  # a rectangle
+    assert (int(rows.max()), int(columns.max())) == (4, 6)
+    assert (int(rows.min()), int(columns.min())) == (2, 3)  # of which half lies outside
+    assert cut[:, 0].any(dim=0).all()  # every pixel is cut out of some
+
+
+def test_translation_is_as_far_along_rows_as_along_columns_and_of_its_own_for_each_picture() -> None:
+    images = torch.full((300, 1, 16, 24), -1.0)
+    images[:, :, 5, 9] = 1.0
+    places = change(images, ["translation"]).eq(1).nonzero()[:, 2:] - torch.tensor([5, 9])
+    assert {tuple(place) for place in places.tolist()} == {
+        (down, across) for down in range(-2, 3) for across in range(-2, 3)
+    }
