@@ -2,6 +2,7 @@ from .loss import Loss as Loss
 from .loss import class_weights as class_weights
 from .network import Classifier as Classifier
 from .network import build_classifier as build_classifier
+from .network import features_of as features_of
 from .network import load_classifier as load_classifier
 from .network import mean_logits as mean_logits
 from .network import predict as predict

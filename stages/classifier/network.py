@@ -150,3 +150,19 @@ def views_of(images: Tensor, count: int) -> list[Tensor]:
         view[..., edge : edge + height, edge : edge + width] for edge in (0, 2 * SHIFT) for view in padded
     ]
     return [*mirrored, *shifted][:count]
+
+
+@torch.inference_mode()
+def features_of(
+    network: Classifier, images: npt.NDArray[np.uint8], compute: Compute, batch_size: int
+) -> npt.NDArray[np.float32]:
+    """The layer before the classifier's head, float32 [N, F], of pictures uint8 [N, H, W, C].
+
+    `network` is on `compute`'s device, in evaluation mode.
+    """
+    features: list[Tensor] = []
+    for batch in torch.split(to_unit(images), batch_size):
+        with compute.autocast():
+            features.append(network.features(compute.images(batch)).float().cpu())
+    stacked: npt.NDArray[np.float32] = torch.cat(features).numpy()
+    return stacked

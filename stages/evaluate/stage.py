@@ -18,6 +18,8 @@ from stages.core.params import ComputeParams, load_params
 from stages.core.tables import write_metrics, write_table
 from stages.detector.network import Detector, load_detector
 from stages.drawing.sheets import save_png
+from stages.drift.reference import write_reference
+from stages.evaluate.of_classifier.drift_reference import drift_reference
 from stages.evaluate.of_classifier.evaluation import evaluate_classifier
 from stages.evaluate.of_detector.evaluation import evaluate_detector
 from stages.evaluate.of_generator.evaluation import evaluate_generator, measuring_with
@@ -65,6 +67,7 @@ def main(
     detection_reliability: Path,
     label_errors: Path,
     box_label_errors: Path,
+    reference: Path,
     plots: Path,
     training_plots: Path,
     report: Path,
@@ -91,6 +94,7 @@ def main(
         detection_reliability: CSV file for the share of right detections by their score.
         label_errors: CSV file for the classified pictures of train and val, the most contradicted first.
         box_label_errors: CSV file for the pictures with boxes of train and val, in the same order.
+        reference: Safetensors file with what `score` compares the pictures of an inbox with.
         plots: Folder for the picture sheets; what it held before is removed.
         training_plots: Folder for pictures of the trainings; what it held before is removed.
         report: HTML file that shows figures, curves and sheets on one page.
@@ -138,6 +142,16 @@ def main(
         evaluations["labels"] = question_labels(
             networks.classifier, networks.detector, classification, detection, values, compute
         )
+    known = None
+    if networks.classifier is not None:
+        known = drift_reference(
+            networks.classifier,
+            classification,
+            compute,
+            batch_size=values.batch_size,
+            seed=compute_params.seed,
+        )
+    write_reference(reference, known)
     write_metrics(metrics, {model: found.with_intervals() for model, found in evaluations.items()})
     write_resampled(resampled, evaluations)
     tables = {

@@ -2,6 +2,7 @@
 
 stage: the whole; params: its section; inbox: which pictures are whole and new; predictions: what is kept
 seen: which pictures have their rows; drawing: pictures with what was found
+recent: whether the pictures that came last are still like the training pictures
 """
 
 import lazy_loader

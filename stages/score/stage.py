@@ -7,25 +7,27 @@ run  python -m stages.score --help
 Each picture is brought into the form that the models were trained on, by the code of `preprocess`. Each input
 gets one row, whenever this is killed. One that cannot be read gets its row with the reason. Without a
 classifier, or where it was trained on crops of boxes, pictures get no label; without a detector no boxes.
+With a reference it says whether the pictures that came last are still like the training pictures.
 """
 
 import datetime
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from stages.classifier.network import Classifier, predict
+from stages.classifier.network import Classifier, features_of, predict
 from stages.core.errors import DataError, ParamsError
 from stages.core.files import write_atomically
 from stages.core.params import load_params
 from stages.core.tables import write_metrics
 from stages.core.texts import in_a_line
 from stages.detector.network import detect
+from stages.drift.reference import Features, read_reference
 from stages.intake.decoding import decode
 from stages.intake.form import Decoded
 from stages.intake.geometry import Pixels, unfit_boxes
@@ -34,6 +36,7 @@ from stages.score.drawing import drawn, jpeg
 from stages.score.inbox import Input, Look, look, taken
 from stages.score.params import ScoreParams
 from stages.score.predictions import Predictions, Row, opened
+from stages.score.recent import Drift, RecentFeatures
 
 DEATHS = 3  # at one picture: no chance any more, and others wait behind it
 NAMED_MOST = 50  # set aside or drawn pictures that the figures name at most
@@ -61,6 +64,8 @@ class ScoreTally:
     labels: Counter[str] = field(default_factory=Counter)
     boxes: Counter[str] = field(default_factory=Counter)
     drawn: list[str] = field(default_factory=list)
+    drift: Drift | None = None
+    """How far the last pictures lie from the training pictures; None: nothing to compare, or too few."""
 
 
 def main(
@@ -73,6 +78,7 @@ def main(
     release: str = "",
     quiet_seconds: float = 60.0,
     figures: Path | None = None,
+    reference: Path | None = None,
 ) -> None:
     """Show new pictures of an inbox to trained models, each once, and keep what they predict.
 
@@ -85,6 +91,8 @@ def main(
         release: Name of the models in the tables of predictions.
         quiet_seconds: How long a picture must have been unchanged: it may still be on its way.
         figures: JSON file for how many pictures were scored, set aside and left to wait.
+        reference: File of the training pictures' features that `evaluate` wrote; without one nobody looks
+            whether the pictures have become others.
 
     """
     values = load_params(params, "score", ScoreParams)
@@ -95,13 +103,16 @@ def main(
             seen = look(inbox, predictions.knows, quiet_seconds)
             if seen.candidates:
                 models = load_models(params, classifier, detector, release)
-                score_new(seen, models, predictions, values, tally)
+                recent = recent_features(out, reference, models)
+                score_new(seen, models, predictions, values, tally, recent)
             if figures:
                 write_metrics(figures, figures_of(tally, seen, release, len(predictions)))
     except OSError as error:
         where = f"{error.filename}: " if error.filename else f"{out}: "
         raise DataError(f"{where}{error.strerror}; what was kept before stays, the rest waits") from error
     print(f"{tally.scored} scored, {len(tally.set_aside)} set aside, {len(seen.waiting)} not quiet yet")
+    if tally.drift:
+        print(tally.drift)
     if seen.links:
         print(
             f"{len(seen.links)} left alone, {in_a_line(seen.links[0])} first:"
@@ -122,6 +133,7 @@ def figures_of(tally: ScoreTally, seen: Look, release: str, kept: int) -> dict[s
         "labels": dict(tally.labels.most_common()),
         "boxes": dict(tally.boxes.most_common()),
         "drawn": tally.drawn,
+        "drift": {**asdict(tally.drift), "left": tally.drift.left} if tally.drift else None,
         "all": kept,
     }
 
@@ -138,8 +150,20 @@ def require_apart(inbox: Path, out: Path) -> None:
         raise ParamsError(f"{inbox}, {out}: one lies in the other; keep inbox and predictions apart")
 
 
+def recent_features(out: Path, reference: Path | None, models: TrainedModels) -> RecentFeatures | None:
+    """The features of the pictures scored last; None: there is nothing to compare them with."""
+    if reference is None or models.classifier is None or (known := read_reference(reference)) is None:
+        return None
+    return RecentFeatures(out / ".recent.safetensors", known)
+
+
 def score_new(
-    seen: Look, models: TrainedModels, predictions: Predictions, params: ScoreParams, tally: ScoreTally
+    seen: Look,
+    models: TrainedModels,
+    predictions: Predictions,
+    params: ScoreParams,
+    tally: ScoreTally,
+    recent: RecentFeatures | None,
 ) -> None:
     """Score the new pictures in batches; only what becomes of a picture is kept in memory."""
     new = (
@@ -149,7 +173,7 @@ def score_new(
     )
     ready = (make_ready(given, models, predictions, params) for given in new)
     while batch := list(islice(ready, params.batch)):
-        score(batch, models, predictions, params, tally)
+        score(batch, models, predictions, params, tally, recent)
         print(f"{tally.scored} scored, {len(tally.set_aside)} set aside", flush=True)
 
 
@@ -159,6 +183,7 @@ def score(
     predictions: Predictions,
     params: ScoreParams,
     tally: ScoreTally,
+    recent: RecentFeatures | None,
 ) -> None:
     """Predict, draw and set aside; the rows are written last, and with them the inputs are done."""
     first, now = predictions.next_id, datetime.datetime.now(tz=datetime.UTC)
@@ -179,6 +204,9 @@ def score(
         else:
             _set_aside(place, item)
     predictions.add(rows, models.about)
+    if recent is not None and scored:
+        recent.add(features_in([ready for _, ready in scored], models))
+        tally.drift = recent.drift()
     tally.scored += len(scored)
     tally.set_aside += [{"name": row["name"], "why": row["set_aside"]} for row in rows if row["set_aside"]]
     tally.labels.update(row["label"] for row, _ in scored if row["label"] is not None)
@@ -253,6 +281,14 @@ def _classify(scored: Sequence[tuple[Row, PreparedInput]], models: TrainedModels
             "probability": float(by_class[best]),
             "probabilities": by_class.tolist(),
         }
+
+
+def features_in(ready: Sequence[PreparedInput], models: TrainedModels) -> Features:
+    """What the classifier, which there is, makes of pictures before it decides: [N, F]."""
+    assert models.classifier is not None
+    assert isinstance(models.classifier.network, Classifier)
+    images = np.stack([_pixels(one.decoded[0]) for one in ready])  # [N, H, W, C]
+    return features_of(models.classifier.network, images, models.compute, len(images))
 
 
 def _find(scored: Sequence[tuple[Row, PreparedInput]], models: TrainedModels) -> None:

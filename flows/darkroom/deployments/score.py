@@ -38,6 +38,7 @@ def score(
     stage: str = "",
     classifier: str = "classifier",
     detector: str = "detector",
+    reference: str = "reference",
     quiet_minutes: Annotated[float, Field(ge=0)] = 1.0,
     pull: bool = False,
 ) -> str:
@@ -53,6 +54,8 @@ def score(
         stage: GTO's word for where models are used; empty: that of the gate, else prod.
         classifier: Name of the classifier under `artifacts` in dvc.yaml; empty: pictures get no label.
         detector: Name of the detector under `artifacts` in dvc.yaml; empty: pictures get no boxes.
+        reference: Name under `artifacts` of what new pictures are compared with; without it nobody looks
+            whether they have become others.
         quiet_minutes: How long a file must have been as it is: before, it may still be written.
         pull: Fetch models that are missing from the DVC remote.
 
@@ -75,7 +78,7 @@ def score(
                 f"--release={name}@{current.version}",
                 f"--quiet-seconds={60 * quiet_minutes}",
             )
-            figures = _scored(run_journal, root, current, wanted, options, pull=pull)
+            figures = _scored(run_journal, root, current, wanted, reference, options, pull=pull)
             said = _tell(run_journal, root, figures)
         run_journal.say(said)
     return said
@@ -86,19 +89,22 @@ def _scored(
     root: Path,
     current: Release,
     wanted: Mapping[str, str],
+    reference: str,
     options: Sequence[str],
     *,
     pull: bool,
 ) -> dict[str, Any]:
     """Score what is new by the release's own code; the figures that it leaves."""
     with held_clone(root, CLONE, source="", revision=current.commit) as clone:
-        models = _models(clone, current, wanted)
+        files = _models(clone, current, wanted)
+        if files.get("classifier") and (known := artifacts_of(clone.root).get(reference)):
+            files["reference"] = known.path
         steps = Steps(clone, run_journal.say)
-        steps.dvc("pull" if pull else "checkout", "--", *models.values())
+        steps.dvc("pull" if pull else "checkout", "--", *files.values())
         figures = clone.folder.parent.with_suffix(".json")
         steps.module(
             PROGRAM,
-            *(f"--{kind}={path}" for kind, path in models.items()),
+            *(f"--{kind}={path}" for kind, path in files.items()),
             *options,
             "--params=params.yaml",
             f"--figures={figures}",
@@ -165,6 +171,8 @@ def _tell(run_journal: Journal, root: Path, figures: dict[str, Any]) -> str:
     if not done + aside:
         return f"nothing is new{waiting}"
     said = f"{format_count(done, 'picture')} scored by {figures['release']}, {aside} set aside{waiting}"
+    if (drift := figures.get("drift")) and drift["left"]:
+        said += f"; the last {drift['pictures']} pictures are unlike the training pictures"
     text = "\n\n".join(score_page(said, figures))
     run_journal.publish(slug(f"{root.name}-score"), "markdown", text, inline_text(said))
     return said
@@ -174,6 +182,16 @@ def score_page(said: str, figures: dict[str, Any]) -> Iterator[str]:
     """What was found, why pictures were set aside, and some of the drawn ones."""
     yield f"# {inline_text(said)}"
     yield f"{format_count(figures['all'], 'input')} have their rows in all."
+    if drift := figures.get("drift"):  # a release's own code may be older
+        yield "## Drift"
+        yield (
+            "Frechet distance of the classifier's features from those of the training pictures, beside that"
+            " of samples of val of the same size:"
+        )
+        yield markdown_table(
+            ("Pictures that came last", "Distance", "Half of val's samples", "All of val's samples"),
+            [(str(drift["pictures"]), *(f"{drift[key]:.3g}" for key in ("distance", "usual", "furthest")))],
+        )
     for heading, counts in (("Label", figures["labels"]), ("Boxes", figures["boxes"])):
         if counts:
             yield markdown_table((heading, "Count"), [(name, str(count)) for name, count in counts.items()])

@@ -317,6 +317,11 @@ def pipeline_of(text: str, stages: Sequence[str]) -> str:
     left_out = [name for name in pipeline_text.names_of(text, "stages") if name not in stages]
     text = pipeline_text.without_entries(text, "stages", left_out)
     models = [MODELS[name] for name in left_out if name in MODELS]
+    without_reference = (
+        "classifier" in models or "evaluate" not in stages
+    )  # its features are the classifier's
+    artifacts = [*models, *(["reference"] if without_reference else [])]
+    text = pipeline_text.without_entries(text, "artifacts", artifacts)
     paths = [f"data/models/{model}.safetensors" for model in models]
     paths += [f"data/samples/{name}.safetensors" for name in left_out]
     if "evaluate" not in stages:
@@ -330,7 +335,7 @@ def pipeline_of(text: str, stages: Sequence[str]) -> str:
         text = pipeline_text.without_options(text, options)
     for model in models:
         text = pipeline_text.without_figures(text, model)
-    return pipeline_text.without_entries(text, "artifacts", models)
+    return text
 
 
 def _without_sections(text: str, names: set[str]) -> str:

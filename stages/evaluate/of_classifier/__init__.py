@@ -1,6 +1,7 @@
 """How good the classifier is.
 
 evaluation: figures, tables and sheets, from metrics, grad_cam (where it looks) and sheets (what is shown)
+drift_reference: what `score` compares the pictures of an inbox with
 """
 
 import lazy_loader

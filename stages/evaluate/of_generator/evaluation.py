@@ -16,9 +16,8 @@ import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from PIL import Image
-from torch import Tensor
 
-from stages.classifier.network import Classifier, predict
+from stages.classifier.network import Classifier, features_of, predict
 from stages.core.packed import ClassificationSplit, load_classification
 from stages.core.splits import Split
 from stages.drawing.sheets import Picture
@@ -437,16 +436,3 @@ def _shuffled_by_class(split: ClassificationSplit, draw: np.random.Generator) ->
 def _pictures(split: ClassificationSplit, of_class: Sequence[Labels]) -> tuple[Picture, Labels]:
     rows = np.sort(np.concatenate(of_class))
     return np.asarray(split.images[rows]), split.labels[rows]
-
-
-@torch.inference_mode()
-def features_of(
-    network: Classifier, images: Picture, compute: Compute, batch_size: int
-) -> npt.NDArray[np.float32]:
-    """The classifier's layer before its head, [N, D], of pictures [N, H, W, C]."""
-    features: list[Tensor] = []
-    for batch in torch.split(to_unit(images), batch_size):
-        with compute.autocast():
-            features.append(network.features(compute.images(batch)).float().cpu())
-    stacked: npt.NDArray[np.float32] = torch.cat(features).numpy()
-    return stacked

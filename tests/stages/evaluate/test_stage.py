@@ -12,6 +12,7 @@ from PIL import Image
 from stages.classifier.network import build_classifier
 from stages.core.errors import DataError
 from stages.detector.network import build_detector
+from stages.drift.reference import read_reference
 from stages.evaluate.report import flat
 from stages.evaluate.stage import main
 from stages.networks.model_files import save_model, save_no_model
@@ -160,6 +161,7 @@ def run(project, out="out"):
         detection_reliability=project / out / "detection-reliability.csv",
         label_errors=project / out / "label-errors.csv",
         box_label_errors=project / out / "box-label-errors.csv",
+        reference=project / out / "reference.safetensors",
         plots=project / out / "plots",
         training_plots=project / out / "training",
         report=project / out / "report.html",
@@ -177,6 +179,7 @@ def test_measures_all_three_models_and_draws_them(project, capsys):
     assert re.search(r"one picture alone searched in [\d.]+ ms", printed)
     figures = json.loads((out / "evaluate.json").read_text())
     assert list(figures) == ["classifier", "detector", "generator", "labels"]
+    assert read_reference(out / "reference.safetensors") is None, "six pictures of val are too few"
     assert set(figures["classifier"]["by_class"]) == {"dark", "bright"}
     assert set(figures["detector"]["by_class"]) == {"dark", "bright"}
     assert set(figures["generator"]) == {

@@ -18,11 +18,14 @@ import yaml
 from PIL import Image
 from pycocotools.coco import COCO
 
-from stages.classifier.network import load_classifier, predict
+from stages.classifier.network import Classifier, features_of, load_classifier, predict
 from stages.core.errors import DataError, ModelError, ParamsError
 from stages.core.packed import load_classification
 from stages.core.params import ComputeParams
+from stages.drift.reference import make_reference, write_reference
+from stages.intake.decoding import decode
 from stages.networks.compute import prepare
+from stages.prediction.models import load_models
 from stages.preprocess.stage import main as preprocess
 from stages.score import predictions
 from stages.score.inbox import look, taken
@@ -531,3 +534,45 @@ def test_a_file_that_was_touched_is_read_once_more_and_never_again(scoring: Scor
     with predictions.opened(scoring.out) as kept:
         assert look(scoring.inbox, kept.knows, 0).candidates == []
     assert len(scoring.run()) == 1
+
+
+@pytest.mark.slow
+def test_pictures_that_have_become_others_are_told(
+    scoring: Scoring, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    models = load_models(scoring.params, *scoring.models, "")
+    assert models.classifier is not None
+    assert isinstance(models.classifier.network, Classifier)
+    known = []
+    for number in range(200):
+        decoded = decode(scoring.put(f"{number}.png").read_bytes(), models.classifier.form)
+        known.append(decoded.pixels)
+        (scoring.inbox / f"{number}.png").unlink()
+    features = features_of(models.classifier.network, np.stack(known), models.compute, 50)
+    path, figures = tmp_path / "reference.safetensors", tmp_path / "figures.json"
+    write_reference(path, make_reference(features[:100], features[100:], seed=0))
+
+    def drift_after(numbers: range) -> dict[str, Any] | None:
+        for number in numbers:
+            scoring.put(f"{number}.png")
+        scoring.run(reference=path, figures=figures)
+        found: dict[str, Any] | None = json.loads(figures.read_text())["drift"]
+        return found
+
+    assert drift_after(range(49)) is None, "too few to say anything"
+    alike = drift_after(range(49, 60))
+    assert alike is not None
+    assert (alike["pictures"], alike["left"]) == (50, False)
+    assert "are like the training pictures" in capsys.readouterr().out
+    for number in range(100, 150):
+        white = np.full((30, 50, 3), 255, dtype=np.uint8)
+        white[number % 30] = 0
+        Image.fromarray(white).save(scoring.inbox / f"{number}.png")
+    other = drift_after(range(0))
+    assert other is not None
+    assert other["left"]
+    assert other["distance"] > other["furthest"] >= other["usual"] > 0
+    assert "the last 100 pictures are unlike the training pictures" in capsys.readouterr().out
+    scoring.put("later.png")
+    scoring.run(figures=figures)
+    assert json.loads(figures.read_text())["drift"] is None, "without a reference nobody looks"
