@@ -137,6 +137,12 @@ class Plan:
         )
 
     @property
+    def strangers(self) -> int:
+        """How many stages are to be executed that never were here: nobody knows how long they take."""
+        executed = (Action.RUN, Action.MAY_RUN)
+        return sum(stage.action in executed and stage.seconds is None for stage in self.stages)
+
+    @property
     def hopeless(self) -> bool:
         """Whether there is a stage that cannot run."""
         return any(stage.action is Action.CANNOT_RUN for stage in self.stages)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -12,9 +13,11 @@ from uuid import UUID
 from darkroom.base.text import format_duration
 from darkroom.processes import daemons
 from darkroom.processes.daemons import DaemonState
+from darkroom.reporting.letters import Became, Began
+from darkroom.reporting.outbox import is_held, read_letters, waiting_outboxes
 from darkroom.server.clients import client_of
 from darkroom.server.places import server_folder
-from darkroom.server.sharing import RECORDER, kept_up
+from darkroom.server.sharing import RECORDER, kept_up, shared_url
 from darkroom.service import server_process, workers
 
 if TYPE_CHECKING:
@@ -29,6 +32,8 @@ LATE_SECONDS = 60.0
 PENDING_SECONDS = 300.0
 _PAGE = 200  # the most that Prefect gives at a time
 RUN_UP = "`darkroom up` starts it again"
+PAGES = "pages"
+"""The server of `darkroom ui`, among the services."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,9 +95,13 @@ def project_status(root: Path, pools: Sequence[str]) -> Status:
     seen = [one for one in seen if one.running or not one.name.startswith(RECORDER)]  # runs start them
     services = tuple(map(service_of, seen))
     stuck = list(wrong_services(seen))
-    url = kept_up(root)
+    url, by_hand = kept_up(root), tuple(runs_by_hand(root))
     if url is None:
-        return Status(services=services, stuck=tuple(stuck))
+        shown = (
+            None if any(one.name.startswith(RECORDER) for one in seen) else shared_url(server_folder(root))
+        )
+        pages = (Service(PAGES, "running", url=shown),) if shown else ()
+        return Status(services=services + pages, running=by_hand, stuck=tuple(stuck))
     import httpx
     from prefect import get_client
     from prefect.exceptions import PrefectHTTPStatusError
@@ -102,13 +111,41 @@ def project_status(root: Path, pools: Sequence[str]) -> Status:
         get_client(sync_client=True) as client,
     ):
         try:
-            return _asked(client, services, stuck, pools, root)
+            found = _asked(client, services, stuck, pools, root)
         except (httpx.HTTPError, PrefectHTTPStatusError) as error:
             said = " ".join(str(error).split()) or type(error).__name__
             stuck.append(
                 f"the server at {url} does not answer: {said}; see {daemons.log_file(folder, 'server')}"
             )
-            return Status(services=services, stuck=tuple(stuck))
+            return Status(services=services, running=by_hand, stuck=tuple(stuck))
+    known_there = {run.id for run in found.running}
+    return replace(found, running=found.running + tuple(run for run in by_hand if run.id not in known_there))
+
+
+def runs_by_hand(root: Path) -> Iterator[Run]:
+    """The runs of this project that live, and the stages that they run, whether a server knows of them or not.
+
+    They write what Prefect is to be told into outboxes, and hold these as long as they live.
+    """
+    for outbox in waiting_outboxes(root):
+        began: dict[str, Began] = {}
+        states: dict[str, str] = {}
+        moments: dict[str, float] = {}
+        with contextlib.suppress(FileNotFoundError):  # all of it was delivered just now
+            if not is_held(outbox):
+                continue
+            end = 0
+            while posted := read_letters(outbox, end):
+                end = posted[-1].end
+                for letter in (one.letter for one in posted):
+                    if isinstance(letter, Began):
+                        began[letter.run] = letter
+                    if isinstance(letter, Began | Became):
+                        states[letter.run], moments[letter.run] = letter.state.type, letter.at
+            for run, first in began.items():
+                if states[run] == "RUNNING":
+                    moment = datetime.datetime.fromtimestamp(moments[run]).astimezone()
+                    yield Run(run, first.name, None, "Running", moment.isoformat(timespec="seconds"))
 
 
 def _asked(
@@ -256,9 +293,9 @@ def status_lines(found: Status) -> Iterator[str]:
     for one in found.services:
         facts = [one.state]
         if one.state == "running":
-            facts += [f"pid {one.pid}", f"since {_moment(one.since)}"]
+            facts += [f"pid {one.pid}", f"since {_moment(one.since)}"] if one.pid else []
             facts += ["by a supervisor"] if one.supervised else []
-            facts += [one.url] if one.url and one.name == server_process.NAME else []
+            facts += [one.url] if one.url and one.name in (server_process.NAME, PAGES) else []
         yield f"{one.name}: {', '.join(facts)}"
     if found.up:
         yield "pages: `darkroom ui` opens them, logged in"
@@ -271,7 +308,7 @@ def status_lines(found: Status) -> Iterator[str]:
     if found.well:
         yield "nothing is stuck"
     elif not found.up and not found.stuck:
-        yield "not up: `darkroom up` starts it"
+        yield "no schedule is kept: `darkroom up` starts the server and the workers"
 
 
 def state_in_line(run: Run) -> str:

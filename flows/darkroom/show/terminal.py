@@ -180,7 +180,7 @@ def describe_progress(plan: Plan, settled: int, elapsed: float) -> str:
     if not plan.stages:
         return f"planning, {format_duration(elapsed)}"
     parts = [f"{settled} of {format_count(len(plan.stages), 'stage')}", format_duration(elapsed)]
-    if plan.seconds and plan.seconds > elapsed:
+    if plan.seconds and plan.seconds > elapsed and not plan.strangers:
         parts.append(f"about {format_duration(plan.seconds - elapsed)} more")
     return ", ".join(parts)
 
@@ -264,7 +264,9 @@ def print_plan(console: Console, plan: Plan) -> None:
         console.print(f"nothing to do: {format_count(len(plan.stages), 'stage')} up to date")
         return
     todo = describe_work(plan)
-    if plan.seconds is not None:
+    if plan.strangers:
+        todo += f"; {format_count(plan.strangers, 'stage')} never ran here: how long that takes is not known"
+    elif plan.seconds is not None:
         todo += f", about {format_duration(plan.seconds)}"
     console.print(todo)
     if moved := sum(stage.bytes_to_move for stage in plan.stages):

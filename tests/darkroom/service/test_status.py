@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import datetime
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
+import pytest
 from prefect.client.schemas.objects import FlowRun, State, StateType, WorkPool
 
 from darkroom.processes.daemons import DaemonState, Note
@@ -20,6 +26,9 @@ from darkroom.service.status import (
     status_lines,
     wrong_services,
 )
+from tests.darkroom.repositories import make
+from tests.darkroom.shapes import Shape
+from tests.darkroom.waiting import wait_for
 
 NOW = datetime.datetime(2026, 1, 2, 3, 4, 5, tzinfo=datetime.UTC)
 NOTE = Note(pid=7, started=1, since="2026-01-02T03:00:00+00:00", url="http://127.0.0.1:4200/api")
@@ -112,5 +121,41 @@ def test_the_page_says_what_is_up_what_runs_and_what_is_due() -> None:
 
 def test_what_is_not_up_says_how_it_is_started() -> None:
     found = Status(services=(service_of(DaemonState("server", running=False, note=None)),))
-    assert list(status_lines(found)) == ["server: stopped", "not up: `darkroom up` starts it"]
+    assert list(status_lines(found)) == [
+        "server: stopped",
+        "no schedule is kept: `darkroom up` starts the server and the workers",
+    ]
     assert not found.well
+
+
+@pytest.mark.slow
+def test_a_run_by_hand_and_its_stages_are_told_while_it_lives_and_not_after_a_kill(tmp_path: Path) -> None:
+    pipeline = "stages:\n  waits: {cmd: touch started; sleep 60, outs: [never.txt]}\n"
+    root = make(tmp_path / "r", Shape("small", {"dvc.yaml": pipeline}), tmp_path)
+    program = "import sys; from darkroom.cli.main import main; sys.argv[0] = 'darkroom'; main()"
+
+    def command(*words: str) -> list[str]:
+        return [sys.executable, "-c", program, *words]
+
+    def running() -> list[dict[str, Any]]:
+        done = subprocess.run(
+            command("status", "--json"), cwd=root, capture_output=True, text=True, check=False
+        )
+        assert not done.stderr
+        told: list[dict[str, Any]] = json.loads(done.stdout)["running"]
+        return told
+
+    assert running() == []
+    env = os.environ | {"DARKROOM_SERVER_SECONDS": "0"}
+    run = subprocess.Popen(command("run", "--quiet"), cwd=root, env=env, start_new_session=True)
+    try:
+        assert wait_for((root / "started").exists)
+        whole, stage = running()
+        assert (stage["name"], stage["state"]) == ("waits", "Running")
+        assert whole["state"] == "Running"
+        shown = subprocess.run(command("status"), cwd=root, capture_output=True, text=True, check=False)
+        assert "running: waits since " in shown.stdout
+    finally:
+        os.killpg(run.pid, 9)
+        run.wait()
+    assert running() == []

@@ -89,6 +89,19 @@ def test_the_plan_says_what_why_and_how_long() -> None:
     ]
 
 
+def test_nobody_says_how_long_a_stage_takes_that_never_ran() -> None:
+    fresh = PlannedStage("fresh", Action.RUN, ("never run",), (), None)
+    plan = replace(PLAN, stages=(*PLAN.stages, fresh))
+    to, now = console(200), 100.0
+    terminal.print_plan(to, plan)
+    assert "2 stages to run; 1 stage never ran here: how long that takes is not known" in written(to)
+    watch = terminal.RunDisplay(to, clock=lambda: now)
+    watch.follow([RunStarted("r", plan)])
+    now += 5
+    to.print(watch.render())
+    assert "0 of 3 stages, 5.0 s" in [line.strip() for line in written(to)]
+
+
 def test_the_end_tells_outcomes_metrics_errors_and_where_to_look() -> None:
     failed = StageFinished("make[it]", Outcome.FAILED, ("forced",), 2.0, "make[it]: failed with exit code 3")
     report = RunReport(
