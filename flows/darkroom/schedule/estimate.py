@@ -37,10 +37,13 @@ def remaining_seconds(nodes: Sequence[Node], seconds: Mapping[str, float]) -> di
 
 
 def widest(nodes: Sequence[Node]) -> int:
-    """How many stages can run at once, at least: the most stages on one level of the graph."""
+    """How many stages can run at once, at least: the most stages on one level of the graph.
+
+    `nodes` may be some of a graph: what others of it make is there before the first of them starts.
+    """
     level: dict[str, int] = {}
     for node in nodes:
-        level[node.name] = 1 + max((level[other] for other in node.needs), default=0)
+        level[node.name] = 1 + max((level.get(other, 0) for other in node.needs), default=0)
     counts = Counter(level[node.name] for node in nodes if node.executes)
     return max(counts.values(), default=1)
 

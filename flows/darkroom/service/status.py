@@ -123,7 +123,7 @@ def project_status(root: Path, pools: Sequence[str]) -> Status:
 
 
 def runs_by_hand(root: Path) -> Iterator[Run]:
-    """The runs of this project that live, and the stages that they run, whether a server knows of them or not.
+    """The runs of this project that live, and the stages that they run; a server need not know of them.
 
     They write what Prefect is to be told into outboxes, and hold these as long as they live.
     """

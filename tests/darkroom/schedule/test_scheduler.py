@@ -207,6 +207,8 @@ def test_estimates_by_hand() -> None:
     assert expected_seconds(nodes, {"a", "b", "c", "d"}, seconds, HostPool(2, 1, 1, 1)) == 7.0
     assert expected_seconds(nodes, {"a"}, {}, HostPool(2, 1, 1, 1)) is None
     assert widest(nodes) == 2
+    assert widest(nodes[1:]) == 2, "what runs elsewhere counts for nothing"
+    assert widest(nodes[3:]) == 1
 
 
 class Retrying(Bench):
