@@ -106,14 +106,20 @@ NOT_REMOVED = "nothing was removed; `darkroom gc --yes` does"
 
 @click.command()
 @in_repo
-@click.option("--days", default=30.0, show_default=True, help="Keep what was used in so many days.")
+@click.option(
+    "--days",
+    default=30.0,
+    show_default=True,
+    help="Keep what was used, and what was committed, in so many days.",
+)
 @click.option("--yes", is_flag=True, help="Delete; without it, only list what would be deleted.")
 @as_json
 def gc(repo: Path, days: float, yes: bool, as_json: bool) -> int:
     """Free disk space: old logs, clones, checkpoints and decoded pictures, results that nothing refers to.
 
-    Of the cache, what the workspace, a branch, a tag or an experiment needs is kept, and what released models
-    are made of with it. Prefect's server removes old runs by itself.
+    Of the cache, what the workspace, a branch, a tag, an experiment or a commit of these days needs is kept,
+    and what released models are made of with it. A cache outside the project is left alone: others may share
+    it. Prefect's server removes old runs by itself.
     """
     from darkroom.base.roots import root_of
     from darkroom.clones import garbage

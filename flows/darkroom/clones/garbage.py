@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import datetime
 import os
 import re
 import shutil
@@ -16,7 +17,7 @@ from darkroom.base.files import STATE_FOLDER
 from darkroom.base.locks import LockFile
 from darkroom.clones.clone import LOCK_SUFFIX, clones_folder, remove_site_cache
 from darkroom.processes import stage_lock
-from darkroom.repository.unused import remove_unused, unused
+from darkroom.repository.unused import remove_unused, shared_cache, unused
 
 DAY_SECONDS = 86_400
 _CHECKPOINT = re.compile(r"--checkpoint[ =]([^\s'\"]+)")
@@ -40,6 +41,8 @@ class Garbage:
     cache: tuple[Path, ...]
     busy: str | None
     kept_clones: tuple[Path, ...]
+    since: datetime.date | None
+    """Results of commits of this day and later are kept; None: only those that branches and tags point to."""
 
     def kinds(self) -> dict[str, tuple[Path, ...]]:
         """What there is some of."""
@@ -55,7 +58,7 @@ class Garbage:
 
 @contextlib.contextmanager
 def found_garbage(root: Path, days: float) -> Iterator[Garbage]:
-    """What was last touched so many `days` ago, and what of the cache nobody refers to.
+    """What was last touched so many `days` ago, and what of the cache nobody refers to, no commit since then.
 
     Until the block ends no run can start in the clones.
 
@@ -74,15 +77,19 @@ def found_garbage(root: Path, days: float) -> Iterator[Garbage]:
         clones = tuple(clone for clone, lock in free.items() if clone.exists() and _touched(lock) < before)
         kept = tuple(repo for clone in free if clone not in clones for repo in _repositories(clone))
         busy = working or stage_lock.busy_stage(state / "locks") or _unrecorded(state)
+        if not busy and (shared := shared_cache(root)):
+            busy = f"it lies outside the project, in {shared}: other projects may need what is in it"
+        since = datetime.datetime.fromtimestamp(before).date() if days > 0 else None
         logs = (*state.glob("logs/*"), *state.glob("services/*.log.1"))
         yield Garbage(
             logs=tuple(path for path in logs if _touched(path) < before),
             checkpoints=tuple(path for path in _told(root, _CHECKPOINT) if _touched(path) < before),
             clones=clones,
             pictures=tuple(path for path in _decoded_pictures(root) if _touched(path) < before),
-            cache=() if busy else tuple(unused(root, kept)),
+            cache=() if busy else tuple(unused(root, kept, since)),
             busy=busy,
             kept_clones=kept,
+            since=since,
         )
 
 
@@ -104,7 +111,7 @@ def remove_garbage(root: Path, garbage: Garbage) -> None:
         else:
             path.unlink(missing_ok=True)
     if garbage.cache:
-        remove_unused(root, garbage.kept_clones)
+        remove_unused(root, garbage.kept_clones, garbage.since)
     if left := [path for path in garbage.cache if path.exists()]:
         raise GarbageError(
             f"{left[0]}: DVC has left this and {len(left) - 1} more of the cache; `dvc gc` says why"

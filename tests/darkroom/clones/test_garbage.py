@@ -28,8 +28,9 @@ LONG_AGO = 1_000_000_000
 
 
 @pytest.fixture
-def root(tmp_path: Path) -> Path:
-    """Four results: of a tag, of a branch, one that nothing refers to any more, and of the workspace."""
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Four results: of a tag, of a branch, one of an old commit alone, and of the workspace; all long ago."""
+    monkeypatch.setenv("GIT_COMMITTER_DATE", f"{LONG_AGO} +0000")
     root = make(tmp_path / "project", Shape("gc", {"dvc.yaml": PIPELINE, "in.txt": "start"}), tmp_path)
     for name in ("tagged", "branched", "forgotten", "newest"):
         (root / "in.txt").write_text(name)
@@ -63,6 +64,31 @@ def test_results_that_nothing_refers_to_go_and_released_ones_stay(root: Path) ->
         assert contents(root) == before  # so far it was only said
         garbage.remove_garbage(root, found)
     assert cached(root) == {"tagged", "branched", "newest"}
+
+
+def test_results_of_a_commit_of_these_days_stay(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("GIT_COMMITTER_DATE")
+    for name in ("lately", "now"):
+        (root / "in.txt").write_text(name)
+        assert run_pipeline(RunOptions(repo=root)).well
+        git(root, "commit", "-qam", name)
+    with garbage.found_garbage(root, days=30) as found:
+        assert {path.read_text() for path in found.cache} == {"forgotten", "newest"}
+        garbage.remove_garbage(root, found)
+    assert cached(root) == {"tagged", "branched", "lately", "now"}
+    with garbage.found_garbage(root, days=0) as found:
+        assert {path.read_text() for path in found.cache} == {"lately"}
+
+
+def test_a_cache_that_others_may_share_is_left_alone(root: Path, tmp_path: Path) -> None:
+    (root / ".dvc/cache").rename(tmp_path / "shared")
+    with (root / ".dvc/config").open("a") as file:
+        file.write(f"[cache]\n    dir = {tmp_path / 'shared'}\n")
+    with garbage.found_garbage(root, days=0) as found:
+        assert found.cache == ()
+        assert found.busy == (
+            f"it lies outside the project, in {tmp_path / 'shared'}: other projects may need what is in it"
+        )
 
 
 def test_what_is_old_goes_and_what_is_new_stays(root: Path) -> None:
