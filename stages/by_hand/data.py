@@ -55,6 +55,8 @@ class Reading:
     """Median width and height of the pictures; None: no file is one, or they are packed as they are."""
     absent: Sequence[Path]
     """Pictures that the data names and that are not there."""
+    attributes: Mapping[str, int]
+    """Of those that a picture has or has not, how many pictures have each."""
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -124,6 +126,7 @@ def plain_values(reading: Reading) -> dict[str, Any]:
         "findings": dict(Counter(finding.kind for finding in reading.findings)),
         "size": list(reading.size) if reading.size else None,
         "absent": len(reading.absent),
+        **({"attributes": dict(reading.attributes)} if reading.attributes else {}),
         "not_read": list(reading.guess.beside),
     }
 
@@ -158,7 +161,7 @@ def read_all(seen: FolderListing, params: Mapping[str, Any]) -> tuple[list[Readi
         except StageError as error:
             refused.append(f"{guess.layout}: {error}")
             continue
-        if reading.labels:
+        if reading.labels or reading.attributes:
             readings.append(reading)
         else:
             refused.append(f"{guess.layout}: {_why_nothing(reading)}")
@@ -199,9 +202,13 @@ def read_guess(seen: FolderListing, guess: Guess, params: Mapping[str, Any]) -> 
     splits: Counter[str] = Counter()
     findings = []
     pictures: list[Path] = []
+    attributes: Counter[str] = Counter()
+    asked = guess.source.get("columns", {})
     for one in read_source(seen.folder, source, upright=values.policy.upright):  # type: ignore[arg-type]
         if isinstance(one, Row):
             labels += one.labels
+            for name, value in one.attributes.items():
+                attributes[name] += value > 0
             splits[one.split or "undecided"] += 1
             pictures += [one.picture] if isinstance(one.picture, Path) else []
         else:
@@ -222,6 +229,7 @@ def read_guess(seen: FolderListing, guess: Guess, params: Mapping[str, Any]) -> 
         splits=splits,
         findings=findings,
         size=median_size(sizes) if sizes else None,
+        attributes=attributes if asked.get("attributes") or asked.get("label_lists") else {},
         absent=[picture for picture in pictures if not os.path.lexists(picture)],
     )
 
@@ -269,6 +277,13 @@ def described(reading: Reading) -> list[str]:
     shown = list(reading.labels.items())[:CLASSES]
     lines += [f"  {name}: {count:,}" for name, count in shown]
     lines += [f"  and {len(reading.labels) - len(shown)} more"] if len(shown) < len(reading.labels) else []
+    if reading.attributes:
+        lines.append(f"{len(reading.attributes)} attributes, with the pictures that have them.")
+        most = list(reading.attributes.items())[:CLASSES]
+        lines += [f"  {name}: {count:,}" for name, count in most]
+        lines += (
+            [f"  and {len(reading.attributes) - CLASSES} more"] if len(reading.attributes) > CLASSES else []
+        )
     splits = [f"{name} {reading.splits[name]:,}" for name in (*SPLITS, "undecided") if reading.splits[name]]
     lines.append(f"Splits: {', '.join(splits)}.")
     if reading.size:
@@ -300,7 +315,11 @@ def changes_for(folder: Path, reading: Reading) -> dict[tuple[str, ...], Any]:
         ("preprocess", task): reading.section,
         ("preprocess", other): None,
     }
-    if task == "classification" and len(reading.labels) == 1:
+    if reading.attributes:
+        changes["train-classifier", "attributes"] = "all"
+    if reading.attributes and not reading.labels:
+        changes["train-gan",] = None  # it draws what has a class
+    elif task == "classification" and len(reading.labels) == 1 and not reading.attributes:
         changes["train-classifier",] = None  # of one class there is nothing to tell apart
     if task == "detection":
         changes["train-detector", "network", "anchor_sizes"] = AUTO

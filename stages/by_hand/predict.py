@@ -112,7 +112,7 @@ def asking(*, model: str, formats: Sequence[str]) -> Callable[[Command], click.C
 def classify(
     pictures: tuple[str, ...], model: Path, params: Path, every: int, batch: int, **output: Path | str | None
 ) -> None:
-    """Say of what class each PICTURE is.
+    """Say of what class each PICTURE is, and which attributes it has.
 
     They are files, folders, patterns, videos, or - for a list on standard input.
 
@@ -231,10 +231,11 @@ def explained(
     if not ready:
         return
     images, answers = np.stack([one.pixels for one in ready]), predictor.answers_to(ready)
-    told = [list(answer.probabilities.items())[:most] for answer in answers]
+    names = predictor.classes or predictor.attributes  # the first of the network's logits
+    told = [list(_shares_of(answer).items())[:most] for answer in answers]
     heats = []
-    for rank in range(min(most, len(predictor.classes))):
-        targets = np.array([predictor.classes.index(best[rank][0]) for best in told])
+    for rank in range(min(most, len(names))):
+        targets = np.array([names.index(best[rank][0]) for best in told])
         heats.append(
             grad_cam(predictor.network, images, targets, compute=predictor.compute, batch_size=len(images))
         )
@@ -244,6 +245,11 @@ def explained(
         titles = ["as the network sees it", *(f"for {label} {share:.2f}" for label, share in best)]
         title = f"{Path(answer.picture).name}: where the classifier looks for each class"
         yield one, answer, image_grid(cells, len(cells), titles, scale=scale, title=title)
+
+
+def _shares_of(answer: Classified) -> dict[str, float]:
+    """Probabilities of the classes, or of the attributes where there are no classes, the greatest first."""
+    return answer.probabilities or {name: one.probability for name, one in answer.attributes.items()}
 
 
 def _given(words: Sequence[str], every: int) -> Iterator[Path | Frame]:
@@ -337,8 +343,10 @@ def _drawn(given: Path | Frame, answer: Classified | Detected, classes: Sequence
     view = np.asarray(picture)
     if isinstance(answer, Classified):
         scale = max(1, CAPTIONED_SIDE // max(view.shape[:2]))
-        said = f"found: {answer.label} {answer.probability:.2f}"
-        return image_grid([view], 1, titles=[said], scale=scale, title=Path(answer.picture).name)
+        said = [] if answer.label is None else [f"found: {answer.label} {answer.probability:.2f}"]
+        said += [f"{name} {share:.2f}" for name, share in answer.present.items()]
+        said += ["none of the attributes"] if answer.attributes and not answer.present else []
+        return image_grid([view], 1, titles=[", ".join(said)], scale=scale, title=Path(answer.picture).name)
     ratio = np.array([view.shape[1] / answer.width, view.shape[0] / answer.height] * 2)
     boxes = np.array([[box.x1, box.y1, box.x2, box.y2] for box in answer.boxes]).reshape(-1, 4) * ratio
     captions = [f"{box.label} {box.score:.2f}" for box in answer.boxes]

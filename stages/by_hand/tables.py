@@ -51,6 +51,18 @@ NESTED = ("objects", "annotations", "faces")
 """Names of a column of things in the picture: lists by name, or a list of objects, as Hugging Face has it."""
 NESTED_LABELS = ("categories", "category", "labels", "label", "classes", "class", "category_id")
 NESTED_BOXES = ("bbox", "bboxes", "boxes", "box")
+LISTS = (
+    "tags",
+    "labels",
+    "keywords",
+    "finding labels",
+    "findings",
+    "categories",
+    "label",
+    "tag",
+)
+"""Names of columns, in small letters, that hold several labels each."""
+LIST_SIGNS = "|;"
 SPLITS = ("split", "set", "subset")
 LOOKED_AT = 30  # rows
 
@@ -104,10 +116,19 @@ def _source(seen: FolderListing, table: Looked) -> dict[str, Any] | None:
     if nested is not None:
         told = {"picture": picture, **nested} | ({} if split is None else {"split": split})
         return {"format": table.format, "columns": told, "box_as": "corner-and-size"}
-    label = next((small[word] for word in LABELS if word in small), None)
-    if label is None and len(small) == 1 and _are_classes(table.cells(next(iter(small.values())))):
+    lists = _lists(table, small)
+    label = next((small[word] for word in LABELS if word in small and small[word] not in lists), None)
+    if (
+        label is None
+        and not lists
+        and len(small) == 1
+        and _are_classes(table.cells(next(iter(small.values()))))
+    ):
         (label,) = small.values()
-    if label is None:
+    boxes = _boxes(small)
+    taken = {label, split, *lists}
+    attributes = [name for name in small.values() if name not in taken and _says_yes_or_no(table.cells(name))]
+    if label is None and (boxes is not None or not (attributes or lists)):
         said = "it names pictures, and no column of it is called as classes are, such as label"
         if "region_shape_attributes" in small:
             said = "CSV of the VGG Image Annotator: export the annotations as JSON, which is read"
@@ -116,8 +137,10 @@ def _source(seen: FolderListing, table: Looked) -> dict[str, Any] | None:
     columns: dict[str, Any] = {"picture": picture, "label": label}
     columns |= {} if split is None else {"split": split}
     source: dict[str, Any] = {"format": table.format, **table.keys, "columns": columns}
-    boxes = _boxes(small)
-    if boxes is not None:
+    if boxes is None:
+        columns |= {"attributes": attributes} if attributes else {}
+        columns |= {"label_lists": lists} if lists else {}
+    else:
         columns["box"], box_as = boxes
         source |= {} if box_as == "corners" else {"box_as": box_as}
         edges = [edge for one in columns["box"] for edge in map(number, table.cells(one)) if edge is not None]
@@ -145,6 +168,26 @@ def _are_pictures(cells: Sequence[Any], seen: FolderListing) -> bool:
 def _are_classes(cells: Sequence[Any]) -> bool:
     """Whether cells could be classes: some of them stand there several times."""
     return len(set(map(repr, cells))) <= len(cells) / 2 and not isinstance(cells[0], dict | list)
+
+
+def _says_yes_or_no(cells: Sequence[Any]) -> bool:
+    """Whether the cells are 0 and 1, or -1 and 1, but for empty ones."""
+    known = {number(cell) for cell in cells if cell is not None and str(cell).strip()}
+    return len(known) == 2 and known in ({0.0, 1.0}, {-1.0, 1.0})
+
+
+def _lists(table: Looked, small: Mapping[str, str]) -> dict[str, str | None]:
+    """Columns that are called as lists are, and in which several labels stand, by the sign between them."""
+    found: dict[str, str | None] = {}
+    for column in (small[word] for word in LISTS if word in small):
+        cells = table.cells(column)
+        if any(isinstance(cell, list) and all(isinstance(one, str) for one in cell) for cell in cells):
+            found[column] = None
+            continue
+        signs = [sign for sign in LIST_SIGNS if sum(sign in str(cell) for cell in cells) > len(cells) / 10]
+        if signs:
+            found[column] = signs[0]
+    return found
 
 
 def _boxes(small: Mapping[str, str]) -> tuple[list[str], str] | None:

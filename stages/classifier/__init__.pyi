@@ -1,11 +1,16 @@
 from .loss import Loss as Loss
 from .loss import class_weights as class_weights
 from .network import Classifier as Classifier
+from .network import Probabilities as Probabilities
+from .network import ask as ask
+from .network import attributes_of as attributes_of
 from .network import build_classifier as build_classifier
 from .network import features_of as features_of
 from .network import load_classifier as load_classifier
 from .network import mean_logits as mean_logits
 from .network import predict as predict
+from .network import thresholds_of as thresholds_of
+from .network import to_probabilities as to_probabilities
 from .network import views_of as views_of
 from .params import CompactParams as CompactParams
 from .params import NetworkParams as NetworkParams

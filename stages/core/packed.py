@@ -2,7 +2,7 @@
 
 classification/classes.json              ["T-shirt/top", ...]: a label is an index into it
 classification/{train,val,test}/images.npy   uint8 [N, H, W, C]
-classification/{train,val,test}/labels.npy   int64 [N]
+classification/{train,val,test}/labels.npy   int64 [N]; -1 for pictures without a class, which come last
 classification/{train,val,test}/captions.json    [text, ...], where the data has captions; "" for none
 classification/{train,val,test}/attributes.json  {name: [number or null, ...]}, where it has such columns
 classification/{train,val,test}/sources.txt  a line for each picture: its file, or a file and a row of it
@@ -21,7 +21,7 @@ files whose rows follow each other.
 
 import itertools
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,6 +38,15 @@ from stages.core.splits import Split as Split
 SHARD_INDEX = "images.json"
 SOURCES = "sources.txt"
 LEFT_OUT = "left_out.json"
+UNCLASSED = -1
+"""The label of a picture that has attributes and no class."""
+Numbers = npt.NDArray[np.float64]
+"""[N], NaN where a picture's is unknown."""
+Targets = npt.NDArray[np.float32]
+"""[N, A]: 1 where the picture has the attribute, 0 where it has not, NaN where that is unknown."""
+
+SIGNS = ((0.0, 1.0), (-1.0, 1.0))
+"""How no and yes are written; the second is CelebA's way."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -47,7 +56,7 @@ class ClassificationSplit:
     images: npt.NDArray[np.uint8]
     """[N, H, W, C], memory-mapped."""
     labels: npt.NDArray[np.int64]
-    """[N], indices into `classes`."""
+    """[N], indices into `classes`; `UNCLASSED` for pictures without a class, where they were asked for."""
     classes: list[str]
     captions: list[str] | None = None
     """[N]: the caption of each picture, empty where it has none; None: the data has no captions."""
@@ -87,23 +96,49 @@ def why_left_out(folder: Path) -> str | None:
         return str(_load_json(path)["why"])
 
 
-def load_classification(folder: Path, split: Split) -> ClassificationSplit:
-    """Load one split of the folder that preprocess packed for classification.
+def has_classes(folder: Path) -> bool:
+    """Whether pictures that preprocess packed for classification have classes, and not attributes alone.
 
     Raises:
-        DataError: a file is missing or damaged, images and labels differ in number, or the task is left out.
+        DataError: a file is missing or damaged.
+
+    """
+    return bool(_load_classes(folder))
+
+
+def load_classification(folder: Path, split: Split, *, unclassed: bool = False) -> ClassificationSplit:
+    """Load one split of the folder that preprocess packed for classification.
+
+    `unclassed`: with the pictures that have attributes and no class.
+
+    Raises:
+        DataError: a file is missing or damaged, images and labels differ in number, the task is left out, or
+            no picture has a class and those without are not asked for.
 
     """
     images, classes = _load_images(folder, split), _load_classes(folder)
     labels = _load_array(folder / split / "labels.npy")
     if len(labels) != len(images):
         raise DataError(f"{folder / split}: {len(images)} images but {len(labels)} labels; rerun preprocess")
+    captions = _load_captions(folder / split / "captions.json", len(images))
+    attributes = _load_attributes(folder / split / "attributes.json", len(images))
+    if not classes and not unclassed:
+        raise DataError(
+            f"{folder}: the pictures have attributes and no class: name its column as "
+            "preprocess.classification.columns.label, what to learn in train-classifier.attributes, or leave "
+            "out what needs a class (`train-gan: null`)"
+        )
+    count = int((labels != UNCLASSED).sum())  # those without stand behind them
+    if unclassed or count == len(labels):
+        return ClassificationSplit(
+            images=images, labels=labels, classes=classes, captions=captions, attributes=attributes
+        )
     return ClassificationSplit(
-        images=images,
-        labels=labels,
+        images=images[:count],
+        labels=labels[:count],
         classes=classes,
-        captions=_load_captions(folder / split / "captions.json", len(images)),
-        attributes=_load_attributes(folder / split / "attributes.json", len(images)),
+        captions=None if captions is None else captions[:count],
+        attributes=None if attributes is None else {name: one[:count] for name, one in attributes.items()},
     )
 
 
@@ -124,6 +159,27 @@ def _load_attributes(path: Path, pictures: int) -> dict[str, npt.NDArray[np.floa
         if len(numbers) != pictures:
             raise DataError(f"{path}: {len(numbers)} of '{name}' for {pictures} images; rerun preprocess")
     return {name: np.array(numbers, dtype=np.float64) for name, numbers in columns.items()}
+
+
+def is_binary(numbers: Numbers) -> bool:
+    """Whether all that are known say yes or no, and one is known."""
+    known = numbers[~np.isnan(numbers)]
+    return bool(len(known)) and any(np.isin(known, signs).all() for signs in SIGNS)
+
+
+def binary_names(attributes: Mapping[str, Numbers] | None) -> list[str]:
+    """The names of those that are so or not, in the data's order."""
+    return [name for name, numbers in (attributes or {}).items() if is_binary(numbers)]
+
+
+def targets_of(attributes: Mapping[str, Numbers] | None, names: Sequence[str], pictures: int) -> Targets:
+    """The named attributes of so many pictures as numbers to learn; one that the data lacks is unknown."""
+    targets = np.full((pictures, len(names)), np.nan, dtype=np.float32)
+    for place, name in enumerate(names):
+        if attributes is not None and name in attributes:
+            numbers = attributes[name]
+            targets[:, place] = np.where(np.isnan(numbers), np.nan, numbers > 0)
+    return targets
 
 
 def load_detection(folder: Path, split: Split) -> DetectionSplit:

@@ -12,6 +12,9 @@ from jinja2 import Environment, StrictUndefined
 SIDE = 240  # pixels of a curve's square
 MARKS = 5  # intervals of an axis between its marks
 
+ROWS = ("by_class", "by_attribute")
+"""Ends of the names under which there is a row of figures for each class or attribute."""
+
 TEMPLATE = Path(__file__).with_name("report.html.jinja")
 
 
@@ -31,7 +34,7 @@ class Section:
 
     title: str
     figures: Mapping[str, Any]
-    """Numbers by name, nested; under a name that ends in `by_class` a row of them for each class.
+    """Numbers by name, nested; under a name that ends in `by_class` or `by_attribute` a row of them for each.
 
     Under `intervals` stand `low` and `high` of the figures that have an interval, by their names.
     """
@@ -70,7 +73,7 @@ def report_page(title: str, sections: Sequence[Section], notes: Sequence[str] = 
 
 def _filled_in(section: Section) -> dict[str, Any]:
     """A section as the template takes it."""
-    by_class = ((name, rows) for name, rows in section.figures.items() if name.endswith("by_class"))
+    by_class = ((name, rows) for name, rows in section.figures.items() if name.endswith(ROWS))
     return {
         "title": section.title,
         "tables": [_figures(section.figures), *(_class_table(name, rows) for name, rows in by_class)],
@@ -102,10 +105,10 @@ def _figures(figures: Mapping[str, Any]) -> _Table:
 
 
 def flat(figures: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, float | str]]:
-    """Figures with their names as `a.b.c`, without those of single classes and the intervals."""
+    """Figures with their names as `a.b.c`, without intervals and those of single classes or attributes."""
     for name, value in figures.items():
         if isinstance(value, Mapping):
-            if not name.endswith("by_class") and name != "intervals":
+            if not name.endswith(ROWS) and name != "intervals":
                 yield from flat(value, f"{before}{name}.")
         else:
             yield f"{before}{name}", value
@@ -116,7 +119,7 @@ def _class_table(name: str, rows: Mapping[str, Any]) -> _Table:
     numbers = {label: row if isinstance(row, Mapping) else {name: row} for label, row in rows.items()}
     columns = list(next(iter(numbers.values()), {}))
     cells = [[label, *(_number(row[column]) for column in columns)] for label, row in numbers.items()]
-    return _Table(head=["class", *columns], rows=cells)
+    return _Table(head=["attribute" if name.endswith("by_attribute") else "class", *columns], rows=cells)
 
 
 def _number(value: float | str) -> str:

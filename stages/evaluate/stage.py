@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from stages.classifier.network import Classifier, load_classifier
+from stages.classifier.network import Classifier, attributes_of, load_classifier
 from stages.core.files import write_atomically, write_folder_atomically
 from stages.core.libraries import check_libraries
 from stages.core.packed import load_classification, load_detection
@@ -19,6 +19,7 @@ from stages.core.tables import write_metrics, write_table
 from stages.detector.network import Detector, load_detector
 from stages.drawing.sheets import save_png
 from stages.drift.reference import write_reference
+from stages.evaluate.of_classifier.attributes import ATTRIBUTE_COLUMNS
 from stages.evaluate.of_classifier.drift_reference import drift_reference
 from stages.evaluate.of_classifier.evaluation import evaluate_classifier
 from stages.evaluate.of_detector.evaluation import evaluate_detector
@@ -39,6 +40,7 @@ from stages.training.samples import ClassifierSamples, DetectorSamples, Generato
 
 COLUMNS = {
     "predictions": ("picture", "actual", "predicted", "confidence", "rank", "loss"),
+    "attributes": ATTRIBUTE_COLUMNS,
     "reliability": ("confidence", "accuracy", "pictures"),
     "precision_recall": ("recall", "precision"),
     "detection_reliability": ("confidence", "accuracy", "count"),
@@ -61,6 +63,7 @@ def main(
     generator_samples: Path | None = None,
     metrics: Path,
     predictions: Path,
+    attributes: Path | None = None,
     resampled: Path,
     reliability: Path,
     precision_recall: Path,
@@ -88,6 +91,7 @@ def main(
         generator_samples: Pictures that the generator drew during its training.
         metrics: JSON file for the figures of all three models.
         predictions: CSV file for what the classifier made of each test picture.
+        attributes: CSV file for what the classifier said of each attribute of each test picture.
         resampled: CSV file for the figures in halves of the test pictures, a row for each half.
         reliability: CSV file for the classifier's accuracy by its confidence.
         precision_recall: CSV file for the detector's precision by its recall.
@@ -115,9 +119,9 @@ def main(
     )
     evaluations = {}
     if networks.classifier is not None:
-        evaluations["classifier"] = evaluate_classifier(
-            networks.classifier, load_classification(classification, "test"), values, compute
-        )
+        told = bool(attributes_of(networks.classifier.config))
+        test = load_classification(classification, "test", unclassed=told)
+        evaluations["classifier"] = evaluate_classifier(networks.classifier, test, values, compute)
     if networks.detector is not None:
         evaluations["detector"] = evaluate_detector(
             networks.detector, load_detection(detection, "test"), values, compute
@@ -162,6 +166,8 @@ def main(
         "label_errors": label_errors,
         "box_label_errors": box_label_errors,
     }
+    if attributes is not None:
+        tables["attributes"] = attributes
     filled = {name: table for found in evaluations.values() for name, table in found.tables.items()}
     for name, path in tables.items():
         write_table(path, filled.get(name, {column: [] for column in COLUMNS[name]}))

@@ -34,7 +34,7 @@ def write_classifier_sheet(folder: Path, samples: ClassifierSamples, network: Cl
         samples.pictures.reshape(rows * columns, *samples.pictures.shape[2:]),
         columns,
         scale=scale_to(PICTURE_SIDE, width),
-        rows=[classes[label] for label in samples.labels],
+        rows=[classes[label] if classes else f"picture {label + 1}" for label in samples.labels],
         note=first_of(classes),
         title="Training pictures: as they are (left), and as the classifier was shown them in later epochs",
     )

@@ -51,16 +51,20 @@ class AnswerComparison:
             raise ModelError(f"the exported network is not the trained one: {self}; nothing is written")
 
 
-def compare_classified(expected: npt.NDArray[np.float32], answers: Answers) -> AnswerComparison:
-    """Probabilities [N, K] of the network against those of the export."""
-    (found,) = answers
-    near = np.abs(np.sort(expected)[:, -1] - np.sort(expected)[:, -2]) < 2 * PROBABILITY_TOLERANCE
-    other = (expected.argmax(axis=1) != found.argmax(axis=1)) & ~near
-    return AnswerComparison(
-        pictures=len(expected),
-        probability=float(np.abs(expected - found).max(initial=0)),
-        unlike=int(other.sum()),
-    )
+def compare_classified(
+    expected: Sequence[npt.NDArray[np.float32]], answers: Answers, outputs: Sequence[str] = ("probabilities",)
+) -> AnswerComparison:
+    """Probabilities of the network against the export's, [N, K] or [N, A] for each of the `outputs`.
+
+    A picture has another answer where another class is the most probable; attributes have no such rank.
+    """
+    unlike = 0
+    for name, mine, found in zip(outputs, expected, answers, strict=True):
+        if name == "probabilities" and mine.shape[1] > 1:
+            near = np.abs(np.sort(mine)[:, -1] - np.sort(mine)[:, -2]) < 2 * PROBABILITY_TOLERANCE
+            unlike += int(((mine.argmax(axis=1) != found.argmax(axis=1)) & ~near).sum())
+    differences = [float(np.abs(a - b).max(initial=0)) for a, b in zip(expected, answers, strict=True)]
+    return AnswerComparison(pictures=len(expected[0]), probability=max(differences), unlike=unlike)
 
 
 def compare_detected(expected: Sequence[Detection], answers: Answers, least: float) -> AnswerComparison:

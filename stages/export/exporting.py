@@ -134,6 +134,7 @@ def _metadata(kind: str, model: Path, trained: TrainedModel) -> dict[str, Any]:
     return {
         "kind": kind,
         "classes": config["classes"],
+        **({key: config[key] for key in ("attributes", "thresholds") if key in config}),
         "input": {
             "pictures": ["N", form.height, form.width, form.channels],
             "type": "uint8",

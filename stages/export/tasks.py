@@ -10,8 +10,15 @@ import numpy as np
 import torch
 from torch import nn
 
-from stages.classifier.network import Classifier, predict
-from stages.core.packed import ClassificationSplit, DetectionSplit, Split, load_classification, load_detection
+from stages.classifier.network import Classifier, ask, attributes_of
+from stages.core.packed import (
+    ClassificationSplit,
+    DetectionSplit,
+    Split,
+    load_classification,
+    load_detection,
+    targets_of,
+)
 from stages.detector.average_precision import average_precision, precision
 from stages.detector.network import Detector, detect
 from stages.detector.params import network_params
@@ -19,7 +26,7 @@ from stages.export.classifier import ExportedClassifier
 from stages.export.comparison import AnswerComparison, compare_classified, compare_detected
 from stages.export.detector import ExportedDetector
 from stages.export.formats import Answers, Pictures
-from stages.networks.calibration import LogisticCalibration
+from stages.networks.calibration import LogisticCalibration, average_precisions
 from stages.networks.compute import Compute
 from stages.prediction.models import TrainedModel
 
@@ -54,28 +61,42 @@ class Task(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ClassifierTask:
-    """A classifier, judged by its accuracy."""
+    """A classifier, judged by its accuracy, or by the mAP of its attributes where it tells them alone."""
 
     network: Classifier
-    outputs: tuple[str, ...] = ("probabilities",)
-    figure: str = "accuracy"
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Probabilities of the classes, and of the attributes."""
+        config = self.network.config
+        return ("probabilities",) * bool(config["classes"]) + ("attributes",) * bool(attributes_of(config))
+
+    @property
+    def figure(self) -> str:
+        """Accuracy, if there are classes."""
+        return "accuracy" if self.network.config["classes"] else "mAP"
 
     def graph(self) -> nn.Module:
-        """Pictures to probabilities [N, K]."""
+        """Pictures to probabilities of the classes [N, K], of the attributes [N, A], or of both."""
         return ExportedClassifier(self.network)
 
     def compare(self, pictures: Pictures, answers: Answers) -> AnswerComparison:
         """Probabilities beside each other."""
-        return compare_classified(predict(self.network, pictures, compute=_EXACT).numpy(), answers)
+        found = ask(self.network, pictures, compute=_EXACT)
+        expected = dict(zip(("probabilities", "attributes"), (found.classes, found.attributes), strict=True))
+        return compare_classified([expected[name].numpy() for name in self.outputs], answers, self.outputs)
 
     def judge(self, answers: Answers, split: ClassificationSplit) -> float:
-        """The share of right labels."""
+        """The share of right labels, or the mean average precision of the attributes."""
+        if not self.network.config["classes"]:
+            targets = targets_of(split.attributes, attributes_of(self.network.config), len(split.labels))
+            return float(np.nanmean(average_precisions(answers[0], targets[: len(answers[0])])))
         found = answers[0].argmax(axis=1)
         return float((found == np.asarray(split.labels[: len(found)])).mean())
 
     def load(self, data: Path, split: Split) -> ClassificationSplit:
-        """Labelled pictures."""
-        return load_classification(data, split)
+        """Labelled pictures; those with attributes alone where there are no classes."""
+        return load_classification(data, split, unclassed=not self.network.config["classes"])
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ from stages.classifier.network import load_classifier
 from stages.core.errors import DataError, ParamsError
 from stages.core.files import write_folder_atomically
 from stages.core.libraries import check_libraries
-from stages.core.packed import DetectionSplit, load_classification, load_detection, why_left_out
+from stages.core.packed import DetectionSplit, has_classes, load_classification, load_detection, why_left_out
 from stages.core.params import ComputeParams, load_params
 from stages.core.tables import write_metrics, write_table
 from stages.detector.network import detect, load_detector
@@ -91,7 +91,7 @@ def main(
     values = load_params(params, "fuse", FuseParams)
     compute_params = load_params(params, "compute", ComputeParams)
     compute, seed = prepare(compute_params), compute_params.seed
-    test = None if why_left_out(data) else load_classification(data, "test")
+    test = None if why_left_out(data) or not has_classes(data) else load_classification(data, "test")
     scenes = None if why_left_out(detection) else load_detection(detection, "test")
     networks = JudgingNetworks(
         classifier=compute.network(load_classifier(classifier)) if is_model(classifier) else None,

@@ -1,5 +1,9 @@
 from .calibration import CERTAIN as CERTAIN
 from .calibration import LogisticCalibration as LogisticCalibration
+from .calibration import average_precisions as average_precisions
+from .calibration import best_thresholds as best_thresholds
+from .calibration import counts_at as counts_at
+from .calibration import fitted_binary_temperature as fitted_binary_temperature
 from .calibration import fitted_logistic as fitted_logistic
 from .calibration import fitted_temperature as fitted_temperature
 from .compute import Compute as Compute

@@ -3,8 +3,14 @@
 For the classifier C. Guo et al. 2017, "On Calibration of Modern Neural Networks",
 https://arxiv.org/abs/1706.04599; for the detector, whose scores are those of single boxes, J. Platt 1999,
 "Probabilistic Outputs for Support Vector Machines". Neither changes which score is greater.
+
+How well the scores of attributes tell yes from no is told by average precision, and a threshold makes an
+answer of each. Their arrays are [N, A], or [A] of single attributes; a target is 1, 0, or NaN where it is
+unknown, and such counts for nothing. scikit-learn is imported where it is called: it takes a second, and most
+do without it.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,22 +21,45 @@ from scipy.optimize import minimize, minimize_scalar
 from scipy.special import expit, logit
 from torch import Tensor
 
+from stages.core.packed import Targets
+
 Floats = npt.NDArray[np.floating]
 
 TEMPERATURES = (0.05, 20.0)
 """Beyond these lie networks that are right, or wrong, about every picture: no temperature is the best one."""
 CERTAIN = 1e-6
 """Scores nearer to 0 or 1 count as this near, since their logits are infinite."""
+EVEN = 0.5
+"""The threshold of an attribute that no picture of val, or each of them, is known to have."""
 
 
 def fitted_temperature(logits: Tensor, labels: npt.NDArray[np.int64]) -> float:
     """By what to divide logits [N, K] so that their softmax is likeliest to give the labels [N]."""
     exact, truth = logits.double(), torch.from_numpy(labels)
 
-    def loss(logarithm: float) -> float:
-        return F.cross_entropy(exact / np.exp(logarithm), truth).item()
+    return _temperature(lambda divisor: F.cross_entropy(exact / divisor, truth).item())
 
-    found = minimize_scalar(loss, bounds=np.log(TEMPERATURES), method="bounded", options={"xatol": 1e-6})
+
+def fitted_binary_temperature(logits: Tensor, targets: npt.NDArray[np.float32]) -> float:
+    """By what to divide logits so that their sigmoid is likeliest to give the targets, of the same shape.
+
+    Targets are 1, 0, or NaN where unknown; it is 1 where all are.
+    """
+    known = torch.from_numpy(~np.isnan(targets))
+    exact, truth = logits.double()[known], torch.from_numpy(targets).double()[known]
+    if not len(truth):
+        return 1.0
+    return _temperature(lambda divisor: F.binary_cross_entropy_with_logits(exact / divisor, truth).item())
+
+
+def _temperature(loss: Callable[[float], float]) -> float:
+    """The temperature of the least loss."""
+    found = minimize_scalar(
+        lambda logarithm: loss(float(np.exp(logarithm))),
+        bounds=np.log(TEMPERATURES),
+        method="bounded",
+        options={"xatol": 1e-6},
+    )
     return round(float(np.exp(found.x)), 6)
 
 
@@ -74,3 +103,57 @@ def fitted_logistic(scores: Floats, right: npt.NDArray[np.bool_]) -> LogisticCal
 def _logits(scores: Floats) -> npt.NDArray[np.float64]:
     found: npt.NDArray[np.float64] = logit(np.clip(scores.astype(np.float64), CERTAIN, 1 - CERTAIN))
     return found
+
+
+def average_precisions(probabilities: Floats, targets: Targets) -> npt.NDArray[np.float64]:
+    """The average precision of each attribute [A], as scikit-learn computes it: no interpolation.
+
+    It is NaN where no picture is known to have the attribute. The mean over attributes is called mAP.
+    """
+    from sklearn.metrics import average_precision_score
+
+    found = np.full(targets.shape[1], np.nan)
+    for place, (scores, truth) in enumerate(_known(probabilities, targets)):
+        if truth.any():
+            found[place] = average_precision_score(truth, scores)
+    return found
+
+
+def best_thresholds(probabilities: Floats, targets: Targets) -> list[float]:
+    """From which probability on each attribute counts as there, so that its F1 is greatest: [A].
+
+    That is half way to the next probability below, so that it does not rest on one picture's last digits. Of
+    equal F1 the highest threshold counts. Lipton et al. 2014 ("Thresholding classifiers to maximize F1
+    score", https://arxiv.org/abs/1402.1892) say how it differs from one half.
+    """
+    from sklearn.metrics import precision_recall_curve
+
+    thresholds = []
+    for scores, truth in _known(probabilities, targets):
+        if truth.all() or not truth.any():
+            thresholds.append(EVEN)
+            continue
+        precision, recall, steps = precision_recall_curve(truth, scores)
+        f1 = 2 * precision * recall / np.maximum(precision + recall, np.finfo(float).tiny)
+        best = len(steps) - 1 - int(np.argmax(f1[:-1][::-1]))
+        below = scores[scores < steps[best]].max(initial=0.0)
+        thresholds.append(round(float(steps[best] + below) / 2, 6))
+    return thresholds
+
+
+def counts_at(
+    probabilities: Floats, targets: Targets, thresholds: Floats
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Count for each attribute [A] the pictures rightly found, all that are found, and all that have it."""
+    known, there = ~np.isnan(targets), targets == 1
+    found = (probabilities >= thresholds) & known
+    return (found & there).sum(axis=0), found.sum(axis=0), there.sum(axis=0)
+
+
+def _known(probabilities: Floats, targets: Targets) -> list[tuple[Floats, npt.NDArray[np.bool_]]]:
+    """For each attribute the probabilities of the pictures of which it is known, and whether they have it."""
+    known = ~np.isnan(targets)
+    return [
+        (probabilities[known[:, place], place], targets[known[:, place], place] == 1)
+        for place in range(targets.shape[1])
+    ]

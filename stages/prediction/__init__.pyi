@@ -1,5 +1,6 @@
 from .answers import BATCH as BATCH
 from .answers import PARAMS as PARAMS
+from .answers import Attribute as Attribute
 from .answers import Box as Box
 from .answers import Classified as Classified
 from .answers import Detected as Detected

@@ -1,6 +1,6 @@
 """What a model says of pictures, and what is taken where nothing else is asked for."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 BATCH = 32
@@ -16,6 +16,17 @@ class Unread:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Attribute:
+    """What a classifier says of an attribute of a picture."""
+
+    probability: float
+    """That the picture has it, calibrated on the validation split."""
+    present: bool
+    """Whether that is at least the threshold which the model file has of it, chosen on the validation
+    split."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Classified:
     """What a classifier says of a picture."""
 
@@ -23,11 +34,19 @@ class Classified:
     """The path as it was given; of an array its number, such as `#3`."""
     width: int
     height: int
-    label: str
-    probability: float
-    """Of the label, calibrated on the validation split."""
+    label: str | None
+    """The most probable class; None: the classifier has learnt attributes alone."""
+    probability: float | None
+    """Of the label, calibrated on the validation split; None where there is none."""
     probabilities: dict[str, float]
     """Of every class, the greatest first."""
+    attributes: dict[str, Attribute] = field(default_factory=dict)
+    """Of every attribute by its name, the most probable first; empty where the classifier has learnt none."""
+
+    @property
+    def present(self) -> dict[str, float]:
+        """The attributes that the picture has, with their probabilities."""
+        return {name: one.probability for name, one in self.attributes.items() if one.present}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -11,7 +11,7 @@ from typing import Any
 
 from torch import nn
 
-from stages.classifier.network import build_classifier
+from stages.classifier.network import attributes_of, build_classifier
 from stages.core.errors import LibraryError, ModelError, ParamsError
 from stages.core.libraries import check_libraries
 from stages.core.params import AUTO, ComputeParams, load_params
@@ -46,7 +46,9 @@ class TrainedModels:
     def about(self) -> dict[str, Any]:
         """The release and the classes of the models, which stand beside their predictions."""
         labels = [model.config["classes"] if model else [] for model in (self.classifier, self.detector)]
-        return {"release": self.release, "labels": labels[0], "box_labels": labels[1]}
+        about = {"release": self.release, "labels": labels[0], "box_labels": labels[1]}
+        names = attributes_of(self.classifier.config) if self.classifier else []
+        return about | ({"attributes": names} if names else {})
 
 
 def load_models(params: Path, classifier: Path | None, detector: Path | None, release: str) -> TrainedModels:

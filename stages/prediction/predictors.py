@@ -13,7 +13,7 @@ from typing import Generic, TypeVar
 
 import numpy as np
 
-from stages.classifier.network import Classifier, predict
+from stages.classifier.network import Classifier, ask, attributes_of, thresholds_of
 from stages.core.errors import DataError
 from stages.core.params import ComputeParams, load_params
 from stages.detector.network import detect
@@ -21,7 +21,7 @@ from stages.intake.decoding import decode
 from stages.intake.form import Form
 from stages.intake.geometry import Pixels, fit_picture, place, unfit_boxes
 from stages.networks.compute import Compute, prepare
-from stages.prediction.answers import BATCH, PARAMS, Box, Classified, Detected, Unread
+from stages.prediction.answers import BATCH, PARAMS, Attribute, Box, Classified, Detected, Unread
 from stages.prediction.models import TrainedModel, classifier_of, detector_of
 from stages.prediction.video import Frame
 from stages.sources.preparation import PreprocessParams
@@ -100,12 +100,20 @@ class ClassifierPredictor(_Predictor[Classified]):
     def answers_to(self, ready: Sequence[Ready]) -> list[Classified]:
         """The classes of pictures that are in the model's form."""
         images = np.stack([one.pixels for one in ready])  # [N, H, W, C]
-        rows = predict(self.network, images, compute=self._compute).numpy()  # [N, K]
-        return [self._answer(one, row.tolist()) for one, row in zip(ready, rows, strict=True)]
+        found = ask(self.network, images, compute=self._compute)
+        rows = zip(ready, found.classes.tolist(), found.attributes.tolist(), strict=True)
+        return [self._answer(one, row, attributes) for one, row, attributes in rows]
 
-    def _answer(self, one: Ready, row: list[float]) -> Classified:
+    @property
+    def attributes(self) -> list[str]:
+        """The names of the attributes that the model knows."""
+        return attributes_of(self._model.config)
+
+    def _answer(self, one: Ready, row: list[float], attributes: list[float]) -> Classified:
         by_class = sorted(zip(self.classes, row, strict=True), key=lambda pair: -pair[1])
-        label, probability = by_class[0]
+        label, probability = by_class[0] if by_class else (None, None)
+        thresholds = thresholds_of(self._model.config)
+        told = sorted(zip(self.attributes, attributes, thresholds, strict=True), key=lambda each: -each[1])
         return Classified(
             picture=one.name,
             width=one.width,
@@ -113,6 +121,9 @@ class ClassifierPredictor(_Predictor[Classified]):
             label=label,
             probability=probability,
             probabilities=dict(by_class),
+            attributes={
+                name: Attribute(probability=share, present=share >= least) for name, share, least in told
+            },
         )
 
 

@@ -17,6 +17,8 @@ Answer = Classified | Detected | Unread
 
 DIGITS = 4
 """After the point, of probabilities."""
+LIST_SIGN = "; "
+"""Between the attributes that a picture has, in a cell of a table."""
 
 
 def line_of(answer: Answer) -> str:
@@ -25,10 +27,16 @@ def line_of(answer: Answer) -> str:
     if isinstance(answer, Unread):
         return f"{name}: cannot be read: {in_a_line(answer.reason)}"
     if isinstance(answer, Classified):
-        best = list(answer.probabilities.items())[:3]
-        return f"{name}: {', '.join(f'{in_a_line(label)} {value:.2f}' for label, value in best)}"
+        parts = [_shares(list(answer.probabilities.items())[:3])] if answer.probabilities else []
+        if answer.attributes:
+            parts.append(f"has {_shares(answer.present.items()) or 'none of the attributes'}")
+        return f"{name}: {'; '.join(parts)}"
     found = [f"{in_a_line(box.label)} {box.score:.2f}" for box in answer.boxes]
     return f"{name}: {', '.join(found) or 'nothing found'}"
+
+
+def _shares(shares: Iterable[tuple[str, float]]) -> str:
+    return ", ".join(f"{in_a_line(label)} {value:.2f}" for label, value in shares)
 
 
 def to_text(answers: Iterable[Answer]) -> str:
@@ -38,11 +46,23 @@ def to_text(answers: Iterable[Answer]) -> str:
 
 def to_json(answers: Iterable[Answer]) -> str:
     """Answers as a JSON list; of a picture that cannot be read it has `picture` and `reason`."""
-    return json.dumps([_rounded(asdict(answer)) for answer in answers], indent=1, ensure_ascii=False) + "\n"
+    return json.dumps([_rounded(_told(answer)) for answer in answers], indent=1, ensure_ascii=False) + "\n"
+
+
+def _told(answer: Answer) -> dict[str, Any]:
+    """An answer as plain values; without `attributes` where the classifier has learnt none."""
+    told = asdict(answer)
+    if isinstance(answer, Classified) and not answer.attributes:
+        del told["attributes"]
+    return told
 
 
 def to_csv(answers: Iterable[Answer]) -> str:
-    """Answers as a table: a row for each picture that is classified, each box, and what cannot be read."""
+    """Answers as a table: a row for each picture that is classified, each box, and what cannot be read.
+
+    Of a classifier with attributes, `attributes` names those that the picture has, and `attribute:NAME` is
+    the probability of each.
+    """
     rows = [row for answer in answers for row in _rows(answer)]
     names = list(dict.fromkeys(name for row in rows for name in row))
     written = io.StringIO()
@@ -56,13 +76,13 @@ def _rows(answer: Answer) -> list[dict[str, Any]]:
     if isinstance(answer, Unread):
         return [{"picture": answer.picture, "reason": answer.reason}]
     if isinstance(answer, Classified):
-        return [
-            {
-                "picture": answer.picture,
-                "label": answer.label,
-                "probability": f"{answer.probability:.{DIGITS}f}",
-            }
-        ]
+        share = "" if answer.probability is None else f"{answer.probability:.{DIGITS}f}"
+        row = {"picture": answer.picture, "label": answer.label or "", "probability": share}
+        if answer.attributes:
+            row["attributes"] = LIST_SIGN.join(answer.present)
+            shares = sorted((name, one.probability) for name, one in answer.attributes.items())
+            row |= {f"attribute:{name}": f"{value:.{DIGITS}f}" for name, value in shares}
+        return [row]
     return [
         {
             "picture": answer.picture,

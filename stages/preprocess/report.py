@@ -4,7 +4,7 @@ import csv
 import io
 import os
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from stages.core.files import write_atomically
-from stages.core.packed import Split
+from stages.core.packed import Numbers, Split
 from stages.sources.policy import Findings
 
 EXAMPLES = 5  # findings of a kind that the page names; the table has all
@@ -37,6 +37,8 @@ class TaskReport:
     seen: int
     """Pictures that the source names, refused ones included."""
     findings: Findings
+    attributes: Mapping[Split, Mapping[str, Numbers]] = field(default_factory=dict)
+    """By split and name those that are so or not, [N]."""
 
     def figures(self) -> dict[str, Any]:
         """Counts by split and class, class balance, findings by kind: what `dvc metrics diff` compares."""
@@ -44,6 +46,9 @@ class TaskReport:
         parts: dict[str, Any] = {
             split: {"images": self.images[split], unit: self.by_class(split)} for split in self.labels
         }
+        for split in self.labels:
+            if attributes := self.by_attribute(split):
+                parts[split]["by_attribute"] = attributes
         counted = {kind: count["count"] for kind, count in self.findings.counts().items()}
         return parts | {"balance": self.balance(), "seen": self.seen, "findings": counted}
 
@@ -55,7 +60,18 @@ class TaskReport:
     def balance(self) -> float:
         """The count of the rarest class in the training split over that of the commonest."""
         counts = self.by_class("train").values()
-        return min(counts) / max(counts) if max(counts) else 0.0
+        return min(counts) / max(counts) if max(counts, default=0) else 0.0
+
+    def by_attribute(self, split: Split) -> dict[str, dict[str, int]]:
+        """Count the pictures of the split that have each attribute, that have not, and the unknown ones."""
+        return {
+            name: {
+                "yes": int((numbers > 0).sum()),
+                "no": int((numbers <= 0).sum()),
+                "unknown": int(np.isnan(numbers).sum()),
+            }
+            for name, numbers in self.attributes.get(split, {}).items()
+        }
 
 
 def write_report(
@@ -90,6 +106,7 @@ def _section(report: TaskReport, fitted: bool) -> list[str]:
         "",
         *_sizes(report.sizes),
         *_counts(report),
+        *_attributes(report),
         f"Balance of the training split, its rarest class over its commonest: {report.balance():.3g}.",
         "",
         *_findings(report.findings),
@@ -116,6 +133,20 @@ def _counts(report: TaskReport) -> list[str]:
         lines.append(f"| {_plain(name)} | {' | '.join(f'{by_class[split][name]:,}' for split in splits)} |")
     pictures = " | ".join(f"{report.images[split]:,}" for split in splits)
     return [*lines, f"| **all pictures** | {pictures} |", ""]
+
+
+def _attributes(report: TaskReport) -> list[str]:
+    """How many pictures have each attribute, of how many it is known."""
+    splits = [split for split in report.labels if report.attributes.get(split)]
+    if not splits:
+        return []
+    counts = {split: report.by_attribute(split) for split in splits}
+    lines = [f"| pictures with, of known | {' | '.join(splits)} |", "|---" * (len(splits) + 1) + "|"]
+    for name in counts[splits[0]]:
+        cells = [counts[split][name] for split in splits]
+        shares = " | ".join(f"{one['yes']:,} of {one['yes'] + one['no']:,}" for one in cells)
+        lines.append(f"| {_plain(name)} | {shares} |")
+    return [*lines, ""]
 
 
 def _findings(findings: Findings) -> list[str]:

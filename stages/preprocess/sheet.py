@@ -3,13 +3,16 @@
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image
 
 from stages.core.packed import (
     ClassificationSplit,
     DetectionSplit,
+    binary_names,
     load_classification,
     load_detection,
+    targets_of,
     why_left_out,
 )
 from stages.drawing.sheets import (
@@ -39,7 +42,11 @@ def draw_sheet(classification: Path, detection: Path) -> Image.Image:
     """
     parts = []
     if not why_left_out(classification):
-        parts.append(_draw_classes(load_classification(classification, "train")))
+        pictures = load_classification(classification, "train", unclassed=True)
+        if pictures.classes:
+            parts.append(_draw_classes(pictures))
+        if names := binary_names(pictures.attributes):
+            parts.append(_draw_attributes(pictures, names))
     if not why_left_out(detection):
         parts.append(_draw_scenes(load_detection(detection, "train")))
     size = max(part.width for part in parts), sum(part.height for part in parts)
@@ -53,7 +60,26 @@ def draw_sheet(classification: Path, detection: Path) -> Image.Image:
 def _draw_classes(split: ClassificationSplit) -> Image.Image:
     classes = split.classes[:CLASSES_MOST]
     rows = [np.flatnonzero(split.labels == label)[:COLUMNS] for label in range(len(classes))]
-    columns = max(len(row) for row in rows)
+    return _drawn_rows(split, rows, classes, split.classes, "Training pictures of each class")
+
+
+def _draw_attributes(split: ClassificationSplit, names: list[str]) -> Image.Image:
+    targets = targets_of(split.attributes, names, len(split.labels))
+    shown = [place for place, column in enumerate(targets.T) if (column == 1).any()][:CLASSES_MOST]
+    rows = [np.flatnonzero(targets[:, place] == 1)[:COLUMNS] for place in shown]
+    title = "Training pictures with each attribute"
+    return _drawn_rows(split, rows, [names[place] for place in shown], names, title)
+
+
+def _drawn_rows(
+    split: ClassificationSplit,
+    rows: list[npt.NDArray[np.int64]],
+    shown: list[str],
+    names: list[str],
+    title: str,
+) -> Image.Image:
+    """A grid of the pictures by their places, a row for each of the `shown` of all `names`."""
+    columns = max((len(row) for row in rows), default=1)
     blank = blank_like(split.images[0])
     pictures: list[Picture] = []
     for row in rows:
@@ -63,9 +89,9 @@ def _draw_classes(split: ClassificationSplit) -> Image.Image:
         pictures,
         columns,
         scale=scale,
-        rows=classes,
-        note=first_of(split.classes),
-        title="Training pictures of each class",
+        rows=shown,
+        note=first_of(names),
+        title=title,
     )
 
 

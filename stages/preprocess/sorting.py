@@ -4,7 +4,7 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from itertools import chain
 from pathlib import Path
@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from stages.core.errors import DataError
-from stages.core.packed import Split
+from stages.core.packed import UNCLASSED, Split, binary_names, targets_of
 from stages.intake.side_by_side import cores
 from stages.preprocess.gathering import Gathered, Gathering, gather, sift
 from stages.preprocess.splitting import split_rows, strata_of_boxes
@@ -63,6 +63,16 @@ class SortedPictures:
         """The split of each picture, by the words that findings name the picture with."""
         return {self.gathered.where[row]: split for split, rows in self.rows.items() for row in rows}
 
+    def with_unclassed_last(self) -> "SortedPictures":
+        """The same with the pictures that have no class behind the others of their split."""
+        if () not in self.gathered.labels.different():
+            return self
+        rows = {
+            split: np.array(sorted(rows.tolist(), key=lambda row: not self.gathered.labels[row]), np.int64)
+            for split, rows in self.rows.items()
+        }
+        return replace(self, rows=rows)
+
     def labels(self, split: Split) -> Iterator[npt.NDArray[np.int64]]:
         """Labels [K] of each picture of the split, one picture after the other."""
         return (_labels_of(self.gathered, row, self.numbers) for row in self.rows[split])
@@ -102,7 +112,7 @@ def sort_pictures(
             f"{settings.raw}: no picture for {task} as preprocess.{task} describes it{_first(findings)}"
         )
     classes = params.classes or sorted({label for row in rows for label in gathered.labels[row]})
-    if not classes:
+    if not classes and not (task == "classification" and gathered.attributes):
         raise DataError(
             f"{settings.raw}: none of {len(rows)} pictures for {task} has a box as preprocess.{task} "
             f"describes it{_first(findings)}"
@@ -182,8 +192,29 @@ def _strata(
 ) -> npt.NDArray[np.int64]:
     """The class that each picture [N] stands for when the splits are drawn in proportion."""
     if task == "classification":  # an array of one label for each of a million pictures would take memory
-        return np.fromiter((numbers[gathered.labels[row][0]] for row in rows), dtype=np.int64)
+        strata = np.fromiter((first_label(gathered, row, numbers) for row in rows), dtype=np.int64)
+        return _with_unclassed(strata, gathered, rows, len(numbers))
     return strata_of_boxes([_labels_of(gathered, row, numbers) for row in rows], len(numbers))
+
+
+def first_label(gathered: Gathered, row: int, numbers: dict[str, int]) -> int:
+    """The label of a picture that is classified as a whole; `UNCLASSED` where it has no class."""
+    names = gathered.labels[row]
+    return numbers[names[0]] if names else UNCLASSED
+
+
+def _with_unclassed(
+    strata: npt.NDArray[np.int64], gathered: Gathered, rows: npt.NDArray[np.int64], classes: int
+) -> npt.NDArray[np.int64]:
+    """The strata [N], in which a picture without a class stands for the rarest attribute that it has."""
+    without = np.flatnonzero(strata == UNCLASSED)
+    if not len(without):
+        return strata
+    columns = {name: np.asarray(column)[rows[without]] for name, column in gathered.attributes.items()}
+    names = binary_names(columns)
+    targets = targets_of(columns, names, len(without))
+    strata[without] = classes + strata_of_boxes([np.flatnonzero(one == 1) for one in targets], len(names))
+    return strata
 
 
 def _labels_of(gathered: Gathered, row: int, numbers: dict[str, int]) -> npt.NDArray[np.int64]:

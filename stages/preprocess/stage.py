@@ -20,7 +20,16 @@ import numpy.typing as npt
 from stages.core.errors import DataError, StageError
 from stages.core.files import write_folder_atomically, write_json
 from stages.core.libraries import check_libraries
-from stages.core.packed import SOURCES, SPLITS, Split, load_classification, pack_left_out
+from stages.core.packed import (
+    SOURCES,
+    SPLITS,
+    UNCLASSED,
+    Numbers,
+    Split,
+    binary_names,
+    load_classification,
+    pack_left_out,
+)
 from stages.core.params import AUTO, ComputeParams, load_params
 from stages.core.seeds import pin_threads, seed_generators
 from stages.core.tables import write_metrics
@@ -178,12 +187,14 @@ def prepare_classification(
     """
     findings = settings.findings_of("classification")
     chosen = sort_pictures(found, params, "classification", settings, findings)
+    chosen = chosen.with_unclassed_last()
     labels = {split: chosen.all_labels(split) for split in chosen.rows}
     for split in ("train", "test"):
         refuse_empty_classes(labels[split], chosen.classes, f"preprocess.classification, {split}")
     pack(folder, chosen, values.shard_megabytes)
     for split in chosen.rows:
-        np.save(folder / split / "labels.npy", labels[split])
+        without = np.full(len(chosen.rows[split]) - len(labels[split]), UNCLASSED)
+        np.save(folder / split / "labels.npy", np.concatenate([labels[split], without]))
         pack_descriptions(folder / split, chosen.gathered, chosen.rows[split])
     return report_of("classification", params.format, chosen, findings)
 
@@ -297,4 +308,11 @@ def report_of(task: str, source: str, chosen: SortedPictures, findings: Findings
         sizes=np.frombuffer(chosen.gathered.sizes, np.uint32).reshape(-1, 2),
         seen=chosen.gathered.seen,
         findings=findings,
+        attributes={split: attributes_in(chosen.gathered, rows) for split, rows in chosen.rows.items()},
     )
+
+
+def attributes_in(gathered: Gathered, rows: npt.NDArray[np.int64]) -> dict[str, Numbers]:
+    """Those of these rows that are so or not, over all that was gathered, by their names."""
+    columns = {name: np.asarray(column) for name, column in gathered.attributes.items()}
+    return {name: columns[name][rows] for name in binary_names(columns)}

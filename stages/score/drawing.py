@@ -14,7 +14,7 @@ LEAST = 256  # px: smaller pictures are enlarged until their captions can be rea
 
 
 def drawn(view: Pixels, row: Mapping[str, Any], classes: Sequence[str], score_min: float) -> Image.Image:
-    """A `view` [h, w, 3] of the row's picture with the boxes that are sure enough, its label under it.
+    """A `view` [h, w, 3] of the row's picture with the surer boxes, its label and attributes under it.
 
     `classes` are those of boxes: each has a colour of its own.
     """
@@ -24,9 +24,9 @@ def drawn(view: Pixels, row: Mapping[str, Any], classes: Sequence[str], score_mi
     captions = [f"{row['box_labels'][n]} {row['box_scores'][n]:.2f}" for n in sure]
     labels = [classes.index(row["box_labels"][n]) for n in sure]
     picture = draw_boxes(view, boxes, captions, labels, max(1, LEAST // max(view.shape[:2])))
-    if row["label"] is None:
-        return picture
-    return image_grid([np.asarray(picture)], 1, titles=[f"{row['label']} {row['probability']:.2f}"])
+    said = [] if row["label"] is None else [f"{row['label']} {row['probability']:.2f}"]
+    said += row.get("attributes") or ()
+    return image_grid([np.asarray(picture)], 1, titles=[", ".join(said)]) if said else picture
 
 
 def jpeg(image: Image.Image) -> bytes:

@@ -52,7 +52,17 @@ SCHEMA = pa.schema(
         ("box_scores", pa.list_(pa.float32())),
     ]
 )
+WITH_ATTRIBUTES = SCHEMA.append(pa.field("attributes", pa.list_(pa.string()))).append(
+    pa.field("attribute_probabilities", pa.list_(pa.float32()))
+)
+"""Of a classifier that tells attributes: those that the picture has, the surest first; and the probability of
+each, in the order of the file's metadata, `attributes`."""
 METADATA = b"darkroom"
+
+
+def schema_for(about: dict[str, Any]) -> pa.Schema:
+    """The columns of a file of predictions of these models."""
+    return WITH_ATTRIBUTES if about.get("attributes") else SCHEMA
 
 
 class Predictions:
@@ -105,10 +115,11 @@ class Predictions:
 
     def add(self, rows: Sequence[Row], about: dict[str, Any]) -> None:
         """Keep rows, whose ids follow `next_id`; `about`: release, labels and box_labels of the models."""
-        part, fresh = self._part_for(about), pa.Table.from_pylist(rows, SCHEMA)
-        before = self._table if part == self._part else SCHEMA.empty_table()
+        schema = schema_for(about)
+        part, fresh = self._part_for(about), pa.Table.from_pylist(rows, schema)
+        before = self._table if part == self._part and len(self._table) else schema.empty_table()
         described = {METADATA: json.dumps(about).encode()}
-        self._table = pa.concat_tables([before.cast(SCHEMA), fresh]).replace_schema_metadata(described)
+        self._table = pa.concat_tables([before.cast(schema), fresh]).replace_schema_metadata(described)
         self._part = part
         buffer = io.BytesIO()
         pq.write_table(self._table, buffer)
@@ -177,6 +188,7 @@ def coco(rows: Sequence[Row], about: dict[str, Any]) -> dict[str, Any]:
         "images": [
             {"id": row["id"], "file_name": row["name"], "width": row["width"], "height": row["height"]}
             | ({"label": row["label"], "probability": row["probability"]} if row["label"] else {})
+            | ({"attributes": row["attributes"]} if "attributes" in row else {})
             for row in scored
         ],
         "categories": [{"id": number, "name": name} for name, number in numbers.items()],
@@ -201,7 +213,9 @@ def _path(folder: Path, part: int) -> Path:
 
 def _read(file: Path) -> pa.Table:
     try:
-        return pq.read_table(file, schema=SCHEMA).replace_schema_metadata(pq.read_schema(file).metadata)
+        stored = pq.read_schema(file)
+        schema = WITH_ATTRIBUTES if "attributes" in stored.names else SCHEMA
+        return pq.read_table(file, schema=schema).replace_schema_metadata(stored.metadata)
     except (pa.ArrowException, OSError, ValueError) as error:
         why = " ".join(str(error).split())
         raise DataError(f"{file}: no file of predictions ({why}); restore it, or name another out") from None

@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from stages.classifier.network import Classifier, features_of, predict
+from stages.classifier.network import Classifier, ask, attributes_of, features_of, thresholds_of
 from stages.core.errors import DataError, ParamsError
 from stages.core.files import write_atomically
 from stages.core.params import load_params
@@ -62,6 +62,7 @@ class ScoreTally:
     scored: int = 0
     set_aside: list[dict[str, str]] = field(default_factory=list)
     labels: Counter[str] = field(default_factory=Counter)
+    attributes: Counter[str] = field(default_factory=Counter)
     boxes: Counter[str] = field(default_factory=Counter)
     drawn: list[str] = field(default_factory=list)
     drift: Drift | None = None
@@ -131,6 +132,7 @@ def figures_of(tally: ScoreTally, seen: Look, release: str, kept: int) -> dict[s
         "others": seen.others,
         "links": seen.links[:NAMED_MOST],
         "labels": dict(tally.labels.most_common()),
+        **({"attributes": dict(tally.attributes.most_common())} if tally.attributes else {}),
         "boxes": dict(tally.boxes.most_common()),
         "drawn": tally.drawn,
         "drift": {**asdict(tally.drift), "left": tally.drift.left} if tally.drift else None,
@@ -211,6 +213,7 @@ def score(
     tally.set_aside += [{"name": row["name"], "why": row["set_aside"]} for row in rows if row["set_aside"]]
     tally.labels.update(row["label"] for row, _ in scored if row["label"] is not None)
     for row, _ in scored:
+        tally.attributes.update(row.get("attributes") or ())
         sure = zip(row["box_labels"], row["box_scores"], strict=True)
         tally.boxes.update(name for name, sureness in sure if sureness >= params.drawn_score_min)
 
@@ -268,19 +271,28 @@ def _row(number: int, ready: PreparedInput, now: datetime.datetime) -> Row:
 
 
 def _classify(scored: Sequence[tuple[Row, PreparedInput]], models: TrainedModels) -> None:
-    """Write labels into the rows."""
+    """Write labels and attributes into the rows."""
     if (model := models.classifier) is None:
         return
     assert isinstance(model.network, Classifier)
     images = np.stack([_pixels(ready.decoded[0]) for _, ready in scored])  # [N, H, W, C]
-    probabilities = predict(model.network, images, compute=models.compute).numpy()  # [N, K]
-    for (row, _), by_class in zip(scored, probabilities, strict=True):
-        best = int(by_class.argmax())
-        row |= {
-            "label": model.config["classes"][best],
-            "probability": float(by_class[best]),
-            "probabilities": by_class.tolist(),
-        }
+    found = ask(model.network, images, compute=models.compute)
+    if classes := model.config["classes"]:
+        for (row, _), by_class in zip(scored, found.classes.numpy(), strict=True):
+            best = int(by_class.argmax())
+            row |= {
+                "label": classes[best],
+                "probability": float(by_class[best]),
+                "probabilities": by_class.tolist(),
+            }
+    if names := attributes_of(model.config):
+        least = thresholds_of(model.config)
+        for (row, _), shares in zip(scored, found.attributes.tolist(), strict=True):
+            told = sorted(zip(names, shares, least, strict=True), key=lambda one: -one[1])
+            row |= {
+                "attributes": [name for name, share, threshold in told if share >= threshold],
+                "attribute_probabilities": shares,
+            }
 
 
 def features_in(ready: Sequence[PreparedInput], models: TrainedModels) -> Features:

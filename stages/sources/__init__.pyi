@@ -15,6 +15,7 @@ from .documents import wrong_name as wrong_name
 from .idx import picture_size as picture_size
 from .idx import read_idx_files as read_idx_files
 from .image_folder import read_image_folder as read_image_folder
+from .naming import AnnotationFile as AnnotationFile
 from .naming import ByStem as ByStem
 from .naming import PictureFolder as PictureFolder
 from .naming import Wrong as Wrong

@@ -63,7 +63,8 @@ class Row:
     picture: Path | npt.NDArray[np.uint8]
     """A file, or pixels [H, W, C]."""
     labels: tuple[str, ...]
-    """Names of classes: one for a picture that is classified, else one for each box."""
+    """Names of classes: one for a picture that is classified, or none, where it has attributes alone; else
+    one for each box."""
     boxes: Boxes = field(default_factory=lambda: NO_BOXES)
     places: tuple[str, ...] = ()
     """The place of each box in its file, such as "object 3" or "line 7"."""

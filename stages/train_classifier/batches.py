@@ -3,7 +3,7 @@
 All but albumentations' own draws depend on seed and epoch alone and so have no state to keep.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from stages.augmentation.pipeline import pipeline
-from stages.core.packed import ClassificationSplit
+from stages.core.packed import UNCLASSED, ClassificationSplit, targets_of
 from stages.networks.compute import to_unit
 from stages.train_classifier.augment import mirror, shift
 from stages.training.batches import epoch_generator, shuffled_batches
@@ -22,6 +22,9 @@ from stages.training.samples import ClassifierSamples, Pictures
 
 BALANCE = 1 << 15  # apart from the numbers of epochs, of which each is the seed of another shuffle
 GREY_LEVELS = np.arange(256) / 255
+Batch = tuple[Tensor, Tensor, Tensor]
+"""Images [B, C, H, W] in 0..1, labels [B], attributes [B, A]: 1, 0, or NaN where unknown."""
+UNCLASSED_SHOWN = 8  # pictures of which samples are kept where there are no classes
 CLASSES_SHOWN = 50  # of which samples are kept: of more of them nobody would look at a sheet
 
 
@@ -40,10 +43,13 @@ class Batches:
     """Show every class equally often."""
     pipeline: A.Compose
     """albumentations'; may be empty."""
+    attributes: Sequence[str] = ()
+    """The names of those that are learnt."""
 
-    def epoch(self, epoch: int, *, done: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
-        """Images [B, C, H, W] in 0..1 and labels [B] of epoch `epoch`, from 1, but the first `done`."""
+    def epoch(self, epoch: int, *, done: int = 0) -> Iterator[Batch]:
+        """The batches of epoch `epoch`, from 1, but the first `done`."""
         labels = self.split.labels
+        targets = targets_of(self.split.attributes, self.attributes, len(labels))
         rows = balanced_rows(labels, seed=self.seed, epoch=epoch) if self.balanced else None
         shifts = shifts_in(epoch, len(labels), self.shift, self.seed)
         mirrored = mirrored_in(epoch, len(labels), self.seed)
@@ -52,7 +58,8 @@ class Batches:
             images = to_unit(self._drawn(self.split.images[chosen]))
             if self.mirror:
                 images = mirror(images, mirrored[places])
-            yield shift(images, shifts[:, places]), torch.from_numpy(labels[chosen])
+            of_attributes = torch.from_numpy(targets[chosen])
+            yield shift(images, shifts[:, places]), torch.from_numpy(labels[chosen]), of_attributes
 
     def _drawn(self, images: Pictures) -> Pictures:
         if not self.pipeline.transforms:
@@ -69,6 +76,7 @@ def build_batches(
     shift: int,
     balanced: bool,
     transforms: list[dict[str, Any]],
+    attributes: Sequence[str] = (),
 ) -> Batches:
     """Batches with generators of their own: two of them draw the same."""
     return Batches(
@@ -79,6 +87,7 @@ def build_batches(
         shift=shift,
         balanced=balanced,
         pipeline=pipeline(transforms, seed=seed),
+        attributes=attributes,
     )
 
 
@@ -131,21 +140,25 @@ def balanced_rows(labels: npt.NDArray[np.int64], *, seed: int, epoch: int) -> np
 
 
 def samples_of(batches: Batches, columns: int) -> ClassifierSamples:
-    """A picture of each class, of many classes the first: as it is, then as shown in `columns` - 1 epochs."""
+    """A picture of each class, of many classes the first: as it is, then as shown in `columns` - 1 epochs.
+
+    Where no picture has a class, the first pictures stand in their place.
+    """
     split = batches.split
-    present = np.unique(split.labels)[:CLASSES_SHOWN]
-    rows = [int(np.argmax(split.labels == label)) for label in present]
+    labels = split.labels if split.classes else np.arange(len(split.labels[:UNCLASSED_SHOWN]))
+    present = np.unique(labels[labels != UNCLASSED])[:CLASSES_SHOWN]
+    rows = [int(np.argmax(labels == label)) for label in present]
     chosen = ClassificationSplit(
-        images=np.asarray(split.images[np.array(rows)]), labels=split.labels[rows], classes=split.classes
+        images=np.asarray(split.images[np.array(rows)]), labels=labels[rows], classes=split.classes
     )
-    shown = replace(batches, split=chosen, size=len(rows), balanced=False)
+    shown = replace(batches, split=chosen, size=len(rows), balanced=False, attributes=())
     epochs = [chosen.images, *(_in_order(shown, epoch) for epoch in range(1, columns))]
     return ClassifierSamples(pictures=np.stack(epochs, axis=1), labels=chosen.labels)
 
 
 def _in_order(batches: Batches, epoch: int) -> Pictures:
     """The one batch of an epoch as pictures uint8 [N, H, W, C], ordered by label."""
-    ((images, labels),) = batches.epoch(epoch)
+    ((images, labels, _),) = batches.epoch(epoch)
     ordered = images[labels.argsort()].permute(0, 2, 3, 1)  # [N, C, H, W] -> [N, H, W, C]
     pictures: Pictures = (ordered * 255).round().to(torch.uint8).numpy()
     return pictures

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from stages.classifier.network import Classifier
+from stages.train_classifier.batches import Batch
 from stages.train_classifier.params import RangeTestParams
 
 SMOOTHING = 0.9  # of the loss from step to step: single batches scatter
@@ -19,11 +20,11 @@ HOPELESS = 4  # times the least loss so far: the test ends
 
 def range_test(
     network: Classifier,
-    batches: Iterable[tuple[Tensor, Tensor]],
+    batches: Iterable[Batch],
     params: RangeTestParams,
     *,
     optimizer_of: Callable[[Classifier], torch.optim.Optimizer],
-    loss_of: Callable[[Classifier, Tensor, Tensor], Tensor],
+    loss_of: Callable[[Classifier, Tensor, Tensor, Tensor], Tensor],
 ) -> list[dict[str, float]]:
     """The smoothed loss at each rate; `network` and the random generators stay as they are.
 
@@ -35,10 +36,10 @@ def range_test(
     smoothed = 0.0
     devices = [parameter.device for parameter in trained.parameters() if parameter.is_cuda][:1]
     with torch.random.fork_rng(devices=devices):
-        for step, (rate, (images, labels)) in enumerate(zip(params.rates(), batches, strict=False), start=1):
+        for step, (rate, batch) in enumerate(zip(params.rates(), batches, strict=False), start=1):
             for group in optimizer.param_groups:
                 group["lr"] = rate
-            loss = loss_of(trained, images, labels)
+            loss = loss_of(trained, *batch)
             smoothed = SMOOTHING * smoothed + (1 - SMOOTHING) * loss.item()
             unbiased = smoothed / (1 - SMOOTHING**step)  # the mean began at zero
             least = min((row["loss"] for row in rows), default=unbiased)

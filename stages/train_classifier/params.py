@@ -74,6 +74,12 @@ class TrainClassifierParams(StageParams):
     balance: Literal["none", "class-weights", "sampler"] = "none"
     """Of unbalanced classes: in the loss, or in how often their pictures are shown."""
 
+    attributes: list[str] | Literal["all"] = Field(default=[])
+    """Attributes to learn beside the class, by their names in the data; all: those that are yes or no."""
+
+    attribute_weight: float = Field(gt=0, default=1.0)
+    """Weight of their loss, which is their mean, beside that of the classes."""
+
     mirror: bool = True
     """Show each picture mirrored in every second epoch. Not for pictures whose left and right matter."""
 

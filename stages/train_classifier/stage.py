@@ -12,18 +12,35 @@ What it reaches: data/metrics/train-classifier.json on val, data/metrics/evaluat
 from functools import partial
 from itertools import chain, count
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
 
 from stages.augmentation.pipeline import check_on
 from stages.classifier.loss import Loss, class_weights
-from stages.classifier.network import Classifier, build_classifier, mean_logits
+from stages.classifier.network import (
+    Classifier,
+    attributes_of,
+    build_classifier,
+    mean_logits,
+    to_probabilities,
+)
 from stages.classifier.params import least_side
 from stages.core.errors import ParamsError
 from stages.core.libraries import check_libraries
-from stages.core.packed import ClassificationSplit, load_classification, why_left_out
+from stages.core.packed import (
+    UNCLASSED,
+    ClassificationSplit,
+    binary_names,
+    load_classification,
+    targets_of,
+    why_left_out,
+)
 from stages.core.params import ComputeParams, is_wanted, load_params
 from stages.core.tables import write_metrics, write_table
-from stages.networks.calibration import fitted_temperature
+from stages.networks.calibration import best_thresholds, fitted_binary_temperature, fitted_temperature
 from stages.networks.compute import Compute, prepare
 from stages.networks.model_files import save_model
 from stages.train_classifier.batches import Batches, build_batches, channel_statistics, samples_of
@@ -60,7 +77,7 @@ def main(
         data: Folder of labelled pictures that preprocess packed.
         params: params.yaml.
         model: Model file to write.
-        metrics: JSON file for loss and accuracy on val, the number of epochs and of parameters.
+        metrics: JSON file for loss, accuracy and mAP on val, the number of epochs and of parameters.
         history: CSV file with a row for each epoch.
         rates: CSV file for the loss at learning rates that rise from step to step.
         samples: File for training pictures as the network is shown them, which evaluate draws.
@@ -81,18 +98,23 @@ def main(
             checkpoint=checkpoint,
         )
         return
-    train, val = load_classification(data, "train"), load_classification(data, "val")
+    wanted = load_params(params, "train-classifier", TrainClassifierParams).attributes
+    train, val = (load_classification(data, split, unclassed=bool(wanted)) for split in ("train", "val"))
     settings = load_params(params, "train-classifier", TrainClassifierParams, pictures=len(train.labels))
+    attributes = learnt_attributes(wanted, train)
     print(f"{len(train.labels):,} pictures: {settings.epochs} epochs in batches of {settings.batch_size}")
     compute_params = load_params(params, "compute", ComputeParams)
     seconds = load_params(params, "checkpoints", CheckpointParams).seconds
     compute = prepare(compute_params)
     check_pictures(settings, train)
-    network = build_classifier(classifier_config(settings, train))
-    libraries = check_libraries(params)  # not before: a network may bring its own
+    network = build_classifier(classifier_config(settings, train, attributes))
+    later = ("scikit-learn",) if attributes else ()
+    libraries = check_libraries(params, later=later)  # not before: a network may bring its own
     load_pretrained(network, settings.network)
     compute.network(network)
-    batches = partial(batches_of, train, settings, compute_params.seed)  # each with generators of its own
+    batches = partial(
+        batches_of, train, settings, compute_params.seed, attributes
+    )  # each with generators of its own
     loss = loss_for(train, settings, compute)
     write_samples(samples, samples_of(batches(), settings.sheet_columns))
     tried = range_test(
@@ -107,9 +129,12 @@ def main(
     training, trainer = training_of(network, batches(), val, loss, settings, compute)
     state = training.run(trainer, kept)
     trained = trainer.judged.eval()
-    if settings.calibrate:
-        trained.config["temperature"] = fitted_temperature(
-            mean_logits(trained, val.images, compute=compute), val.labels
+    if settings.calibrate or attributes:
+        trained.config |= fitted_on(
+            mean_logits(trained, val.images, compute=compute),
+            val,
+            trained.config,
+            calibrate=settings.calibrate,
         )
     figures = validate(trained, val, compute=compute, views=settings.views)
     parameters = sum(p.numel() for p in network.parameters())
@@ -140,11 +165,73 @@ def training_of(
     training = Training(
         epochs=settings.epochs,
         steps=steps,
-        judged_by="val_accuracy",
+        judged_by=judged_by(network),
         keeps_best=settings.patience is not None,
         patience=settings.patience,
     )
     return training, ClassifierTrainer(learner=learner, train=batches, val=val, loss=loss, compute=compute)
+
+
+def judged_by(network: Classifier) -> str:
+    """The figure of `validate` that epochs are compared by."""
+    if not attributes_of(network.config):
+        return "val_accuracy"
+    return "val_score" if network.config["classes"] else "val_map"
+
+
+def learnt_attributes(wanted: list[str] | Literal["all"], train: ClassificationSplit) -> list[str]:
+    """The names of the attributes to learn.
+
+    Raises:
+        ParamsError: One is not in the data, is not yes or no, or is the same for all training pictures; or
+            there is nothing to learn.
+
+    """
+    key, columns = "train-classifier.attributes", train.attributes or {}
+    known = binary_names(columns)
+    same = [name for name in known if len(np.unique(columns[name][~np.isnan(columns[name])])) < 2]
+    if wanted == "all":
+        if same:
+            print(f"{key}: left out, since they are the same for all training pictures: {', '.join(same)}")
+        names = [name for name in known if name not in same]
+        if not names:
+            raise ParamsError(
+                f"{key}: no attribute of the training pictures is yes for some and no for others"
+            )
+        return names
+    for name in wanted:
+        if name not in columns:
+            has = ", ".join(known) or "none; preprocess.classification.columns names them"
+            raise ParamsError(f"{key}: {name!r} is no attribute of the pictures; they have {has}")
+        if name not in known:
+            raise ParamsError(f"{key}: {name!r} holds numbers other than 0 and 1, or -1 and 1")
+        if name in same:
+            raise ParamsError(f"{key}: {name!r} is the same for all training pictures of which it is known")
+    return list(dict.fromkeys(wanted))
+
+
+def fitted_on(
+    logits: Tensor, val: ClassificationSplit, config: dict[str, Any], *, calibrate: bool
+) -> dict[str, Any]:
+    """What val decides, by its key in the config: temperatures, and the thresholds of attributes.
+
+    `logits` [N, K + A] are those of its pictures, averaged over the views of the config.
+    """
+    classes, names = len(config["classes"]), attributes_of(config)
+    classed = val.labels != UNCLASSED
+    fitted: dict[str, Any] = {}
+    if calibrate and classes and classed.any():
+        fitted["temperature"] = fitted_temperature(
+            logits[torch.from_numpy(classed)][:, :classes], val.labels[classed]
+        )
+    if names:
+        targets = targets_of(val.attributes, names, len(val.labels))
+        if calibrate:
+            shared = fitted_binary_temperature(logits[:, classes:], targets)
+            fitted["attribute_temperatures"] = [shared] * len(names)
+        found = to_probabilities(logits, config | fitted).attributes.numpy()
+        fitted["thresholds"] = best_thresholds(found, targets)
+    return fitted
 
 
 def check_pictures(settings: TrainClassifierParams, train: ClassificationSplit) -> None:
@@ -164,7 +251,9 @@ def check_pictures(settings: TrainClassifierParams, train: ClassificationSplit) 
     check_on(train.images[0], settings.augmentations, where="train-classifier.augmentations")
 
 
-def classifier_config(settings: TrainClassifierParams, train: ClassificationSplit) -> dict[str, Any]:
+def classifier_config(
+    settings: TrainClassifierParams, train: ClassificationSplit, attributes: list[str]
+) -> dict[str, Any]:
     """What `build_classifier` builds the network from."""
     mean, std = channel_statistics(train.images)
     return {
@@ -174,10 +263,13 @@ def classifier_config(settings: TrainClassifierParams, train: ClassificationSpli
         "size": list(train.images.shape[1:3]),
         "network": settings.network.model_dump(),
         "views": settings.views,
+        **({"attributes": attributes} if attributes else {}),
     }
 
 
-def batches_of(train: ClassificationSplit, settings: TrainClassifierParams, seed: int) -> Batches:
+def batches_of(
+    train: ClassificationSplit, settings: TrainClassifierParams, seed: int, attributes: list[str]
+) -> Batches:
     """The training pictures as the settings want them shown."""
     return build_batches(
         train,
@@ -187,6 +279,7 @@ def batches_of(train: ClassificationSplit, settings: TrainClassifierParams, seed
         shift=settings.shift,
         balanced=settings.balance == "sampler",
         transforms=settings.augmentations,
+        attributes=attributes,
     )
 
 
@@ -197,4 +290,5 @@ def loss_for(train: ClassificationSplit, settings: TrainClassifierParams, comput
         compute=compute,
         smoothing=settings.label_smoothing,
         weights=class_weights(train.labels, len(train.classes)) if weighted else None,
+        attribute_weight=settings.attribute_weight,
     )

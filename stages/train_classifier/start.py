@@ -1,4 +1,4 @@
-"""Pretrained weights from a file, taken into a classifier whose head is its own.
+"""Pretrained weights from a file, taken into a classifier whose heads are its own.
 
 Which file is said by its content's hash, so that params.yaml tells which weights a result began with.
 """
@@ -10,10 +10,11 @@ from stages.networks.weights import fitting, read_weights
 
 RESNET = {"conv1": "stages.0.0", "bn1": "stages.0.1"} | {f"layer{n}": f"stages.{n}" for n in range(1, 5)}
 """Where torchvision's layers are in the classifier."""
+HEADS = ("head.", "attribute_head.")
 
 
 def load_pretrained(network: Classifier, params: NetworkParams) -> None:
-    """Take over the weights that `params` name, if any; all but the head must be there.
+    """Take over the weights that `params` name, if any; all but the heads must be there.
 
     First weights for three colours are summed for grey pictures: what they make of a grey picture in colour.
 
@@ -24,7 +25,7 @@ def load_pretrained(network: Classifier, params: NetworkParams) -> None:
     if not isinstance(params, ResNetParams | TimmParams) or params.weights is None:
         return
     found = {_place(name, params): weight for name, weight in read_weights(params.weights).items()}
-    own = {name: weight for name, weight in network.state_dict().items() if not name.startswith("head.")}
+    own = {name: weight for name, weight in network.state_dict().items() if not name.startswith(HEADS)}
     path = params.weights.file
     if absent := [name for name in own if name not in found]:
         raise ModelError(

@@ -1,5 +1,6 @@
 """How good the classifier is.
 
+attributes: what pictures have any number of
 evaluation: figures, tables and sheets, from metrics, grad_cam (where it looks) and sheets (what is shown)
 drift_reference: what `score` compares the pictures of an inbox with
 """

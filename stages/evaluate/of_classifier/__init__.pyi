@@ -1,3 +1,4 @@
+from .attributes import ATTRIBUTE_COLUMNS as ATTRIBUTE_COLUMNS
 from .evaluation import evaluate_classifier as evaluate_classifier
 from .grad_cam import overlaid as overlaid
 from .metrics import calibration_error as calibration_error

@@ -1,13 +1,21 @@
 """The classifier on the test split: figures, tables and picture sheets."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
+from torch import Tensor
 
-from stages.classifier.network import Classifier, predict
-from stages.core.packed import ClassificationSplit
+from stages.classifier.network import Classifier, ask, attributes_of, predict, thresholds_of
+from stages.core.packed import UNCLASSED, ClassificationSplit, targets_of
 from stages.drawing.sheets import CLASSES_MOST
 from stages.evaluate.drawing import confusion_sheet, most_confused
+from stages.evaluate.of_classifier.attributes import (
+    AttributeOutcomes,
+    attribute_figures,
+    attribute_sheet,
+    attribute_table,
+    resampled_attributes,
+)
 from stages.evaluate.of_classifier.grad_cam import grad_cam
 from stages.evaluate.of_classifier.metrics import (
     ClassificationOutcomes,
@@ -38,22 +46,51 @@ def evaluate_classifier(
 ) -> Evaluation:
     """Measure a classifier, which is on `compute`'s device, on the test split.
 
-    Its tables are `predictions`, with a row for each test picture, and `reliability`, with a row for each
-    step of confidence.
+    Its tables are `predictions`, with a row for each test picture that has a class, and `reliability`, with a
+    row for each step of confidence; of a classifier that tells attributes also `attributes`, with a row for
+    each picture and attribute. Pictures without a class stand behind the others.
 
     Raises:
         DataError: the test split has no pictures.
 
     """
     with timed("classified", len(test.images)):
-        probabilities = predict(network, test.images, compute=compute, batch_size=params.batch_size)
+        found = ask(network, test.images, compute=compute, batch_size=params.batch_size)
     alone = latency(lambda row: predict(network, test.images[row], compute=compute), len(test.images))
     print(f"one picture alone classified in {alone:.1f} ms (median)")
+    size = {"size": asdict(network_size(network, test.images.shape[1:3]))}
+    parts = []
+    if network.config["classes"]:
+        parts.append(_of_classes(network, test, found.classes, params, compute))
+    if attributes_of(network.config):
+        parts.append(_of_attributes(network, test, found.attributes, params))
+    return Evaluation(
+        figures={**{name: one for part in parts for name, one in part.figures.items()}, **size},
+        resampled={name: one for part in parts for name, one in part.resampled.items()},
+        shares={name: one for part in parts for name, one in part.shares.items()},
+        tables={name: one for part in parts for name, one in part.tables.items()},
+        curves=[one for part in parts for one in part.curves],
+        sheets={name: one for part in parts for name, one in part.sheets.items()},
+    )
+
+
+def _of_classes(
+    network: Classifier,
+    test: ClassificationSplit,
+    probabilities: Tensor,
+    params: EvaluateParams,
+    compute: Compute,
+) -> Evaluation:
+    """Figures of the classes, on the pictures that have one."""
+    count = int((test.labels != UNCLASSED).sum())
+    if count < len(test.labels):
+        probabilities = probabilities[:count]
+        test = replace(test, images=test.images[:count], labels=test.labels[:count])
     outcomes = classification_outcomes(probabilities, test.labels)
     figures = classification_figures(outcomes, test.classes, bins=params.calibration_bins)
     drawn = halves(len(test.images), params.resamples)
     return Evaluation(
-        figures={**asdict(figures), "size": asdict(network_size(network, test.images.shape[1:3]))},
+        figures=asdict(figures),
         resampled=resampled_figures(outcomes, drawn, classes=len(test.classes), bins=params.calibration_bins),
         shares=dict.fromkeys(("accuracy", "top5_accuracy", "macro_f1"), len(test.images)),
         tables={
@@ -62,6 +99,34 @@ def evaluate_classifier(
         },
         curves=[TableCurve(title="how often it is right", table="reliability", x="confidence", y="accuracy")],
         sheets=classifier_sheets(network, test, outcomes, params, compute),
+    )
+
+
+def _of_attributes(
+    network: Classifier, test: ClassificationSplit, probabilities: Tensor, params: EvaluateParams
+) -> Evaluation:
+    """Figures of the attributes, on all pictures."""
+    names = attributes_of(network.config)
+    found = AttributeOutcomes(
+        names=names,
+        probabilities=probabilities.double().numpy(),
+        targets=targets_of(test.attributes, names, len(test.labels)),
+        thresholds=np.array(thresholds_of(network.config)),
+    )
+    figures = attribute_figures(found, bins=params.calibration_bins)
+    if unmeasured := [name for name in names if name not in figures["by_attribute"]]:
+        print(f"no test picture is known to have: {', '.join(unmeasured)}")
+    measured = bool(figures["by_attribute"])
+    drawn = halves(len(test.labels), params.resamples) if measured else ()
+    caption = "Of each attribute the surest that were rightly found, and the surest wrong answers"
+    sheet = attribute_sheet(test.images, found, params.sheet_columns) if measured else None
+    return Evaluation(
+        figures=figures,
+        resampled=resampled_attributes(found, drawn) if measured else {},
+        shares=dict.fromkeys(("attribute_map", "attribute_macro_f1"), len(test.labels)),
+        tables={"attributes": attribute_table(found)},
+        curves=[],
+        sheets={} if sheet is None else {"attributes": Sheet(caption=caption, image=sheet)},
     )
 
 

@@ -26,10 +26,10 @@ WARMUP = 0.2
 def train_anew(
     like: Classifier, images: Pictures, labels: Labels, params: PupilParams, compute: Compute, *, seed: int
 ) -> Classifier:
-    """Train a classifier built like another, from scratch, on pictures [N, H, W, C] and labels [N]."""
+    """Train one built like another, but of classes alone, on pictures [N, H, W, C] and labels [N]."""
     with torch.random.fork_rng(devices=[]):  # what is drawn here moves nothing elsewhere
         torch.manual_seed(seed)
-        network = compute.network(build_classifier(like.config))
+        network = compute.network(build_classifier({**like.config, "attributes": []}))
     steps = params.epochs * batch_count(len(images), params.batch_size)
     learner = build_learner(
         network,

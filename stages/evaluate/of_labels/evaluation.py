@@ -61,7 +61,7 @@ def question_labels(
     tables: dict[str, pd.DataFrame] = {}
     sheets: dict[str, Sheet] = {}
     figures: dict[str, Any] = {}
-    if classifier is not None:
+    if classifier is not None and classifier.config["classes"]:
         table, image = _of_classes(classifier, classification, params, compute)
         tables["label_errors"] = table
         sheets["label-errors"] = Sheet(

@@ -1,34 +1,88 @@
-"""A table with a picture's path and its class in each row."""
+"""A table with a picture's path in each row, its class, its attributes."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from stages.core.errors import DataError
 from stages.core.packed import Split
 from stages.sources.documents import number, shown, wrong_name
-from stages.sources.naming import PictureFolder, Wrong, annotation_files, split_named
+from stages.sources.naming import AnnotationFile, PictureFolder, Wrong, annotation_files, split_named
 from stages.sources.rows import Finding, FindingKind, Found, Row, with_unlabelled
 from stages.sources.tables.params import Columns, ManifestParams
 from stages.sources.tables.table_file import read_table
 
 UNKNOWN = frozenset({"", "nan", "na", "n/a", "null", "none"})
 """What stands, in any case, in a cell of an attribute that is unknown."""
+LABELS_MOST = 1000
+"""Different labels of a column of lists: more of them are texts, or lists with another sign."""
 
 
 def read_manifest(raw: Path, params: ManifestParams) -> Found:
     """A row for each row of the table, in its order; then the pictures that it does not name.
 
     Raises:
-        DataError: no such file, no table, or a column that is missing or stands there twice.
+        DataError: no such file, no table, a column that is missing or stands there twice, or one of lists
+            whose labels are too many or called as another attribute.
 
     """
     tables = annotation_files(raw, params.file, params.pictures, params.strip_prefix)
-    rows = (row for one in tables for row in _rows(one.file, one.pictures, one.split, params))
+    listed = _listed(tables, params)
+    rows = (row for one in tables for row in _rows(one.file, one.pictures, one.split, params, listed))
     return with_unlabelled(rows, [one.pictures.folder for one in tables], "no row of the table names it")
 
 
-def _rows(file: Path, folder: PictureFolder, split: Split | None, params: ManifestParams) -> Found:
+Listed = Mapping[str, Sequence[str]]
+"""By the name of a column of lists all labels that stand in it, in order."""
+
+
+def _listed(tables: Sequence[AnnotationFile], params: ManifestParams) -> Listed:
+    """The labels of the columns of lists, of all tables: a picture has each of them or not."""
+    signs = params.columns.label_lists
+    if not signs:
+        return {}
+    labels: dict[str, set[str]] = {name: set() for name in signs}
+    for one in tables:
+        table = read_table(one.file, params, list(signs))
+        for _, cells in table.rows:
+            if cells is None:
+                continue
+            for name, sign in signs.items():
+                labels[name].update(labels_in(cells[table.places[name]], sign) or ())
+                if len(labels[name]) > LABELS_MOST:
+                    raise DataError(
+                        f"{one.file}: column '{name}' has more than {LABELS_MOST} different labels: name the "
+                        "sign between them in columns.label_lists, or leave the column out"
+                    )
+    owner = dict.fromkeys(params.columns.attributes, "attributes")
+    for name, ones in labels.items():
+        for label in sorted(ones):
+            if (other := owner.setdefault(label, f"label_lists.{name}")) != f"label_lists.{name}":
+                raise DataError(
+                    f"{tables[0].file}: column '{name}' has the label {shown(label)}, as columns.{other} has "
+                    "too: as attributes they need different names; rename one"
+                )
+    return {name: sorted(ones) for name, ones in labels.items()}
+
+
+def labels_in(cell: Any, sign: str | None) -> list[str] | None:
+    """The labels in a cell, which is a list or a text with a sign between them; None: it is empty."""
+    if isinstance(cell, list | tuple | np.ndarray):
+        texts = [text_of(one) for one in cell]
+    else:
+        text = text_of(cell)
+        if not text:
+            return None
+        texts = text.split(sign) if sign else [text]
+    return [text.strip() for text in texts if text.strip()]
+
+
+def _rows(
+    file: Path, folder: PictureFolder, split: Split | None, params: ManifestParams, listed: Listed
+) -> Found:
     table = read_table(file, params, params.columns.named())
     for row, cells in table.rows:
         where = f"{file}: row {row}"
@@ -36,7 +90,7 @@ def _rows(file: Path, folder: PictureFolder, split: Split | None, params: Manife
             yield Finding(kind="bad_row", where=where, what="not as many cells as columns")
         else:
             record = {name: cells[place] for name, place in table.places.items()}
-            yield _row(where, folder, record, params.columns, split)
+            yield _row(where, folder, record, params.columns, split, listed)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,24 +105,38 @@ class _Cells:
     caption: str | None
     """None: the table has no such column."""
     attributes: Mapping[str, str]
+    lists: Mapping[str, Sequence[str] | None]
+    """Labels by the column of lists; None: the cell is empty."""
+
+    @property
+    def tells_attributes(self) -> bool:
+        """Whether an attribute is known."""
+        return any(text.lower() not in UNKNOWN for text in self.attributes.values()) or any(
+            labels is not None for labels in self.lists.values()
+        )
 
 
 def _cells(record: Mapping[str, Any], columns: Columns) -> _Cells:
-    names = columns.model_dump(exclude={"attributes"})
-    texts = {key: text_of(record[name]) for key, name in names.items() if name is not None}
+    texts = {key: text_of(record[name]) for key, name in columns.plain().items()}
     return _Cells(
         columns=columns,
         picture=texts["picture"],
-        label=texts["label"],
+        label=texts.get("label", ""),
         split=texts.get("split", ""),
         group=texts.get("group", ""),
         caption=texts.get("caption"),
         attributes={name: text_of(record[name]) for name in columns.attributes},
+        lists={name: labels_in(record[name], sign) for name, sign in columns.label_lists.items()},
     )
 
 
 def _row(
-    where: str, folder: PictureFolder, record: Mapping[str, Any], columns: Columns, split: Split | None
+    where: str,
+    folder: PictureFolder,
+    record: Mapping[str, Any],
+    columns: Columns,
+    split: Split | None,
+    listed: Listed,
 ) -> Row | Finding:
     cells = _cells(record, columns)
     for kind, what_is_wrong in CHECKS:
@@ -80,19 +148,42 @@ def _row(
     return Row(
         where=f"{where}: {cells.picture}",
         picture=picture,
-        labels=(cells.label,),
+        labels=(cells.label,) if cells.label else (),
         split=split_named(cells.split) or split,
         group=cells.group or None,
         caption=cells.caption,
-        attributes={name: _attribute(text) for name, text in cells.attributes.items()},
+        attributes={name: _attribute(text) for name, text in cells.attributes.items()}
+        | _of_lists(cells.lists, listed),
     )
 
 
+def _of_lists(lists: Mapping[str, Sequence[str] | None], listed: Listed) -> dict[str, float]:
+    """1 for each label that its column has, 0 for one that it has not, NaN where the cell is empty."""
+    return {
+        label: float("nan") if (found := lists[name]) is None else float(label in found)
+        for name, labels in listed.items()
+        for label in labels
+    }
+
+
 def _empty_column(cells: _Cells) -> str | None:
-    for name, text in ((cells.columns.picture, cells.picture), (cells.columns.label, cells.label)):
-        wrong = wrong_name(text)
-        if wrong:
+    """A picture has a class, an attribute that is known, or both."""
+    needed = {cells.columns.picture: cells.picture}
+    if cells.columns.label is not None and (cells.label or not cells.tells_attributes):
+        needed[cells.columns.label] = cells.label
+    for name, text in needed.items():
+        if wrong := wrong_name(text):
             return f"column '{name}' {wrong}"
+    if cells.columns.label is None and not cells.tells_attributes:
+        return "no attribute is known"
+    return None
+
+
+def _wrong_label(cells: _Cells) -> str | None:
+    for name, labels in cells.lists.items():
+        for label in labels or ():
+            if wrong := wrong_name(label):
+                return f"column '{name}': a label {wrong}"
     return None
 
 
@@ -121,6 +212,7 @@ CHECKS: tuple[tuple[FindingKind, Callable[[_Cells], str | None]], ...] = (
     ("bad_row", _unwritable),
     ("bad_row", _unknown_split),
     ("bad_row", _wrong_attribute),
+    ("bad_row", _wrong_label),
 )
 """What is looked for in each row, in this order: the finding's kind, and what says what is wrong."""
 

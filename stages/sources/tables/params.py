@@ -3,7 +3,7 @@
 import codecs
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from stages.core.params import StageParams
 from stages.sources.params import Folders, PerSplit, PictureParams
@@ -50,8 +50,8 @@ class Columns(StageParams):
 
     picture: str
     """Path below `pictures`."""
-    label: str
-    """Name of the class."""
+    label: str | None
+    """Name of the class; null: the pictures have attributes alone."""
     split: str | None = None
     """train, val, test or another usual name of a split, or empty: to be decided."""
     group: str | None = None
@@ -59,12 +59,26 @@ class Columns(StageParams):
     caption: str | None = None
     """What is to be seen, in words: train-gan learns to draw by it."""
     attributes: list[str] = Field(default_factory=list)
-    """Numbers that train-gan may learn to draw by; an empty cell is unknown."""
+    """Numbers that train-gan may learn to draw by, and of which train-classifier may learn those that are 0
+    or 1, or -1 or 1; an empty cell is unknown."""
+    label_lists: dict[str, str | None] = Field(default_factory=dict)
+    """Columns that hold any number of labels, by the sign between them; null: a cell is one label. Each label
+    becomes an attribute, 1 where the cell has it and else 0; an empty cell is unknown."""
+
+    def plain(self) -> dict[str, str]:
+        """The columns of one text each, by what they hold."""
+        told = self.model_dump(exclude={"attributes", "label_lists"})
+        return {key: name for key, name in told.items() if name is not None}
 
     def named(self) -> list[str]:
         """The columns that the table has to have."""
-        told = self.model_dump(exclude={"attributes"}).values()
-        return list(dict.fromkeys([name for name in told if name is not None] + self.attributes))
+        return list(dict.fromkeys([*self.plain().values(), *self.attributes, *self.label_lists]))
+
+    @model_validator(mode="after")
+    def _tell_something(self) -> "Columns":
+        if self.label is None and not self.attributes and not self.label_lists:
+            raise ValueError("nothing is said of the pictures: name a label, attributes or label_lists")
+        return self
 
 
 class ManifestParams(TableParams, PictureParams):

@@ -162,6 +162,31 @@ def test_what_is_written_is_read(
     assert why_left_out(project / "out" / other) == f"preprocess.{other} is null"
 
 
+def test_attributes_are_told_and_learnt(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lines = ["image_id;Smiling;Young;age;tags"]
+    for number, (name, label) in enumerate(pictures(project / "raw/images")):
+        tags = ("sun|sea", "", "sun")[number % 3]
+        lines.append(f"{name}.png;{2 * (label == 'cat') - 1};{number % 2};{20 + number};{tags}")
+    (project / "raw/list.csv").write_text("\n".join(lines) + "\n")
+    assert main(["raw", "--write"]) == 0
+    printed = capsys.readouterr().out
+    assert "4 attributes, with the pictures that have them.\n  Smiling: 12\n" in printed
+    assert "\n  sea: 8\n" in printed
+    params = yaml.safe_load((project / "params.yaml").read_text())
+    assert params["preprocess"]["classification"]["columns"] == {
+        "picture": "image_id",
+        "label": None,
+        "attributes": ["Smiling", "Young"],
+        "label_lists": {"tags": "|"},
+    }
+    assert params["train-classifier"]["attributes"] == "all"
+    assert params["train-gan"] is None
+    preprocess(**preprocess_paths(project, project / "out"))
+    packed = load_classification(project / "out/classification", "train", unclassed=True)
+    assert packed.classes == []
+    assert list(packed.attributes or ()) == ["Smiling", "Young", "sea", "sun"]
+
+
 def test_idx_files_are_told_by_their_names(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (project / "raw").mkdir()
     labels = np.arange(24, dtype=np.uint8) % 2

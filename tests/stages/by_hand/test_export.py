@@ -15,12 +15,12 @@ import torch
 import yaml
 
 from stages.by_hand.export import main
-from stages.classifier.network import load_classifier, predict
+from stages.classifier.network import ask, build_classifier, load_classifier, predict
 from stages.detector.network import build_detector, detect, load_detector
 from stages.networks.compute import Compute
 from stages.networks.model_files import save_model
 from tests.places import ROOT
-from tests.stages.small_models import BOX_LABELS, DETECTOR, LABELS, params_for_models, save_models
+from tests.stages.small_models import BOX_LABELS, CLASSIFIER, DETECTOR, LABELS, params_for_models, save_models
 
 onnxruntime = pytest.importorskip("onnxruntime")
 
@@ -107,6 +107,30 @@ def test_onnxruntime_gives_the_classifiers_probabilities(
     assert str(Path(torch.__file__).parent).encode() not in first
     assert main(["classifier", "--out", "again.onnx"]) == 0
     assert Path("again.onnx").read_bytes() == first
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("classes", [LABELS, []])
+def test_attributes_are_exported_beside_the_classes_or_alone(classes: list[str], project: Path) -> None:
+    config = CLASSIFIER | {
+        "classes": classes,
+        "attributes": ["wet", "old"],
+        "attribute_temperatures": [0.5, 2.0],
+        "thresholds": [0.4, 0.6],
+    }
+    model = Path("data/models/classifier.safetensors")
+    save_model(model, build_classifier(config), kind="classifier", config=config)
+    assert main(["classifier"]) == 0
+    session = onnxruntime.InferenceSession("classifier.onnx", providers=["CPUExecutionProvider"])
+    names = ["probabilities", "attributes"] if classes else ["attributes"]
+    assert [one.name for one in session.get_outputs()] == names
+    found = dict(zip(names, session.run(names, {"pictures": pictures_of("classification")}), strict=True))
+    expected = ask(load_classifier(model), pictures_of("classification"), compute=EXACT)
+    assert found["attributes"] == pytest.approx(expected.attributes.numpy(), abs=1e-5)
+    if classes:
+        assert found["probabilities"] == pytest.approx(expected.classes.numpy(), abs=1e-5)
+    about = json.loads(session.get_modelmeta().custom_metadata_map["darkroom"])
+    assert (about["attributes"], about["thresholds"]) == (["wet", "old"], [0.4, 0.6])
 
 
 @pytest.mark.slow

@@ -4,7 +4,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stages.networks.calibration import LogisticCalibration, fitted_logistic, fitted_temperature
+from stages.networks.calibration import (
+    LogisticCalibration,
+    fitted_binary_temperature,
+    fitted_logistic,
+    fitted_temperature,
+)
 
 
 @pytest.mark.parametrize("temperature", [0.4, 1.0, 2.5])
@@ -49,3 +54,14 @@ def test_the_order_of_scores_stays(slope, offset, scores):
     told = LogisticCalibration(slope=slope, offset=offset)(np.sort(np.array(scores, dtype=np.float32)))
     assert np.all(np.diff(told) >= 0)
     assert np.all((told >= 0) & (told <= 1))
+
+
+@pytest.mark.parametrize("temperature", [0.4, 1.0, 3.0])
+def test_the_temperature_of_yes_and_no_is_found_over_what_is_known(temperature):
+    rng = np.random.default_rng(0)
+    logits = rng.normal(0, 2, (20_000, 2))
+    truth = (rng.random(logits.shape) < 1 / (1 + np.exp(-logits))).astype(np.float32)
+    truth[rng.random(logits.shape) < 0.2] = np.nan
+    found = fitted_binary_temperature(torch.from_numpy(logits * temperature), truth)
+    assert found == pytest.approx(temperature, rel=0.05)
+    assert fitted_binary_temperature(torch.ones(2, 1), np.full((2, 1), np.nan, np.float32)) == 1

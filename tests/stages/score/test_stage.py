@@ -18,20 +18,27 @@ import yaml
 from PIL import Image
 from pycocotools.coco import COCO
 
-from stages.classifier.network import Classifier, features_of, load_classifier, predict
+from stages.classifier.network import (
+    Classifier,
+    build_classifier,
+    features_of,
+    load_classifier,
+    predict,
+)
 from stages.core.errors import DataError, ModelError, ParamsError
 from stages.core.packed import load_classification
 from stages.core.params import ComputeParams
 from stages.drift.reference import make_reference, write_reference
 from stages.intake.decoding import decode
 from stages.networks.compute import prepare
+from stages.networks.model_files import save_model
 from stages.prediction.models import load_models
 from stages.preprocess.stage import main as preprocess
 from stages.score import predictions
 from stages.score.inbox import look, taken
 from stages.score.stage import main
 from tests.stages.param_files import COMPUTE
-from tests.stages.small_models import BOX_LABELS, LABELS, params_for_models, save_models
+from tests.stages.small_models import BOX_LABELS, CLASSIFIER, LABELS, params_for_models, save_models
 
 SCENES = {
     "format": "composed",
@@ -164,6 +171,31 @@ def test_what_is_told_of_a_picture(scoring: Scoring) -> None:
     (drawn,) = (scoring.out / "drawn").glob("*/*")
     with Image.open(drawn) as picture:
         assert picture.width > 200
+
+
+@pytest.mark.parametrize("classes", [LABELS, []])
+def test_attributes_are_told_and_begin_another_file(
+    classes: list[str], scoring: Scoring, tmp_path: Path
+) -> None:
+    scoring.put("a.png")
+    scoring.run()
+    config = CLASSIFIER | {"classes": classes, "attributes": ["wet", "old"], "thresholds": [0.0, 1.0]}
+    model = tmp_path / "attributes.safetensors"
+    save_model(model, build_classifier(config), kind="classifier", config=config)
+    scoring.put("b.png")
+    scoring.run(classifier=model)
+    scoring.put("c.png")
+    figures = tmp_path / "figures.json"
+    scoring.run(classifier=model, figures=figures)
+    scoring.require_whole()
+    first, second = sorted((scoring.out / "predictions").glob("*.parquet"))
+    assert "attributes" not in pd.read_parquet(first).columns
+    rows = pd.read_parquet(second)
+    assert [list(one) for one in rows["attributes"]] == [["wet"], ["wet"]]
+    assert all(len(one) == 2 and 0 < min(one) <= max(one) < 1 for one in rows["attribute_probabilities"])
+    assert rows["label"].notna().all() == bool(classes)
+    assert [image["attributes"] for image in scoring.coco()[1]["images"]] == [["wet"], ["wet"]]
+    assert json.loads(figures.read_text())["attributes"] == {"wet": 1}
 
 
 def test_corrupt_pictures_are_set_aside_and_stop_nothing(scoring: Scoring, tmp_path: Path) -> None:

@@ -280,3 +280,65 @@ def test_a_name_that_no_object_has_is_no_empty_picture(raw, objects):
     write_objects(raw, objects)
     with pytest.raises(DataError, match=r"metadata\.jsonl: no object has objects\.bbox"):
         read(raw, OBJECTS)
+
+
+def attributes(raw, text, **columns):
+    """Of each picture its label and attributes, unknown ones as None."""
+    write_text(raw / "l.csv", text)
+    rows, findings = read(raw, PICTURES | {"columns": {"picture": "file", **columns}}, "classification")
+    told = {
+        row.picture.name: (
+            row.labels,
+            {name: None if math.isnan(value) else value for name, value in row.attributes.items()},
+        )
+        for row in rows
+    }
+    return told, findings
+
+
+def test_a_picture_has_a_class_or_attributes_or_both(raw):
+    text = "file,class,Smiling\n0.png,,-1\n1.png,a,\n"
+    told, findings = attributes(raw, text, label="class", attributes=["Smiling"])
+    assert told == {"0.png": ((), {"Smiling": -1.0}), "1.png": (("a",), {"Smiling": None})}
+    assert findings == []
+    told, findings = attributes(raw, text, label=None, attributes=["Smiling"])
+    assert told == {"0.png": ((), {"Smiling": -1.0})}
+    assert (kinds(findings)[0], findings[0].what) == ("bad_row", "no attribute is known")
+
+
+def test_lists_of_labels_become_attributes(raw):
+    write_picture(raw / "img/2.png")
+    text = "file,tags,scene\n0.png,sun| sea ,beach\n1.png,,wood\n2.png,|,\n"
+    told, findings = attributes(raw, text, label=None, label_lists={"tags": "|", "scene": None})
+    scenes = {"beach": 1.0, "wood": 0.0}
+    assert told == {
+        "0.png": ((), {"sea": 1.0, "sun": 1.0} | scenes),
+        "1.png": ((), {"sea": None, "sun": None, "beach": 0.0, "wood": 1.0}),
+        "2.png": ((), {"sea": 0.0, "sun": 0.0, "beach": None, "wood": None}),
+    }
+    assert findings == []
+
+
+def test_lists_of_json(raw):
+    params = PICTURES | {
+        "format": "jsonl",
+        "file": "l.jsonl",
+        "columns": {"picture": "file", "label": None, "label_lists": {"tags": None}},
+    }
+    write_text(raw / "l.jsonl", '{"file": "0.png", "tags": ["a", "b"]}\n{"file": "1.png", "tags": []}\n')
+    rows, findings = read(raw, params, "classification")
+    assert [row.attributes for row in rows] == [{"a": 1.0, "b": 1.0}, {"a": 0.0, "b": 0.0}]
+    assert findings == []
+
+
+def test_attributes_of_one_name_and_lists_without_a_sign_are_refused(raw):
+    text = "file,sun,tags\n0.png,1,sun|sea\n"
+    with pytest.raises(
+        DataError, match=r"l.csv: column 'tags' has the label 'sun', as columns.attributes has"
+    ):
+        attributes(raw, text, label=None, attributes=["sun"], label_lists={"tags": "|"})
+    many = "file,tags\n" + "".join(f"0.png,word {number}\n" for number in range(1001))
+    with pytest.raises(DataError, match="column 'tags' has more than 1000 different labels: name the sign"):
+        attributes(raw, many, label=None, label_lists={"tags": "|"})
+    with pytest.raises(ValidationError, match="name a label, attributes or label_lists"):
+        attributes(raw, text, label=None)

@@ -75,15 +75,18 @@ def test_balanced_rows_show_every_class_alike_and_every_picture_of_a_class() -> 
 def test_labels_go_with_their_pictures_and_what_is_left_out_changes_nothing() -> None:
     labels = np.arange(12) % 3
     images = np.broadcast_to((labels * 80 + 40).astype(np.uint8)[:, None, None, None], (12, 6, 6, 1))
-    split = ClassificationSplit(images=images, labels=labels, classes=["a", "b", "c"])
+    last = {"last": (labels == 2).astype(np.float64)}
+    split = ClassificationSplit(images=images, labels=labels, classes=["a", "b", "c"], attributes=last)
     brighter = [{"RandomBrightnessContrast": {"brightness_limit": [0.01, 0.05], "p": 1.0}}]
-    batches = build_batches(split, size=4, seed=1, mirror=True, shift=0, balanced=True, transforms=brighter)
+    how = {"mirror": True, "shift": 0, "balanced": True, "transforms": brighter, "attributes": ["last"]}
+    batches = build_batches(split, size=4, seed=1, **how)
     seen = list(batches.epoch(2))
     assert len(seen) == 3
-    for pictures, of in seen:
+    for pictures, of, has in seen:
+        assert torch.equal(has[:, 0], (of == 2).float())
         assert torch.equal(((pictures[:, 0, 0, 0] * 255 - 40) / 80).round(), of.float())
         assert not torch.equal(pictures[:, 0, 0, 0] * 255, of * 80 + 40)
-    assert [of.tolist() for _, of in batches.epoch(2, done=1)] == [of.tolist() for _, of in seen[1:]]
+    assert [of.tolist() for _, of, _ in batches.epoch(2, done=1)] == [of.tolist() for _, of, _ in seen[1:]]
 
 
 def test_samples_are_of_each_class_up_to_as_many_as_anyone_looks_at() -> None:
