@@ -21,7 +21,16 @@ MENU = {
         "releases",
         "scoring",
     ],
-    "Models": ["predictions", "exports", "python_api", "classifier", "detector", "generation", "fusion"],
+    "Models": [
+        "predictions",
+        "exports",
+        "python_api",
+        "classifier",
+        "detector",
+        "generation",
+        "fusion",
+        "repair",
+    ],
     "Help": ["troubleshooting", "faq", "promises", "comparison", "../CHANGELOG"],
     "Inside": ["architecture", "decisions", "../README", "../CONTRIBUTING", "../SECURITY"],
 }

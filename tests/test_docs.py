@@ -19,7 +19,7 @@ from markdown_it.token import Token
 from PIL import Image
 
 from darkroom.cli.main import app
-from stages.by_hand import data, export, fuse, generate, params, predict
+from stages.by_hand import data, export, fuse, generate, params, predict, repair
 from tests.conftest import run
 from tests.places import ROOT
 from tests.tour import fences_of, on_screen, write_quickstart
@@ -36,6 +36,7 @@ BY_HAND = {
     "fuse": fuse.command,
     "generate": generate.command,
     "params": params.command,
+    "repair": repair.command,
 }
 """Commands that pass their words on to the stages."""
 TEST = re.compile(r"\]\((?P<file>[^)]+\.py)\): `(?P<test>test_\w+)`")

@@ -4,7 +4,7 @@ fuse, generate, data: `darkroom fuse`, `generate` and `data`; predict: `darkroom
 export: `darkroom export`
 check_params: what is wrong with params.yaml, said before a stage starts; params: `darkroom params`
 seen: a folder by the names of its files; formats, tables: what it could be
-prompts, drawn_folder: what a generator is asked for, and the files that come of it
+prompts: what a generator is asked for; repair: `darkroom repair`
 """
 
 import lazy_loader

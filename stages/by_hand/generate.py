@@ -10,6 +10,7 @@ encoder that the generator was trained with. Exit codes: 0; 2 with one line wher
 from __future__ import annotations
 
 import hashlib
+import json
 import math
 import sys
 from collections.abc import Mapping, Sequence
@@ -18,9 +19,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from stages.by_hand.drawn_folder import replace_files
 from stages.core.cli import run_by_hand
 from stages.core.errors import DataError
+from stages.core.files import write_atomically, write_json
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
 MODEL = Path("data/models/generator.safetensors")
 BATCH = 250
 SEEDS = 2**63 - 1
+LISTING = "generated.json"
+"""What was asked for, and the hash of each file: one that it does not name, or that is another by now, is the
+user's."""
 
 
 def pairs(_context: object, parameter: click.Parameter, words: Sequence[str]) -> dict[str, float]:
@@ -201,6 +205,44 @@ def files_of(pictures: Picture, prompt: str) -> dict[str, bytes]:
     columns = max(1, round(len(pictures) ** 0.5))
     scale, title = scale_to(SMALL_SIDE, pictures.shape[2]), f"Generated for: {prompt}"
     return files | {"sheet.png": png(image_grid(pictures, columns, scale=scale, title=title))}
+
+
+def replace_files(folder: Path, files: Mapping[str, bytes], asked: Mapping[str, Any]) -> None:
+    """Write `files` by name, and remove those of the call before. `asked` is what the listing tells of them.
+
+    Raises:
+        DataError: one that is not of a call before stands in the way; nothing is changed then.
+
+    """
+    old = _written(folder)
+    for name in [LISTING, *files]:
+        path = folder / name
+        if name not in old and (path.exists() or path.is_symlink()):
+            raise DataError(
+                f"{path}: not as an earlier call wrote it; it stays. Move it away, or give another --out"
+            )
+    for name in old - {LISTING}:
+        (folder / name).unlink()
+    # Before the pictures: of a call that is killed the next one knows what is its.
+    hashes = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
+    write_json(folder / LISTING, {**asked, "files": hashes})
+    for name, content in files.items():
+        write_atomically(folder / name, content)
+
+
+def _written(folder: Path) -> set[str]:
+    """The names of files that are still as a call before wrote them, the listing among them."""
+    try:
+        hashes = json.loads((folder / LISTING).read_bytes())["files"]
+        named = {name: hashes[name] for name in hashes if Path(name).name == name}
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        return set()
+    same = {
+        name
+        for name, sha256 in named.items()
+        if (folder / name).is_file() and hashlib.sha256((folder / name).read_bytes()).hexdigest() == sha256
+    }
+    return {*same, LISTING}
 
 
 def main(words: Sequence[str]) -> int:

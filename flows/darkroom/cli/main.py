@@ -39,7 +39,7 @@ from darkroom.cli.examples import IN_A_LINE, epilog_of
 from darkroom.cli.options import as_json, in_repo
 from darkroom.cli.projects import add, init
 from darkroom.cli.results import diff, metrics, report
-from darkroom.cli.vision import classify, data, detect, explain, export, fuse, generate, params
+from darkroom.cli.vision import classify, data, detect, explain, export, fuse, generate, params, repair
 from darkroom.cli.worker import worker
 from darkroom.show import output
 
@@ -120,7 +120,7 @@ DEBUG = "--debug"
 GROUPS = {
     "Pipeline": ("plan", "run", "worker", "status", "up", "down", "ui", "fetch", "doctor", "gc"),
     "Results": ("metrics", "diff", "report", "sweep", "rollback"),
-    "Pictures": ("data", "params", "classify", "detect", "explain", "generate", "fuse", "export"),
+    "Pictures": ("data", "params", "classify", "detect", "explain", "generate", "fuse", "repair", "export"),
     "Start": ("init", "add", "completion"),
 }
 """The commands as `darkroom --help` lists them."""
@@ -175,6 +175,7 @@ for command in (
     export,
     generate,
     fuse,
+    repair,
 ):
     app.add_command(command)
 

@@ -46,6 +46,13 @@ def fuse(words: tuple[str, ...]) -> int:
 
 @passing_on
 @click.argument("words", nargs=-1, type=click.UNPROCESSED)
+def repair(words: tuple[str, ...]) -> int:
+    """Fill missing parts, remove noise, open shadows."""
+    return _run_module("stages.by_hand.repair", words)
+
+
+@passing_on
+@click.argument("words", nargs=-1, type=click.UNPROCESSED)
 def generate(words: tuple[str, ...]) -> int:
     """Draw pictures of what is asked for."""
     return _run_module("stages.by_hand.generate", words)

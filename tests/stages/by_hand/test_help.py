@@ -8,7 +8,7 @@ import shlex
 import click
 import pytest
 
-from stages.by_hand import data, export, fuse, generate, params, predict
+from stages.by_hand import data, export, fuse, generate, params, predict, repair
 
 COMMANDS = {
     "classify": predict.classify,
@@ -19,6 +19,7 @@ COMMANDS = {
     "fuse": fuse.command,
     "generate": generate.command,
     "export": export.command,
+    "repair": repair.command,
 }
 
 

@@ -38,7 +38,7 @@ def imported(*words: str) -> set[str]:
 
 @pytest.mark.parametrize(
     "words",
-    [["fuse"], ["generate"], ["data"], ["params"], ["export"]]
+    [["fuse"], ["generate"], ["data"], ["params"], ["export"], ["repair"]]
     + [["predict", kind] for kind in ("classify", "detect", "explain")],
     ids=" ".join,
 )
