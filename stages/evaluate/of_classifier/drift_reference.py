@@ -4,11 +4,14 @@ from pathlib import Path
 
 import numpy as np
 
-from stages.classifier.network import Classifier, features_of
-from stages.core.packed import load_classification
+from stages.classifier.network import Classifier, attributes_of, features_of
+from stages.core.packed import Split, load_classification
 from stages.drift.reference import TRAIN_MOST, Reference, make_reference
 from stages.evaluate.timing import timed
 from stages.networks.compute import Compute
+
+LEARNT: tuple[Split, ...] = ("train", "val")
+"""The splits whose pictures are known."""
 
 
 def drift_reference(
@@ -22,7 +25,10 @@ def drift_reference(
         ModelError: The classifier's features are not finite.
 
     """
-    train, val = load_classification(folder, "train").images, load_classification(folder, "val").images
+    told = bool(
+        attributes_of(network.config)
+    )  # such a classifier was trained on pictures without a class too
+    train, val = (load_classification(folder, one, unclassed=told).images for one in LEARNT)
     if len(train) > TRAIN_MOST:
         train = train[np.sort(np.random.default_rng(seed).permutation(len(train))[:TRAIN_MOST])]
     with timed("compared with samples of val", len(train) + len(val)):

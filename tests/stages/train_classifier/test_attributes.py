@@ -92,7 +92,15 @@ def evaluated(folder: Path, model: Path) -> Any:
     """The figures of the classifier on the test split."""
     out = folder / "evaluated"
     named = ("metrics", "predictions", "attributes", "resampled", "reliability", "precision_recall")
-    more = ("detection_reliability", "label_errors", "box_label_errors", "plots", "training_plots", "report")
+    more = (
+        "reference",
+        "detection_reliability",
+        "label_errors",
+        "box_label_errors",
+        "plots",
+        "training_plots",
+        "report",
+    )
     evaluate(
         classification=folder / "out/classification",
         detection=folder / "out/detection",
