@@ -82,7 +82,7 @@ def command(folder: Path, json_wanted: bool, write: bool, params: Path) -> None:
 
     from stages.by_hand.seen import look_at
 
-    text = read_params(params)
+    text = read_params(params) if write or params.exists() else "preprocess: {}\n"
     seen = look_at(folder)
     readings, refused = read_all(seen, yaml.safe_load(text))
     if not readings:
@@ -143,6 +143,8 @@ def read_params(path: Path) -> str:
     try:
         text = path.read_text(encoding="utf-8")
         document = yaml.safe_load(text)
+    except FileNotFoundError:
+        raise ParamsError(f"{path}: no such file; `darkroom init` makes a project with one") from None
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ParamsError(f"{path}: cannot be read: {' '.join(str(error).split())}") from None
     if not isinstance(document, dict) or not isinstance(document.get("preprocess"), dict):

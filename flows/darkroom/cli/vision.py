@@ -128,6 +128,10 @@ def with_model(artifact: str, words: Sequence[str]) -> list[str]:
     if trained.exists():
         since = time.strftime("%Y-%m-%d %H:%M", time.localtime(trained.stat().st_mtime))
         output.print_remark(f"the model is {trained}, of {since}")
+        return rest
+    pipeline = Path("dvc.yaml")
+    if pipeline.exists() and trained.as_posix() not in pipeline.read_text(encoding="utf-8", errors="replace"):
+        raise UsageError(f"no stage of dvc.yaml trains a {artifact}; name a model by --model FILE")
     return rest
 
 

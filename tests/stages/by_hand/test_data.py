@@ -426,3 +426,16 @@ def test_why_nothing_can_be_read(
     told = capsys.readouterr().err
     assert said in told
     assert told.count("\n") == 1
+
+
+def test_a_folder_is_looked_at_without_a_project_and_nothing_is_written_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    image_folder(tmp_path / "raw")
+    monkeypatch.chdir(tmp_path)
+    assert main(["raw"]) == 0
+    assert "format: image-folder" in capsys.readouterr().out
+    assert main(["raw", "--write"]) == 2
+    said = "error: params.yaml: no such file; `darkroom init` makes a project with one\n"
+    assert capsys.readouterr().err == said
+    assert not (tmp_path / "params.yaml").exists()
