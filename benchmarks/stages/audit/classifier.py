@@ -38,7 +38,7 @@ def audit_classifier(figures: Mapping[str, Any], predictions: Path, *, bins: int
         },
     )
     each = precision_recall_fscore_support(actual, predicted, labels=present, zero_division=0)
-    for name, *values in zip(present, *each[:3], strict=True):
-        of_class = dict(zip(("precision", "recall", "f1"), values, strict=True))
+    for name, *values in zip(present, *each, strict=True):
+        of_class = dict(zip(("precision", "recall", "f1", "pictures"), values, strict=True))
         rows += compared(f"classifier.by_class.{name}", figures["by_class"][name], of_class, "scikit-learn")
     return rows

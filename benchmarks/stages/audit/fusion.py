@@ -47,22 +47,36 @@ BY = {
 }
 
 
-def audit_fused(found: Mapping[str, Any], folder: Path, kinds: Sequence[str]) -> list[Row]:
-    """Compare the figures of fuse.json that need no truth with those of the pictures in data/fused."""
+def audit_fused(
+    found: Mapping[str, Any], folder: Path, kinds: Sequence[str], truths: Mapping[str, Pictures]
+) -> list[Row]:
+    """Compare the figures of fuse.json with those of the pictures in data/fused.
+
+    `truths` [N, H, W, C]: of the kinds whose truth is known.
+    """
     rows = []
     for kind in kinds:
         sources = np.load(folder / kind / "sources.npy")
         for path in sorted((folder / kind).glob("*.npy")):
             if path.stem == "sources":
                 continue
-            each = [figures(s, f, None) for s, f in zip(sources, np.load(path), strict=True)]
+            fused = np.load(path)
+            known = truths.get(kind, [None] * len(fused))
+            each = [figures(s, f, t) for s, f, t in zip(sources, fused, known, strict=True)]
             for name in each[0]:
-                mean = float(np.mean([one[name] for one in each]))
+                mean = _mean(name, [one[name] for one in each])
                 product = float(found[kind][path.stem][name])
                 rows.append(
                     Row(figure=f"{kind}.{path.stem}.{name}", product=product, independent=mean, by=BY[name])
                 )
     return rows
+
+
+def _mean(name: str, values: Sequence[float]) -> float:
+    """Of decibels that of the errors behind them."""
+    if name == "truth_psnr":
+        return float(-10 * np.log10(np.mean([10 ** (-value / 10) for value in values])))
+    return float(np.mean(values))
 
 
 def audit_photographs(folder: Path) -> list[Row]:
@@ -134,8 +148,7 @@ def figures(sources: Pictures, fused: Pictures, truth: Pictures | None) -> dict[
         "ssim": float(np.mean([ssim(source, fused) for source in sources])),
         "ms_ssim": float(np.mean([ms_ssim(source, fused) for source in sources])),
     }
-    if min(fused.shape[:2]) >= 41:  # below it the product continues pictures by their mirror image
-        measured["vif"] = float(np.mean([vif(source, fused) for source in sources]))
+    measured["vif"] = float(np.mean([vif(source, fused) for source in sources]))
     if truth is not None:
         error = ((truth / peak(truth) - fused / peak(fused)) ** 2).mean()
         measured |= {"truth_psnr": float(-10 * np.log10(error)), "truth_ssim": ssim(truth, fused)}
@@ -205,9 +218,17 @@ def edge_preservation(sources: Sequence[Floats], fused: Floats) -> float:
 
 
 def vif(reference: Pictures, picture: Pictures) -> float:
-    """Sheikh and Bovik's steps in the pixel domain (2006), the mean over channels."""
+    """Sheikh and Bovik's steps in the pixel domain (2006), the mean over channels; of a flat one 1.
+
+    Where four scales have no room pictures are continued by their mirror image, as the product has it.
+    """
     of_channels = []
+    missing = [(0, max(0, 41 - side)) for side in reference.shape[:2]]
+    reference, picture = (np.pad(each, [*missing, (0, 0)], mode="reflect") for each in (reference, picture))
     for channel in range(reference.shape[2]):
+        if np.ptp(reference[..., channel]) == 0:
+            of_channels.append(1.0)
+            continue
         a = reference[..., channel] * (255 / peak(reference))
         b = picture[..., channel] * (255 / peak(picture))
         told = whole = 0.0
