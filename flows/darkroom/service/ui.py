@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import os
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -33,6 +34,8 @@ _FORWARD = """\
 def show_pages(root: Path, port: int = UI_PORT, *, browser: bool = True) -> None:
     """Serve the pages until Ctrl-C, say where they are, and open them in the user's `browser`, logged in."""
     folder = server_folder(root)
+    if not (kept_up(root) or shared_url(folder)):
+        print("starting Prefect's server ...", file=sys.stderr, flush=True)
 
     def announce(url: str, served_here: bool) -> None:
         print(f"all runs of this project: {runs_page(url)}{'  (Ctrl-C ends it)' * served_here}")
