@@ -4,11 +4,13 @@
 four things to 5 % of the scenes: takes out a box, adds one, moves one, gives one another class. Then it
 trains a classifier and a detector and counts the planted errors in the first tenth of either ranking. It
 needs what `darkroom run preprocess` makes. `--pictures 500 2000` and `--scenes 1000` say how many of them are
-taken: the fewer, the longer each is shown, and the better wrong labels are learnt by heart. `--out FILE`
-writes what it prints.
+taken: the fewer, the longer each is shown, and the better wrong labels are learnt by heart. `--epochs 5 14`
+trains the detector for so many, each in turn, in place of what params.yaml says: the shorter, the weaker it
+is. `--out FILE` writes what it prints.
 """
 
 import argparse
+import itertools
 import json
 import tempfile
 from pathlib import Path
@@ -46,10 +48,13 @@ def main() -> None:
     )
     parser.add_argument("--pictures", type=int, nargs="*", default=[500, 2000])
     parser.add_argument("--scenes", type=int, nargs="*", default=[1000])
+    parser.add_argument("--epochs", type=int, nargs="*", default=[], help="of the detector")
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
     lines = ["# Planted label errors\n"]
-    counts = " ".join(map(str, ["--pictures", *arguments.pictures, "--scenes", *arguments.scenes]))
+    words = ["--pictures", *arguments.pictures, "--scenes", *arguments.scenes]
+    words += ["--epochs", *arguments.epochs] if arguments.epochs else []
+    counts = " ".join(map(str, words))
     lines.append(f"`python -m benchmarks.stages.label_errors {counts}` on {describe()}.\n")
     lines.append(
         f"{PLANTED:.0%} of the labels are wrong. Found: of those, the share in the first {FIRST:.0%}.\n"
@@ -61,10 +66,11 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as scratch:
             lines.append(of_classes(number, Path(scratch)))
     if arguments.scenes:
-        lines += ["", f"| scenes | found | {' | '.join(KINDS)} |", "|---|---" + "|---" * len(KINDS) + "|"]
-    for number in arguments.scenes:
+        head = ["scenes", "epochs", "AP at IoU .50 on val", "wrong pictures", "found", *KINDS]
+        lines += ["", f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
+    for number, epochs in itertools.product(arguments.scenes, arguments.epochs or [None]):
         with tempfile.TemporaryDirectory() as scratch:
-            lines.append(of_boxes(number, Path(scratch)))
+            lines.append(of_boxes(number, epochs, Path(scratch)))
     print("\n".join(lines))
     if arguments.out:
         arguments.out.write_text("\n".join(lines) + "\n")
@@ -97,8 +103,8 @@ def of_classes(number: int, folder: Path) -> str:
     return f"| {number:,} | {repeated:.0%} | {found(table, wrong):.0%} | {first:.0%} |"
 
 
-def of_boxes(number: int, folder: Path) -> str:
-    """A row of the table: a detector of so many scenes."""
+def of_boxes(number: int, epochs: int | None, folder: Path) -> str:
+    """A row of the table: a detector of so many scenes, trained for so many epochs or as params.yaml says."""
     rng, data = np.random.default_rng(SEED), folder / "data"
     wrong: dict[str, Rows] = {}
     kinds: dict[str, list[str]] = {}
@@ -118,7 +124,9 @@ def of_boxes(number: int, folder: Path) -> str:
         places = [[f"box {box + 1}" for box in range(len(one))] for one in boxes]
         write_sources(data / split / SOURCES, places)
     (data / "classes.json").write_text(json.dumps(whole.classes))
-    train("train-detector", params()["train-detector"], data, folder / "trained", seed=SEED)
+    section = params()["train-detector"] | ({} if epochs is None else {"epochs": epochs})
+    train("train-detector", section, data, folder / "trained", seed=SEED)
+    figures = json.loads((folder / "trained/metrics").read_text())
     compute = prepare(ComputeParams(**params()["compute"]))
     network = compute.network(load_detector(folder / "trained/model"))
     values = EvaluateParams.model_validate(params()["evaluate"])
@@ -128,7 +136,10 @@ def of_boxes(number: int, folder: Path) -> str:
         for kind in KINDS
     ]
     cells = " | ".join(f"{share:.0%}" for share in by_kind)
-    return f"| {number:,} | {found(table, wrong):.0%} | {cells} |"
+    told = (
+        f"{number:,} | {section['epochs']} | {figures['val']['map50']:.2f} | {sum(map(len, wrong.values()))}"
+    )
+    return f"| {told} | {found(table, wrong):.0%} | {cells} |"
 
 
 def sizes(number: int) -> dict[Split, int]:

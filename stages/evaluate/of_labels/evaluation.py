@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from PIL import Image
 
@@ -17,10 +18,11 @@ from stages.core.packed import (
     load_detection,
     load_sources,
 )
+from stages.detector.asked_boxes import class_probabilities
 from stages.detector.network import Detection, Detector, detect, given_proposals
 from stages.drawing.sheets import Picture, draw_boxes, image_grid
 from stages.evaluate.drawing import evaluation_scale
-from stages.evaluate.of_labels.box_labels import BoxDoubt, doubted_boxes
+from stages.evaluate.of_labels.box_labels import BoxDoubt, doubted_boxes, found_scores
 from stages.evaluate.of_labels.class_labels import doubted_classes
 from stages.evaluate.of_labels.left_out import left_out_scores
 from stages.evaluate.of_labels.ranking import ranked
@@ -28,6 +30,8 @@ from stages.evaluate.params import EvaluateParams
 from stages.evaluate.result import Evaluation, Sheet
 from stages.evaluate.timing import timed
 from stages.networks.compute import Compute
+
+Floats = npt.NDArray[np.float64]
 
 LEARNT: tuple[Split, ...] = ("train", "val")
 """Splits whose labels decide what the models are: errors in them are worth mending before all others."""
@@ -124,9 +128,8 @@ def _of_boxes(
         proposals = given_proposals(network.config, split, len(pictures.images))
         with timed(f"of {split} searched for items", len(pictures.images)):
             detections[split] = detect(network, pictures.images, compute, params.batch_size, proposals)
-        doubts[split] = doubted_boxes(
-            detections[split], pictures.boxes, pictures.labels, classes=len(pictures.classes)
-        )
+            believed = _believed(network, pictures, detections[split], compute, params.batch_size)
+        doubts[split] = doubted_boxes(detections[split], pictures.boxes, pictures.labels, believed)
     sources = _sources(folder)
     order = ranked({split: np.array([one.contradiction for one in found]) for split, found in doubts.items()})
     rows = [
@@ -145,6 +148,22 @@ def _of_boxes(
     titles = [f"{rank} {what}" for rank in range(1, len(cells) // 2 + 1) for what in ("labelled", "found")]
     title = "Pictures with the most contradicted boxes: as they are labelled, and what the detector found"
     return pd.DataFrame(rows, columns=list(BOX_COLUMNS)), image_grid(cells, 4, titles, title=title)
+
+
+def _believed(
+    network: Detector,
+    pictures: DetectionSplit,
+    detections: Sequence[Detection],
+    compute: Compute,
+    batch_size: int,
+) -> list[Floats]:
+    """How probable the detector finds the class of each box [M] of each picture."""
+    asked = class_probabilities(network, pictures.images, pictures.boxes, compute, batch_size)
+    if asked is None:
+        every = zip(detections, pictures.boxes, pictures.labels, strict=True)
+        return [found_scores(*one) for one in every]
+    pairs = zip(asked, pictures.labels, strict=True)
+    return [of_boxes[np.arange(len(labels)), labels + 1] for of_boxes, labels in pairs]
 
 
 def _sources(folder: Path) -> dict[Split, Sequence[PictureSource]]:

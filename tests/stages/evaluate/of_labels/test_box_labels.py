@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from stages.evaluate.of_labels.box_labels import BoxDoubt, doubted_boxes
+from stages.evaluate.of_labels.box_labels import BoxDoubt, doubted_boxes, found_scores
 from stages.evaluate.of_labels.ranking import ranked
 
 CAT, DOG = 0, 1
@@ -17,8 +17,8 @@ def boxes(*edges: list[int]) -> npt.NDArray[np.float32]:
     return np.array(edges, np.float32).reshape(-1, 4)
 
 
-def doubts(found: list[tuple[list[int], int, float]], given: list[tuple[list[int], int]]) -> BoxDoubt:
-    """Of the second of two pictures, in the first of which a cat and a dog are found as is usual, by .8."""
+def doubts(found: list[tuple[list[int], int, float]], given: list[tuple[list[int], int]]) -> list[BoxDoubt]:
+    """Of two pictures: one in which a cat and a dog are found by .8 as they are labelled, and another."""
     usual = [(LEFT, CAT, 0.8), (RIGHT, DOG, 0.8)]
     pictures: list[Any] = [usual, found]
     detections = [
@@ -30,48 +30,71 @@ def doubts(found: list[tuple[list[int], int, float]], given: list[tuple[list[int
         for one in pictures
     ]
     labelled: list[Any] = [[(edges, label) for edges, label, _ in usual], given]
-    return doubted_boxes(
-        detections,
-        [boxes(*(edges for edges, _ in one)) for one in labelled],
-        [np.array([label for _, label in one], np.int64) for one in labelled],
-        classes=2,
-    )[1]
+    boxes_of = [boxes(*(edges for edges, _ in one)) for one in labelled]
+    labels_of = [np.array([label for _, label in one], np.int64) for one in labelled]
+    believed = [found_scores(*one) for one in zip(detections, boxes_of, labels_of, strict=True)]
+    return doubted_boxes(detections, boxes_of, labels_of, believed)
 
 
-def test_what_is_found_as_labelled_is_not_contradicted() -> None:
-    doubt = doubts([(LEFT, CAT, 0.8), (LEFT, DOG, 0.1)], [(LEFT, CAT)])
-    assert doubt.contradiction == 0
+def test_what_is_found_as_labelled_is_contradicted_no_more_than_usual() -> None:
+    usual, doubt = doubts([(LEFT, CAT, 0.8), (LEFT, DOG, 0.1)], [(LEFT, CAT)])
+    assert doubt.contradiction == usual.contradiction == 0.5
 
 
 def test_a_box_is_missing() -> None:
-    doubt = doubts([(LEFT, CAT, 0.8), (RIGHT, DOG, 0.7)], [(LEFT, CAT)])
+    usual, doubt = doubts([(LEFT, CAT, 0.8), (RIGHT, DOG, 0.7)], [(LEFT, CAT)])
     assert (doubt.kind, doubt.box, doubt.detection) == ("missing", None, 1)
-    assert doubt.contradiction == pytest.approx(0.7)
+    assert doubt.contradiction == 0.75  # of two: one is less, and the picture itself counts half
+    assert usual.contradiction == 0.5
+
+
+def test_a_part_of_what_is_labelled_is_no_missing_box() -> None:
+    _, doubt = doubts([(LEFT, CAT, 0.8), ([0, 0, 10, 4], DOG, 0.9)], [(LEFT, CAT)])  # IoU .4
+    assert doubt.kind != "missing"
+    assert doubt.contradiction == 0.5
 
 
 def test_nothing_is_in_a_box() -> None:
-    doubt = doubts([(LEFT, CAT, 0.8)], [(LEFT, CAT), (RIGHT, CAT)])
+    usual, doubt = doubts([(LEFT, CAT, 0.8)], [(LEFT, CAT), (RIGHT, CAT)])
     assert (doubt.kind, doubt.box, doubt.detection) == ("spurious", 1, None)
-    assert doubt.contradiction == pytest.approx((0.8 + 0.8 + 0) / 3)  # what is usual for cats
+    assert doubt.contradiction > usual.contradiction
 
 
 def test_a_box_has_another_class() -> None:
-    doubt = doubts([(LEFT, DOG, 0.9), (LEFT, CAT, 0.2)], [(LEFT, CAT)])
+    usual, doubt = doubts([(LEFT, DOG, 0.9), (LEFT, CAT, 0.2)], [(LEFT, CAT)])
     assert (doubt.kind, doubt.box, doubt.detection) == ("another_class", 0, 0)
-    assert doubt.contradiction == pytest.approx(0.9 - 0.2)
+    assert doubt.contradiction > usual.contradiction
 
 
 def test_a_box_stands_beside_its_thing() -> None:
-    doubt = doubts([(LEFT_HALF, CAT, 0.9)], [(LEFT, CAT)])  # IoU 50 / 150
+    usual, doubt = doubts([(LEFT_HALF, CAT, 0.9)], [(LEFT, CAT)])  # IoU 50 / 150
     assert (doubt.kind, doubt.box, doubt.detection) == ("badly_placed", 0, 0)
-    assert doubt.contradiction == pytest.approx(0.9)
+    assert doubt.contradiction > usual.contradiction
 
 
 @pytest.mark.parametrize("given", [[], [(LEFT, CAT)]])
 def test_a_picture_in_which_nothing_is_found(given: list[tuple[list[int], int]]) -> None:
-    doubt = doubts([], given)
-    assert doubt.contradiction == pytest.approx(0.4 if given else 0)
+    usual, doubt = doubts([], given)
+    assert (doubt.contradiction > usual.contradiction) == bool(given)
     assert doubt.kind == ("spurious" if given else None)
+
+
+def test_how_sure_a_detector_usually_is_changes_no_order() -> None:
+    """All scores and probabilities a tenth of what they were."""
+    orders = []
+    for scale in (1.0, 0.1):
+        draw = np.random.default_rng(1)
+        detections, given, labels, believed = [], [], [], []
+        for _ in range(30):
+            found = boxes(LEFT, RIGHT)[: draw.integers(1, 3)]
+            scores = draw.random(len(found)).astype(np.float32) * np.float32(scale)
+            detections.append((found, np.zeros(len(found), np.int64), scores))
+            given.append(boxes(LEFT))
+            labels.append(np.zeros(1, np.int64))
+            believed.append(draw.random(1) * scale)
+        found_doubts = doubted_boxes(detections, given, labels, believed)
+        orders.append([one.contradiction for one in found_doubts])
+    assert orders[0] == orders[1]
 
 
 @pytest.mark.slow
@@ -100,7 +123,8 @@ def test_planted_errors_stand_first_where_the_detector_is_good_but_not_perfect()
             true, classes = _spoilt(true, classes, one, ("out", "in", "moved", "class")[number % 4])
         given.append(true)
         labels.append(classes)
-    found = doubted_boxes(detections, given, labels, classes=4)
+    believed = [found_scores(*one) for one in zip(detections, given, labels, strict=True)]
+    found = doubted_boxes(detections, given, labels, believed)
     order = ranked({"train": np.array([one.contradiction for one in found])})
     assert sum(wrong[row] for _, row in order[:40]) >= 16
 
