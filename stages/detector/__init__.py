@@ -3,7 +3,6 @@
 params: each by name; network: built, loaded and asked; backbones: feature maps
 anchors: the boxes that they begin from; float32: what keeps boxes exact
 proposals, regions: where boxes are looked for; roi_heads: what names and mends them; ssd: the one without
-asked_boxes: what is seen in boxes that are given
 average_precision: COCO's figures of what was found
 """
 

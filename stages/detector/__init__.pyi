@@ -1,4 +1,3 @@
-from .asked_boxes import class_probabilities as class_probabilities
 from .average_precision import AveragePrecision as AveragePrecision
 from .average_precision import Found as Found
 from .average_precision import Precision as Precision

@@ -1,7 +1,8 @@
 """Which labels of train and val the models contradict: where people look for errors first.
 
 evaluation: tables and sheets; class_labels, box_labels: how strongly a label is contradicted
-left_out: what is said of a picture without its label; ranking: from both splits to one order
+asked_boxes: what a detector sees in boxes; left_out: what is said of a picture without its label
+ranking: from both splits to one order
 """
 
 import lazy_loader

@@ -18,10 +18,10 @@ from stages.core.packed import (
     load_detection,
     load_sources,
 )
-from stages.detector.asked_boxes import class_probabilities
 from stages.detector.network import Detection, Detector, detect, given_proposals
 from stages.drawing.sheets import Picture, draw_boxes, image_grid
 from stages.evaluate.drawing import evaluation_scale
+from stages.evaluate.of_labels.asked_boxes import class_probabilities
 from stages.evaluate.of_labels.box_labels import BoxDoubt, doubted_boxes, found_scores
 from stages.evaluate.of_labels.class_labels import doubted_classes
 from stages.evaluate.of_labels.left_out import left_out_scores

@@ -7,7 +7,6 @@ from torchvision.ops import roi_align
 from stages.core.errors import ModelError, ParamsError
 from stages.core.params import ComputeParams
 from stages.detector.anchors import Anchors
-from stages.detector.asked_boxes import class_probabilities
 from stages.detector.average_precision import average_precision, precision
 from stages.detector.network import build_detector, detect, load_detector, to_targets
 from stages.detector.roi_heads import SeparableRoIAlign
@@ -306,19 +305,3 @@ def test_one_weight_that_is_not_finite_is_refused_when_it_is_asked(network, comp
         next(network.parameters()).view(-1)[0] = float("nan")
     with pytest.raises(ModelError, match="predicts scores or boxes that are not finite"):
         detect(network, pictures(2), compute, 2)
-
-
-def test_boxes_that_are_given_are_told_apart_by_heads_alone(model, compute):
-    network = build_detector(config_of(model))
-    images = np.random.default_rng(0).integers(0, 256, (3, 64, 64, 1), dtype=np.uint8)
-    box = np.array([[4, 4, 20, 30]], np.float32)
-    asked = [np.zeros((0, 4), np.float32), box, np.vstack([box, box + 20])]
-    found = class_probabilities(network, images, asked, compute, batch_size=1)
-    if model == "ssd":
-        assert found is None
-        return
-    assert [one.shape for one in found] == [(0, 4), (1, 4), (2, 4)]  # nothing, and three classes
-    np.testing.assert_allclose(np.concatenate(found).sum(axis=1), 1, rtol=1e-5)
-    together = class_probabilities(network, images, asked, compute, batch_size=3)
-    for one, other in zip(found, together, strict=True):
-        np.testing.assert_allclose(one, other, rtol=1e-4)
