@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
 from darkroom.base.errors import UsageError
+from darkroom.base.exits import Exit
 from darkroom.base.meta import parse_meta
+from darkroom.cli.main import run_command
 from darkroom.remote.pools import pools_of
 from darkroom.runs.report import placed_here
 from darkroom.schedule.plan import Node
+from tests.darkroom.repositories import make
+from tests.darkroom.shapes import Shape
 
 FILE = """\
 storage: shared
@@ -52,6 +57,26 @@ def test_the_command_line_says_it_of_all_stages(tmp_path: Path) -> None:
 def test_without_the_file_all_stages_run_here(tmp_path: Path) -> None:
     assert pools_of(tmp_path) is None
     assert places(placed_here(NODES)) == [None] * 4
+
+
+def test_a_stage_of_this_host_may_need_one_of_a_pool(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pipeline = """\
+stages:
+  train-a: {cmd: echo 1 > a.txt, outs: [a.txt]}
+  score: {cmd: cp a.txt b.txt, deps: [a.txt], outs: [b.txt]}
+  last: {cmd: cp b.txt c.txt, deps: [b.txt], outs: [c.txt]}
+"""
+    root = make(tmp_path / "r", Shape("pool", {"dvc.yaml": pipeline}), tmp_path)
+    written(root, FILE.replace("storage: shared", f"storage: {tmp_path / 'shared'}"))
+    assert run_command(["plan", "--json", "--repo", str(root)]) == Exit.WORK_TO_DO
+    stages = json.loads(capsys.readouterr().out)["stages"]
+    assert [(stage["name"], stage["action"]) for stage in stages] == [
+        ("train-a", "run"),
+        ("score", "run"),
+        ("last", "run"),
+    ]
 
 
 @pytest.mark.parametrize(
