@@ -71,6 +71,7 @@ def _plan(
             seconds.get(node.name),
             node.meta.resources.pool,
             _bytes_to_move(workspace.sizes_of_deps(node.name), lacks) if node.name in elsewhere else 0,
+            node.executes,
         )
         for node in nodes
     )

@@ -61,6 +61,8 @@ class State:
     frozen: bool = False
     missing: tuple[str, ...] = ()
     """What its command needs and is not there, and no stage before it makes."""
+    lost: tuple[str, ...] = ()
+    """The outs that are not there and that nothing makes, since it is frozen or data."""
 
 
 Restorable = Callable[[str, Mapping[str, str]], Mapping[str, str] | None]
@@ -91,6 +93,8 @@ class PlannedStage:
     """The pool whose hosts execute it; None: this host."""
     bytes_to_move: int = 0
     """Of the data that it reads, what the storage of the pools does not have yet, as far as that is known."""
+    executes: bool = True
+    """Whether it has a command that can be executed (no .dvc file, not frozen)."""
 
     def to_json(self) -> dict[str, Any]:
         """The stage as the plan's JSON contract has it."""
@@ -139,8 +143,8 @@ class Plan:
     @property
     def strangers(self) -> int:
         """How many stages are to be executed that never were here: nobody knows how long they take."""
-        executed = (Action.RUN, Action.MAY_RUN)
-        return sum(stage.action in executed and stage.seconds is None for stage in self.stages)
+        executed = [stage for stage in self.work if stage.executes and stage.action is not Action.RESTORE]
+        return sum(stage.seconds is None and stage.action is not Action.CANNOT_RUN for stage in executed)
 
     @property
     def hopeless(self) -> bool:
@@ -169,6 +173,9 @@ class _Decisions:
         """The stage's action and its reasons in words."""
         reasons, doubts, hashes = self._look_at_deps(state)
         reasons = state.own + reasons
+        if state.lost:
+            self._hopeless.add(state.name)
+            return Action.CANNOT_RUN, state.lost
         if state.frozen:
             return Action.FROZEN, reasons or (("forced",) if state.forced else ())
         if missing := self._missing(state):

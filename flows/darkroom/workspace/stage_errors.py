@@ -81,6 +81,17 @@ def _told_of_gone(repo: Any, path: str | bytes) -> str:
     return f"{here}: no such file, and no stage makes it; put it there, or mend the deps in dvc.yaml"
 
 
+def lost_outs(repo: Any, stage: Any) -> Iterator[str]:
+    """The outs that are not there of a stage whose command is not executed, and how to get each.
+
+    DVC refuses such a stage: a .dvc file, or one that is frozen.
+    """
+    if stage.frozen or (not stage.cmd and not stage.is_import):
+        for out in stage.outs:
+            if not out.exists:
+                yield _told_of_gone(repo, out.fs_path)
+
+
 def _ways_to_get(repo: Any, out: Any) -> str:
     """The commands that bring back the data of a .dvc file, those first that need no remote."""
     file = name_of(out.stage)

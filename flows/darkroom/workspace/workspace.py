@@ -66,7 +66,7 @@ from darkroom.workspace.experiments import (
 from darkroom.workspace.holding import Holding
 from darkroom.workspace.keeping import Committing
 from darkroom.workspace.recording import Recording
-from darkroom.workspace.stage_errors import full_disks_in_words, stage_errors
+from darkroom.workspace.stage_errors import full_disks_in_words, lost_outs, stage_errors
 from darkroom.workspace.witnesses import DepsVerdict, Witnesses
 
 LOCKS_FOLDER = "locks"
@@ -250,6 +250,7 @@ class Workspace:
             data=not stage.cmd and (stage.frozen or not stage.is_import),
             frozen=stage.frozen,
             missing=tuple(line for dep in deps if not dep.makers for line in dep.missing),
+            lost=() if self._selection.pull else tuple(lost_outs(self._repo, stage)),
         )
 
     @mended()

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import shutil
 from pathlib import Path
 
 import pytest
+from dvc.repo import Repo
 
 from darkroom.base.exits import Exit
 from darkroom.cli.main import run_command
@@ -13,7 +16,7 @@ from darkroom.runs.engine import make_plan, run_pipeline
 from darkroom.runs.report import RunOptions
 from darkroom.schedule.events import Outcome
 from darkroom.schedule.plan import Action, PlannedStage
-from tests.darkroom.repositories import make, serial_repro
+from tests.darkroom.repositories import git, make, serial_repro
 from tests.darkroom.shapes import Shape
 
 MAKE = "  make: {cmd: 'mkdir -p d; cp src d/x', deps: [src], outs: [d]}\n"
@@ -112,3 +115,37 @@ def test_the_exit_code_tells(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     assert run_command(["run", "--dry", *words]) == Exit.FAILED
     (root / "gone").touch()
     assert run_command(["plan", *words]) == Exit.WORK_TO_DO
+
+
+@pytest.mark.parametrize("cached", [True, False])
+def test_data_that_is_gone_and_outs_of_frozen_stages_cannot_be_recorded(tmp_path: Path, cached: bool) -> None:
+    root = repository(
+        tmp_path,
+        "  lookup: {cmd: cp src l, deps: [src], outs: [l], frozen: true}\n"
+        "  uses: {cmd: cat l d > u, deps: [l, d], outs: [u]}\n"
+        "  apart: {cmd: cp src a, deps: [src], outs: [a]}\n",
+        {"d": "2\n"},
+    )
+    git(root, "rm", "-q", "--cached", "d")
+    with contextlib.chdir(root), contextlib.closing(Repo(str(root))) as repo:
+        repo.add("d")
+    (root / "d").unlink()
+    if not cached:
+        shutil.rmtree(root / ".dvc/cache")
+    found = planned(root)
+    ways = "it is in DVC's cache: dvc checkout d.dvc" if cached else "put it there again"
+    assert {name: stage.action for name, stage in found.items()} == {
+        "lookup": Action.CANNOT_RUN,
+        "d.dvc": Action.CANNOT_RUN,
+        "uses": Action.CANNOT_RUN,
+        "apart": Action.RUN,
+    }
+    assert found["d.dvc"].reasons[0].startswith(f"d: no such file; {ways}")
+    assert "lookup, which makes it, is frozen" in found["lookup"].reasons[0]
+    assert set(found["uses"].reasons) == {"lookup cannot run", "d.dvc cannot run"}
+    report = run_pipeline(RunOptions(repo=root, keep_going=True))
+    assert {name: outcome for name, outcome in report.outcomes().items() if outcome is not Outcome.RAN} == {
+        "lookup": Outcome.FAILED,
+        "d.dvc": Outcome.FAILED,
+        "uses": Outcome.BLOCKED,
+    }
