@@ -114,16 +114,16 @@ preprocess:
 
 train-classifier:
   network: {{model: compact}} # or resnet, simple-cnn, timm
-  epochs: auto # the fewer pictures, the more often each is shown
+  epochs: auto # the fewer pictures, the more often each is shown; write 20 for a quick first look
 
 train-detector:
   network:
     model: faster-rcnn # or fast-rcnn, r-cnn, ssd
     anchor_sizes: auto
-  epochs: auto # the fewer pictures, the more often each is shown
+  epochs: auto # the fewer pictures, the more often each is shown; write 20 for a quick first look
 
 train-gan:
-  epochs: auto # as many steps of few pictures as of many
+  epochs: auto # as many steps of few pictures as of many; write 20 for a quick first look
   failure: {{recall_min: 0.02}} # worse ones are refused, and evaluate and fuse wait; 0: any is taken
 
 evaluate:
