@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from benchmarks.stages.audit.classifier import audit_classifier
+from benchmarks.stages.audit.classifier import audit_attributes, audit_classifier
 from benchmarks.stages.audit.detector import audit_errors, audit_precision
 from benchmarks.stages.audit.fusion import audit_fused
 from benchmarks.stages.audit.generator import audit_generator
@@ -76,14 +76,20 @@ class Pipeline:
         return audit_precision("train-detector.val", figures["val"], self._found(val, "val"), val)
 
     def _of_classifier(self, figures: dict[str, Any] | None) -> list[Row]:
-        table = self.data / "predictions/classifier.csv"
-        if figures is None or not table.exists():
+        if figures is None:
             return []
-        rows = audit_classifier(figures, table, bins=self.values.calibration_bins)
-        rows += audit_size("classifier.size", figures["size"], self._model("classifier"))
-        pictures = sum(one["pictures"] for one in figures["by_class"].values())
-        names = ("accuracy", "top5_accuracy", "macro_f1")
-        return rows + self._intervals("classifier", figures, dict.fromkeys(names, pictures))
+        rows = audit_size("classifier.size", figures["size"], self._model("classifier"))
+        bins, shares = self.values.calibration_bins, {}
+        table, answers = (self.data / f"predictions/{name}.csv" for name in ("classifier", "attributes"))
+        if "accuracy" in figures and table.exists():
+            rows += audit_classifier(figures, table, bins=bins)
+            pictures = sum(one["pictures"] for one in figures["by_class"].values())
+            shares |= dict.fromkeys(("accuracy", "top5_accuracy", "macro_f1"), pictures)
+        if "attribute_map" in figures and answers.exists():
+            rows += audit_attributes(figures, answers, bins=bins)
+            pictures = pd.read_csv(answers)["picture"].nunique()
+            shares |= dict.fromkeys(("attribute_map", "attribute_macro_f1"), pictures)
+        return rows + self._intervals("classifier", figures, shares)
 
     def _of_detector(self, figures: dict[str, Any] | None) -> list[Row]:
         test = self._scenes("test")

@@ -20,6 +20,7 @@ EXCUSED = {
     "labels.*": "no figure of a model: counts of the rows of label-errors.csv",
     "composites.*": "the labels of what was set into scenes are not kept",
     "own.*": "of the user's own pictures, which are kept by group and not as arrays: compared on photographs",
+    "classifier.by_attribute.*.threshold": "chosen on val, and no figure of the test split",
     "*.size.megaflops": "of a detector it depends on what is proposed; torch counts it as it runs",
 }
 """Patterns of figures that are not computed once more, each with the reason."""

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from benchmarks.stages.audit.__main__ import off
-from benchmarks.stages.audit.classifier import audit_classifier
+from benchmarks.stages.audit.classifier import audit_attributes, audit_classifier
 from benchmarks.stages.audit.detector import audit_errors, audit_precision, map50
 from benchmarks.stages.audit.fusion import METHODS, audit_photographs
 from benchmarks.stages.audit.generator import distances
@@ -22,6 +22,7 @@ from benchmarks.stages.audit.table import Row, greatest, table
 from stages.core.packed import DetectionSplit
 from stages.detector.average_precision import average_precision, precision
 from stages.detector.network import Detection
+from stages.evaluate.of_classifier.attributes import AttributeOutcomes, attribute_figures, attribute_table
 from stages.evaluate.of_detector.errors import (
     detection_errors,
     detection_outcomes,
@@ -106,6 +107,23 @@ def test_the_detectors_errors_are_the_products(scenes: DetectionSplit, found: li
     assert max(row.difference for row in rows) < 1e-6
 
 
+def test_the_figures_of_attributes_are_the_products(tmp_path: Path) -> None:
+    random = np.random.default_rng(4)
+    targets = random.integers(2, size=(40, 3)).astype(np.float32)
+    targets[random.random(targets.shape) < 0.1] = np.nan
+    found = AttributeOutcomes(
+        names=["wet", "old", "red"],
+        probabilities=random.random((40, 3)),
+        targets=targets,
+        thresholds=np.array([0.3, 0.5, 0.7]),
+    )
+    figures = attribute_figures(found, bins=5)
+    attribute_table(found).to_csv(tmp_path / "a.csv", index=False)
+    rows = audit_attributes(figures, tmp_path / "a.csv", bins=5)
+    assert max(row.difference for row in rows) < 1e-6
+    assert not_computed((f"classifier.{name}" for name, _ in numbers(figures)), rows) == []
+
+
 def test_the_intervals_are_the_products() -> None:
     random = np.random.default_rng(3)
     shares = {"accuracy": 40, "sure": 40, "same": 40}
@@ -177,6 +195,7 @@ def small_pipeline(folder: Path) -> Path:
         plots=out / "plots",
         training_plots=out / "training",
         report=out / "report.html",
+        reference=data / "predictions/reference.safetensors",
     )
     fuse(
         data=data / "prepared/classification",
