@@ -1,15 +1,22 @@
-"""The scheduler half: the stages of any DVC repository, run in parallel and recorded under Prefect.
+"""The scheduler half: runs the stages of any DVC repository in parallel and records them with Prefect.
 
-`make_plan` says what a run would do, `run_pipeline` does it, and both take `RunOptions`. The layers, from
-the command line down, are the first contract of pyproject.toml; docs/architecture.md draws them.
+`make_plan` says what a run would do, and `run_pipeline` does it. Both take `RunOptions`. The first contract
+of pyproject.toml lists the layers from the command line down; docs/architecture.md draws them.
 
-cli; deployments and service: flows by schedule, and what keeps them going; results: figures at revisions,
-side by side; projects: new ones; releases: models that were better
-remote: stages on other hosts; hosting: what such a host does; exchange: what lies between the two
-clones: where scheduled flows work; reporting: what a run tells; tracking, server: Prefect's part
-show: output and pages
-runs: one run, put together from workspace (stages begun and recorded), gpus, repository (what DVC knows),
-schedule (what starts when), ledger (dvc.lock's text), processes, raw_data and base
+cli: the command line
+deployments, service: flows that run by schedule, and the services that execute them
+results: figures at several revisions, side by side
+projects: new projects and stages
+releases: models that beat the released ones
+remote, hosting, exchange: stages on other hosts; what such a host does; the files between run and host
+clones: the clones in which scheduled flows work
+reporting, tracking, server: what a run reports; its delivery to Prefect; Prefect's server
+show: terminal output and pages
+runs: one run, made of the packages below
+workspace, repository: stages that are begun and recorded; what DVC knows
+gpus, schedule: leases of GPUs; which stage starts when
+ledger: the text of dvc.lock
+processes, raw_data, base: commands as processes; raw files; what all packages need
 """
 
 import lazy_loader

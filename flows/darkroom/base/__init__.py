@@ -1,10 +1,13 @@
-"""What every package above needs, and what needs none of them: errors, files, git, words.
+"""What every package above needs: errors, files, git and words. It imports none of them.
 
-errors, exits: what a user can mend, and the codes that the command ends with
-files, roots, locks: written whole, of repositories, freed by the kernel
-yaml_files, meta: what users write in YAML
-git, interpreter: other programs, of which nothing of the user's is taken by mistake
-escapes, text: texts from outside made harmless; numbers and durations in words
+errors, exits: errors that a user can fix, and the exit codes of the command
+files: files that are written completely or not at all
+roots: the root folder of a repository
+locks: file locks that the kernel frees
+yaml_files, meta: the YAML files and the `meta` keys that users write
+git, interpreter: git and Python as child processes, protected from the user's own files
+escapes: text from outside, made harmless
+text: numbers and durations in words
 """
 
 import lazy_loader

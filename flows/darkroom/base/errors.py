@@ -1,11 +1,11 @@
-"""What the scheduler raises when the user can mend it; the command line says it and ends with exit code 2.
+"""Errors that the user can fix. The command line prints them and ends with exit code 2.
 
-DarkroomError       one line: what is wrong, where, the mend
+DarkroomError       one line: what is wrong, where, and how to fix it
 ├── UsageError      an option or a target that does not exist or does not fit
 ├── RepoError       a repository, a dvc.yaml or a lock that cannot be read or taken
 │   └── MetaError   a wrong key or value under a stage's `meta:`
 ├── InvalidParamsError  parameters that stages refuse; several lines
-├── StageRecordError  a stage that cannot be recorded; the run's report tells it, and the exit code is 1
+├── StageRecordError  a stage that cannot be recorded; the run's report names it, and the exit code is 1
 └── RawDataError    raw data that is wrong or cannot be had (flows/darkroom/raw_data/fetching.py)
 """
 

@@ -1,4 +1,4 @@
-"""Writing files whole or not at all, and so that a power cut cannot take them back."""
+"""Files that are written completely or not at all, and that survive a power cut."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Git, for the repository that a folder is in and no other, and without a question that nobody answers."""
+"""Git commands for the repository of a given folder, and for no other. They never ask the user anything."""
 
 from __future__ import annotations
 

@@ -1,10 +1,11 @@
-"""Python processes of our own: they import what this process does, whatever lies in the folder they work in.
+"""Python processes that darkroom starts for itself: they import what this process imports, in any folder.
 
-`python -m` looks into the current folder first, a script into its own, and PYTHONPATH goes before everything:
-there a user's `darkroom`, `dvc`, `prefect` or `logging` would be found in place of ours. So the interpreter
-is isolated (-I): the standard library and the environment's packages come first. What else this process finds
-packages in (a PYTHONPATH of the site's, say) comes after them, the current folder never. PYTHONPATH itself
-stays in the environment: it is meant for the stages.
+`python -m` looks first into the current folder, a script first into its own, and PYTHONPATH comes before
+everything else. A user's `darkroom`, `dvc`, `prefect` or `logging` there would be imported instead of the
+right one. So the interpreter is isolated (-I): the standard library and the environment's packages come
+first. The other places where this process finds packages (such as a PYTHONPATH that the site has set) come
+after them. The current folder is never among them. PYTHONPATH itself stays in the environment, since stages
+need it.
 """
 
 from __future__ import annotations

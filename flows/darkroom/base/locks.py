@@ -1,9 +1,10 @@
-"""Files of which whoever has them open holds a part, by locks that the kernel frees.
+"""Files of which each holder locks a part. The kernel frees the locks.
 
-The locks are the kernel's open-file-description locks: a range of bytes belongs to an open file, not to a
-process. Whoever inherits the open file holds the range too, and the kernel frees it when the last of them
-has closed it or is gone, however it went. They are locks for writing, which only those can take who may write
-the file: a lock for reading, which anybody could take who may read it, counts for nothing here.
+These are the kernel's open-file-description locks: a range of bytes belongs to an open file, not to a
+process. A process that inherits the open file holds the range, too. The kernel frees the range when the last
+of these processes has closed the file or is gone, however it ended. Only write locks are used, since they
+need permission to write the file. Everybody who may read a file could take a read lock, so read locks count
+for nothing here.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What `meta` in dvc.yaml says to darkroom: of a stage what it needs, of a metrics file which way is better.
+"""The `meta` keys of dvc.yaml that darkroom reads: what a stage needs, and which way a metric is better.
 
     meta:
       resources: {cpu: 2, memory: 4GB, gpu: 1, gpu_memory: 8GB, gpu_required: true}
@@ -6,16 +6,16 @@
       timeout: 2h       # seconds, or a number with s, m, h or d
       retries: 2        # after a kill or an out-of-memory, never after the stage's own error
                         # `memory: {first: 4GB, factor: 2}` asks for more after each out-of-memory
-      keep_daemons: true  # what it starts in a session of its own stays when the stage ends
+      keep_daemons: true  # processes that it starts in a session of their own outlive the stage
       changes_deps: [notebook.ipynb]  # deps that its command changes
       check_params: python check.py params.yaml  # says what is wrong with its parameters before anything runs
-      pool: gpu         # the hosts that execute it, where .darkroom/pools.yaml says what `gpu` is
-      checkpoints: [model.ckpt]  # files that a later attempt goes on from, wherever that is
+      pool: gpu         # the hosts that execute it; .darkroom/pools.yaml defines `gpu`
+      checkpoints: [model.ckpt]  # files from which a later attempt continues, on any host
       same_processor: true  # only on processors with the vector units of the host that planned
 
-Other keys of `meta:` belong to others and are left alone, unless they mean one of ours: misspelt, in another
-case, by another word (`retry`, `max_time`), or at another place (`gpu` beside `resources`). A `meta:` that is
-no mapping is left alone, too.
+Other keys of `meta:` belong to other programs and are ignored. A key is an error if it seems to mean one of
+ours: misspelt, in another case, another word for it (`retry`, `max_time`), or in another place (`gpu` beside
+`resources`). A `meta:` that is no mapping is ignored, too.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""YAML files of the user's, read; whatever is wrong with one is one line."""
+"""Reads the user's YAML files. Anything wrong with a file becomes an error of one line."""
 
 from __future__ import annotations
 

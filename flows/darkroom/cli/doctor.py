@@ -1,4 +1,4 @@
-"""What this host has for stages, who holds it, who waits for it, and what is wrong with it."""
+"""What this host has for stages, who uses it, who waits for it, and what is wrong with it."""
 
 from __future__ import annotations
 

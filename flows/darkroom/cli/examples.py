@@ -1,4 +1,4 @@
-"""What `darkroom --help` says of commands in a line, and the examples that each one's own help shows."""
+"""The line that `darkroom --help` prints for each command, and the examples in each command's own help."""
 
 from collections.abc import Mapping
 

@@ -1,10 +1,15 @@
 """The command `darkroom`.
 
-Exit codes: 0 all is well (`plan`: nothing to do); 1 a stage failed (`plan`: a stage cannot run, since what it
-needs is missing; `doctor`: something is wrong); 2 what the user gave is wrong, said in one line; 3 there is
-work to do (`plan`); 70 darkroom itself failed, said in one line; 130 interrupted by Ctrl-C, SIGTERM or a
-cancel on Prefect's pages: what runs is ended, what has finished stays; 141 nobody reads the output any more
-(a run goes on without).
+Exit codes:
+0    success (`plan`: nothing to do)
+1    a stage failed (`plan`: a stage cannot run, since something it needs is missing; `doctor`: something is
+wrong)
+2    the user's input is wrong; one line says how
+3    `plan`: there is work to do
+70   darkroom itself failed; one line says where
+130  interrupted by Ctrl-C, SIGTERM or a cancel on Prefect's pages: running stages were ended, finished ones
+stay
+141  nobody reads the output any more (a run goes on without output)
 """
 
 import atexit

@@ -1,6 +1,7 @@
 """`darkroom classify`, `detect`, `fuse` and more: the vision half's commands, each in a process of its own.
 
-The stages know what may follow: nothing is declared twice, and nothing of theirs is imported here.
+The stages themselves declare their options and check them, so nothing is declared twice, and nothing of the
+stages is imported here.
 """
 
 import itertools

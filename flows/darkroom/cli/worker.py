@@ -1,4 +1,4 @@
-"""The command `darkroom worker`: this host takes stages of runs that other hosts have planned."""
+"""The command `darkroom worker`: this host executes stages of runs that other hosts have planned."""
 
 import threading
 from pathlib import Path

@@ -1,7 +1,9 @@
-"""Clones of the project, in which scheduled flows work: the user's workspace is never touched.
+"""The clones of the project in which scheduled flows work, so that the user's workspace stays untouched.
 
-clone: made, held by one flow at a time, removed; checkout: a commit of another repository, for imported data
-child: a command in a clone, which ends with its flow run; garbage: what `darkroom gc` may remove
+clone: a clone is made, is held by one flow at a time, and is removed
+checkout: a commit of another repository, for imported data
+child: a command in a clone, which ends with its flow run
+garbage: what `darkroom gc` may remove
 """
 
 import lazy_loader

@@ -1,7 +1,7 @@
 """A commit of another repository, checked out in a folder of its own, with its submodules.
 
-A project's repository may be a shallow or a partial clone, or borrow objects; it may have submodules in
-submodules, at commits that only the source's own checkout has.
+The project's repository may be a shallow or a partial clone, or borrow objects from another one. Its
+submodules may have submodules, at commits that only the checkout of the source has.
 """
 
 from __future__ import annotations

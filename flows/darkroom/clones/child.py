@@ -1,4 +1,4 @@
-"""A command that a flow run executes: it dies with the flow run, and is told to stop when that is."""
+"""A command that a flow run executes. It is told to stop when the flow run is, and dies with it."""
 
 from __future__ import annotations
 

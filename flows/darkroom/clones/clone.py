@@ -1,7 +1,8 @@
-"""A clone of the project that scheduled runs work in: the user's workspace is never touched.
+"""A clone of the project in which scheduled runs work: the user's workspace is never touched.
 
-It takes commits only, so never what the user has not committed; it shares DVC's cache with the workspace, so
-that what was ever made there is taken from the cache; and what it makes it commits to a branch of its own.
+A clone has only commits, so nothing that the user has not committed. It shares DVC's cache with the
+workspace, so results that were ever made there are taken from the cache. It commits its own results to a
+branch of its own.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""What may go: old logs, checkpoints and clones, and results in the cache that nobody refers to."""
+"""What `darkroom gc` may remove: old logs, checkpoints and clones, and cached results that nothing refers to.
+"""
 
 from __future__ import annotations
 

@@ -1,8 +1,11 @@
-"""The flows that prefect.yaml names: what runs by schedule, when data changes, or on request.
+"""The flows that prefect.yaml names. They run by schedule, when data changes, or on request.
 
-retrain, retrain_on_data, score, sweep: a flow each; steps: what they do in a clone, one process a step
-engine: Prefect's engine for them, which a server that is away does not end
-quiet: when data of others has come to rest; search_space, leaderboard: a sweep's trials, before and after
+retrain, retrain_on_data, score, sweep: one flow each
+steps: what the flows do in a clone, one process for each step
+engine: runs the flows with Prefect's engine, and keeps them alive while the server is away
+quiet: whether data that others write has stopped changing
+search_space: the parameters that a sweep tries
+leaderboard: the trials of a sweep, the best first
 """
 
 import lazy_loader

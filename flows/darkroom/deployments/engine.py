@@ -1,10 +1,10 @@
-"""`python -m darkroom.deployments.engine`: Prefect's engine, for flows of ours, which outlive their server.
+"""`python -m darkroom.deployments.engine`: Prefect's engine for darkroom's flows, which outlive their server.
 
-A deployment with a concurrency limit gives each of its runs a place for 300 seconds, which the run renews.
-Prefect's engine ends a run that cannot renew its place three times, which takes a few seconds where the
-server is gone: a restart of the server would end a training. Here the run goes on, and renews its place once
-the server answers again. No two runs work in one clone even if the place was given to another in between: the
-clone has a lock of its own.
+A deployment with a concurrency limit gives each of its runs a slot for 300 seconds, and the run renews it. If
+the renewal fails three times, Prefect's engine ends the run. Without a server that takes a few seconds, so a
+restart of the server would end a training. Here the run goes on, and renews its slot once the server answers
+again. Two runs never work in one clone, even if the slot was given to another run in between: the clone has a
+lock of its own.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""When data that others write is to be trained on: it has changed, and has been quiet for a while since.
+"""When to train on data that others write: once it has changed and has then been quiet for a while.
 
-A look at the data gives a fingerprint. What is remembered from look to look is written to a file, so that a
-change is not lost that comes while a training goes on, or while nobody looks.
+Each look at the data gives a fingerprint. A file keeps what earlier looks have seen. So no change is lost
+that comes during a training, or while nobody looks.
 """
 
 from __future__ import annotations

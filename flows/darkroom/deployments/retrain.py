@@ -1,4 +1,4 @@
-"""The flow `retrain`: newest code and data, what is out of date is run, results go to an own branch."""
+"""The flow `retrain`: takes the newest code and data, runs what is out of date, commits to its own branch."""
 
 from __future__ import annotations
 

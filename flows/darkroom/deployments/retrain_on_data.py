@@ -1,4 +1,4 @@
-"""The flow `retrain-on-data`: looks at imported data, and retrains once it has changed and is quiet again."""
+"""The flow `retrain-on-data`: watches imported data, and retrains once it has changed and is quiet again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The flow `score`: new pictures of an inbox through the released models."""
+"""The flow `score`: shows the new pictures of an inbox to the released models."""
 
 from __future__ import annotations
 

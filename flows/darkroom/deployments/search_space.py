@@ -1,9 +1,9 @@
 """What a sweep tries: parameters with several values, as a grid or as random draws.
 
-The values stand as `dvc exp run -S` takes them, in Hydra's grammar: choices `train.lr=0.1,0.2`, numbers
-`train.epochs=range(1,10,2)`, and for draws also intervals: `train.lr=interval(0.001,0.1)`, evenly over powers
-of ten by `tag(log,interval(0.001,0.1))`, whole numbers by `int(interval(8,64))`. A file before the key,
-`other.yaml:train.lr=...`, where it is not params.yaml.
+Values are written as for `dvc exp run -S`, in Hydra's grammar: choices `train.lr=0.1,0.2` and numbers
+`train.epochs=range(1,10,2)`. Random draws may also use intervals: `train.lr=interval(0.001,0.1)`, uniform in
+the logarithm by `tag(log,interval(0.001,0.1))`, whole numbers by `int(interval(8,64))`. A file other than
+params.yaml stands before the key: `other.yaml:train.lr=...`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the flows of deployments do in a clone, each step a process that ends with the flow run."""
+"""What the flows of deployments do in a clone. Each step is a process that ends with the flow run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The flow `sweep`: trials of other parameters, each in a clone of its own and kept as a DVC experiment."""
+"""The flow `sweep`: trials with other parameters, each in a clone of its own and kept as a DVC experiment."""
 
 from __future__ import annotations
 

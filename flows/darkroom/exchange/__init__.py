@@ -1,6 +1,7 @@
-"""What a run and other hosts have between them: orders, records, and the place where both lie.
+"""What a run and other hosts exchange: orders, records, and the folder in which both lie.
 
-orders: what is to be executed, and how it ended; board: where both lie, each attempt by its token
+orders: what is to be executed, and how it ended
+board: the shared folder, in which each attempt has a place named by its token
 code: commits for other hosts
 """
 

@@ -1,17 +1,17 @@
 """The folder that a run and its hosts share: each attempt has a folder there, named by its token.
 
-Every step is one that a file system does whole or not at all, on network file systems too: a claim is a new
-folder, a record is a file that is linked into its place. Nobody's clock is compared with another's.
+A file system does every step completely or not at all, also over a network: a claim is a new folder, a record
+is a file that is linked into its place. The clocks of two hosts are never compared.
 
     attempts/TOKEN/order.json   what is to be executed; written first
-    pools/POOL/TOKEN            it is offered to the workers of the pool
-    attempts/TOKEN/claim/       a host has it, and no other one will
-    attempts/TOKEN/beat         counts on while the host lives
+    pools/POOL/TOKEN            the attempt is offered to the workers of the pool
+    attempts/TOKEN/claim/       a host has taken it, and no other host can
+    attempts/TOKEN/beat         a number that rises while the host lives
     attempts/TOKEN/log          what the stage prints
-    attempts/TOKEN/checkpoints.json  what another host goes on from, if this one is lost
-    attempts/TOKEN/stop         it is to end, politely; `stop-now`: at once
-    attempts/TOKEN/revoked      the run has given it up: whatever comes is not looked at
-    attempts/TOKEN/record.json  how it ended
+    attempts/TOKEN/checkpoints.json  from which another host continues, if this one is lost
+    attempts/TOKEN/stop         the host is to end the stage politely; `stop-now`: at once
+    attempts/TOKEN/revoked      the run has given the attempt up, and ignores whatever comes
+    attempts/TOKEN/record.json  how the attempt ended
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Commits for other hosts: a run pushes its own under a name that no branch has."""
+"""Commits for other hosts: a run pushes its commit under a ref that is no branch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What another host is asked to execute, and its answer, as JSON."""
+"""The order that asks another host to execute a stage, and the host's answer, both as JSON."""
 
 from __future__ import annotations
 

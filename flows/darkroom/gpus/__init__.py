@@ -1,8 +1,12 @@
-"""GPUs of a host that several runs and users share: who gets which, who waits, who holds what.
+"""The GPUs of a host that several runs and users share: who gets which, who waits, who holds what.
 
-devices: what NVML tells; host: that and the host's cores and memory, as what a run schedules by
-leases: a part of a device, held by a lock; choice: who gets what and who waits, a pure function
-lease_folder, lease_gate, lease_notes: the folder that all share, one decision at a time, what its files tell
+devices: the GPUs as NVML lists them
+host: GPUs, cores and memory of the host, by which a run schedules
+leases: a part of a device, held by a lock
+choice: who gets what and who waits; a pure function
+lease_folder: the folder that all users share
+lease_gate: lets one run at a time decide
+lease_notes: what the files of the folder say
 """
 
 import lazy_loader

@@ -1,11 +1,11 @@
-"""Which devices a request gets, given who came before it: a pure function, without a clock, a file or a lock.
+"""Which devices a request gets, given the requests before it. A pure function without clock, file or lock.
 
-A request takes all of its devices at once or none, those with the most free memory first. One that said
-`gpu_memory` shares a device wherever that much is free; one that did not wants the device to itself.
+A request takes all of its devices at once or none, those with the most free memory first. With `gpu_memory`
+it shares a device that has that much free. Without, it wants the device to itself.
 
-Who waits has a claim on what those who came later may not take: the devices that it could take now, or, where
-that is not enough yet, as many of those that leases alone keep from it. What somebody outside darkroom
-occupies is never claimed: nobody knows for how long.
+A waiting request has a claim on devices, which later requests may not take. It claims the devices that it
+could take now. If these are too few, it also claims enough of those that only leases keep from it. A device
+that a program outside darkroom occupies is never claimed, since nobody knows for how long.
 """
 
 from __future__ import annotations

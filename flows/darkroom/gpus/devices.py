@@ -1,8 +1,8 @@
-"""The GPUs of this host, MIG slices as devices of their own, and what of their memory is in use.
+"""The GPUs of this host, with each MIG slice as a device, and how much of their memory is in use.
 
-Read through NVML, the library of NVIDIA's driver: no CUDA context is made, so looking costs no memory on the
-device. A host without the driver has no devices. For tests and dry hosts DARKROOM_GPUS declares them instead:
-`4x16GB`, or by name `a:16GB,b:8GB`; empty: none.
+They are read through NVML, the library of NVIDIA's driver. It makes no CUDA context, so looking costs no
+memory on the device. A host without the driver has no devices. For tests and for hosts without GPUs
+DARKROOM_GPUS declares devices instead: `4x16GB`, or by name `a:16GB,b:8GB`; empty: none.
 """
 
 from __future__ import annotations

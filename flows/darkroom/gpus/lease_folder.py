@@ -1,13 +1,13 @@
-"""The folder that all users of a host share for their leases, where nobody trusts anybody.
+"""The folder that all users of a host share for their leases. No user needs to trust another.
 
-Each run makes files of its own there, under names that nobody can foresee, and writes into no other. What a
-file says is how many of its bytes its owner holds by a lock. Only the owner can hold some, since nobody
-else may write the file. So the user is known by the file's inode, which cannot be forged; the note in the
-file is for people. A file counts from the moment at which all may read it, and it is locked before.
+Each run makes files of its own there, under names that nobody can foresee, and writes to no other file. The
+content of a file says nothing: what counts is how many of its bytes its owner has locked. Only the owner can
+lock some, since nobody else may write the file. The owner is known by the file's inode, which cannot be
+forged; the note in the file is for people. A file counts once all may read it, and it is locked before that.
 
-The folder is opened once, and everything in it by the descriptor: another folder or a link that is put in
-its place changes nothing for those who have it open. Links are never followed. What is no plain file, or
-may not be read by all, is passed over.
+The folder is opened once, and its files are opened relative to that descriptor. So another folder or a link
+that is put in its place has no effect on those who have it open. Links are never followed. Anything that is
+no plain file, or that not all may read, is ignored.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""One run at a time decides who gets which GPUs: Lamport's bakery, of files in the shared folder.
+"""Lets one run at a time decide who gets which GPUs: Lamport's bakery algorithm, with files in a folder.
 
-Who comes draws a number greater than all that are there, and waits for those who have smaller ones; who has
-none yet, being about to draw it, is waited for too. Each writes his own number only, so that a lock which
-anybody could hold, and nobody could be named for, is not needed. A number is the length that its file holds.
+A run that comes draws a number greater than all others, and waits for the runs with smaller numbers. It also
+waits for those that are just drawing. Each run writes only its own number. So no lock is needed that anybody
+could hold anonymously. The number is the length of the part of its file that the run has locked.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Who holds which part of a device and who waits, as the files in the folder of the leases tell it.
+"""Who holds which part of a device and who waits, as the files in the lease folder say it.
 
-How much is held, and by which user, stand in what only that user can make so: a lock, the owner of a file.
-The rest is what he says of himself, and may be anything.
+How much is held, and by which user, cannot be forged: it is a lock, and the owner of a file. Everything else
+is what that user writes about itself, and may be anything.
 """
 
 from __future__ import annotations

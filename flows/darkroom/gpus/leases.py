@@ -1,8 +1,8 @@
-"""Leases of GPUs: held by locks that the kernel frees, in one folder for all runs and users of the host.
+"""Leases of GPUs: locks that the kernel frees, in one folder for all runs and users of the host.
 
-A lease of a device is a file of the run's own, of which the run holds as many bytes as it asked for of the
-device's memory. The stage's processes inherit the open file, so that the device is free when the last of
-them is gone and not before. A run that waits has a file in the queue. One run at a time decides.
+A lease of a device is a file of the run. The run locks as many of its bytes as it asked for bytes of the
+device's memory. The stage's processes inherit the open file, so the device becomes free when the last of them
+is gone, and not before. A waiting run has a file in the queue. One run at a time decides.
 """
 
 from __future__ import annotations

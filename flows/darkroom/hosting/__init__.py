@@ -1,7 +1,8 @@
 """What a host does that executes stages of runs planned elsewhere.
 
-execution: one attempt, claimed, executed in a folder of its own, handed in
-worker: a host that takes attempts of a pool; cluster_job: a job of a cluster that takes one
+execution: one attempt is claimed, executed in a folder of its own, and its result handed in
+worker: a host that takes the attempts of a pool
+cluster_job: a job of a cluster that takes one attempt
 """
 
 import lazy_loader

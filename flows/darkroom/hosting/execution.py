@@ -1,4 +1,4 @@
-"""One attempt as its host sees it: claimed, checked out, executed in a folder of its own, handed in."""
+"""One attempt on its host: it is claimed, checked out, executed in a folder of its own, and handed in."""
 
 from __future__ import annotations
 

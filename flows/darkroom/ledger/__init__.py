@@ -1,9 +1,12 @@
-"""What a run writes down, as text: dvc.lock and its like, whole at every moment and in the serial order.
+"""What a run records, as text: dvc.lock and similar files, complete at every moment and in serial order.
 
-writer: what a run adds; lock_text: dvc.lock in blocks, one a stage; ignore_lines: lines of .gitignore files
-other_outs: stages that made something else than the last commit records, of the same inputs
-plain_yaml: the YAML of nearly all of them, written quickly
-ahead: stages that ended before their turn; unkept: outs that DVC's cache has not taken yet
+writer: what a run adds
+lock_text: dvc.lock as blocks, one a stage
+ignore_lines: lines of .gitignore files
+other_outs: stages whose outs differ from those of the last commit, although the inputs are the same
+plain_yaml: writes simple YAML quickly, which is nearly all of it
+ahead: stages that ended before their turn
+unkept: outs that DVC's cache has not taken yet
 """
 
 import lazy_loader

@@ -1,7 +1,8 @@
-"""What finished before its turn, kept until its turn has come.
+"""Stages that finished before their turn, kept until their turn comes.
 
-A serial run appends a new stage to dvc.lock when it comes to it. Here stages end in any order; one that ends
-before its turn stands in this journal, which all runs of a repository share, and moves on to dvc.lock.
+A serial run appends a new stage to dvc.lock when it comes to it. Here stages end in any order. A stage that
+ends before its turn is entered in this journal, which all runs of a repository share. When its turn comes,
+the entry moves to dvc.lock.
 """
 
 from __future__ import annotations

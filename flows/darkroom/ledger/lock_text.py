@@ -1,10 +1,9 @@
-"""dvc.lock as text blocks, one a stage, so that a write costs what it adds and not what is there already.
+"""dvc.lock as text blocks, one a stage, so that a write costs only what it adds.
 
-DVC reads the whole file and dumps it anew for each stage. Its dump writes every stage as a block of its own,
-so the bytes are those of the blocks laid end to end; only the new ones have to be dumped. A file is taken
-apart where each of its blocks, read alone, is dumped to the same bytes again. Any other text (comments, empty
-lines, anchors, another layout) goes through DVC's own reader and writer each time, and is read once more
-before it is used.
+DVC reads the whole file and dumps it again for each stage. Its dump writes each stage as a separate block, so
+the file equals the blocks in sequence, and only new blocks need a dump. A file is split into blocks only if
+each block, read alone and dumped again, gives the same bytes. Any other text (comments, empty lines, anchors,
+another layout) goes through DVC's own reader and writer each time, and is read once more before it is used.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""YAML of what needs no escapes, anchors or folded lines: nearly every entry of a dvc.lock.
+"""YAML that needs no escapes, anchors or folded lines: nearly every entry of a dvc.lock.
 
-DVC writes YAML by a writer in Python that takes 0.2 ms a value. What is written here has the same bytes, and
-all else is left to DVC's writer.
+DVC's YAML writer is written in Python and takes 0.2 ms a value. This module writes the same bytes faster.
+Everything that it cannot write is left to DVC's writer.
 """
 
 from __future__ import annotations

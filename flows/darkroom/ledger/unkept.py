@@ -1,7 +1,8 @@
-"""Outs that lie finished in the workspace and are not recorded yet: DVC's cache took none, a run was killed.
+"""Finished outs in the workspace that are not recorded yet, because the cache took none or a run was killed.
 
-What decided them and what they are is noted before they are copied, so that the next run keeps them instead
-of making them anew. Some bytes of the disk are held for the note until the run ends: outs may fill the rest.
+Before outs are copied to the cache, their hashes and what decided them are noted. So the next run can keep
+them, and need not make them again. The run reserves some bytes of the disk for the note until it ends, since
+the outs may fill the rest.
 """
 
 from __future__ import annotations

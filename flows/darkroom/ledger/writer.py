@@ -1,8 +1,8 @@
-"""dvc.lock and .dvc files: what a run adds to them, always whole, in a serial run's order.
+"""What a run adds to dvc.lock and .dvc files, always complete and in the order of a serial run.
 
-A serial run appends a new stage to dvc.lock when its turn comes. Here stages end in any order: one that ends
-before its turn is noted in `.darkroom/ahead.jsonl`, and appended when a run has come to it. So dvc.lock holds
-at every moment what a serial run would have written so far, whoever writes next.
+A serial run appends a new stage to dvc.lock when its turn comes. Here stages end in any order. A stage that
+ends before its turn is noted in `.darkroom/ahead.jsonl`, and appended when a run has reached it. So at every
+moment dvc.lock holds what a serial run would have written so far, whichever run writes next.
 """
 
 from __future__ import annotations
