@@ -1,5 +1,4 @@
-"""What `darkroom gc` may remove: old logs, checkpoints and clones, and cached results that nothing refers to.
-"""
+"""What `darkroom gc` may remove: old logs, checkpoints, clones, and cached results that nothing refers to."""
 
 from __future__ import annotations
 

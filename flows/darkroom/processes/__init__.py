@@ -1,9 +1,15 @@
-"""Processes: a stage's command with all that it starts, and what outlives the terminal.
+"""Processes: a stage's command with everything that it starts, and services that outlive the terminal.
 
-stage_process: one command and its end; process_group: dies with its owner; out_of_memory
-stage_output: what it prints, kept and passed on; lines: of bytes in pieces; excerpt: where there are too many
-stage_lock: no stage runs twice at once; descent, fanotify, witness: which process changed a file
-stopping: Ctrl-C and its like; daemons: server and workers, known by a lock
+stage_process: one command, and how it ended
+process_group: a group of processes that dies with its owner
+out_of_memory: whether a stage ended for lack of memory
+stage_output: the output, logged and passed on
+lines: lines from bytes that come in pieces
+excerpt: the lines that are passed on if there are too many
+stage_lock: a stage never runs twice at once
+descent, fanotify, witness: which process changed a file
+stopping: Ctrl-C and similar signals
+daemons: servers and workers, each known by a lock
 """
 
 import lazy_loader

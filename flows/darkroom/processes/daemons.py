@@ -1,8 +1,9 @@
 """Processes that outlive the terminal, known by a lock that the kernel frees when they are gone.
 
-Each has a file `NAME.lock` in the project's folder of services. It locks it for as long as it lives, and
-writes into it who it is. A file that is locked is a process that lives; one that is not and still has a note
-is one that was killed; one without a note was stopped in order. A pid alone is never believed.
+Each process has a file `NAME.lock` in the project's folder of services. The process locks the file as long as
+it lives, and writes into it who it is. A locked file means that the process lives. A note in an unlocked file
+means that the process was killed. An unlocked file without a note means that the process ended in order. A
+pid alone is never trusted.
 """
 
 from __future__ import annotations

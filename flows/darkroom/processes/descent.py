@@ -1,6 +1,6 @@
-"""Which processes descend from this one, those included that have ended: the kernel's process connector.
+"""Which processes descend from this one, including ended ones, as the kernel's process connector says.
 
-It takes root, and sees the whole host: inside a container of its own process ids it stays silent.
+It needs root and sees the whole host. In a container with its own process ids it reports nothing.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Which lines of an output are passed on to whom cannot take all of them."""
+"""Which lines of an output are passed on to a receiver that cannot take all of them."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Which process changed which file: the kernel's fanotify, on directories.
+"""Which process changed which file, as the kernel's fanotify says for directories.
 
-It takes CAP_SYS_ADMIN, and Linux 5.9. The kernel keeps one event for each process and name until it is read,
-however often the process writes; more than 16,384 of them are lost, and that is told.
+It needs CAP_SYS_ADMIN and Linux 5.9. Until it is read, the kernel keeps one event for each process and name,
+however often the process writes. If there are more than 16,384 events, the kernel drops the rest and says so.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Lines of bytes that arrive in pieces, as a terminal shows them, in bounded memory."""
+"""Lines from bytes that arrive in pieces, as a terminal would show them, in bounded memory."""
 
 from __future__ import annotations
 

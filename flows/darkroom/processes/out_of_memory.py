@@ -1,4 +1,4 @@
-"""Whether a stage ended for want of memory: by the kernel's count of its kills, and by CUDA's known words."""
+"""Whether a stage ended for lack of memory: by the kernel's count of its kills, or CUDA's messages."""
 
 from __future__ import annotations
 

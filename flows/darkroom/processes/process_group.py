@@ -1,16 +1,15 @@
 """A process group that dies with its owner, however the owner ends.
 
-Each group is under a guard: a shell that sleeps in `read` on a pipe whose other end only the owner holds.
-However the owner ends, SIGKILL included, the kernel closes the pipe, and the guard kills the whole group. A
-command that is being started holds a copy of that end until it is executed, and it joins the group before:
-the guard cannot fire between the two. Where the guard itself is killed, the owner puts another one in its
-place.
+Each group has a guard: a shell that waits in `read` on a pipe whose other end only the owner holds. However
+the owner ends, even by SIGKILL, the kernel closes the pipe, and the guard kills the whole group. While a
+command is being started it holds a copy of that end, and it joins the group before it gives the copy up. So
+there is no moment without a guard. If the guard itself is killed, the owner starts another one.
 
-A process can leave the group (setsid, a daemon's double fork). It keeps the environment that it was started
-with, and in it the stage's mark, by which it is found and ended, too. One that has cleared its environment is
-out of reach; it may still be found by the files that it has open.
+A process can leave the group (setsid, a daemon's double fork). It keeps the environment with which it was
+started, and in it the stage's mark. By this mark it is found and ended, too. A process that has cleared its
+environment cannot be found by the mark, but perhaps by the files that it has open.
 
-Linux: processes are looked up in /proc.
+Linux only: processes are looked up in /proc.
 """
 
 from __future__ import annotations

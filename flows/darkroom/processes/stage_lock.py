@@ -1,9 +1,9 @@
-"""That a stage never runs twice at once: a lock that the kernel frees with the last process that holds it.
+"""A lock with which a stage never runs twice at once. The kernel frees it with its last holder.
 
-DVC's rwlock names a pid, and the dead owner's stage may live on a moment, or for long where its guard was
-killed too. So the run, the guard and the stage's commands all hold one lock on one file a stage. The file
-says who they are, so that the next run can end what an owner's death has left: the stage's process group, who
-bears its mark in the environment, and who else holds the lock.
+DVC's rwlock names a pid. But the stage of a dead owner may live on for a moment, or for long if its guard was
+killed, too. So the run, the guard and the stage's commands all hold one lock, on one file a stage. The text
+of the file says who they are, so that the next run can end what a dead owner has left: the stage's process
+group, processes with the stage's mark in their environment, and processes that still hold the lock.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a stage prints: every byte into its log, and as much of it as anybody reads to who listens."""
+"""The output of a stage: every byte goes into its log, and an excerpt to those who listen."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One stage's command: executed in a process group under guard, its output line by line; how it ended."""
+"""One stage's command: run in a guarded process group, its output line by line, and how it ended."""
 
 from __future__ import annotations
 

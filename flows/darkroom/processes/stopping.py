@@ -1,8 +1,8 @@
-"""Ctrl-C, SIGTERM and a terminal that is closed: the run is told to stop, and keeps what has finished.
+"""Ctrl-C, SIGTERM and a closed terminal: the run is told to stop, and keeps what has finished.
 
-Python hears a signal only between two of its own steps. While the kernel waits for a dead network mount there
-is none: a thread hears it then, and ends the process. Nothing is half recorded by that, since all is written
-beside its place and renamed, and the kernel frees the locks.
+Python handles a signal only between two of its own steps. While the kernel waits for a dead network mount
+there is no such step. Then a thread handles the signal and ends the process. Nothing is half recorded by
+that: everything is written beside its place and then renamed, and the kernel frees the locks.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Who changed the files that a stage depends on while its command ran: the stage itself, or somebody else.
 
-Nothing is guessed. A file counts as changed by a stage only where the kernel has told of every change in its
-folder since before the command was started, and each was made by a process that descends from the command.
+Nothing is guessed. A file counts as changed by a stage only under two conditions: the kernel has reported
+every change in the file's folder since before the command was started, and a process that descends from the
+command made each change of the file.
 """
 
 from __future__ import annotations

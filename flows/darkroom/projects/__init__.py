@@ -1,7 +1,9 @@
 """New projects, and new stages in a project: what `darkroom init` and `darkroom add` write.
 
-vision: a project for a user's pictures; scheduled: what the scheduler can use in a DVC repository
-stage: a new stage; pipeline_text: dvc.yaml edited as text, so that comments stay
+vision: a project for a user's pictures
+scheduled: the files that a DVC repository needs for scheduled runs
+stage: a new stage
+pipeline_text: dvc.yaml edited as text, so that comments stay
 """
 
 import lazy_loader

@@ -1,4 +1,4 @@
-"""dvc.yaml edited as text: comments, order and layout of all that stays are the user's."""
+"""Edits dvc.yaml as text: comments, order and layout of everything that stays are kept."""
 
 from __future__ import annotations
 

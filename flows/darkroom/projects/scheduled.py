@@ -1,4 +1,4 @@
-"""What a DVC repository lacks for runs by schedule: prefect.yaml, with retraining every night."""
+"""What a DVC repository needs for scheduled runs: a prefect.yaml with a retraining every night."""
 
 from __future__ import annotations
 

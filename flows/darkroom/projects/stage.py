@@ -1,7 +1,7 @@
 """A new stage: its code, its entry in dvc.yaml, and a test.
 
-Where the project has the vision half, the stage is a package beside the others. Elsewhere it is a folder with
-one script that needs nothing.
+In a project with the vision half the stage is a package beside the others. In other projects it is a folder
+with one script that needs no library.
 """
 
 from __future__ import annotations

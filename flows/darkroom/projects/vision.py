@@ -1,7 +1,7 @@
-"""A project for a user's pictures: dvc.yaml, params.yaml, the stages' code, git and DVC.
+"""A project for a user's pictures: dvc.yaml, params.yaml, the code of the stages, git and DVC.
 
-All of it is made in one folder beside its place and moved there when it is whole: an interrupted or failed
-`darkroom init` leaves nothing.
+It is made in a temporary folder beside its final place, and moved there when it is complete. So an
+interrupted or failed `darkroom init` leaves nothing behind.
 """
 
 from __future__ import annotations

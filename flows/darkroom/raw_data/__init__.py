@@ -1,6 +1,7 @@
-"""Raw data that a .dvc file names: obtained from DVC, by HTTP or from a folder, and checked by its hashes.
+"""Raw data that a .dvc file names: fetched from DVC, by HTTP or from a folder, and checked by its hashes.
 
-fetching: where each file comes from; sources: one way to get a file, and to write it whole
+fetching: where each file comes from
+sources: the ways to get a file; each file is written completely or not at all
 """
 
 import lazy_loader

@@ -1,15 +1,15 @@
-"""Obtain raw data: from DVC, else from where the .dvc file's own `meta` says, checked against its hashes.
+"""Fetches raw data from DVC, else from the sources in the .dvc file's own `meta`, and checks its hashes.
 
-A .dvc file under data/raw says what its files are (`outs`) and where they can be had:
+A .dvc file under data/raw says what its files are (`outs`) and where to get them:
 
     meta:
       sources:
         debian: {package: dataset-fashion-mnist, path: "/usr/share/datasets/fashion-mnist/{name}.gz"}
         url: http://example.org/{name}.gz
 
-RawDataError              also: the .dvc file is not usable
-├── WrongFileError        a file is not what its hash promises
-└── NoSourceError         every source was asked in vain
+RawDataError              also: the .dvc file cannot be used
+├── WrongFileError        a file does not have the promised hash
+└── NoSourceError         no source had the files
 """
 
 import os

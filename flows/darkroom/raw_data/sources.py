@@ -1,8 +1,8 @@
-"""Where a raw file can be had, and how it is written: streamed, checked, all of it or nothing.
+"""Sources of raw files, and how a file is written: streamed, checked, completely or not at all.
 
 FileUnavailableError      the source does not have this file
-SourceUnavailableError    the source cannot be asked: no use in asking it for the next file
-WrongContentError         what was read is not what the hash promises
+SourceUnavailableError    the source cannot be reached, so asking it for the next file is useless
+WrongContentError         the content does not have the promised hash
 """
 
 import gzip

@@ -1,8 +1,10 @@
-"""Releases of models as git tags: a new one takes the place of the old only where it is better.
+"""Releases of models as git tags: a new model replaces the released one only if it is better.
 
-promotion: what becomes of new results; gate: params.yaml's bounds; paired: two models on the same pictures
+promotion: releases new results, or not
+gate: the bounds in params.yaml
+paired: two models compared on the same pictures
 releases: the tags themselves, by GTO's convention, and `darkroom rollback`
-models: what releases hold, brought here
+models: brings the models of releases to this machine
 """
 
 import lazy_loader

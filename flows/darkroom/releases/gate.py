@@ -1,4 +1,4 @@
-"""Whether a new model may take the released one's place: metric by metric, by bounds that params.yaml holds.
+"""Whether a new model may replace the released one: metric by metric, by the bounds in params.yaml.
 
 docs/releases.md has an example.
 """

@@ -1,4 +1,4 @@
-"""Models out of commits, brought to this machine: those of releases, and of the last scheduled run."""
+"""Models from commits, brought to this machine: those of releases, and those of the last scheduled run."""
 
 from __future__ import annotations
 

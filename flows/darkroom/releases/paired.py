@@ -1,8 +1,9 @@
-"""Two models on the same pictures: how far the difference of a figure can be believed.
+"""Two models on the same pictures: how certain the difference of a metric is.
 
-Both are held against each other picture by picture, or draw by draw of the pictures, so that hard ones do not
-blur the difference. For a mean over the pictures (accuracy, loss) what it is the mean of suffices; any other
-figure (F1, average precision, a distance) must have been measured anew in draws of the pictures.
+The models are compared picture by picture, or on the same draws of pictures, so that hard pictures do not
+blur the difference. For a mean over the pictures (accuracy, loss) the values of the single pictures are
+enough. Any other metric (F1, average precision, a distance) must have been measured on several draws of the
+pictures.
 """
 
 from __future__ import annotations

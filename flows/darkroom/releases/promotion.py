@@ -1,4 +1,4 @@
-"""What becomes of new results: they are held against the released model, and released where better."""
+"""New results are compared with the released model, and released if they are better."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
-"""Releases as git tags by GTO's convention: `gto show` lists them, `dvc artifacts get` takes their files.
+"""Releases as git tags by GTO's convention: `gto show` lists them, `dvc artifacts get` gets their files.
 
-A version, `pictures@v0.2.0`, is a commit that holds dvc.lock; `pictures#prod#3` says which version is used.
+A version tag, `pictures@v0.2.0`, marks a commit that has dvc.lock. A stage tag, `pictures#prod#3`, says which
+version is in use.
 """
 
 from __future__ import annotations

@@ -1,7 +1,10 @@
-"""What a run tells Prefect, written to disk and delivered by another process: no run waits for a server.
+"""What a run reports to Prefect. It is written to disk and delivered by another process: no run waits.
 
-letters: what is told; outbox: the file that they stand in, in order, until they are delivered
-stages: a run and its stages as letters; pipeline: a run that is recorded; deliverers: who delivers them
+letters: the single messages
+outbox: the file in which they wait, in order, until they are delivered
+stages: a run and its stages as letters
+pipeline: a run that is recorded
+deliverers: the processes that deliver letters
 """
 
 import lazy_loader

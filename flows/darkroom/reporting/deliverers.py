@@ -1,7 +1,7 @@
-"""Who delivers a run's letters: a process of the project's own, that the run starts where there is none.
+"""The process that delivers a run's letters: the run starts one if none serves the project.
 
-It is the project's server, which lives on for a while, so that the next run and the pages find it; or, where
-Prefect is set to a server elsewhere, a process that writes to that and ends.
+Usually it is the project's own server, which lives on for a while, so that the next run and the pages find
+it. If Prefect is set to a server elsewhere, it is a process that delivers to that server and then ends.
 """
 
 from __future__ import annotations

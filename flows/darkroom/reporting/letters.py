@@ -1,7 +1,7 @@
-"""What a run tells of itself, one line of JSON each, with the time when it happened.
+"""The messages of a run, called letters: one line of JSON each, with the time of the event.
 
-A letter has all that its delivery needs, identifiers too: whoever delivers it a second time, since the first
-one was killed, finds that it has arrived.
+A letter has everything that its delivery needs, including identifiers. If a deliverer was killed, the next
+one can tell by the identifiers which letters have already arrived.
 """
 
 from __future__ import annotations

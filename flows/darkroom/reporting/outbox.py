@@ -1,8 +1,9 @@
 """The file in which a run's letters wait until they are delivered. It outlives the run's process.
 
-The run holds a lock on it, which the kernel frees however the run ends: an outbox that nobody holds and that
-was not closed is that of a run that was killed. It gets its name only once it is locked and has its first
-letter, so that nobody ever sees one that seems to be given up. Whoever has delivered all of it removes it.
+The run holds a lock on it, and the kernel frees the lock however the run ends. An outbox that is neither
+locked nor closed belongs to a run that was killed. The file gets its name only when it is locked and has its
+first letter. So nobody ever mistakes a new outbox for an abandoned one. Whoever has delivered all letters
+removes the file.
 """
 
 from __future__ import annotations

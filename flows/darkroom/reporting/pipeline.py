@@ -1,8 +1,8 @@
-"""A run of a DVC repository that tells of itself by letters, or, where it cannot or shall not, of nothing.
+"""A run of a DVC repository that reports by letters. If it cannot or must not report, it runs without.
 
-Nothing of Prefect's is imported: what is told waits on disk, and another process delivers it. DVC alone
-decides what is up to date. A stage that comes from the run-cache has a flow run in the state Cached; one that
-is up to date has none, and stands on the run's page alone.
+Nothing of Prefect is imported: the letters wait on disk, and another process delivers them. DVC alone decides
+what is up to date. A stage whose results come from the run-cache has a flow run in the state Cached. A stage
+that is up to date has no flow run, and appears only on the run's page.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A run and each of its stages that executes or is restored, as letters that tell of flow runs."""
+"""A run and each stage that executes or is restored, as letters about flow runs."""
 
 from __future__ import annotations
 

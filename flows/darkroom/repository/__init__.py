@@ -1,12 +1,18 @@
-"""A DVC repository as it is: what stands in it, and what is out of date.
+"""A DVC repository as it is: what it contains, and what is out of date.
 
-DVC is imported here and in workspace alone.
+Only this package and workspace import DVC.
 
-opening: opened, with DVC's lock or without; graph: its stages in the serial order; judging: why a stage runs
-commits, products: the files of a commit, and what stages made; unused: blobs that nothing refers to
+opening: a repository, opened with DVC's lock or without
+graph: its stages in the serial order
+judging: why a stage runs
+commits, products: the files of a commit, and what stages made
+unused: files in the cache that nothing refers to
+blobs: files by their hashes, in a store like DVC's cache
 recorded: what a repository records at a commit, a branch, a tag or now, and the plots of dvc.yaml
-errors, invalid: DVC's errors as ours, in one line; ignoring: .gitignore
-patches: what is another in DVC while a repository is open; rwlock: which paths are in use, by DVC's own file
+errors, invalid: DVC's errors as darkroom's own, in one line
+ignoring: lines of .gitignore files
+patches: the functions of DVC that are replaced while a repository is open
+rwlock: which paths are in use, by DVC's own file
 """
 
 import lazy_loader

@@ -1,6 +1,6 @@
-"""Files and folders by their hashes, in a store laid out as DVC's caches and remotes are.
+"""Files and folders by their hashes, in a store with the layout of DVC's caches and remotes.
 
-A shared folder that holds one may be used as a DVC remote, and a DVC remote as such a store.
+A shared folder with such a store can be used as a DVC remote, and a DVC remote as such a store.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The files of a commit, git's and DVC's, without checking it out."""
+"""The files of a commit, both git's and DVC's, without a checkout."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
-"""The boundary between DVC's code and ours: whatever DVC raises becomes an error of ours, in one line.
+"""The boundary between DVC's code and darkroom's: whatever DVC raises becomes an error of one line.
 
-No class of DVC's errors is left out: an odd file makes its parsers raise anything, an AssertionError or a
-RecursionError too. What code of ours raises stays what it is, a fault of darkroom's too.
+No list of DVC's exceptions is used: an odd file makes its parsers raise anything, such as an AssertionError
+or a RecursionError. An exception that darkroom's own code raised is not changed, so a fault of darkroom stays
+visible as one.
 """
 
 from __future__ import annotations

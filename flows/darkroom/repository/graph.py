@@ -1,4 +1,4 @@
-"""The stages that were selected, in the order in which `dvc repro` takes them."""
+"""The selected stages, in the order in which `dvc repro` would run them."""
 
 from __future__ import annotations
 

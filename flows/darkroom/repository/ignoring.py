@@ -1,8 +1,8 @@
 """The lines that DVC adds to .gitignore files, in the order in which a serial run adds them.
 
-A serial run appends a stage's lines when its command has ended. Here stages end in any order, so one that
-ends before its turn first writes the lines of the new stages before it, whose commands have yet to end.
-Whoever comes next, another run or `dvc repro`, finds them there and in order.
+A serial run appends a stage's lines when its command has ended. Here stages end in any order. A stage that
+ends before its turn therefore first writes the lines of the new stages before it, whose commands have not
+ended yet. So the next run, or `dvc repro`, finds the lines in the right order.
 """
 
 from __future__ import annotations

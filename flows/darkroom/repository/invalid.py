@@ -1,4 +1,4 @@
-"""What of a dvc.yaml, dvc.lock or .dvc file does not fit DVC's schema: each problem with its line."""
+"""Which parts of a dvc.yaml, dvc.lock or .dvc file violate DVC's schema: each problem with its line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What makes DVC run a stage, in words; and what of a dep has changed while its stage ran."""
+"""Why DVC runs a stage, in words; and how a dep changed while its stage ran."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A DVC repository, opened; its lock, and its parameters."""
+"""Opens a DVC repository, and gives its lock and its parameters."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a repository's stages have made, and what its metrics files hold, now and in commits."""
+"""What a repository's stages have made, and what its metrics files contain, now and in commits."""
 
 from __future__ import annotations
 

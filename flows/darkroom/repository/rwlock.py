@@ -1,9 +1,9 @@
-"""DVC's rwlock: which paths the stages use whose commands run; read on deps, write on outs.
+"""DVC's rwlock: the paths that running stages use, with read locks on deps and write locks on outs.
 
 The file is JSON, `{"write": {path: {"pid": .., "cmd": ..}}, "read": {path: [{"pid": .., "cmd": ..}]}}`, and
-has a lock file of its own. DVC writes it in place, so that a kill may leave it torn, and trusts any pid that
-exists. Here it is replaced in one step, and what is stale is taken out: entries of processes that are gone,
-and of pids that another process has got since.
+has a lock file of its own. DVC writes it in place, so a kill may leave it half written, and DVC trusts any
+pid that exists. Here it is replaced in one step. Stale entries are removed: those of processes that are gone,
+and those whose pid now belongs to another process.
 """
 
 from __future__ import annotations

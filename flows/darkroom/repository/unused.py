@@ -1,4 +1,4 @@
-"""What of DVC's cache nothing refers to: counted by its objects, not by what DVC prints."""
+"""What in DVC's cache nothing refers to, found by DVC's objects and not by its printed output."""
 
 from __future__ import annotations
 

@@ -1,9 +1,12 @@
-"""What the pipeline has come to: figures, parameters, data and pictures at revisions, side by side.
+"""The pipeline's results: figures, parameters, data and pictures at several revisions, side by side.
 
 comparison: what differs between two revisions, and which figures are better
-intervals: how far a figure can be believed; tables: both on a terminal
-gathering: what a page shows of a repository, with sheets (pictures), charts (plots as SVG) and provenance
-(commit, versions, machine, model cards); page: all of it as one HTML file
+intervals: how certain a figure is
+tables: figures and differences on a terminal
+gathering: what a page shows of a repository
+sheets, charts: its pictures, and its plots as SVG
+provenance: commit, versions, machine and model cards
+page: all of it as one HTML file
 """
 
 import lazy_loader

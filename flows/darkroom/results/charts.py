@@ -1,4 +1,4 @@
-"""Charts as SVG, with titles and axes, in the colours of the page that they stand in: light or dark."""
+"""Charts as SVG, with titles and axes, in the colours of the surrounding page: light or dark."""
 
 from __future__ import annotations
 

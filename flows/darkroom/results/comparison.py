@@ -1,4 +1,4 @@
-"""Two revisions beside each other: which figures are better, which parameters and which data differ."""
+"""Compares two revisions: which figures are better, and which parameters and data differ."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""How far a figure, and the difference of two, can be believed.
+"""How certain a figure is, and the difference of two figures.
 
-A metrics file says it itself: beside `accuracy`, under `intervals.accuracy`, stand `low` and `high`. For the
-figures of the gate the two models are compared picture by picture, which is sharper.
+A metrics file has the interval itself: for `accuracy` it has `low` and `high` under `intervals.accuracy`. For
+the metrics of the gate the two models are compared picture by picture, which is more precise.
 """
 
 from __future__ import annotations

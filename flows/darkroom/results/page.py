@@ -1,4 +1,4 @@
-"""The pages of `darkroom report` and `darkroom diff --out`: one HTML file each, which needs nothing else."""
+"""The pages of `darkroom report` and `darkroom diff --out`: one HTML file each, without further files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where results come from: the commit, the versions, the machine, and the models that were released."""
+"""The origin of results: the commit, the versions, the machine, and the released models."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
-"""What is another in DVC while a repository of ours is open.
+"""The functions of DVC that are replaced while darkroom has a repository open.
 
-replacing: puts all of it in place, and takes it back; special_files: pipes and devices are not opened
-plain_paths, file_hashes, git_index: what DVC does again for each dep and out, done once
+replacing: makes all replacements, and undoes them
+special_files: pipes and devices are not opened
+plain_paths, file_hashes, git_index: work that DVC repeats for each dep and out, done once
 """
 
 import lazy_loader

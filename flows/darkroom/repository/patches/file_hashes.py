@@ -1,8 +1,8 @@
-"""The hashes of files, asked of DVC once for each version of a file that this process sees.
+"""The hashes of files: DVC is asked once for each version of a file that this process sees.
 
-DVC asks its database on disk for each look at a dep, and has a bar for it that nobody sees; of a stage that
-runs it looks at each dep eight times. A file is the same one by what DVC's database goes by: inode, size and
-time.
+DVC queries its database on disk at each look at a dep, and makes a progress bar that nobody sees. It looks at
+each dep of a running stage eight times. Here a file counts as unchanged by the same rule as in DVC's
+database: same inode, size and time.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Which paths git tracks, from an index that is read once for each of its versions.
 
-DVC reads the whole index of git, and git's configuration, for each out of each stage.
+DVC reads git's whole index and git's configuration for each out of each stage.
 """
 
 from __future__ import annotations

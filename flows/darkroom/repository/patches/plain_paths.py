@@ -1,7 +1,7 @@
-"""DVC's deps and outs that are plain paths, which nearly all are: made and named at less than DVC's own cost.
+"""DVC's deps and outs that are plain paths, as nearly all are: made and named at lower cost than in DVC.
 
-DVC looks each up in the schema of its remotes, and opens a file system for it that it then drops. Where 300
-stages read the same 300 files, that is done 90,000 times, and is most of the time to read dvc.yaml.
+DVC looks each path up in the schema of its remotes, and opens a file system for it that it does not use. If
+300 stages read the same 300 files, that happens 90,000 times, and takes most of the time to read dvc.yaml.
 """
 
 from __future__ import annotations

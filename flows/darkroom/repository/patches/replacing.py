@@ -1,7 +1,7 @@
-"""What is another in DVC while a repository of ours is open. Importing changes nothing.
+"""Replaces functions of DVC while darkroom has a repository open. Importing this module changes nothing.
 
-Each replacement is looked up by DVC at each call. It takes what the original takes; that stands in a test,
-`tests/darkroom/repository/test_dvc_contract.py`.
+DVC looks up each replaced function at each call. Each replacement takes the arguments of the original;
+`tests/darkroom/repository/test_dvc_contract.py` checks this.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Pipes, sockets and devices among the data: refused by name. DVC itself waits for ever to read a pipe.
+"""Pipes, sockets and devices in the data: an error names them. DVC itself would wait for ever at a pipe.
 
-DVC's calls for local files pass here while a repository is open (`darkroom.repository.patches`), those that
-hash and those that read params. A file is opened without waiting, and looked at once it is open: nobody can
-put a pipe in its place in between.
+While a repository is open, DVC's functions that open local files are replaced by these
+(`darkroom.repository.patches`), both to hash files and to read params. A file is opened without blocking, and
+checked again when it is open: so nobody can put a pipe in its place in between.
 """
 
 from __future__ import annotations

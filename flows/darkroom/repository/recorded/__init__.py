@@ -1,6 +1,7 @@
 """What a repository records and shows, now and at commits.
 
-revisions: figures, parameters and hashes at a commit, a branch, a tag or now; plots: what dvc.yaml draws
+revisions: figures, parameters and hashes at a commit, a branch, a tag or now
+plots: the plots of dvc.yaml
 """
 
 import lazy_loader

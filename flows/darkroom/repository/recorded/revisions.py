@@ -1,4 +1,4 @@
-"""What a repository records at a revision: figures, parameters, hashes of what stages read and made."""
+"""What a repository records at a revision: figures, parameters, and hashes of deps and outs."""
 
 from __future__ import annotations
 
