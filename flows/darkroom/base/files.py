@@ -47,9 +47,9 @@ def write_text(path: Path, text: str, scratch: Path | None = None, *, synced: bo
 def write_bytes(path: Path, content: bytes, scratch: Path | None = None, *, synced: bool = False) -> None:
     """Replace `path` by `content` in one step; a symbolic link keeps pointing where it did.
 
-    The half-written file lies in `scratch` where that is given and on the same file system, so that nobody
-    who lists the folder meanwhile sees it. With `synced` a power cut leaves the old content or the new one,
-    and once this has returned the new one.
+    The half-written file lies in `scratch` if that is given and on the same file system. So nobody who lists
+    the folder meanwhile sees it. With `synced` a power cut leaves the old or the new content, and the new one
+    once this function has returned.
 
     Raises:
         OSError: The file cannot be written; the error names `path`.
@@ -123,7 +123,7 @@ def sync_file_system(path: Path) -> None:
 
 
 def make_private_folder(folder: Path) -> None:
-    """Make a folder into which nobody else may look; one that others may look into is closed."""
+    """Make a folder that only its owner can read. If it exists, others lose their access."""
     folder.mkdir(mode=0o700, exist_ok=True)
     folder.chmod(0o700)
 

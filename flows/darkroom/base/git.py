@@ -87,7 +87,7 @@ _BY_DVC = (".gitignore", "dvc.lock")
 
 
 def require_committed(root: Path, made: Collection[Path], stage: str) -> None:
-    """Check that git has all of the repository at `root` but what DVC and the stages write.
+    """Check that everything in the repository at `root` is committed, except what DVC and the stages write.
 
     `made` are the stages' outs; `stage` is one that is to be executed from the commit, for the message.
 

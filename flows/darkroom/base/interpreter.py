@@ -52,9 +52,10 @@ def python_command(
 ) -> list[str]:
     """The command that executes a module, with the words as its arguments.
 
-    `first`: folders that go before all others. `imported`: modules imported before the module starts,
-    so that it finds no others under their names. `packages`: the folders of packages that are taken from
-    there, wherever the process finds others; nothing else of what lies beside them is found.
+    `first`: folders that are searched before all others. `imported`: modules that are imported before the
+    module starts, so that it cannot import others of the same names. `packages`: packages by name, each with
+    the folder from which it is imported, even if others are installed. Other packages beside these folders
+    are not found.
     """
     script = _START.format(
         more=_module_path(),

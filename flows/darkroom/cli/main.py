@@ -2,13 +2,13 @@
 
 Exit codes:
 0    success (`plan`: nothing to do)
-1    a stage failed (`plan`: a stage cannot run, since something it needs is missing; `doctor`: something is
-wrong)
+1    a stage failed (`plan`: a stage cannot run, since something it needs is missing; `doctor`: something
+     is wrong)
 2    the user's input is wrong; one line says how
 3    `plan`: there is work to do
 70   darkroom itself failed; one line says where
 130  interrupted by Ctrl-C, SIGTERM or a cancel on Prefect's pages: running stages were ended, finished ones
-stay
+     stay
 141  nobody reads the output any more (a run goes on without output)
 """
 
@@ -134,7 +134,7 @@ GROUPS = {
 class _Commands(click.Group):
     """Lists its commands by what they are for.
 
-    At a broken pipe of whomever, a remote's for example, click itself would exit by 1, without a word.
+    click itself would exit with 1 and no message at any broken pipe, such as that of a remote.
     """
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -151,7 +151,7 @@ def _without_release(words: Sequence[str]) -> tuple[list[str], str | None]:
 
 
 def _committed_model(artifact: str, trained: Path) -> "CommittedModel | None":
-    """The released model, else, where the workspace has none, that of the last scheduled run."""
+    """The released model; if the workspace has no model either, that of the last scheduled run."""
     from darkroom.base.roots import root_of
     from darkroom.releases.models import released_model, scheduled_model
 

@@ -58,12 +58,12 @@ class Garbage:
 
 @contextlib.contextmanager
 def found_garbage(root: Path, days: float) -> Iterator[Garbage]:
-    """What was last touched so many `days` ago, and what of the cache nobody refers to, no commit since then.
+    """Find what was last used more than `days` ago, and what in the cache neither refs nor newer commits need.
 
     Until the block ends no run can start in the clones.
 
     Raises:
-        RepoError: DVC cannot say what of the cache is in use.
+        RepoError: DVC cannot say which parts of the cache are in use.
 
     """
     state, before = root / STATE_FOLDER, time.time() - days * DAY_SECONDS
@@ -97,7 +97,7 @@ def remove_garbage(root: Path, garbage: Garbage) -> None:
     """Remove what was found.
 
     Raises:
-        GarbageError: DVC left a part of the cache that nobody needs.
+        GarbageError: DVC did not remove all unused parts of the cache.
         RepoError: DVC cannot read the repository.
 
     """

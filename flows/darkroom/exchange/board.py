@@ -39,7 +39,7 @@ class Seen:
     """What the board shows of an attempt."""
 
     host: str | None
-    """Who has claimed it; None: nobody."""
+    """The host that has claimed the attempt; None: no host has."""
     beat: str
     record: Record | None
 

@@ -62,13 +62,13 @@ def device_share(request: Request, device: Device) -> int:
 
 
 def is_suitable(request: Request, device: Device) -> bool:
-    """Whether the device, with nobody on it, is one that the request could use."""
+    """Whether the request could use the device if nobody else did."""
     enough = request.memory is None or request.memory <= device.memory
     return enough and device.name in request.names and not (device.is_slice and request.count > 1)
 
 
 def is_possible(request: Request, devices: Iterable[Device]) -> bool:
-    """Whether the devices, with nobody on them, are enough."""
+    """Whether the devices would be enough if nobody else used them."""
     return sum(is_suitable(request, device) for device in devices) >= request.count
 
 
@@ -107,7 +107,7 @@ def choose_devices(request: Request, loads: Iterable[Load]) -> list[Device] | No
 
 
 def left_over(waiting: Iterable[Request], loads: Sequence[Load]) -> list[Load]:
-    """What those who wait, in their order, leave to who comes after them."""
+    """The loads that later requests see, after the claims of the waiting requests in their order."""
     left = list(loads)
     for request in waiting:
         claimed = {
@@ -120,12 +120,12 @@ def left_over(waiting: Iterable[Request], loads: Sequence[Load]) -> list[Load]:
 
 
 def blocking_devices(request: Request, loads: Iterable[Load]) -> list[Load]:
-    """The devices that a request waits for: those that it could use but for what is in use of them."""
+    """The devices that a request waits for: suitable ones without enough free memory."""
     return [load for load in loads if is_suitable(request, load.device) and not has_room(request, load)]
 
 
 def _awaited(request: Request, loads: Iterable[Load]) -> list[Device]:
-    """The devices that a request will have once leases end; none where leases are not all that it lacks."""
+    """The devices that a request gets once leases end; none if the end of leases is not enough."""
     could = _freest(load for load in loads if has_room(request, replace(load, leased=0)))
     return [load.device for load in could[: request.count]] if len(could) >= request.count else []
 
@@ -142,7 +142,7 @@ class CountedDevices:
         self._leased = dict.fromkeys(devices, 0)
 
     def take(self, resources: Resources, stage: str) -> Lease | None:  # noqa: ARG002
-        """Count what is asked for, all of it or nothing; none of it where it can never be had."""
+        """Count all requested devices or none. A request that can never be met counts as no devices."""
         request = Request.for_stage(resources, self._devices)
         if not is_possible(request, self._devices):
             return Lease(resources)

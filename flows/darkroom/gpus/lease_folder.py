@@ -54,7 +54,7 @@ class ForeignError(LeaseError):
 
 
 def lease_folder(environ: Mapping[str, str]) -> Path:
-    """The folder of the leases: that of DARKROOM_LEASES, else one that every user of the host finds."""
+    """The lease folder: the one in DARKROOM_LEASES, else one that every user of the host finds."""
     if given := environ.get(FOLDER_VARIABLE):
         return Path(given)
     return next((folder for folder in SHARED_FOLDERS if _is_for_all(folder)), SHARED_FOLDERS[-1])
@@ -223,7 +223,7 @@ class SharedFolder:
         return _unusable(self._path, error, os.fstat(self.descriptor).st_uid)
 
     def _who_fills_it(self) -> int | None:
-        """The user who has most files there, if that is another one."""
+        """The user with the most files in the folder, if that is another user."""
         counts: Counter[int] = Counter()
         for name in self._names():
             with contextlib.suppress(OSError):

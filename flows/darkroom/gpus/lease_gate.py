@@ -24,7 +24,7 @@ _PAUSE_SECONDS = 0.005
 
 @contextmanager
 def alone_at_gate(folder: SharedFolder, note: Mapping[str, Any]) -> Iterator[LeaseFile | None]:
-    """Decide while nobody else does. None: we do; else who did not let us in within a second.
+    """Decide while no other run does. Yields None, or the file of a run that stayed ahead for a second.
 
     Raises:
         LeaseError: The folder of the leases cannot be used.
@@ -49,7 +49,7 @@ def _others(folder: SharedFolder, mine: OwnFile) -> list[LeaseFile]:
 
 
 def _who_stays_ahead(folder: SharedFolder, mine: OwnFile, number: int) -> LeaseFile | None:
-    """Wait for those who come before: who comes later than this look at them sees our number."""
+    """Wait for the runs with smaller numbers. A run that comes after this look sees our number."""
     give_up = time.monotonic() + _TRY_SECONDS
     for other in _others(folder, mine):
         while (now := folder.look(other.name)) and now.inode == other.inode:

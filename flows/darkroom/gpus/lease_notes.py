@@ -105,13 +105,13 @@ class HostLeases:
 
     @contextmanager
     def alone(self, me: LeaseHolder) -> Iterator[str | None]:
-        """Decide while nobody else does. None: we do; else, in words, who did not let us in."""
+        """Decide while no other run does. Yields None, or in words the run that stayed ahead."""
         self._shared.open_anew_if_removed()
         with lease_gate.alone_at_gate(self._shared, asdict(me)) as ahead:
             yield _in_words(user_name(ahead.uid), _holder(ahead)) if ahead else None
 
     def held(self, device: Device) -> list[HeldShare]:
-        """What is leased of a device, and to whom."""
+        """The leased parts of a device, with their holders."""
         files = self._shared.held(_kind_of(device))
         return [
             HeldShare(min(file.length, device.memory), user_name(file.uid), _holder(file)) for file in files

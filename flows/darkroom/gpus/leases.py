@@ -59,7 +59,7 @@ def load_of(device: Device, held: Sequence[HeldShare], gpus: Gpus) -> Load:
 
 
 def _is_stranger(pid: int, owners: set[int]) -> bool:
-    """Whether a process belongs to none of the runs that hold leases; not said of one that cannot be seen."""
+    """Whether a process belongs to no run that holds leases. False for a process that cannot be seen."""
     with suppress(psutil.Error):
         return owners.isdisjoint((pid, *(parent.pid for parent in psutil.Process(pid).parents())))
     return False
@@ -157,7 +157,7 @@ class HostDevices:
         return self._folder
 
     def _alone(self, stage: str, decide: Callable[[HostLeases], Decided]) -> Decided | None:
-        """Decide while no other run does. Who or what keeps us from it is said, and waited for."""
+        """Decide while no other run does. None, and a report, if another run or a problem prevents that."""
         try:
             folder = self._opened()
             with folder.alone(replace(self._me, stage=stage, since=time.time())) as ahead:

@@ -62,7 +62,7 @@ def _list(items: list[Any], indent: str, seen: set[int]) -> Iterator[str]:
 
 
 def _see(data: Any, seen: set[int]) -> None:
-    """What is empty has signs of its own, and what stands in two places gets an anchor."""
+    """Refuse empty collections, which have signs of their own, and repeated ones, which get an anchor."""
     if not data or id(data) in seen:
         raise _NotPlainError
     seen.add(id(data))

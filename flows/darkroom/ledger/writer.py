@@ -121,7 +121,7 @@ class LockWriter:
         return entries
 
     def _lock(self, path: Path) -> LockText:
-        """The file as it is now; read anew where someone else has written it."""
+        """The file as it is now. It is read again if another process has written it."""
         on_disk = _read(path)
         lock, written = self._locks.get(path, (None, None))
         if lock is None or written != on_disk:

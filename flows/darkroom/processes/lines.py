@@ -10,7 +10,7 @@ class LineSplitter:
     """Splits what a program writes into lines, however it is cut into pieces.
 
     A line ends with a line feed; a carriage return before that belongs to the end. At any other carriage
-    return the line begins anew, as on a terminal: of a progress bar its last state is the line.
+    return the line starts again, as on a terminal. So a progress bar gives one line, its last state.
     """
 
     def __init__(self, longest: int = LONGEST_LINE) -> None:
@@ -39,7 +39,7 @@ class LineSplitter:
 
     @property
     def redrawn(self) -> bytes:
-        """The line under way as it is now, where it has begun anew; else nothing."""
+        """The current state of an unfinished line that has been redrawn; empty for any other line."""
         return self._kept if self._redrawn else b""
 
     def _whole(self, line: bytes) -> bytes:

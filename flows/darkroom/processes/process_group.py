@@ -132,7 +132,7 @@ _TABLE = _ProcessTable()
 
 
 def send_signal(processes: Iterable[Process], number: int) -> None:
-    """Send a signal to those who still are who they were, and whom this user may signal."""
+    """Send a signal to processes whose pid still means the same process and that this user may signal."""
     for one in processes:
         with contextlib.suppress(OSError):
             descriptor = os.pidfd_open(one.pid)
@@ -191,7 +191,7 @@ def open_anywhere() -> set[str]:
 
 
 def signal_group(group: int, number: int) -> bool:
-    """Send a signal to everyone in the group. False: there was nobody who could be signalled."""
+    """Send a signal to all processes of the group. False: no process could be signalled."""
     try:
         os.killpg(group, number)
     except (ProcessLookupError, PermissionError):
@@ -256,7 +256,7 @@ class ProcessGroup:
         return all(one.pid in guards for one in living_processes(self.id)) and not self._outside()
 
     def end(self) -> None:
-        """Kill what is left; return when it is gone: nobody may write into outs that are to be committed."""
+        """Kill the remaining processes and wait for their end: none may write into outs to be committed."""
         signal_group(self.id, signal.SIGKILL)
         for guard in self._guards:
             guard.wait()

@@ -69,7 +69,7 @@ class StageHolder:
         return group + [one for one in outside if one not in group]
 
     def _group_left(self) -> list[Process]:
-        """Who lives in the stage's group; nobody where another group bears the number by now."""
+        """The living processes of the stage's group; none if its number now belongs to another group."""
         first = find_process(self.group) if self.group is not None else None
         if self.group is None or (first is not None and first.started != self.group_started):
             return []
@@ -86,7 +86,7 @@ class StageHolder:
         return not self.owned and self._ended(self.left, say)
 
     def end_holders(self, path: Path, say: Say) -> bool:
-        """Kill who still has the stage's lock at `path` open. Only while nobody else can take the lock."""
+        """Kill processes that have the stage's lock at `path` open. Only while nobody can take the lock."""
         return self._ended(lambda: with_file_open(path), say)
 
     def _ended(self, left: Callable[[], list[Process]], say: Say) -> bool:

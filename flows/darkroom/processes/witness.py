@@ -127,7 +127,7 @@ def _is_still(path: Path, folder: FolderId) -> bool:
 
 
 def _may_be_written_unseen(file: Path) -> bool:
-    """Under another name, or by who holds it open still: what is written through a mapping is not told."""
+    """Whether the file has another name, or a process has it open or mapped: such writes are not reported."""
     try:
         found = file.lstat()
     except FileNotFoundError:

@@ -221,6 +221,6 @@ def is_held(outbox: Path) -> bool:
 
 
 def remove_outbox(outbox: Path) -> None:
-    """Remove an outbox of which all is delivered, and what lies beside it."""
+    """Remove an outbox that is fully delivered, and the files beside it."""
     for path in (outbox, stop_file(outbox), told_file(outbox)):
         path.unlink(missing_ok=True)

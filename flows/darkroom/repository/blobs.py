@@ -62,7 +62,7 @@ class BlobStore:
         return cls(HashFileDB(_local(), str(place)))
 
     def put(self, path: Path) -> Blob:
-        """Store what lies at `path`, as far as it is not there yet.
+        """Store the file or folder at `path`, except the parts that the store already has.
 
         Raises:
             OSError: It cannot be read or stored.

@@ -64,14 +64,14 @@ def _not_here_yet(stage: Any, out: Any, state: str) -> str | None:
 
 
 class Makers:
-    """The stages that make what lies at a path, wholly or in part, by `outs`, DVC's trie of outs."""
+    """Which stages make a path or a part of it, found in `outs`, DVC's trie of outs."""
 
     def __init__(self, outs: Any) -> None:
         self._outs = outs
         self._known: dict[tuple[str, str], tuple[str, ...]] = {}
 
     def making(self, dep: Any) -> tuple[str, ...]:
-        """Their names: of those whose out the dep lies in, and of those whose outs lie in it."""
+        """The names of the stages with an out that contains the dep, or with an out inside the dep."""
         if isinstance(dep, (DatasetDependency, DbDependency)):
             return ()
         key = (dep.protocol, dep.fs_path)
@@ -85,7 +85,7 @@ class Makers:
 
 
 def state_of_dep(dep: Any, makers: Makers, earlier: Container[str]) -> Made:
-    """A dep's difference from what is recorded, and who of the stages before may yet change it."""
+    """How a dep differs from its record, and which earlier stages may still change it."""
     makers_of_it = makers.making(dep)
     names = [name for name in makers_of_it if name in earlier]
     recorded = dep.hash_info.value if dep.hash_info and isinstance(dep.hash_info.value, str) else None
@@ -98,14 +98,14 @@ def state_of_dep(dep: Any, makers: Makers, earlier: Container[str]) -> Made:
 
 
 def _how_to_make(before: Sequence[str], others: Sequence[str]) -> str:
-    """Of a dep that is not there, given the stages whose outs it lies in: before this one, and not chosen."""
+    """How to get a missing dep, given the stages that make it: earlier ones, and ones not selected."""
     if before:
         return f"and {before[0]} does not make it"
     return f"run the stage that makes it first: {others[0]}" if others else "and no stage makes it"
 
 
 def _missing(dep: Any, found: Iterable[tuple[str, Any]], remedy: str) -> Iterator[str]:
-    """What of a dep keeps DVC from starting the command."""
+    """The missing parts of a dep, without which DVC does not start the command."""
     for path, state in found:
         if state == "deleted":
             yield f"dep {path}: missing, {remedy}"
@@ -167,10 +167,11 @@ class Edit:
 
 
 def edits(before: DepBefore, dep: Any) -> list[Edit]:
-    """What of a dep is no longer what it was when the command was started.
+    """The parts of a dep that have changed since the command was started.
 
-    By-products do not count: what Python compiles, DVC's .gitignore lines, and what git ignores beside files
-    that it keeps. Data does, which git ignores too: what is in an out, or in a folder of nothing else.
+    By-products do not count: compiled Python files, DVC's .gitignore files, and files that git ignores beside
+    files that it tracks. Data counts although git ignores it: files in an out, and files in a folder in which
+    git tracks nothing else.
     """
     if not before.hash_info or dep.hash_info == before.hash_info:
         return []
@@ -224,9 +225,9 @@ def _dep_reasons(dep: Any, found: Iterable[tuple[str, Any]]) -> Iterator[str]:
 
 
 def _status(item: Any) -> Iterable[tuple[str, Any]]:
-    """How a dep or an out differs from what is recorded, also where DVC's own gives up on it.
+    """How a dep or an out differs from its record, even if DVC's own `status` fails.
 
-    What cannot be read may be made anew before the stage's turn; if not, it fails then.
+    An unreadable file may be made again before the stage's turn. If it is not, the stage fails then.
     """
     try:
         found = item.status() or {}

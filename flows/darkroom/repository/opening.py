@@ -20,7 +20,7 @@ from darkroom.repository.patches.replacing import patched_dvc
 
 _PARTIAL = re.compile(r"\..*\.(\d+)\.partial")  # as darkroom.base.files names them
 OTHERS_SECONDS = 86_400.0
-"""A half-written file in a shared cache that nobody has touched for so long is nobody's."""
+"""The age from which a half-written file in a shared cache belongs to no living process, in seconds."""
 
 _TEMPORARY = re.compile(r"\.[\w-]{22}\.tmp")  # as DVC names its own files
 

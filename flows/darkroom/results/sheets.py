@@ -1,4 +1,4 @@
-"""The pictures that stages made, at a revision: from the workspace, from git, or from DVC's cache."""
+"""The pictures that stages made at a revision: from the workspace, from git, or from DVC's cache."""
 
 from __future__ import annotations
 

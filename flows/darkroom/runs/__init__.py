@@ -1,10 +1,13 @@
-"""One run of a pipeline, from the options to the report: where all lower packages come together.
+"""One run of a pipeline, from its options to its report. All lower packages meet here.
 
-engine: plans, schedules and records; report: what is asked for, and what comes of it
-stage_work: what is done with a stage before and after its command; local_executor: commands as processes here
-checks: whether the parameters of what would run are valid
-attempt_table: a table of what became of stages on other hosts
-ended, metrics: a run that has ended, and whether its figures are better; unfinished: runs that ended badly
+engine: plans, schedules and records
+report: what a run is asked to do, and what it reports
+stage_work: what is done before and after a stage's command
+local_executor: commands as processes of this host
+checks: whether stages accept their parameters
+attempt_table: a table of the attempts at stages on other hosts
+ended, metrics: a run that has ended, and whether its metrics are better
+unfinished: runs that ended badly
 """
 
 import lazy_loader

@@ -1,9 +1,9 @@
-"""What became of a run's stages on other hosts: a table beside the run's logs, hosts.csv.
+"""The attempts at a run's stages on other hosts: hosts.csv, a table beside the run's logs.
 
 time      when, by the clock of the host that planned, in UTC
 event     submitted; runs (a host has taken it); how the attempt ended (ok, failed, lost, ...)
-sent, fetched, stored, received   bytes: from here into the storage, from there to the host; what the host
-          made and the storage lacked, and what came from the storage to here
+sent, fetched, stored, received   bytes: from here into the storage; from the storage to the host; what the
+          host made and the storage did not have yet; and from the storage to here
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Whether stages accept their parameters, asked before any of them starts and before its outs are removed.
+"""Whether stages accept their parameters, asked before any stage starts and before outs are removed.
 
-A stage names a command for it under `meta.check_params`. What that prints when it fails are the faults.
+A stage names a command for this under `meta.check_params`. If the command fails, its output lists the faults.
 """
 
 from __future__ import annotations

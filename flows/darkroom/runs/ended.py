@@ -1,4 +1,4 @@
-"""What is known of a run that has ended: its report, the metrics beside the last commit's, the pictures."""
+"""A run that has ended: its report, its metrics beside the last commit's, and its pictures."""
 
 import contextlib
 import os

@@ -1,4 +1,4 @@
-"""Plan, schedule, execute and commit one run of a DVC repository, equal to serial `dvc repro`."""
+"""Plans, schedules, executes and commits one run of a DVC repository, with the results of `dvc repro`."""
 
 from __future__ import annotations
 

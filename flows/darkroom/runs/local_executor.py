@@ -1,4 +1,4 @@
-"""Stages' commands as processes of this host, each looked after by a thread of its own."""
+"""Executes stages' commands as processes of this host, with one thread for each."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Metrics of a run: figures in files, what has changed, and whether that is better."""
+"""The metrics of a run: figures in files, what has changed, and whether the change is an improvement."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run is asked for, and what it tells in the end."""
+"""What a run is asked to do, and what it reports at its end."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run does with a stage in its own thread, before and after the stage's command."""
+"""What a run does for a stage, in the scheduler's thread, before and after the stage's command."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Runs that did not end well: a file each, so that a later run removes what they have left half-written.
+"""Runs that did not end well: one file each, so that a later run removes their half-written files.
 
-A dead run's paths in DVC's rwlock say the same, but only of a run that had some there, and a power cut can
-lose them. An error of the disk's lets a run end by itself, and leaves half-written files as well.
+DVC's rwlock shows a dead run, too, but only if the run had entered paths there, and a power cut can lose the
+entries. Also, a run may end by itself after a disk error, and leave half-written files.
 """
 
 from __future__ import annotations

@@ -1,8 +1,12 @@
-"""Which stage runs, and when: pure functions and one loop, without DVC, Prefect or processes.
+"""Which stage runs and when: pure functions and one loop, without DVC, Prefect or processes.
 
-plan: what will run and why; scheduler: which stage starts next; pool: what the host has to give
-executor: what the place has to do where commands run; attempts: which stages are begun once more
-events: what is told of a run; history, estimate: how long stages took, and how long a run will take
+plan: what will run, and why
+scheduler: which stage starts next
+pool: the resources of a host
+executor: what a place must do in which commands run
+attempts: which stages are started again
+events: what a run reports while it goes on
+history, estimate: how long stages took, and how long a run will take
 """
 
 import lazy_loader

@@ -1,4 +1,4 @@
-"""Which stages of a run are begun once more, and when: the retry policy."""
+"""The retry policy: which stages of a run are started again, and when."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How long a run will take, from how long its stages took: the scheduler itself, on a clock that jumps."""
+"""How long a run will take, from the past times of its stages: the scheduler itself, on a simulated clock."""
 
 from __future__ import annotations
 

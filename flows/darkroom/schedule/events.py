@@ -1,4 +1,4 @@
-"""What a run tells those who watch it. Each event is sent once, from the thread where it happened."""
+"""What a run reports to its observers. Each event is sent once, from the thread in which it happened."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class StageLine:
 
 @dataclass(frozen=True, slots=True)
 class StageBar:
-    """A line of a stage's output that is drawn anew in its place, as it is now: a progress bar."""
+    """The current state of a line of a stage's output that redraws itself: a progress bar."""
 
     stage: str
     line: str

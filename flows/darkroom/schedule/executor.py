@@ -1,9 +1,8 @@
-"""The place where stages' commands are executed: what a run asks of it, and what it says of them.
+"""The place where stages' commands are executed: what a run asks of it, and what it reports.
 
-A run executes on its own host by `darkroom.runs.local_executor`. Another place (other hosts, a batch system
-such as Slurm) is one new file: a class with the methods of `Executor`, the `Capacity` that it names, and the
-`Pool` that this gives. It is handed to `run_pipeline`, `run_reported` and `make_plan`; the command line takes
-the local one.
+A run executes on its own host with `darkroom.runs.local_executor`. Another kind of place (other hosts, a
+batch system such as Slurm) is one new file: a class with the methods of `Executor`, the `Capacity` that it
+declares, and the `Pool` that the capacity gives. Pass it to `run_pipeline`, `run_reported` or `make_plan`.
 """
 
 from __future__ import annotations

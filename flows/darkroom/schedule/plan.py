@@ -1,4 +1,4 @@
-"""Graph and states in, plan out: what will run, may run, is restored or up to date, why, and how long."""
+"""Makes a plan from graph and states: what will run, may run, is restored or is up to date, why, how long."""
 
 from __future__ import annotations
 

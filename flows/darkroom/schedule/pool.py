@@ -1,4 +1,4 @@
-"""What a host has to give: cores and memory, counted for the stages of a run, and leases of its devices."""
+"""The resources of a host: cores and memory, counted for the stages of a run, and leases of its devices."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""Which stage starts when. Knows neither DVC nor Prefect nor processes: all of that comes as arguments.
+"""Which stage starts when. It knows neither DVC nor Prefect nor processes; all of these are arguments.
 
-A stage is looked at when everything that it needs is well. It is settled at once if it is up to date;
-otherwise it starts as soon as its resources are free, the longest remaining path first. After a failure
-nothing more is started than a serial run would have reached before it; with `keep_going` everything is that
-does not depend on what failed.
+A stage is considered once everything that it needs is ready. If it is up to date, it is finished at once.
+Otherwise it starts as soon as its resources are free, the stage with the longest remaining path first. After
+a failure only stages start that a serial run would have reached before the failed one. With `keep_going` all
+stages start that do not depend on the failed one.
 """
 
 from __future__ import annotations

@@ -1,11 +1,13 @@
-"""Prefect's server of a project: its database, its login, and which process serves it.
+"""A project's Prefect server: its database, its login, and which process serves it.
 
 configured, api: which Prefect API is set, and whether it answers
-serving: Prefect's web server in this process; sharing: the servers of a project that run already
-clients: the settings of Prefect's client; places: a server's files and addresses
+serving: Prefect's web server in this process
+sharing: never two servers of a project at once
+clients: the settings of Prefect's client
+places: the files and addresses of servers
 closed: Prefect's application, behind a login
-database, blank_database: Prefect's database before a start, and a new one
-login, login_links, login_page: who may ask
+database, blank_database: Prefect's database checked before a start, and an empty one
+login, login_links, login_page: who may use the server
 """
 
 import lazy_loader

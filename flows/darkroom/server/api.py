@@ -1,4 +1,4 @@
-"""Whether a Prefect API that is set answers."""
+"""Whether the Prefect API that is set answers."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Prefect's database as its first start leaves it, kept for the next project.
 
-Making its tables, by all migrations since Prefect's beginnings, takes longer than the rest of a start. The
-file ends with the hash of what stands before (SQLite does not mind): one that was damaged is not taken.
+Prefect makes its tables by all its migrations since the first, which takes longer than the rest of a start.
+The file ends with the hash of everything before it (SQLite ignores that). A damaged file is not used.
 """
 
 from __future__ import annotations

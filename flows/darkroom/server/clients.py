@@ -1,4 +1,4 @@
-"""The settings of Prefect's client: this process's, for a while, and those of another process."""
+"""The settings of Prefect's client: for a while in this process, or for another process."""
 
 from __future__ import annotations
 

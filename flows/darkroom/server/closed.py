@@ -1,9 +1,9 @@
-"""The one application that every server of darkroom serves: Prefect's, closed to all but the project's owner.
+"""The application that every server of darkroom serves: Prefect's, for the project's owner only.
 
-Its address is loopback's, which other accounts of the host reach too, and every web page in the owner's
-browser. So each call needs the string of `darkroom.server.login`; a call whose Host is another name (DNS
-rebinding), or whose Origin is another page's, is refused before Prefect sees it. Its pages ask no other host:
-browsers are told to refuse that.
+It listens on loopback. Other accounts of the host and every web page in the owner's browser can reach that,
+too. So each call needs the string of `darkroom.server.login`. A call is refused before Prefect sees it if its
+Host is another name (DNS rebinding) or its Origin is another page. The server's pages load nothing from other
+hosts, and browsers are told to refuse such requests.
 """
 
 from __future__ import annotations

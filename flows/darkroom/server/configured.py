@@ -1,6 +1,6 @@
-"""Which Prefect API the user has set, read as Prefect reads it but without Prefect, which takes a second.
+"""Which Prefect API the user has set, read as Prefect reads it, but without the second that its import takes.
 
-A test holds what is found here against Prefect's own settings.
+A test compares the result with Prefect's own settings.
 """
 
 from __future__ import annotations

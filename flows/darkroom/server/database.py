@@ -1,7 +1,7 @@
-"""The project's own Prefect database before a server is started on it: a run never fails because of it.
+"""Checks the project's Prefect database before a server starts on it, so that no run fails because of it.
 
-A damaged one is set aside under another name and a new one is begun. One that is in order and cannot be used
-now (locked, of a newer Prefect, not writable) is left alone: the run goes on without being recorded.
+A damaged database is renamed, and a new one is started. A healthy one that cannot be used now (locked, made
+by a newer Prefect, not writable) is left alone, and the run goes on without being recorded.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def prepare(database: Path) -> list[str]:
 
 @contextlib.contextmanager
 def _alone(database: Path) -> Iterator[None]:
-    """Let nobody else set it aside meanwhile: what had just been begun anew would go, too."""
+    """Let no other process rename the database meanwhile: it might rename the new one just started."""
     descriptor = os.open(database.parent, os.O_RDONLY | os.O_DIRECTORY)
     give_up = time.monotonic() + CHECK_SECONDS + LOCK_SECONDS
     try:

@@ -1,9 +1,9 @@
-"""The string that opens the project's Prefect server, and the profile by which Prefect's clients find both.
+"""The auth string of the project's Prefect server, and the profile from which Prefect's clients read it.
 
 All servers of a project, those of `up`, `ui` and `run`, have the same string. It is made at first use and
-stands in two files of mode 600, `auth` and Prefect's own `profiles.toml`. Clients are given the profile's
-path. The server, and by Prefect's worker the processes of flow runs, have the string in their environment;
-what those start has not, so that no stage can print it into a log.
+stored in two files of mode 600: `auth`, and Prefect's own `profiles.toml`. Clients are given the path of the
+profile. The server has the string in its environment. Prefect's worker puts it into the environment of flow
+runs, too. The programs that a flow run starts do not get it, so no stage can print it into a log.
 """
 
 from __future__ import annotations

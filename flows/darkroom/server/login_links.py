@@ -1,7 +1,7 @@
-"""Links that log a browser in, each once. Whoever can read the project's folder makes them.
+"""Links that log a browser in, once each. Whoever can read the project's folder can make them.
 
-A link holds a token. Of each token that was not used yet there is a file, named by the token's hash, in a
-folder that nobody else may look into. Taking the token removes the file: of two who try, one succeeds.
+A link holds a token. Each unused token is a file, named by the token's hash, in a folder that only its owner
+can read. Using the token removes the file, so if two try, only one succeeds.
 """
 
 from __future__ import annotations

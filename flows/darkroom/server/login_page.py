@@ -1,6 +1,7 @@
-"""The page that logs a browser in: by a link's token, or by the string that its user pastes.
+"""The page that logs a browser in, with the token of a link or with a string that the user pastes.
 
-Prefect's own asks for the string without a word where it is. All pages lead here while a browser has none.
+Prefect's own page asks for the string and does not say where to find it. All pages lead here while a browser
+has no string.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Where the servers of a project keep their files, and their addresses."""
+"""The files of a project's servers, and their addresses."""
 
 from __future__ import annotations
 

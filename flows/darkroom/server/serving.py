@@ -1,7 +1,7 @@
 """Prefect's web server on a project's database, in this process.
 
-`python -m darkroom.server.serving FOLDER PORT` serves the folder until its standard input is closed: it is
-a child process of the tests. It serves the application of `darkroom.server.closed`.
+`python -m darkroom.server.serving FOLDER PORT` serves the folder until its standard input is closed. The
+tests use it as a child process. It serves the application of `darkroom.server.closed`.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ Beside = Callable[[Callable[[], None]], Awaitable[None]]
 
 @dataclass(slots=True)
 class Requests:
-    """The requests that a server gets, so that one that nobody asks any more can end."""
+    """Counts the requests to a server, so that an unused server can end."""
 
     last: float = field(default_factory=time.monotonic)
     open: int = 0

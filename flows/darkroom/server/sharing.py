@@ -1,7 +1,8 @@
 """The servers of a project: never two at once on one database.
 
-That of `darkroom up` is known by its lock among the services. All others, those of `darkroom ui`, of a sweep
-and the one that a run has started, hold one lock, with their address in its file.
+The server of `darkroom up` has a lock among the services. All other servers (of `darkroom ui`, of a sweep,
+and those that runs start) use one common lock. The file of this lock has the address of the server that holds
+it.
 """
 
 from __future__ import annotations

@@ -1,8 +1,11 @@
-"""What `darkroom up` starts and keeps going: the server, the workers, deployments, notices.
+"""What `darkroom up` starts and keeps running: the server, the workers, deployments and notices.
 
-upkeep: up and down; deploying, registered: what prefect.yaml deploys, and what workers may therefore run
-server_process, worker_process, worker, workers: what goes on running; ui: `darkroom ui`
-automations, notices: what the server does by itself, and whom it tells; status, flow_runs: what is going on
+upkeep: `up` and `down`
+deploying, registered: the deployments of prefect.yaml, and therefore what workers may run
+server_process, worker_process, worker, workers: the long-running processes
+ui: `darkroom ui`
+automations, notices: what the server does by itself, and whom it notifies
+status, flow_runs: what is running, due or stuck
 """
 
 import lazy_loader

@@ -1,7 +1,7 @@
-"""What Prefect's server does by itself: it ends silent runs, and tells of those that need a look.
+"""What Prefect's server does by itself: it ends silent runs, and notifies people of runs that need attention.
 
-Prefect sends heartbeats, but nothing looks at them: a run whose worker and process are gone stays Running,
-and holds its deployment's place, for ever.
+Prefect sends heartbeats, but without an automation nothing acts on them. A run whose worker and process are
+gone would stay Running for ever, and keep its deployment's slot.
 """
 
 from __future__ import annotations

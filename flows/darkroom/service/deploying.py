@@ -1,6 +1,6 @@
-"""`python -m darkroom.service.deploying FILE`: registers what prefect.yaml holds, and writes the ids to FILE.
+"""`python -m darkroom.service.deploying FILE`: registers what prefect.yaml names, and writes the ids to FILE.
 
-By Prefect's own command, which tells the ids to nobody but its terminal.
+It uses Prefect's own command, which only prints the ids to its terminal.
 """
 
 from __future__ import annotations

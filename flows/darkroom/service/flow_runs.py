@@ -1,8 +1,7 @@
 """The flow runs of deployments: what the server says of them, and whether a process here executes them.
 
-A run whose process was killed says so itself neither to Prefect nor to anybody else; and Prefect does not
-retry one that has crashed. Here such runs are found and scheduled again: they go on from what has finished
-and from the checkpoints.
+If the process of a run is killed, nobody tells Prefect, and Prefect does not retry a crashed run. This module
+finds such runs and schedules them again. They continue from the finished stages and from checkpoints.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Whom Prefect's server tells of runs that need a look: addresses by Apprise, webhooks and e-mail among them.
+"""Whom Prefect's server notifies of runs that need attention: Apprise addresses, such as webhooks and e-mail.
 
-They stand a line each in a file that nobody else may read: addresses hold passwords.
+The addresses are in a file that only the owner can read, one a line, since they hold passwords.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
-"""What workers may run: the deployments that `darkroom up` registered, as it registered them.
+"""What workers may run: the deployments that `darkroom up` registered, unchanged.
 
-Whoever gets at the server, or got at its database before, can enter deployments of any command. So `up` keeps
-beside the server, in a file of mode 600, which deployments and work pools it registered and a digest of what
-decides the commands that they run. A worker refuses all else. A run's parameters are free.
+Whoever can reach the server, or could reach its database before, can enter deployments with any command. So
+`up` keeps a list beside the server, in a file of mode 600. It has the deployments and work pools that `up`
+registered, with a digest of everything that decides their commands. A worker refuses everything else. The
+parameters of a run are not restricted.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ AGAIN = "`darkroom up` registers it again"
 
 @dataclass(frozen=True, slots=True)
 class Registered:
-    """Digests: of deployments by their ids, of work pools by their names."""
+    """Digests of deployments, by their ids, and of work pools, by their names."""
 
     deployments: dict[str, str] = field(default_factory=dict)
     pools: dict[str, str] = field(default_factory=dict)

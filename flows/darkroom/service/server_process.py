@@ -1,7 +1,7 @@
 """`python -m darkroom.service.server_process ROOT PORT`: the project's Prefect server with its scheduler.
 
-What the environment says of PREFECT_SERVER_... (another database, say) is followed, unless it would open the
-server (`darkroom.server.closed`).
+It follows PREFECT_SERVER_... variables in the environment (for another database, say), unless they would open
+the server to others (`darkroom.server.closed`).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What `darkroom up` keeps going: the server, the workers, what runs, what is due, what is stuck and why."""
+"""The state of the services: the server, the workers, what runs, what is due, and what is stuck and why."""
 
 from __future__ import annotations
 
@@ -197,7 +197,7 @@ def service_of(seen: DaemonState) -> Service:
 
 
 def wrong_services(seen: Iterable[DaemonState]) -> Iterator[str]:
-    """What was killed, and workers that nothing is to be had from."""
+    """Services that were killed, and workers that do not run although the server does; in lines."""
     services = {one.name: one for one in seen}
     first = services[server_process.NAME]
     for one in services.values():
@@ -208,7 +208,7 @@ def wrong_services(seen: Iterable[DaemonState]) -> Iterator[str]:
 
 
 def paused_pools(pools: Iterable[WorkPool]) -> Iterator[str]:
-    """Pools that give out nothing."""
+    """Paused work pools, from which no run starts; in lines."""
     for pool in pools:
         if pool.is_paused:
             yield (

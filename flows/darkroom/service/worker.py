@@ -1,9 +1,9 @@
-"""A Prefect process worker that stops in order, and that sees to it that no run is lost.
+"""A Prefect process worker that stops in order and loses no run.
 
-Prefect's own, at SIGTERM, kills its flow runs and reports nothing. This one takes no more runs, passes the
-signal on, waits until the runs have ended (stages write their checkpoints), and puts those that the signal
-ended back among the scheduled ones: they go on when a worker is there again. Runs whose process is killed it
-schedules again as well. It executes only what `darkroom up` registered.
+At SIGTERM Prefect's own worker kills its flow runs and reports nothing. This worker takes no more runs,
+passes the signal on, and waits until the runs have ended (stages write their checkpoints). Then it schedules
+the runs that the signal ended again, so that they continue when a worker is back. It also schedules runs
+again whose process was killed. It executes only what `darkroom up` registered.
 """
 
 from __future__ import annotations

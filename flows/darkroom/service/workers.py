@@ -1,4 +1,4 @@
-"""Names and seconds of a project's workers, for who starts one and for the worker itself."""
+"""Names and time limits of a project's workers, for those who start a worker and for the worker itself."""
 
 from __future__ import annotations
 

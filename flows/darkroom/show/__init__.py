@@ -1,8 +1,13 @@
-"""What people see of a run: the terminal, Prefect's pages, and the words of both.
+"""What people see of a run: on the terminal and on Prefect's pages.
 
-terminal: the live display and the plan; pages, markdown: a run's page; output: streams that may be closed
-wording: what both say; progress: how far a stage is, as its own lines tell; relay: nobody waits for them
-machine: events as JSON, for programs; load: what of the host is in use
+terminal: the live display and the plan
+pages, markdown: a run's page
+output: standard output and standard error, which may be closed
+wording: times and figures in words
+progress: a stage's progress, read from its output
+relay: passes events on, so that no stage waits for a display
+machine: events as JSON, for programs
+load: what is in use on the host
 """
 
 import lazy_loader

@@ -1,4 +1,4 @@
-"""What of the host is in use just now, for the live display of a run."""
+"""How much of the host is in use at the moment, for the live display of a run."""
 
 from __future__ import annotations
 

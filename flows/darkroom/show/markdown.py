@@ -1,4 +1,4 @@
-"""Markdown around texts from outside: what they hold is shown as it is and never becomes markup."""
+"""Markdown around texts from outside: the texts are shown as they are and never become markup."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def code_block(lines: Iterable[str]) -> str:
 
 
 def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table; what stands in the cells is shown as it is."""
+    """A table whose cells are shown as they are, never as markup."""
     return table_of_markdown(header, ([inline_text(text) for text in row] for row in rows))
 
 

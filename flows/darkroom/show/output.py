@@ -1,9 +1,9 @@
 """Standard output and standard error of a command, whatever they are connected to.
 
-What is printed is shown by the rules of `darkroom.base.escapes`, so that no text from outside moves the
-terminal's cursor. A character that the encoding has not is written by its escape. Where standard output is
-closed, nobody is told anything; where it cannot be written any more (a reader that left, a full disk),
-OutputError says so once, and nothing more is written. Standard error ends no command: it has nobody to tell.
+Text is printed by the rules of `darkroom.base.escapes`, so that no text from outside moves the terminal's
+cursor. A character that the encoding lacks is written as an escape. If standard output is closed, nothing is
+printed. If it can no longer be written (the reader has left, the disk is full), OutputError says so once, and
+nothing more is written. A broken standard error ends no command, since there is nobody to tell.
 
 `python -m darkroom.show.output MODULE ARGUMENT...` runs a module with both.
 """
@@ -37,7 +37,7 @@ class OutputError(Exception):
         self._unread = isinstance(cause, BrokenPipeError)
 
     def tell(self) -> Exit:
-        """Say it, but to nobody who left of his own accord (`darkroom plan | head`); the exit code."""
+        """Print the error, unless the reader has left (`darkroom plan | head`); return the exit code."""
         if self._unread:
             return Exit.UNREAD
         print(f"error: standard output: {self}", file=sys.stderr)
@@ -45,7 +45,7 @@ class OutputError(Exception):
 
 
 class Output:
-    """A stream that shows what would be hidden. `on_loss` is called once it can be written no more."""
+    """A stream that shows hidden characters. `on_loss` is called when it can no longer be written."""
 
     def __init__(self, stream: IO[str], on_loss: Callable[[OSError], None]) -> None:
         self.stream, self.on_loss, self.closed = stream, on_loss, False
@@ -55,7 +55,7 @@ class Output:
         return self.write_styled(escape_lines(text))
 
     def write_styled(self, text: str) -> int:
-        """Write text that holds escape sequences of ours, and of nobody else."""
+        """Write text whose only escape sequences are darkroom's own."""
         if text:  # whoever tries the stream out by nothing would swallow the error
             with self._noticing():
                 self.stream.write(text)
@@ -80,7 +80,7 @@ class Output:
 
 
 class Styled:
-    """An `Output` for who styles text: rich, which has been given nothing but what is shown."""
+    """An `Output` for rich, which styles text. Its text has been escaped before."""
 
     def __init__(self, output: Output) -> None:
         self._output = output
@@ -192,7 +192,7 @@ def go_on_without(work: str) -> None:
 
 
 def _silence(stream: IO[str]) -> None:
-    """Let what is written there from now on, what is still in its buffer too, go nowhere."""
+    """Discard everything that is written to the stream from now on, and its buffered text."""
     with contextlib.suppress(OSError, ValueError):  # it may be no file
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, stream.fileno())

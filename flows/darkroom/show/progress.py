@@ -1,7 +1,8 @@
-"""How far a stage is, as its own lines tell: what any training prints, without a word to darkroom.
+"""The progress of a stage, read from its output: from lines that any training prints, without darkroom.
 
-A line of an epoch that is done, `epoch 3/10 loss 0.31 accuracy 0.91 left 40 s` (also step, batch, iteration,
-round; `Epoch [3/10]`; `loss=0.31`), a line without figures where it begins, and the bars of tqdm.
+It understands a line for each finished epoch, `epoch 3/10 loss 0.31 accuracy 0.91 left 40 s` (also step,
+batch, iteration, round; `Epoch [3/10]`; `loss=0.31`), a line without figures at the epoch's start, and tqdm's
+bars.
 """
 
 from __future__ import annotations
@@ -152,7 +153,7 @@ class StageProgress:
         return True
 
     def left(self) -> float | None:
-        """Seconds: what the stage said, else judged by how it went since its first line."""
+        """The seconds left: as the stage says, else estimated from the pace since its first line."""
         if self.last is None:
             return None
         if self.last.left is not None:

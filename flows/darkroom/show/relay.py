@@ -1,4 +1,4 @@
-"""Events passed on from a thread of their own: who works never waits for a display."""
+"""Passes events on from a thread of its own, so that nobody who works waits for a display."""
 
 from __future__ import annotations
 

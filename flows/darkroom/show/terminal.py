@@ -1,4 +1,4 @@
-"""What a user sees of a run: on a terminal a live display under the stages' lines, elsewhere plain lines."""
+"""What a user sees of a run: a live display below the stages' lines, or plain lines without a terminal."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where a flow run's log goes besides the server: through a pipe to its worker, whose log it ends up in."""
+"""Sends a flow run's log also through a pipe to its worker, which adds it to the worker's log."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""What Prefect's server is told, in order, from a thread of its own: who works never waits for the server.
+"""Requests to Prefect's server, sent in order from a separate thread, so that nobody who works waits.
 
-While the server is away requests wait here, and are sent once it is back. A request whose answer got lost is
-not made twice: the server is asked first whether it had arrived.
+While the server is away requests wait here, and are sent once it is back. If the answer to a request was
+lost, the server is first asked whether the request has arrived. So it is not made twice.
 """
 
 from __future__ import annotations
@@ -275,7 +275,7 @@ class Sender:
 
 
 def without_retries() -> SettingsContext:
-    """Prefect's settings, but that its client makes no retries: they would go on when nobody waits any more.
+    """Prefect's settings without retries by its client, which would continue when nobody waits any more.
 
     `temporary_settings` takes a fifth of a second for it: it reads all settings anew.
     """

@@ -1,7 +1,7 @@
-"""What the flow run of a deployment tells Prefect: its log and its pages, through an outbox.
+"""What the flow run of a deployment reports to Prefect: its log and its pages, through an outbox.
 
-Prefect's own functions fail where the server is away for a moment, and its engine, which tells the end, does
-so too: a run whose work is done would be recorded as failed. So the run ends only once the server has all.
+Prefect's own functions fail if the server is away for a moment. So does its engine when it reports the end: a
+run whose work is done would be recorded as failed. So the run ends only once the server has everything.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
-"""Delivers the letters of a project's outboxes, each once and in order, wherever they go.
+"""Delivers the letters of a project's outboxes, each once and in order, to any destination.
 
-A letter is told together with a note of how far the outbox is told (`Recipient.told`), so that whoever takes
-over from one that was killed goes on behind it. What a run that was killed could not tell is told for it.
+With each letter the position up to which the outbox is delivered is noted (`Recipient.told`). If a deliverer
+is killed, the next one continues after this position. It also reports the end of killed runs, which they
+could not report themselves.
 """
 
 from __future__ import annotations

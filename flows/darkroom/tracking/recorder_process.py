@@ -1,7 +1,7 @@
 """`python -m darkroom.tracking.recorder_process ROOT URL`: delivers the letters of a project's runs.
 
-Without a URL it is the project's own server, which lives on for a while: the next run and the pages find it.
-With one it tells the server there, and ends.
+Without a URL it is the project's own server, which lives on for a while so that the next run and the pages
+find it. With a URL it delivers to the server there, and then ends.
 """
 
 from __future__ import annotations

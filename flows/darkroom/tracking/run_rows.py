@@ -1,6 +1,6 @@
-"""The times and counts that Prefect keeps of a flow run, made of its states as Prefect's orchestration does.
+"""The times and counts that Prefect keeps of a flow run, computed from its states as Prefect does.
 
-A test holds them against what Prefect makes of the same states.
+A test compares them with what Prefect makes of the same states.
 """
 
 from __future__ import annotations

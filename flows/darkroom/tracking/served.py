@@ -1,4 +1,4 @@
-"""A Prefect API for what works under Prefect's engine, as a sweep does: it needs a server while it runs."""
+"""A Prefect API for flows under Prefect's engine, such as a sweep, which need a server while they run."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Letters to a Prefect server elsewhere, by its API, which takes no times for states.
+"""Delivers letters to a Prefect server elsewhere, through its API, which accepts no times for states.
 
-So a state that is told late says in its message when it happened. The API has no transactions either: how far
-an outbox is told is noted beside it after each answer, and what stands behind the note is looked for on the
-server before it is told again.
+If a state is reported late, its message says when it happened. The API has no transactions either. So after
+each answer a file beside the outbox notes the position up to which it is delivered. After a kill the server
+is asked which letters after this position it already has, before the others are sent.
 """
 
 from __future__ import annotations
@@ -154,9 +154,9 @@ class ToApi:
         """Nothing is kept: the note lies beside the outbox, and goes with it."""
 
     def _has_arrived(self, account: Account, letter: Letter, request: Message) -> bool:
-        """Whether one that was killed has told it, and could not note that; the first that is new ends it.
+        """Whether a killed deliverer sent the letter and could not note that; asked up to the first new one.
 
-        What begins and what is published may be told again: it is found by its key.
+        Letters that begin or publish something may be sent again, since the server finds them by their keys.
         """
         name = account.path.name
         if name not in self._doubtful or not isinstance(letter, Became | Said):

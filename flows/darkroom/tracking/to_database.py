@@ -1,8 +1,9 @@
-"""Letters into the database of the Prefect server that this process is, with the times when things happened.
+"""Delivers letters into the database of this process's own Prefect server, with the times of the events.
 
-Prefect's API sets the time of a state to its own clock, and takes fifty statements for a stage. So the rows
-are written as Prefect would have written them (`run_rows`), those of many letters at once. How far an outbox
-is told is noted by the same transaction: whenever the process is killed, letters are told and noted, or not.
+Prefect's API sets the time of a state to its own clock, and executes fifty statements for a stage. So the
+rows are written directly, as Prefect would have written them (`run_rows`), for many letters at once. The same
+transaction notes the position up to which the outbox is delivered. So after a kill the letters are both
+delivered and noted, or neither.
 """
 
 from __future__ import annotations

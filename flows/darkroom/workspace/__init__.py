@@ -1,9 +1,14 @@
-"""A DVC repository at work: stages begun, finished or abandoned in it, recorded as `dvc repro` does.
+"""A DVC repository at work: stages are begun, finished or abandoned, and recorded as `dvc repro` does.
 
-workspace: made of all others; run_cache: what need not be executed; keeping: outs into DVC's cache, synced
-recording: dvc.lock and .gitignore, in the serial order; changes, witnesses: who changed a dep in a run
-holding: which stages are held, and their paths; stage_errors: errors that name their stage
-carried: files for other hosts; experiments: a run kept as `dvc exp run` does
+workspace: one repository, made of all other modules
+run_cache: stages that need not be executed
+keeping: puts outs into DVC's cache, synced to disk
+recording: dvc.lock and .gitignore, in the serial order
+changes, witnesses: who changed a dep during a run
+holding: which stages are held, and their paths
+stage_errors: errors that name their stage
+carried: files for other hosts
+experiments: a run kept as by `dvc exp run`
 synced_cache: files that a power cut cannot empty
 """
 

@@ -1,4 +1,4 @@
-"""Which files of a stage another host needs, and which it makes."""
+"""Which files of a stage another host needs, and which files it makes."""
 
 from __future__ import annotations
 

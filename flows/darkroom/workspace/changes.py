@@ -1,4 +1,4 @@
-"""The deps that a stage says it changes itself, by `changes_deps` under its meta."""
+"""The deps that a stage changes itself, as `changes_deps` under its `meta` says."""
 
 from __future__ import annotations
 

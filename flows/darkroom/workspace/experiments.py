@@ -1,8 +1,8 @@
 """A run's result as one of DVC's experiments: a commit on a ref of its own, beside the branches.
 
-Neither the workspace, nor git's index, nor HEAD is touched. DVC's own `exp save` stashes the user's changes,
-commits on a detached HEAD and puts them back, and before that commits every stage by force, those too that
-are not up to date.
+The workspace, git's index and HEAD are not touched. DVC's own `exp save` stashes the user's changes, commits
+on a detached HEAD and puts the changes back. Before that it commits every stage by force, even those that are
+not up to date.
 """
 
 from __future__ import annotations

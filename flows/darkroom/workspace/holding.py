@@ -1,4 +1,4 @@
-"""Keeping other runs, and DVC itself, from the paths of a stage whose command runs."""
+"""Keeps other runs, and DVC itself, away from the paths of a stage while its command runs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Putting a stage's outs into DVC's cache; those that cannot be put there are noted, and kept later."""
+"""Puts a stage's outs into DVC's cache. Outs that cannot be put there are noted, and kept later."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ class Committing:
         self._recording.add(name)
 
     def recorded(self) -> None:
-        """Drop the notes on what was saved: it stands in dvc.lock, or waits for its turn there."""
+        """Drop the notes on saved outs: their stages are in dvc.lock now, or wait for their turn."""
         self._unkept.forget(self._saved)
         self._saved.clear()
 
@@ -97,7 +97,7 @@ class Committing:
         stage.commit()
 
     def _noted_anew(self, name: str, stage: Any) -> bool:
-        """Note what lies there, where the disk was full before DVC had come to it."""
+        """Note the outs as they are now, if the disk was full before DVC had hashed them."""
         try:
             return self._commit and self._unkept.note(name, _facts(stage, anew=True))
         except Exception:  # DVC notes hashes on that disk, too
@@ -115,7 +115,7 @@ def _is_of_full_disk(error: Exception, repo: Any) -> bool:
 
 
 def _facts(stage: Any, *, anew: bool = False) -> Facts:
-    """What the stage was made of and what it made: as it was saved, or as it lies there now."""
+    """The stage's command, and its deps and outs with their hashes: as saved, or as they are now."""
 
     def hashes(items: Iterable[Any]) -> dict[str, Any]:
         return {item.def_path: (item.get_hash() if anew else item.hash_info).to_dict() for item in items}

@@ -1,4 +1,4 @@
-"""What is recorded of stages in dvc.lock and .dvc files, and the lines that DVC adds to .gitignore files."""
+"""Records stages in dvc.lock and .dvc files, and adds lines to .gitignore files as DVC does."""
 
 from __future__ import annotations
 

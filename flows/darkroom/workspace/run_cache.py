@@ -1,4 +1,4 @@
-"""What DVC's run-cache, or dvc.lock itself, holds for a stage that has changed."""
+"""The results that DVC's run-cache, or dvc.lock itself, has for a stage that has changed."""
 
 from __future__ import annotations
 

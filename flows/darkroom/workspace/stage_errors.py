@@ -1,4 +1,4 @@
-"""What goes wrong with one stage, as one line that starts with its name."""
+"""Errors of a single stage: one line that starts with the stage's name."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""DVC's cache, written so that what dvc.lock says to be there still is after a power cut.
+"""Writes DVC's cache so that after a power cut it still holds everything that dvc.lock names.
 
-DVC renames without a sync. A power cut soon after can leave an empty file under the name of a hash, and DVC
-takes a read-only file of the cache for whole. Here a file is synced before it is made read-only, and the
-folders that name it are before dvc.lock does.
+DVC renames files without a sync. A power cut soon after can leave an empty file under the name of a hash, and
+DVC trusts every read-only file of the cache. Here a file is synced before it becomes read-only. The folders
+that contain it are synced before dvc.lock is.
 """
 
 from __future__ import annotations

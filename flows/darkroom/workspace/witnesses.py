@@ -1,4 +1,4 @@
-"""Whether what changed of a stage's deps while its command ran was changed by the stage itself."""
+"""Whether a stage itself made the changes of its deps that happened while its command ran."""
 
 from __future__ import annotations
 

@@ -1,10 +1,10 @@
 """One repository, opened to be planned or run.
 
-DVC's `Stage.reproduce` is one piece under DVC's lock. Here it is cut at the stage's command: `begin` is what
-comes before it, `finish` what comes after, both made of DVC's own parts. Between the two the lock is free,
-and what DVC calls the rwlock says to other DVC processes which paths are in use.
+DVC's `Stage.reproduce` is one piece under DVC's lock. Here it is split at the stage's command: `begin` does
+what comes before the command, `finish` what comes after, both with DVC's own functions. In between the lock
+is free, and DVC's rwlock shows other DVC processes which paths are in use.
 
-Called from one thread only. The current directory must be the repository's root while a run goes on: DVC's
+Call it from one thread only. During a run the current directory must be the repository's root, since DVC's
 addresses and its run-cache depend on it.
 """
 

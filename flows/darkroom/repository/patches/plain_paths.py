@@ -27,7 +27,7 @@ def is_plain(path: object) -> bool:
 
 
 def sharing_deps(make: Callable[..., Any]) -> Callable[..., Any]:
-    """In place of `make`, DVC's maker of a dep: one that another stage has too is made from what is known."""
+    """Replace `make`, with which DVC makes a dep: one that another stage has, too, is copied from it."""
     known: dict[tuple[str, str, str], dict[str, Any]] = {}
 
     @wraps(make)
