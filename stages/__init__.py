@@ -1,6 +1,6 @@
-"""The vision half: a folder for each stage, and the library folders that they share.
+"""The vision half: one folder for each stage, and the library folders that several stages share.
 
-A stage is `python -m stages.<name>`, told its paths by dvc.yaml and its values by params.yaml: its `stage`
-module first, then what that imports. The layers are a contract of pyproject.toml; docs/architecture.md
-draws them. Nothing in here knows of DVC, of Prefect or of `darkroom`.
+A stage is started as `python -m stages.<name>`. dvc.yaml gives it its paths and params.yaml its values. To
+understand a stage, read its `stage` module first, and then what that imports. A contract in pyproject.toml
+lists the layers; docs/architecture.md draws them. Nothing in here knows DVC, Prefect or `darkroom`.
 """

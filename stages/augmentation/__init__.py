@@ -1,7 +1,7 @@
-"""Augmentation of training pictures, and of their boxes with them.
+"""Augmentation of training pictures and of their boxes.
 
 params: the transforms that params.yaml names
-pipeline: the same as albumentations has them, with generators of their own
+pipeline: the same transforms as albumentations has them, with their own random generators
 """
 
 import lazy_loader

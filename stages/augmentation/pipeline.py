@@ -1,6 +1,6 @@
-"""Augmentation by albumentations: transforms that params.yaml lists.
+"""Augmentation with albumentations, by the transforms that params.yaml lists.
 
-They are checked when the params are read: albumentations only warns of an argument that it does not know.
+They are checked when the params are read, since albumentations only warns of an unknown argument.
 """
 
 import difflib

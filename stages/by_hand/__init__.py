@@ -1,10 +1,14 @@
-"""Commands that are given by hand, outside of any pipeline.
+"""Commands that users give by hand, outside of any pipeline.
 
-fuse, generate, data: `darkroom fuse`, `generate` and `data`; predict: `darkroom classify` and `detect`
+fuse, generate, data: `darkroom fuse`, `generate` and `data`
+predict: `darkroom classify`, `detect` and `explain`
 export: `darkroom export`
-check_params: what is wrong with params.yaml, said before a stage starts; params: `darkroom params`
-seen: a folder by the names of its files; formats, tables: what it could be
-prompts: what a generator is asked for; repair: `darkroom repair`
+params: `darkroom params`
+check_params: lists what is wrong with params.yaml before a stage starts
+seen: a folder, described by the names of its files
+formats, tables: which format such a folder could have
+prompts: what a generator is asked for
+repair: `darkroom repair`
 """
 
 import lazy_loader

@@ -1,6 +1,7 @@
-"""Say all that is wrong with params.yaml, a line each, before a stage of the pipeline starts.
+"""Prints everything that is wrong with params.yaml, a line each, before a stage of the pipeline starts.
 
-`meta.check_params` of dvc.yaml names it: nothing is removed for a stage that would refuse its parameters.
+dvc.yaml names it under `meta.check_params`. So no outs are removed for a stage that would refuse its
+parameters.
 """
 
 import sys

@@ -1,9 +1,9 @@
-"""`darkroom data`: what a folder of pictures is, and the section of params.yaml that reads it.
+"""`darkroom data`: says what a folder of pictures contains, and prints the section of params.yaml for it.
 
     darkroom data data/raw/mine
     darkroom data data/raw/mine --write
 
-Exit codes: 0; 2 with one line where nothing in the folder can be read.
+Exit codes: 0; 2 with one line if nothing in the folder can be read.
 """
 
 from __future__ import annotations

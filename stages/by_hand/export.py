@@ -3,8 +3,8 @@
     darkroom export classifier --to onnx
     darkroom export detector --to onnx --int8 --out detector.onnx
 
-Exit codes: 0; 2 with one line where what the user gave is wrong, or where the export does not answer as the
-model does.
+Exit codes: 0; 2 with one line if the user's input is wrong, or if the exported model gives other answers than
+the trained one.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""What a folder of pictures could be: each format says what of section `preprocess` would read it.
+"""Which format a folder of pictures could have, and the section `preprocess` that would read it.
 
-A function a format looks at names, and at the beginnings of files, and gives guesses. Whether a guess is
-right the format's own reader tells: nothing is understood twice.
+One function a format looks at file names and at the beginnings of files, and makes guesses. The format's own
+reader then decides whether a guess is right, so no format is implemented twice.
 """
 
 import json

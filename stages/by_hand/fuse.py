@@ -1,9 +1,9 @@
-"""`darkroom fuse`: a user's own pictures fused to one, or group by group, without any pipeline.
+"""`darkroom fuse`: fuses a user's own pictures, all into one or group by group, without any pipeline.
 
     darkroom fuse a.png b.png --method laplacian --out c.png
     darkroom fuse scans --pattern '(.+)_[ab].png' --method wavelet --out fused --figures figures.csv
 
-Exit codes: 0; 2 with one line where what the user gave is wrong.
+Exit codes: 0; 2 with one line if the user's input is wrong.
 """
 
 from __future__ import annotations

@@ -1,10 +1,11 @@
-"""`darkroom generate`: pictures of what is asked for, from a trained generator.
+"""`darkroom generate`: pictures from a trained generator, for a prompt.
 
     darkroom generate "a pair of sneakers" --n 16 --seed 7
     darkroom generate coat --attribute brightness=0.3 --truncation 0.7 --out coats
 
-A prompt that is the number or the name of a class asks for that class, any other is understood by the text
-encoder that the generator was trained with. Exit codes: 0; 2 with one line where what the user gave is wrong.
+A prompt that is the number or the name of a class asks for that class. Any other prompt is understood by the
+text encoder with which the generator was trained. Exit codes: 0; 2 with one line if the user's input is
+wrong.
 """
 
 from __future__ import annotations

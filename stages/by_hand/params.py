@@ -1,9 +1,9 @@
-"""`darkroom params`: every parameter with its meaning, its default and what it may be, from the classes.
+"""`darkroom params`: every parameter with its meaning, its default and its allowed values, from the classes.
 
     darkroom params train-classifier
     darkroom params learning_rate --json
 
-Exit codes: 0; 2 with one line where no parameter is called so.
+Exit codes: 0; 2 with one line if no parameter has the given name.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`darkroom classify`, `detect` and `explain`: pictures shown to a trained model.
+"""`darkroom classify`, `detect` and `explain`: a trained model's answers for pictures.
 
     darkroom classify photo.jpg
     darkroom detect photos --threshold 0.3 --format coco --out found.json --draw drawn
@@ -6,7 +6,7 @@
     darkroom detect film.mp4 --every 5 --draw drawn
     darkroom explain photos --out explained
 
-Exit codes: 0; 1 where a picture could not be read; 2 with one line where what the user gave is wrong.
+Exit codes: 0; 1 if a picture could not be read; 2 with one line if the user's input is wrong.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
-"""What a prompt names: a class, by number, by name or within a text; or nothing that could be drawn.
+"""What a prompt asks for: a class, by its number, its name or within a text; or nothing that can be drawn.
 
-The built-in encoder has no idea of meaning: "the" is a word of the captions as "coat" is, and of "a coat and
-a bag" it makes something between the two. So a prompt of its words must name one class. Where the data has
-captions of its own their words decide: they may tell of anything.
+The built-in encoder does not know what words mean. To it "the" is a word of the captions just as "coat" is,
+and for "a coat and a bag" it would make something between the two. So a prompt to it must name exactly one
+class. If the data has captions of its own, the words of these captions decide, since they may describe
+anything.
 """
 
 import difflib

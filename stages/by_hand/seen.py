@@ -1,6 +1,6 @@
-"""What a folder of pictures holds by the names of its files, and a way to read it.
+"""What a folder of pictures contains, by the names of its files, and a way to read it.
 
-Of several files that name pictures one section of params.yaml reads one for each split.
+If several files name pictures, one section of params.yaml reads one file for each split.
 """
 
 import codecs

@@ -1,4 +1,4 @@
-"""Tables that could name the pictures of a folder: CSV, Parquet, a JSON object a line."""
+"""Tables that may list the pictures of a folder: CSV, Parquet, or one JSON object a line."""
 
 import csv
 from collections.abc import Iterator, Mapping, Sequence
@@ -191,7 +191,7 @@ def _lists(table: Looked, small: Mapping[str, str]) -> dict[str, str | None]:
 
 
 def _boxes(small: Mapping[str, str]) -> tuple[list[str], str] | None:
-    """The columns of a box, by their names in small letters, and what they hold."""
+    """The columns of a box, by their names in lower case, and what they contain."""
     for kind, all_ in BOXES.items():
         for four in all_:
             if set(four) <= set(small):

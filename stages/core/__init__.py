@@ -1,10 +1,11 @@
-"""What every stage stands on: command line, parameters, files, prepared data.
+"""What every stage needs: the command line, parameters, files and prepared data.
 
-cli, errors: a stage as a command, and its errors in one line; params: params.yaml as typed classes
-libraries, seeds: what decides bits beside parameters: versions, seeds, threads
-splits, packed: what preprocess writes and all others read
-files, tables: files written whole, tables for plots
-texts: names from anywhere as what can be printed
+cli, errors: a stage as a command, and its errors in one line
+params: params.yaml as typed classes
+libraries, seeds: versions, seeds and threads, which also decide the bits of a result
+splits, packed: the files that preprocess writes and all other stages read
+files, tables: files that are written completely or not at all, and tables for plots
+texts: names from outside, made printable
 """
 
 import lazy_loader

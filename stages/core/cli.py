@@ -1,4 +1,4 @@
-"""Command lines: a stage's function as a command with options from its signature; errors in one line."""
+"""Command lines: makes a command of a stage's function, with options from its signature."""
 
 import inspect
 import os

@@ -1,6 +1,6 @@
-"""What a stage raises when the user can mend it.
+"""Errors of a stage that the user can fix.
 
-StageError          one line: what is wrong, where, the mend
+StageError          one line: what is wrong, where, and how to fix it
 ├── ParamsError     a key of params.yaml
 ├── LibraryError    a library in another version
 ├── DataError       a picture, a label, an annotation, an array

@@ -1,4 +1,4 @@
-"""Files and folders that stand there whole or not at all."""
+"""Files and folders that are written completely or not at all."""
 
 import glob
 import json

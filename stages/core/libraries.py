@@ -1,6 +1,6 @@
-"""The libraries whose versions decide a result: params.yaml names them, and a stage refuses others.
+"""The libraries whose versions decide a result: params.yaml lists them, and a stage refuses other versions.
 
-`python -m stages.core.libraries --params params.yaml` writes into it the versions that are installed.
+`python -m stages.core.libraries --params params.yaml` writes the installed versions into that file.
 """
 
 import sys

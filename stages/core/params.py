@@ -1,7 +1,7 @@
-"""params.yaml as frozen, typed classes; whatever does not fit is refused with the key's full path.
+"""params.yaml as frozen, typed classes. A wrong key or value is refused with the full path of its key.
 
-A key that is left out has its default, which stands in the class and nowhere else. What only the user's data
-can tell (a format, a folder) and the names of variants have none.
+A missing key has its default, which is written in the class and nowhere else. Two kinds of keys have no
+default: those that depend on the user's data (a format, a folder), and the names of variants.
 """
 
 import difflib

@@ -1,4 +1,4 @@
-"""Seeds and threads, which decide the bits of every stage; what torch has of them is in compute.py."""
+"""Seeds and threads, which decide the bits of every stage's results; compute.py sets those of torch."""
 
 import random
 import sys

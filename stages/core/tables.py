@@ -1,6 +1,6 @@
-"""Metrics and tables that `dvc metrics` and `dvc plots` read.
+"""Metrics and tables for `dvc metrics` and `dvc plots`.
 
-Every number has six significant digits: the last bit, which may differ on another processor, changes no file.
+Every number has six significant digits, so that a last bit that differs on another processor changes no file.
 """
 
 from collections.abc import Mapping, Sequence

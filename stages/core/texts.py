@@ -1,4 +1,4 @@
-"""Texts from anywhere, such as the names of files: as what can be printed in one line and kept as UTF-8."""
+"""Texts from outside, such as file names, made printable in one line and storable as UTF-8."""
 
 
 def in_a_line(text: str) -> str:

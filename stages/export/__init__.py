@@ -1,9 +1,12 @@
-"""Trained models for other runtimes: graphs that hold all that lies between a picture and an answer.
+"""Trained models for other runtimes: graphs with everything between a picture and an answer.
 
-exporting: from a model file to the file that is written; tasks: where classifier and detector differ
+exporting: from a model file to the exported file
+tasks: how exporting a classifier and a detector differ
 classifier, detector: the networks as such graphs
-targets: ONNX, torch.export's format, OpenVINO's; formats: their files
-quantising: weights and activations in eight bits; comparison: whether a file answers as the network does
+targets: ONNX, torch.export's format and OpenVINO's
+formats: their files
+quantising: weights and activations in eight bits
+comparison: whether the exported model gives the same answers as the network
 """
 
 import lazy_loader

@@ -1,4 +1,4 @@
-"""A trained classifier as a graph, so that other runtimes can take it."""
+"""A trained classifier as a graph for other runtimes."""
 
 from torch import Tensor, float32, nn, stack, tensor
 

@@ -1,4 +1,4 @@
-"""Whether an exported network answers as the trained one does, on the same pictures."""
+"""Whether an exported network gives the same answers as the trained one, on the same pictures."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""A trained detector as a graph of fixed shapes, so that other runtimes can take it.
+"""A trained detector as a graph of fixed shapes, for other runtimes.
 
-torchvision's own code goes picture by picture and cuts tensors to as many boxes as there are. Here a batch
-goes through at once, and what is left over is marked by a score of 0. What comes out is the same but for the
-last digits: the same layers, the same candidates, the same non-maximum suppression.
+torchvision's own code processes one picture after the other, and cuts tensors to the number of boxes found.
+Here a whole batch is processed at once, and unused rows get a score of 0. The results are the same except for
+the last digits: the layers, the candidates and the non-maximum suppression are the same.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""From a model file to a file for another runtime, compared with the network on the way."""
+"""Makes a file for another runtime from a model file, and compares both."""
 
 from __future__ import annotations
 

@@ -1,8 +1,9 @@
 """The files of exported networks. The same network, metadata and library versions give the same bytes.
 
-ONNX: one file, the metadata under the key `darkroom`. torch-export: a .pt2 archive, the metadata as its extra
-file `darkroom.json`; who loads it needs torch and torchvision. openvino: an .xml with a .bin beside it, the
-metadata in the .xml under `rt_info`.
+onnx: one file, with the metadata under the key `darkroom`
+torch-export: a .pt2 archive, with the metadata as its extra file `darkroom.json`; loading needs torch and
+    torchvision
+openvino: an .xml file with a .bin file beside it, and the metadata in the .xml under `rt_info`
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""An exported network in eight bits: smaller, and quicker where the processor multiplies eight-bit numbers.
+"""An exported network in eight bits: smaller, and faster if the processor multiplies eight-bit numbers.
 
 Static quantisation by onnxruntime (B. Jacob et al. 2017, "Quantization and Training of Neural Networks for
-Efficient Integer-Arithmetic-Only Inference", https://arxiv.org/abs/1712.05877): the ranges of activations are
-those that they have on pictures of the validation split.
+Efficient Integer-Arithmetic-Only Inference", https://arxiv.org/abs/1712.05877). The ranges of activations are
+measured on pictures of the validation split.
 """
 
 from __future__ import annotations

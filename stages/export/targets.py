@@ -1,4 +1,4 @@
-"""The formats of exported networks, and what each of them needs."""
+"""The formats of exported networks, and what each format needs."""
 
 from enum import StrEnum
 from importlib.util import find_spec

@@ -1,8 +1,12 @@
-"""The stage `fuse`: real and generated pictures, scenes and a user's own, fused by every method.
+"""The stage `fuse`: fuses real and generated pictures, scenes and a user's own pictures by every method.
 
-stage: the whole; params; limits: what of it cannot fit pictures and networks
-kinds: which groups are fused; composites: items set into scenes
-networks, measuring: what trained networks see, and all figures; sheets: what is shown
+stage: the whole stage
+params: its section of params.yaml
+limits: what in that section cannot fit the pictures and networks
+kinds: which groups are fused
+composites: items set into scenes
+networks, measuring: what trained networks see, and all figures
+sheets: the picture sheets
 """
 
 import lazy_loader

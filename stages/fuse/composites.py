@@ -1,4 +1,4 @@
-"""Items set into scenes, pasted and without a seam; a mosaic; what both look like."""
+"""Items set into scenes, both pasted and blended without a seam; a mosaic; and pictures of both."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""The kinds of groups that the stage fuses: made of test pictures and scenes, and the user's own."""
+"""The kinds of groups that the stage fuses: groups of test pictures and scenes, and the user's own."""
 
 from dataclasses import dataclass
 from pathlib import Path

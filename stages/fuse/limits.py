@@ -1,4 +1,4 @@
-"""What in section `fuse` cannot fit the pictures and networks that there are."""
+"""Checks which parameters in section `fuse` cannot fit the given pictures and networks."""
 
 from pathlib import Path
 

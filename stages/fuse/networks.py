@@ -1,4 +1,4 @@
-"""What the trained networks say of pictures: where something is, and what it is."""
+"""What the trained networks say about pictures: where something is, and what it is."""
 
 from collections.abc import Sequence
 

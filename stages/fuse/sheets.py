@@ -1,4 +1,4 @@
-"""What fusion shows: sources beside what each method made of them, differences, best and worst."""
+"""The picture sheets of fusion: sources beside each method's result, differences, the best and the worst."""
 
 from collections.abc import Mapping, Sequence
 

@@ -1,15 +1,15 @@
-"""Fused pictures: real and generated ones, scenes, and a user's own.
+"""Fuses pictures: real and generated ones, scenes, and a user's own.
 
-In: the test splits that preprocess packed, the models that were wanted, the user's own pictures. Out: the
-fused pictures (`KIND/METHOD.npy` beside `KIND/sources.npy`; the user's own as `own/GROUP/METHOD.png`); for
-each kind and method how much of the sources they keep, and whether classifier and detector see in them what
-was in the sources; the same figures by picture, as a table; sheets.
+In: the test splits that preprocess packed, the trained models, and the user's own pictures. Out: the fused
+pictures (`KIND/METHOD.npy` beside `KIND/sources.npy`; the user's own as `own/GROUP/METHOD.png`); picture
+sheets; and for each kind and method how much of the sources the fused pictures keep, and whether classifier
+and detector still see what was in the sources, also as a table with a row for each picture.
 
-Kinds: one picture sharp on its left and on its right half (`focus`), one picture in several lights
-(`exposure`), a real and a generated picture of one class (`generated`), detection scenes sharp in one half
-(`scenes`), and what the user gives (`own`). Of focus, exposure and scenes the truth is known. Beside them
-generated items are set into scenes (`composites`), and test pictures into a mosaic. Kinds and figures that
-need pictures or a model that were not wanted are left out.
+Kinds: a picture with a sharp left half and one with a sharp right half (`focus`), one picture in several
+lights (`exposure`), a real and a generated picture of one class (`generated`), detection scenes that are
+sharp in one half (`scenes`), and the user's groups (`own`). For focus, exposure and scenes the true picture
+is known. Also, generated items are set into scenes (`composites`), and test pictures into a mosaic. Kinds and
+figures are left out if params.yaml leaves out the pictures or the model that they need.
 """
 
 import time

@@ -1,9 +1,13 @@
-"""Fusing pictures of one scene into one: reading, aligning, the methods, how well they do.
+"""Fusing pictures of one scene into one: reading, aligning, fusing, and measuring the result.
 
 params: methods and alignments by name
-groups, sets: which files are fused, and groups made here; files, pixels: 8 and 16 bits a channel
-alignment: whether they lie on each other; methods: the fusing; activity: where a network looks
-compositing: parts put together; metrics: how much of the sources is kept
+groups, sets: which files are fused, and groups that the stage makes itself
+files, pixels: pictures with 8 and 16 bits a channel
+alignment: whether the pictures are aligned
+methods: the fusing
+activity: where a network looks
+compositing: pictures put together from parts
+metrics: how much of the sources is kept
 """
 
 import lazy_loader

@@ -1,4 +1,4 @@
-"""Where a network looks in a picture: the maps by which fusion weighs its sources."""
+"""Where a network looks in a picture: maps by which fusion weights its sources."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""Whether the pictures of a group lie on each other, and laying them so."""
+"""Checks whether the pictures of a group are aligned, and aligns them."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""Pictures put together from parts: cut-outs in scenes, mosaics of many pictures."""
+"""Pictures put together from parts: cut-out items in scenes, and mosaics of many pictures."""
 
 import cv2
 import numpy as np

@@ -1,4 +1,4 @@
-"""Picture files of 8 or 16 bits a channel, read and written without loss of either."""
+"""Reads and writes picture files with 8 or 16 bits a channel, without loss."""
 
 from pathlib import Path
 

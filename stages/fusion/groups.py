@@ -1,4 +1,4 @@
-"""Which files are fused with which: groups by a manifest or by file names, read, checked and aligned."""
+"""Which files are fused with each other: groups from a manifest or file names, read, checked and aligned."""
 
 import csv
 import re

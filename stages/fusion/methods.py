@@ -1,7 +1,7 @@
-"""Fusing pictures of one scene into one, pixel by pixel: pure functions on arrays.
+"""Fuses pictures of one scene into one, pixel by pixel: pure functions on arrays.
 
-Each takes sources uint8 or uint16 [S, H, W, C] (S pictures of one size) and gives one picture [H, W, C] of
-as many bits. Fusing a picture with itself gives it back.
+Each takes sources, uint8 or uint16 [S, H, W, C] (S pictures of one size), and returns one picture [H, W, C]
+with as many bits. Fusing a picture with itself returns that picture.
 """
 
 from collections.abc import Callable, Sequence

@@ -1,6 +1,7 @@
-"""How much of its sources, or of a known truth, a fused picture keeps: pure functions, a figure a picture.
+"""How much of its sources, or of a known true picture, a fused picture keeps: pure functions on arrays.
 
-Pictures are uint8 or uint16 [N, H, W, C], sources [N, S, H, W, C]; grey pictures are uint8 [N, H, W].
+Pictures are uint8 or uint16 [N, H, W, C], sources [N, S, H, W, C]; grey pictures are uint8 [N, H, W]. Each
+function returns one figure for each picture.
 """
 
 from collections.abc import Callable

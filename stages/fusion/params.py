@@ -1,4 +1,4 @@
-"""The methods of fusion and of alignment by name, and what is asked of weights."""
+"""The methods of fusion and of alignment by name, and the parameters of weights."""
 
 from collections.abc import Sequence
 from typing import Literal

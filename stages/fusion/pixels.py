@@ -1,4 +1,4 @@
-"""Pictures of 8 or 16 bits a channel, grey or colour, and how different ones are brought to one form."""
+"""Pictures with 8 or 16 bits a channel, grey or colour, and how different ones are brought to one form."""
 
 from collections.abc import Sequence
 

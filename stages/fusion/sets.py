@@ -1,4 +1,4 @@
-"""What the stage fuses: groups made here, of which the truth is known, and groups of the user's own."""
+"""What the stage fuses: groups that it makes itself, with a known true picture, and the user's groups."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

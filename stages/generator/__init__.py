@@ -1,6 +1,6 @@
-"""The generator of pictures of what is asked for.
+"""The generator, which makes pictures of what it is asked for.
 
-network: the generator and its discriminator, built, loaded and asked
+network: the generator and its discriminator: built, loaded and asked
 overlap: precision, recall, density and coverage of its pictures
 """
 

@@ -1,8 +1,8 @@
-"""A generator of pictures of what is asked for, and the discriminator that trains it.
+"""A generator that makes pictures of what it is asked for, and the discriminator that trains it.
 
-Both are convolutional and small: nothing is convolved at full resolution, which is where a processor
-without an accelerator spends its time. The generator's last layer makes every 2x2 block of pixels at
-once (pixel shuffle, Shi et al. 2016); the discriminator's first layer strides over them.
+Both are small convolutional networks. Nothing is convolved at full resolution, which would take most of the
+time on a processor without an accelerator. The generator's last layer makes every 2x2 block of pixels at once
+(pixel shuffle, Shi et al. 2016); the discriminator's first layer has a stride over such blocks.
 """
 
 import math
@@ -25,9 +25,9 @@ COARSEST = 8
 
 
 class Generator(nn.Module):
-    """A random vector and what is asked for, together the vector that the picture grows from.
+    """Makes a picture from a random vector and a request.
 
-    What is asked for is one of a class or a text, both encoded into the same dimensions, and numbers. Its
+    The request is a class or a text, both encoded into the same dimensions, and numbers. Its
     config:
         size, channels   of the pictures
         classes          their names

@@ -1,4 +1,4 @@
-"""How far generated and real pictures' features overlap: precision, recall, density and coverage."""
+"""How far the features of generated and real pictures overlap: precision, recall, density and coverage."""
 
 from dataclasses import dataclass, fields
 

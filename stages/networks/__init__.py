@@ -1,7 +1,9 @@
-"""What all networks need: a device, and files.
+"""What all networks need: a device, calibrated scores, and files.
 
-compute: device, precision, threads and seeds; calibration: scores that mean what they say
-model_files: models as safetensors; weights: files of other libraries
+compute: device, precision, threads and seeds
+calibration: scores that are probabilities
+model_files: models as safetensors
+weights: files of weights from other libraries
 """
 
 import lazy_loader

@@ -1,13 +1,13 @@
-"""Scores that mean what they say: of what is given 0.8, eight in ten are right.
+"""Calibrated scores: of all answers with a score of 0.8, eight in ten are right.
 
 For the classifier C. Guo et al. 2017, "On Calibration of Modern Neural Networks",
-https://arxiv.org/abs/1706.04599; for the detector, whose scores are those of single boxes, J. Platt 1999,
-"Probabilistic Outputs for Support Vector Machines". Neither changes which score is greater.
+https://arxiv.org/abs/1706.04599. For the detector, whose scores belong to single boxes, J. Platt 1999,
+"Probabilistic Outputs for Support Vector Machines". Neither changes the order of the scores.
 
-How well the scores of attributes tell yes from no is told by average precision, and a threshold makes an
-answer of each. Their arrays are [N, A], or [A] of single attributes; a target is 1, 0, or NaN where it is
-unknown, and such counts for nothing. scikit-learn is imported where it is called: it takes a second, and most
-do without it.
+Average precision says how well the scores of attributes separate yes from no, and a threshold makes an answer
+of each score. Their arrays are [N, A], or [A] for single attributes. A target is 1, 0, or NaN if it is unknown,
+and an unknown target does not count. scikit-learn is imported where it is called: it takes a second, and most
+callers do without it.
 """
 
 from collections.abc import Callable

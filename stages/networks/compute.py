@@ -1,4 +1,4 @@
-"""Device, precision, threads and seeds: what makes a run repeat to the bit."""
+"""Device, precision, threads and seeds, which together make a run reproducible to the bit."""
 
 import os
 import platform

@@ -1,6 +1,6 @@
-"""Model files: safetensors, written atomically, with what is needed to build the network again.
+"""Model files: safetensors, written atomically, with everything needed to build the network again.
 
-Loading one never runs code: the header carries JSON, and the caller's own `build` reads it.
+Loading a file never runs code: its header has JSON, and the caller's own `build` reads it.
 """
 
 import json

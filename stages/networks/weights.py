@@ -1,4 +1,4 @@
-"""Weights of networks from files that other libraries wrote, known by their content."""
+"""Weights of networks from files of other libraries, identified by the hash of their content."""
 
 import hashlib
 import io

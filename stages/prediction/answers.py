@@ -1,4 +1,4 @@
-"""What a model says of pictures, and what is taken where nothing else is asked for."""
+"""What a model says about pictures, and the default settings of such a request."""
 
 from dataclasses import dataclass, field
 from pathlib import Path

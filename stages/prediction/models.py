@@ -1,6 +1,6 @@
-"""Trained models as new pictures are shown to them: with the form of the pictures that they were trained on.
+"""Trained models for new pictures, with the form of the pictures on which they were trained.
 
-What a model file says of itself and section `preprocess` of the params.yaml it was trained by must agree.
+The model file must agree with section `preprocess` of the params.yaml with which the model was trained.
 """
 
 import sys

@@ -1,6 +1,6 @@
 """A trained model that is asked about pictures, and its answers.
 
-Each picture is brought into the form of those that the model was trained on, by the code of `preprocess`.
+The code of `preprocess` first brings each picture into the form of the training pictures.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Answers of a model in the formats that people and programs read."""
+"""A model's answers in formats for people and programs."""
 
 from __future__ import annotations
 

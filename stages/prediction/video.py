@@ -1,4 +1,4 @@
-"""Frames of a video, as pictures that a model is asked about."""
+"""Frames of a video as pictures for a model."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

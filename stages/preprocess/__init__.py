@@ -1,9 +1,12 @@
-"""The stage `preprocess`: pictures and boxes of any source, checked, split and packed.
+"""The stage `preprocess`: pictures and boxes from any source, checked, split and packed.
 
-stage: the whole; readers: every source by its word in params.yaml; fitting: sizes for `auto`
-sorting, gathering: what may be used
-duplicates, splitting: repeats, and which split each picture is in; scenes: boxes where none are given
-packing, report, sheet: arrays on disk, what was found, what it looks like
+stage: the whole stage
+readers: every source, by its name in params.yaml
+fitting: sizes for `auto`
+sorting, gathering: which pictures can be used
+duplicates, splitting: repeated pictures, and the split of each picture
+scenes: composed scenes, if the data has no boxes
+packing, report, sheet: arrays on disk, a report of what was found, and a picture sheet
 """
 
 import lazy_loader

@@ -1,4 +1,4 @@
-"""Equal pictures and near ones, by their hashes."""
+"""Equal and nearly equal pictures, found by their hashes."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""The size that pictures are brought to where params.yaml has `shape: auto`: derived from their own sizes."""
+"""The size of packed pictures if params.yaml has `shape: auto`: derived from the pictures' own sizes."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""From a source's rows to pictures that may be used: decoded, checked, boxes in the frame, repeats sifted."""
+"""From a source's rows to usable pictures: decoded, checked, without repeats, with boxes in the frame."""
 
 import re
 from array import array
@@ -149,7 +149,7 @@ def _within(found: Found, raw: Path) -> Found:
 
 
 def _tasks(found: Found, waiting: deque[Row | Finding]) -> Iterator[Task]:
-    """What is to be decoded; rows wait for the outcome, findings for their turn, whoever works how fast."""
+    """The pictures to decode. Rows and findings wait in their order, however fast the processes are."""
     for one in found:
         waiting.append(one)
         if isinstance(one, Row):
@@ -322,7 +322,7 @@ def _differing(gathered: Gathered, rows: list[int]) -> list[int]:
 def _repeat(
     gathered: Gathered, row: int, highest: int, differing: list[int], seen: bool
 ) -> tuple[FindingKind, str] | None:
-    """What is wrong with one of several equal pictures, of which `highest` has the highest rank."""
+    """The finding on one of several equal pictures; `highest` is the row with the highest rank."""
     split, stated = gathered.splits[highest], gathered.stated(row)
     if gathered.rank(highest) > gathered.rank(row):
         return "in_another_split", f"equals {gathered.where[highest]} in {split}"

@@ -1,6 +1,6 @@
-"""Pictures as arrays on disk that are mapped into memory: what stages/core/packed.py reads.
+"""Pictures as arrays on disk that are mapped into memory; stages/core/packed.py reads them.
 
-Rows are copied from file to file, so that memory stays flat whatever their number.
+Rows are copied from file to file, so memory does not grow with their number.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""All sources of pictures, by the word that params.yaml calls them."""
+"""All sources of pictures, by their names in params.yaml."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What preprocess found: a page in markdown, a table of findings, figures."""
+"""What preprocess found: a page in markdown, a table of findings, and figures."""
 
 import csv
 import io

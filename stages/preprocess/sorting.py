@@ -1,4 +1,4 @@
-"""Pictures of one task, from what its source gives to splits: decoded, checked, without repeats, labelled."""
+"""The pictures of one task, from the source to the splits: decoded, checked, labelled, without repeats."""
 
 import unicodedata
 from collections.abc import Iterator, Sequence

@@ -1,6 +1,7 @@
-"""Which split each picture stands in: as the data says, else in proportion of the classes, by the seed.
+"""The split of each picture: as the data says, else drawn by the seed, in proportion to the classes.
 
-scikit-learn is imported where it is called: it takes a second, for which `preprocess` has a better time.
+scikit-learn is imported only where it is called. The import takes a second, and `preprocess` does it while
+other processes decode pictures.
 """
 
 from collections import Counter
@@ -31,9 +32,9 @@ def split_rows(
 ) -> dict[Split, Rows]:
     """Rows of each split, in order.
 
-    `given` is the data's own split of each row. A split that the data gives stays as it is; one that it does
-    not give is taken from train and from what is undecided, with the same share of every stratum. Without
-    `params` nothing is undecided.
+    `given` is the data's own split of each row. A split that the data gives stays. A missing split is
+    drawn from train and from rows without a split, with the same share of every stratum. Without `params`
+    the data must give both val and test.
 
     Raises:
         DataError: a split would be empty, or a stratum cannot stand in both.

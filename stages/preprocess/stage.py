@@ -1,11 +1,13 @@
-"""Check, split and pack the pictures; compose detection scenes from them where no boxes are given.
+"""Checks, splits and packs the pictures, and composes detection scenes from them if there are no boxes.
 
 in   the folder `raw`, read as section `preprocess` says: IDX, image folders, CSV, Parquet, COCO, VOC, YOLO
+     and more
 out  the folders `classification` and `detection`, as stages/core/packed.py describes them; counts; a sheet of
-     samples; a report of the data that names what was mended and refused. The same bytes every time
+     samples; a report of the data that names what was corrected and refused. The same bytes every time
 run  python -m stages.preprocess --help
 
-`cache` is a folder of pictures decoded before: with it only new ones are decoded. It decides no result.
+`cache` is a folder of pictures that were decoded before: with it only new ones are decoded. It affects no
+result.
 """
 
 import shutil

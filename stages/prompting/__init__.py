@@ -1,7 +1,9 @@
 """What a generator can be asked for: texts and numbers.
 
-params: what params.yaml says of texts
-captions: what training pictures are called; text_encoders: texts as vectors; attributes: numbers
+params: the parameters of texts
+captions: the captions of training pictures
+text_encoders: texts as vectors
+attributes: numbers
 """
 
 import lazy_loader

@@ -1,4 +1,4 @@
-"""Numbers that pictures can be asked for by: columns of the data's table, or measured on the pictures."""
+"""Numbers by which pictures can be asked for: columns of the data's table, or measured on the pictures."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""What training pictures are called: captions of the data's own, or made of class names by templates."""
+"""The captions of training pictures: from the data, or made of class names with templates."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

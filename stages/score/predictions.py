@@ -1,13 +1,13 @@
-"""Predictions kept on disk, a row for each input: Parquet files, of which everything else is made.
+"""Predictions on disk, one row for each input: Parquet files, from which all other files are made.
 
-predictions/000001.parquet   a row an input, in order of `id`; `SCHEMA` says what stands in it
+predictions/000001.parquet   a row an input, in order of `id`; `SCHEMA` says which columns there are
 coco/000001.json             the same pictures and boxes as COCO has them, with the boxes' scores
-drawn/000001/ID-NAME.jpg     what was found in each picture
+drawn/000001/ID-NAME.jpg     the predictions, drawn into each picture
 set_aside/000001/ID-NAME     pictures that could not be read, and ID-NAME.txt with the reason
 
-A file of predictions is replaced in one step by itself and the new rows: an input has its row once that has
-happened, and neither before nor twice. Whatever else of it a kill has left is removed or made again when
-the folder is opened.
+A file of predictions is replaced in one step by a file with the old and the new rows. So an input gets its
+row at this moment, neither earlier nor twice. When the folder is opened, everything else that a kill left is
+removed or made again.
 """
 
 import fcntl

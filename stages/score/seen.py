@@ -1,8 +1,8 @@
-"""Which inputs have their rows: an index of the files of predictions, so that a look need not read them all.
+"""Which inputs have their rows: an index of the prediction files, so that a look need not read them all.
 
-The files alone decide. The index is an SQLite database that notes of which files it speaks, and as they were:
-one that is new or another by now is read again, and what stood in one that is gone is forgotten. Where the
-index is missing, broken or cannot be written, all files are read.
+Only the files decide. The index is an SQLite database that notes which files it covers, and their state. A
+file that is new or has changed is read again, and the entries of a file that is gone are dropped. If the
+index is missing, broken or not writable, all files are read.
 """
 
 import contextlib

@@ -1,13 +1,14 @@
-"""New pictures of an inbox through trained models: predictions as Parquet and COCO JSON, drawn pictures.
+"""Shows new pictures of an inbox to trained models: predictions as Parquet and COCO JSON, drawn pictures.
 
-in   the folder `inbox`, the model files, params.yaml of the commit that they were trained at
+in   the folder `inbox`, the model files, params.yaml of the commit at which the models were trained
 out  the folder `out`, as stages/score/predictions.py describes it; figures of this run as JSON
 run  python -m stages.score --help
 
-Each picture is brought into the form that the models were trained on, by the code of `preprocess`. Each input
-gets one row, whenever this is killed. One that cannot be read gets its row with the reason. Without a
-classifier, or where it was trained on crops of boxes, pictures get no label; without a detector no boxes.
-With a reference it says whether the pictures that came last are still like the training pictures.
+The code of `preprocess` brings each picture into the form of the training pictures. Each input gets one row,
+even if this stage is killed at any time. The row of a picture that cannot be read has the reason. Pictures
+get no label if there is no classifier, or if it was trained on crops of boxes. They get no boxes if there is
+no detector. With a reference it also says whether the latest pictures are still like the
+training pictures.
 """
 
 import datetime
@@ -334,5 +335,5 @@ def _set_aside(place: Path, ready: PreparedInput) -> None:
 
 
 def _mode(given: Input) -> int:
-    """What is made of a picture may be read by those who may read the picture, and by its maker."""
+    """The mode of files made from a picture: readable for those who may read the picture, and for us."""
     return given.file.mode & 0o666 | 0o600

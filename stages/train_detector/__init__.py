@@ -1,7 +1,11 @@
 """The stage `train-detector`.
 
-stage: the whole; params; trainer: a step; validation: losses and precision on val
-start: anchors, trained parts, pretrained weights; batches: what a step sees
+stage: the whole stage
+params: its section of params.yaml
+trainer: a step of training
+validation: losses and precision on val
+start: anchors, trained parts and pretrained weights
+batches: the pictures of each step
 """
 
 import lazy_loader

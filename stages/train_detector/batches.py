@@ -1,6 +1,6 @@
-"""Training pictures with boxes in batches: their order, their augmentation, their scale, samples of them.
+"""Training pictures with boxes in batches: their order, augmentation and scale, and samples of them.
 
-All but albumentations' own draws depend on seed and epoch alone and so have no state to keep.
+Everything except albumentations' own draws depends only on seed and epoch, and so has no state to save.
 """
 
 from collections.abc import Iterator, Sequence

@@ -2,12 +2,12 @@
 
 in   data/prepared/detection (train, val)
 out  the model: the averaged weights of the best validation; its metrics on val; one row of history an epoch;
-     samples of pictures with their boxes as they are shown, which `evaluate` draws; a checkpoint until they
-     are there
+     samples of training pictures with their boxes, which `evaluate` draws; and a checkpoint, until all of
+     these are written
 run  python -m stages.train_detector --help
 
-What it reaches: data/metrics/train-detector.json on val, data/metrics/evaluate.json on test;
-`python -m benchmarks.stages.detectors` compares models and seeds.
+Its results are in data/metrics/train-detector.json on val and in data/metrics/evaluate.json on test; `python
+-m benchmarks.stages.detectors` compares models and seeds.
 """
 
 from dataclasses import asdict

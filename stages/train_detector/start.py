@@ -1,4 +1,4 @@
-"""What a detector begins with: fitted anchors, trained parts, pretrained weights, frozen layers."""
+"""What a detector starts from: fitted anchors, trained parts, pretrained weights and frozen layers."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""What the detector adds to the loop of training."""
+"""What the detector adds to the common training loop."""
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass

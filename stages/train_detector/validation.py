@@ -1,4 +1,4 @@
-"""Losses of a detector, and what it is worth on val."""
+"""The losses of a detector on val, and its precision there."""
 
 from dataclasses import dataclass
 

@@ -1,8 +1,13 @@
-"""The stage `train-gan`: a generator against a discriminator.
+"""The stage `train-gan`: trains a generator against a discriminator.
 
-stage: the whole; params; trainer: a step of training, and how an epoch is judged
-material: what batches are drawn from; steps: both networks, and a step of each
-losses: of both, with penalties; failures: collapse, noticed early; frames: what a film is made of
+stage: the whole stage
+params: its section of params.yaml
+trainer: a step of training, and how an epoch is judged
+material: the data from which batches are drawn
+steps: both networks, and one step of each
+losses: the losses of both, with penalties
+failures: collapse and other failures, noticed early
+frames: the frames of the generator's film
 """
 
 import lazy_loader

@@ -1,4 +1,4 @@
-"""Failures of adversarial training, noticed while it runs: who wins outright, and collapse."""
+"""Failures of adversarial training, noticed while it runs: one network wins outright, or a collapse."""
 
 from collections.abc import Iterator, Mapping, Sequence
 

@@ -1,4 +1,4 @@
-"""What a generator draws of the same latents at several times of its training."""
+"""What a generator draws from the same latents at several points of its training."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,6 +1,6 @@
-"""Losses of the two networks, penalties on the discriminator's slope, and what both pictures go through.
+"""The losses of both networks, penalties on the discriminator's slope, and augmentation of its input.
 
-`on_real` and `on_fakes` are the discriminator's outputs [N]: the greater, the more real.
+`on_real` and `on_fakes` are the discriminator's outputs [N]; a larger output means more real.
 """
 
 from collections.abc import Callable, Sequence

@@ -1,4 +1,4 @@
-"""What training draws its batches from: pictures, their classes, captions and numbers."""
+"""The data from which training draws its batches: pictures, their classes, captions and numbers."""
 
 from dataclasses import dataclass
 from typing import Any

@@ -1,16 +1,18 @@
-"""Train a generator of pictures of what is asked for, against a discriminator.
+"""Train a generator against a discriminator. It makes pictures of what it is asked for.
 
-In: the train split, with captions and numbers where the data has them. Out: the averaged generator, its
-metrics and history, pictures of the same latents on its way, which `evaluate` draws; a checkpoint until they
-are there.
-By default hinge loss, spectral normalisation, class projection and an auxiliary classifier (Odena et al.
-2017); one step each per batch, on the same fakes. Pictures with captions of their own are asked for by them
-or by class, the others by class alone, and captions made of class names are learned to mean the class;
-numbers are told for half of the pictures, so that they may be left open. What is kept is a moving average of
-the generator's weights (Yazici et al. 2019): sharper and steadier than the last ones.
+In: the train split, with captions and numbers if the data has them. Out: the averaged generator, its metrics
+and history, and pictures of the same latents during training, which `evaluate` draws; until all of these are
+written, a checkpoint.
 
-How good its pictures are is for `evaluate` to say (data/metrics/evaluate.json): the figures of training only
-tell whether the two keep up with each other. Training that fails gives no generator.
+By default it uses hinge loss, spectral normalisation, class projection and an auxiliary classifier (Odena et
+al. 2017). Each network makes one step a batch, on the same generated pictures. Pictures with captions of
+their own are asked for by these or by class, all others by class alone. Captions made of class names are
+learned to mean the class. Numbers are given for half of the pictures, so that users may leave them out. The
+result is a moving average of the generator's weights (Yazici et al. 2019), which gives sharper pictures and
+varies less than the last weights.
+
+`evaluate` measures how good the pictures are (data/metrics/evaluate.json). The figures of training only show
+whether the two networks keep up with each other. A training that fails gives no generator.
 """
 
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What the generator and its discriminator add to the loop of training."""
+"""What the generator and its discriminator add to the common training loop."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field

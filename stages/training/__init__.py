@@ -1,10 +1,12 @@
-"""What all trainers share: a killed training ends in the bytes of one left alone.
+"""What all trainers share. A killed training that continues ends in the same bytes as an uninterrupted one.
 
-loop: the loop itself, and what a network adds to it; batches: the order of pictures
-params: what params.yaml says of every training; budget: how long to train by the number of pictures
-optimization, averaging: how a network goes down its loss
-state, checkpoint: everything that the next step reads, and whether it may be taken up
-samples: pictures that a trainer leaves for evaluate to draw, and what one without work leaves
+loop: the loop itself, and what a network adds to it
+batches: the order of pictures
+params: the parameters that all trainings have
+budget: how long to train for a given number of pictures
+optimization, averaging: optimizers, learning rates and averaged weights
+state, checkpoint: everything that the next step reads, and whether it may be used
+samples: pictures that a trainer saves for evaluate, and the files of a trainer without work
 """
 
 import lazy_loader

@@ -1,4 +1,4 @@
-"""Weights averaged exponentially over the steps of training."""
+"""Exponential averages of the weights over the steps of training."""
 
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn

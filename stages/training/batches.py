@@ -1,4 +1,4 @@
-"""The order of training pictures: shuffled anew in each epoch, by seed and epoch alone."""
+"""The order of training pictures: shuffled again in each epoch, by seed and epoch number alone."""
 
 from collections.abc import Iterator
 

@@ -1,8 +1,8 @@
-"""How long to train: epochs and sizes of batches by the number of pictures.
+"""How long to train: epochs and batch sizes for a given number of pictures.
 
-Where params.yaml has `auto`, the rules here give what was found on 55,000 pictures of 28 px and on 54,000
-scenes of 96 px. From there they go on to other numbers: fewer pictures are shown more often and in smaller
-batches.
+If params.yaml has `auto`, the rules here apply. For 55,000 pictures of 28 px, and for 54,000 scenes of 96 px,
+they give the values that were found best there. For other numbers they extrapolate: fewer pictures are shown
+more often and in smaller batches.
 """
 
 import math

@@ -1,12 +1,12 @@
-"""Training that is killed at any step and started again ends in the bytes of training left alone.
+"""Checkpoints, with which a training that is killed at any step ends in the bytes of an uninterrupted one.
 
-A checkpoint holds all that the next step reads: networks, optimizers, schedules, averages, every random
-generator, and the `TrainingState`, which the loop keeps instead of local variables. It is taken up only where
-all that decides the result is what it was (`decisive`).
+A checkpoint holds everything that the next step reads: networks, optimizers, schedules, averages, every
+random generator, and the `TrainingState`, which the loop uses instead of local variables. It is used only if
+nothing that decides the result has changed (`decisive`).
 
-The file: SHA-256 of what follows, a line of JSON (key, epoch, step), and what torch.save made of the state.
-It is read with weights_only, which runs no code; and torch.save keeps strides, which safetensors does not:
-other strides are other kernels, and other bits.
+The file has a SHA-256 of the rest, a line of JSON (key, epoch, step), and the state as torch.save writes it.
+It is read with weights_only, which runs no code. torch.save keeps strides and safetensors does not: with
+other strides torch chooses other kernels, and these give other bits.
 """
 
 import hashlib
@@ -40,9 +40,9 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT)
 def decisive(
     *, data: Path, params: Iterable[StageParams], libraries: Mapping[str, str], compute: Compute
 ) -> dict[str, str]:
-    """What decides a training's result: a checkpoint in which one of these differs is another training's.
+    """Everything that decides a training's result. A checkpoint with any difference is not used.
 
-    Call when all modules are imported: the code is that of every module of `stages` which is.
+    Call it when all modules are imported: it includes the code of every imported module of `stages`.
     """
     files = {getattr(module, "__dict__", {}).get("__file__") for module in list(sys.modules.values())}
     package = Path(stages.__file__).parent

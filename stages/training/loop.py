@@ -1,6 +1,6 @@
 """The loop of every training: epochs of steps, validation, early stopping, the best weights, checkpoints.
 
-`Training` is what all trainings have in common, a `Trainer` what one network adds to it.
+`Training` has what all trainings share, and a `Trainer` what one network adds.
 """
 
 import math

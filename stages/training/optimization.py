@@ -1,4 +1,4 @@
-"""How a network goes down its loss: optimizer, learning rates, averaged weights."""
+"""How a network is optimized: optimizer, learning rates and averaged weights."""
 
 import math
 from dataclasses import dataclass

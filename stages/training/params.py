@@ -1,4 +1,4 @@
-"""What params.yaml says of every training: optimizer, learning rates, how often checkpoints are written."""
+"""The parameters of all trainings: optimizer, learning rates, and how often checkpoints are written."""
 
 from typing import Annotated, Literal
 

@@ -1,7 +1,7 @@
-"""Pictures that a training leaves, so that `evaluate` can draw them: trainers do not depend on drawing.
+"""Pictures that a training saves for `evaluate` to draw, so that trainers do not depend on drawing.
 
-A training without work leaves files that say so. Samples are arrays alone, as safetensors: reading
-it runs no code, and the same arrays give the same bytes.
+A training without work writes files that say so. Samples are arrays in safetensors: reading them runs no
+code, and the same arrays give the same bytes.
 """
 
 from collections.abc import Mapping, Sequence

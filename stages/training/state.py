@@ -1,4 +1,4 @@
-"""The state of a training: all that its next step reads, in parts that a checkpoint keeps."""
+"""The state of a training: everything that its next step reads, in parts that a checkpoint stores."""
 
 import random
 from collections.abc import Mapping
