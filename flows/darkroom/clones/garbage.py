@@ -58,7 +58,7 @@ class Garbage:
 
 @contextlib.contextmanager
 def found_garbage(root: Path, days: float) -> Iterator[Garbage]:
-    """Find what was last used more than `days` ago, and what in the cache refs and newer commits do not need.
+    """Find what was last used more than `days` ago, and cached results that no ref or newer commit needs.
 
     Until the block ends no run can start in the clones.
 
