@@ -45,3 +45,4 @@ from .products import metrics_at as metrics_at
 from .products import shown_results as shown_results
 from .rwlock import PathsInUse as PathsInUse
 from .unused import remove_unused as remove_unused
+from .unused import shared_cache as shared_cache
