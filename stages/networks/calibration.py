@@ -6,8 +6,8 @@ https://arxiv.org/abs/1706.04599. For the detector, whose scores belong to singl
 
 Average precision says how well the scores of attributes separate yes from no, and a threshold makes an answer
 of each score. Their arrays are [N, A], or [A] for single attributes. A target is 1, 0, or NaN if it is
-unknown, and an unknown target does not count. scikit-learn is imported where it is called: it takes a second, and most
-callers do without it.
+unknown, and an unknown target does not count. scikit-learn is imported where it is called: it takes a second,
+and most callers do without it.
 """
 
 from collections.abc import Callable
