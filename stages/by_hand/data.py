@@ -97,7 +97,7 @@ def command(folder: Path, json_wanted: bool, write: bool, params: Path) -> None:
             "the formats"
         )
     best = best_of(readings)
-    changes = changes_for(folder, best)
+    changes = changes_for(folder, best, yaml.safe_load(text))
     if json_wanted:
         others = [other.guess.layout for other in readings if other is not best]
         by_key = {".".join(key): value for key, value in changes.items()}
@@ -308,8 +308,8 @@ def _some(names: Sequence[str]) -> str:
     return ", ".join([*names[:NAMED], *more])
 
 
-def changes_for(folder: Path, reading: Reading) -> dict[tuple[str, ...], Any]:
-    """Values by their keys in params.yaml."""
+def changes_for(folder: Path, reading: Reading, params: Mapping[str, Any]) -> dict[tuple[str, ...], Any]:
+    """Values by their keys in params.yaml; `params` is what stands there."""
     task = reading.guess.task
     other = "detection" if task == "classification" else "classification"
     changes: dict[tuple[str, ...], Any] = {
@@ -317,7 +317,7 @@ def changes_for(folder: Path, reading: Reading) -> dict[tuple[str, ...], Any]:
         ("preprocess", task): reading.section,
         ("preprocess", other): None,
     }
-    if reading.attributes:
+    if reading.attributes and params.get("train-classifier"):  # else no classifier is wanted
         changes["train-classifier", "attributes"] = "all"
     if reading.attributes and not reading.labels:
         changes["train-gan",] = None  # it draws what has a class

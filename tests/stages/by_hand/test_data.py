@@ -184,6 +184,10 @@ def test_attributes_are_told_and_learnt(project: Path, capsys: pytest.CaptureFix
     preprocess(**preprocess_paths(project, project / "out"))
     packed = load_classification(project / "out/classification", "train", unclassed=True)
     assert packed.classes == []
+    without = {key: value for key, value in params.items() if not key.startswith("train-")}
+    (project / "params.yaml").write_text(yaml.safe_dump(without | {"train-classifier": None}))
+    assert main(["raw", "--write"]) == 0
+    assert yaml.safe_load((project / "params.yaml").read_text())["train-classifier"] is None
     assert list(packed.attributes or ()) == ["Smiling", "Young", "sea", "sun"]
 
 
