@@ -17,6 +17,7 @@ from darkroom.clones.clone import AUTHOR, Clone, commit_results
 from darkroom.processes.stage_process import no_line
 from darkroom.releases.promotion import promote_if_better
 from darkroom.reporting.deliverers import PATIENCE
+from darkroom.repository.kept_data import stages_with_kept_data
 from darkroom.tracking.journal import PATIENCE_OF_DEPLOYMENTS, Publish, no_page
 
 WELL, WORK_TO_DO = 0, 3
@@ -58,6 +59,19 @@ class Steps:
         """
         self._execute(f"dvc {words[0]}", interpreter.python_command("dvc", *words), (WELL,))
 
+    def check_out_kept_data(self) -> None:
+        """Bring what .dvc files and frozen stages record from DVC's cache, in place of older data.
+
+        What the cache lacks is missing then, and the run says so. No remote is asked.
+
+        Raises:
+            RepoError: DVC cannot read the commit's stages.
+            StepFailedError: DVC cannot check them out.
+
+        """
+        if names := stages_with_kept_data(self.clone.root):
+            self.dvc("checkout", "--force", "--allow-missing", "--", *names)
+
     def module(self, name: str, *words: str, env: Mapping[str, str], folder: Path) -> None:
         """Execute a module that is found in `folder`.
 
@@ -96,6 +110,7 @@ def bring_up_to_date(
     """
     clone = steps.clone
     steps.say(f"{clone.commit[:12]} of {clone.source}")
+    steps.check_out_kept_data()
     if fetch:
         steps.darkroom("fetch")
     steps.darkroom("run", *(["--pull"] if pull else []), "--", *targets)

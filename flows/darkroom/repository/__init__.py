@@ -8,6 +8,7 @@ judging: why a stage runs
 commits, products: the files of a commit, and what stages made
 unused: files in the cache that nothing refers to
 blobs: files by their hashes, in a store like DVC's cache
+kept_data: what .dvc files and frozen stages record, which no run makes
 recorded: what a repository records at a commit, a branch, a tag or now, and the plots of dvc.yaml
 errors, invalid: DVC's errors as darkroom's own, in one line
 ignoring: lines of .gitignore files

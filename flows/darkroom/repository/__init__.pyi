@@ -29,6 +29,7 @@ from .judging import own_reasons as own_reasons
 from .judging import reasons_to_run as reasons_to_run
 from .judging import save_deps_there as save_deps_there
 from .judging import state_of_dep as state_of_dep
+from .kept_data import stages_with_kept_data as stages_with_kept_data
 from .opening import locked as locked
 from .opening import opened as opened
 from .opening import remove_half_written as remove_half_written
