@@ -15,4 +15,5 @@ from .sheets import image_grid as image_grid
 from .sheets import png as png
 from .sheets import save_png as save_png
 from .sheets import scale_to as scale_to
+from .sheets import sentence_sheet as sentence_sheet
 from .sheets import titled as titled

@@ -40,6 +40,7 @@ SMALL_SIDE = 56  # pixels that small pictures are enlarged to, about, where many
 FONT_SIZE = 12  # pixels; smaller ones are hard to read
 TITLE_SIZE = 16  # pixels
 TITLE_LEAST = 320  # pixels: the width of a sheet with a title
+SENTENCE_WIDTH = 640  # pixels of a sheet that only says something
 RIGHT: Colour = (0, 158, 115)
 WRONG: Colour = (213, 94, 0)
 DASH = 4  # pixels of a dash, and of the room after it
@@ -104,6 +105,11 @@ def titled(sheet: Image.Image, title: str) -> Image.Image:
         pen.text((GAP, GAP + number * _line_height(font)), line, INK, font)
     whole.paste(sheet, (0, whole.height - sheet.height))
     return whole
+
+
+def sentence_sheet(sentence: str) -> Image.Image:
+    """A sheet without pictures that says in a sentence why it has none."""
+    return titled(Image.new("RGB", (SENTENCE_WIDTH, GAP), PAPER), sentence)
 
 
 def _broken(font: ImageFont.FreeTypeFont, text: str, width: int) -> list[str]:

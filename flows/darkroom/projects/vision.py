@@ -66,7 +66,11 @@ FUSE_ALONE = (
 COPIED = ("stages", "dvc.yaml", ".dvcignore")
 RAW = "data/raw/pictures"
 
-IGNORED = "__pycache__/\n*.partial\n/.venv/\n/.darkroom/\n/data/cache/\n/data/checkpoints/\n"
+IGNORED = (
+    "__pycache__/\n*.partial\n/.venv/\n/.darkroom/\n/data/cache/\n/data/checkpoints/\n"
+    "/report.html\n/drawn/\n/explained/\n/generated/\n*.onnx\n"
+)
+"""What commands of the project's README leave behind beside DVC's files."""
 
 README = """\
 # {name}

@@ -1,4 +1,4 @@
-"""Labels of train and val that the models contradict: a table of all, a sheet of the first."""
+"""Labels of train and val that the models contradict: a table of all, a sheet of those that are doubted."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,13 +19,12 @@ from stages.core.packed import (
     load_sources,
 )
 from stages.detector.network import Detection, Detector, detect, given_proposals
-from stages.drawing.sheets import Picture, draw_boxes, image_grid
-from stages.evaluate.drawing import evaluation_scale
 from stages.evaluate.of_labels.asked_boxes import class_probabilities
 from stages.evaluate.of_labels.box_labels import BoxDoubt, doubted_boxes, found_scores
 from stages.evaluate.of_labels.class_labels import doubted_classes
 from stages.evaluate.of_labels.left_out import left_out_scores
 from stages.evaluate.of_labels.ranking import ranked
+from stages.evaluate.of_labels.sheets import doubted_boxes_sheet, doubted_classes_sheet
 from stages.evaluate.params import EvaluateParams
 from stages.evaluate.result import Evaluation, Sheet
 from stages.evaluate.timing import timed
@@ -69,7 +68,7 @@ def question_labels(
         table, image = _of_classes(classifier, classification, params, compute)
         tables["label_errors"] = table
         sheets["label-errors"] = Sheet(
-            caption="Labels of train and val that the classifier contradicts most, and what it suggests",
+            caption="Labels of train and val that the classifier doubts, and what it suggests",
             image=image,
         )
         figures["classes"] = {"pictures": len(table), "doubted": int(table["doubted"].sum())}
@@ -109,12 +108,8 @@ def _of_classes(
         }
         for rank, (split, row) in enumerate(order, start=1)
     ]
-    shown = params.sheet_columns**2
-    titles = [f"{row['rank']} {row['label']}: {row['suggested']}?" for row in rows[:shown]]
-    scale = 2 * evaluation_scale(splits["train"].images)
-    cells = [splits[split].images[row] for split, row in order[:shown]]
-    title = "Labels that the classifier contradicts most: rank, the label, and what it suggests"
-    return pd.DataFrame(rows), image_grid(cells, params.sheet_columns, titles, scale=scale, title=title)
+    table = pd.DataFrame(rows)
+    return table, doubted_classes_sheet(table, splits, params.sheet_columns)
 
 
 def _of_boxes(
@@ -142,12 +137,11 @@ def _of_boxes(
         for rank, (split, row) in enumerate(order, start=1)
         for doubt in [doubts[split][row]]
     ]
-    cells: list[Picture] = []
-    for split, row in order[: params.sheet_scenes]:
-        cells += _labelled_and_found(splits[split], row, detections[split][row], params.score_min)
-    titles = [f"{rank} {what}" for rank in range(1, len(cells) // 2 + 1) for what in ("labelled", "found")]
-    title = "Pictures with the most contradicted boxes: as they are labelled, and what the detector found"
-    return pd.DataFrame(rows, columns=list(BOX_COLUMNS)), image_grid(cells, 4, titles, title=title)
+    table = pd.DataFrame(rows, columns=list(BOX_COLUMNS))
+    sheet = doubted_boxes_sheet(
+        table, splits, detections, scenes=params.sheet_scenes, score_min=params.score_min
+    )
+    return table, sheet
 
 
 def _believed(
@@ -182,19 +176,3 @@ def _box_cells(
         place, label = source.places[doubt.box], pictures.classes[pictures.labels[row][doubt.box]]
         edges = pictures.boxes[row][doubt.box].tolist()
     return source.picture, place, doubt.kind or "", label, suggested, doubt.contradiction, *edges
-
-
-def _labelled_and_found(
-    pictures: DetectionSplit, row: int, found: Detection, score_min: float
-) -> list[Picture]:
-    """The picture with its labelled boxes, and with those found whose score is at least `score_min`."""
-    boxes, labels, scores = found
-    sure = np.flatnonzero(scores >= score_min)
-    scale = evaluation_scale(pictures.images)
-    captions = [f"{pictures.classes[labels[one]]} {scores[one]:.2f}" for one in sure]
-    named = [pictures.classes[label] for label in pictures.labels[row]]
-    image = pictures.images[row]
-    return [
-        np.asarray(draw_boxes(image, pictures.boxes[row], named, pictures.labels[row], scale)),
-        np.asarray(draw_boxes(image, boxes[sure], captions, labels[sure], scale)),
-    ]
