@@ -17,10 +17,13 @@ from torchmetrics.functional.classification import binary_calibration_error
 
 from benchmarks.stages.audit.table import Row, compared
 
+NAMES = dict.fromkeys(("actual", "predicted", "attribute"), str)
+"""Columns of names, which may look like numbers."""
+
 
 def audit_classifier(figures: Mapping[str, Any], predictions: Path, *, bins: int) -> list[Row]:
     """Compare the figures of evaluate.json with those of the table, which has a row a test picture."""
-    table = pd.read_csv(predictions, na_filter=False)
+    table = pd.read_csv(predictions, na_filter=False, dtype=NAMES)
     actual, predicted = table["actual"], table["predicted"]
     right = torch.tensor((actual == predicted).to_numpy(), dtype=torch.int64)
     confidence = torch.tensor(table["confidence"].to_numpy())
@@ -52,7 +55,7 @@ def audit_classifier(figures: Mapping[str, Any], predictions: Path, *, bins: int
 
 def audit_attributes(figures: Mapping[str, Any], answers: Path, *, bins: int) -> list[Row]:
     """Compare the figures of attributes with those of the table of answers, where these are known."""
-    table = pd.read_csv(answers, keep_default_na=False)
+    table = pd.read_csv(answers, keep_default_na=False, dtype=NAMES)
     table = table[table["actual"] != ""].assign(truth=lambda known: (known["actual"] == "yes").astype(int))
     rows: list[Row] = []
     by_attribute: dict[str, dict[str, float]] = {}

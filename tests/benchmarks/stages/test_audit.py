@@ -209,8 +209,15 @@ def small_pipeline(folder: Path) -> Path:
     return data
 
 
-def test_a_wrong_figure_is_noticed(tmp_path: Path) -> None:
-    frame = {"actual": ["a", "b"], "predicted": ["a", "a"], "confidence": [0.9, 0.6], "rank": [1, 2]}
+@pytest.mark.parametrize(("first", "second"), [("a", "b"), ("0", "01")])
+def test_a_wrong_figure_is_noticed(tmp_path: Path, first: str, second: str) -> None:
+    """Of classes whose names look like numbers, too."""
+    frame = {
+        "actual": [first, second],
+        "predicted": [first, first],
+        "confidence": [0.9, 0.6],
+        "rank": [1, 2],
+    }
     pd.DataFrame(frame).to_csv(tmp_path / "p.csv", index=False)
     of_a = {"precision": 0.5, "recall": 1.0, "f1": 2 / 3, "pictures": 1}
     of_b = {"precision": 0.0, "recall": 0.0, "f1": 0.0, "pictures": 1}
@@ -219,7 +226,7 @@ def test_a_wrong_figure_is_noticed(tmp_path: Path) -> None:
         "top5_accuracy": 1.0,
         "macro_f1": 1 / 3,
         "calibration_error": (0.1 + 0.6) / 2,
-        "by_class": {"a": of_a, "b": of_b},
+        "by_class": {first: of_a, second: of_b},
     }
     rows = audit_classifier(figures, tmp_path / "p.csv", bins=10)
     assert [row.figure for row in rows if row.difference > 1e-6] == ["classifier.accuracy"]
