@@ -6,12 +6,14 @@ would draw random numbers, or write to a closed stream, in the middle of another
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import sys
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 from tqdm import TMonitor
 
@@ -60,6 +62,7 @@ def await_end(before: set[threading.Thread], variable: str, value: str) -> list[
     """What still runs that did not before, after a while for it to end, in words."""
     _end_prefect()
     _end_tqdm()
+    _end_fsspec()
     give_up = time.monotonic() + PATIENCE_SECONDS
     while (left := _left(before, variable, value)) and time.monotonic() < give_up:
         time.sleep(LOOK_SECONDS)
@@ -76,6 +79,31 @@ def _end_tqdm() -> None:
     for thread in threads():
         if isinstance(thread, TMonitor):
             thread.exit()
+
+
+def _end_fsspec() -> None:
+    """End the loop in which S3 and ssh are asked; the next file system starts another."""
+    module = sys.modules.get("fsspec.asyn")
+    loop, thread = (module.loop[0], module.iothread[0]) if module is not None else (None, None)
+    if module is None or loop is None or thread is None:
+        return
+    asyncio.run_coroutine_threadsafe(_close_connections(loop), loop).result(PATIENCE_SECONDS)
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join(PATIENCE_SECONDS)
+    loop.close()
+    module.loop[0] = module.iothread[0] = None
+
+
+async def _close_connections(loop: Any) -> None:
+    """Close what a loop holds open, and end what waits for it."""
+    for transport in list(loop._transports.values()):
+        transport.abort()
+    await asyncio.sleep(0)
+    waiting = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in waiting:
+        task.cancel()
+    await asyncio.gather(*waiting, return_exceptions=True)
+    await loop.shutdown_default_executor()
 
 
 def _end_prefect() -> None:

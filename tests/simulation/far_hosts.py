@@ -10,6 +10,7 @@ from pathlib import Path
 
 from darkroom.exchange.board import Board, Seen
 from darkroom.exchange.orders import Order, Record
+from darkroom.exchange.storages import FolderStorage
 from darkroom.processes.stage_process import Ending, StageJob, StageResult
 from darkroom.remote.attempt import Carried, Notes, RemoteAttempt
 from darkroom.repository.blobs import Blob
@@ -75,7 +76,7 @@ class FaultyBoard(Board):
     """The board as the run sees it: sometimes it cannot be reached, and at each step the run may die."""
 
     def __init__(self, world: World, folder: Path) -> None:
-        super().__init__(folder)
+        super().__init__(FolderStorage(folder))
         self._world = world
 
     def look(self, token: str) -> Seen:
@@ -126,7 +127,7 @@ class FarHosts:
         self._elsewhere = _elsewhere_of(world)
         folder = world.folder / "storage"
         self._board = FaultyBoard(world, folder)
-        self._carrier = Carrier(world, self._elsewhere, Board(folder))
+        self._carrier = Carrier(world, self._elsewhere, Board(FolderStorage(folder)))
         self._notes = Notes(world.folder / ".darkroom" / "attempts")
         self._attempts: dict[str, tuple[RemoteAttempt, int]] = {}
         self._looks = 0

@@ -45,7 +45,7 @@ from darkroom.cli.options import as_json, in_repo
 from darkroom.cli.projects import add, init
 from darkroom.cli.results import diff, metrics, report
 from darkroom.cli.vision import classify, data, detect, explain, export, fuse, generate, params, repair
-from darkroom.cli.worker import worker
+from darkroom.cli.worker import attempts, worker
 from darkroom.show import output
 
 if TYPE_CHECKING:
@@ -123,7 +123,7 @@ DEBUG = "--debug"
 """Shows a stack trace in place of an error's line."""
 
 GROUPS = {
-    "Pipeline": ("plan", "run", "worker", "status", "up", "down", "ui", "fetch", "doctor", "gc"),
+    "Pipeline": ("plan", "run", "worker", "attempts", "status", "up", "down", "ui", "fetch", "doctor", "gc"),
     "Results": ("metrics", "diff", "report", "sweep", "rollback"),
     "Pictures": ("data", "params", "classify", "detect", "explain", "generate", "fuse", "repair", "export"),
     "Start": ("init", "add", "completion"),
@@ -163,6 +163,7 @@ for command in (
     commands.down,
     commands.status,
     worker,
+    attempts,
     metrics,
     diff,
     report,

@@ -1,5 +1,7 @@
+from .board import PIECE_BYTES as PIECE_BYTES
 from .board import Board as Board
 from .board import Seen as Seen
+from .board import Wishes as Wishes
 from .code import push_commit as push_commit
 from .code import revision_name as revision_name
 from .orders import INLINE_BYTES as INLINE_BYTES
@@ -7,3 +9,9 @@ from .orders import Order as Order
 from .orders import Record as Record
 from .orders import new_token as new_token
 from .orders import vector_units as vector_units
+from .printed import PrintedReader as PrintedReader
+from .printed import PrintedWriter as PrintedWriter
+from .storages import FolderStorage as FolderStorage
+from .storages import Storage as Storage
+from .storages import check_storage as check_storage
+from .storages import open_storage as open_storage

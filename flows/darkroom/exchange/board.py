@@ -1,17 +1,18 @@
-"""The folder that a run and its hosts share: each attempt has a folder there, named by its token.
+"""The board that a run and its hosts share: each attempt has a folder there, named by its token.
 
-A file system does every step completely or not at all, also over a network: a claim is a new folder, a record
-is a file that is linked into its place. The clocks of two hosts are never compared.
+The storage does each step whole or not at all: a claim and a record are files that can be created once.
+Nobody's clock is compared with another's.
 
     attempts/TOKEN/order.json   what is to be executed; written first
-    pools/POOL/TOKEN            the attempt is offered to the workers of the pool
-    attempts/TOKEN/claim/       a host has taken it, and no other host can
-    attempts/TOKEN/beat         a number that rises while the host lives
-    attempts/TOKEN/log          what the stage prints
-    attempts/TOKEN/checkpoints.json  from which another host continues, if this one is lost
-    attempts/TOKEN/stop         the host is to end the stage politely; `stop-now`: at once
-    attempts/TOKEN/revoked      the run has given the attempt up, and ignores whatever comes
-    attempts/TOKEN/record.json  how the attempt ended
+    pools/POOL/TOKEN            it is offered to the workers of the pool
+    attempts/TOKEN/refused.HOST why this host can never execute it
+    attempts/TOKEN/claim        a host has it, and no other one will
+    attempts/TOKEN/beat         counts on while the host lives
+    attempts/TOKEN/log.N        what the stage prints, in pieces; only the last one grows
+    attempts/TOKEN/checkpoints.json  what another host goes on from, if this one is lost
+    attempts/TOKEN/stop         it is to end, politely; `stop-now`: at once
+    attempts/TOKEN/revoked      the run has given it up: whatever comes is not looked at
+    attempts/TOKEN/record.json  how it ended
 """
 
 from __future__ import annotations
@@ -19,19 +20,21 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
-import os
 import re
 import secrets
-import shutil
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 
-from darkroom.base.files import write_text
 from darkroom.exchange.orders import Order, Record
+from darkroom.exchange.storages import Storage
 from darkroom.repository.blobs import Blob
 
 TOKEN = re.compile(r"[0-9a-f]{32}")
+
+PIECE_BYTES = 64 * 1024
+"""So much of a stage's output is in one file of the board."""
+
+REFUSED = "refused."
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,41 +45,42 @@ class Seen:
     """The host that has claimed the attempt; None: no host has."""
     beat: str
     record: Record | None
+    refusals: Mapping[str, str] = field(default_factory=dict)
+    """Why hosts can never execute it, by their names; only of one that nobody has claimed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What the run still wants of an attempt."""
+
+    stop: bool
+    stop_now: bool
+    current: bool
+    """Whether the run waits for it at all."""
 
 
 class Board:
-    """The attempts in `folder`. All methods raise OSError where it cannot be reached: that is no news."""
+    """The attempts in a storage. All methods raise OSError where it cannot be reached: that is no news."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self._attempts = folder / "attempts"
+    def __init__(self, storage: Storage) -> None:
+        self.storage = storage
 
     def write(self, order: Order) -> None:
         """Write down an attempt; nobody is told of it yet."""
-        place = self._attempts / order.token
-        place.mkdir(parents=True, exist_ok=True)
-        write_text(place / "order.json", order.to_json(), synced=True)
+        self.storage.write(_key(order.token, "order.json"), order.to_json().encode(), new=True)
 
     def offer(self, pool: str, token: str) -> None:
         """Tell the workers of a pool of an attempt; once more does no harm."""
-        place = self.folder / "pools" / pool
-        place.mkdir(parents=True, exist_ok=True)
-        (place / token).touch()
+        self.storage.write(f"pools/{pool}/{token}", b"", new=True)
 
     def withdraw(self, pool: str, token: str) -> None:
         """Offer it no more."""
-        (self.folder / "pools" / pool / token).unlink(missing_ok=True)
+        self.storage.remove(f"pools/{pool}/{token}")
 
     def offered(self, pool: str) -> list[str]:
         """The attempts offered to a pool, the oldest first."""
-        place = self.folder / "pools" / pool
-        place.mkdir(parents=True, exist_ok=True)
-        found: list[tuple[float, str]] = []
-        for path in place.iterdir():
-            with contextlib.suppress(FileNotFoundError):
-                if TOKEN.fullmatch(path.name):
-                    found.append((path.stat().st_mtime, path.name))
-        return [token for _, token in sorted(found)]
+        found = self.storage.listed(f"pools/{pool}")
+        return sorted(filter(TOKEN.fullmatch, found), key=lambda token: (found[token], token))
 
     def order(self, token: str) -> Order | None:
         """What is asked for; None: nothing any more.
@@ -85,107 +89,108 @@ class Board:
             ValueError: Another version of darkroom wrote it.
 
         """
-        try:
-            return Order.from_json((self._attempts / token / "order.json").read_text())
-        except FileNotFoundError:
-            return None
+        text = self.storage.read(_key(token, "order.json"))
+        return None if text is None else Order.from_json(text.decode())
 
     def claim(self, token: str, host: str) -> bool:
         """Take an attempt. False: another has it, or it is revoked."""
-        place = self._attempts / token
         if not self.is_current(token):
             return False
-        try:
-            (place / "claim").mkdir()
-        except (FileExistsError, FileNotFoundError):
-            return False
-        with contextlib.suppress(FileNotFoundError):
-            write_text(place / "claim" / "host", host)
-        return self.is_current(token)
+        claim = json.dumps({"host": host, "claim": secrets.token_hex(8)})
+        return self.storage.create(_key(token, "claim"), claim.encode()) and self.is_current(token)
 
     def is_current(self, token: str) -> bool:
         """Whether the run still waits for the attempt."""
-        place = self._attempts / token
-        return (place / "order.json").exists() and not (place / "revoked").exists()
+        return self.wishes(token).current
+
+    def wishes(self, token: str) -> Wishes:
+        """What the run still wants of the attempt."""
+        names = self.storage.listed(_key(token))
+        return Wishes("stop" in names, "stop-now" in names, "order.json" in names and "revoked" not in names)
+
+    def refuse(self, token: str, host: str, why: str) -> None:
+        """Say why a host can never execute the attempt."""
+        self.storage.write(_key(token, f"{REFUSED}{host}"), why.encode())
 
     def beat(self, token: str, number: int) -> None:
         """Show that the host lives."""
-        with contextlib.suppress(FileNotFoundError):
-            write_text(self._attempts / token / "beat", str(number))
+        self.storage.write(_key(token, "beat"), str(number).encode())
 
-    def log(self, token: str) -> Path:
-        """The file of what the stage prints."""
-        return self._attempts / token / "log"
+    def write_output(self, token: str, piece: int, content: bytes) -> None:
+        """Write a piece of what the stage prints, or what there is of it so far."""
+        self.storage.write(_key(token, f"log.{piece}"), content)
+
+    def output(self, token: str, piece: int) -> bytes:
+        """A piece of what the stage prints, as far as it goes."""
+        return self.storage.read(_key(token, f"log.{piece}")) or b""
 
     def keep_checkpoints(self, token: str, blobs: Mapping[str, Blob]) -> None:
         """Write down the stage's last checkpoints, which are stored: by path."""
-        with contextlib.suppress(FileNotFoundError):
-            text = json.dumps({path: dataclasses.asdict(blob) for path, blob in blobs.items()})
-            write_text(self._attempts / token / "checkpoints.json", text)
+        text = json.dumps({path: dataclasses.asdict(blob) for path, blob in blobs.items()})
+        self.storage.write(_key(token, "checkpoints.json"), text.encode())
 
     def checkpoints(self, token: str) -> dict[str, Blob]:
         """The stage's last checkpoints, by path."""
-        text = _read(self._attempts / token / "checkpoints.json")
+        text = self.storage.read(_key(token, "checkpoints.json"))
         return {path: Blob(**blob) for path, blob in json.loads(text or "{}").items()}
 
     def hand_in(self, record: Record) -> bool:
-        """Write how an attempt ended. False: it is revoked, or has ended before."""
-        place = self._attempts / record.token
+        """Write how an attempt ended; again does no harm. False: it is revoked, or has ended otherwise."""
         if not self.is_current(record.token):
             return False
-        draft = place / f".record.{secrets.token_hex(4)}"
-        try:
-            write_text(draft, record.to_json(), synced=True)
-            os.link(draft, place / "record.json")
-        except (FileNotFoundError, FileExistsError):
-            return False
-        finally:
-            draft.unlink(missing_ok=True)
-        return True
+        return self.storage.create(_key(record.token, "record.json"), record.to_json().encode())
 
     def look(self, token: str) -> Seen:
         """What is known of an attempt."""
-        place = self._attempts / token
-        if not place.is_dir():
-            raise FileNotFoundError(f"{place} is not there")
-        # The record is read last: what is seen before it is no newer than it.
-        host = _read(place / "claim" / "host") if (place / "claim").is_dir() else None
-        beat, text = _read(place / "beat"), _read(place / "record.json")
-        return Seen(host, beat, _record(text, token) if text else None)
+        names = self.storage.listed(_key(token))
+        if "order.json" not in names:
+            raise FileNotFoundError(f"{self.storage.address}/{_key(token)} is not there")
+        # What is listed was written before: a record comes after the claim and the beats of its host.
+        claim = self._read(token, "claim") if "claim" in names else ""
+        beat = self._read(token, "beat") if "beat" in names else ""
+        text = self._read(token, "record.json") if "record.json" in names else ""
+        refusals = {} if claim else self._refusals(token, names)
+        return Seen(_host(claim), beat, _record(text, token) if text else None, refusals)
+
+    def _refusals(self, token: str, names: Iterable[str]) -> dict[str, str]:
+        refused = sorted(name for name in names if name.startswith(REFUSED))
+        return {name.removeprefix(REFUSED): self._read(token, name) for name in refused}
+
+    def _read(self, token: str, name: str) -> str:
+        return (self.storage.read(_key(token, name)) or b"").decode(errors="replace")
 
     def ask_to_stop(self, token: str, *, now: bool = False) -> None:
         """Have the host end the stage, politely or at once."""
-        with contextlib.suppress(FileNotFoundError):
-            (self._attempts / token / ("stop-now" if now else "stop")).touch()
-
-    def asked_to_stop(self, token: str) -> tuple[bool, bool]:
-        """Whether the stage is to be ended, and whether at once."""
-        place = self._attempts / token
-        return (place / "stop").exists(), (place / "stop-now").exists()
+        self.storage.write(_key(token, "stop-now" if now else "stop"), b"")
 
     def revoke(self, token: str) -> None:
         """Give an attempt up: from now on its record is none."""
-        with contextlib.suppress(FileNotFoundError):
-            (self._attempts / token / "revoked").touch()
+        self.storage.write(_key(token, "revoked"), b"")
 
     def remove(self, token: str) -> None:
         """Forget an attempt that is done with."""
-        shutil.rmtree(self._attempts / token, ignore_errors=True)
+        self.storage.remove(_key(token))
 
-    def under_way(self) -> Iterator[tuple[Order, Seen]]:
-        """The attempts that some run waits for."""
-        for place in sorted(self._attempts.glob("*")):
+    def under_way(self, tokens: Iterable[str] | None = None) -> Iterator[tuple[Order, Seen]]:
+        """Those of the attempts that some run waits for; all of the board's if none are named."""
+        for token in sorted(self.storage.listed("attempts") if tokens is None else tokens):
             with contextlib.suppress(OSError, ValueError):
-                order = self.order(place.name) if self.is_current(place.name) else None
+                order = self.order(token) if self.is_current(token) else None
                 if order is not None:
-                    yield order, self.look(place.name)
+                    yield order, self.look(token)
 
 
-def _read(path: Path) -> str:
-    try:
-        return path.read_text()
-    except FileNotFoundError:
-        return ""
+def _key(token: str, name: str = "") -> str:
+    return f"attempts/{token}/{name}".rstrip("/")
+
+
+def _host(claim: str) -> str | None:
+    """Who has claimed it; of a claim that cannot be read this is known no more."""
+    if not claim:
+        return None
+    with contextlib.suppress(ValueError, KeyError, TypeError):
+        return str(json.loads(claim)["host"])
+    return "(unknown)"
 
 
 def _record(text: str, token: str) -> Record | None:

@@ -56,6 +56,8 @@ class Order:
     """A command for the shell that makes the environment, at the checkout's root."""
     wrapper: str = ""
     """What a shell reads before each command, such as `apptainer exec $DVC_ROOT/image.sif`."""
+    cache: int | None = None
+    """Bytes that the host may keep of what it has fetched and made; None: all."""
 
     @property
     def key(self) -> str:

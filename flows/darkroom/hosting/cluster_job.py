@@ -7,16 +7,17 @@ import sys
 import threading
 from pathlib import Path
 
+from darkroom.exchange.storages import open_storage
 from darkroom.hosting.execution import HostPlace, execute_claimed, host_name
 from darkroom.processes.stopping import stopping_on_signals
 
 ALREADY_CLAIMED = 75
 
 
-def main(storage: Path, token: str) -> int:
+def main(storage: str, token: str) -> int:
     """Claim the attempt and execute it; the exit code for the cluster, which nobody reads."""
     stop = threading.Event()
-    place = HostPlace(own_folder(), storage)
+    place = HostPlace(own_folder(), open_storage(storage))
     order = place.board.order(token)
     if order is None or not place.board.claim(token, host_name()):
         return ALREADY_CLAIMED
@@ -32,4 +33,4 @@ def own_folder() -> Path:
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1]), sys.argv[2]))
+    sys.exit(main(sys.argv[1], sys.argv[2]))

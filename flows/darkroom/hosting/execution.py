@@ -20,14 +20,13 @@ from darkroom.clones.checkout import bring_to_newest
 from darkroom.exchange.board import Board
 from darkroom.exchange.code import revision_name
 from darkroom.exchange.orders import INLINE_BYTES, Order, Record, vector_units
+from darkroom.exchange.printed import PrintedWriter
+from darkroom.exchange.storages import Storage
 from darkroom.processes import stage_process
 from darkroom.processes.stage_process import Ending, StageJob, StageResult
-from darkroom.repository.blobs import Blob, BlobGoneError, BlobStore, blob_of_file, remove_path
+from darkroom.repository.blobs import Blob, BlobGoneError, BlobStore, blob_of_file, prune_folder, remove_path
 
 BEAT_SECONDS = 2.0
-LOOK_SECONDS = 0.5
-"""Between two looks at whether the attempt is to end."""
-
 CHECKPOINT_SECONDS = 5.0
 """Between two looks for a new checkpoint of the stage."""
 
@@ -50,7 +49,7 @@ class HostPlace:
     """A host's own folder for attempts, with what it has fetched before."""
 
     folder: Path
-    storage: Path
+    storage: Storage
 
     @property
     def board(self) -> Board:
@@ -60,7 +59,7 @@ class HostPlace:
     @property
     def blobs(self) -> BlobStore:
         """What everybody has stored."""
-        return BlobStore.in_folder(self.storage)
+        return self.storage.blobs()
 
     @property
     def cache(self) -> BlobStore:
@@ -81,27 +80,34 @@ def execute_claimed(
     `env` is what the host adds for its leases, `descriptors` are their locks. `stop` ends the stage.
     """
     folder = place.folder / "attempts" / order.token
-    orders = _Orders(place.board, order.token, stop)
+    log = folder.with_suffix(".log")
+    printed = PrintedWriter(place.board, order.token, log)
+    orders = _Orders(place.board, order.token, stop, printed)
     checkpoints = _Checkpoints(place, order, folder / order.folder)
     try:
         with orders.followed(), checkpoints.kept():
-            record = _record(place, order, folder, env, descriptors, orders)
+            record = _record(place, order, folder, env, descriptors, orders, log)
             if orders.revoked.is_set():
                 say(f"{order.stage}: given up by its run: its result is not handed in")
                 return False
+            _patiently(orders.carry, f"{order.stage}: output", say)
             handed_in = _patiently(lambda: place.board.hand_in(record), f"{order.stage}: record", say)
         if not handed_in:
             say(f"{order.stage}: given up by its run: its result is refused")
         return handed_in
     finally:
         remove_path(folder)
+        remove_path(log)
+        if order.cache is not None:
+            prune_folder(place.folder / "cache", order.cache)
 
 
 class _Orders:
     """What the run still wants of the attempt, seen by a thread that also shows that the host lives."""
 
-    def __init__(self, board: Board, token: str, stop: threading.Event) -> None:
+    def __init__(self, board: Board, token: str, stop: threading.Event, printed: PrintedWriter) -> None:
         self._board, self._token, self._host_stop = board, token, stop
+        self._printed, self._carrying = printed, threading.Lock()
         self.stop, self.stop_now, self.revoked = threading.Event(), threading.Event(), threading.Event()
         self._done = threading.Event()
 
@@ -120,22 +126,33 @@ class _Orders:
         number, due = 0, 0.0
         while not self._done.is_set():
             with contextlib.suppress(OSError):  # the storage cannot be reached: the stage goes on
-                if time.monotonic() >= due:
+                self._look()
+                if time.monotonic() >= due and not self.revoked.is_set():
                     self._board.beat(self._token, number)
                     number, due = number + 1, time.monotonic() + BEAT_SECONDS
-                self._look()
+                if not self.revoked.is_set():
+                    self.carry()
             if self._host_stop.is_set():
                 self.stop.set()
-            self._done.wait(LOOK_SECONDS)
+            self._done.wait(self._board.storage.look_seconds)
+
+    def carry(self) -> None:
+        """Carry what the stage has printed to the run.
+
+        Raises:
+            OSError: The storage cannot be reached.
+
+        """
+        with self._carrying:
+            self._printed.carry()
 
     def _look(self) -> None:
-        stop, now = self._board.asked_to_stop(self._token)
-        if not self._board.is_current(self._token):
+        wishes = self._board.wishes(self._token)
+        if not wishes.current:
             self.revoked.set()
-            now = True
-        if stop:
+        if wishes.stop:
             self.stop.set()
-        if now:
+        if wishes.stop_now or not wishes.current:
             self.stop_now.set()
 
 
@@ -190,6 +207,7 @@ def _record(
     env: Mapping[str, str],
     descriptors: tuple[int, ...],
     orders: _Orders,
+    log: Path,
 ) -> Record:
     units = vector_units()
     record = Record(token=order.token, host=host_name(), result=_failed(""), vector_units=units)
@@ -206,7 +224,7 @@ def _record(
     except OSError as error:
         return replace(record, result=_failed(f"host {host_name()}: {explain_os_error(error)}"))
     record = replace(record, fetched=fetched)
-    job = _job(order, root, env, descriptors, orders, place.board)
+    job = _job(order, root, env, descriptors, orders, log)
     try:
         result = _set_up(order, root, job) or stage_process.execute(job)
     except OSError as error:
@@ -266,7 +284,7 @@ def _job(
     env: Mapping[str, str],
     descriptors: tuple[int, ...],
     orders: _Orders,
-    board: Board,
+    log: Path,
 ) -> StageJob:
     return StageJob(
         name=order.stage,
@@ -276,7 +294,7 @@ def _job(
         descriptors=descriptors,
         attempt=order.attempt,
         meta=StageMeta(timeout=order.timeout, keep_daemons=order.keep_daemons),
-        log=board.log(order.token),
+        log=log,
         stop=orders.stop,
         stop_now=orders.stop_now,
     )

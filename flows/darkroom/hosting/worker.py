@@ -8,13 +8,13 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from darkroom.base.errors import explain_os_error
+from darkroom.base.errors import MetaError, explain_os_error
 from darkroom.base.meta import Resources, StageMeta
 from darkroom.exchange.orders import Order
 from darkroom.gpus.host import Host
-from darkroom.hosting.execution import LOOK_SECONDS, HostPlace, execute_claimed, host_name
+from darkroom.hosting.execution import HostPlace, execute_claimed, host_name
 from darkroom.schedule.plan import Node
-from darkroom.schedule.pool import Lease, Pool
+from darkroom.schedule.pool import Lease, Pool, refuse_too_large
 
 Say = Callable[[str], None]
 
@@ -41,12 +41,13 @@ class Worker:
         self._host, self._leases = leases_of_host(place.folder, jobs, say)
         self._threads: list[tuple[threading.Thread, Lease]] = []
         self._complained = ""
+        self._refused: set[str] = set()
 
     def run(self) -> None:
         """Work until told to stop; what runs then is ended, and its run told so."""
-        self._say(f"host {host_name()} works for pool {self._pool} of {self._place.storage}")
+        self._say(f"host {host_name()} works for pool {self._pool} of {self._place.storage.address}")
         try:
-            while not self._stop.wait(LOOK_SECONDS):
+            while not self._stop.wait(self._place.storage.look_seconds):
                 self._free_leases()
                 self._take_some()
         finally:
@@ -77,9 +78,10 @@ class Worker:
         resources = Resources(
             order.resources.cpu, order.resources.memory, order.resources.gpu, order.resources.gpu_memory
         )
-        if self._host.refusal(order.stage, order.resources) or not (
-            lease := self._leases.take(resources, order.stage)
-        ):
+        if why := self._refusal(order):
+            self._refuse(order, why)
+            return
+        if not (lease := self._leases.take(resources, order.stage)):
             return
         claimed = False
         try:
@@ -95,6 +97,21 @@ class Worker:
         thread = threading.Thread(target=self._execute, args=(order, lease), name=order.stage)
         thread.start()
         self._threads.append((thread, lease))
+
+    def _refusal(self, order: Order) -> str | None:
+        """Why this host can never execute it, however much of it is free; None: it can."""
+        try:
+            refuse_too_large(iter([(order.stage, order.resources)]), self._host.memory)
+        except MetaError as error:
+            return str(error)
+        return self._host.refusal(order.stage, order.resources)
+
+    def _refuse(self, order: Order, why: str) -> None:
+        """Tell the run once: it may wait for another host, and says for how many in vain."""
+        if order.token not in self._refused:
+            self._place.board.refuse(order.token, host_name(), why)
+            self._refused.add(order.token)
+            self._say(f"{order.stage}: not for this host: {why}")
 
     def _execute(self, order: Order, lease: Lease) -> None:
         env = {name: value for name, value in lease.env.items() if name not in order.env}

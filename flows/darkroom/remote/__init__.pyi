@@ -7,3 +7,5 @@ from .executor import stages_elsewhere as stages_elsewhere
 from .pools import Pools as Pools
 from .pools import pools_of as pools_of
 from .slurm import Slurm as Slurm
+from .told import attempts_of as attempts_of
+from .told import table_lines as table_lines

@@ -15,11 +15,12 @@ from darkroom.base.files import STATE_FOLDER
 from darkroom.exchange.board import Board
 from darkroom.exchange.code import push_commit
 from darkroom.exchange.orders import Order, Record, new_token, vector_units
+from darkroom.exchange.storages import check_storage
 from darkroom.processes import stage_process
 from darkroom.processes.stage_process import Ending, StageFiles, StageJob, StageResult
 from darkroom.remote.attempt import Carrier, Notes, Offers, RemoteAttempt
 from darkroom.remote.capacity import PooledCapacity
-from darkroom.remote.following import FollowedOutput, Story
+from darkroom.remote.following import FollowedOutput, Story, refused_by
 from darkroom.remote.pools import Pools, PoolSettings, pools_of
 from darkroom.remote.slurm import Slurm
 from darkroom.repository.blobs import BlobGoneError, BlobStore, make_executable, remove_path
@@ -28,7 +29,6 @@ from darkroom.schedule.executor import Ended
 from darkroom.schedule.plan import Node
 from darkroom.schedule.pool import THREAD_VARIABLES
 
-LOOK_SECONDS = 0.5
 NOTES = "attempts"
 
 
@@ -38,7 +38,8 @@ class PooledExecutor:
     def __init__(self, root: Path, pools: Pools) -> None:
         self._threads = LocalExecutor(self._run)
         self._root, self._pools = root, pools
-        self._board = Board(pools.file.storage)
+        self._storage = pools.storage
+        self._board = Board(self._storage)
         self._notes = Notes(root / STATE_FOLDER / NOTES)
         self._carriers: dict[str, Carrier] = {
             name: self._carrier(name, settings) for name, settings in pools.file.pools.items()
@@ -51,8 +52,10 @@ class PooledExecutor:
 
         Raises:
             MetaError: A stage that runs here asks for more memory than the host has.
+            UsageError: The storage cannot be used.
 
         """
+        check_storage(self._storage)
         slots = {name: settings.jobs for name, settings in self._pools.file.pools.items()}
         return PooledCapacity.for_stages(nodes, jobs, slots)
 
@@ -74,7 +77,7 @@ class PooledExecutor:
 
     def _carrier(self, name: str, settings: PoolSettings) -> Carrier:
         if settings.kind == "slurm":
-            return Slurm(settings, self._pools.file.storage)
+            return Slurm(settings, self._storage)
         return Offers(self._board, name)
 
     def _run(self, job: StageJob) -> StageResult:
@@ -95,7 +98,7 @@ class PooledExecutor:
             return _failed(str(error))
 
     def _run_elsewhere(self, job: StageJob, files: StageFiles, pool: str) -> StageResult:
-        blobs = BlobStore.in_folder(self._pools.file.storage)
+        blobs = self._storage.blobs()
         order = self._order(job, files, pool, blobs)
         attempt = RemoteAttempt(
             order, self._board, self._carriers[pool], self._notes, self._pools.file.lost_after
@@ -106,7 +109,7 @@ class PooledExecutor:
             with contextlib.closing(FollowedOutput(job, self._board, pool, story)) as output:
                 while (ended := self._step(attempt, job)) is None:
                     output.follow(attempt)
-                    job.stop_now.wait(LOOK_SECONDS)
+                    job.stop_now.wait(self._storage.look_seconds)
                 output.follow(attempt)
                 last_lines = output.last_lines
             if isinstance(ended, Record):
@@ -134,7 +137,7 @@ class PooledExecutor:
             stage=job.name,
             attempt=job.attempt,
             revision=commit,
-            code=self._code,
+            code=self._pools.code,
             folder=folder,
             cwd=job.cwd.relative_to(root).as_posix(),
             commands=job.commands,
@@ -150,6 +153,7 @@ class PooledExecutor:
             vector_units=vector_units() if meta.same_processor else (),
             setup=settings.setup,
             wrapper=settings.wrapper,
+            cache=settings.cache,
         )
 
     def _checkpoints(self, job: StageJob, files: StageFiles) -> tuple[str, ...]:
@@ -157,15 +161,11 @@ class PooledExecutor:
         below = job.cwd.relative_to(files.root)
         return tuple((below / path).as_posix() for path in job.meta.checkpoints)
 
-    @property
-    def _code(self) -> str:
-        return self._pools.file.code or str(self._pools.file.storage / "code.git")
-
     def _commit(self) -> tuple[str, str]:
         """The commit of this run, pushed once."""
         with self._pushing:
             if self._pushed is None:
-                self._pushed = push_commit(self._root, self._code)
+                self._pushed = push_commit(self._root, self._pools.code)
             return self._pushed
 
     def _take_checkpoints(self, attempt: RemoteAttempt, files: StageFiles, blobs: BlobStore) -> None:
@@ -211,12 +211,15 @@ class StageElsewhere:
     attempt: int
     host: str | None
     """Who executes it; None: it waits for a host."""
+    refusals: tuple[str, ...] = ()
+    """Why hosts that have looked at it can never execute it, one line each."""
 
     def describe(self) -> str:
         """Where it is, in words."""
         again = f", attempt {self.attempt}" if self.attempt > 1 else ""
         if self.host is None:
-            return f"{self.stage} waits for a host of pool {self.pool}{again}"
+            refused = "".join(f"; {why}" for why in self.refusals)
+            return f"{self.stage} waits for a host of pool {self.pool}{again}{refused}"
         return f"{self.stage} runs on host {self.host} of pool {self.pool}{again}"
 
 
@@ -231,9 +234,15 @@ def stages_elsewhere(root: Path) -> tuple[StageElsewhere, ...]:
         return ()
     tokens = Notes(root / STATE_FOLDER / NOTES).tokens()
     return tuple(
-        StageElsewhere(order.stage, order.resources.pool or "", order.attempt, seen.host)
-        for order, seen in Board(pools.file.storage).under_way()
-        if order.token in tokens and seen.record is None
+        StageElsewhere(
+            order.stage,
+            order.resources.pool or "",
+            order.attempt,
+            seen.host,
+            tuple(refused_by(host, order.resources.pool or "", why) for host, why in seen.refusals.items()),
+        )
+        for order, seen in Board(pools.storage).under_way(tokens)
+        if seen.record is None
     )
 
 

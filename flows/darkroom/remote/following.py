@@ -7,10 +7,16 @@ from typing import Any
 
 from darkroom.exchange.board import Board
 from darkroom.exchange.orders import Record
+from darkroom.exchange.printed import PrintedReader
 from darkroom.processes.stage_output import StageOutput
 from darkroom.processes.stage_process import LAST_LINES, StageJob, StageResult
 from darkroom.remote.attempt import RemoteAttempt
 from darkroom.runs.attempt_table import AttemptLine, AttemptTable
+
+
+def refused_by(host: str, pool: str, why: str) -> str:
+    """Why a host will never take a stage, in words."""
+    return f"host {host} of pool {pool} can never execute it: {why}"
 
 
 class Story:
@@ -42,21 +48,27 @@ class FollowedOutput:
     def __init__(self, job: StageJob, board: Board, pool: str, story: Story) -> None:
         self._job, self._board, self._pool, self._story = job, board, pool, story
         self._output = StageOutput(job.log, job.on_line, job.on_bar, LAST_LINES)
-        self._token, self._at, self._host = "", 0, ""
+        self._token, self._host = "", ""
+        self._printed = PrintedReader(board, "")
+        self._refused: set[str] = set()
 
     def follow(self, attempt: RemoteAttempt) -> None:
         """Take what was printed since."""
         if self._token != attempt.order.token:
-            self._token, self._at = attempt.order.token, 0
+            self._token, self._refused = attempt.order.token, set()
+            self._printed = PrintedReader(self._board, self._token)
         if attempt.seen and attempt.seen.host and attempt.seen.host != self._host:
             self._host = self._story.host = attempt.seen.host
             self._story.tell("runs")
             self._output.take(f"darkroom: runs on host {self._host} of pool {self._pool}\n".encode())
-        with contextlib.suppress(OSError), self._board.log(self._token).open("rb") as file:
-            file.seek(self._at)
-            if new := file.read():
-                self._at += len(new)
-                self._output.take(new)
+        for host, why in (attempt.seen.refusals if attempt.seen else {}).items():
+            if host not in self._refused:
+                self._refused.add(host)
+                self._output.take(f"darkroom: waits: {refused_by(host, self._pool, why)}\n".encode())
+        if self._host:
+            with contextlib.suppress(OSError):  # at the next look
+                for new in self._printed.new():
+                    self._output.take(new)
 
     @property
     def last_lines(self) -> tuple[str, ...]:

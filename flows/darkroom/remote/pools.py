@@ -1,6 +1,6 @@
 """Which stages run on which hosts, as the file .darkroom/pools.yaml of this clone says.
 
-    storage: /shared/darkroom        # a folder that all hosts see; a DVC remote's folder will do
+    storage: /shared/darkroom        # a folder that all hosts see, s3://, ssh://, or a remote of DVC's
     pools:
       gpu:
         kind: workers                # hosts that run `darkroom worker --pool gpu`
@@ -21,16 +21,24 @@ import fnmatch
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from darkroom.base.errors import UsageError
+from darkroom.base.errors import MetaError, UsageError
 from darkroom.base.files import POOLS_FILE, STATE_FOLDER
+from darkroom.base.meta import parse_bytes
 from darkroom.base.yaml_files import read_yaml
-from darkroom.repository.blobs import BlobStore
+from darkroom.exchange.storages import FolderStorage, Storage, open_storage
 from darkroom.runs.report import with_pool
 from darkroom.schedule.plan import Node
+
+
+def _bytes(value: Any) -> int:
+    try:
+        return parse_bytes(value, "cache")
+    except MetaError as error:
+        raise ValueError(str(error)) from error
 
 
 class PoolSettings(BaseModel):
@@ -45,6 +53,8 @@ class PoolSettings(BaseModel):
     """The most stages of one run that are submitted at once."""
     setup: str = ""
     wrapper: str = ""
+    cache: Annotated[int, BeforeValidator(_bytes)] = 100 * 10**9
+    """Bytes that a host keeps of what it has fetched and made; what was not used for longest goes first."""
     partition: str = ""
     options: tuple[str, ...] = ()
     """Further options of `sbatch`."""
@@ -57,9 +67,10 @@ class PoolsFile(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    storage: Path
+    storage: str
+    """A folder, or an address: `s3://`, `ssh://`, or `remote://NAME` of DVC's."""
     code: str = ""
-    """The git repository that the hosts fetch commits from; empty: one in the storage."""
+    """The git repository that the hosts fetch commits from; empty: one in the storage's folder."""
     lost_after: float = Field(default=60.0, gt=0)
     """Seconds of silence after which a host is lost."""
     pools: Mapping[str, PoolSettings] = Field(default_factory=dict)
@@ -71,6 +82,7 @@ class Pools:
 
     file: PoolsFile
     path: Path
+    storage: Storage
     on: str | None = None
     """The pool that all stages go to which name none."""
 
@@ -85,7 +97,12 @@ class Pools:
 
     def lacks(self, md5: str) -> bool:
         """Whether the storage does not hold what has this hash."""
-        return BlobStore.in_folder(self.file.storage).lacks(md5)
+        return self.storage.blobs().lacks(md5)
+
+    @property
+    def code(self) -> str:
+        """The git repository that the hosts fetch commits from."""
+        return self.file.code or str(Path(self.file.storage) / "code.git")
 
     def _pool_of(self, node: Node) -> str | None:
         if not node.executes:
@@ -119,7 +136,13 @@ def pools_of(root: Path, on: str | None = None) -> Pools | None:
                 f"--on {on}: {path} is missing, which says what {on!r} is; docs/scaling.md shows one"
             )
         return None
-    pools = Pools(_read(path), path, on)
+    file = _read(path)
+    pools = Pools(file, path, open_storage(file.storage, root), on)
+    if not (file.code or isinstance(pools.storage, FolderStorage)):
+        raise UsageError(
+            f"{path}: code: name a git repository that all hosts reach, such as git@HOST:TEAM/PROJECT.git;"
+            f" {file.storage} cannot hold one"
+        )
     if on is not None and on not in pools.file.pools:
         known = ", ".join(pools.file.pools) or "none"
         raise UsageError(f"--on {on}: no such pool; {path} has {known}")
@@ -136,4 +159,5 @@ def _read(path: Path) -> PoolsFile:
         raise UsageError(f"{path}: {where + ': ' if where else ''}{first['msg']}") from error
     clone = path.parent.parent
     code = read.code if not read.code or ":" in read.code else str(clone / Path(read.code).expanduser())
-    return read.model_copy(update={"storage": clone / read.storage, "code": code})
+    storage = read.storage if "://" in read.storage else str(clone / Path(read.storage).expanduser())
+    return read.model_copy(update={"storage": storage, "code": code})

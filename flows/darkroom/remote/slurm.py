@@ -17,6 +17,7 @@ from pathlib import Path
 from darkroom.base import interpreter
 from darkroom.base.errors import DarkroomError
 from darkroom.exchange.orders import Order
+from darkroom.exchange.storages import FolderStorage, Storage
 from darkroom.remote.attempt import Carried
 from darkroom.remote.pools import PoolSettings
 
@@ -51,7 +52,7 @@ class RefusedError(DarkroomError):
 class Slurm:
     """The carrier of one pool of kind `slurm`."""
 
-    def __init__(self, settings: PoolSettings, storage: Path) -> None:
+    def __init__(self, settings: PoolSettings, storage: Storage) -> None:
         self._settings, self._storage = settings, storage
         self._lock = threading.Lock()
         self._names: frozenset[str] = frozenset()
@@ -68,7 +69,8 @@ class Slurm:
         """
         name = job_name(order.token)
         if name not in self._queue(anew=True) and not _accounted(name):
-            options = submit_options(order, self._settings, self._storage)
+            folder = self._storage.folder if isinstance(self._storage, FolderStorage) else None
+            options = submit_options(order, self._settings, folder)
             try:
                 _ask("sbatch", *options, given=self._script(order))
             except SlurmError as error:
@@ -98,9 +100,9 @@ class Slurm:
             return self._names
 
     def _script(self, order: Order) -> str:
-        words = interpreter.python_command(MODULE, str(self._storage), order.token)
+        words = interpreter.python_command(MODULE, self._storage.address, order.token)
         if self._settings.python:
-            words = [self._settings.python, "-m", MODULE, str(self._storage), order.token]
+            words = [self._settings.python, "-m", MODULE, self._storage.address, order.token]
         return f"#!/bin/sh\nexec {shlex.join(words)}\n"
 
 
@@ -109,11 +111,15 @@ def job_name(token: str) -> str:
     return f"{NAME}{token}"
 
 
-def submit_options(order: Order, settings: PoolSettings, storage: Path) -> list[str]:
-    """The options of sbatch for an attempt: a stage's resources become the job's requests."""
+def submit_options(order: Order, settings: PoolSettings, storage: Path | None) -> list[str]:
+    """The options of sbatch for an attempt: a stage's resources become the job's requests.
+
+    `storage` is the folder for what the job itself prints; None: that is not kept.
+    """
     wanted = order.resources
     options = [f"--job-name={job_name(order.token)}", "--no-requeue", f"--comment={order.stage}"]
-    options += [f"--output={storage / 'attempts' / order.token / 'job.log'}", "--open-mode=append"]
+    log = storage / "attempts" / order.token / "job.log" if storage else "/dev/null"
+    options += [f"--output={log}", "--open-mode=append"]
     options += [f"--partition={settings.partition}"] if settings.partition else []
     options += [f"--cpus-per-task={wanted.cpu}"] if wanted.cpu else []
     options += [f"--mem={math.ceil(wanted.memory / 2**20)}M"] if wanted.memory else []

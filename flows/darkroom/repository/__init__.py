@@ -10,6 +10,7 @@ unused: files in the cache that nothing refers to
 blobs: files by their hashes, in a store like DVC's cache
 kept_data: what .dvc files and frozen stages record, which no run makes
 recorded: what a repository records at a commit, a branch, a tag or now, and the plots of dvc.yaml
+filesystems: the places where such a store may lie, such as S3
 errors, invalid: DVC's errors as darkroom's own, in one line
 ignoring: lines of .gitignore files
 patches: the functions of DVC that are replaced while a repository is open

@@ -4,6 +4,7 @@ from .blobs import BlobGoneError as BlobGoneError
 from .blobs import BlobStore as BlobStore
 from .blobs import blob_of_file as blob_of_file
 from .blobs import make_executable as make_executable
+from .blobs import prune_folder as prune_folder
 from .blobs import remove_path as remove_path
 from .commits import Commit as Commit
 from .commits import opened_commit as opened_commit
@@ -11,6 +12,8 @@ from .errors import error_line as error_line
 from .errors import mended as mended
 from .errors import one_line as one_line
 from .errors import printed_error as printed_error
+from .filesystems import FileSystemAccess as FileSystemAccess
+from .filesystems import access_to as access_to
 from .graph import PROJECT_FILE as PROJECT_FILE
 from .graph import Selection as Selection
 from .graph import graph_of as graph_of

@@ -12,21 +12,32 @@ import os
 import secrets
 import shutil
 import stat
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeVar
 
 from dvc_data.hashfile.db import HashFileDB
 from dvc_data.hashfile.hash_info import HashInfo
 from dvc_data.hashfile.tree import Tree
 from dvc_objects.fs.local import LocalFileSystem
 
+from darkroom.repository.filesystems import FileSystemAccess
+
 FOLDER = ".dir"
 """With this ends the hash of a folder, as in dvc.lock."""
 
 LAYOUT = ("files", "md5")
 
+AT_ONCE = 8
+"""Files of a folder that go over a network side by side."""
+
 _PIECE_BYTES = 1 << 20
+
+Item = TypeVar("Item")
+Answer = TypeVar("Answer")
 
 
 class BlobGoneError(OSError):
@@ -42,24 +53,32 @@ class Blob:
     size: int
     """Bytes; of a folder, those of all its files."""
     executable: bool = False
-    """Whether the file may be executed; a folder's hash does not say so of its files."""
+    """Whether the file may be executed."""
+    executables: tuple[str, ...] = ()
+    """Of a folder, the paths in it that may be executed, which its hash does not tell."""
+
+    def __post_init__(self) -> None:
+        """Take the list that JSON has for a tuple."""
+        object.__setattr__(self, "executables", tuple(self.executables))
 
 
 class BlobStore:
     """A store of blobs; several processes and hosts may use it at once."""
 
-    def __init__(self, store: HashFileDB) -> None:
-        self._store = store
-        self._local = _local()
+    def __init__(self, access: FileSystemAccess) -> None:
+        self._access = access
+        self._place = "/".join((access.path, *LAYOUT))
+        self._local = LocalFileSystem()  # type: ignore[no-untyped-call]
+        self._store: HashFileDB | None = None
+        self._counting = threading.Lock()
         self.written = 0
         """The bytes that this object has put into the store: what was there already is none of them."""
 
     @classmethod
     def in_folder(cls, folder: Path) -> BlobStore:
         """The store in a folder, which need not be there yet."""
-        place = folder.joinpath(*LAYOUT)
-        place.mkdir(parents=True, exist_ok=True)
-        return cls(HashFileDB(_local(), str(place)))
+        folder.joinpath(*LAYOUT).mkdir(parents=True, exist_ok=True)
+        return cls(FileSystemAccess.to_folder(folder))
 
     def put(self, path: Path) -> Blob:
         """Store the file or folder at `path`, except the parts that the store already has.
@@ -70,25 +89,53 @@ class BlobStore:
         """
         if not path.is_dir():
             return self.put_file(path)
-        tree, size = Tree(), 0  # type: ignore[no-untyped-call]
-        for file in files_below(path):
-            blob = self.put_file(file)
-            tree.add(file.relative_to(path).parts, None, HashInfo("md5", blob.md5))
+        tree, size, executables = Tree(), 0, []  # type: ignore[no-untyped-call]
+        for file, blob in self._each(self._put_named, files_below(path)):
+            name = file.relative_to(path)
+            tree.add(name.parts, None, HashInfo("md5", blob.md5))
             size += blob.size
+            executables += [name.as_posix()] if blob.executable else []
         tree.digest()
-        oid = str(tree.hash_info.value)
-        if not self._store.exists(oid):
-            self._store.add_bytes(oid, tree.as_bytes())
-            self.written += len(tree.as_bytes())
-        return Blob(oid, size)
+        oid, content = str(tree.hash_info.value), tree.as_bytes()
+        if self.lacks(oid):
+            self._call(lambda store: store.add_bytes(oid, content))
+            self._count(len(content))
+        return Blob(oid, size, executables=tuple(executables))
 
     def put_file(self, path: Path) -> Blob:
         """Store one file, as far as it is not there yet."""
         blob = blob_of_file(path)
-        if not self._store.exists(blob.md5):
-            self._store.add(str(path), self._local, blob.md5, hardlink=False, on_error=_raise)
-            self.written += blob.size
+        if self.lacks(blob.md5):
+            self._call(
+                lambda store: store.add(
+                    str(path), self._local, blob.md5, hardlink=False, check_exists=False, on_error=_raise
+                )
+            )
+            self._count(blob.size)
         return blob
+
+    def _put_named(self, path: Path) -> tuple[Path, Blob]:
+        return path, self.put_file(path)
+
+    def _call(self, work: Callable[[HashFileDB], Answer]) -> Answer:
+        return self._access.call(lambda file_system: work(self._store_in(file_system)))
+
+    def _store_in(self, file_system: Any) -> HashFileDB:
+        if self._store is None or self._store.fs is not file_system:  # it remembers which folders are there
+            self._store = HashFileDB(file_system, self._place)
+        return self._store
+
+    def _count(self, size: int) -> None:
+        with self._counting:
+            self.written += size
+
+    def _each(self, work: Callable[[Item], Answer], items: Iterable[Item]) -> Iterator[Answer]:
+        """Do it for each, in order; side by side where that goes over a network."""
+        if self._access.kind == "local":
+            yield from map(work, items)
+            return
+        with ThreadPoolExecutor(AT_ONCE) as threads:
+            yield from threads.map(work, items)
 
     def put_replaced(self, path: Path) -> Blob:
         """Store a file that others may replace meanwhile by renaming: as it is now.
@@ -106,7 +153,7 @@ class BlobStore:
 
     def lacks(self, md5: str) -> bool:
         """Whether the blob is not there."""
-        return not self._store.exists(md5)
+        return not self._call(lambda store: store.exists(md5))
 
     def place(self, blob: Blob, path: Path, cache: BlobStore | None = None) -> int:
         """Put a blob's content at `path`, by way of `cache` where there is one; the bytes that were fetched.
@@ -122,20 +169,26 @@ class BlobStore:
             if blob.executable:
                 make_executable(path)
             return fetched
-        entries, fetched = self._listing(blob.md5), 0
+        entries = self._listing(blob.md5)
         path.mkdir(exist_ok=True)
+        executables = frozenset(blob.executables)
+
+        def place_entry(entry: dict[str, str]) -> int:
+            name = entry["relpath"]
+            moved = self.place_file(entry["md5"], path / name, cache)
+            if name in executables:
+                make_executable(path / name)
+            return moved
+
         for entry in entries:
             if (name := Path(entry["relpath"])).is_absolute() or ".." in name.parts:
                 raise BlobGoneError(f"{blob.md5} names a file outside of its folder: {name}")
-            target = path / name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            fetched += self.place_file(entry["md5"], target, cache)
-        return fetched
+            (path / name).parent.mkdir(parents=True, exist_ok=True)
+        return sum(self._each(place_entry, entries))
 
     def _listing(self, md5: str) -> list[dict[str, str]]:
         try:
-            with self._store.fs.open(self._store.oid_to_path(md5), "rb") as file:
-                content = file.read()
+            content = self._call(lambda store: _read(store, md5))
         except FileNotFoundError as error:
             raise BlobGoneError(f"{md5} is not in the storage any more") from error
         if hashlib.md5(content, usedforsecurity=False).hexdigest() + FOLDER != md5:
@@ -150,10 +203,11 @@ class BlobStore:
             except BlobGoneError:
                 cache.forget(md5)
             else:
+                cache.note_use(md5)
                 return 0
         partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
         try:
-            self._store.fs.get_file(self._store.oid_to_path(md5), str(partial))
+            self._call(lambda store: store.fs.get_file(store.oid_to_path(md5), str(partial)))
             if blob_of_file(partial).md5 != md5:
                 self.forget(md5)  # whoever stores it next does so anew
                 raise BlobGoneError(f"{md5} is damaged in the storage")
@@ -166,10 +220,15 @@ class BlobStore:
             cache.put_file(path)
         return path.stat().st_size
 
+    def note_use(self, md5: str) -> None:
+        """Let `prune_folder` take the blob for one that was used just now."""
+        with contextlib.suppress(OSError):
+            os.utime(self._store_in(self._local).oid_to_path(md5))
+
     def forget(self, md5: str) -> None:
         """Remove a blob that is damaged."""
         with contextlib.suppress(FileNotFoundError):
-            self._store.fs.rm_file(self._store.oid_to_path(md5))
+            self._call(lambda store: store.fs.rm_file(store.oid_to_path(md5)))
 
 
 def blob_of_file(path: Path) -> Blob:
@@ -189,6 +248,27 @@ def files_below(folder: Path) -> Iterator[Path]:
         yield from (Path(place, name) for name in sorted(names))
 
 
+def prune_folder(folder: Path, most: int) -> int:
+    """Remove blobs from a folder's store until `most` bytes are left, first what was not used for longest.
+
+    Returns:
+        The bytes removed. Others may use the store meanwhile: what they miss they fetch.
+
+    """
+    kept: list[tuple[float, int, Path]] = []
+    for path in files_below(folder.joinpath(*LAYOUT)):
+        with contextlib.suppress(FileNotFoundError):
+            state = path.stat()
+            kept.append((state.st_mtime, state.st_size, path))
+    total, removed = sum(size for _, size, _ in kept), 0
+    for _, size, path in sorted(kept):
+        if total - removed <= most:
+            break
+        path.unlink(missing_ok=True)
+        removed += size
+    return removed
+
+
 def make_executable(path: Path) -> None:
     """Let everybody execute the file."""
     path.chmod(path.stat().st_mode | stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH)
@@ -202,8 +282,9 @@ def remove_path(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def _local() -> LocalFileSystem:
-    return LocalFileSystem()  # type: ignore[no-untyped-call]
+def _read(store: HashFileDB, md5: str) -> bytes:
+    with store.fs.open(store.oid_to_path(md5), "rb") as file:
+        return bytes(file.read())
 
 
 def _raise(_: str, error: BaseException) -> None:

@@ -1,3 +1,4 @@
+from .attempt_table import TABLE_NAME as TABLE_NAME
 from .attempt_table import AttemptLine as AttemptLine
 from .attempt_table import AttemptTable as AttemptTable
 from .checks import require_valid_params as require_valid_params

@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-NAME = "hosts.csv"
+TABLE_NAME = "hosts.csv"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,7 +48,7 @@ class AttemptTable:
     _lock = threading.Lock()
 
     def __init__(self, folder: Path) -> None:
-        self._path = folder / NAME
+        self._path = folder / TABLE_NAME
 
     def write(self, entry: AttemptLine) -> None:
         """Add a line. Where it cannot be written the run goes on: nothing depends on it."""

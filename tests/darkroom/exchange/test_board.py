@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from darkroom.exchange.board import Board
+from darkroom.exchange.board import Board, Wishes
 from darkroom.exchange.orders import Order, Record
+from darkroom.exchange.storages import FolderStorage
 from darkroom.processes.stage_process import Ending, StageResult
 from darkroom.repository.blobs import Blob
 
@@ -38,7 +39,7 @@ RECORD = Record(
 
 @pytest.fixture
 def board(tmp_path: Path) -> Board:
-    board = Board(tmp_path)
+    board = Board(FolderStorage(tmp_path))
     board.write(ORDER)
     return board
 
@@ -52,8 +53,8 @@ def test_an_order_and_a_record_are_read_as_they_were_written(board: Board) -> No
     assert (seen.host, seen.beat, seen.record) == ("n1", "7", RECORD)
 
 
-def test_an_order_of_another_version_is_refused_in_words(board: Board) -> None:
-    path = board.folder / "attempts" / TOKEN / "order.json"
+def test_an_order_of_another_version_is_refused_in_words(board: Board, tmp_path: Path) -> None:
+    path = tmp_path / "attempts" / TOKEN / "order.json"
     path.write_text(path.read_text().replace('"version": 1', '"version": 99'))
     with pytest.raises(ValueError, match="another version of darkroom"):
         board.order(TOKEN)
@@ -65,11 +66,14 @@ def test_one_of_many_claims(board: Board) -> None:
     assert claims.count(True) == 1
 
 
-def test_one_of_many_records(board: Board) -> None:
+def test_one_of_many_records(board: Board, tmp_path: Path) -> None:
     with ThreadPoolExecutor(8) as threads:
         records = [replace(RECORD, host=f"n{number}") for number in range(32)]
         assert list(threads.map(board.hand_in, records)).count(True) == 1
-    assert sorted(path.name for path in board.log(TOKEN).parent.iterdir()) == ["order.json", "record.json"]
+    assert sorted(path.name for path in (tmp_path / "attempts" / TOKEN).iterdir()) == [
+        "order.json",
+        "record.json",
+    ]
 
 
 @pytest.mark.parametrize("end", [Board.revoke, Board.remove], ids=["revoked", "removed"])
@@ -83,8 +87,8 @@ def test_a_host_that_returns_late_is_refused(board: Board, end: object) -> None:
     assert not board.hand_in(RECORD)
 
 
-def test_a_record_of_another_attempt_is_none(board: Board) -> None:
-    path = board.folder / "attempts" / TOKEN / "record.json"
+def test_a_record_of_another_attempt_is_none(board: Board, tmp_path: Path) -> None:
+    path = tmp_path / "attempts" / TOKEN / "record.json"
     path.write_text(replace(RECORD, token="f" * 32).to_json())
     assert board.look(TOKEN).record is None
     path.write_text("{")
@@ -101,11 +105,11 @@ def test_offers_are_of_one_pool(board: Board) -> None:
 
 
 def test_requests_to_stop(board: Board) -> None:
-    assert board.asked_to_stop(TOKEN) == (False, False)
+    assert board.wishes(TOKEN) == Wishes(stop=False, stop_now=False, current=True)
     board.ask_to_stop(TOKEN)
-    assert board.asked_to_stop(TOKEN) == (True, False)
+    assert board.wishes(TOKEN) == Wishes(stop=True, stop_now=False, current=True)
     board.ask_to_stop(TOKEN, now=True)
-    assert board.asked_to_stop(TOKEN) == (True, True)
+    assert board.wishes(TOKEN) == Wishes(stop=True, stop_now=True, current=True)
 
 
 def test_what_is_under_way(board: Board) -> None:

@@ -24,7 +24,7 @@ QUIET_SECONDS = 600.0
 class HostProcess:
     """`darkroom worker` as a process of its own."""
 
-    def __init__(self, folder: Path, name: str, storage: Path, env: Mapping[str, str]) -> None:
+    def __init__(self, folder: Path, name: str, storage: Path | str, env: Mapping[str, str]) -> None:
         self.name, self.folder = name, folder / name
         self.folder.mkdir(parents=True)
         self.log = self.folder / "said.txt"
@@ -53,9 +53,10 @@ class HostProcess:
 
 
 @contextlib.contextmanager
-def hosts(folder: Path, storage: Path, *names: str, **env: str) -> Iterator[dict[str, HostProcess]]:
+def hosts(folder: Path, storage: Path | str, *names: str, **env: str) -> Iterator[dict[str, HostProcess]]:
     """Hosts of these names, ready to work; they are gone after the block."""
-    storage.mkdir(parents=True, exist_ok=True)
+    if isinstance(storage, Path):
+        storage.mkdir(parents=True, exist_ok=True)
     started = {name: HostProcess(folder, name, storage, env) for name in names}
     try:
         for host in started.values():
@@ -67,11 +68,14 @@ def hosts(folder: Path, storage: Path, *names: str, **env: str) -> Iterator[dict
             host.process.wait()
 
 
-def set_pools(root: Path, storage: Path, *, lost_after: float = QUIET_SECONDS, more: str = "") -> None:
+def set_pools(
+    root: Path, storage: Path | str, *, lost_after: float = QUIET_SECONDS, more: str = "", code: str = ""
+) -> None:
     """Have all stages of the repository run in the pool."""
     folder = root / ".darkroom"
     folder.mkdir(exist_ok=True)
     text = f'storage: {storage}\nlost_after: {lost_after}\npools:\n  {POOL}:\n    stages: ["*"]\n{more}'
+    text += f"code: {code}\n" if code else ""
     (folder / "pools.yaml").write_text(text)
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from darkroom.exchange.board import Board, Seen
 from darkroom.exchange.orders import Order, Record
+from darkroom.exchange.storages import FolderStorage
 from darkroom.processes.stage_process import Ending, StageResult
 from darkroom.remote.attempt import GONE_LOOKS, STOP_SECONDS, Carried, Notes, Offers, RemoteAttempt
 from darkroom.remote.watch import LONGEST_STEP_SECONDS, Watch
@@ -42,7 +43,7 @@ class Run:
     """One run's attempt, and the board that it shares with hosts."""
 
     def __init__(self, folder: Path, order: Order = ORDER) -> None:
-        self.board, self.carrier = Board(folder / "storage"), Carrier()
+        self.board, self.carrier = Board(FolderStorage(folder / "storage")), Carrier()
         self.notes = Notes(folder / "notes")
         self.attempt = RemoteAttempt(order, self.board, self.carrier, self.notes, LOST)
 
@@ -123,7 +124,7 @@ def test_a_submit_whose_answer_was_lost_is_asked_again_with_the_same_token(tmp_p
 def test_a_stop_is_asked_for_and_its_record_waited_for(run: Run) -> None:
     run.board.claim(TOKEN, "n1")
     assert run.attempt.step(1.0, stop=True) is None
-    assert run.board.asked_to_stop(TOKEN) == (True, False)
+    assert run.board.wishes(TOKEN).stop
     stopped = replace(RECORD, result=StageResult(ending=Ending.STOPPED))
     run.board.hand_in(stopped)
     assert run.attempt.step(2.0, stop=True) == stopped
@@ -184,7 +185,7 @@ def test_a_failure_is_not_taken_over(run: Run, tmp_path: Path) -> None:
 
 
 def test_workers_are_offered_it_until_it_is_done(tmp_path: Path) -> None:
-    board = Board(tmp_path)
+    board = Board(FolderStorage(tmp_path))
     attempt = RemoteAttempt(ORDER, board, Offers(board, "gpu"), Notes(tmp_path / "notes"), LOST)
     assert attempt.step(0.0) is None
     assert board.offered("gpu") == [TOKEN]

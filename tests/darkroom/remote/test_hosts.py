@@ -19,6 +19,7 @@ from darkroom.base.errors import UsageError
 from darkroom.base.files import logs_folder
 from darkroom.exchange.board import Board
 from darkroom.exchange.orders import Record, vector_units
+from darkroom.exchange.storages import FolderStorage
 from darkroom.processes.stage_process import Ending, StageResult
 from darkroom.remote.executor import stages_elsewhere
 from darkroom.repository.blobs import BlobStore
@@ -36,14 +37,14 @@ ALL = """\
 stages:
   first:
     cmd:
-    - mkdir -p out; echo 1 > out/a; echo 2 > out/b
+    - mkdir -p out; echo 1 > out/a; cp run.sh out/b.sh; chmod +x out/b.sh
     - cp run.sh tool.sh; echo 1 > m.json; chmod +x tool.sh m.json
     deps: [run.sh, data]
     outs: [out, tool.sh]
     metrics: [m.json: {cache: false}]
   last:
     wdir: sub
-    cmd: ls ../out > list.txt; cat ../m.json ../data/x.txt >> list.txt; ../tool.sh >> list.txt
+    cmd: ls ../out > list.txt; cat ../m.json ../data/x.txt >> list.txt; ../tool.sh >> list.txt; ../out/b.sh
     deps: [../out, ../tool.sh, ../m.json, ../data]
     outs: [list.txt]
 """
@@ -70,7 +71,16 @@ def test_the_bytes_are_those_of_a_serial_run(tmp_path: Path, pair: Path, shape: 
     assert set(report.outcomes().values()) <= {Outcome.RAN, Outcome.SKIPPED}
     assert {stage.pool for stage in report.plan.stages if not stage.name.endswith(".dvc")} == {POOL}
     assert contents(far) == contents(serial)
+    assert executables(far) == executables(serial)
     assert not any((pair / "attempts").iterdir()), "what is done with is removed"
+
+
+def executables(root: Path) -> list[str]:
+    """What DVC's stages have made that may be executed."""
+    made = (
+        path for name in ("out", "tool.sh", "m.json") for path in (root / name, *(root / name).rglob("*"))
+    )
+    return sorted(str(path.relative_to(root)) for path in made if path.is_file() and os.access(path, os.X_OK))
 
 
 @pytest.mark.slow
@@ -242,7 +252,7 @@ def test_a_stop_of_the_run_ends_the_stage_on_its_host(tmp_path: Path) -> None:
 @pytest.mark.timeout(900)
 def test_a_run_that_was_killed_takes_its_stage_over_again(tmp_path: Path) -> None:
     run = FarRun(tmp_path)
-    board = Board(tmp_path / "storage")
+    board = Board(FolderStorage(tmp_path / "storage"))
     with hosts(tmp_path, tmp_path / "storage", "one") as started:
         killed = subprocess.Popen(
             [sys.executable, "-m", "darkroom.cli.main", "run", "--no-record"], cwd=run.root
@@ -297,6 +307,44 @@ def test_little_more_is_moved_than_must_be(tmp_path: Path) -> None:
     assert sum(entry.sent + entry.stored for entry in ended.values()) == lies
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_a_host_keeps_no_more_than_it_may(tmp_path: Path) -> None:
+    files = {"dvc.yaml": MOVES, "data.txt": "d" * MANY}
+    root = make(tmp_path / "repo", Shape("moves", files, add=("data.txt",)), tmp_path)
+    set_pools(root, tmp_path / "storage", more=f"    cache: {2 * MANY}\n")
+    with hosts(tmp_path, tmp_path / "storage", "one") as started:
+        assert run_elsewhere(RunOptions(repo=root), root).errors == ()
+        kept = [path for path in (started["one"].folder / "work/cache").rglob("*") if path.is_file()]
+    assert MANY <= sum(path.stat().st_size for path in kept) <= 2 * MANY
+
+
+HUGE = """\
+stages:
+  huge: {cmd: echo 1 > o.txt, outs: [o.txt], meta: {resources: {memory: 9000TB}}}
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_a_stage_that_no_host_can_execute_says_so(tmp_path: Path) -> None:
+    root = make(tmp_path / "repo", Shape("huge", {"dvc.yaml": HUGE}), tmp_path)
+    set_pools(root, tmp_path / "storage")
+    events: list[Event] = []
+    options = RunOptions(repo=root)
+    run = threading.Thread(target=run_elsewhere, args=(options, root, events.append))
+    said = f"host one of pool {POOL} can never execute it: huge.meta.resources.memory: 9000000000000000 bytes"
+    with hosts(tmp_path, tmp_path / "storage", "one") as started:
+        run.start()
+        told = wait_for(lambda: any(said in getattr(event, "line", "") for event in list(events)), 240)
+        status = [one.describe() for one in stages_elsewhere(root)]
+        options.stop.set()
+        run.join()
+    assert told, started["one"].said
+    assert [f"huge waits for a host of pool {POOL}; {said}" in line for line in status] == [True]
+    assert sum(said in getattr(event, "line", "") for event in events) == 1
+
+
 def refused(root: Path, host: HostProcess | None = None) -> str:
     report = run_elsewhere(RunOptions(repo=root), root)
     assert not report.well
@@ -313,7 +361,7 @@ def test_a_host_puts_nothing_where_the_stage_makes_nothing(tmp_path: Path) -> No
     (tmp_path / "made").write_text("a\n")
 
     def lie() -> None:
-        board = Board(storage)
+        board = Board(FolderStorage(storage))
         assert wait_for(lambda: board.offered(POOL), 240)
         (token,) = board.offered(POOL)
         assert board.claim(token, "liar")

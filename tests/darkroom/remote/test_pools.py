@@ -45,7 +45,7 @@ def test_stages_go_where_the_file_or_their_meta_says(tmp_path: Path) -> None:
     pools = pools_of(written(tmp_path, FILE))
     assert pools is not None
     assert places(pools.place(NODES)) == [None, "gpu", "cpu", None]
-    assert pools.file.storage == tmp_path / "shared"
+    assert pools.storage.address == str(tmp_path / "shared")
 
 
 def test_the_command_line_says_it_of_all_stages(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from darkroom.base.meta import Resources
+from darkroom.exchange.storages import FolderStorage
 from darkroom.remote import slurm
 from darkroom.remote.attempt import Carried
 from darkroom.remote.pools import PoolSettings
@@ -51,7 +52,7 @@ def commands(folder: Path, monkeypatch: pytest.MonkeyPatch, **scripts: str) -> N
 def test_a_queue_that_does_not_answer_is_no_news(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     commands(tmp_path / "bin", monkeypatch, squeue="echo no connection >&2; exit 1")
     with pytest.raises(OSError, match="squeue: no connection"):
-        Slurm(PoolSettings(), tmp_path).state(TOKEN)
+        Slurm(PoolSettings(), FolderStorage(tmp_path)).state(TOKEN)
 
 
 def test_a_job_is_gone_once_a_later_queue_lacks_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -59,7 +60,7 @@ def test_a_job_is_gone_once_a_later_queue_lacks_it(tmp_path: Path, monkeypatch: 
     asked = tmp_path / "asked"
     script = f"touch {asked}; echo darkroom-{TOKEN}"
     commands(tmp_path / "bin", monkeypatch, squeue=":", sbatch=f"cat > {asked}", sacct="exit 1")
-    carrier = Slurm(PoolSettings(), tmp_path)
+    carrier = Slurm(PoolSettings(), FolderStorage(tmp_path))
     carrier.submit(ORDER)
     assert TOKEN in asked.read_text()
     commands(tmp_path / "bin", monkeypatch, squeue=script)
@@ -77,7 +78,7 @@ def test_what_the_cluster_knows_is_not_submitted_again(
     commands(
         tmp_path / "bin", monkeypatch, squeue=squeue, sacct=sacct, sbatch=f"touch {tmp_path / 'submitted'}"
     )
-    Slurm(PoolSettings(), tmp_path).submit(ORDER)
+    Slurm(PoolSettings(), FolderStorage(tmp_path)).submit(ORDER)
     assert not (tmp_path / "submitted").exists()
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import os
 from pathlib import Path
 
 import pytest
 from dvc.repo import Repo
 
-from darkroom.repository.blobs import Blob, BlobGoneError, BlobStore
+from darkroom.repository.blobs import Blob, BlobGoneError, BlobStore, prune_folder
 from tests.darkroom.repositories import make
 from tests.darkroom.shapes import Shape
 
@@ -71,6 +72,22 @@ def test_an_executable_file_stays_one(tmp_path: Path, store: BlobStore) -> None:
     script.chmod(0o755)
     store.place(store.put(script), tmp_path / "copy.sh")
     assert (tmp_path / "copy.sh").stat().st_mode & 0o111
+
+
+def test_a_pruned_store_keeps_what_was_used_last(tmp_path: Path, store: BlobStore) -> None:
+    blobs = []
+    for number in range(4):
+        file = tmp_path / f"file{number}"
+        file.write_text(f"{number}" * 100)
+        blobs.append(store.put(file))
+        place = tmp_path / "store/files/md5" / blobs[-1].md5[:2] / blobs[-1].md5[2:]
+        os.utime(place, (1000 + number, 1000 + number))
+    other = BlobStore.in_folder(tmp_path / "other")
+    assert other.place(blobs[0], tmp_path / "copy", store) == 0, "it is used, and so the newest"
+    assert prune_folder(tmp_path / "store", 399) == 100
+    assert [store.lacks(blob.md5) for blob in blobs] == [False, True, False, False]
+    assert prune_folder(tmp_path / "store", 0) == 300
+    assert all(store.lacks(blob.md5) for blob in blobs)
 
 
 def test_what_is_gone_or_damaged_is_said_and_stored_anew(tmp_path: Path, store: BlobStore) -> None:
