@@ -312,11 +312,12 @@ def test_little_more_is_moved_than_must_be(tmp_path: Path) -> None:
 def test_a_host_keeps_no_more_than_it_may(tmp_path: Path) -> None:
     files = {"dvc.yaml": MOVES, "data.txt": "d" * MANY}
     root = make(tmp_path / "repo", Shape("moves", files, add=("data.txt",)), tmp_path)
-    set_pools(root, tmp_path / "storage", more=f"    cache: {2 * MANY}\n")
+    set_pools(root, tmp_path / "storage", more=f"    cache: {4 * MANY}\n")
     with hosts(tmp_path, tmp_path / "storage", "one") as started:
         assert run_elsewhere(RunOptions(repo=root), root).errors == ()
         kept = [path for path in (started["one"].folder / "work/cache").rglob("*") if path.is_file()]
-    assert MANY <= sum(path.stat().st_size for path in kept) <= 2 * MANY
+    # join makes three times MANY, last; of the four others of MANY each the host then keeps one at most.
+    assert 3 * MANY <= sum(path.stat().st_size for path in kept) <= 4 * MANY
 
 
 HUGE = """\
