@@ -226,7 +226,7 @@ def explained(
     import numpy as np
 
     from stages.drawing.sheets import image_grid
-    from stages.evaluate.of_classifier.grad_cam import grad_cam, overlaid
+    from stages.evaluate.of_classifier.grad_cam import grad_cam, overlaid, with_scale
 
     if not ready:
         return
@@ -244,7 +244,8 @@ def explained(
         cells = [images[number], *(overlaid(images[number], heat[number]) for heat in heats)]
         titles = ["as the network sees it", *(f"for {label} {share:.2f}" for label, share in best)]
         title = f"{Path(answer.picture).name}: where the classifier looks for each class"
-        yield one, answer, image_grid(cells, len(cells), titles, scale=scale, title=title)
+        sheet = image_grid(cells, len(cells), titles, scale=scale, title=title)
+        yield one, answer, with_scale(sheet)
 
 
 def _shares_of(answer: Classified) -> dict[str, float]:

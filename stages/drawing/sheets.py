@@ -59,9 +59,10 @@ def image_grid(
     """Lay out pictures in reading order on white paper, `columns` to a row.
 
     `images` are uint8 [N, H, W, C] or N arrays [H, W, C], C 1 (grey) or 3 (RGB), of any sizes; each is
-    enlarged `scale` times without smoothing. `titles` [N] are captions under the pictures, cut to their
-    width. `rows` are labels at the left of each row. `title` says above all what the sheet shows, broken
-    into lines as wide as it; `note` is a line below that. `frames` [N] are colours around pictures.
+    enlarged `scale` times without smoothing. `titles` [N] are captions under the pictures, in lines that
+    are cut to their width. `rows` are labels at the left of each row. `title` says above all what the sheet
+    shows, broken into lines as wide as it; `note` is a line below that. `frames` [N] are colours around
+    pictures.
 
     Raises:
         ValueError: there is no picture, an array is no picture, or titles, rows or frames differ from them in
@@ -71,7 +72,8 @@ def image_grid(
     pictures = [enlarge(image, scale) for image in images]
     _check_numbers(len(pictures), columns, titles, rows)
     font = _font()
-    grid = _lay_out(pictures, columns, font, with_titles=titles is not None, rows=rows or [], note=note)
+    lines = max((title.count("\n") + 1 for title in titles), default=0) if titles is not None else 0
+    grid = _lay_out(pictures, columns, font, caption_lines=lines, rows=rows or [], note=note)
     sheet = Image.new("RGB", grid.size, PAPER)
     pen = ImageDraw.Draw(sheet)
     pen.text((GAP, GAP), note, INK, font)
@@ -83,8 +85,9 @@ def image_grid(
             )
         sheet.paste(picture, (x, y))
         if titles is not None:
-            caption = _cut(font, titles[number], grid.cell_width - 2)
-            pen.text((x, y + grid.picture_height + 1), caption, INK, font)
+            for line, caption in enumerate(titles[number].split("\n")):
+                below = y + grid.picture_height + 1 + line * _line_height(font)
+                pen.text((x, below), _cut(font, caption, grid.cell_width - 2), INK, font)
     for number, row in enumerate(rows or []):
         _, y = grid.corner(number * columns)
         pen.text((GAP, y + grid.picture_height // 2), row, INK, font, anchor="lm")
@@ -152,14 +155,14 @@ def _lay_out(
     columns: int,
     font: ImageFont.FreeTypeFont,
     *,
-    with_titles: bool,
+    caption_lines: int,
     rows: Sequence[str],
     note: str,
 ) -> _Grid:
     line_height = _line_height(font)
     cell_width = max(picture.width for picture in pictures) + GAP
     picture_height = max(picture.height for picture in pictures)
-    cell_height = picture_height + GAP + (line_height if with_titles else 0)
+    cell_height = picture_height + GAP + caption_lines * line_height
     left = GAP + max((_text_width(font, row) + GAP for row in rows), default=0)
     top = GAP + (line_height if note else 0)
     width = left + min(columns, len(pictures)) * cell_width

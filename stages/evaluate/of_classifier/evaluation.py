@@ -157,14 +157,14 @@ def classifier_sheets(
         ),
         "predictions": Sheet(
             caption="Of each class the surest that were right, and the surest that were wrong",
-            image=predictions_sheet(test, outcomes, rows, columns),
+            image=predictions_sheet(test, outcomes, rows),
         ),
         "grad-cam": Sheet(
-            caption="The same: the brighter, the more the place spoke for what was found (Grad-CAM)",
-            image=cams_sheet(test, outcomes, rows, columns, heat),
+            caption="The same: the more orange, the more the place spoke for what was found (Grad-CAM)",
+            image=cams_sheet(test, outcomes, rows, heat),
         ),
         "worst-losses": Sheet(
-            caption="The greatest losses: what was found, and what it is not",
+            caption="The greatest losses: what was found, and what is true",
             image=worst_sheet(test, outcomes, columns),
         ),
     }

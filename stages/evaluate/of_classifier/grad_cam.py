@@ -6,14 +6,17 @@ import numpy as np
 import numpy.typing as npt
 import torch
 import torch.nn.functional as F
+from PIL import Image
 from torch import Tensor
 
 from stages.classifier.network import Classifier
-from stages.drawing.sheets import Colour, Picture
+from stages.drawing.sheets import PAPER, Colour, Picture, image_grid
 from stages.networks.compute import Compute, to_unit
 
 CELLS = 7  # that maps should have each way, as those of a ResNet on 224 px: fewer tell little of where
 HEAT: Colour = (213, 94, 0)
+SCALE_WIDTH, SCALE_HEIGHT, SCALE_GREY = 312, 14, 128  # pixels, and the grey level under the scale's colour
+SCALE_WORDS = "How much a place speaks for the class: left nothing, right the most in its picture"
 STRONGEST = 0.75  # share of the heat's colour where it is hottest
 
 
@@ -44,6 +47,17 @@ def overlaid(picture: Picture, heat: npt.NDArray[np.float32]) -> Picture:
     share = STRONGEST * heat[:, :, None]
     mixed: Picture = ((1 - share) * grey + share * np.array(HEAT)).round().astype(np.uint8)
     return mixed
+
+
+def with_scale(sheet: Image.Image) -> Image.Image:
+    """The sheet of heat maps, and below it what their colour means."""
+    bar = np.full((SCALE_HEIGHT, SCALE_WIDTH, 1), SCALE_GREY, np.uint8)
+    heat = np.broadcast_to(np.linspace(0, 1, SCALE_WIDTH, dtype=np.float32), bar.shape[:2])
+    scale = image_grid([overlaid(bar, heat)], 1, title=SCALE_WORDS)
+    whole = Image.new("RGB", (max(sheet.width, scale.width), sheet.height + scale.height), PAPER)
+    whole.paste(sheet, (0, 0))
+    whole.paste(scale, (0, sheet.height))
+    return whole
 
 
 def _heat(network: Classifier, images: Tensor, targets: Tensor) -> Tensor:

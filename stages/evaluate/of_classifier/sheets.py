@@ -8,12 +8,14 @@ import numpy.typing as npt
 from PIL import Image
 
 from stages.core.packed import ClassificationSplit
-from stages.drawing.sheets import RIGHT, WRONG, Picture, blank_like, image_grid
+from stages.drawing.sheets import RIGHT, WRONG, Picture, blank_like, image_grid, sentence_sheet
 from stages.evaluate.drawing import evaluation_scale, most_confused_note
-from stages.evaluate.of_classifier.grad_cam import overlaid
+from stages.evaluate.of_classifier.grad_cam import overlaid, with_scale
 from stages.evaluate.of_classifier.metrics import ClassificationOutcomes
 
 FRAMED = "a row for each true class, green frames are right, orange ones wrong"
+
+SURE = 0.1  # loss: the true class was given a probability of 90 % or more
 
 RightAndWrong = dict[int, tuple[list[int], list[int]]]
 """Rows of pictures by their label: those that were right, and those that were not."""
@@ -41,39 +43,45 @@ def pictures_in(rows: RightAndWrong) -> list[int]:
 
 
 def predictions_sheet(
-    test: ClassificationSplit, outcomes: ClassificationOutcomes, rows: RightAndWrong, columns: int
+    test: ClassificationSplit, outcomes: ClassificationOutcomes, rows: RightAndWrong
 ) -> Image.Image:
     """Draw a row for each class with the chosen pictures, what they were taken for, and how surely."""
     pictures = {row: test.images[row] for row in pictures_in(rows)}
     title = f"What the classifier said of test pictures, surest first: {FRAMED}"
-    return _by_class(test, outcomes, rows, columns, pictures, title)
+    return _by_class(test, outcomes, rows, pictures, title)
 
 
 def cams_sheet(
     test: ClassificationSplit,
     outcomes: ClassificationOutcomes,
     rows: RightAndWrong,
-    columns: int,
     heat: npt.NDArray[np.float32],
 ) -> Image.Image:
     """Draw the chosen pictures under `heat` [N, H, W], which shows what speaks for the predicted class."""
     shown = zip(pictures_in(rows), heat, strict=True)
     pictures = {row: overlaid(test.images[row], on) for row, on in shown}
     title = f"Where the classifier looked for the class that it said: {FRAMED}"
-    return _by_class(test, outcomes, rows, columns, pictures, title)
+    return with_scale(_by_class(test, outcomes, rows, pictures, title))
 
 
 def worst_sheet(test: ClassificationSplit, outcomes: ClassificationOutcomes, columns: int) -> Image.Image:
-    """Draw the pictures with the greatest loss, with the predicted class and the right one.
+    """Draw the pictures with the greatest loss, with what was said and what is true.
 
-    There are half as many rows as columns.
+    There are at most half as many rows as columns. Pictures are left out that were right and sure, with a
+    loss of at most `SURE`; where all were, the sheet says so.
     """
-    worst = np.argsort(-outcomes.loss, kind="stable")[: columns * (columns // 2)]
+    worst = [
+        row
+        for row in np.argsort(-outcomes.loss, kind="stable")[: columns * (columns // 2)].tolist()
+        if outcomes.rank[row] > 1 or outcomes.loss[row] > SURE
+    ]
+    if not worst:
+        return sentence_sheet("The classifier is right and sure of every test picture")
     names = test.classes
     titles = [
-        f"{outcomes.loss[row]:.1f} {names[outcomes.predicted[row]]}, not {names[outcomes.labels[row]]}"
+        f"{outcomes.loss[row]:.2f} said {names[outcomes.predicted[row]]}\ntrue {names[outcomes.labels[row]]}"
         if outcomes.rank[row] > 1
-        else f"{outcomes.loss[row]:.1f} {names[outcomes.labels[row]]}"
+        else f"{outcomes.loss[row]:.2f} rightly\n{names[outcomes.labels[row]]}"
         for row in worst
     ]
     return image_grid(
@@ -90,16 +98,21 @@ def _by_class(
     test: ClassificationSplit,
     outcomes: ClassificationOutcomes,
     rows: RightAndWrong,
-    columns: int,
     pictures: dict[int, Picture],
     title: str,
 ) -> Image.Image:
-    """A row a class of the pictures by their rows; half of the columns right, half wrong."""
+    """A row a class of the pictures by their rows: those that were right, then those that were wrong."""
     blank = blank_like(next(iter(pictures.values())))
-    cells = [row for half in chain(*rows.values()) for row in [*half, *[None] * (columns // 2 - len(half))]]
+    widths = [max(len(halves[half]) for halves in rows.values()) for half in (0, 1)]
+    cells = [
+        row
+        for halves in rows.values()
+        for half, width in zip(halves, widths, strict=True)
+        for row in [*half, *[None] * (width - len(half))]
+    ]
     return image_grid(
         [blank if row is None else pictures[row] for row in cells],
-        2 * (columns // 2),
+        sum(widths),
         [
             "" if row is None else f"{outcomes.confidence[row]:.2f} {test.classes[outcomes.predicted[row]]}"
             for row in cells
