@@ -18,6 +18,7 @@ from prefect import get_client
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.filters import (
     FlowRunFilter,
+    FlowRunFilterDeploymentId,
     FlowRunFilterEndTime,
     FlowRunFilterParentTaskRunId,
     FlowRunFilterState,
@@ -28,6 +29,7 @@ from prefect.client.schemas.sorting import FlowRunSort
 from prefect.states import AwaitingRetry, Cancelled
 
 GOING = (StateType.RUNNING, StateType.PENDING, StateType.CANCELLING)
+ENDED = (StateType.COMPLETED, StateType.FAILED, StateType.CRASHED)
 UNFINISHED = (StateType.CRASHED, StateType.RUNNING, StateType.PENDING)
 
 ATTEMPTS = 3
@@ -66,6 +68,24 @@ def read_flow_runs(
         end_time=FlowRunFilterEndTime.model_validate({"after_": ended_after}) if ended_after else None,
     )
     return client.read_flow_runs(flow_run_filter=wanted, sort=sort)
+
+
+def last_ended(client: SyncPrefectClient, deployments: Iterable[UUID]) -> list[FlowRun]:
+    """The run of each deployment that ended last, but for cancelled ones; none where none has ended."""
+    ended = FlowRunFilter(
+        state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[*ENDED])),
+    )
+    return [
+        run
+        for deployment in deployments
+        for run in client.read_flow_runs(
+            flow_run_filter=ended.model_copy(
+                update={"deployment_id": FlowRunFilterDeploymentId(any_=[deployment])}
+            ),
+            sort=FlowRunSort.END_TIME_DESC,
+            limit=1,
+        )
+    ]
 
 
 def lost_flow_runs(

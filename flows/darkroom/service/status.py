@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -58,7 +58,7 @@ class Run:
     deployment: str | None
     state: str
     when: str | None
-    """ISO 8601: since when it runs, or when it is due."""
+    """ISO 8601: since when it runs, when it is due, or when it ended."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -68,6 +68,8 @@ class Status:
     services: tuple[Service, ...]
     running: tuple[Run, ...] = ()
     due: tuple[Run, ...] = ()
+    ended: tuple[Run, ...] = ()
+    """The run of each deployment that ended last, but for cancelled ones."""
     stuck: tuple[str, ...] = field(default=())
     """One line each: what, why, the mend."""
 
@@ -78,7 +80,7 @@ class Status:
 
     @property
     def well(self) -> bool:
-        """Whether it is up and nothing is stuck."""
+        """Whether it is up, nothing is stuck, and no deployment's last run failed or crashed."""
         return self.up and not self.stuck
 
     def to_json(self) -> dict[str, Any]:
@@ -179,10 +181,13 @@ def _asked(
     ]
     stuck += pending_runs([run for run in going if run.id not in lost], now)
     due = [run for run in scheduled if not is_late(run, now)][:DUE_SHOWN]
+    ended = flow_runs.last_ended(client, names)
+    stuck += bad_ends(ended, names, daemons.services_folder(root))
     return Status(
         services=services,
         running=tuple(_run(run, names, run.start_time or run.created) for run in going),
         due=tuple(_run(run, names, run.expected_start_time) for run in due),
+        ended=tuple(_run(run, names, run.end_time) for run in ended),
         stuck=tuple(stuck),
     )
 
@@ -263,6 +268,26 @@ def pending_runs(runs: Iterable[FlowRun], now: datetime.datetime) -> Iterator[st
                 )
 
 
+def bad_ends(runs: Iterable[FlowRun], names: Mapping[UUID, str], folder: Path) -> Iterator[str]:
+    """Deployments whose last run failed or crashed: why, and the log in the `folder` of services."""
+    from prefect.client.schemas.objects import StateType
+
+    for run in runs:
+        if run.state_type in (StateType.FAILED, StateType.CRASHED) and run.deployment_id:
+            said = (run.state and run.state.message) or ""
+            log = (
+                daemons.log_file(folder, workers.name_of(run.work_pool_name)) if run.work_pool_name else None
+            )
+            where = f"; see {log}" if log else ""
+            yield f"{names[run.deployment_id]}: {run.name}: {state_name(run).lower()}: {_reason(said)}{where}"
+
+
+def _reason(message: str) -> str:
+    """The last line that tells an error, else the last one."""
+    lines = [line.strip() for line in message.splitlines() if line.strip()] or ["no reason is known"]
+    return next((line for line in reversed(lines) if line.startswith("error: ")), lines[-1])
+
+
 def state_name(run: FlowRun) -> str:
     """The state's name."""
     return run.state_name or "no state"
@@ -303,6 +328,8 @@ def status_lines(found: Status) -> Iterator[str]:
         yield f"{state_in_line(run)}: {_named(run)} since {_moment(run.when)}"
     for run in found.due:
         yield f"due {_moment(run.when)}: {_named(run)}"
+    for run in found.ended:
+        yield f"last {_moment(run.when)}: {_named(run)}: {state_in_line(run)}"
     if found.up and not found.running and not found.due:
         yield "nothing runs, nothing is scheduled"
     if found.well:
