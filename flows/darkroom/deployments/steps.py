@@ -17,7 +17,7 @@ from darkroom.clones.clone import AUTHOR, Clone, commit_results
 from darkroom.processes.stage_process import no_line
 from darkroom.releases.promotion import promote_if_better
 from darkroom.reporting.deliverers import PATIENCE
-from darkroom.repository.kept_data import stages_with_kept_data
+from darkroom.repository.products import stages_with_kept_data
 from darkroom.tracking.journal import PATIENCE_OF_DEPLOYMENTS, Publish, no_page
 
 WELL, WORK_TO_DO = 0, 3

@@ -5,10 +5,9 @@ Only this package and workspace import DVC.
 opening: a repository, opened with DVC's lock or without
 graph: its stages in the serial order
 judging: why a stage runs
-commits, products: the files of a commit, and what stages made
+commits, products: the files of a commit, and what stages made or only keep
 unused: files in the cache that nothing refers to
 blobs: files by their hashes, in a store like DVC's cache
-kept_data: what .dvc files and frozen stages record, which no run makes
 recorded: what a repository records at a commit, a branch, a tag or now, and the plots of dvc.yaml
 filesystems: the places where such a store may lie, such as S3
 errors, invalid: DVC's errors as darkroom's own, in one line

@@ -32,7 +32,6 @@ from .judging import own_reasons as own_reasons
 from .judging import reasons_to_run as reasons_to_run
 from .judging import save_deps_there as save_deps_there
 from .judging import state_of_dep as state_of_dep
-from .kept_data import stages_with_kept_data as stages_with_kept_data
 from .opening import locked as locked
 from .opening import opened as opened
 from .opening import remove_half_written as remove_half_written
@@ -47,6 +46,7 @@ from .products import metric_meta_of as metric_meta_of
 from .products import metric_metas as metric_metas
 from .products import metrics_at as metrics_at
 from .products import shown_results as shown_results
+from .products import stages_with_kept_data as stages_with_kept_data
 from .rwlock import PathsInUse as PathsInUse
 from .unused import remove_unused as remove_unused
 from .unused import shared_cache as shared_cache

@@ -18,6 +18,7 @@ from darkroom.base.meta import MetricMeta, parse_metric_meta
 from darkroom.ledger.other_outs import other_outs
 from darkroom.repository.errors import mended
 from darkroom.repository.graph import lock_file, name_of
+from darkroom.repository.opening import opened
 from darkroom.repository.patches.replacing import patched_dvc
 
 
@@ -128,6 +129,24 @@ def artifacts_of(folder: Path) -> dict[str, Artifact]:
                 path = os.path.normpath(Path(file).parent / one.path)
                 found.setdefault(name, Artifact(path, one.type or "", one.desc or "", tuple(one.labels)))
         return found
+
+
+def stages_with_kept_data(root: Path) -> tuple[str, ...]:
+    """Names, for `dvc checkout`, of the .dvc files and frozen stages that record outs in DVC's cache.
+
+    A run neither makes these outs nor restores them: it takes them as they lie in the workspace.
+
+    Raises:
+        RepoError: There is no repository, or DVC cannot read its stages.
+
+    """
+    with opened(root) as repo, mended():
+        return tuple(
+            name_of(stage)
+            for stage in repo.index.stages
+            if (stage.frozen or not stage.cmd)
+            and any(out.use_cache and out.is_in_repo and out.hash_info for out in stage.outs)
+        )
 
 
 def _metrics_in_head(repo: Any, files: Iterable[str]) -> dict[str, Any]:
