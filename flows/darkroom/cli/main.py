@@ -252,7 +252,8 @@ def run(no_record: bool, quiet: bool, verbose: bool, as_json: bool, **chosen: An
     manner = next((manner for manner, is_asked in asked.items() if is_asked), Manner.USUAL)
     if planned.work:
         return _run_told(options, manner, executor, record=not no_record)
-    if as_json:
+    if as_json:  # no run: it has neither an identifier nor logs
+        print(json.dumps({"event": "run-started", "run": None, "plan": planned.to_json()}))
         print(json.dumps({"event": "run-finished", "well": True, "seconds": 0.0}))
     elif not quiet:
         print(*nothing_to_run(planned), sep="\n")

@@ -344,7 +344,9 @@ def test_a_run_is_quiet_or_tells_programs_and_debugs_on_request(root: Path) -> N
     ended = [event for event in events if event["event"] == "stage-finished"]
     assert [(event["stage"], event["outcome"]) for event in ended] == [("copy", "ran"), ("check", "ran")]
     again = darkroom(root, "run", "--no-record", "--json")
-    assert [json.loads(line)["event"] for line in again.stdout.splitlines()] == ["run-finished"]
+    started, finished = map(json.loads, again.stdout.splitlines())
+    assert [started["event"], finished["event"]] == ["run-started", "run-finished"]
+    assert [stage["action"] for stage in started["plan"]["stages"]] == ["skip", "skip"]
     (root / "check.sh").write_text("echo no such thing; exit 3\n")
     failed = darkroom(root, "run", "--no-record", "--quiet")
     assert (failed.returncode, failed.stdout) == (1, "")
