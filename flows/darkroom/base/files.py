@@ -166,3 +166,12 @@ def make_state_folder(folder: Path) -> None:
                 write_text(path, "*\n")
     except OSError as error:
         raise RepoError(explain_os_error(error, folder)) from error
+
+
+def shown_path(path: Path, start: Path) -> str:
+    """The path as its reader finds it: from `start`; of a clone, from its project's root."""
+    parts = start.parts
+    for at in range(len(parts) - 1):
+        if parts[at : at + 2] == (STATE_FOLDER, "clones"):
+            return os.path.relpath(path, Path(*parts[:at]))
+    return os.path.relpath(path, start)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from darkroom.base.escapes import escape
+from darkroom.base.files import shown_path
 from darkroom.base.text import format_count, format_duration, format_figure
 from darkroom.runs.ended import EndedRun, metrics_of_interest, shown_first
 from darkroom.runs.metrics import MetricChange
@@ -122,7 +123,7 @@ def failures_section(record: EndedRun) -> Iterator[str]:
     if record.report.errors:
         yield "## What went wrong"
         yield "\n".join(f"- {paragraph_text(error)}" for error in record.report.errors)
-    logs = os.path.relpath(record.logs, record.root)
+    logs = shown_path(record.logs, record.root)
     for stage, lines in record.report.last_lines.items():
         yield f"The last lines of {code_span(stage)}; the whole output is in {code_span(logs)}:"
         yield code_block(lines)

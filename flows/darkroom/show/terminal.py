@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import io
-import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import IO
 
 from rich.console import Console, Group, RenderableType
@@ -19,6 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from darkroom.base.escapes import escape
+from darkroom.base.files import shown_path
 from darkroom.base.text import format_count, format_duration, format_figure, format_reasons
 from darkroom.runs.ended import EndedRun, metrics_of_interest
 from darkroom.runs.metrics import MetricChange, Trend
@@ -238,8 +239,12 @@ def print_metrics(console: Console, changes: Iterable[MetricChange]) -> None:
 
 def print_places(console: Console, record: EndedRun, where: str) -> None:
     """Print where to look further: the pages, the pictures and the logs."""
-    folders = sorted({os.path.relpath(picture.path.parent) for picture in record.pictures})
-    places = [("pages", where), ("pictures", ", ".join(folders)), ("logs", os.path.relpath(record.logs))]
+    folders = sorted({shown_path(picture.path.parent, Path.cwd()) for picture in record.pictures})
+    places = [
+        ("pages", where),
+        ("pictures", ", ".join(folders)),
+        ("logs", shown_path(record.logs, Path.cwd())),
+    ]
     for name, place in places:
         if place:
             write_line(console, f"{name:>9}: {place}")
