@@ -145,7 +145,10 @@ def round_marks(values: Sequence[float]) -> list[float]:
     """Some five round numbers, evenly spaced, around all values: the marks of an axis."""
     low, high = min(values), max(values)
     if low == high:
-        low, high = low - (abs(low) or 1) / 2, high + (abs(high) or 1) / 2
+        around = (abs(low) or 1) / 2
+        low, high = (max(0.0, low - around) if low >= 0 else low - around), high + around
+        if 0 <= min(values) <= 1:
+            high = min(1.0, high)  # shares end at 1
     rough = (high - low) / MARKS
     power = 10.0 ** math.floor(math.log10(rough))
     step = next(power * by for by in (1, 2, 2.5, 5, 10) if power * by >= rough * (1 - 1e-9))

@@ -97,6 +97,7 @@ def page_of(report: Report) -> str:
         title=escape(report.title),
         now=_revision(one.now),
         then=None if one.then is one.now else _revision(one.then),
+        has_earlier=any(figure.then is not None for figure in one.figures),
         notes=[escape(note) for note in notes],
         plan=report.plan,
         work=describe_work(report.plan) if report.plan and report.plan.work else "",
@@ -143,8 +144,15 @@ def timeline_of(times: Sequence[StageTime]) -> Timeline | None:
             )
             for one in times
         ],
-        marks=[(100 * at / MARKS, format_duration(whole * at / MARKS)) for at in range(MARKS + 1)],
+        marks=_marks(whole),
     )
+
+
+def _marks(whole: float) -> list[tuple[float, str]]:
+    """Places in percent, and times; only the ends where a time would otherwise stand there twice."""
+    marks = [(100 * at / MARKS, format_duration(whole * at / MARKS)) for at in range(MARKS + 1)]
+    words = [time for _, time in marks]
+    return marks if len({*words}) == len(words) else [marks[0], marks[-1]]
 
 
 def _revision(recorded: Recorded) -> dict[str, str]:
@@ -212,7 +220,8 @@ def _shown(pictures: Iterable[Pair]) -> tuple[list[dict[str, str | None]], list[
             continue
         budget -= size
         uris = [uri if isinstance(uri, str) else None for uri in (then, now)]
-        shown.append({"path": escape(pair.path), "then": uris[0], "now": uris[1]})
+        words = escape(Path(pair.path).stem.replace("-", " ").replace("_", " ").capitalize())
+        shown.append({"path": escape(pair.path), "words": words, "then": uris[0], "now": uris[1]})
     return shown, left_out
 
 

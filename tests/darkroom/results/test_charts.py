@@ -40,6 +40,11 @@ def test_the_marks_of_an_axis_are_few_evenly_spaced_and_around_all_values(values
     assert [b - a for a, b in pairwise(marks)] == pytest.approx([step] * (len(marks) - 1))
 
 
+def test_the_axis_of_a_single_share_ends_at_one_and_begins_at_zero_or_above() -> None:
+    assert round_marks([1.0, 1.0])[-1] == 1.0
+    assert round_marks([0.0])[0] == 0.0
+
+
 def test_a_table_of_confusions_counts_by_true_class() -> None:
     found = confusion_of(
         plot("confusion", one=[("cat", "cat"), ("cat", "dog"), ("dog", "dog"), ("cat", "dog")])
