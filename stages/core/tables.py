@@ -3,19 +3,24 @@
 Every number has six significant digits, so that a last bit that differs on another processor changes no file.
 """
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from stages.core.files import write_atomically, write_json
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _DIGITS = ".6g"
 
 
 def write_table(path: Path, rows: pd.DataFrame | Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> None:
     """Write rows, or columns by name, as CSV."""
+    import pandas as pd  # 60 MB, which a stage that writes figures alone does without
+
     write_atomically(path, pd.DataFrame(rows).to_csv(index=False, float_format=f"%{_DIGITS}").encode())
 
 

@@ -28,7 +28,7 @@ Flags = npt.NDArray[np.bool_]
 PLACED = 0.5  # IoU: on a box
 NEAR = 0.1
 """IoU below which a detection has nothing to do with a box. With .5 in its place a part of a thing that is
-labelled, found beside the whole, would count as one that is not. Chosen on errors planted in val alone."""
+labelled, found beside the whole, would count as one that is not. Chosen on errors planted in val."""
 BoxKind = Literal["missing", "spurious", "another_class", "badly_placed"]
 """What is wrong with the labels if the detector is right: a box is missing; there is nothing in a box; it has
 another class; its thing is beside it."""
