@@ -3,6 +3,7 @@ from .sheets import FONT_SIZE as FONT_SIZE
 from .sheets import INK as INK
 from .sheets import PAPER as PAPER
 from .sheets import RIGHT as RIGHT
+from .sheets import SHEET_SIDE as SHEET_SIDE
 from .sheets import SMALL_SIDE as SMALL_SIDE
 from .sheets import WRONG as WRONG
 from .sheets import Colour as Colour
@@ -16,4 +17,5 @@ from .sheets import png as png
 from .sheets import save_png as save_png
 from .sheets import scale_to as scale_to
 from .sheets import sentence_sheet as sentence_sheet
+from .sheets import shrunk as shrunk
 from .sheets import titled as titled

@@ -43,6 +43,8 @@ TITLE_LEAST = 320  # pixels: the width of a sheet with a title
 SENTENCE_WIDTH = 640  # pixels of a sheet that only says something
 RIGHT: Colour = (0, 158, 115)
 WRONG: Colour = (213, 94, 0)
+LINE_SHARE = 120  # of a picture's longer side: the width of a box's line
+SHEET_SIDE = 1600  # pixels that a sheet of photographs has at most, about
 DASH = 4  # pixels of a dash, and of the room after it
 
 
@@ -213,7 +215,10 @@ def draw_boxes(
     places = [_place(box, scale) for box in boxes]
     given = list(zip(places, captions, labels, dashed or [False] * len(boxes), strict=True))
     for place, _, label, broken in given:
-        _draw_box(pen, place, colour_of(int(label)), width=max(1, scale // 2), dashed=broken)
+        width = max(1, scale // 2, max(sheet.size) // LINE_SHARE)
+        if width > 1:  # a dark edge, so that pale colours are seen on bright ground
+            _draw_box(pen, place, INK, width=width + 1, dashed=broken)
+        _draw_box(pen, place, colour_of(int(label)), width=width, dashed=broken)
     taken: list[_Place] = []
     for place, caption, label, _ in given:
         spot = _spot(place, places, taken, _caption_size(font, caption), sheet.size) if caption else None
@@ -282,6 +287,16 @@ def _overlap(one: _Place, other: _Place) -> int:
     width = min(one[2], other[2]) - max(one[0], other[0])
     height = min(one[3], other[3]) - max(one[1], other[1])
     return max(0, width) * max(0, height)
+
+
+def shrunk(image: Picture, side: int) -> tuple[Picture, float]:
+    """The picture uint8 [H, W, C] of at most `side` pixels a side, and its new size by its old."""
+    ratio = min(1.0, side / max(image.shape[:2]))
+    if ratio == 1:
+        return image, ratio
+    height, width = (max(1, round(length * ratio)) for length in image.shape[:2])
+    small = enlarge(image, 1).resize((width, height), Image.Resampling.BOX)
+    return np.asarray(small), ratio
 
 
 def first_of(classes: Sequence[str]) -> str:

@@ -1,3 +1,4 @@
+from .drawing import cell_side as cell_side
 from .drawing import confusion_sheet as confusion_sheet
 from .drawing import evaluation_scale as evaluation_scale
 from .drawing import most_confused as most_confused

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
-from stages.drawing.sheets import FONT_SIZE, INK, PAPER, Colour, Picture, scale_to, titled
+from stages.drawing.sheets import FONT_SIZE, INK, PAPER, SHEET_SIDE, Colour, Picture, scale_to, titled
 
 Counts = npt.NDArray[np.int64]
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
@@ -26,6 +26,11 @@ PICTURE_SIDE = 84  # pixels that a small picture is enlarged to, about
 def evaluation_scale(images: Picture) -> int:
     """How many times pictures [N, H, W, C] are enlarged: to about `PICTURE_SIDE` pixels, at least twice."""
     return scale_to(PICTURE_SIDE, images.shape[2], least=2)
+
+
+def cell_side(columns: int, rows: int) -> int:
+    """The longer side in pixels that pictures have at most on a sheet of so many columns and rows."""
+    return SHEET_SIDE // max(columns, rows)
 
 
 def confusion_sheet(counts: Counts, classes: Sequence[str], title: str = "") -> Image.Image:

@@ -10,8 +10,8 @@ from torchvision.ops import box_iou
 
 from stages.core.packed import DetectionSplit
 from stages.detector.network import Detection
-from stages.drawing.sheets import RIGHT, WRONG, Colour, Picture, draw_boxes, image_grid
-from stages.evaluate.drawing import evaluation_scale
+from stages.drawing.sheets import RIGHT, WRONG, Colour, Picture, draw_boxes, image_grid, shrunk
+from stages.evaluate.drawing import cell_side, evaluation_scale
 from stages.evaluate.of_detector.errors import PLACED
 
 TITLE = "Test scenes with what is true (left) and what the detector found (right); dashed boxes are wrong"
@@ -28,7 +28,9 @@ def detections_sheet(
     pictures: list[Picture] = []
     titles: list[str] = []
     frames: list[Colour | None] = []
-    scale = evaluation_scale(test.images)
+    columns = 4
+    side = cell_side(columns, -(-2 * min(scenes, len(test.images)) // columns))
+    scale = min(evaluation_scale(test.images), max(1, side // max(test.images.shape[1:3])))
     for number in range(min(scenes, len(test.images))):
         boxes, labels, scores = detections[number]
         sure = np.argsort(-scores, kind="stable")[: min(most, int((scores >= score_min).sum()))]
@@ -37,15 +39,17 @@ def detections_sheet(
         truth = test.labels[number]
         right = found_rightly(boxes, labels, test.boxes[number], truth)
         wrong, missed = len(right) - sum(right), len(truth) - sum(right)
-        image = test.images[number]
+        image, ratio = shrunk(test.images[number], side)
         for drawn in (
-            draw_boxes(image, test.boxes[number], [test.classes[label] for label in truth], truth, scale),
-            draw_boxes(image, boxes, names, labels, scale, dashed=[not one for one in right]),
+            draw_boxes(
+                image, test.boxes[number] * ratio, [test.classes[label] for label in truth], truth, scale
+            ),
+            draw_boxes(image, boxes * ratio, names, labels, scale, dashed=[not one for one in right]),
         ):
             pictures.append(np.asarray(drawn))
         titles += [f"true: {len(truth)}", f"found: {sum(right)} right, {wrong} wrong, {missed} missed"]
         frames += [None, WRONG if wrong or missed else RIGHT]
-    return image_grid(pictures, columns=4, titles=titles, title=TITLE, frames=frames)
+    return image_grid(pictures, columns=columns, titles=titles, title=TITLE, frames=frames)
 
 
 def found_rightly(

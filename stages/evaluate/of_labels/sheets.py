@@ -8,8 +8,8 @@ from PIL import Image
 
 from stages.core.packed import ClassificationSplit, DetectionSplit, Split
 from stages.detector.network import Detection
-from stages.drawing.sheets import Picture, draw_boxes, image_grid, sentence_sheet
-from stages.evaluate.drawing import evaluation_scale
+from stages.drawing.sheets import Picture, draw_boxes, image_grid, sentence_sheet, shrunk
+from stages.evaluate.drawing import cell_side, evaluation_scale
 
 NO_CLASS = "The classifier doubts no label of train and val"
 NO_BOX = "There is no box in train and val, and the detector finds nothing"
@@ -49,25 +49,26 @@ def doubted_boxes_sheet(
     if shown.empty:
         return sentence_sheet(NO_BOX)
     cells: list[Picture] = []
+    side = cell_side(4, -(-len(shown) // 2))
     for row in shown.to_dict("records"):
         split, number = row["split"], row["picture"]
-        cells += _labelled_and_found(splits[split], number, detections[split][number], score_min)
+        cells += _labelled_and_found(splits[split], number, detections[split][number], score_min, side)
     titles = [f"{rank} {what}" for rank in shown["rank"] for what in ("labelled", "found")]
     title = "Boxes to look at first, not all of them wrong: as they are labelled, and what the detector found"
     return image_grid(cells, 4, titles, title=title)
 
 
 def _labelled_and_found(
-    pictures: DetectionSplit, row: int, found: Detection, score_min: float
+    pictures: DetectionSplit, row: int, found: Detection, score_min: float, side: int
 ) -> list[Picture]:
     """The picture with its labelled boxes, and with those found whose score is at least `score_min`."""
     boxes, labels, scores = found
     sure = np.flatnonzero(scores >= score_min)
-    scale = evaluation_scale(pictures.images)
+    scale = min(evaluation_scale(pictures.images), max(1, side // max(pictures.images.shape[1:3])))
     captions = [f"{pictures.classes[labels[one]]} {scores[one]:.2f}" for one in sure]
     named = [pictures.classes[label] for label in pictures.labels[row]]
-    image = pictures.images[row]
+    image, ratio = shrunk(pictures.images[row], side)
     return [
-        np.asarray(draw_boxes(image, pictures.boxes[row], named, pictures.labels[row], scale)),
-        np.asarray(draw_boxes(image, boxes[sure], captions, labels[sure], scale)),
+        np.asarray(draw_boxes(image, pictures.boxes[row] * ratio, named, pictures.labels[row], scale)),
+        np.asarray(draw_boxes(image, boxes[sure] * ratio, captions, labels[sure], scale)),
     ]
