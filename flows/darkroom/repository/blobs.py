@@ -152,8 +152,21 @@ class BlobStore:
             held.unlink(missing_ok=True)
 
     def lacks(self, md5: str) -> bool:
-        """Whether the blob is not there."""
-        return not self._call(lambda store: store.exists(md5))
+        """Whether the blob is not there.
+
+        Raises:
+            OSError: The store cannot be asked.
+
+        """
+
+        def is_missing(store: HashFileDB) -> bool:
+            try:
+                store.fs.info(store.oid_to_path(md5))
+            except FileNotFoundError:  # `exists` takes any error for that, a lost request too
+                return True
+            return False
+
+        return self._call(is_missing)
 
     def place(self, blob: Blob, path: Path, cache: BlobStore | None = None) -> int:
         """Put a blob's content at `path`, by way of `cache` where there is one; the bytes that were fetched.
