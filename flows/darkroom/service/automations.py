@@ -27,6 +27,12 @@ SILENT_RUNS = "darkroom: runs without a sign of life"
 _RUNS = "prefect.flow-run.*"
 _BAD_ENDS = ("Failed", "Crashed", "TimedOut", "Late")
 _NOTICES = "darkroom: notices of runs that need a look"
+NOTICE = (
+    "{% set lines = (flow_run.state.message or '').strip().splitlines() %}"
+    "{{ lines | last }}\n{{ flow_run | ui_url or '' }}"
+    "{% if lines | length > 1 %}\n\n{{ lines[:-1] | join('\n') }}{% endif %}"
+)
+"""The last line of what a run ends with is the reason: it comes first, then the run's page, then the rest."""
 
 
 def silent_runs(silence: datetime.timedelta = SILENCE) -> AutomationCore:
@@ -89,7 +95,7 @@ def notices_automation(block: UUID) -> AutomationCore:
             SendNotification(
                 block_document_id=block,
                 subject="darkroom: {{ deployment.name }} ({{ flow_run.name }}): {{ flow_run.state.name }}",
-                body="{{ flow_run.state.message }}\n{{ flow_run|ui_url }}",
+                body=NOTICE,
             )
         ],
     )

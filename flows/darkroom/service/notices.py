@@ -14,6 +14,8 @@ from darkroom.base.files import STATE_FOLDER
 
 FILE = "notify"
 BLOCK = "darkroom"
+LATE = ": Late"
+"""How the subject of a notice of a late run ends."""
 
 
 class Notices(AppriseNotificationBlock):
@@ -21,6 +23,11 @@ class Notices(AppriseNotificationBlock):
 
     _block_type_name = "darkroom notices"
     _block_type_slug = "darkroom-notices"
+
+    async def notify(self, body: str, subject: str | None = None) -> None:
+        """Send a late run as a warning, any other as a failure; webhooks get that as `type`."""
+        self.notify_type = "warning" if (subject or "").endswith(LATE) else "failure"
+        await self.anotify(body, subject)
 
 
 def read_addresses(root: Path) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import datetime
 import itertools
+import json
 import os
 import shutil
 import signal
@@ -280,7 +281,10 @@ def test_a_run_that_fails_is_told_by_webhook_and_by_mail(project: Project) -> No
             client.create_flow_run_from_deployment(deployment.id, parameters=wrong)
         assert eventually(lambda: bool(posted and mails)), project.logs()
     assert all("retrain" in text and "Failed" in text for text in (posted[0], mails[0]))
-    assert "the address holds a password" in posted[0]
+    notice = json.loads(posted[0])
+    assert "the address holds a password" in notice["message"].splitlines()[0]
+    assert notice["type"] == "failure"
+    assert "None" not in notice["message"]
     addresses.unlink()
 
 
@@ -303,6 +307,7 @@ def test_late_silent_and_crashed_runs_are_told(project: Project) -> None:
         client.update_automation(known.id, automations.silent_runs(datetime.timedelta(seconds=10)))
         silent = living(client, alone)
         assert eventually(lambda: told("alone", "Late")), posted
+        assert {json.loads(text)["type"] for text in posted if "): Late" in text} == {"warning"}
         assert eventually(lambda: told("alone", "Crashed")), posted
         assert state(client, silent) == "Crashed"
 
