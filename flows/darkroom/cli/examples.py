@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 IN_A_LINE: Mapping[str, str] = {
+    "attempts": "Say what became of a run's stages on other hosts.",
     "status": "Say what is up, what runs, what is due next, and what is stuck.",
     "up": "Start Prefect's server, workers and schedules of this project.",
     "ui": "Serve Prefect's pages with all runs so far, until Ctrl-C.",

@@ -269,7 +269,7 @@ def print_plan(console: Console, plan: Plan) -> None:
         console.print(f"nothing to do: {format_count(len(plan.stages), 'stage')} up to date")
         return
     todo = describe_work(plan)
-    if plan.strangers:
+    if plan.strangers and plan.seconds is not None:
         todo += f"; {format_count(plan.strangers, 'stage')} never ran here: how long that takes is not known"
     elif plan.seconds is not None:
         todo += f", about {format_duration(plan.seconds)}"
