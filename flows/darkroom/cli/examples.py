@@ -21,6 +21,7 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
     "plan": ("darkroom plan", "darkroom plan evaluate --json"),
     "run": ("darkroom run", "darkroom run evaluate --keep-going", "darkroom run --json | jq .event"),
     "worker": ("darkroom worker --pool gpu --storage /mnt/shared",),
+    "attempts": ("darkroom attempts", "darkroom attempts 20260101-020000-4711 --json"),
     "status": ("darkroom status", "darkroom status --json"),
     "up": ("darkroom up", "darkroom up --port 4300"),
     "down": ("darkroom down",),

@@ -20,6 +20,7 @@ COMMANDS = {
     "generate": generate.command,
     "export": export.command,
     "repair": repair.command,
+    "repair": repair.command,
 }
 
 
