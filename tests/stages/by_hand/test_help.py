@@ -20,7 +20,6 @@ COMMANDS = {
     "generate": generate.command,
     "export": export.command,
     "repair": repair.command,
-    "repair": repair.command,
 }
 
 
