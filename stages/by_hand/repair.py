@@ -45,6 +45,7 @@ class RepairTask:
 
     picture: Path
     mask: Path | None
+    grow: int | None
     truth: Path | None
     out: Path
 
@@ -53,6 +54,11 @@ class RepairTask:
 @click.argument("pictures", nargs=-1, required=True, metavar="PATH...")
 @click.option(
     "--mask", type=A_PATH, help="White is missing: one picture for all, or a folder with one of each name."
+)
+@click.option(
+    "--grow",
+    type=click.IntRange(0, 100),
+    help="Widen the missing part by so many pixels; default: 1 where the mask's edges are soft, else 0.",
 )
 @click.option(
     "--fill",
@@ -102,6 +108,7 @@ class RepairTask:
 def command(
     pictures: tuple[str, ...],
     mask: Path | None,
+    grow: int | None,
     truth: Path | None,
     out: Path,
     json_wanted: bool,
@@ -124,7 +131,7 @@ def command(
         raise ParamsError("--sigma: is for --denoise, which is not given")
     from stages.prediction.pictures import named_pictures
 
-    tasks = tasks_for(list(named_pictures(pictures)), mask, truth, out)
+    tasks = tasks_for(list(named_pictures(pictures)), mask, grow, truth, out)
     network = None
     if mask is not None and how["fill"] == "generator":
         import torch
@@ -150,7 +157,9 @@ def command(
         click.echo(json.dumps(results, indent=1, ensure_ascii=False))
 
 
-def tasks_for(pictures: Sequence[Path], mask: Path | None, truth: Path | None, out: Path) -> list[RepairTask]:
+def tasks_for(
+    pictures: Sequence[Path], mask: Path | None, grow: int | None, truth: Path | None, out: Path
+) -> list[RepairTask]:
     """What belongs to each picture.
 
     Raises:
@@ -169,6 +178,7 @@ def tasks_for(pictures: Sequence[Path], mask: Path | None, truth: Path | None, o
         tasks[written] = RepairTask(
             picture=picture,
             mask=_beside(picture, mask, "--mask"),
+            grow=grow,
             truth=_beside(picture, truth, "--truth"),
             out=written,
         )
@@ -229,7 +239,7 @@ def read_task(task: RepairTask) -> tuple[Pictures, Mask | None, Pictures | None]
     if task.mask is not None:
         read = read_opaque(task.mask)
         _same_size(task.picture, picture, task.mask, read)
-        missing = grey(read) > WHITE * 255
+        missing = missing_in(grey(read), task.grow)
         if not missing.any() or missing.all():
             what = "is white nowhere, so nothing is missing" if not missing.any() else "is white everywhere"
             raise DataError(f"{task.mask}: {what}; paint white what is to be filled in {task.picture}")
@@ -238,6 +248,22 @@ def read_task(task: RepairTask) -> tuple[Pictures, Mask | None, Pictures | None]
         _same_size(task.picture, picture, task.truth, truth)
         picture, truth = (np.ascontiguousarray(one) for one in in_one_form([picture, truth]))
     return picture, missing, truth
+
+
+def missing_in(mask: Pictures, grow: int | None) -> Mask:
+    """What a mask [H, W] in 0..255 says is missing, wider by `grow` pixels on all sides.
+
+    None: by 1 where the mask has soft edges, else by none. What covers a picture with a soft edge shines
+    through where the mask is all but black.
+    """
+    import cv2
+    import numpy as np
+
+    missing = mask > WHITE * 255
+    wider = int(((mask > 0) & (mask < 255)).any()) if grow is None else grow
+    square = np.ones((3, 3), np.uint8)
+    widened: Mask = cv2.dilate(missing.astype(np.uint8), square, iterations=wider) > 0
+    return widened
 
 
 def _same_size(first: Path, picture: Pictures, second: Path, other: Pictures) -> None:

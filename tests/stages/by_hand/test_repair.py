@@ -48,6 +48,27 @@ def test_a_folder_with_a_mask_each(folder: Path, capsys: pytest.CaptureFixture[s
     assert sorted(path.name for path in Path("better").iterdir()) == ["china.png", "flower.png", "sheet.png"]
 
 
+def test_what_covers_a_picture_softly_leaves_nothing_of_itself(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    truth = np.full((40, 40, 3), 80.0)
+    shape = np.zeros((40, 40), np.float32)
+    shape[15:25, 15:25] = 1
+    shape = cv2.GaussianBlur(shape, (5, 5), 0)
+    covered = truth * (1 - shape[..., None]) + 255 * shape[..., None]
+    Image.fromarray(covered.round().astype(np.uint8)).save("covered.png")
+    Image.fromarray((shape * 255).round().astype(np.uint8)).save("soft.png")
+    found = {}
+    for words in ([], ["--grow", "0"], ["--grow", "3"]):
+        assert main(["covered.png", "--mask", "soft.png", *words, "--json"]) == 0
+        (told,) = json.loads(capsys.readouterr().out)
+        written = np.asarray(Image.open("repaired/covered.png")).astype(float)
+        found[tuple(words)] = (told["missing"], np.abs(written - truth).max())
+    assert found[()][0] > found["--grow", "0"][0]
+    assert found[()][1] < found["--grow", "0"][1] / 2
+    assert found["--grow", "3"][1] <= found[()][1]
+
+
 def test_all_at_once_and_said_in_lines(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["damaged/china.png", "--mask", "masks/china.bmp", "--fill", "navier-stokes", "--denoise"]
     assert main([*words, "--exposure", "--truth", "whole/china.png"]) == 0
