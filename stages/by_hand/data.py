@@ -270,11 +270,13 @@ def described(reading: Reading) -> list[str]:
     from stages.core.packed import SPLITS
     from stages.preprocess.fitting import fitted_shape
 
-    things = "boxes" if reading.guess.task == "detection" else "pictures"
+    labels, boxes = sum(reading.labels.values()), reading.guess.task == "detection"
+    counted = f"{reading.pictures:,} pictures"
+    if boxes or labels != reading.pictures:
+        counted += f", {labels:,} {'boxes' if boxes else 'of them'}"
     lines = [
         f"Format: {reading.guess.source['format']} ({reading.guess.layout}).",
-        f"{reading.pictures:,} pictures, {sum(reading.labels.values()):,} {things} of "
-        f"{len(reading.labels)} classes.",
+        f"{counted} of {len(reading.labels)} classes.",
     ]
     shown = list(reading.labels.items())[:CLASSES]
     lines += [f"  {name}: {count:,}" for name, count in shown]
