@@ -135,7 +135,7 @@ def plant(client: SyncPrefectClient, project: Project) -> list[UUID]:
 
 
 def wrong(project: Project) -> list[str]:
-    """What `status` says of deployments and pools, but for the planted ones, and for runs that were refused."""
+    """What `status` says of deployments and pools, but for the planted ones."""
     code, found = project.status()
     assert code == 1  # these are there all the time
     told = (line for line in found["stuck"] if "was not registered by" not in line)
