@@ -111,7 +111,7 @@ def test_a_folder_in_the_place_of_a_file_is_one_line(root: Path, error_of: Error
 
 @pytest.mark.parametrize(
     ("scheme", "package"),
-    [("s3", "s3"), ("gs", "gs"), ("azure", "azure"), ("ssh", "ssh"), ("hdfs", "hdfs"), ("webdavs", "webdav")],
+    [("gs", "gs"), ("azure", "azure"), ("hdfs", "hdfs"), ("oss", "oss"), ("webdavs", "webdav")],
 )
 def test_a_missing_plugin_is_named(root: Path, error_of: Errors, scheme: str, package: str) -> None:
     address = f"{scheme}://host/data"
@@ -123,10 +123,10 @@ def test_a_missing_plugin_is_named(root: Path, error_of: Errors, scheme: str, pa
 
 
 def test_a_missing_plugin_of_a_remote_is_named(root: Path, error_of: Errors) -> None:
-    (root / ".dvc/config").write_text("[core]\n    remote = r\n['remote \"r\"']\n    url = s3://bucket/x\n")
+    (root / ".dvc/config").write_text("[core]\n    remote = r\n['remote \"r\"']\n    url = gs://bucket/x\n")
     said = error_of("--pull")
-    assert said.startswith("--pull: s3://bucket/x: ")
-    assert said.endswith("pip install dvc-s3, or 'darkroom[s3]'")
+    assert said.startswith("--pull: gs://bucket/x: ")
+    assert said.endswith("pip install dvc-gs, or 'darkroom[gs]'")
 
 
 def test_each_plugin_of_dvc_is_an_extra() -> None:
