@@ -256,7 +256,7 @@ def test_what_training_looked_like_is_drawn_from_what_the_trainers_left(project)
 def test_the_same_bytes_twice(project):
     first, second = run(project, "first"), run(project, "second")
     files = sorted(path.relative_to(first) for path in first.rglob("*") if path.is_file())
-    assert len(files) == 9 + len(SHEETS) + len(TRAINING)
+    assert len(files) == 10 + len(SHEETS) + len(TRAINING)
     for file in files:
         assert (first / file).read_bytes() == (second / file).read_bytes()
 
