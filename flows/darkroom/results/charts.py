@@ -141,11 +141,15 @@ def _points(points: Sequence[tuple[Any, Any]]) -> Iterator[tuple[float, float]]:
             yield (at if across is None else across), up
 
 
+LEAST = 1e-300
+"""A difference below this is none: its parts would have no number of their own."""
+
+
 def round_marks(values: Sequence[float]) -> list[float]:
     """Some five round numbers, evenly spaced, around all values: the marks of an axis."""
     low, high = min(values), max(values)
-    if low == high:
-        around = (abs(low) or 1) / 2
+    if high - low < LEAST:
+        around = (abs(low) if abs(low) > LEAST else 1) / 2
         low, high = (max(0.0, low - around) if low >= 0 else low - around), high + around
         if 0 <= min(values) <= 1:
             high = min(1.0, high)  # shares end at 1

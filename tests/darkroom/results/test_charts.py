@@ -3,7 +3,7 @@ import xml.etree.ElementTree as ET
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from darkroom.repository.recorded.plots import Plot
@@ -30,6 +30,8 @@ def test_without_a_number_there_is_no_chart() -> None:
     assert chart_svg(plot(one=[("a", 3.0)]), "plot0")  # a single point, whose place is a word
 
 
+@example([5e-324])
+@example([0.0, 5e-324])
 @given(st.lists(st.floats(-1e12, 1e12).map(lambda value: float(f"{value:.6g}")), min_size=1))
 def test_the_marks_of_an_axis_are_few_evenly_spaced_and_around_all_values(values: list[float]) -> None:
     marks = round_marks(values)
