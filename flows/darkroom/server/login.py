@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import fcntl
 import os
 import secrets
 import tomllib
@@ -42,12 +43,23 @@ def encryption_key(folder: Path) -> str:
 
 
 def _kept(path: Path, new: str) -> str:
-    if not path.exists() or not path.read_text(encoding="ascii").strip():
-        path.unlink(missing_ok=True)  # an empty string would open Prefect's websockets to everybody
+    kept = _read(path)
+    if not kept:  # an empty string would open Prefect's websockets to everybody
         make_private_folder(path.parent)
-        write_secret_once(path, f"{new}\n")
+        with path.with_name(f".{path.name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # of several at once, the first one's string stays
+            kept = _read(path)
+            if not kept:
+                kept = new
+                write_secret(path, f"{new}\n")
     path.chmod(0o600)  # whoever widened it
-    return path.read_text(encoding="ascii").strip()
+    return kept
+
+
+def _read(path: Path) -> str:
+    with contextlib.suppress(FileNotFoundError):
+        return path.read_text(encoding="ascii").strip()
+    return ""
 
 
 def write_profile(folder: Path, url: str) -> None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import socket
 import stat
 import subprocess
@@ -290,7 +291,8 @@ FORGED = {
 
 def is_eves(words: str) -> bool:
     """Whether a line names her, and neither a process of others nor what a terminal would obey."""
-    return user_name(EVE) in words and "pid" not in words and words.isprintable() and len(words) < 600
+    says_pid = re.search(r"\bpid\b", words)  # by itself: a temporary folder's name may hold these letters
+    return user_name(EVE) in words and not says_pid and words.isprintable() and len(words) < 600
 
 
 @needs_root

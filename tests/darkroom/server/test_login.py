@@ -3,6 +3,8 @@ import sys
 import tomllib
 from pathlib import Path
 
+import pytest
+
 from darkroom.server.login import (
     auth_file,
     auth_string,
@@ -66,10 +68,17 @@ def test_an_empty_file_is_no_string(tmp_path: Path) -> None:
         assert mode(auth_file(tmp_path)) == 0o600
 
 
-def test_many_who_make_it_at_once_have_the_same(tmp_path: Path) -> None:
+@pytest.mark.parametrize("content", [None, "", "\n"])
+def test_many_who_make_it_at_once_have_the_same(tmp_path: Path, content: str | None) -> None:
+    """In 50 folders, one after the other: a process that was about to write comes late in some of them."""
+    folders = [tmp_path / str(number) for number in range(50)]
+    for folder in folders:
+        folder.mkdir()
+        if content is not None:
+            auth_file(folder).write_text(content)
     script = "import sys; from pathlib import Path; from darkroom.server.login import auth_string;"
-    script += " sys.stdin.readline(); print(auth_string(Path(sys.argv[1])))"
-    command = [sys.executable, "-c", script, str(tmp_path)]
+    script += " sys.stdin.readline(); print(*(auth_string(Path(folder)) for folder in sys.argv[1:]))"
+    command = [sys.executable, "-c", script, *map(str, folders)]
     many = [
         subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(6)
     ]
@@ -77,7 +86,7 @@ def test_many_who_make_it_at_once_have_the_same(tmp_path: Path) -> None:
         assert one.stdin is not None
         one.stdin.write("\n")
         one.stdin.flush()
-    assert {one.communicate()[0].strip() for one in many} == {auth_string(tmp_path)}
+    assert {one.communicate()[0].strip() for one in many} == {" ".join(map(auth_string, folders))}
 
 
 def test_clients_find_the_string_before_there_was_any_server(tmp_path: Path) -> None:

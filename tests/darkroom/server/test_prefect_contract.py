@@ -26,7 +26,7 @@ import prefect.settings
 import pytest
 import sqlalchemy
 from fastapi import FastAPI
-from prefect.blocks.notifications import AppriseNotificationBlock
+from prefect.blocks.notifications import AbstractAppriseNotificationBlock, AppriseNotificationBlock
 from prefect.cli.deploy import _core as deploy_command
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.orchestration.routes import ServerRoutes
@@ -43,6 +43,7 @@ from prefect.logging.handlers import APILogHandler, PrefectConsoleHandler
 from prefect.server.api import artifacts, flow_runs, server
 from prefect.server.concurrency.lease_storage import filesystem
 from prefect.server.database import provide_database_interface
+from prefect.server.events import actions
 from prefect.server.events.clients import PrefectServerEventsClient
 from prefect.server.models.events import flow_run_state_change_event
 from prefect.server.schemas.actions import ArtifactUpdate
@@ -369,6 +370,13 @@ def test_a_block_type_is_told_by_its_slug() -> None:
     assert Notices.get_block_type_slug() == "darkroom-notices"
     assert Notices._to_block_type().name == "darkroom notices"
     assert "url" in AppriseNotificationBlock.model_fields
+
+
+@covers("overrides AppriseNotificationBlock.notify")
+def test_automations_await_notify_which_sends_the_type_of_the_block() -> None:
+    assert "await block.notify(subject=subject, body=body)" in source(actions.SendNotification.act)
+    assert parameters(AppriseNotificationBlock.anotify) == "self body subject"
+    assert "notify_type=self.notify_type" in source(AbstractAppriseNotificationBlock.anotify)
 
 
 @covers("replaces flow_engine.maintain_concurrency_lease")
