@@ -31,7 +31,7 @@ def pytest_configure() -> None:
 
 
 TOGETHER = {
-    "tests/test_end_to_end.py",
+    "tests/end_to_end/test_pipeline.py",
     "tests/test_package.py",
     "tests/faults/test_checks.py",
     "tests/darkroom/releases/test_promotion.py",

@@ -7,13 +7,14 @@ import importlib
 import re
 import subprocess
 import sys
-from collections import defaultdict
+from collections import Counter, defaultdict
 from functools import cache
 from pathlib import Path
 
 import pytest
 
 from tests import architecture
+from tests.conftest import TOGETHER
 from tests.places import ROOT
 
 TOPS = {"darkroom": ROOT / "flows", "stages": ROOT}
@@ -100,9 +101,18 @@ def names_in(file: Path) -> set[str]:
     return bound
 
 
-def test_no_package_holds_more_files_than_a_reader_takes_in() -> None:
-    counted = {package: len([*folder_of(package).glob("*.py")]) - 1 for package in packages()}
-    assert {package: count for package, count in counted.items() if count > FILES_MOST} == {}
+def test_no_folder_holds_more_files_than_a_reader_takes_in() -> None:
+    counted = Counter(
+        path.parent.relative_to(ROOT).as_posix()
+        for part in ("flows", "stages", "tests", "benchmarks")
+        for path in (ROOT / part).rglob("*.py")
+        if path.name != "__init__.py"
+    )
+    assert {folder: count for folder, count in counted.items() if count > FILES_MOST} == {}
+
+
+def test_files_whose_tests_stay_together_exist() -> None:
+    assert {file for file in TOGETHER if not (ROOT / file).is_file()} == set()
 
 
 def test_a_class_name_means_one_thing() -> None:

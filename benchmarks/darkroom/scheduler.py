@@ -41,7 +41,7 @@ from darkroom.reporting.deliverers import SERVER_SECONDS
 from darkroom.reporting.outbox import waiting_outboxes
 from darkroom.server.clients import environment_of
 from darkroom.server.sharing import RECORDER
-from tests.darkroom.server.temporary import temporary_server
+from tests.darkroom.server.processes.temporary import temporary_server
 
 BIN = Path(sys.executable).parent
 ALONE = [sys.executable, "-m", "benchmarks.darkroom.scheduler_alone"]

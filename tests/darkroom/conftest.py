@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from darkroom.server.clients import client_of
-from tests.darkroom.server.temporary import temporary_server
+from tests.darkroom.server.processes.temporary import temporary_server
 
 
 @pytest.fixture(autouse=True)

@@ -16,7 +16,7 @@ from darkroom.server.api import require_answer
 from darkroom.server.configured import Configured
 from darkroom.server.places import server_folder
 from tests.darkroom.repositories import make
-from tests.darkroom.server.pages_process import pages_process
+from tests.darkroom.server.processes.pages_process import pages_process
 from tests.darkroom.shapes import Shape
 from tests.darkroom.waiting import wait_for
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from darkroom.server import blank_database
-from tests.darkroom.server.temporary import temporary_server
+from tests.darkroom.server.processes.temporary import temporary_server
 from tests.places import ROOT
 
 
@@ -66,7 +66,7 @@ ELSEWHERE = """\
 import os, signal, sys
 from pathlib import Path
 from darkroom.server.serving import CONNECTION, listen_near, serve
-from tests.darkroom.server.temporary import temporary_server
+from tests.darkroom.server.processes.temporary import temporary_server
 folder, database = map(Path, sys.argv[1:])
 folder.mkdir()
 stop = lambda url: os.kill(os.getpid(), signal.SIGTERM)

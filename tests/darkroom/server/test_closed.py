@@ -27,8 +27,8 @@ from darkroom.server.clients import client_of
 from darkroom.server.places import port_of, server_folder
 from darkroom.server.sharing import kept_up, shared_url
 from tests.darkroom.repositories import make
-from tests.darkroom.server.pages_process import pages_process
-from tests.darkroom.server.routes import SOME_FILE
+from tests.darkroom.server.processes.pages_process import pages_process
+from tests.darkroom.server.processes.routes import SOME_FILE
 from tests.darkroom.service.project import Project
 from tests.darkroom.shapes import Shape
 from tests.darkroom.waiting import wait_for
@@ -71,7 +71,7 @@ class Served:
         return basic(login.auth_string(self.folder))
 
     def routes(self) -> list[tuple[str, str]]:
-        command = [sys.executable, "-m", "tests.darkroom.server.routes", str(self.folder), self.url]
+        command = [sys.executable, "-m", "tests.darkroom.server.processes.routes", str(self.folder), self.url]
         env = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
         done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=True)
         some_id = "00000000-0000-0000-0000-000000000000"

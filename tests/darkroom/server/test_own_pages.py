@@ -12,7 +12,7 @@ import pytest
 from darkroom.server import login
 from darkroom.server.places import server_folder
 from tests.darkroom.pages import browser_page, chromium
-from tests.darkroom.server.pages_process import Pages, pages_process
+from tests.darkroom.server.processes.pages_process import Pages, pages_process
 
 pytestmark = pytest.mark.slow
 

@@ -10,7 +10,7 @@ from prefect import get_client
 from darkroom.server.places import runs_page, server_folder
 from darkroom.server.sharing import shared_url
 from darkroom.tracking.served import prefect_api
-from tests.darkroom.server.pages_process import pages_process
+from tests.darkroom.server.processes.pages_process import pages_process
 
 
 def test_the_address_of_a_server_that_has_ended_is_not_shared(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from darkroom.server.configured import Configured
 OWNER = """
 import sys, time
 from pathlib import Path
-from tests.darkroom.server.temporary import temporary_server
+from tests.darkroom.server.processes.temporary import temporary_server
 with temporary_server(Path(sys.argv[1])) as url:
     print(url, flush=True)
     time.sleep(600)

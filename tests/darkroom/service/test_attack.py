@@ -20,7 +20,7 @@ from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.workers.process import ProcessWorker
 
 from darkroom.server.clients import client_of
-from tests.darkroom.server.pages_process import pages_process
+from tests.darkroom.server.processes.pages_process import pages_process
 from tests.darkroom.service.project import Project, make_project
 from tests.leftovers import shared_environment
 

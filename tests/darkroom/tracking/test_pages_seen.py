@@ -13,7 +13,7 @@ from darkroom.server import login_links
 from darkroom.server.clients import client_of
 from tests.darkroom.pages import browser_page, chromium
 from tests.darkroom.repositories import make
-from tests.darkroom.server.temporary import temporary_server
+from tests.darkroom.server.processes.temporary import temporary_server
 from tests.darkroom.shapes import Shape
 
 pytestmark = [

@@ -20,7 +20,7 @@ from darkroom.reporting.outbox import Outbox, waiting_outboxes
 from darkroom.server.places import server_folder
 from darkroom.server.sharing import RECORDER, shared_url
 from tests.darkroom.repositories import make
-from tests.darkroom.server.pages_process import pages_process
+from tests.darkroom.server.processes.pages_process import pages_process
 from tests.darkroom.shapes import Shape
 from tests.darkroom.waiting import alive, wait_for
 

@@ -26,7 +26,7 @@ from darkroom.schedule.events import Event, Outcome, StageLine
 from darkroom.server.clients import client_of
 from tests.darkroom.repositories import git
 from tests.darkroom.runs.elsewhere import Elsewhere
-from tests.darkroom.server.temporary import temporary_server
+from tests.darkroom.server.processes.temporary import temporary_server
 from tests.darkroom.tracking.delivering import run_told
 from tests.darkroom.waiting import wait_for
 

@@ -1,7 +1,7 @@
 """How fast preprocess takes JPEGs of 640 x 480 in, against a bare loop of OpenCV's decode and resize.
 
-Part of the page that benchmarks/stages/pictures.py writes. Both decode on as many processes, by turns, so
-that other work on the machine hits both alike; what each takes of the processors is told beside the time.
+Part of the page that benchmarks/stages/intake/pictures.py writes. Both decode on as many processes, by turns,
+so that other work on the machine hits both alike; what each takes of the processors is told beside the time.
 
 smooth, textured   generated: brightness at all scales as in photographs (its spectrum falls with the
                    frequency), edges, grain; they differ in how much is fine
@@ -34,7 +34,7 @@ from stages.intake.form import Form
 from stages.intake.intake import take_in
 from stages.intake.side_by_side import cores
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 SIZE = 640, 480
 WIDTH, HEIGHT = 256, 192
 CANVAS = 1024  # pixels a side of the texture that pictures are cut from

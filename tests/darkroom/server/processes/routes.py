@@ -1,4 +1,4 @@
-"""`python -m tests.darkroom.server.routes FOLDER URL`: every route of a closed server, by its own tables."""
+"""`python -m tests.darkroom.server.processes.routes FOLDER URL`: a closed server's routes, by its tables."""
 
 from __future__ import annotations
 

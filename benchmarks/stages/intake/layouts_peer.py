@@ -1,4 +1,4 @@
-"""What other tools read of a folder: run by an interpreter that has them, for benchmarks/stages/layouts.py.
+"""What other tools read of a folder: run by an interpreter that has them, for layouts.py beside it.
 
 Reads jobs from stdin, a JSON list of {tool, format, folder}, and prints a JSON list: how often each class is
 there as {class: count}, or the exception's name and first line as a text.

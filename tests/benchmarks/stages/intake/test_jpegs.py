@@ -4,7 +4,7 @@ from itertools import islice
 import numpy as np
 from PIL import Image
 
-from benchmarks.stages.jpegs import Took, moved, ratios, rows
+from benchmarks.stages.intake.jpegs import Took, moved, ratios, rows
 
 
 def test_real_photographs_go_round_without_an_equal_one(tmp_path):

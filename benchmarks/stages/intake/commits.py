@@ -1,8 +1,8 @@
 """Take the same pictures in by two commits, in turns: pictures a second, and the most memory.
 
-`python -m benchmarks.stages.intake --before COMMIT` checks the commit out into a temporary folder and runs
-`python -m stages.preprocess` there and here, each time with an empty cache, on generated JPEGs of 640 x 480
-and on PNG files of 256 px. `--out FILE` writes what it prints.
+`python -m benchmarks.stages.intake.commits --before COMMIT` checks the commit out into a temporary folder and
+runs `python -m stages.preprocess` there and here, each time with an empty cache, on generated JPEGs of
+640 x 480 and on PNG files of 256 px. `--out FILE` writes what it prints.
 """
 
 import argparse
@@ -21,8 +21,8 @@ import numpy as np
 import yaml
 
 from benchmarks.machine import describe
-from benchmarks.stages.jpegs import generated
-from benchmarks.stages.pictures import MEBIBYTE, peaks_of, stage_command
+from benchmarks.stages.intake.jpegs import generated
+from benchmarks.stages.intake.pictures import MEBIBYTE, peaks_of, stage_command
 from benchmarks.stages.training import ROOT
 
 SIDE = 256  # px of the PNG files

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-UNITS = Path(__file__).parent.parent / "deploy" / "systemd"
+from tests.places import ROOT
+
+UNITS = ROOT / "deploy" / "systemd"
 
 pytestmark = pytest.mark.skipif(
     shutil.which("systemd-analyze") is None, reason="systemd-analyze is not installed: units are not verified"

@@ -1,11 +1,11 @@
 """How fast and in how much memory preprocess takes pictures in.
 
-speed    640 x 480 JPEGs against a bare loop of OpenCV's decode and resize: benchmarks/stages/jpegs.py
+speed    640 x 480 JPEGs against a bare loop of OpenCV's decode and resize: benchmarks/stages/intake/jpegs.py
 memory   generated pictures of 64 px, from first to last: the most memory of the process, and of it and those
          that decode for it together. A million in IDX files; as many as disk and patience allow as PNG files
          of a table with captions and groups
 
-run      python -m benchmarks.stages.pictures --out benchmarks/stages/results/pictures.md
+run      python -m benchmarks.stages.intake.pictures --out benchmarks/stages/intake/results/pictures.md
 """
 
 import argparse
@@ -24,9 +24,9 @@ import psutil
 import yaml
 
 from benchmarks.machine import describe
-from benchmarks.stages.jpegs import speed
+from benchmarks.stages.intake.jpegs import speed
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 SIDE = 64
 MEBIBYTE = 1 << 20
 INTERVAL = 0.05  # seconds between two looks at the memory
@@ -48,7 +48,7 @@ def main() -> None:
         if asked.pictures or asked.files:
             lines += memory(Path(folder), asked.pictures, asked.files)
     command = (
-        f"python -m benchmarks.stages.pictures --jpegs {' '.join(map(str, asked.jpegs))}"
+        f"python -m benchmarks.stages.intake.pictures --jpegs {' '.join(map(str, asked.jpegs))}"
         f" --rounds {asked.rounds}"
         f"{' --photographs JPEGImages' if asked.photographs else ''}"
         f" --pictures {asked.pictures} --files {asked.files}"

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.stages.layouts import LAYOUTS, Layout, our_cell
+from benchmarks.stages.intake.layouts import LAYOUTS, Layout, our_cell
 
 
 @pytest.mark.parametrize("layout", LAYOUTS, ids=lambda layout: f"{layout.kind}: {layout.words}")

@@ -1,9 +1,9 @@
 """Let darkroom and other tools read the same small data sets, and compare what labels they find.
 
-`python -m benchmarks.stages.layouts --peers PYTHON` asks an interpreter that has ultralytics, torchvision,
-supervision and Datumaro; nothing of the project needs them. A cell says `reads` where the labels are those
-that were written, `refuses` where the tool ends in an exception, `**wrong**` where it gives others without
-one. `--out FILE` writes what it prints.
+`python -m benchmarks.stages.intake.layouts --peers PYTHON` asks an interpreter that has ultralytics,
+torchvision, supervision and Datumaro; nothing of the project needs them. A cell says `reads` where the
+labels are those that were written, `refuses` where the tool ends in an exception, `**wrong**` where it
+gives others without one. `--out FILE` writes what it prints.
 """
 
 import argparse
@@ -285,7 +285,7 @@ def main() -> None:
     named = ", ".join(f"{tool} {version}" for tool, version in versions.items())
     lines = [
         "# What darkroom and other tools make of the same files\n",
-        f"`python -m benchmarks.stages.layouts --peers PYTHON` on {describe()}; {named}.\n",
+        f"`python -m benchmarks.stages.intake.layouts --peers PYTHON` on {describe()}; {named}.\n",
         f"Four pictures of 40 x 20 px with {counted(WRITTEN)}; each tool is given the whole folder. `reads`:"
         " these labels. `refuses`: an exception. **wrong**: other labels, and no exception. -: no reader of"
         " the format is known of it. `tells`: a finding names the file and what was done.\n",

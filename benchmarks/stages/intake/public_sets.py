@@ -1,6 +1,6 @@
 """Read five public data sets by what `darkroom data` writes, and count them by other means.
 
-`python -m benchmarks.stages.public_sets FOLDER` wants each set as its repository has it, below FOLDER:
+`python -m benchmarks.stages.intake.public_sets FOLDER` wants each set as its repository has it, below FOLDER:
 
 raccoon   github.com/datitran/raccoon_dataset: a CSV of boxes
 kangaroo  github.com/experiencor/kangaroo: Pascal VOC, with folders of its own names
@@ -102,7 +102,7 @@ def main() -> None:
     arguments = parser.parse_args()
     lines = [
         "# Five public data sets\n",
-        f"`python -m benchmarks.stages.public_sets FOLDER` on {describe()}.\n",
+        f"`python -m benchmarks.stages.intake.public_sets FOLDER` on {describe()}.\n",
         "`darkroom data FOLDER --write` writes the section; `by hand` is what params.yaml needs beside."
         " Lines: those of params.yaml that are new or changed. Minutes: of preprocess, without a cache."
         " Equal: of each class as many labels are packed as a count by other means gives, less those refused"
