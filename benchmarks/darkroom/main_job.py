@@ -1,6 +1,7 @@
 """The main job as a newcomer runs it: a fresh clone, `make run`, and then the same by serial `dvc repro`.
 
     python -m benchmarks.darkroom.main_job [--no-serial] [--out benchmarks/darkroom/results/main_job.md]
+    python -m benchmarks.darkroom.main_job --of CLONE    # where `make run` has ended already
 
 Says how long the set-up, the data and the run took, what each stage took, every metric, and whether the
 clone is clean afterwards and both ways gave the same dvc.lock, byte for byte.
@@ -100,11 +101,31 @@ def report(
     return "\n".join(lines) + "\n"
 
 
-@click.command()
-@click.option("--serial/--no-serial", default=True, help="Serial `dvc repro` in another clone, too.")
-@click.option("--out", type=click.Path(path_type=Path), help="Write the page here, too.")
-def main(serial: bool, out: Path | None) -> None:
-    """Measure, print, and write the page if `--out` names one."""
+def from_first_to_last(folder: Path) -> float:
+    """Wall seconds from the start of the clone's first stage to the end of its last one."""
+    lines = (folder / ".darkroom" / "history.jsonl").read_text().splitlines()
+    ran = [json.loads(line) for line in lines]
+    return max(note["ended"] for note in ran) - min(note["ended"] - note["seconds"] for note in ran)
+
+
+def results(folder: Path) -> tuple[dict[str, float], dict[str, Any], dict[str, bool]]:
+    """The clone's seconds by stage and its metrics, and whether it is clean."""
+    plan = json.loads(output(folder, "darkroom", "plan", "--json"))
+    stages = {stage["name"]: stage["seconds"] for stage in plan["stages"] if stage["seconds"]}
+    metrics = next(iter(json.loads(output(folder, "dvc", "metrics", "show", "--json")).values()))["data"]
+    changed = output(folder, "git", "status", "--porcelain").splitlines()
+    checks = {
+        "dvc status is clean": "up to date" in output(folder, "dvc", "status"),
+        "git status is clean": not changed,
+        "git status names nothing but dvc.lock and data/metrics": all(
+            line[3:].startswith(("dvc.lock", "data/metrics/")) for line in changed
+        ),
+    }
+    return stages, metrics, checks
+
+
+def measured(serial: bool) -> str:
+    """The page of a fresh clone, which is removed at the end."""
     parent = Path(tempfile.mkdtemp(prefix="darkroom-main-job-"))
     try:
         folder = clone(parent, "flows")
@@ -115,22 +136,34 @@ def main(serial: bool, out: Path | None) -> None:
             "run again": "make run",
         }
         took = {name: timed(folder, command) for name, command in steps.items()}
-        plan = json.loads(output(folder, "darkroom", "plan", "--json"))
-        stages = {stage["name"]: stage["seconds"] for stage in plan["stages"] if stage["seconds"]}
-        metrics = next(iter(json.loads(output(folder, "dvc", "metrics", "show", "--json")).values()))["data"]
-        checks = {
-            "dvc status is clean": "up to date" in output(folder, "dvc", "status"),
-            "git status is clean": output(folder, "git", "status", "--porcelain") == "",
-        }
+        stages, metrics, checks = results(folder)
         if serial:
             other = clone(parent, "serial")
             timed(other, "make data")
             took["serial `dvc repro --force`"] = timed(other, "PATH=$PWD/.venv/bin:$PATH dvc repro --force")
             same = (other / "dvc.lock").read_bytes() == (folder / "dvc.lock").read_bytes()
             checks["serial `dvc repro --force` in another clone gives the same dvc.lock"] = same
-        text = report("" if serial else " --no-serial", took, stages, metrics, checks)
+        return report("" if serial else " --no-serial", took, stages, metrics, checks)
     finally:
         shutil.rmtree(parent)
+
+
+@click.command()
+@click.option(
+    "--of",
+    "finished",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="A clone in which `make run` has ended: report that one, and run nothing.",
+)
+@click.option("--serial/--no-serial", default=True, help="Serial `dvc repro` in another clone, too.")
+@click.option("--out", type=click.Path(path_type=Path), help="Write the page here, too.")
+def main(finished: Path | None, serial: bool, out: Path | None) -> None:
+    """Measure, print, and write the page if `--out` names one."""
+    if finished:
+        took = {"run, from its first stage to its last": from_first_to_last(finished)}
+        text = report(" --of CLONE", took, *results(finished))
+    else:
+        text = measured(serial)
     print(text)
     if out:
         out.write_text(text)
