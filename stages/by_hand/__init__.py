@@ -1,4 +1,4 @@
-"""Commands that users give by hand, outside of any pipeline.
+"""Commands that users give by hand, and the check of params.yaml that runs before a stage starts.
 
 fuse, generate, data: `darkroom fuse`, `generate` and `data`
 predict: `darkroom classify`, `detect` and `explain`
@@ -6,7 +6,7 @@ export: `darkroom export`
 params: `darkroom params`
 check_params: lists what is wrong with params.yaml before a stage starts
 seen: a folder, described by the names of its files
-formats, tables: which format such a folder could have
+guessing, tables: which format such a folder could have
 prompts: what a generator is asked for
 repair: `darkroom repair`
 """

@@ -154,7 +154,7 @@ def read_params(path: Path) -> str:
 
 def read_all(seen: FolderListing, params: Mapping[str, Any]) -> tuple[list[Reading], list[str]]:
     """What each guess gives, and why the others were refused by their format."""
-    from stages.by_hand.formats import guesses
+    from stages.by_hand.guessing import guesses
 
     readings, refused = [], []
     for guess in guesses(seen):
@@ -187,7 +187,7 @@ def read_guess(seen: FolderListing, guess: Guess, params: Mapping[str, Any]) -> 
         StageError: it cannot.
 
     """
-    from stages.by_hand.formats import counted
+    from stages.by_hand.guessing import counted
     from stages.preprocess.fitting import evenly_chosen, median_size, sizes_of
     from stages.preprocess.readers import read_source
     from stages.sources.preparation import PreprocessParams

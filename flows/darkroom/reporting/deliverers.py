@@ -33,7 +33,9 @@ PATIENCE = "DARKROOM_PATIENCE"
 STOPPED_SECONDS = 1.5
 """Of that waiting after an interruption, which gives the stages 8 s: all ends within 10 s."""
 
-PLAIN_SECONDS = 900.0
+IDLE_SECONDS = 900.0
+"""The default: the project's own server ends after so long without a request. Who delivers to a server
+elsewhere waits as long for one that is silent."""
 
 STARTS = 3
 """How often one run starts a deliverer."""
@@ -47,7 +49,7 @@ class Destination:
     """Of a Prefect API; empty: the project's own server."""
     where_to_look: str
     """A sentence that leads to the run's pages."""
-    seconds: float = PLAIN_SECONDS
+    seconds: float = IDLE_SECONDS
     """How long the project's own server lives without a request."""
 
     @property
@@ -78,7 +80,7 @@ def server_seconds(environ: Mapping[str, str]) -> float:
         UsageError: What `environ` says is no number of seconds.
 
     """
-    return _seconds(environ, SERVER_SECONDS, PLAIN_SECONDS)
+    return _seconds(environ, SERVER_SECONDS, IDLE_SECONDS)
 
 
 def patience_of(environ: Mapping[str, str]) -> float:
