@@ -39,8 +39,9 @@ faults: $(READY) ## 200 runs hit at random, 20 minutes (FLAGS="--rounds 400 --mi
 	@python -m tests.crashes.crash_points --out benchmarks/darkroom/results/crash_points.md
 	@python -m tests.crashes.power_loss --out benchmarks/darkroom/results/power_loss.md
 
-mutants: $(READY) ## small faults in the modules that decide, and whether tests or types notice them (half an hour)
-	@python -m tests.mutants
+mutants: $(READY) ## small faults in what decides runs and figures, and whether tests or types notice them (two hours)
+	@python -m tests.mutants decisions --out benchmarks/darkroom/results/mutants.md
+	@python -m tests.mutants figures --out benchmarks/stages/results/mutants.md
 
 fuzz: $(READY) ## mutated files of DVC, pictures and annotations of every format, 300 new ones of each (N=1000)
 	@FUZZ_EXAMPLES=$(or $(N),300) python -m pytest -q -n auto --timeout 0 tests/darkroom/repository/test_fuzz.py \

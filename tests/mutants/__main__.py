@@ -1,8 +1,10 @@
 """Small faults in the modules that decide results: whether strict types or the quick tests notice them.
 
-mutmut makes the faults and tries them, by `tool.mutmut` in pyproject.toml. Those that nobody can notice are
-listed in equivalent.toml, each with the reason. Exit code 1: fewer than 95 % are noticed, or one of the rest
-is not listed.
+    python -m tests.mutants decisions|figures [NAME ...] [--out PAGE] [--count]
+
+mutmut makes the faults and tries them, by the section of the set (sets.py). Those that nobody can notice are
+listed in equivalent.toml, each with the reason. Exit code 1: fewer than 95 % are noticed, one of the rest is
+not listed, or mutmut failed.
 """
 
 from __future__ import annotations
@@ -12,25 +14,22 @@ import subprocess
 import sys
 import tomllib
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.places import ROOT
+import click
+
+from tests.mutants.report import ModuleFaults, page, total
+from tests.mutants.sets import SETS, MutantSet
 
 LEAST_SHARE = 0.95
 NOTICED = ("killed", "caught by type check", "timeout")
+NOT_TRIED = "not checked"
 EQUIVALENT = Path(__file__).with_name("equivalent.toml")
-TREE = ROOT / ".mutants"
-"""Where mutmut finds the package in src/: any other folder it takes for a part of the modules' names."""
 
-LAID_OUT = {
-    "src": "flows",
-    **{name: name for name in ("pyproject.toml", "tests", "stages", "docs", "params.yaml", "dvc.yaml")},
-}
-"""What lies in that tree, and what of the project it is."""
-
-ENVIRONMENT = {**os.environ, "MYPYPATH": "src"}
+# One thread: mutmut forks, and threads of OpenMP are not there in the new process, which would wait for them.
+ENVIRONMENT = {**os.environ, "MYPYPATH": "src", "OMP_NUM_THREADS": "1"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,37 +43,68 @@ class Fault:
     """The changed lines without their indentation, joined by blanks."""
 
 
-def main() -> int:
-    """Try all faults, or those whose names are given, and print what became of them."""
-    lay_out()
-    subprocess.run(
-        ["mutmut", "run", "--max-children", "1", *sys.argv[1:]], cwd=TREE, env=ENVIRONMENT, check=False
-    )
-    ends = {
-        name: end for name, end in _ends(_said("mutmut", "results", "--all", "true")) if end != "not checked"
-    }
+@click.command()
+@click.argument("name", metavar="SET", type=click.Choice(list(SETS)))
+@click.argument("names", metavar="[NAME]...", nargs=-1)
+@click.option("--out", type=click.Path(path_type=Path), help="The file for the page.")
+@click.option("--count", is_flag=True, help="Try none, and count those that were tried before.")
+def main(name: str, names: tuple[str, ...], out: Path | None, *, count: bool) -> None:
+    """Try all faults of SET, or those with a NAME (`*` for any letters), and print what became of them."""
+    chosen = SETS[name]
+    chosen.lay_out()
+    if not count:
+        before = {} if names else _left(_ends(chosen))
+        _try(chosen, names)
+        if again := before.keys() & _left(_ends(chosen)):
+            _try(
+                chosen, sorted(again)
+            )  # mutmut itself does so if the function has changed, not if tests have
+    sys.exit(_tell(chosen, out))
+
+
+def _try(chosen: MutantSet, names: Iterable[str]) -> None:
+    command = ["mutmut", "run", "--max-children", "1", *names]
+    if code := subprocess.run(command, cwd=chosen.tree, env=ENVIRONMENT, check=False).returncode:
+        sys.exit(code)
+
+
+def _tell(chosen: MutantSet, out: Path | None) -> int:
+    """Print what became of the faults that were tried, write the page, and return the exit code."""
+    every = _ends(chosen)
+    ends = {name: end for name, end in every.items() if end != NOT_TRIED}
     known = reasons()
-    left = {fault_of(_said("mutmut", "show", name)): name for name, end in ends.items() if end not in NOTICED}
-    unknown = [fault for fault in left if fault not in known]
-    for module in sorted({_module(name) for name in ends}):
-        counts = Counter(end for name, end in ends.items() if _module(name) == module)
-        same = sum(fault in known and _module(name) == module for fault, name in left.items())
-        print(f"{module}: {_counted(counts)}; {same} of the others equivalent")
-    for fault in unknown:
-        print(f"not noticed: {fault.function}: `{fault.before}` -> `{fault.after}` ({left[fault]})")
-    share = (len(ends) - len(left)) / max(1, len(ends))
+    left = {name: fault_of(_said(chosen, "show", name)) for name in _left(every)}
+    modules = list(_by_module(ends, {name for name, fault in left.items() if fault in known}))
+    for one in modules:
+        counts = Counter(end for name, end in ends.items() if _module(name) == one.module)
+        print(f"{one.module}: {_counted(counts)}; {one.equivalent} of the others equivalent")
+    unknown = {name: fault for name, fault in left.items() if fault not in known}
+    for name, fault in unknown.items():
+        print(f"not noticed: {_in_words(fault)} ({name})")
+    of_all = total(modules)
     print(
-        f"{share:.1%} of {len(ends)} noticed, {len(left) - len(unknown)} equivalent, {len(unknown)} unknown"
+        f"{of_all.share:.1%} of {of_all.tried} noticed,"
+        f" {of_all.equivalent} equivalent, {of_all.unknown} unknown"
     )
-    return int(share < LEAST_SHARE or bool(unknown))
+    if out:
+        said = [_in_words(fault) for fault in unknown.values()]
+        out.write_text(page(chosen.name, modules, said, len(every) - len(ends)), encoding="utf-8")
+    return int(of_all.share < LEAST_SHARE or bool(unknown))
 
 
-def lay_out() -> None:
-    """Make the tree of links that mutmut works in. What earlier faults came to is kept."""
-    TREE.mkdir(exist_ok=True)
-    for name, path in LAID_OUT.items():
-        (TREE / name).unlink(missing_ok=True)
-        (TREE / name).symlink_to(ROOT / path)
+def _by_module(ends: Mapping[str, str], equivalent: set[str]) -> Iterator[ModuleFaults]:
+    for module in sorted({_module(name) for name in ends}):
+        own = {name: end for name, end in ends.items() if _module(name) == module}
+        yield ModuleFaults(
+            module=module,
+            tried=len(own),
+            noticed=sum(end in NOTICED for end in own.values()),
+            equivalent=len(equivalent & set(own)),
+        )
+
+
+def _in_words(fault: Fault) -> str:
+    return f"{fault.function}: `{fault.before}` -> `{fault.after}`"
 
 
 def fault_of(shown: str) -> Fault:
@@ -95,11 +125,15 @@ def _module(name: str) -> str:
     return name.partition(".x")[0]
 
 
-def _ends(results: str) -> Iterator[tuple[str, str]]:
-    for line in results.splitlines():
-        name, _, end = line.strip().partition(": ")
-        if end != "not checked":
-            yield name, end
+def _ends(chosen: MutantSet) -> dict[str, str]:
+    """What became of each fault, by its name; of those that were never tried `NOT_TRIED`."""
+    lines = (line.strip() for line in _said(chosen, "results", "--all", "true").splitlines())
+    return dict(line.split(": ", 1) for line in lines if ": " in line)
+
+
+def _left(ends: Mapping[str, str]) -> dict[str, str]:
+    """Those that were tried and not noticed."""
+    return {name: end for name, end in ends.items() if end not in (*NOTICED, NOT_TRIED)}
 
 
 def _counted(counts: Counter[str]) -> str:
@@ -107,13 +141,15 @@ def _counted(counts: Counter[str]) -> str:
 
 
 def reasons() -> dict[Fault, str]:
+    """Why nobody can notice a fault, for each that is listed."""
     entries: Iterable[dict[str, str]] = tomllib.loads(EQUIVALENT.read_text())["equivalent"]
     return {Fault(entry["in"], entry["before"], entry["after"]): entry["reason"] for entry in entries}
 
 
-def _said(*command: str) -> str:
-    return subprocess.run(command, cwd=TREE, check=True, capture_output=True, text=True).stdout
+def _said(chosen: MutantSet, *words: str) -> str:
+    command = ["mutmut", *words]
+    return subprocess.run(command, cwd=chosen.tree, check=True, capture_output=True, text=True).stdout
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
