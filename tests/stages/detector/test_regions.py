@@ -45,3 +45,58 @@ def test_every_pixel_lies_in_a_window_of_each_size_but_for_the_margins():
     small = boxes[sides == 12]
     assert len(small) == 81  # 0, 6, ... 48 both ways
     assert small.max() == 60
+
+
+def boxes_in(picture, count=60):
+    return {tuple(box) for box in region_proposals(picture, count).tolist()}
+
+
+def plain(value, **areas):
+    """A picture of 40 x 60 pixels, with other values in areas (x0, y0, x1, y1)."""
+    picture = np.full((40, 60, 1), value, dtype=np.uint8)
+    for name, (x0, y0, x1, y1) in areas.items():
+        picture[y0:y1, x0:x1] = int(name.removeprefix("value"))
+    return picture
+
+
+def test_a_small_bright_part_is_found_to_the_pixel_and_so_is_its_edge():
+    """It covers a fiftieth: every level is that of the ground."""
+    found = region_proposals(plain(90, value220=(10, 20, 16, 28)), 2).tolist()
+    assert sorted(found) == [[9, 19, 17, 29], [10, 20, 16, 28]]
+
+
+def test_a_dark_part_is_found_without_a_lighter_one_beside_it_that_no_level_tells_apart():
+    """The dark part covers a twenty-fifth, the grey one beside it a hundredth: no level lies between them."""
+    found = boxes_in(plain(200, value30=(10, 8, 22, 16), value60=(10, 16, 22, 18)))
+    assert (10, 8, 22, 16) in found
+    assert (10, 8, 22, 18) not in found
+
+
+def test_parts_that_touch_at_a_corner_are_two():
+    found = boxes_in(plain(90, value220=(10, 10, 18, 18), value221=(18, 18, 28, 28)))
+    assert {(10, 10, 18, 18), (18, 18, 28, 28)} <= found
+
+
+def test_what_is_too_small_or_nearly_everything_is_no_part():
+    """Of 2,400 pixels at least 7.2 and at most 1,440, counted in their box."""
+    small = boxes_in(plain(90, value220=(10, 10, 12, 13)))
+    assert (10, 10, 12, 13) not in small
+    assert (10, 10, 12, 14) in boxes_in(plain(90, value220=(10, 10, 12, 14)))
+    assert (4, 4, 52, 34) in boxes_in(plain(90, value220=(4, 4, 52, 34)))
+    assert (4, 4, 53, 34) not in boxes_in(plain(90, value220=(4, 4, 53, 34)))
+
+
+def test_what_most_levels_agree_on_comes_first():
+    """A bright part in a grey one: one level of brightness shows each, one of edges the bright part alone."""
+    found = region_proposals(plain(60, value120=(5, 5, 35, 35), value250=(10, 10, 30, 30)), 60)
+    first, second = found[:2].tolist()
+    assert first in ([10, 10, 30, 30], [9, 9, 31, 31])
+    assert second in ([5, 5, 35, 35], [4, 4, 36, 36])
+
+
+def test_colour_counts_by_its_brightness():
+    picture = np.zeros((40, 60, 3), dtype=np.uint8)
+    picture[...] = (150, 40, 90)
+    picture[10:20, 20:44] = (20, 200, 140)
+    grey = np.asarray(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY))[..., None]
+    np.testing.assert_array_equal(region_proposals(picture, 40), region_proposals(grey, 40))
