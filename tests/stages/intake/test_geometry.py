@@ -1,3 +1,4 @@
+import cv2
 import numpy as np
 import pytest
 
@@ -56,3 +57,81 @@ def test_padding_has_the_ground_and_the_picture_is_whole():
     assert (packed[2:6] == 9).all()
     assert (packed[:2] == 77).all()
     assert (packed[6:] == 77).all()
+
+
+def steps(height, width, channels=1):
+    """A picture whose pixels all differ from their neighbours, and along rows other than along columns."""
+    down, across = np.indices((height, width))
+    shades = [(37 * down + 11 * across + 50 * channel) % 200 + 20 for channel in range(channels)]
+    return np.stack(shades, axis=2).astype(np.uint8)
+
+
+def resized(image, width, height, interpolation):
+    made = cv2.resize(image, (width, height), interpolation=interpolation)
+    return made.reshape(height, width, image.shape[2])
+
+
+def test_a_cropped_picture_shows_its_middle_untouched():
+    wide, tall = steps(4, 8, 3), steps(9, 4, 3)
+    assert (fit_picture(wide, place((8, 4), (4, 4), "crop"), (4, 4), 0) == wide[:, 2:6]).all()
+    assert (fit_picture(tall, place((4, 9), (4, 4), "crop"), (4, 4), 0) == tall[3:7]).all()
+    assert place((4, 9), (4, 4), "crop") == Placement(x=0, y=-3, width=4, height=9)
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "way"),
+    [
+        (4, 3, cv2.INTER_AREA),  # both shrink
+        (16, 3, cv2.INTER_AREA),  # one shrinks
+        (4, 12, cv2.INTER_AREA),
+        (8, 3, cv2.INTER_AREA),  # one stays
+        (8, 18, cv2.INTER_LINEAR),
+        (24, 6, cv2.INTER_LINEAR),
+        (20, 15, cv2.INTER_LINEAR),
+    ],
+)
+def test_a_picture_that_shrinks_either_way_is_averaged_and_another_interpolated(width, height, way):
+    picture = steps(6, 8, 3)
+    packed = fit_picture(picture, place((8, 6), (width, height), "stretch"), (width, height), 0)
+    assert (packed == resized(picture, width, height, way)).all()
+
+
+def test_a_picture_of_the_frames_own_size_stays_as_it_is():
+    picture = steps(6, 8, 3)
+    for fit in ("stretch", "pad", "crop"):
+        assert (fit_picture(picture, place((8, 6), (8, 6), fit), (8, 6), 0) == picture).all()
+
+
+@pytest.mark.parametrize(("size", "scale"), [((2, 40), 4), ((40, 2), 4), ((3, 50), 4), ((51, 4), 3)])
+def test_of_a_picture_much_larger_than_its_frame_the_part_that_is_seen_is_the_same(size, scale):
+    """Enlarged as a whole it would have more than four times the pixels of the frame."""
+    width, height = size
+    picture, frame = steps(height, width, 3), (scale * min(size), scale * min(size))
+    placed = place(size, frame, "crop")
+    assert placed.width * placed.height > 4 * frame[0] * frame[1]
+    whole = resized(picture, placed.width, placed.height, cv2.INTER_LINEAR)
+    wanted = whole[-placed.y : -placed.y + frame[1], -placed.x : -placed.x + frame[0]]
+    assert (fit_picture(picture, placed, frame, 0) == wanted).all()
+
+
+def test_a_picture_as_thin_as_a_hair_keeps_a_pixel():
+    assert place((100, 1), (10, 10), "pad") == Placement(x=0, y=4, width=10, height=1)
+    assert place((1, 100), (10, 10), "pad") == Placement(x=4, y=0, width=1, height=10)
+
+
+def test_a_picture_beside_the_ground_stands_where_it_is_placed():
+    picture = steps(3, 2, 1)
+    packed = fit_picture(picture, Placement(x=1, y=2, width=2, height=3), (5, 6), 9)
+    assert (packed[2:5, 1:3] == picture).all()
+    assert (packed == 9).sum() == 30 - 6
+
+
+def test_boxes_are_cut_to_the_frame_and_to_the_picture_on_all_sides():
+    beyond = np.array([[-5, -5, 90, 90]], np.float32)
+    assert fit_boxes(beyond, (40, 20), (10, 10), "stretch").tolist() == [[0, 0, 10, 10]]
+    assert unfit_boxes(beyond, (40, 20), (10, 10), "stretch").tolist() == [[0, 0, 40, 20]]
+    assert fit_boxes(beyond, (40, 20), (10, 8), "stretch").dtype == np.float32
+    # 40 x 20 in a frame of 10 x 8 is 10 x 5, a row below the upper edge
+    assert unfit_boxes(np.array([[1, 2, 5, 4]], np.float32), (40, 20), (10, 8), "pad").tolist() == [
+        [4, 4, 20, 12]
+    ]
