@@ -221,3 +221,39 @@ def test_pictures_that_are_all_found_leave_no_doubt():
 def test_detections_that_are_not_finite_are_refused(broken):
     with pytest.raises(DataError, match="picture 1: a box or score found is NaN or infinite"):
         precision([detection([], [], []), broken], BOXES, LABELS, CLASSES)
+
+
+def test_pictures_boxes_and_labels_that_differ_in_number_are_refused():
+    with pytest.raises(ValueError, match="zip"):
+        precision(PERFECT, BOXES[:1], LABELS, CLASSES)
+    with pytest.raises(ValueError, match="zip"):
+        precision(PERFECT, BOXES, [np.array([0]), LABELS[1]], CLASSES)
+    with pytest.raises(ValueError, match="zip"):
+        precision([detection(BOXES[0], [0, 1], [0.9]), NOTHING], BOXES, LABELS, CLASSES)
+
+
+def test_what_became_of_each_detection_stands_with_its_picture_and_score():
+    """Of cats .9 in the second picture, then .7 right and .4 wrong in the first; of dogs one in each."""
+    found = [
+        detection([BOXES[0][0], [50, 50, 60, 60], BOXES[0][1]], [0, 0, 1], [0.7, 0.4, 0.8]),
+        detection([[5, 5, 25, 13], [60, 60, 70, 70]], [0, 1], [0.9, 0.1]),
+    ]
+    cats, dogs = precision(found, BOXES, LABELS, CLASSES).found
+    assert cats.picture.tolist() == [1, 0, 0]
+    assert cats.scores.tolist() == pytest.approx([0.9, 0.7, 0.4])
+    # an IoU of .8 counts up to that threshold, the seventh; an exact box at all ten
+    assert (
+        cats.right.astype(int).tolist() == [[1, 1, 0]] * 6 + [[int(cats.right[6, 0]), 1, 0]] + [[0, 1, 0]] * 3
+    )
+    assert cats.boxes.tolist() == [1, 1]
+    assert dogs.picture.tolist() == [0, 1]
+    assert dogs.right.astype(int).tolist() == [[1, 0]] * 10
+    assert dogs.boxes.tolist() == [1, 0]
+    assert (cats.boxes.dtype, cats.right.dtype) == (np.int64, bool)
+
+
+def test_of_equal_scores_the_first_picture_comes_first():
+    found = [detection(BOXES[0][:1], [0], [0.5]), detection([[0, 0, 3, 3]] * 20, [0] * 20, [0.5] * 20)]
+    cats, dogs = precision(found, BOXES, LABELS, CLASSES).found
+    assert cats.picture.tolist() == [0] + [1] * 20
+    assert (dogs.picture.tolist(), dogs.scores.tolist(), dogs.right.shape) == ([], [], (10, 0))
