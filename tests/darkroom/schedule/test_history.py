@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -106,3 +107,54 @@ def test_the_last_run_is_told_in_the_order_in_which_its_stages_began(tmp_path: P
         ("last", "late", 0.0),
     ]
     assert told[0].began < told[1].began
+
+
+def test_a_line_says_in_plain_letters_which_stage_of_which_run_took_how_long(tmp_path: Path) -> None:
+    history, before = History(tmp_path), time.time()
+    history.add("r1", "größe", 1.23456)
+    with (tmp_path / "history.jsonl").open("a") as file:
+        file.write('{"torn')
+    history.add("r1", "b", 2.0)
+    first, torn, second = (tmp_path / "history.jsonl").read_text(encoding="utf-8").splitlines()
+    assert first.startswith('{"run": "r1", "stage": "größe", "seconds": 1.235, "ended": ')
+    assert torn == '{"torn'
+    assert json.loads(second)["seconds"] == 2.0
+    ended = json.loads(first)["ended"]
+    assert before - 0.001 <= ended <= time.time() + 0.001
+    assert ended == round(ended, 3)
+    began, _ = (one.began for one in sorted(history.last_run(), key=lambda one: one.seconds))
+    assert began == pytest.approx(ended - 1.235)
+
+
+def test_a_small_file_and_one_that_holds_little_in_vain_are_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    history, file = History(tmp_path), tmp_path / "history.jsonl"
+    history.shorten()
+    assert not file.exists()
+    line = '{"run": "r", "stage": "a", "seconds": 1.0}\n'
+    file.write_text(line * 2 * RECENT)
+    size = file.stat().st_size
+    monkeypatch.setattr(module, "LITTLE_BYTES", size)
+    history.shorten()
+    assert file.stat().st_size == size  # no larger than what is little
+    monkeypatch.setattr(module, "LITTLE_BYTES", 0)
+    file.write_text(line * (2 * RECENT - 1))
+    history.shorten()
+    assert file.stat().st_size == size - len(line)  # more than half of it counts
+    file.write_text(line * 2 * RECENT)
+    history.shorten()
+    assert file.read_text() == line * RECENT
+
+
+def test_lines_of_an_older_version_count_for_nothing(tmp_path: Path) -> None:
+    lines = [
+        '{"stage": "a"}',
+        '{"seconds": 5}',
+        '{"stage": "a", "seconds": "x"}',
+        "7",
+        '{"stage": "b", "seconds": "2"}',
+    ]
+    (tmp_path / "history.jsonl").write_text("\n".join(lines) + "\n")
+    assert History(tmp_path).seconds() == {"b": 2.0}
+    assert History(tmp_path).last_run() == []

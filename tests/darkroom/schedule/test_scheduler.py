@@ -12,7 +12,13 @@ from hypothesis import strategies as st
 
 from darkroom.base.meta import Resources, StageMeta
 from darkroom.processes.stage_process import Ending, StageJob, StageResult
-from darkroom.schedule.estimate import critical_path, expected_seconds, remaining_seconds, widest
+from darkroom.schedule.estimate import (
+    critical_path,
+    expected_seconds,
+    remaining_seconds,
+    usual_seconds,
+    widest,
+)
 from darkroom.schedule.events import Outcome
 from darkroom.schedule.executor import Ended
 from darkroom.schedule.plan import Node
@@ -278,3 +284,55 @@ def test_another_attempt_holds_what_it_asks_for_anew() -> None:
     bench = Growing()
     assert go(nodes, bench) == {"big": Outcome.RAN, "other": Outcome.RAN}
     assert bench.held == [300, 900]
+
+
+def test_a_stage_without_a_past_takes_as_long_as_the_others_in_the_middle() -> None:
+    assert usual_seconds({}) == 1.0
+    assert usual_seconds({"a": 4.0, "b": 2.0, "c": 9.0}) == 4.0
+    nodes = [node("data", executes=False), node("a", "data"), node("new", "a"), node("c", "new")]
+    seconds = {"a": 4.0, "c": 2.0, "gone": 9.0, "data": 7.0}
+    usual = 5.5  # of 2, 4, 7 and 9
+    assert remaining_seconds(nodes, seconds) == {
+        "data": 4.0 + usual + 2.0,  # there is nothing to execute
+        "a": 4.0 + usual + 2.0,
+        "new": usual + 2.0,
+        "c": 2.0,
+    }
+    pool = HostPool(2, 2, 1000, 1)
+    assert expected_seconds(nodes, {"new", "c"}, seconds, pool) == usual + 2.0
+    assert expected_seconds(nodes, set(), {}, pool) == 0.0
+    assert expected_seconds(nodes, set(), seconds, pool) == 0.0
+    assert expected_seconds(nodes, {"c"}, {}, pool) is None
+    assert critical_path(nodes, {"new", "c"}, seconds) == ("new", "c")
+    assert critical_path([], set(), {}) == ()
+
+
+def test_the_path_that_decides_is_that_of_the_working_stages() -> None:
+    """The longest by all past times is up to date; of what works, the other way is longer."""
+    nodes = [node("a"), node("long", "a"), node("short", "a"), node("end", "long", "short")]
+    seconds = {"a": 1.0, "long": 9.0, "short": 2.0, "end": 1.0}
+    assert critical_path(nodes, {"short", "end"}, seconds) == ("short", "end")
+    assert critical_path(nodes, {"a", "long", "short"}, seconds) == ("a", "long")
+
+
+def test_as_many_stages_run_at_once_as_the_widest_level_has_that_execute() -> None:
+    nodes = [
+        node("a"),
+        node("b"),
+        node("data", executes=False),
+        node("ab", "a", "b"),
+        node("aa", "a"),
+        node("end", "ab", "data"),
+    ]
+    assert widest(nodes) == 2
+    assert widest([*nodes, node("other")]) == 3
+    assert widest([*nodes, node("high", "ab"), node("higher", "aa")]) == 3
+    assert widest([node("data", executes=False)]) == 1
+    assert widest([]) == 1
+
+
+def test_stages_that_start_and_end_together_are_estimated_by_the_jobs_there_are() -> None:
+    nodes = [node(name) for name in "abcde"]
+    seconds = dict.fromkeys("abcde", 2.0)
+    for jobs, expected in ((1, 10.0), (2, 6.0), (4, 4.0), (5, 2.0)):
+        assert expected_seconds(nodes, set("abcde"), seconds, HostPool(jobs, 9, 1000, 1)) == expected
