@@ -617,3 +617,156 @@ def test_a_request_in_the_queue_is_read_as_it_was_written(leases: Path) -> None:
         assert [waiter.request.count for waiter in folder.waiting()] == [1]
         second.free()
         assert folder.waiting() == []
+
+
+def descriptors() -> int:
+    """How many this process has open."""
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+def test_only_files_of_ours_that_were_left_behind_are_removed(leases: Path) -> None:
+    (leases / "notes.txt").touch()
+    (leases / NAMES[0]).mkdir()
+    os.mkfifo(leases / NAMES[1], 0o666)
+    (leases / NAMES[2]).symlink_to(leases / "notes.txt")
+    (leases / f"{NAMES[0][:-1]}0").touch(0o644)
+    (leases / f"{NAMES[0][:-1]}1").touch(0o600)  # a run was killed while it made it
+    shared = SharedFolder(leases)
+    before = descriptors()
+    shared.remove_left()
+    shared.remove_if_left("none")
+    assert descriptors() == before
+    assert {path.name for path in leases.iterdir()} == {"notes.txt", *NAMES}
+    shared.close()
+
+
+def test_a_file_in_the_making_is_not_removed_once_its_maker_has_locked_it(leases: Path) -> None:
+    shared, other = SharedFolder(leases), SharedFolder(leases)
+    with shared.make("queue", 5, {}) as file:
+        for mode in (0o600, 0o644):
+            os.fchmod(file.descriptor, mode)
+            other.remove_left()
+            assert len(list(leases.iterdir())) == 1
+    for one in (shared, other):
+        one.close()
+
+
+def test_looking_leaves_nothing_open(leases: Path) -> None:
+    shared = SharedFolder(leases)
+    (leases / NAMES[0]).touch(0o644)
+    (leases / NAMES[1]).touch(0o600)
+    with shared.make("queue", 5, {}) as file:
+        (made,) = (path.name for path in leases.iterdir() if path.name not in NAMES)
+        before = descriptors()
+        found = [shared.look(name) for name in (*NAMES, made)]
+        assert descriptors() == before
+        assert [one and (one.name, one.inode) for one in found] == [None] * 3 + [(made, file.inode)]
+    assert shared.look(made) is None
+    shared.close()
+
+
+def test_a_name_that_no_file_can_have_is_no_lease_that_is_missing(leases: Path) -> None:
+    shared = SharedFolder(leases)
+    with pytest.raises(LeaseError, match=f"^{leases}: File name too long"):
+        shared.look("x" * 300)
+    shared.close()
+
+
+def test_a_file_that_is_swapped_for_a_pipe_while_it_is_looked_at_counts_for_nothing(
+    leases: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shared = SharedFolder(leases)
+    (leases / NAMES[0]).touch(0o644)
+    looked = os.stat
+
+    def swapped(name: str, **options: object) -> os.stat_result:
+        found = looked(name, **options)  # type: ignore[call-overload]
+        (leases / NAMES[0]).unlink()
+        os.mkfifo(leases / NAMES[0], 0o666)
+        return found
+
+    before = descriptors()
+    with monkeypatch.context() as patch:
+        patch.setattr("os.stat", swapped)
+        assert shared.look(NAMES[0]) is None
+    assert descriptors() == before
+    shared.close()
+
+
+def test_files_that_never_stay_are_given_up(leases: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[str] = []
+
+    def remove(descriptor: int, notes: list[object]) -> None:
+        for path in leases.iterdir():
+            made.append(path.name)
+            path.unlink()
+
+    monkeypatch.setattr("darkroom.gpus.lease_folder.write_notes", remove)
+    shared = SharedFolder(leases)
+    before = descriptors()
+    with pytest.raises(LeaseError, match=f"^{leases}: files that are made there do not stay"):
+        shared.make("queue", 5, {})
+    assert descriptors() == before
+    assert len(set(made)) == 10
+    shared.close()
+
+
+def test_a_folder_that_was_removed_is_made_anew(tmp_path: Path) -> None:
+    shared = SharedFolder(tmp_path / "leases")
+    first, before = shared.descriptor, descriptors()
+    shared.open_anew_if_removed()
+    assert shared.descriptor == first
+    (tmp_path / "leases").rmdir()
+    shared.open_anew_if_removed()
+    assert descriptors() == before
+    with shared.make("queue", 5, {"a": 1}) as file:
+        file.note({"a": 2})
+        assert [found.note for found in shared.held("queue")] == [{"a": 2}]
+        assert shared.held("gate") == []
+    shared.close()
+    assert descriptors() == before - 1
+
+
+@needs_root
+def test_a_folder_that_lets_nobody_in_is_its_owners_to_mend(place: Path) -> None:
+    """Of users who are not root: root may read everything."""
+    closed = place / "closed"
+    (closed / "leases").mkdir(parents=True)
+    for path, mode, owner, me, waits, said in (
+        (closed, 0o700, EVE, 4321, True, f"; it is {user_name(EVE)}'s, and leases of GPUs need it"),
+        (
+            closed,
+            0o000,
+            EVE,
+            EVE,
+            False,
+            "; leases of GPUs need it, see DARKROOM_LEASES in docs/operations.md",
+        ),
+        (closed / "leases", 0o700, EVE, 4321, False, "; leases of GPUs need it, see DARKROOM_LEASES in docs"),
+    ):
+        os.chown(closed, owner, owner)
+        closed.chmod(mode)
+        os.seteuid(me)
+        try:
+            with pytest.raises(LeaseError) as caught:
+                SharedFolder(path)
+        finally:
+            os.seteuid(0)
+        assert str(caught.value).startswith(f"{path}: Permission denied; ")
+        assert said in str(caught.value)
+        assert isinstance(caught.value, ForeignError) == waits
+
+
+@needs_root
+def test_a_folder_that_a_group_may_write_in_without_the_sticky_bit_is_refused(place: Path) -> None:
+    folder = place / "group"
+    folder.mkdir()
+    for mode, refused in ((0o775, True), (0o757, True), (0o755, False), (0o1777, False)):
+        folder.chmod(mode)
+        before = descriptors()
+        if refused:
+            with pytest.raises(LeaseError, match="others may remove files there"):
+                SharedFolder(folder)
+        else:
+            SharedFolder(folder).close()
+        assert descriptors() == before

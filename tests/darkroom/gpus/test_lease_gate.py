@@ -9,7 +9,7 @@ import pytest
 
 from darkroom.base.locks import FOR_EVER
 from darkroom.gpus import lease_gate
-from darkroom.gpus.lease_folder import LeaseFile, SharedFolder
+from darkroom.gpus.lease_folder import LeaseFile, OwnFile, SharedFolder
 from darkroom.gpus.lease_gate import GATE, alone_at_gate
 
 
@@ -117,3 +117,46 @@ def test_who_draws_a_number_after_ours_lets_us_in(folder: Watched) -> None:
     folder.while_it_waits = lambda: other.hold_only(2)
     assert ahead_of_us(folder) is None
     other.free()
+
+
+class Sorted(Watched):
+    """Others are looked at in the order of their numbers, the last drawn first."""
+
+    def held(self, kind: str) -> list[LeaseFile]:
+        return sorted(super().held(kind), key=lambda file: -file.length)
+
+
+@pytest.fixture
+def in_order(tmp_path: Path) -> Iterator[Sorted]:
+    made = Sorted(tmp_path / "leases")
+    yield made
+    made.close()
+
+
+@pytest.mark.usefixtures("soon")
+def test_ours_is_greater_than_all_numbers_and_who_comes_later_lets_nobody_be_forgotten(
+    in_order: Sorted,
+) -> None:
+    """Ours is 6. One that draws 9 meanwhile is passed over; then 5 is ahead."""
+    first, second = in_order.make(GATE, 5, {}), in_order.make(GATE, 3, {})
+    late: list[OwnFile] = []
+    in_order.after_the_draw = lambda: late.append(in_order.make(GATE, 9, {}))
+    with alone_at_gate(in_order, {"mine": 1}) as ahead:
+        assert number_of_ours(in_order) == 6
+        assert ahead is not None
+        assert ahead.inode == first.inode
+    for file in (first, second, *late):
+        file.free()
+
+
+def test_behind_the_last_number_nobody_waits(folder: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
+    """There is none to draw after it: who has it is told at once."""
+
+    def wait(_: float) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr("time.sleep", wait)
+    with folder.make(GATE, FOR_EVER - 1, {}) as other:
+        ahead = ahead_of_us(folder)
+    assert ahead is not None
+    assert ahead.inode == other.inode
