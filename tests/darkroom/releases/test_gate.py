@@ -5,7 +5,15 @@ import pytest
 
 from darkroom.base.errors import UsageError
 from darkroom.base.meta import MetricMeta
-from darkroom.releases.gate import Gate, GateJudgement, Judged, Verdict, judge_metrics, read_gate
+from darkroom.releases.gate import (
+    Gate,
+    GateJudgement,
+    Judged,
+    Verdict,
+    judge_metrics,
+    metric_value,
+    read_gate,
+)
 from darkroom.releases.paired import Difference
 
 GATE = Gate.model_validate(
@@ -230,3 +238,45 @@ def test_broken_params_are_one_line(tmp_path: Path, content: bytes, said: str) -
         read_gate(tmp_path)
     assert said in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_what_cannot_be_compared_is_told_with_both_figures_and_the_reason() -> None:
+    stated = {"m.json": MetricMeta(measured_with={"x": "judge"})}
+    gate = Gate.model_validate({"release": "model", "metrics": {"m.json:x": {}, "m.json:y": {}}})
+    then = {"m.json": {"x": 0.5, "y": 0.25, "judge": "aa"}}
+    now = {"m.json": {"x": 0.75, "judge": "bb"}}
+    assert judge_metrics(gate, now, then, stated=stated).metrics == (
+        Judged(
+            "m.json:x",
+            0.5,
+            0.75,
+            Verdict.INCOMPARABLE,
+            "with the released model's: judge, by which both were measured, is another; evaluate the released"
+            " model by the new one, or remove the metric from gate.metrics",
+        ),
+        Judged(
+            "m.json:y",
+            0.25,
+            None,
+            Verdict.MISSING,
+            "the new model has no such metric; if there is no such model, remove it from gate.metrics",
+        ),
+    )
+
+
+def test_a_bound_comes_before_the_instrument_and_a_figure_is_read_as_dvc_yaml_states_it() -> None:
+    stated = {"m.json": MetricMeta(measured_with={"x": "judge"}, absent_value=-1)}
+    gate = Gate.model_validate({"release": "model", "metrics": {"m.json:x": {"at_most": 0.5}}})
+    then, now = {"m.json": {"x": 0.5, "judge": "aa"}}, {"m.json": {"x": 0.75, "judge": "bb"}}
+    assert judge_metrics(gate, now, then, stated=stated).metrics[0].verdict is Verdict.OUT_OF_BOUNDS
+    absent = {"m.json": {"x": -1}}
+    assert metric_value(absent, "m.json:x", stated) is None
+    assert metric_value(absent, "m.json:x") == -1
+
+
+def test_what_was_compared_picture_by_picture_counts_for_its_own_metric_alone() -> None:
+    gate = Gate.model_validate({"release": "model", "metrics": {"m.json:x": {}, "m.json:y": {}}})
+    then, now = {"m.json": {"x": 1.0, "y": 1.0}}, {"m.json": {"x": 1.5, "y": 1.5}}
+    by = {"m.json:y": Difference(0.5, -0.5, 1.5, "8 pictures", 0.95)}
+    verdicts = [one.verdict for one in judge_metrics(gate, now, then, by).metrics]
+    assert verdicts == [Verdict.BETTER, Verdict.EQUAL]
