@@ -305,3 +305,102 @@ def test_what_is_frozen_or_data_is_forced_without_being_executed() -> None:
         "b": (Action.RUN, ("changed",)),
         "c": (Action.RUN, ("edited",)),
     }
+
+
+def made_by(*makers: str, path: str = "a.txt", recorded: str | None = "1", params: bool = False) -> Made:
+    return Made(path, recorded, (), makers, params=params)
+
+
+def test_what_is_lost_keeps_from_running_what_needs_it() -> None:
+    assert planned(
+        State(name="ice", own=("edited",), frozen=True, lost=("out a.txt: gone", "out b.txt: gone")),
+        State(name="data", own=(), data=True, forced=True, lost=("out d: gone",)),
+        State(name="user", own=(), made=(made_by("ice"), made_by("data", path="d"))),
+    ) == {
+        "ice": (Action.CANNOT_RUN, ("out a.txt: gone", "out b.txt: gone")),
+        "data": (Action.CANNOT_RUN, ("out d: gone",)),
+        "user": (Action.CANNOT_RUN, ("ice cannot run", "data cannot run")),
+    }
+
+
+def test_doubts_name_each_maker_that_will_run_or_be_restored_once() -> None:
+    both, new = ("a", "b"), State(name="a", own=("never run",))
+    other = State(name="b", own=("never run",))
+    users = [
+        State(name="one", own=(), made=(made_by("a", "b"), made_by("a", "b", path="c.txt"))),
+        State(name="two", own=(), made=(made_by("b"), made_by("a"))),
+    ]
+    ran = "depends on what a, b will produce"
+    assert planned(new, other, *users) == {
+        **dict.fromkeys(both, (Action.RUN, ("never run",))),
+        "one": (Action.MAY_RUN, (ran,)),
+        "two": (Action.MAY_RUN, ("depends on what b will produce", "depends on what a will produce")),
+    }
+    restored = planned(new, other, *users, restores=both)
+    assert restored["one"] == (Action.MAY_RUN, ("depends on what a, b will restore",))
+    assert restored["two"] == (Action.MAY_RUN, ("depends on what b will restore",))
+    mixed = planned(new, other, *users, restores=("b",))
+    assert mixed["one"] == (Action.MAY_RUN, ("depends on what a will produce",))
+    assert planned(new, State(name="b", own=()), *users, restores=("a",))["one"] == (
+        Action.MAY_RUN,
+        ("depends on what a will restore",),
+    )
+
+
+def test_what_is_restored_to_another_state_is_a_reason_that_names_its_maker() -> None:
+    up = State(name="a", own=("dep in: modified",))
+    assert planned(
+        up,
+        State(name="same", own=(), made=(made_by("a"),)),
+        State(name="other", own=("never run",), made=(made_by("a", recorded="2"),)),
+        State(name="values", own=(), made=(made_by("a", params=True),)),
+        State(name="unknown", own=(), made=(made_by("a", recorded=None),)),
+        restores=("a",),
+    ) == {
+        "a": (Action.RESTORE, ("dep in: modified",)),
+        "same": (Action.SKIP, ()),
+        "other": (Action.RUN, ("never run", "a is restored to another state")),
+        "values": (Action.MAY_RUN, ("depends on what a will restore",)),
+        "unknown": (Action.SKIP, ()),
+    }
+
+
+def test_what_repeats_is_never_restored_and_what_depends_on_a_forced_stage_may_run() -> None:
+    user = State(name="user", own=(), made=(made_by("a"),))
+    always = State(name="a", own=("always",), repeats=True)
+    assert planned(always, user, restores=("a",)) == {
+        "a": (Action.RUN, ("always",)),
+        "user": (Action.MAY_RUN, ("depends on what a will produce",)),
+    }
+    assert planned(State(name="a", own=(), forced=True), user) == {
+        "a": (Action.RUN, ("forced",)),
+        "user": (Action.MAY_RUN, ("depends on what a will produce",)),
+    }
+    assert planned(State(name="a", own=("edited",), forced=True))["a"] == (Action.RUN, ("edited",))
+
+
+def test_of_what_may_run_others_may_run_and_by_certain_reasons_they_run() -> None:
+    start = State(name="a", own=("never run",))
+    assert planned(
+        start,
+        State(name="b", own=(), made=(made_by("a"),)),
+        State(name="c", own=(), made=(made_by("b", path="b.txt"),)),
+        State(name="d", own=("edited",), made=(made_by("b", path="b.txt"),)),
+        State(name="data", own=(), made=(made_by("a"),), data=True),
+        restores=("d",),
+    ) == {
+        "a": (Action.RUN, ("never run",)),
+        "b": (Action.MAY_RUN, ("depends on what a will produce",)),
+        "c": (Action.MAY_RUN, ("depends on what b will produce",)),
+        "d": (Action.RUN, ("edited",)),  # what it would be restored by is not known
+        "data": (Action.SKIP, ()),
+    }
+
+
+def test_what_a_restored_maker_holds_nothing_of_is_not_known() -> None:
+    held = planned(
+        State(name="a", own=("never run",)),
+        State(name="user", own=(), made=(made_by("a", path="other.txt"),)),
+        restores=("a",),
+    )
+    assert held["user"] == (Action.MAY_RUN, ("depends on what a will restore",))
