@@ -28,8 +28,8 @@ NOTICED = ("killed", "caught by type check", "timeout")
 NOT_TRIED = "not checked"
 EQUIVALENT = Path(__file__).with_name("equivalent.toml")
 
-# One thread: mutmut forks, and threads of OpenMP are not there in the new process, which would wait for them.
-ENVIRONMENT = {**os.environ, "MYPYPATH": "src", "OMP_NUM_THREADS": "1"}
+# One thread each of OpenMP and OpenCV: mutmut forks, and a new process would wait for threads that it does not have.
+ENVIRONMENT = {**os.environ, "MYPYPATH": "src", "OMP_NUM_THREADS": "1", "OPENCV_FOR_THREADS_NUM": "1"}
 
 
 @dataclass(frozen=True, slots=True)
