@@ -28,7 +28,7 @@ NOTICED = ("killed", "caught by type check", "timeout")
 NOT_TRIED = "not checked"
 EQUIVALENT = Path(__file__).with_name("equivalent.toml")
 
-# One thread each of OpenMP and OpenCV: mutmut forks, and a new process would wait for threads that it does not have.
+# One thread: mutmut forks, and the new process would wait for threads of OpenMP and OpenCV that it has not.
 ENVIRONMENT = {**os.environ, "MYPYPATH": "src", "OMP_NUM_THREADS": "1", "OPENCV_FOR_THREADS_NUM": "1"}
 
 
