@@ -71,7 +71,7 @@ def _schedule(root: Path) -> int:
     from darkroom.projects.scheduled import DEPLOYMENTS, add_schedule
 
     remote = bool(git(root, "remote", fails=""))
-    path = add_schedule(root, name="darkroom", remote=remote)
+    path = add_schedule(root, remote=remote)
     if path is None:
         print(f"{DEPLOYMENTS} is there already: nothing was changed")
     else:

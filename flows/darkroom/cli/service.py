@@ -32,6 +32,7 @@ def up(repo: Path, port: int | None, as_json: bool) -> int:
     """
     from darkroom.base.roots import root_of
     from darkroom.service import upkeep
+    from darkroom.service.deployment_file import DEPLOYMENTS
 
     done = upkeep.bring_up(root_of(repo), port, output.print_remark)
     if as_json:
@@ -41,7 +42,7 @@ def up(repo: Path, port: int | None, as_json: bool) -> int:
     print(f"api: {done.url}")
     print("`darkroom ui` opens the pages, logged in")
     if not done.pools:
-        print(f"no {upkeep.DEPLOYMENTS}: nothing is scheduled, runs by hand are recorded in this server")
+        print(f"no {DEPLOYMENTS}: nothing is scheduled, runs by hand are recorded in this server")
     return Exit.WELL
 
 
@@ -65,11 +66,11 @@ def status(repo: Path, as_json: bool) -> int:
     Exit code 1 if it is not up or something is stuck.
     """
     from darkroom.base.roots import root_of
-    from darkroom.service import upkeep
+    from darkroom.service.deployment_file import pools_of
     from darkroom.service.status import project_status, status_lines
 
     root = root_of(repo)
-    found = project_status(root, upkeep.pools_of(root))
+    found = project_status(root, pools_of(root))
     elsewhere = _elsewhere(root)
     if as_json:
         print(json.dumps({**found.to_json(), "elsewhere": list(map(asdict, elsewhere))}, indent=2))

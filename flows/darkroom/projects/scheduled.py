@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
 
 from darkroom.base.files import write_text
@@ -33,13 +35,28 @@ deployments:
 """
 
 
-def add_schedule(root: Path, *, name: str, remote: bool) -> Path | None:
+def add_schedule(root: Path, *, remote: bool) -> Path | None:
     """Write prefect.yaml at the root of a DVC repository and return its path; None: there is one already.
+
+    The work pool has the name of the repository's folder.
 
     `remote`: whether git has a remote from which each run can fetch the newest commit.
     """
     path = root / DEPLOYMENTS
     if path.exists() or path.is_symlink():
         return None
-    write_text(path, TEXT.format(name=name, fetch="true" if remote else "false"))
+    write_text(
+        path,
+        TEXT.format(name=json.dumps(pool_name(root.resolve().name)), fetch="true" if remote else "false"),
+    )
     return path
+
+
+def pool_name(folder: str) -> str:
+    """A name for a work pool: `My flowers` is `my-flowers`.
+
+    It is part of a file's name and of an address, so other signs become dashes. Names that begin with
+    `prefect` are the server's own.
+    """
+    name = re.sub(r"[^a-z0-9]+", "-", folder.lower()).strip("-") or "darkroom"
+    return f"darkroom-{name}" if name.startswith("prefect") else name

@@ -18,7 +18,6 @@ import psutil
 
 from darkroom.base import interpreter
 from darkroom.base.errors import UsageError
-from darkroom.base.yaml_files import read_yaml
 from darkroom.processes import daemons
 from darkroom.processes.daemons import MARK, DaemonState, Note, ServiceError
 from darkroom.server import login
@@ -28,8 +27,8 @@ from darkroom.server.places import port_of, runs_page, server_folder
 from darkroom.server.serving import UI_PORT
 from darkroom.server.sharing import end_recorder, kept_up, shared_url
 from darkroom.service import server_process, worker_process, workers
+from darkroom.service.deployment_file import DEPLOYMENTS, listed_deployments, pools_of
 
-DEPLOYMENTS = "prefect.yaml"
 SERVER_STOP_SECONDS = 15.0
 _LOOK_SECONDS = 0.1
 
@@ -45,51 +44,9 @@ class Up:
     pools: tuple[str, ...]
 
 
-def pools_of(root: Path) -> tuple[str, ...]:
-    """The work pools of the deployments in prefect.yaml, in its order.
-
-    Raises:
-        UsageError: prefect.yaml is no list of deployments with their work pools.
-
-    """
-    return tuple(dict.fromkeys(one.pool for one in _deployments(root)))
-
-
-@dataclass(frozen=True, slots=True)
-class _Deployment:
-    """A deployment as prefect.yaml has it."""
-
-    name: str
-    entrypoint: str
-    pool: str
-
-
-def _deployments(root: Path) -> list[_Deployment]:
-    """The deployments that prefect.yaml holds.
-
-    Raises:
-        UsageError: The file is no list of deployments with their work pools.
-
-    """
-    path = root / DEPLOYMENTS
-    if not path.exists():
-        return []
-    try:
-        found = read_yaml(path)["deployments"] or []
-        return [
-            _Deployment(str(one.get("name")), str(one.get("entrypoint")), str(one["work_pool"]["name"]))
-            for one in found
-        ]
-    except (KeyError, TypeError, AttributeError) as error:
-        said = " ".join(str(error).split())
-        raise UsageError(
-            f"{DEPLOYMENTS}: a list of deployments, each with work_pool.name, is needed: {said}"
-        ) from error
-
-
 def own_flows(root: Path) -> list[str]:
     """The modules of the flows of ours among the entrypoints in prefect.yaml."""
-    found = (worker_process.own_module(one.entrypoint) for one in _deployments(root))
+    found = (worker_process.own_module(one.entrypoint) for one in listed_deployments(root))
     return list(dict.fromkeys(module for module in found if module))
 
 
@@ -100,7 +57,7 @@ def _require_new_names(root: Path) -> None:
         UsageError: One has its old name.
 
     """
-    for one in _deployments(root):
+    for one in listed_deployments(root):
         if line := worker_process.line_of_new_name(one.name, one.entrypoint, root):
             raise UsageError(f"{DEPLOYMENTS}: {line}")
 

@@ -1,4 +1,7 @@
-"""`python -m darkroom.service.worker_process ROOT POOL`: a worker of the project's Prefect server."""
+"""`python -m darkroom.service.worker_process ROOT [POOL]`: a worker of the project's Prefect server.
+
+Without POOL, or where it is empty, it works for the pool that prefect.yaml names first.
+"""
 
 from __future__ import annotations
 
@@ -10,10 +13,12 @@ from pathlib import Path
 
 import httpx
 
+from darkroom.base.errors import UsageError
 from darkroom.clones.child import PYTHONPATH_BEFORE
 from darkroom.processes.daemons import ServiceError, exit_code, make_services_folder, registered
 from darkroom.server import login
 from darkroom.server.places import server_folder
+from darkroom.service.deployment_file import DEPLOYMENTS, pools_of
 from darkroom.service.workers import SETTINGS, name_of
 
 FLOWS = "darkroom.deployments"
@@ -76,5 +81,23 @@ def run_worker(root: Path, pool: str) -> None:
         asyncio.run(take_runs(root, pool, lambda: registration.ready(url)))
 
 
+def _first_pool(root: Path) -> str:
+    """The pool that prefect.yaml names first.
+
+    Raises:
+        UsageError: prefect.yaml cannot be read, or names none.
+
+    """
+    pools = pools_of(root)
+    if not pools:
+        raise UsageError(f"{root / DEPLOYMENTS}: names no work pool to work for; `darkroom init` writes one")
+    return pools[0]
+
+
+def _run_asked(folder: str, pool: str = "") -> None:
+    root = Path(folder)
+    run_worker(root, pool or _first_pool(root))
+
+
 if __name__ == "__main__":
-    sys.exit(exit_code(lambda: run_worker(Path(sys.argv[1]), sys.argv[2])))
+    sys.exit(exit_code(lambda: _run_asked(*sys.argv[1:])))
