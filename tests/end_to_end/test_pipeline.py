@@ -33,7 +33,7 @@ def test_a_second_run_runs_nothing(done: Path) -> None:
     planned = json.loads(run(done, "darkroom", "plan", "--json").stdout)["stages"]
     assert {stage["name"] for stage in planned} >= set(STAGES)
     assert {stage["action"] for stage in planned} == {"skip"}
-    assert f"nothing to run: {len(planned)} stages up to date" in run(done, "darkroom", "run").stdout
+    assert f"nothing to run: {len(STAGES)} stages up to date" in run(done, "darkroom", "run").stdout
     assert (done / "dvc.lock").read_bytes() == lock
 
 

@@ -351,7 +351,7 @@ def _run_told(options: "RunOptions", manner: Manner, executor: "Executor | None"
     if lost:
         output.print_warning(f"Prefect is not told all of this run: {lost}")
     if options.stop.is_set():
-        print(how_to_go_on(ended.report.outcomes().values(), options.targets), file=sys.stderr)
+        print(how_to_go_on(ended.report, options.targets), file=sys.stderr)
         return Exit.INTERRUPTED
     return Exit.WELL if ended.report.well else Exit.FAILED
 

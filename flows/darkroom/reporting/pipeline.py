@@ -37,8 +37,7 @@ from darkroom.schedule.events import (
     ignore,
 )
 from darkroom.schedule.executor import Executor
-from darkroom.show import pages
-from darkroom.show.wording import describe_end, describe_restart
+from darkroom.show.wording import describe_end, describe_restart, headline
 
 SYNC_SECONDS = 0.05
 """Stages that end together are synced together."""
@@ -132,7 +131,7 @@ def _run_stages(
     with stopping_on_signals(options.stop, executor.is_busy):
         report = run_pipeline(options, executor=ReportedExecutor(executor, stages), observe=tell)
     record = record_run(root, report)
-    stages.log(pages.headline(report), logging.INFO if report.well else logging.ERROR)
+    stages.log(headline(report), logging.INFO if report.well else logging.ERROR)
     for stage, lines in report.last_lines.items():
         stages.log("\n".join((f"the last lines of {stage}:", *lines)), logging.ERROR)
     for error in report.errors:  # the end of the log: what is looked for first
@@ -263,7 +262,7 @@ def shown_parameters(options: RunOptions) -> dict[str, Any]:
 
 def final_state(record: EndedRun) -> RunState:
     """Prefect's state for how a run ended."""
-    said = pages.headline(record.report)
+    said = headline(record.report)
     if Outcome.CANCELLED in record.report.outcomes().values():
         return RunState(type="CANCELLED", message=said)
     if record.report.well:

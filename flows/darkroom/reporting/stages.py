@@ -26,7 +26,7 @@ from darkroom.reporting.letters import (
     new_id,
 )
 from darkroom.reporting.outbox import Outbox
-from darkroom.runs.ended import EndedRun
+from darkroom.runs.ended import EndedRun, made_by
 from darkroom.schedule.attempts import NOT_ITS_FAULT
 from darkroom.schedule.events import Event, Outcome, RunStarted, StageAgain, StageFinished
 from darkroom.schedule.executor import Capacity, Ended, Executor, UnderWay
@@ -128,11 +128,14 @@ class StageLetters:
                 self._behind[event.stage] = self._with_runs(self._needs[event.stage])
 
     def publish(self, record: EndedRun) -> None:
-        """Publish the run's page, and for each stage that has a flow run a table of its metrics."""
+        """Publish the run's page, and for each stage that has made metrics a table of them."""
         page = pages.run_page(record)
         described = "What ran and why, metrics, graph, pictures"
         self._publish(self._run, pages.page_key(record.project), "markdown", page, described)
+        made = made_by(record.report)
         for stage, run in self._runs.items():
+            if stage not in made:  # one that was stopped or failed has lost what it had
+                continue
             if rows := pages.metrics_table(change for change in record.metrics if change.stage == stage):
                 key = pages.metrics_key(record.project, stage)
                 self._publish(

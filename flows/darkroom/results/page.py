@@ -22,7 +22,7 @@ from darkroom.results.tables import KINDS, describe, describe_file, format_inter
 from darkroom.schedule.history import StageTime
 from darkroom.schedule.plan import Plan
 from darkroom.show.pages import embedded_picture
-from darkroom.show.wording import describe_work
+from darkroom.show.wording import action_word, count_stages, describe_work
 
 TEMPLATE = Path(__file__).with_name("page.html.jinja")
 PICTURE_BYTES = 3_500_000
@@ -122,6 +122,8 @@ def page_of(report: Report) -> str:
             if file.kind is FileKind.DATA
         ],
         cards=[_card(card, one.figures) for card in report.cards],
+        action_word=action_word,
+        count_stages=count_stages,
         format_duration=format_duration,
     )
 

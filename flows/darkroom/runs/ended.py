@@ -138,7 +138,9 @@ def pictures_before(root: Path, paths: Sequence[Path]) -> dict[Path, bytes]:
 
 
 def metrics_of_interest(record: EndedRun) -> Iterator[MetricChange]:
-    """The main metrics of what has run or has changed, but not old ones that a stage had yet to renew."""
-    stages = set(made_by(record.report))
-    stages |= {change.stage for change in record.metrics if change.then != change.now}
-    return main_metrics(change for change in record.metrics if change.stage in stages)
+    """The main metrics of the stages that the run made or restored.
+
+    Those of other stages are older, and a stage that was stopped or failed has lost its own.
+    """
+    made = made_by(record.report)
+    return main_metrics(change for change in record.metrics if change.stage in made)

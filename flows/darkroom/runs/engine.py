@@ -72,6 +72,7 @@ def _plan(
             node.meta.resources.pool,
             _bytes_to_move(workspace.sizes_of_deps(node.name), lacks) if node.name in elsewhere else 0,
             node.executes,
+            node.data,
         )
         for node in nodes
     )
@@ -174,8 +175,13 @@ class _Run:
 
     @property
     def last_lines(self) -> Mapping[str, tuple[str, ...]]:
-        """The end of the output of each stage that did not end well."""
-        return {stage: lines for stage, lines in self._work.last_lines.items() if lines}
+        """The end of the output of each stage that failed; what was stopped has nothing to explain."""
+        ended = self._work.finished
+        return {
+            stage: lines
+            for stage, lines in self._work.last_lines.items()
+            if lines and (stage not in ended or ended[stage].outcome is Outcome.FAILED)
+        }
 
     def go(self) -> None:
         """Schedule all stages and return when each is settled."""

@@ -50,7 +50,7 @@ class MetricChange:
     """One figure of a metrics file: now, and in the last commit. None: not there."""
 
     stage: str
-    """The stage's name; the file's path where no stage makes it."""
+    """The name of the stage that makes the file, or the folder in which it lies; else the file's path."""
     name: str
     """The figure's name, with dots for what is nested: `val.accuracy`."""
     then: object
@@ -87,7 +87,17 @@ def metric_changes(
         for product in outs
         if product.is_metric
     }
-    others = {path: (os.path.relpath(path, root), MetricMeta()) for path in now if path not in owners}
+    makers = {product.path: stage for stage, outs in products.items() for product in outs}
+    others = {
+        path: (
+            next(
+                (makers[folder] for folder in path.parents if folder in makers), os.path.relpath(path, root)
+            ),
+            MetricMeta(),
+        )
+        for path in now
+        if path not in owners
+    }
     for path, (owner, meta) in {**owners, **others}.items():
         old, new = flat_figures(then.get(path, {})), flat_figures(now.get(path, {}))
         for name in {**new, **old}:

@@ -63,7 +63,7 @@ class RunReport:
     errors: tuple[str, ...]
     """The errors, one line each: what is wrong, where, and what mends it."""
     last_lines: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    """The end of the output of each stage whose command did not end well and that said something."""
+    """The end of the output of each stage that failed and that said something."""
 
     @property
     def well(self) -> bool:

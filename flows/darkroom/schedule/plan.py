@@ -22,6 +22,8 @@ class Node:
     """Stages to be settled, well or not, before this one is looked at: they share paths, not an edge."""
     executes: bool = True
     """Whether it has a command that can be executed (no .dvc file, not frozen)."""
+    data: bool = False
+    """Whether it is a .dvc file, which has no command at all."""
     meta: StageMeta = field(default_factory=StageMeta)
     folder: Path = Path()
     """Where its command is executed."""
@@ -95,6 +97,8 @@ class PlannedStage:
     """Of the data that it reads, what the storage of the pools does not have yet, as far as that is known."""
     executes: bool = True
     """Whether it has a command that can be executed (no .dvc file, not frozen)."""
+    data: bool = False
+    """Whether it is a .dvc file: a step of the plan, but no stage to whoever counts them."""
 
     def to_json(self) -> dict[str, Any]:
         """The stage as the plan's JSON contract has it."""
@@ -139,6 +143,11 @@ class Plan:
             for stage in self.stages
             if stage.action not in idle or (stage.action is Action.FROZEN and stage.reasons)
         )
+
+    @property
+    def data(self) -> frozenset[str]:
+        """The names of the .dvc files among the stages."""
+        return frozenset(stage.name for stage in self.stages if stage.data)
 
     @property
     def strangers(self) -> int:

@@ -4,7 +4,6 @@ import base64
 import io
 import os
 import re
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from hashlib import sha256
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from darkroom.base.escapes import escape
 from darkroom.base.files import shown_path
-from darkroom.base.text import format_count, format_duration, format_figure
+from darkroom.base.text import format_count, format_figure
 from darkroom.runs.ended import EndedRun, metrics_of_interest, shown_first
 from darkroom.runs.metrics import MetricChange
 from darkroom.runs.report import RunReport
@@ -27,7 +26,7 @@ from darkroom.show.markdown import (
     paragraph_text,
     table_of_markdown,
 )
-from darkroom.show.wording import OUTCOME_WORDS, other_outs_remark, time_taken, what_happened
+from darkroom.show.wording import headline, other_outs_remark, time_taken, what_happened
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -107,17 +106,6 @@ def run_page(record: EndedRun) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def headline(report: RunReport) -> str:
-    """A run in one sentence: `2 stages ran, 4 up to date, in 12 s`."""
-    counts = Counter(what_happened(stage) for stage in report.stages.values())
-    said = [(counts[words], words) for words in OUTCOME_WORDS.values() if counts[words]]
-    if not said:
-        return "no stages"
-    (first, words), rest = said[0], said[1:]
-    texts = [f"{format_count(first, 'stage')} {words}", *(f"{number} {words}" for number, words in rest)]
-    return f"{', '.join(texts)}, in {format_duration(report.seconds)}"
-
-
 def failures_section(record: EndedRun) -> Iterator[str]:
     """What went wrong, as the run reports it."""
     if record.report.errors:
@@ -134,8 +122,9 @@ def stages_table(report: RunReport) -> str:
     stages = sorted(
         report.stages.values(), key=lambda stage: stage.outcome in (Outcome.SKIPPED, Outcome.FROZEN)
     )
+    data = report.plan.data
     rows = [
-        (stage.stage, what_happened(stage), time_taken(stage), "; ".join(stage.reasons))
+        (stage.stage, what_happened(stage, data), time_taken(stage), "; ".join(stage.reasons))
         for stage in (stages if len(stages) > ROWS else report.stages.values())
     ]
     more = [("…", f"and {len(rows) - ROWS} more", "", "")] if len(rows) > ROWS else []
@@ -144,19 +133,18 @@ def stages_table(report: RunReport) -> str:
 
 def metrics_section(record: EndedRun) -> Iterator[str]:
     """The main metrics beside those of the last commit; an evaluation has hundreds, by class, with bounds."""
-    if not record.metrics:
+    rows = list(metrics_of_interest(record))[:ROWS]
+    if not rows:
         return
     yield "## Metrics against the last commit"
-    rows = list(metrics_of_interest(record))[:ROWS]
     header = ("Stage", "Metric", "Last commit", "Now", "Change", "In words")
-    if rows:
-        yield markdown_table(
-            header,
-            [
-                (c.stage, c.name, format_figure(c.then), format_figure(c.now), c.difference, c.trend.value)
-                for c in rows
-            ],
-        )
+    yield markdown_table(
+        header,
+        [
+            (c.stage, c.name, format_figure(c.then), format_figure(c.now), c.difference, c.trend.value)
+            for c in rows
+        ],
+    )
     if len(record.metrics) > len(rows):
         more = format_count(len(record.metrics) - len(rows), "metric")
         yield f"{more} more: in the stages' own tables and by `dvc metrics diff --all`."

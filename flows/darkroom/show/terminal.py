@@ -37,13 +37,15 @@ from darkroom.schedule.events import (
 from darkroom.schedule.plan import Plan
 from darkroom.show.load import HostLoad
 from darkroom.show.output import standard_output
-from darkroom.show.pages import headline
 from darkroom.show.progress import StageProgress, is_bar
 from darkroom.show.relay import Relay
 from darkroom.show.wording import (
+    action_word,
+    count_stages,
     describe_end,
     describe_restart,
     describe_work,
+    headline,
     other_data_remark,
     other_outs_remark,
     time_taken,
@@ -108,6 +110,7 @@ class RunDisplay:
     _plan: Plan = field(init=False, default=Plan((), None, ()))
     _running: dict[str, float] = field(init=False, default_factory=dict)
     _courses: dict[str, StageProgress] = field(init=False, default_factory=dict)
+    _data: frozenset[str] = field(init=False, default=frozenset())
     _settled: int = field(init=False, default=0)
     _lock: threading.Lock = field(init=False, default_factory=threading.Lock)
 
@@ -124,7 +127,7 @@ class RunDisplay:
     def _said(self, event: Event) -> Iterator[Text]:
         match event:
             case RunStarted(plan=plan):
-                self._plan = plan
+                self._plan, self._data = plan, plan.data
             case StageStarted(stage, reasons):
                 self._running[stage] = self.clock()
                 self._courses[stage] = StageProgress(self.clock)
@@ -141,8 +144,8 @@ class RunDisplay:
                 yield _line(stage, describe_restart(event), "yellow")
             case StageFinished():
                 self._running.pop(event.stage, None)
-                self._settled += 1
-                if text := describe_end(event):
+                self._settled += event.stage not in self._data
+                if text := describe_end(event, self._data):
                     yield _line(event.stage, text, OUTCOME_COLOURS[event.outcome])
 
     def render(self) -> RenderableType:
@@ -180,7 +183,7 @@ def describe_progress(plan: Plan, settled: int, elapsed: float) -> str:
     """How far a run is: `3 of 6 stages, 1 min 10 s, about 3 min 00 s more`."""
     if not plan.stages:
         return f"planning, {format_duration(elapsed)}"
-    parts = [f"{settled} of {format_count(len(plan.stages), 'stage')}", format_duration(elapsed)]
+    parts = [f"{settled} of {count_stages(plan)}", format_duration(elapsed)]
     if plan.seconds and plan.seconds > elapsed and not plan.strangers:
         parts.append(f"about {format_duration(plan.seconds - elapsed)} more")
     return ", ".join(parts)
@@ -192,10 +195,11 @@ def print_record(console: Console, record: EndedRun, where: str, *, verbose: boo
     What was up to date is only counted, unless `verbose`.
     """
     report = record.report
+    data = report.plan.data
     rows = [
         (
             stage.stage,
-            Text(what_happened(stage), OUTCOME_COLOURS[stage.outcome]),
+            Text(what_happened(stage, data), OUTCOME_COLOURS[stage.outcome]),
             time_taken(stage),
             format_reasons(stage.reasons),
         )
@@ -204,7 +208,8 @@ def print_record(console: Console, record: EndedRun, where: str, *, verbose: boo
     ]
     if rows:
         console.print(table_of(("stage", "what happened", "time", "why"), rows))
-    print_metrics(console, metrics_of_interest(record))
+    shown = list(metrics_of_interest(record))
+    print_metrics(console, shown)
     for stage, lines in record.report.last_lines.items():
         write_line(console, f"the last lines of {stage}:", "bold")
         for line in lines:
@@ -213,7 +218,7 @@ def print_record(console: Console, record: EndedRun, where: str, *, verbose: boo
         write_line(console, f"error: {error}", "bold red")
     if record.unread:
         write_line(console, f"warning: no metrics are told: {record.unread}", "yellow")
-    if record.other_data and record.metrics:
+    if record.other_data and shown:
         write_line(console, f"note: {other_data_remark(record.other_data)}", "yellow")
     if remark := other_outs_remark(record.other_outs):
         write_line(console, f"note: {remark}", "yellow")
@@ -256,7 +261,7 @@ def print_plan(console: Console, plan: Plan) -> None:
     rows = [
         (
             stage.name,
-            stage.action.value,
+            action_word(stage),
             *([stage.pool or "this host"] if elsewhere else []),
             format_duration(stage.seconds) if stage.seconds is not None else "",
             format_reasons(stage.reasons),
@@ -266,7 +271,7 @@ def print_plan(console: Console, plan: Plan) -> None:
     header = ("stage", "action", *(["where"] if elsewhere else []), "usually", "why")
     console.print(table_of(header, rows))
     if not plan.work:
-        console.print(f"nothing to do: {format_count(len(plan.stages), 'stage')} up to date")
+        console.print(f"nothing to do: {count_stages(plan)} up to date")
         return
     todo = describe_work(plan)
     if plan.strangers and plan.seconds is not None:

@@ -217,6 +217,7 @@ class Workspace:
                 needs=tuple(sorted(needs, key=place.__getitem__)),
                 after=tuple(sorted(n for n in related - set(needs) if n in place and place[n] < place[name])),
                 executes=bool(stage.cmd) and not stage.frozen,
+                data=not stage.cmd,
                 meta=parse_meta(stage.meta if stage.cmd else None, f"{stage.path_in_repo}: {name}"),
                 folder=Path(stage.wdir),
             )

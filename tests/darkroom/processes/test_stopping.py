@@ -128,6 +128,7 @@ def test_ctrl_c_lets_a_checkpoint_be_written_and_says_how_to_go_on(tmp_path: Pat
         assert shown.process.returncode == 130
     assert "Ctrl-C again ends it now" in said
     assert "stopped: 1 of 3 stages are done and kept; `darkroom run` goes on from there" in said
+    assert "the last lines of" not in said  # they stand above, and nothing has failed
     assert (root / "checkpoint").read_text() == "saved\n"
     assert not alive(int((root / "pid").read_text()))
     put(root, {"train.sh": "cat checkpoint > model.txt\n"}, tmp_path)

@@ -186,7 +186,7 @@ def test_pictures_that_were_added_as_data_are_no_results(tmp_path: Path) -> None
     }
     root = make(tmp_path / "r", Shape("added", files, add=("raw",)), tmp_path)
     report = run_pipeline(RunOptions(repo=root))
-    assert set(report.outcomes()) == {"raw.dvc", "draw"}
+    assert (set(report.outcomes()), report.plan.data) == ({"raw.dvc", "draw"}, {"raw.dvc"})
     assert [picture.path.name for picture in record_run(root, report).pictures] == ["out.png"]
 
 
@@ -239,9 +239,9 @@ def test_main_metrics_show_the_least_nested_of_each_group() -> None:
     assert [change.name for change in shown] == ["box.map", "made.recall", "made.seen"]
 
 
-def test_told_are_metrics_of_stages_that_ran_and_those_that_changed() -> None:
+def test_told_are_metrics_of_stages_that_ran_alone() -> None:
     ended = {"ran": Outcome.RAN, "idle": Outcome.SKIPPED, "edited": Outcome.SKIPPED}
-    ended |= {"failed": Outcome.FAILED, "waits": Outcome.BLOCKED}
+    ended |= {"stopped": Outcome.CANCELLED, "failed": Outcome.FAILED, "waits": Outcome.BLOCKED}
     report = RunReport(
         run="r",
         plan=Plan((), None, ()),
@@ -253,11 +253,23 @@ def test_told_are_metrics_of_stages_that_ran_and_those_that_changed() -> None:
         MetricChange("ran", "loss", 1, 1),
         MetricChange("idle", "loss", 1, 1),
         MetricChange("edited", "loss", 1, 2),
+        MetricChange("stopped", "loss", 1, None),
+        MetricChange("failed", "loss", 1, None),
         MetricChange("waits", "loss", 1, 1),
+        MetricChange("not of this run", "loss", 1, 2),
         MetricChange("loose.json", "loss", 1, 1),
     )
     record = EndedRun(root=Path(), report=report, metrics=changes, pictures=())
-    assert [change.stage for change in metrics_of_interest(record)] == ["ran", "edited"]
+    assert [change.stage for change in metrics_of_interest(record)] == ["ran"]
+
+
+def test_a_metrics_file_in_a_stages_folder_is_that_stages() -> None:
+    """As DVCLive leaves it: dvc.yaml lists the file by itself, and the stage the folder."""
+    root = Path("/project")
+    products = {"train": (Product(root / "live", False, False),)}
+    now = {root / "live/metrics.json": {"loss": 1}, root / "loose.json": {"n": 1}}
+    changes = list(metric_changes(products, now, {}, root))
+    assert [change.stage for change in changes] == ["train", "loose.json"]
 
 
 def test_an_out_that_differs_though_its_inputs_do_not_is_told(tmp_path: Path) -> None:

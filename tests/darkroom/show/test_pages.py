@@ -14,6 +14,7 @@ from darkroom.schedule.events import Outcome, StageFinished
 from darkroom.schedule.plan import Action, Plan, PlannedStage
 from darkroom.show import pages as artifacts
 from darkroom.show.markdown import markdown_table
+from darkroom.show.wording import headline
 
 
 def report(outcomes: dict[str, Outcome], needs: dict[str, tuple[str, ...]] | None = None) -> RunReport:
@@ -72,7 +73,7 @@ def test_a_table_of_metrics_has_figures_changes_and_words() -> None:
 
 def test_the_headline_counts_what_went_wrong_first() -> None:
     ran = report({"a": Outcome.SKIPPED, "b": Outcome.RAN, "c": Outcome.FAILED, "d": Outcome.BLOCKED})
-    assert artifacts.headline(ran) == "1 stage failed, 1 not started, 1 ran, 1 up to date, in 12 s"
+    assert headline(ran) == "1 stage failed, 1 not started, 1 ran, 1 up to date, in 12 s"
 
 
 def test_cells_cannot_break_a_table() -> None:

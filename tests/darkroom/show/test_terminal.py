@@ -78,6 +78,16 @@ def test_the_live_display_says_what_runs_how_long_and_how_much_longer() -> None:
     assert "make[it] 5.0 s epoch 1/4, about 7.0 s left, loss 0.5" in text.replace("  ", " ")
 
 
+def test_progress_counts_stages_and_no_dvc_files() -> None:
+    data = PlannedStage("raw.dvc", Action.SKIP, (), (), None, executes=False, data=True)
+    to = console()
+    watch = terminal.RunDisplay(to, clock=lambda: 100.0)
+    watch.follow([RunStarted("r", replace(PLAN, stages=(data, *PLAN.stages)))])
+    watch.follow([StageFinished("raw.dvc", Outcome.SKIPPED), StageFinished("rest", Outcome.SKIPPED)])
+    to.print(watch.render())
+    assert written(to)[-1].startswith("1 of 2 stages, ")
+
+
 def test_the_plan_says_what_why_and_how_long() -> None:
     to = console()
     terminal.print_plan(to, PLAN)
@@ -108,7 +118,11 @@ def test_the_end_tells_outcomes_metrics_errors_and_where_to_look() -> None:
     report = RunReport(
         run="r1",
         plan=PLAN,
-        stages={"make[it]": failed, "rest": StageFinished("rest", Outcome.BLOCKED)},
+        stages={
+            "make[it]": failed,
+            "rest": StageFinished("rest", Outcome.BLOCKED),
+            "judge": StageFinished("judge", Outcome.RAN),
+        },
         seconds=2.5,
         errors=("make[it]: failed with exit code 3",),
         last_lines={"make[it]": ("no such [thing]",)},
@@ -116,14 +130,14 @@ def test_the_end_tells_outcomes_metrics_errors_and_where_to_look() -> None:
     record = EndedRun(
         root=Path.cwd(),
         report=report,
-        metrics=(MetricChange("rest", "accuracy", 0.5, 0.25, 1),),
+        metrics=(MetricChange("judge", "accuracy", 0.5, 0.25, 1),),
         pictures=(),
     )
     to = console()
     terminal.print_record(to, record, "http://pages")
     text = "\n".join(" ".join(line.split()) for line in written(to))
     assert "make[it] failed 2.0 s forced" in text
-    assert "rest accuracy 0.25 -0.25 worse" in text
+    assert "judge accuracy 0.25 -0.25 worse" in text
     assert "the last lines of make[it]:\nno such [thing]\nerror: make[it]: failed with exit code 3" in text
-    assert "1 stage failed, 1 not started, in 2.5 s" in text
+    assert "1 stage failed, 1 not started, 1 ran, in 2.5 s" in text
     assert "pages: http://pages\nlogs: .darkroom/logs/r1" in text

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from datetime import date
 
 import pytest
@@ -10,13 +11,17 @@ from darkroom.base.text import (
     format_reasons,
 )
 from darkroom.runs.metrics import Trend, trend_of
+from darkroom.runs.report import RunReport
 from darkroom.schedule.events import Outcome, StageAgain, StageFinished
 from darkroom.schedule.plan import Action, Plan, PlannedStage
 from darkroom.show.wording import (
     SHOWN_STAGES,
+    action_word,
     describe_end,
     describe_restart,
     describe_work,
+    headline,
+    how_to_go_on,
     nothing_to_run,
     what_happened,
 )
@@ -104,6 +109,25 @@ def test_what_is_to_be_done_is_counted_by_how_sure_it_is() -> None:
     assert describe_work(Plan(tuple(stages[1:2]), None, ())) == "1 stage may run"
     frozen = [PlannedStage("f", Action.FROZEN, reasons, (), None) for reasons in ((), ("out f: modified",))]
     assert describe_work(Plan(tuple(frozen), None, ())) == "1 stage to record as it lies there"
+
+
+def test_a_dvc_file_is_no_stage_to_who_counts_them() -> None:
+    data = PlannedStage("raw.dvc", Action.RUN, ("out raw: modified",), (), None, executes=False, data=True)
+    stage = PlannedStage("train", Action.RUN, ("dep raw: modified",), ("raw.dvc",), None)
+    plan = Plan((data, stage), None, ())
+    ended = (
+        StageFinished("raw.dvc", Outcome.RAN),
+        StageFinished("train", Outcome.CANCELLED, (), 2.0, "train: stopped"),
+    )
+    report = RunReport(run="r", plan=plan, stages={one.stage: one for one in ended}, seconds=3.0, errors=())
+    assert describe_work(plan) == "1 stage to run, 1 .dvc file to update"
+    assert (action_word(data), action_word(stage)) == ("update", "run")
+    assert describe_end(ended[0], plan.data) == "updated"
+    assert headline(report) == "1 stage stopped, 1 .dvc file updated, in 3.0 s"
+    assert how_to_go_on(report, ()).startswith("stopped: 0 of 1 stage is done and kept; `darkroom run`")
+    skipped = (replace(data, action=Action.SKIP), replace(stage, action=Action.SKIP))
+    assert list(nothing_to_run(Plan(skipped, None, ())))[-1] == "nothing to run: 1 stage up to date"
+    assert list(nothing_to_run(Plan(skipped[:1], None, ())))[-1] == "nothing to run: 1 .dvc file up to date"
 
 
 def test_some_reasons_and_the_number_of_others() -> None:
