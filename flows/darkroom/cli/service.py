@@ -32,7 +32,7 @@ def up(repo: Path, port: int | None, as_json: bool) -> int:
     """
     from darkroom.base.roots import root_of
     from darkroom.service import upkeep
-    from darkroom.service.deployment_file import DEPLOYMENTS
+    from darkroom.service.workers import DEPLOYMENTS
 
     done = upkeep.bring_up(root_of(repo), port, output.print_remark)
     if as_json:
@@ -66,8 +66,8 @@ def status(repo: Path, as_json: bool) -> int:
     Exit code 1 if it is not up or something is stuck.
     """
     from darkroom.base.roots import root_of
-    from darkroom.service.deployment_file import pools_of
     from darkroom.service.status import project_status, status_lines
+    from darkroom.service.workers import pools_of
 
     root = root_of(repo)
     found = project_status(root, pools_of(root))

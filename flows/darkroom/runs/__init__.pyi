@@ -5,6 +5,7 @@ from .checks import require_valid_params as require_valid_params
 from .ended import PICTURE_SUFFIXES as PICTURE_SUFFIXES
 from .ended import PICTURES_A_FOLDER as PICTURES_A_FOLDER
 from .ended import EndedRun as EndedRun
+from .ended import made_by as made_by
 from .ended import metrics_of_interest as metrics_of_interest
 from .ended import record_run as record_run
 from .ended import shown_first as shown_first

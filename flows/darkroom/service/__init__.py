@@ -1,7 +1,7 @@
 """What `darkroom up` starts and keeps running: the server, the workers, deployments and notices.
 
 upkeep: `up` and `down`
-deployment_file, deploying, registered: the deployments of prefect.yaml, and therefore what workers may run
+deploying, registered: the deployments of prefect.yaml, and therefore what workers may run
 server_process, worker_process, worker, workers: the long-running processes
 ui: `darkroom ui`
 automations, notices: what the server does by itself, and whom it notifies

@@ -27,7 +27,7 @@ from darkroom.server.places import port_of, runs_page, server_folder
 from darkroom.server.serving import UI_PORT
 from darkroom.server.sharing import end_recorder, kept_up, shared_url
 from darkroom.service import server_process, worker_process, workers
-from darkroom.service.deployment_file import DEPLOYMENTS, listed_deployments, pools_of
+from darkroom.service.workers import DEPLOYMENTS, listed_deployments, pools_of
 
 SERVER_STOP_SECONDS = 15.0
 _LOOK_SECONDS = 0.1

@@ -18,8 +18,7 @@ from darkroom.clones.child import PYTHONPATH_BEFORE
 from darkroom.processes.daemons import ServiceError, exit_code, make_services_folder, registered
 from darkroom.server import login
 from darkroom.server.places import server_folder
-from darkroom.service.deployment_file import DEPLOYMENTS, pools_of
-from darkroom.service.workers import SETTINGS, name_of
+from darkroom.service.workers import DEPLOYMENTS, SETTINGS, name_of, pools_of
 
 FLOWS = "darkroom.deployments"
 """The package of the flows of ours."""

@@ -1,14 +1,18 @@
 """Times, figures and changes of figures in words, the same on the terminal and on a run's page."""
 
+from __future__ import annotations
+
 from collections import Counter
 from collections.abc import Container, Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from darkroom.base.escapes import escape
 from darkroom.base.text import format_count, format_duration, format_reasons
-from darkroom.runs.report import RunReport
 from darkroom.schedule.events import Outcome, StageAgain, StageFinished
 from darkroom.schedule.plan import Action, Plan, PlannedStage
+
+if TYPE_CHECKING:
+    from darkroom.runs.report import RunReport
 
 WORK_WORDS = {
     Action.RUN: "to run",

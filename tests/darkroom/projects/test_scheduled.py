@@ -7,7 +7,7 @@ import yaml
 
 from darkroom.cli.main import run_command
 from darkroom.projects.scheduled import add_schedule
-from darkroom.service.deployment_file import pools_of
+from darkroom.service.workers import pools_of
 
 
 def test_a_dvc_repository_gets_a_schedule_and_nothing_else(
