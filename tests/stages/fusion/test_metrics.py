@@ -205,3 +205,116 @@ def test_pictures_of_any_size_from_a_window_on_are_measured(shape):
     sources = np.random.default_rng(0).integers(0, 256, (1, 2, *shape, 3), dtype=np.uint8)
     measured = figures(sources, sources[:, 0], sources[:, 1])
     assert all(np.isfinite(values).all() for values in measured.values())
+
+
+def test_each_picture_has_its_own_figures_under_the_names_that_the_report_has():
+    rng = np.random.default_rng(1)
+    sources = rng.integers(0, 256, (3, 2, 24, 30, 3), dtype=np.uint8)
+    fused = (sources[:, 0] // 2 + sources[:, 1] // 3).astype(np.uint8)
+    truth = sources[:, 0]
+    measured = figures(sources, fused, truth)
+    assert list(measured) == [
+        "entropy",
+        "standard_deviation",
+        "spatial_frequency",
+        "mutual_information",
+        "edge_preservation",
+        "ssim",
+        "ms_ssim",
+        "vif",
+        "truth_psnr",
+        "truth_ssim",
+    ]
+    assert list(figures(sources, fused)) == list(measured)[:8]
+    first, second = sources[:, 0], sources[:, 1]
+    of_each = {"ssim": ssim, "ms_ssim": ms_ssim, "vif": vif}
+    for name, figure in of_each.items():
+        wanted = (figure(first, fused) + figure(second, fused)) / 2
+        np.testing.assert_allclose(measured[name], wanted, err_msg=name)
+    np.testing.assert_allclose(measured["truth_psnr"], psnr(truth, fused))
+    np.testing.assert_allclose(measured["truth_ssim"], ssim(truth, fused))
+    by_picture = [figures(sources[[n]], fused[[n]], truth[[n]]) for n in range(3)]
+    for name, values in measured.items():
+        alone = [one[name] for one in by_picture]
+        assert values.shape == (3,)
+        assert values.dtype == np.float64
+        np.testing.assert_allclose(values, np.concatenate(alone), rtol=1e-5, err_msg=name)
+        assert len(set(values)) == 3
+
+
+def test_sums_over_the_sources_are_sums():
+    rng = np.random.default_rng(1)
+    sources = rng.integers(0, 4, (2, 2, 16, 16, 1), dtype=np.uint8) * 60
+    fused = np.maximum(sources[:, 0], sources[:, 1])
+    shared = [mutual_information(sources[:, s, ..., 0], fused[..., 0]) for s in (0, 1)]
+    np.testing.assert_allclose(figures(sources, fused)["mutual_information"], shared[0] + shared[1])
+
+
+def ramp(across, down, side=16):
+    """A picture that grows by so much from pixel to pixel."""
+    y, x = np.indices((side, side))
+    return (across * x + down * y).astype(np.uint8)[None]
+
+
+# At a ratio r of strengths and an agreement a of orientations these shares are seen.
+def seen(ratio, agreement):
+    return 0.9994 / (1 + np.exp(-15 * (ratio - 0.5))) * 0.9879 / (1 + np.exp(-22 * (agreement - 0.8)))
+
+
+def test_an_edge_turned_by_half_a_right_angle_by_hand():
+    # Along x the source has steps of 5, the fused picture along y, too: it is stronger by the root of 2 and
+    # turned by 45 degrees. In the uppermost and lowest row, beside their mirror image, it is not.
+    turned = seen(1 / np.sqrt(2), 0.5)
+    expected = (14 * turned + 2 * BEST_EDGE_PRESERVATION) / 16
+    assert edge_preservation([ramp(5, 0)], ramp(5, 5)) == pytest.approx([expected])
+    assert edge_preservation([ramp(0, 5)], ramp(5, 5)) == pytest.approx([expected])
+
+
+def test_a_crossed_edge_and_none_at_all_by_hand():
+    # Within the margins the edges are crossed: an agreement of 0. Of the rows at the margins the fused
+    # picture has no edge, whose orientation counts as that along x.
+    crossed, none = seen(1, 0), seen(0, 1)
+    assert edge_preservation([ramp(5, 0)], ramp(0, 5)) == pytest.approx([(14 * crossed + 2 * none) / 16])
+    assert edge_preservation([ramp(5, 0)], ramp(0, 0)) == pytest.approx([none])
+    assert edge_preservation([ramp(0, 5)], ramp(0, 0)) == pytest.approx([seen(0, 0)])
+
+
+def test_edges_of_both_sources_count_by_their_strength():
+    # 8 times 5 and 8 times 3 at each pixel between the margins; the fused picture has those of the first.
+    weak = seen(3 / 5, 1)
+    expected = (5 * BEST_EDGE_PRESERVATION + 3 * weak) / 8
+    assert edge_preservation([ramp(5, 0), ramp(3, 0)], ramp(5, 0)) == pytest.approx([expected])
+    flat = ramp(0, 0)
+    assert edge_preservation([flat, flat], ramp(5, 0)) == pytest.approx([BEST_EDGE_PRESERVATION])
+
+
+@pytest.mark.parametrize(("side", "scales"), [(3, 1), (11, 1), (12, 2), (98, 3), (175, 4), (1000, 5)])
+def test_of_small_pictures_one_scale_is_taken_and_never_more_than_five(side, scales):
+    assert scales_in(side) == scales
+
+
+def test_constants_of_similarity_are_those_of_pictures_from_nought_to_one():
+    # c1 = 0.01^2 and c2 = 0.03^2: of a flat picture against black, and of black itself
+    black, dark = (np.full((1, 16, 16, 1), value, np.uint8) for value in (0, 3))
+    expected = 1e-4 / ((3 / 255) ** 2 + 1e-4)
+    assert ssim(black, dark) == pytest.approx([expected], abs=1e-5)
+    assert ms_ssim(black, dark) == pytest.approx([expected ** (0.2856 / 0.3304)], abs=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(20, 30), (50, 18), (41, 41)])
+def test_small_pictures_are_continued_by_their_mirror_image_for_vif(shape):
+    rng = np.random.default_rng(1)
+    reference = rng.integers(0, 256, (1, *shape, 2), dtype=np.uint8)
+    noisy = (reference * 0.8 + rng.integers(0, 40, reference.shape)).astype(np.uint8)
+
+    def continued(picture):
+        down, across = (max(0, 41 - side) for side in shape)
+        return np.pad(picture, ((0, 0), (0, down), (0, across), (0, 0)), mode="reflect")
+
+    assert vif(reference, noisy) == pytest.approx(vif(continued(reference), continued(noisy)))
+    assert 0.1 < vif(reference, noisy)[0] < 0.9
+
+
+def test_decibels_of_sixteen_bits_are_those_of_their_own_range():
+    truth = np.zeros((1, 16, 16, 1), np.uint16)
+    assert psnr(truth, truth + 13107) == pytest.approx([13.9794], abs=1e-3)
