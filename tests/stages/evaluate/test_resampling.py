@@ -7,6 +7,7 @@ from scipy.stats import binomtest
 from stages.evaluate.resampling import (
     Interval,
     deviation,
+    deviation_of_distance,
     distance_interval,
     halves,
     intervals,
@@ -88,3 +89,34 @@ def test_halves_that_leave_a_figure_undefined_do_not_count():
     assert intervals({"a": 1.0}, {"a": drawn}, {"a": 10})["a"].low == pytest.approx(0.7225, abs=1e-4)
     assert intervals({"b": 2.0}, {"b": drawn}, {}) == {"b": Interval(low=2.0, high=2.0)}
     assert intervals({"a": 1.0}, {"a": np.array([np.nan, 1.0, 2.0, 1.0])}, {"a": 10}) == {}
+
+
+def test_halves_are_counts_and_of_two_pictures_each_has_one():
+    drawn = np.stack(list(halves(2, 4)))
+    assert drawn.dtype == np.int64
+    assert drawn.sum(axis=1).tolist() == [1, 1, 1, 1]
+    assert drawn.sum(axis=0).tolist() == [2, 2]
+    assert list(halves(5, 0)) == []
+
+
+def test_a_distance_deviates_by_the_differences_of_halves_alone():
+    assert deviation_of_distance(np.array([1.0, 3.0, 6.0, 2.0])) == pytest.approx(np.sqrt((1 + 4) / 2))
+    assert np.isnan(deviation_of_distance(np.array([np.nan, 1.0])))
+    assert np.isnan(deviation(np.array([np.nan, 1.0])))
+    assert np.isnan(deviation(np.array([1.0])))  # no pair
+
+
+def test_the_interval_of_a_share_at_a_bound_is_that_of_its_number():
+    for share in (0.0, 1.0):
+        expected = binomtest(round(100 * share), 100).proportion_ci(0.95, method="wilson")
+        found = share_interval(share, 0.1, 100)
+        assert (found.low, found.high) == pytest.approx((expected.low, expected.high), abs=1e-6)
+        assert 0 <= found.low <= found.high <= 1
+
+
+def test_figures_without_an_interval_stop_no_other():
+    drawn = np.array([0.5, 0.7, 0.6, 0.4])
+    resampled = {"calibration_error": drawn, "none": np.full(4, np.nan), "share": drawn, "free": drawn}
+    found = intervals(dict.fromkeys(resampled, 0.5), resampled, {"share": 50, "none": 50})
+    assert list(found) == ["share", "free"]
+    assert found["share"] == share_interval(0.5, deviation(drawn), 50)

@@ -18,6 +18,7 @@ from sklearn.metrics import (
 
 from stages.core.errors import DataError
 from stages.evaluate.of_classifier.metrics import (
+    ClassFigures,
     classification_figures,
     classification_outcomes,
     confusion,
@@ -170,3 +171,48 @@ def test_probabilities_that_are_not_finite_are_refused(value):
     broken[2, 1] = value
     with pytest.raises(DataError, match=r"1 of 4 pictures have probabilities that are NaN .* first number 2"):
         classification_outcomes(broken, LABELS)
+
+
+def test_a_sole_picture_that_is_wrong_has_the_gap_of_its_confidence():
+    figures = figures_of(torch.tensor([[0.9, 0.1]]), np.array([1]), ["a", "b"])
+    assert figures.calibration_error == pytest.approx(0.9)
+    assert (figures.accuracy, figures.top5_accuracy, figures.macro_f1) == (0, 1, 0)
+    assert figures.by_class == {"b": ClassFigures(precision=0.0, recall=0.0, f1=0.0, pictures=1)}
+
+
+def test_the_right_class_counts_among_five_and_no_further():
+    probabilities = torch.tensor([[0.3, 0.25, 0.2, 0.1, 0.09, 0.06]] * 2)
+    found = classification_outcomes(probabilities, np.array([4, 5]))
+    assert found.rank.tolist() == [5, 6]
+    assert figures_of(probabilities, np.array([4, 5]), list("abcdef")).top5_accuracy == 0.5
+    drawn = resampled_figures(found, [np.array([1, 1]), np.array([1, 0])], classes=6, bins=5)
+    assert drawn["top5_accuracy"].tolist() == [0.5, 1.0]
+
+
+def test_a_class_that_is_found_once_has_a_precision_of_one():
+    figures = figures_of(torch.tensor([[0.9, 0.1], [0.8, 0.2], [0.3, 0.7]]), np.array([0, 1, 1]), ["a", "b"])
+    assert figures.by_class["b"] == ClassFigures(precision=1.0, recall=0.5, f1=2 / 3, pictures=2)
+
+
+def test_figures_of_draws_are_those_of_the_pictures_in_them_by_hand():
+    """All four pictures; the second and the third; the third twice with the first."""
+    drawn = [np.array(counts) for counts in ([1, 1, 1, 1], [0, 1, 1, 0], [1, 0, 2, 0])]
+    found = resampled_figures(classification_outcomes(PROBABILITIES, LABELS), drawn, classes=3, bins=4)
+    assert list(found) == ["accuracy", "top5_accuracy", "macro_f1", "calibration_error"]
+    assert found["accuracy"] == pytest.approx([3 / 4, 1 / 2, 1])
+    assert found["top5_accuracy"].tolist() == [1, 1, 1]
+    assert found["macro_f1"] == pytest.approx([(2 / 3 + 4 / 5) / 2, 2 / 3, 1])
+    # up to .75 .6 and .6 with one right, above .8 and .8 right; then .6 wrong and .8 right; then .8 thrice
+    assert found["calibration_error"] == pytest.approx([(0.2 + 0.4) / 4, (0.6 + 0.2) / 2, 0.2], abs=1e-6)
+
+
+def test_the_loss_of_what_was_held_impossible_is_that_of_the_least_number():
+    impossible = classification_outcomes(torch.tensor([[1.0, 0.0]]), np.array([1]))
+    assert impossible.loss.tolist() == pytest.approx([87.3365], abs=1e-3)
+
+
+def test_the_table_of_outcomes_says_which_picture_and_how_sure():
+    table = outcome_table(classification_outcomes(PROBABILITIES, LABELS), CLASSES)
+    assert list(table.columns) == ["picture", "actual", "predicted", "confidence", "rank", "loss"]
+    assert table["picture"].tolist() == [0, 1, 2, 3]
+    assert table["confidence"].tolist() == pytest.approx([0.8, 0.6, 0.8, 0.6])

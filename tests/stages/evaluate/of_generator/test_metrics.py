@@ -11,13 +11,20 @@ from torchmetrics.image.kid import poly_mmd
 
 from stages.core.errors import DataError
 from stages.evaluate.of_generator.metrics import (
+    Memorisation,
     conditional_accuracy,
     frechet_distance,
+    frechet_distances,
     kernel_distance,
+    kernel_distances,
     memorisation,
     nearest,
 )
-from stages.evaluate.of_generator.resampled import halves_of_generated, resampled_distances
+from stages.evaluate.of_generator.resampled import (
+    halves_of_generated,
+    resampled_distances,
+    resampled_overlap,
+)
 from stages.evaluate.resampling import halves, intervals
 from stages.generator.overlap import Features, manifold_overlap, to_tensor
 
@@ -224,3 +231,64 @@ def test_features_that_are_not_finite_are_refused_by_every_figure(random, value)
         kernel_distance(real, broken)
     with pytest.raises(DataError, match=said):
         manifold_overlap(real, broken, neighbours=3)
+
+
+def test_two_pictures_of_each_kind_are_enough() -> None:
+    # means 1 and 4, variances 2 and 8: 9 + 2 + 8 - 2 * 4
+    assert frechet_distance(np.array([[0.0], [2.0]]), np.array([[2.0], [6.0]])) == pytest.approx(11)
+    with pytest.raises(DataError, match="1 generated pictures, the metric needs 2"):
+        kernel_distance(np.zeros((2, 1)), np.zeros((1, 1)))
+
+
+def test_a_drawn_set_of_one_picture_has_no_distances() -> None:
+    real, generated = np.array([[0.0], [2.0], [9.0]]), np.array([[2.0], [6.0], [1.0]])
+    drawn = np.array([[1, 1, 0], [1, 0, 0], [1, 1, 0]]), np.array([[1, 1, 0], [1, 1, 0], [0, 0, 1]])
+    found = frechet_distances(real, generated, *drawn)
+    assert found == pytest.approx([11, np.nan, np.nan], nan_ok=True)
+    kernels = kernel_distances(real, generated, *drawn)
+    assert kernels == pytest.approx([kernel_distance(real[:2], generated[:2]), np.nan, np.nan], nan_ok=True)
+    with pytest.raises(ValueError, match="zip"):
+        frechet_distances(real, generated, drawn[0], drawn[1][:2])
+
+
+def test_the_nearest_is_the_same_however_many_rows_are_taken_at_a_time(
+    random: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pictures, training = normal(random, 23, 5), normal(random, 31, 5)
+    every = np.sqrt(np.square(pictures[:, None] - training).mean(axis=2))
+    monkeypatch.setattr("stages.evaluate.of_generator.metrics.ROWS", 7)
+    distances, places = nearest(pictures, training)
+    assert places.tolist() == every.argmin(axis=1).tolist()
+    np.testing.assert_allclose(distances, every.min(axis=1), atol=1e-3)
+
+
+def test_as_near_as_one_in_a_hundred_is_not_memorised() -> None:
+    assert memorisation(np.ones(5), np.ones(100)) == Memorisation(distance=1.0, memorised=0.0)
+    # a hundredth of the way from the least to the next of 0, 1, ... 100 is 1
+    found = memorisation(np.array([0.9, 1.0, 1.1, 50.0]), np.arange(101.0))
+    assert found == Memorisation(distance=1.05, memorised=0.25)
+
+
+def test_overlap_in_halves_by_hand() -> None:
+    """The points of the overlap worked by hand above, and each without one of its points."""
+    real, generated = np.array([[0.0], [1.0], [10.0]]), np.array([[0.5], [1.5], [30.0]])
+    every = np.ones(3, dtype=np.int64)
+    found = resampled_overlap(
+        real,
+        generated,
+        [(every, every), (np.array([1, 1, 0]), every), (every, np.array([1, 0, 1]))],
+        neighbours=1,
+    )
+    # Without 10 the ball of 1 alone holds 1.5. Without 1.5 that of 10 is empty; the ball of 0.5 reaches to 30.
+    assert found["precision"] == pytest.approx([2 / 3, 2 / 3, 1 / 2])
+    assert found["density"] == pytest.approx([4 / 3, 3 / 3, 2 / 2])
+    assert found["coverage"] == pytest.approx([3 / 3, 2 / 2, 2 / 3])
+    assert found["recall"] == pytest.approx([1, 1, 1])
+    too_few = resampled_overlap(real, generated, [(every, np.array([1, 0, 0]))], neighbours=1)
+    assert all(np.isnan(values).all() for values in too_few.values())
+
+
+def test_halves_of_generated_pictures_are_others_than_those_of_real_ones() -> None:
+    generated = halves_of_generated(40, 6)
+    assert [half.tolist() for half in generated] != [half.tolist() for half in halves(40, 6)]
+    assert [half.tolist() for half in generated] == [half.tolist() for half in halves(40, 6, seed=1980)]
