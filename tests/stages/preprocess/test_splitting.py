@@ -141,3 +141,61 @@ def test_of_many_small_classes_each_gives_a_picture():
     parts = split([None] * 60, np.arange(60) % 20, val=0.1, test=0.1)
     for rows in parts.values():
         assert sorted(rows % 20) == list(range(20))
+
+
+def test_the_seed_decides_of_small_classes_and_of_groups_too():
+    many, pairs = np.arange(60) % 20, np.arange(120) // 2
+    for strata, groups in ((many, np.arange(60)), (np.zeros(120, int), pairs)):
+        first, again, other = (take_share(strata, groups, 0.1, seed, "here") for seed in (1, 1, 2))
+        assert first.tolist() == again.tolist() != other.tolist()
+        assert first.dtype == np.int64
+
+
+@pytest.mark.parametrize("share", [0.05, 0.95])
+def test_groups_that_are_too_few_to_be_cut_so_stay(share):
+    """Of four pairs a twentieth is none, and all but a twentieth would be all."""
+    with pytest.raises(
+        DataError, match=r"^here: 0\.\d5 of these pictures is none: no class has two pictures"
+    ):
+        take_share(np.zeros(8, int), np.arange(8) // 2, share, 1, "here")
+    half = take_share(np.zeros(8, int), np.arange(8) // 2, 0.5, 1, "here")
+    assert np.bincount(half // 2).tolist().count(2) == 2
+
+
+def test_nothing_at_all_cannot_be_shared():
+    with pytest.raises(DataError, match=r"^here: 0\.5 of these pictures is none"):
+        take_share(np.zeros(0, int), np.zeros(0, int), 0.5, 1, "here")
+
+
+def test_what_cannot_be_taken_is_said_with_the_key():
+    said = r"^preprocess\.task\.split\.val: 0\.2 of these pictures is none"
+    with pytest.raises(DataError, match=said):
+        split([None] * 3 + ["test"], [0, 1, 2, 0])
+    with pytest.raises(
+        DataError, match=r"^preprocess\.task\.split: no picture is left to train on: all are in val"
+    ):
+        split(["val", "test"], [0, 0])
+
+
+def test_a_given_val_split_stays_and_test_is_drawn_from_the_rest():
+    parts = split(["val"] * 4 + [None] * 16, [0] * 20, test=0.25)
+    assert parts["val"].tolist() == [0, 1, 2, 3]
+    assert len(parts["test"]) == 4
+    assert {name: rows.dtype for name, rows in parts.items()} == dict.fromkeys(
+        ("train", "val", "test"), np.int64
+    )
+    assert list(parts) == ["train", "val", "test"]
+    assert sorted(np.concatenate(list(parts.values()))) == list(range(20))
+
+
+def test_test_is_taken_first_and_val_of_what_is_left():
+    parts = split([None] * 100, [0] * 100, val=0.25, test=0.2)
+    assert {name: len(rows) for name, rows in parts.items()} == {"train": 60, "val": 20, "test": 20}
+
+
+def test_about_the_share_of_each_class_that_is_too_small_to_be_drawn_from_in_proportion():
+    """One class has a single picture, so that each is drawn from by itself: of 9 two, of 4 one, of 1 none."""
+    taken = take_share(np.array([0] * 9 + [1] * 4 + [2]), np.arange(14), 0.2, 1, "here")
+    assert np.bincount(np.array([0] * 9 + [1] * 4 + [2])[taken], minlength=3).tolist() == [2, 1, 0]
+    nearly_all = take_share(np.array([0] * 9 + [1] * 4 + [2]), np.arange(14), 0.95, 1, "here")
+    assert np.bincount(np.array([0] * 9 + [1] * 4 + [2])[nearly_all], minlength=3).tolist() == [8, 3, 0]
