@@ -146,3 +146,33 @@ def test_translation_is_as_far_along_rows_as_along_columns_and_of_its_own_for_ea
     assert {tuple(place) for place in places.tolist()} == {
         (down, across) for down in range(-2, 3) for across in range(-2, 3)
     }
+
+
+def test_pictures_of_a_few_pixels_are_translated_by_one() -> None:
+    images = torch.full((200, 1, 4, 6), -1.0)
+    images[:, :, 2, 3] = 1.0
+    places = change(images, ["translation"]).eq(1).nonzero()[:, 2:] - torch.tensor([2, 3])
+    assert {tuple(place) for place in places.tolist()} == {
+        (down, across) for down in (-1, 0, 1) for across in (-1, 0, 1)
+    }
+
+
+def test_changes_are_made_one_after_the_other() -> None:
+    images = torch.rand(4, 3, 16, 16)
+    torch.manual_seed(1)
+    both = change(images, ["cutout", "brightness"])
+    torch.manual_seed(1)
+    assert torch.equal(both, change(change(images, ["cutout"]), ["brightness"]))
+    assert torch.equal(change(images, []), images)
+
+
+def test_what_a_slope_is_taken_of_keeps_its_own_graph_out_of_it() -> None:
+    """The penalty's gradient goes to the discriminator, and not to the pictures."""
+    images = torch.ones(2, 1, 2, 2, requires_grad=True)
+    weight = torch.tensor(3.0, requires_grad=True)
+    slopes = squared_slope(lambda shown: weight * shown.sum(dim=(1, 2, 3)), images)
+    slopes.sum().backward()
+    assert images.grad is None
+    assert slopes.tolist() == [36.0, 36.0]
+    assert weight.grad is not None
+    assert weight.grad.item() == 2 * 2 * 3 * 4
