@@ -279,7 +279,7 @@ def test_overlap_in_halves_by_hand() -> None:
         [(every, every), (np.array([1, 1, 0]), every), (every, np.array([1, 0, 1]))],
         neighbours=1,
     )
-    # Without 10 the ball of 1 alone holds 1.5. Without 1.5 that of 10 is empty; the ball of 0.5 reaches to 30.
+    # Without 10 the ball of 1 alone holds 1.5. Without 1.5 that of 10 is empty; that of 0.5 reaches to 30.
     assert found["precision"] == pytest.approx([2 / 3, 2 / 3, 1 / 2])
     assert found["density"] == pytest.approx([4 / 3, 3 / 3, 2 / 2])
     assert found["coverage"] == pytest.approx([3 / 3, 2 / 2, 2 / 3])
