@@ -257,3 +257,14 @@ def test_of_equal_scores_the_first_picture_comes_first():
     cats, dogs = precision(found, BOXES, LABELS, CLASSES).found
     assert cats.picture.tolist() == [0] + [1] * 20
     assert (dogs.picture.tolist(), dogs.scores.tolist(), dogs.right.shape) == ([], [], (10, 0))
+
+
+def test_a_picture_that_has_nothing_of_a_class_takes_no_place_among_its_detections():
+    """The first picture has neither a cat nor a detection of one."""
+    found = [detection(BOXES[0][1:], [1], [0.9]), detection(BOXES[1], [0], [0.7])]
+    cats, dogs = precision(found, [BOXES[0][1:], BOXES[1]], [np.array([1]), np.array([0])], CLASSES).found
+    for of_class, picture in ((cats, 1), (dogs, 0)):
+        assert of_class.picture.tolist() == [picture]
+        assert of_class.right.tolist() == [[True]] * 10
+        assert of_class.right.dtype == bool
+        assert of_class.boxes.tolist() == [int(picture == 0), int(picture == 1)]

@@ -318,3 +318,11 @@ def test_small_pictures_are_continued_by_their_mirror_image_for_vif(shape):
 def test_decibels_of_sixteen_bits_are_those_of_their_own_range():
     truth = np.zeros((1, 16, 16, 1), np.uint16)
     assert psnr(truth, truth + 13107) == pytest.approx([13.9794], abs=1e-3)
+
+
+@pytest.mark.parametrize("figure", [ssim, ms_ssim, psnr])
+def test_similarities_are_computed_in_single_precision_and_told_in_double(figure):
+    first, second = np.random.default_rng(1).integers(0, 256, (2, 2, 24, 30, 3), dtype=np.uint8)
+    found = figure(first, second)
+    assert found.dtype == np.float64
+    assert (found == found.astype(np.float32)).all()

@@ -151,11 +151,11 @@ def test_the_seed_decides_of_small_classes_and_of_groups_too():
         assert first.dtype == np.int64
 
 
-@pytest.mark.parametrize("share", [0.05, 0.95])
+@pytest.mark.parametrize("share", [0.05, 0.1, 0.9, 0.95])
 def test_groups_that_are_too_few_to_be_cut_so_stay(share):
     """Of four pairs a twentieth is none, and all but a twentieth would be all."""
     with pytest.raises(
-        DataError, match=r"^here: 0\.\d5 of these pictures is none: no class has two pictures"
+        DataError, match=r"^here: 0\.\d+ of these pictures is none: no class has two pictures"
     ):
         take_share(np.zeros(8, int), np.arange(8) // 2, share, 1, "here")
     half = take_share(np.zeros(8, int), np.arange(8) // 2, 0.5, 1, "here")
@@ -199,3 +199,27 @@ def test_about_the_share_of_each_class_that_is_too_small_to_be_drawn_from_in_pro
     assert np.bincount(np.array([0] * 9 + [1] * 4 + [2])[taken], minlength=3).tolist() == [2, 1, 0]
     nearly_all = take_share(np.array([0] * 9 + [1] * 4 + [2]), np.arange(14), 0.95, 1, "here")
     assert np.bincount(np.array([0] * 9 + [1] * 4 + [2])[nearly_all], minlength=3).tolist() == [8, 3, 0]
+
+
+def test_a_share_of_groups_below_a_twentieth_is_a_twentieth():
+    taken = take_share(np.zeros(400, int), np.arange(400) // 2, 0.03, 1, "here")
+    assert len(taken) == pytest.approx(20, abs=2)
+
+
+def test_groups_are_cut_into_no_more_parts_than_a_class_has_pictures():
+    """A fifth of a class of three pictures in one group is a third: scikit-learn would warn of five parts."""
+    strata = np.array([0] * 3 + [1] * 30)
+    taken = take_share(strata, np.arange(33) // 3, 0.2, 1, "here")
+    assert len(taken) % 3 == 0
+    assert len(taken) == pytest.approx(11, abs=3)
+
+
+@pytest.mark.parametrize("share", [0.5, 0.6])
+def test_a_sole_group_stays(share):
+    with pytest.raises(DataError, match="no class has two pictures, or groups of them"):
+        take_share(np.zeros(6, int), np.zeros(6, int), share, 1, "here")
+
+
+def test_without_pictures_there_are_no_strata():
+    strata = strata_of_boxes([], 2)
+    assert (strata.tolist(), strata.dtype) == ([], np.int64)

@@ -176,3 +176,11 @@ def test_what_a_slope_is_taken_of_keeps_its_own_graph_out_of_it() -> None:
     assert slopes.tolist() == [36.0, 36.0]
     assert weight.grad is not None
     assert weight.grad.item() == 2 * 2 * 3 * 4
+
+
+def test_the_generator_of_random_numbers_decides_how_bright_pictures_become() -> None:
+    images = torch.zeros(4, 3, 2, 2)
+    torch.manual_seed(1)
+    by = torch.rand(4, 1, 1, 1) - 0.5
+    torch.manual_seed(1)
+    assert torch.equal(change(images, ["brightness"]), by.expand_as(images))
