@@ -97,7 +97,7 @@ def test_the_head_on_crops_is_the_classifier_without_its_own() -> None:
 
 def test_heads_are_told_what_params_say() -> None:
     told = {"roi_batch": 12, "roi_positive": 0.25, "score_min": 0.1, "overlap_max": 0.4, "detections_max": 7}
-    config = {"classes": ["a", "b", "c"], "channels": 1, "network": FAST | told}
+    config = {"classes": ["a", "b", "c"], "channels": 1, "network": FAST | told | {"roi_stride": 8}}
     pooled = build_detector(config).roi_heads
     cropped = crop_heads(3, network_params(R_CNN | told), CLASSIFIER)  # type: ignore[arg-type]
     for heads, width in ((pooled, 32), (cropped, 16)):
@@ -108,5 +108,5 @@ def test_heads_are_told_what_params_say() -> None:
         assert (heads.score_thresh, heads.nms_thresh, heads.detections_per_img) == (0.1, 0.4, 7)
         scores, boxes = heads.box_predictor(torch.zeros(2, width))
         assert (scores.shape, boxes.shape) == ((2, 4), (2, 16))  # the ground is a class, too
-    assert (pooled.box_roi_pool.size, pooled.box_roi_pool.stride) == (6, 4)
+    assert (pooled.box_roi_pool.size, pooled.box_roi_pool.stride) == (6, 8)
     assert cropped.box_roi_pool.size == [16, 12]
