@@ -102,12 +102,14 @@ def test_a_picture_of_the_frames_own_size_stays_as_it_is():
         assert (fit_picture(picture, place((8, 6), (8, 6), fit), (8, 6), 0) == picture).all()
 
 
-@pytest.mark.parametrize(("size", "scale"), [((2, 40), 4), ((40, 2), 4), ((3, 50), 4), ((51, 4), 3)])
-def test_of_a_picture_much_larger_than_its_frame_the_part_that_is_seen_is_the_same(size, scale):
+@pytest.mark.parametrize(
+    ("size", "frame"),
+    [((2, 40), (8, 12)), ((40, 2), (12, 8)), ((3, 50), (12, 12)), ((51, 4), (20, 12)), ((60, 3), (20, 9))],
+)
+def test_of_a_picture_much_larger_than_its_frame_the_part_that_is_seen_is_the_same(size, frame):
     """Enlarged as a whole it would have more than four times the pixels of the frame."""
     width, height = size
-    picture, frame = steps(height, width, 3), (scale * min(size), scale * min(size))
-    placed = place(size, frame, "crop")
+    picture, placed = steps(height, width, 3), place(size, frame, "crop")
     assert placed.width * placed.height > 4 * frame[0] * frame[1]
     whole = resized(picture, placed.width, placed.height, cv2.INTER_LINEAR)
     wanted = whole[-placed.y : -placed.y + frame[1], -placed.x : -placed.x + frame[0]]
@@ -130,7 +132,8 @@ def test_boxes_are_cut_to_the_frame_and_to_the_picture_on_all_sides():
     beyond = np.array([[-5, -5, 90, 90]], np.float32)
     assert fit_boxes(beyond, (40, 20), (10, 10), "stretch").tolist() == [[0, 0, 10, 10]]
     assert unfit_boxes(beyond, (40, 20), (10, 10), "stretch").tolist() == [[0, 0, 40, 20]]
-    assert fit_boxes(beyond, (40, 20), (10, 8), "stretch").dtype == np.float32
+    for moved in (fit_boxes, unfit_boxes):
+        assert moved(beyond, (40, 20), (10, 8), "stretch").dtype == np.float32
     # 40 x 20 in a frame of 10 x 8 is 10 x 5, a row below the upper edge
     assert unfit_boxes(np.array([[1, 2, 5, 4]], np.float32), (40, 20), (10, 8), "pad").tolist() == [
         [4, 4, 20, 12]
