@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import tempfile
 from pathlib import Path
 
 from darkroom.base.git import GitError, git
@@ -25,10 +27,8 @@ def push_commit(root: Path, code: str) -> tuple[str, str]:
     """
     commit = git(root, "rev-parse", "HEAD")
     top = Path(git(root, "rev-parse", "--show-toplevel"))
-    local = Path(code)
-    if local.is_absolute() and not (local / "HEAD").exists():
-        local.mkdir(parents=True, exist_ok=True)
-        git(local, "init", "--bare", "--quiet")
+    if Path(code).is_absolute():
+        _make_bare(Path(code))
     try:
         git(root, "push", "--quiet", "--no-verify", code, f"{commit}:{revision_name(commit)}")
     except GitError as refusal:
@@ -38,3 +38,20 @@ def push_commit(root: Path, code: str) -> tuple[str, str]:
                 " see `code` in .darkroom/pools.yaml"
             ) from refusal
     return commit, root.relative_to(top).as_posix()
+
+
+def _make_bare(folder: Path) -> None:
+    """Make the repository where there is none, whole in one step: another run may look there just now.
+
+    Raises:
+        GitError: It cannot be made.
+
+    """
+    if git(Path("/"), "ls-remote", str(folder), "HEAD", fails="none") != "none":
+        return
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as beside:
+        made = Path(beside, "made")
+        git(Path(beside), "init", "--bare", "--quiet", str(made))
+        with contextlib.suppress(OSError):  # something is there: a push says what is wrong with it
+            made.rename(folder)
