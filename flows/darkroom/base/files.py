@@ -39,6 +39,15 @@ def log_file(root: Path, run: str, stage: str) -> Path:
     return logs_folder(root, run) / f"{name}.log"
 
 
+def half_written(path: Path, folder: Path | None = None) -> Path:
+    """Where this process writes what is to become `path`: beside it, or in `folder`.
+
+    The name is no longer than a file system takes, and ends in the process's number.
+    """
+    name = path.name.encode()[:LONGEST_NAME].decode(errors="ignore")
+    return (folder or path.parent) / f".{name}.{os.getpid()}.partial"
+
+
 def write_text(path: Path, text: str, scratch: Path | None = None, *, synced: bool = False) -> None:
     """`write_bytes` of the text as UTF-8, its line ends as they are."""
     write_bytes(path, text.encode(), scratch, synced=synced)
@@ -57,7 +66,7 @@ def write_bytes(path: Path, content: bytes, scratch: Path | None = None, *, sync
     """
     target = Path(os.path.realpath(path))
     folder = scratch if scratch and _on_one_disk(scratch, target.parent) else target.parent
-    temporary = folder / f".{target.name}.{os.getpid()}.partial"
+    temporary = half_written(target, folder)
     try:
         temporary.write_bytes(content)
         if target.exists():
@@ -144,7 +153,7 @@ def write_secret_once(path: Path, text: str) -> None:
 
 
 def _secret_beside(path: Path, text: str) -> Path:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    temporary = half_written(path)
     temporary.unlink(missing_ok=True)
     with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
         file.write(text)

@@ -22,6 +22,8 @@ from typing import BinaryIO, Protocol, cast
 
 import httpx
 
+from darkroom.base.files import half_written
+
 CHUNK = 1 << 20  # bytes
 APT_SECONDS = 300  # 30 MB over a slow line
 PAUSES = (1.0, 4.0)  # seconds before the second and the third try
@@ -177,7 +179,7 @@ def write_checked(stream: BinaryIO, path: Path, md5: str, size: int | None = Non
 
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    partial = half_written(path)
     digest = hashlib.md5(usedforsecurity=False)  # DVC's choice
     try:
         most = shutil.disk_usage(path.parent).free // 2 if size is None else size

@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 
+from darkroom.base.files import half_written
+
 _SEAL_BYTES = hashlib.sha256().digest_size
 
 
@@ -74,7 +76,7 @@ def _copy(database: Path, to: Path) -> None:
 
 @contextlib.contextmanager
 def _beside(path: Path) -> Iterator[Path]:
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    partial = half_written(path)
     try:
         yield partial
     finally:
