@@ -40,7 +40,7 @@ def worker(pool: str, storage: str | None, folder: Path | None, jobs: int | None
     """
     from darkroom.exchange.storages import FolderStorage, check_storage
     from darkroom.hosting.cluster_job import own_folder
-    from darkroom.hosting.execution import HostPlace
+    from darkroom.hosting.place import HostPlace
     from darkroom.hosting.worker import Worker
     from darkroom.processes.stopping import stopping_on_signals
 

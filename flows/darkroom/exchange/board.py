@@ -25,6 +25,8 @@ import secrets
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
+from pydantic import TypeAdapter
+
 from darkroom.exchange.orders import Order, Record
 from darkroom.exchange.storages import Storage
 from darkroom.repository.blobs import Blob
@@ -35,6 +37,8 @@ PIECE_BYTES = 64 * 1024
 """So much of a stage's output is in one file of the board."""
 
 REFUSED = "refused."
+
+_CHECKPOINTS = TypeAdapter(dict[str, Blob])
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,11 +90,15 @@ class Board:
         """What is asked for; None: nothing any more.
 
         Raises:
-            ValueError: Another version of darkroom wrote it.
+            ValueError: It is no order, or another version of darkroom wrote it.
 
         """
         text = self.storage.read(_key(token, "order.json"))
-        return None if text is None else Order.from_json(text.decode())
+        if text is None:
+            return None
+        if (order := Order.from_json(text.decode())).token != token:
+            raise ValueError("no order: it is one of another attempt")
+        return order
 
     def claim(self, token: str, host: str) -> bool:
         """Take an attempt. False: another has it, or it is revoked."""
@@ -130,9 +138,13 @@ class Board:
         self.storage.write(_key(token, "checkpoints.json"), text.encode())
 
     def checkpoints(self, token: str) -> dict[str, Blob]:
-        """The stage's last checkpoints, by path."""
-        text = self.storage.read(_key(token, "checkpoints.json"))
-        return {path: Blob(**blob) for path, blob in json.loads(text or "{}").items()}
+        """The stage's last checkpoints, by path.
+
+        Raises:
+            ValueError: What is written there is something else.
+
+        """
+        return _CHECKPOINTS.validate_json(self.storage.read(_key(token, "checkpoints.json")) or b"{}")
 
     def hand_in(self, record: Record) -> bool:
         """Write how an attempt ended; again does no harm. False: it is revoked, or has ended otherwise."""

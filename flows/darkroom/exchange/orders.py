@@ -9,11 +9,15 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
+
+from pydantic import TypeAdapter, ValidationError
 
 from darkroom.base.meta import Resources
-from darkroom.processes.stage_process import Ending, StageResult
+from darkroom.processes.stage_process import StageResult
 from darkroom.repository.blobs import Blob
+
+Written = TypeVar("Written", "Order", "Record")
 
 VERSION = 1
 
@@ -77,22 +81,7 @@ class Order:
             ValueError: It is none, or one of another version.
 
         """
-        held = _versioned(text)
-        try:
-            return cls(
-                **{
-                    **held,
-                    "commands": tuple(tuple(command) for command in held["commands"]),
-                    "deps": {path: Blob(**blob) for path, blob in held["deps"].items()},
-                    "resources": Resources(**held["resources"]),
-                    **{name: tuple(held[name]) for name in _TUPLES},
-                }
-            )
-        except (KeyError, TypeError) as error:
-            raise ValueError(f"no order: {error}") from error
-
-
-_TUPLES = ("outs", "uncached", "kept", "checkpoints", "vector_units")
+        return _read(_ORDERS, text)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -123,27 +112,32 @@ class Record:
             ValueError: It is none, or one of another version.
 
         """
-        held = _versioned(text)
-        try:
-            result = dict(held["result"])
-            result |= {"ending": Ending(result["ending"]), "last_lines": tuple(result["last_lines"])}
-            return cls(
-                **{
-                    **held,
-                    "result": StageResult(**result),
-                    "outs": {path: Blob(**blob) for path, blob in held["outs"].items()},
-                    "vector_units": tuple(held["vector_units"]),
-                }
-            )
-        except (KeyError, TypeError) as error:
-            raise ValueError(f"no record: {error}") from error
+        return _read(_RECORDS, text)
 
 
-def _versioned(text: str) -> dict[str, Any]:
-    held = json.loads(text)
+_ORDERS = TypeAdapter(Order)
+_RECORDS = TypeAdapter(Record)
+
+
+def _read(kind: TypeAdapter[Written], text: str) -> Written:
+    """What was written as JSON, each value of its type: another host wrote it.
+
+    Raises:
+        ValueError: It is something else, or of another version.
+
+    """
+    try:
+        held = json.loads(text)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
     if not isinstance(held, dict) or held.pop("version", None) != VERSION:
         raise ValueError("written by another version of darkroom: install the same one on all hosts")
-    return held
+    try:
+        return kind.validate_python(held)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise ValueError(f"no {error.title.lower()}: {where}: {first['msg']}") from error
 
 
 VECTOR_UNITS = ("avx", "amx", "asimd", "fma", "neon", "sse4", "sve")

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from darkroom.base.errors import UsageError
-from darkroom.base.files import write_bytes
+from darkroom.base.files import sync_path
 from darkroom.repository.blobs import BlobStore
 from darkroom.repository.filesystems import FileSystemAccess, access_to
 
@@ -72,23 +72,40 @@ class FolderStorage:
         path = self.folder / key
         if new:
             path.parent.mkdir(parents=True, exist_ok=True)
-        with contextlib.nullcontext() if new else contextlib.suppress(FileNotFoundError):
-            write_bytes(path, content, synced=new)
+        gone = contextlib.nullcontext() if new else contextlib.suppress(FileNotFoundError)
+        with gone, self._finished(path, content, synced=new) as draft:
+            draft.replace(path)  # a link that somebody has put there is replaced, and not followed
+            if new:
+                sync_path(path.parent)
 
     def create(self, key: str, content: bytes) -> bool:
         """Link a finished file into its place, as far as that is free."""
         path = self.folder / key
-        draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
         try:
-            write_bytes(draft, content, synced=True)
-            os.link(draft, path)
+            with self._finished(path, content, synced=True) as draft:
+                os.link(draft, path)
+                sync_path(path.parent)
         except FileNotFoundError:
             return False
         except FileExistsError:
             return self.read(key) == content
+        return True
+
+    @contextlib.contextmanager
+    def _finished(self, path: Path, content: bytes, *, synced: bool) -> Iterator[Path]:
+        """A file beside `path`, with the content; it is gone after the block."""
+        draft = path.with_name(f".{secrets.token_hex(8)}")
+        try:
+            with draft.open("xb") as file:
+                file.write(content)
+                if synced:
+                    file.flush()
+                    os.fsync(file.fileno())
+            yield draft
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(path)) from error  # `write` does not say where
         finally:
             draft.unlink(missing_ok=True)
-        return True
 
     def listed(self, key: str) -> dict[str, float]:
         """The names in a folder, and when each was written."""

@@ -1,3 +1,3 @@
 from .cluster_job import own_folder as own_folder
-from .execution import HostPlace as HostPlace
+from .place import HostPlace as HostPlace
 from .worker import Worker as Worker

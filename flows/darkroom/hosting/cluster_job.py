@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import threading
 from pathlib import Path
 
+from darkroom.base.locks import LockFileError
 from darkroom.exchange.storages import open_storage
-from darkroom.hosting.execution import HostPlace, execute_claimed, host_name
+from darkroom.hosting.execution import execute_claimed
+from darkroom.hosting.place import HostPlace, host_name
 from darkroom.processes.stopping import stopping_on_signals
 
 ALREADY_CLAIMED = 75
@@ -18,6 +21,8 @@ def main(storage: str, token: str) -> int:
     """Claim the attempt and execute it; the exit code for the cluster, which nobody reads."""
     stop = threading.Event()
     place = HostPlace(own_folder(), open_storage(storage))
+    with contextlib.suppress(OSError, LockFileError):  # it is in nobody's way
+        place.remove_left()
     order = place.board.order(token)
     if order is None or not place.board.claim(token, host_name()):
         return ALREADY_CLAIMED

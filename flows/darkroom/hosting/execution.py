@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import functools
 import os
-import socket
+import secrets
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -21,10 +22,19 @@ from darkroom.exchange.board import Board
 from darkroom.exchange.code import revision_name
 from darkroom.exchange.orders import INLINE_BYTES, Order, Record, vector_units
 from darkroom.exchange.printed import PrintedWriter
-from darkroom.exchange.storages import Storage
+from darkroom.hosting.place import HostPlace, host_name
 from darkroom.processes import stage_process
 from darkroom.processes.stage_process import Ending, StageJob, StageResult
-from darkroom.repository.blobs import Blob, BlobGoneError, BlobStore, blob_of_file, prune_folder, remove_path
+from darkroom.repository.blobs import (
+    Blob,
+    BlobGoneError,
+    BlobStore,
+    UnfitError,
+    blob_of_file,
+    prune_folder,
+    remove_path,
+)
+from darkroom.repository.filesystems import is_outage
 
 BEAT_SECONDS = 2.0
 CHECKPOINT_SECONDS = 5.0
@@ -39,34 +49,6 @@ Say = Callable[[str], None]
 Answer = TypeVar("Answer")
 
 
-def host_name() -> str:
-    """What this host is called where a stage's place is shown; DARKROOM_HOST says otherwise."""
-    return os.environ.get("DARKROOM_HOST") or os.environ.get("SLURMD_NODENAME") or socket.gethostname()
-
-
-@dataclass(frozen=True, slots=True)
-class HostPlace:
-    """A host's own folder for attempts, with what it has fetched before."""
-
-    folder: Path
-    storage: Storage
-
-    @property
-    def board(self) -> Board:
-        """The attempts of everybody."""
-        return Board(self.storage)
-
-    @property
-    def blobs(self) -> BlobStore:
-        """What everybody has stored."""
-        return self.storage.blobs()
-
-    @property
-    def cache(self) -> BlobStore:
-        """What this host has fetched."""
-        return BlobStore.in_folder(self.folder / "cache")
-
-
 def execute_claimed(
     place: HostPlace,
     order: Order,
@@ -79,14 +61,14 @@ def execute_claimed(
 
     `env` is what the host adds for its leases, `descriptors` are their locks. `stop` ends the stage.
     """
-    folder = place.folder / "attempts" / order.token
+    folder = place.attempts / order.token
     log = folder.with_suffix(".log")
     printed = PrintedWriter(place.board, order.token, log)
     orders = _Orders(place.board, order.token, stop, printed)
     checkpoints = _Checkpoints(place, order, folder / order.folder)
     try:
-        with orders.followed(), checkpoints.kept():
-            record = _record(place, order, folder, env, descriptors, orders, log)
+        with place.held(order.token), orders.followed(), checkpoints.kept():
+            record = _record(place, order, folder, env, descriptors, orders, log, say)
             if orders.revoked.is_set():
                 say(f"{order.stage}: given up by its run: its result is not handed in")
                 return False
@@ -96,8 +78,6 @@ def execute_claimed(
             say(f"{order.stage}: given up by its run: its result is refused")
         return handed_in
     finally:
-        remove_path(folder)
-        remove_path(log)
         if order.cache is not None:
             prune_folder(place.folder / "cache", order.cache)
 
@@ -194,7 +174,8 @@ class _Checkpoints:
                 continue
             state = file.stat()
             if self._kept.get(path) != (state.st_mtime_ns, state.st_ino):
-                self._blobs[path] = self._place.blobs.put_replaced(file)
+                held = self._place.attempts / f"{self._order.token}.{secrets.token_hex(4)}"
+                self._blobs[path] = self._place.blobs.put_replaced(file, held)  # an out may be a folder
                 self._kept[path] = (state.st_mtime_ns, state.st_ino)
                 new = True
         return new
@@ -208,13 +189,15 @@ def _record(
     descriptors: tuple[int, ...],
     orders: _Orders,
     log: Path,
+    say: Say,
 ) -> Record:
     units = vector_units()
     record = Record(token=order.token, host=host_name(), result=_failed(""), vector_units=units)
     if order.vector_units and order.vector_units != units:
         return replace(record, result=_failed(_other_units(order.vector_units, units)))
     try:
-        root, fetched = _prepared(place, order, folder)
+        root = _checked_out(order, folder)
+        fetched = _fetched(place, order, root, orders, say)
     except BlobGoneError as error:
         return replace(record, result=StageResult(ending=Ending.LOST, error=str(error)))
     except GitError as error:  # another host may reach the repository that this one cannot
@@ -239,7 +222,10 @@ def _record(
             record, result=replace(result, ending=Ending.FAILED, error=f"has not made {missing[0]}")
         )
     blobs = place.blobs
-    record = _patiently(lambda: _with_outs(record, blobs, root, order), f"{order.stage}: outs", print)
+    try:
+        record = _patiently(lambda: _with_outs(record, blobs, root, order), f"{order.stage}: outs", say)
+    except UnfitError as error:
+        return replace(record, result=_failed(f"host {host_name()}: {explain_os_error(error)}"))
     with contextlib.suppress(OSError):  # the stages after it may run here: then nothing is fetched
         _stored(place.cache, root, tuple(path for path in order.outs if path not in record.inline))
     return record
@@ -248,8 +234,8 @@ def _record(
 def _with_outs(record: Record, blobs: BlobStore, root: Path, order: Order) -> Record:
     """The record with what the stage has made, all of it stored but what stands in the record itself."""
     small = [path for path in order.uncached if _is_small(root / path)]
-    inline = {path: base64.b64encode((root / path).read_bytes()).decode() for path in small}
     outs = {path: blob_of_file(root / path) for path in small}
+    inline = {path: base64.b64encode((root / path).read_bytes()).decode() for path in small}
     outs |= _stored(blobs, root, tuple(path for path in order.outs if path not in inline))
     return replace(record, outs=outs, inline=inline, stored=blobs.written)
 
@@ -262,8 +248,8 @@ def _stored(blobs: BlobStore, root: Path, paths: tuple[str, ...]) -> dict[str, B
     return {path: blobs.put(root / path) for path in paths if (root / path).exists()}
 
 
-def _prepared(place: HostPlace, order: Order, folder: Path) -> tuple[Path, int]:
-    """Check the commit out, and fetch what the stage needs; DVC's root, and the bytes fetched."""
+def _checked_out(order: Order, folder: Path) -> Path:
+    """Check the commit out, and make room for the outs; DVC's root."""
     folder.mkdir(parents=True)
     bring_to_newest(folder, order.code, revision_name(order.revision))
     root = folder / order.folder
@@ -271,11 +257,21 @@ def _prepared(place: HostPlace, order: Order, folder: Path) -> tuple[Path, int]:
         remove_path(root / path)
         (root / path).parent.mkdir(parents=True, exist_ok=True)
     (root / order.cwd).mkdir(parents=True, exist_ok=True)
+    return root
+
+
+def _fetched(place: HostPlace, order: Order, root: Path, orders: _Orders, say: Say) -> int:
+    """Fetch what the stage needs; the bytes that were fetched."""
+
+    def may_wait(error: OSError) -> bool:
+        return is_outage(error) and not orders.stop.is_set() and not orders.stop_now.is_set()
+
     fetched = 0
     for path, blob in order.deps.items():
         remove_path(root / path)
-        fetched += place.blobs.place(blob, root / path, place.cache)
-    return root, fetched
+        place_it = functools.partial(place.blobs.place, blob, root / path, place.cache)
+        fetched += _patiently(place_it, f"{order.stage}: {path}", say, may_wait)
+    return fetched
 
 
 def _job(
@@ -320,11 +316,18 @@ def _set_up(order: Order, root: Path, job: StageJob) -> StageResult | None:
     return replace(result, error=f"host {host_name()}: {said}")
 
 
-def _patiently(work: Callable[[], Answer], what: str, say: Say) -> Answer:
+def _may_wait(error: OSError) -> bool:
+    """Whether to try again what must not be lost: a storage that is full may have room later."""
+    return not isinstance(error, UnfitError)
+
+
+def _patiently(
+    work: Callable[[], Answer], what: str, say: Say, may_wait: Callable[[OSError], bool] = _may_wait
+) -> Answer:
     """Do it, once more after a while where the storage cannot be reached.
 
     Raises:
-        OSError: It could not be reached for PATIENCE_SECONDS.
+        OSError: It could not be reached for PATIENCE_SECONDS, or is nothing to wait for.
 
     """
     until, wait = time.monotonic() + PATIENCE_SECONDS, 1.0
@@ -332,7 +335,7 @@ def _patiently(work: Callable[[], Answer], what: str, say: Say) -> Answer:
         try:
             return work()
         except OSError as error:
-            if time.monotonic() >= until:
+            if time.monotonic() >= until or not may_wait(error):
                 raise
             say(f"{what}: {explain_os_error(error)}: tried again in {wait:.0f} s")
             time.sleep(wait)

@@ -9,10 +9,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 from darkroom.base.errors import MetaError, explain_os_error
+from darkroom.base.locks import LockFileError
 from darkroom.base.meta import Resources, StageMeta
 from darkroom.exchange.orders import Order
 from darkroom.gpus.host import Host
-from darkroom.hosting.execution import HostPlace, execute_claimed, host_name
+from darkroom.hosting.execution import execute_claimed
+from darkroom.hosting.place import HostPlace, host_name
 from darkroom.schedule.plan import Node
 from darkroom.schedule.pool import Lease, Pool, refuse_too_large
 
@@ -45,6 +47,8 @@ class Worker:
 
     def run(self) -> None:
         """Work until told to stop; what runs then is ended, and its run told so."""
+        with contextlib.suppress(OSError, LockFileError):  # it is in nobody's way
+            self._place.remove_left()
         self._say(f"host {host_name()} works for pool {self._pool} of {self._place.storage.address}")
         try:
             while not self._stop.wait(self._place.storage.look_seconds):
@@ -65,21 +69,25 @@ class Worker:
         board = self._place.board
         try:
             for token in board.offered(self._pool):
-                order = board.order(token)
+                try:
+                    order = board.order(token)
+                except ValueError as error:  # others are not to wait for it
+                    self._refuse(token, f"attempt {token}", str(error))
+                    continue
                 if order is None or not board.is_current(token):
                     board.withdraw(self._pool, token)
                 else:
                     self._take(order)
             self._complain("")
-        except (OSError, ValueError) as error:
-            self._complain(explain_os_error(error) if isinstance(error, OSError) else str(error))
+        except OSError as error:
+            self._complain(explain_os_error(error))
 
     def _take(self, order: Order) -> None:
         resources = Resources(
             order.resources.cpu, order.resources.memory, order.resources.gpu, order.resources.gpu_memory
         )
         if why := self._refusal(order):
-            self._refuse(order, why)
+            self._refuse(order.token, order.stage, why)
             return
         if not (lease := self._leases.take(resources, order.stage)):
             return
@@ -106,12 +114,12 @@ class Worker:
             return str(error)
         return self._host.refusal(order.stage, order.resources)
 
-    def _refuse(self, order: Order, why: str) -> None:
+    def _refuse(self, token: str, what: str, why: str) -> None:
         """Tell the run once: it may wait for another host, and says for how many in vain."""
-        if order.token not in self._refused:
-            self._place.board.refuse(order.token, host_name(), why)
-            self._refused.add(order.token)
-            self._say(f"{order.stage}: not for this host: {why}")
+        if token not in self._refused:
+            self._place.board.refuse(token, host_name(), why)
+            self._refused.add(token)
+            self._say(f"{what}: not for this host: {why}")
 
     def _execute(self, order: Order, lease: Lease) -> None:
         env = {name: value for name, value in lease.env.items() if name not in order.env}

@@ -9,6 +9,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import secrets
 import shutil
 import stat
@@ -25,9 +26,13 @@ from dvc_data.hashfile.tree import Tree
 from dvc_objects.fs.local import LocalFileSystem
 
 from darkroom.repository.filesystems import FileSystemAccess
+from darkroom.repository.patches.special_files import open_to_read
 
 FOLDER = ".dir"
 """With this ends the hash of a folder, as in dvc.lock."""
+
+_HASH = re.compile(r"\w+(\.dir)?", re.ASCII)
+"""What a hash looks like. It becomes part of a path, so nothing else is taken for one."""
 
 LAYOUT = ("files", "md5")
 
@@ -44,6 +49,10 @@ class BlobGoneError(OSError):
     """The store does not hold a blob, or holds another content in its place."""
 
 
+class UnfitError(OSError):
+    """A file that is to be stored cannot be read, or is none: to try again does not help."""
+
+
 @dataclass(frozen=True, slots=True)
 class Blob:
     """A file, or a folder with all that is in it."""
@@ -58,8 +67,15 @@ class Blob:
     """Of a folder, the paths in it that may be executed, which its hash does not tell."""
 
     def __post_init__(self) -> None:
-        """Take the list that JSON has for a tuple."""
+        """Take the list that JSON has for a tuple.
+
+        Raises:
+            ValueError: The hash is none.
+
+        """
         object.__setattr__(self, "executables", tuple(self.executables))
+        if not _HASH.fullmatch(self.md5):
+            raise ValueError(f"{self.md5!r} is no hash")
 
 
 class BlobStore:
@@ -137,14 +153,15 @@ class BlobStore:
         with ThreadPoolExecutor(AT_ONCE) as threads:
             yield from threads.map(work, items)
 
-    def put_replaced(self, path: Path) -> Blob:
+    def put_replaced(self, path: Path, held: Path) -> Blob:
         """Store a file that others may replace meanwhile by renaming: as it is now.
+
+        It is held at `held` until then, on the same file system and outside of what others look through.
 
         Raises:
             OSError: It cannot be read or stored.
 
         """
-        held = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
         held.hardlink_to(path)
         try:
             return self.put_file(held)
@@ -186,27 +203,33 @@ class BlobStore:
         path.mkdir(exist_ok=True)
         executables = frozenset(blob.executables)
 
-        def place_entry(entry: dict[str, str]) -> int:
-            name = entry["relpath"]
-            moved = self.place_file(entry["md5"], path / name, cache)
+        def place_entry(entry: tuple[str, str]) -> int:
+            name, md5 = entry
+            moved = self.place_file(md5, path / name, cache)
             if name in executables:
                 make_executable(path / name)
             return moved
 
-        for entry in entries:
-            if (name := Path(entry["relpath"])).is_absolute() or ".." in name.parts:
-                raise BlobGoneError(f"{blob.md5} names a file outside of its folder: {name}")
+        for name, _ in entries:
             (path / name).parent.mkdir(parents=True, exist_ok=True)
         return sum(self._each(place_entry, entries))
 
-    def _listing(self, md5: str) -> list[dict[str, str]]:
+    def _listing(self, md5: str) -> list[tuple[str, str]]:
+        """The files of a folder: their paths in it, and their hashes."""
         try:
             content = self._call(lambda store: _read(store, md5))
         except FileNotFoundError as error:
             raise BlobGoneError(f"{md5} is not in the storage any more") from error
         if hashlib.md5(content, usedforsecurity=False).hexdigest() + FOLDER != md5:
             raise BlobGoneError(f"{md5} is damaged in the storage")
-        return list(json.loads(content))
+        try:
+            entries = [(str(entry["relpath"]), Blob(entry["md5"], 0).md5) for entry in json.loads(content)]
+        except (KeyError, TypeError, ValueError) as error:
+            raise BlobGoneError(f"{md5} is no list of files: {error}") from error
+        for name, _ in entries:
+            if Path(name).is_absolute() or ".." in Path(name).parts:
+                raise BlobGoneError(f"{md5} names a file outside of its folder: {name}")
+        return entries
 
     def place_file(self, md5: str, path: Path, cache: BlobStore | None) -> int:
         """Put a file's content at `path`, as `place` does."""
@@ -218,7 +241,8 @@ class BlobStore:
             else:
                 cache.note_use(md5)
                 return 0
-        partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+        # Named as DVC names its own: what a killed run has left beside an out, the next one removes.
+        partial = path.with_name(f".{secrets.token_urlsafe(16)}.tmp")
         try:
             self._call(lambda store: store.fs.get_file(store.oid_to_path(md5), str(partial)))
             if blob_of_file(partial).md5 != md5:
@@ -245,12 +269,20 @@ class BlobStore:
 
 
 def blob_of_file(path: Path) -> Blob:
-    """The blob that a file is, stored or not."""
+    """The blob that a file is, stored or not.
+
+    Raises:
+        UnfitError: It cannot be read, or is a pipe, a socket or a device.
+
+    """
     digest = hashlib.md5(usedforsecurity=False)
-    with path.open("rb") as file:
-        while piece := file.read(_PIECE_BYTES):
-            digest.update(piece)
-        mode = os.fstat(file.fileno())
+    try:
+        with open(path, "rb", opener=open_to_read) as file:
+            while piece := file.read(_PIECE_BYTES):
+                digest.update(piece)
+            mode = os.fstat(file.fileno())
+    except OSError as error:
+        raise UnfitError(error.errno, error.strerror, str(path)) from error
     return Blob(digest.hexdigest(), mode.st_size, bool(mode.st_mode & stat.S_IXUSR))
 
 

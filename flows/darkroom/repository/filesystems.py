@@ -44,6 +44,26 @@ class StorageError(OSError):
     """The storage does not answer, however often it is asked."""
 
 
+_NO_ANSWER = {
+    errno.EIO,
+    errno.ESTALE,
+    errno.ETIMEDOUT,
+    errno.ENOTCONN,
+    errno.EHOSTDOWN,
+    errno.EHOSTUNREACH,
+    errno.ENETDOWN,
+    errno.ENETUNREACH,
+    errno.ECONNREFUSED,
+    errno.ECONNRESET,
+    errno.ECONNABORTED,
+}
+
+
+def is_outage(error: OSError) -> bool:
+    """Whether a storage did not answer, and may do so later. A mounted folder has numbers for that."""
+    return isinstance(error, StorageError) or error.errno in _NO_ANSWER
+
+
 class FileSystemAccess:
     """One file system of DVC's, opened when it is needed, and anew where its connection broke."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -58,6 +59,44 @@ def test_an_order_of_another_version_is_refused_in_words(board: Board, tmp_path:
     path.write_text(path.read_text().replace('"version": 1', '"version": 99'))
     with pytest.raises(ValueError, match="another version of darkroom"):
         board.order(TOKEN)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"deps": []}, "no order: deps: "),
+        ({"cwd": 5}, "no order: cwd: "),
+        ({"resources": {"memory": "much"}}, "no order: resources.memory: "),
+        ({"deps": {"a": {"md5": "aa/etc/passwd", "size": 1}}}, "no order: deps.a: .* is no hash"),
+        ({"token": "../../home"}, "no order: it is one of another attempt"),
+    ],
+    ids=["list", "number", "word", "path", "token"],
+)
+def test_an_order_with_wrong_values_is_refused_in_words(
+    board: Board, tmp_path: Path, change: dict[str, object], said: str
+) -> None:
+    path = tmp_path / "attempts" / TOKEN / "order.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    with pytest.raises(ValueError, match=said):
+        board.order(TOKEN)
+
+
+@pytest.mark.parametrize("text", ["[]", '{"a": 1}', '{"a": {"md5": "../a", "size": 1}}', "{"])
+def test_notes_of_checkpoints_that_are_none_are_refused(board: Board, tmp_path: Path, text: str) -> None:
+    (tmp_path / "attempts" / TOKEN / "checkpoints.json").write_text(text)
+    with pytest.raises(ValueError, match=r"."):
+        board.checkpoints(TOKEN)
+
+
+def test_a_link_in_the_folder_is_replaced_and_not_followed(board: Board, tmp_path: Path) -> None:
+    own = tmp_path / "own.txt"
+    own.write_text("mine\n")
+    for name in ("revoked", "claim"):
+        (tmp_path / "attempts" / TOKEN / name).symlink_to(own)
+    board.revoke(TOKEN)
+    assert not board.claim(TOKEN, "n1")
+    assert own.read_text() == "mine\n"
+    assert not (tmp_path / "attempts" / TOKEN / "revoked").is_symlink()
 
 
 def test_one_of_many_claims(board: Board) -> None:

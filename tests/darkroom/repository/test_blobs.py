@@ -7,11 +7,13 @@ import hashlib
 import json
 import os
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 from dvc.repo import Repo
 
-from darkroom.repository.blobs import Blob, BlobGoneError, BlobStore, prune_folder
+from darkroom.repository.blobs import Blob, BlobGoneError, BlobStore, UnfitError, prune_folder
+from darkroom.repository.opening import opened, remove_half_written
 from tests.darkroom.repositories import make
 from tests.darkroom.shapes import Shape
 
@@ -66,6 +68,42 @@ def test_a_folder_puts_no_file_outside_of_itself(name: str, tmp_path: Path, stor
     assert not list(tmp_path.rglob("out"))
 
 
+@pytest.mark.parametrize("entry", [{"relpath": "a"}, {"md5": "aa/etc", "relpath": "a"}, 7], ids=str)
+def test_a_listing_with_anything_but_hashes_is_refused(
+    entry: object, tmp_path: Path, store: BlobStore
+) -> None:
+    listing = json.dumps([entry]).encode()
+    oid = hashlib.md5(listing).hexdigest() + ".dir"
+    place = tmp_path / "store/files/md5" / oid[:2] / oid[2:]
+    place.parent.mkdir(exist_ok=True)
+    place.write_bytes(listing)
+    with pytest.raises(BlobGoneError, match="is no list of files"):
+        store.place(Blob(oid, 7), tmp_path / "into/folder")
+
+
+def test_a_hash_is_no_path(tmp_path: Path, store: BlobStore) -> None:
+    own = tmp_path / "own.txt"
+    own.write_text("mine\n")
+    with pytest.raises(ValueError, match="is no hash"):
+        store.place(Blob(f"aa{own}", 5), tmp_path / "copy")
+    assert own.read_text() == "mine\n"
+
+
+def test_names_may_be_as_long_as_the_file_system_takes(tmp_path: Path, store: BlobStore) -> None:
+    file = tmp_path / "data" / ("n" * 255)
+    file.parent.mkdir()
+    file.write_text("content")
+    store.place(store.put(file.parent), tmp_path / "copy")
+    assert (tmp_path / "copy" / file.name).read_text() == "content"
+
+
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path, store: BlobStore) -> None:
+    (tmp_path / "data").mkdir()
+    os.mkfifo(tmp_path / "data/pipe")
+    with pytest.raises(UnfitError, match="a named pipe, which DVC cannot keep"):
+        store.put(tmp_path / "data")
+
+
 def test_an_executable_file_stays_one(tmp_path: Path, store: BlobStore) -> None:
     script = tmp_path / "run.sh"
     script.write_text("true\n")
@@ -104,3 +142,18 @@ def test_what_is_gone_or_damaged_is_said_and_stored_anew(tmp_path: Path, store: 
     store.put(file)
     store.place(blob, tmp_path / "copy")
     assert (tmp_path / "copy").read_text() == "content"
+
+
+def test_what_a_killed_run_has_half_received_is_removed_by_the_next(tmp_path: Path, store: BlobStore) -> None:
+    text = "stages: {a: {cmd: echo a > sub/a, outs: [sub/a]}}\n"
+    root = make(tmp_path / "repo", Shape("one", {"dvc.yaml": text, "sub/b": ""}), tmp_path)
+    (tmp_path / "a").write_text("a\n")
+    blob = store.put(tmp_path / "a")
+    if not (child := os.fork()):
+        with patch("darkroom.repository.blobs.blob_of_file", lambda _: os._exit(9)):
+            store.place(blob, root / "sub/a")
+    os.waitpid(child, 0)
+    assert len(list((root / "sub").iterdir())) == 2
+    with opened(root) as repo:
+        remove_half_written(repo)
+    assert [path.name for path in (root / "sub").iterdir()] == ["b"]

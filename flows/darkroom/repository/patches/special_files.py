@@ -28,11 +28,17 @@ def open_regular(_: Any, path: str, mode: str = "r", encoding: str | None = None
         OSError: It is a pipe, a socket or a device, or cannot be opened.
 
     """
-    opener = None if set(mode) & set("wax+") else _open_to_read
+    opener = None if set(mode) & set("wax+") else open_to_read
     return open(path, mode=mode, encoding=encoding, opener=opener)
 
 
-def _open_to_read(path: str, flags: int) -> int:
+def open_to_read(path: str, flags: int) -> int:
+    """An opener for `open`: of regular files alone.
+
+    Raises:
+        OSError: It is a pipe, a socket or a device, or cannot be opened.
+
+    """
     _refuse_special(Path(path).stat(), path)  # before it is opened: that alone may move a device
     opened = os.open(path, flags | os.O_NONBLOCK)
     try:
