@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import shlex
+import shutil
 import subprocess
 import threading
 import time
@@ -67,6 +68,11 @@ class Slurm:
             SlurmError: Nothing is known.
 
         """
+        if shutil.which("sbatch") is None:
+            raise RefusedError(
+                "sbatch is not installed here: start the run on a login node of the cluster, or choose"
+                " another pool in .darkroom/pools.yaml"
+            )
         name = job_name(order.token)
         if name not in self._queue(anew=True) and not _accounted(name):
             folder = self._storage.folder if isinstance(self._storage, FolderStorage) else None
@@ -149,7 +155,8 @@ def _ask(command: str, *words: str, given: str = "") -> str:
             [command, *words],
             input=given,
             capture_output=True,
-            text=True,
+            encoding="utf-8",
+            errors="replace",  # other jobs of the user may be called anything
             check=False,
             timeout=COMMAND_SECONDS,
         )

@@ -15,7 +15,7 @@ from darkroom.exchange.storages import FolderStorage
 from darkroom.remote import slurm
 from darkroom.remote.attempt import Carried
 from darkroom.remote.pools import PoolSettings
-from darkroom.remote.slurm import Slurm, submit_options
+from darkroom.remote.slurm import RefusedError, Slurm, submit_options
 from darkroom.runs.report import RunOptions
 from darkroom.schedule.events import Event, Outcome, StageAgain
 from tests.darkroom.exchange.test_board import ORDER, TOKEN
@@ -53,6 +53,17 @@ def test_a_queue_that_does_not_answer_is_no_news(tmp_path: Path, monkeypatch: py
     commands(tmp_path / "bin", monkeypatch, squeue="echo no connection >&2; exit 1")
     with pytest.raises(OSError, match="squeue: no connection"):
         Slurm(PoolSettings(), FolderStorage(tmp_path)).state(TOKEN)
+
+
+def test_a_queue_with_names_of_other_bytes_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    commands(tmp_path / "bin", monkeypatch, squeue=f"printf 'caf\\351\\ndarkroom-{TOKEN}\\n'")
+    assert Slurm(PoolSettings(), FolderStorage(tmp_path)).state(TOKEN) is Carried.THERE
+
+
+def test_a_host_without_slurm_refuses_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(RefusedError, match="sbatch is not installed here: start the run on a login node"):
+        Slurm(PoolSettings(), FolderStorage(tmp_path)).submit(ORDER)
 
 
 def test_a_job_is_gone_once_a_later_queue_lacks_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
