@@ -9,6 +9,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Protocol
 
+from darkroom.base.errors import RepoError, explain_os_error
 from darkroom.base.files import log_file, write_text
 from darkroom.exchange.board import Board, Seen
 from darkroom.exchange.orders import Order, Record
@@ -69,10 +70,18 @@ class Notes:
     folder: Path
 
     def write(self, order: Order) -> None:
-        """Note an attempt before it is submitted."""
-        self.folder.mkdir(parents=True, exist_ok=True)
+        """Note an attempt before it is submitted.
+
+        Raises:
+            RepoError: The note cannot be written. No answer of the storage is that, so it is no OSError.
+
+        """
         text = json.dumps({"token": order.token, "key": order.key})
-        write_text(self._file(order.stage), text, synced=True)
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            write_text(self._file(order.stage), text, synced=True)
+        except OSError as error:
+            raise RepoError(explain_os_error(error)) from error
 
     def read(self, stage: str) -> tuple[str, str] | None:
         """Token and key of the stage's last attempt; None: there is none."""
@@ -108,7 +117,7 @@ class RemoteAttempt:
         self.order = order
         self._board, self._carrier, self._notes = board, carrier, notes
         self._watch = Watch(lost_after)
-        self._written = self._submitted = False
+        self._noted = self._written = self._submitted = False
         self._stopped_at: float | None = None
         self._gone = 0
         self.seen: Seen | None = None
@@ -141,8 +150,13 @@ class RemoteAttempt:
             self._carrier.cancel(token)
 
     def _write(self) -> None:
-        """Take over an attempt at the same work, or note and write a new one."""
-        if left := self._notes.read(self.order.stage):
+        """Take over an attempt at the same work, or note and write a new one.
+
+        Raises:
+            RepoError: It cannot be noted here.
+
+        """
+        if not self._noted and (left := self._notes.read(self.order.stage)):
             token, key = left
             if key == self.order.key and self._may_be_taken_over(token):
                 self.order = replace(self.order, token=token)
@@ -150,6 +164,7 @@ class RemoteAttempt:
                 return
             self._drop(token)
         self._notes.write(self.order)
+        self._noted = True  # from now on the note is of this attempt itself
         self._board.write(self.order)
         self._written = True
 

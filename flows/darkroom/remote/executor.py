@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import hashlib
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
-from darkroom.base.errors import DarkroomError
+from darkroom.base.errors import DarkroomError, explain_os_error
 from darkroom.base.files import STATE_FOLDER
 from darkroom.exchange.board import Board
 from darkroom.exchange.code import push_commit
@@ -23,13 +25,19 @@ from darkroom.remote.capacity import PooledCapacity
 from darkroom.remote.following import FollowedOutput, Story, refused_by
 from darkroom.remote.pools import Pools, PoolSettings, pools_of
 from darkroom.remote.slurm import Slurm
-from darkroom.repository.blobs import BlobGoneError, BlobStore, make_executable, remove_path
+from darkroom.repository.blobs import Blob, BlobGoneError, BlobStore, make_executable, remove_path
+from darkroom.repository.filesystems import is_outage
 from darkroom.runs.local_executor import LocalExecutor
 from darkroom.schedule.executor import Ended
 from darkroom.schedule.plan import Node
 from darkroom.schedule.pool import THREAD_VARIABLES
 
 NOTES = "attempts"
+
+OUTAGE_SECONDS = 2.0
+"""Between two tries to reach a storage that does not answer."""
+
+Answer = TypeVar("Answer")
 
 
 class PooledExecutor:
@@ -98,13 +106,14 @@ class PooledExecutor:
             return _failed(str(error))
 
     def _run_elsewhere(self, job: StageJob, files: StageFiles, pool: str) -> StageResult:
-        blobs = self._storage.blobs()
-        order = self._order(job, files, pool, blobs)
+        blobs = self._waiting(job, self._storage.blobs)
+        order = self._waiting(job, lambda: self._order(job, files, pool, blobs))
         attempt = RemoteAttempt(
             order, self._board, self._carriers[pool], self._notes, self._pools.file.lost_after
         )
         story = Story(job, blobs.written)
         story.tell("submitted")
+        left = False
         try:
             with contextlib.closing(FollowedOutput(job, self._board, pool, story)) as output:
                 while (ended := self._step(attempt, job)) is None:
@@ -113,7 +122,9 @@ class PooledExecutor:
                 output.follow(attempt)
                 last_lines = output.last_lines
             if isinstance(ended, Record):
-                result, received = self._taken_over(ended, job, files, blobs)
+                left = True
+                result, received = self._waiting(job, lambda: self._taken_over(ended, job, files, blobs))
+                left = False
                 story.end(result, ended, received)
                 return result
             story.end(ended)
@@ -121,7 +132,27 @@ class PooledExecutor:
                 self._take_checkpoints(attempt, files, blobs)
             return replace(ended, last_lines=last_lines)
         finally:
-            attempt.close()
+            if not left:  # else the next run takes its result over
+                attempt.close()
+
+    def _waiting(self, job: StageJob, work: Callable[[], Answer]) -> Answer:
+        """Do it, again and again where the storage does not answer, until told to stop.
+
+        Raises:
+            OSError: It is no outage of the storage, or the run is to end.
+
+        """
+        told = False
+        while True:
+            try:
+                return work()
+            except OSError as error:
+                if not is_outage(error) or job.stop.is_set() or job.stop_now.is_set():
+                    raise
+                if not told:
+                    job.on_line(f"darkroom: waits for the storage: {explain_os_error(error)}")
+                told = True
+            job.stop.wait(OUTAGE_SECONDS)
 
     def _step(self, attempt: RemoteAttempt, job: StageJob) -> Record | StageResult | None:
         return attempt.step(time.monotonic(), stop=job.stop.is_set(), stop_now=job.stop_now.is_set())
@@ -188,7 +219,7 @@ class PooledExecutor:
                 remove_path(files.root / path)
                 if path in record.inline:
                     (files.root / path).parent.mkdir(parents=True, exist_ok=True)
-                    content = base64.b64decode(record.inline[path])
+                    content = _content(record.inline[path], blob)
                     (files.root / path).write_bytes(content)
                     if blob.executable:
                         make_executable(files.root / path)
@@ -244,6 +275,22 @@ def stages_elsewhere(root: Path) -> tuple[StageElsewhere, ...]:
         for order, seen in Board(pools.storage).under_way(tokens)
         if seen.record is None
     )
+
+
+def _content(inline: str, blob: Blob) -> bytes:
+    """The content that stands in a record.
+
+    Raises:
+        BlobGoneError: It is not what the record says.
+
+    """
+    try:
+        content = base64.b64decode(inline, validate=True)
+    except ValueError as error:
+        raise BlobGoneError(f"its record cannot be read: {error}") from error
+    if hashlib.md5(content, usedforsecurity=False).hexdigest() != blob.md5:
+        raise BlobGoneError(f"{blob.md5} is damaged in its record")
+    return content
 
 
 def _failed(why: str) -> StageResult:

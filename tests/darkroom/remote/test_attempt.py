@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from darkroom.base.errors import RepoError
 from darkroom.exchange.board import Board, Seen
 from darkroom.exchange.orders import Order, Record
 from darkroom.exchange.storages import FolderStorage
@@ -174,6 +175,33 @@ def test_a_restarted_run_revokes_other_work(run: Run, tmp_path: Path, order: Ord
     assert again.attempt.step(0.0) is None
     assert (again.carrier.cancelled, again.carrier.submitted) == ([TOKEN], [OTHER])
     assert not again.board.hand_in(RECORD)
+
+
+def test_a_write_whose_answer_was_lost_revokes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, write = Run(tmp_path), Board.write
+
+    def unanswered(self: Board, order: Order) -> None:
+        write(self, order)
+        raise OSError("no answer")
+
+    def away(self: Board, token: str) -> None:
+        raise OSError("no answer")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Board, "write", unanswered)
+        patch.setattr(Board, "remove", away)
+        assert run.attempt.step(0.0) is None
+        patch.setattr(Board, "write", write)
+        assert run.attempt.step(1.0) is None
+    assert run.board.claim(TOKEN, "n1"), "hosts still see that it is asked for"
+
+
+def test_an_attempt_that_cannot_be_noted_is_said_and_not_waited_for(tmp_path: Path) -> None:
+    (tmp_path / "notes").touch()
+    with pytest.raises(RepoError, match="notes: File exists"):
+        Run(tmp_path).attempt.step(0.0)
 
 
 def test_a_failure_is_not_taken_over(run: Run, tmp_path: Path) -> None:
