@@ -17,6 +17,7 @@ from .escapes import escape_values as escape_values
 from .exits import Exit as Exit
 from .files import POOLS_FILE as POOLS_FILE
 from .files import STATE_FOLDER as STATE_FOLDER
+from .files import half_written as half_written
 from .files import log_file as log_file
 from .files import logs_folder as logs_folder
 from .files import make_private_folder as make_private_folder
@@ -38,6 +39,7 @@ from .git import require_revision as require_revision
 from .interpreter import installed_stages as installed_stages
 from .locks import FOR_EVER as FOR_EVER
 from .locks import LockFile as LockFile
+from .locks import LockFileError as LockFileError
 from .locks import first_held as first_held
 from .locks import lock_range as lock_range
 from .locks import read_notes as read_notes

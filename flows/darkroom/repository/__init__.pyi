@@ -2,6 +2,7 @@ from . import products as products
 from .blobs import Blob as Blob
 from .blobs import BlobGoneError as BlobGoneError
 from .blobs import BlobStore as BlobStore
+from .blobs import UnfitError as UnfitError
 from .blobs import blob_of_file as blob_of_file
 from .blobs import make_executable as make_executable
 from .blobs import prune_folder as prune_folder
@@ -14,6 +15,7 @@ from .errors import one_line as one_line
 from .errors import printed_error as printed_error
 from .filesystems import FileSystemAccess as FileSystemAccess
 from .filesystems import access_to as access_to
+from .filesystems import is_outage as is_outage
 from .graph import PROJECT_FILE as PROJECT_FILE
 from .graph import Selection as Selection
 from .graph import graph_of as graph_of
