@@ -1,6 +1,6 @@
 """A project's Prefect server: its database, its login, and which process serves it.
 
-configured, api: which Prefect API is set, and whether it answers
+configured: which Prefect API is set, and whether it answers
 serving: Prefect's web server in this process
 sharing: never two servers of a project at once
 clients: the settings of Prefect's client
@@ -8,6 +8,7 @@ places: the files and addresses of servers
 closed: Prefect's application, behind a login
 database, blank_database: Prefect's database checked before a start, and an empty one
 login, login_links, login_page: who may use the server
+event_order: in which order the server looks at events
 """
 
 import lazy_loader

@@ -1,11 +1,11 @@
 from . import database as database
 from . import login as login
 from . import login_links as login_links
-from .api import silence_of as silence_of
 from .clients import API_URL as API_URL
 from .clients import QUIET_CLIENT as QUIET_CLIENT
 from .clients import client_of as client_of
 from .configured import configured_api as configured_api
+from .configured import silence_of as silence_of
 from .places import DATABASE as DATABASE
 from .places import port_of as port_of
 from .places import runs_page as runs_page

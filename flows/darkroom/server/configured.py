@@ -1,12 +1,16 @@
-"""Which Prefect API the user has set, read as Prefect reads it, but without the second that its import takes.
+"""Which Prefect API the user has set, and whether it answers.
 
-A test compares the result with Prefect's own settings.
+The settings are read as Prefect reads them, but without the second that its import takes. A test compares the
+result with Prefect's own settings.
 """
 
 from __future__ import annotations
 
 import contextlib
+import http.client
 import tomllib
+import urllib.error
+import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +22,7 @@ from darkroom.server.clients import API_URL
 from darkroom.server.places import server_folder
 from darkroom.server.sharing import kept_up
 
+PROBE_SECONDS = 5
 _FILES = "prefect.toml, pyproject.toml or .env in the current folder"
 _TESTING = ("PREFECT_TEST_MODE", "PREFECT_UNIT_TEST_MODE", "PREFECT_TESTING_UNIT_TEST_MODE",
             "PREFECT_TESTING_TEST_MODE")  # fmt: skip
@@ -112,3 +117,30 @@ def _read_toml(path: Path) -> dict[str, Any]:
         raise DarkroomError(explain_os_error(error, path)) from error
     except ValueError as error:
         raise DarkroomError(f"{path}: {' '.join(str(error).split())}") from error
+
+
+def require_answer(set_to: Configured) -> None:
+    """Ask whether something healthy answers there.
+
+    Raises:
+        DarkroomError: Nothing does.
+
+    """
+    try:
+        with urllib.request.urlopen(f"{set_to.url.rstrip('/')}/health", timeout=PROBE_SECONDS):
+            return
+    except (OSError, ValueError, http.client.HTTPException) as error:
+        reason = error.reason if isinstance(error, urllib.error.URLError) else error
+        raise DarkroomError(
+            f"{set_to.where}: no Prefect server answers at {set_to.url} ({reason});"
+            f" start it, or {set_to.mend} to record the run in the project's folder"
+        ) from error
+
+
+def silence_of(set_to: Configured) -> str:
+    """What is wrong where nothing healthy answers there, in a line; empty where something does."""
+    try:
+        require_answer(set_to)
+    except DarkroomError as error:
+        return str(error)
+    return ""

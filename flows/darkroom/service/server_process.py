@@ -29,10 +29,11 @@ RETENTION_DAYS = 90
 SETTINGS = {
     # In memory, Prefect's default, a restart leaks what was held.
     "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
+    "PREFECT_SERVER_EVENTS_CAUSAL_ORDERING": "darkroom.server.event_order",
     "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "events,flow_runs",
     "PREFECT_SERVER_SERVICES_DB_VACUUM_RETENTION_PERIOD": str(RETENTION_DAYS * 86_400),
 }
-"""A restart loses nothing, and the database stays small."""
+"""A restart loses nothing, notices come at once, and the database stays small."""
 
 
 def run_server(root: Path, port: int) -> None:

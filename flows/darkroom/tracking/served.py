@@ -14,9 +14,8 @@ from pathlib import Path
 from darkroom.base.errors import TRACEBACK, DarkroomError, UsageError, explain_os_error
 from darkroom.reporting.deliverers import Deliverer, Destination, log_of
 from darkroom.reporting.outbox import Outbox
-from darkroom.server.api import silence_of
 from darkroom.server.clients import QUIET_CLIENT, client_of
-from darkroom.server.configured import configured_api
+from darkroom.server.configured import configured_api, silence_of
 from darkroom.server.places import runs_page, server_folder
 from darkroom.server.serving import START_SECONDS
 from darkroom.server.sharing import kept_up, shared_url

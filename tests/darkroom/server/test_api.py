@@ -12,8 +12,7 @@ from darkroom.base.errors import DarkroomError
 from darkroom.cli.main import run_command
 from darkroom.reporting.outbox import outbox_folder, waiting_outboxes
 from darkroom.server import login
-from darkroom.server.api import require_answer
-from darkroom.server.configured import Configured
+from darkroom.server.configured import Configured, require_answer
 from darkroom.server.places import server_folder
 from tests.darkroom.repositories import make
 from tests.darkroom.server.processes.pages_process import pages_process

@@ -43,8 +43,9 @@ from prefect.logging.handlers import APILogHandler, PrefectConsoleHandler
 from prefect.server.api import artifacts, flow_runs, server
 from prefect.server.concurrency.lease_storage import filesystem
 from prefect.server.database import provide_database_interface
-from prefect.server.events import actions
+from prefect.server.events import actions, ordering, triggers
 from prefect.server.events.clients import PrefectServerEventsClient
+from prefect.server.events.ordering import memory
 from prefect.server.models.events import flow_run_state_change_event
 from prefect.server.schemas.actions import ArtifactUpdate
 from prefect.server.schemas.responses import WorkerResponse
@@ -56,7 +57,8 @@ from prefect.workers.base import BaseJobConfiguration, BaseWorker
 from prefect.workers.process import ProcessJobConfiguration, ProcessWorker, ProcessWorkerResult
 
 import darkroom
-from darkroom.server import closed, database, login_links, login_page
+from darkroom.server import closed, database, event_order, login_links, login_page
+from darkroom.service import server_process
 from darkroom.service.notices import Notices
 from darkroom.tracking.delivery_queue import without_retries
 
@@ -292,6 +294,20 @@ def test_the_migrations_bear_their_revisions_in_their_names() -> None:
 @covers("name prefect.server.concurrency.lease_storage.filesystem")
 def test_leases_of_concurrency_can_be_kept_in_files() -> None:
     assert hasattr(filesystem, "ConcurrencyLeaseStorage")
+
+
+@covers(
+    "import prefect.server.events.ordering.memory.CausalOrdering",
+    "import prefect.server.events.schemas.events.ReceivedEvent",
+    "overrides MemoryOrdering.wait_for_leader",
+    "overrides MemoryOrdering.get_lost_followers",
+)
+def test_a_module_of_ours_can_order_events() -> None:
+    assert isinstance(event_order, ordering.CausalOrderingModule)
+    assert "await self.wait_for_leader(event)" in source(memory.CausalOrdering.preceding_event_confirmed)
+    assert "self._waitlist[event.id] = event.received" in source(memory.CausalOrdering.record_follower)
+    assert "get_triggers_causal_ordering().get_lost_followers()" in source(triggers.get_lost_followers)
+    assert server_process.SETTINGS["PREFECT_SERVER_EVENTS_CAUSAL_ORDERING"] == event_order.__name__
 
 
 @covers("path /v2/runs?hide-subflows=true", "name prefect-password")

@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from darkroom.base.errors import DarkroomError
-from darkroom.server.api import require_answer
-from darkroom.server.configured import Configured
+from darkroom.server.configured import Configured, require_answer
 
 OWNER = """
 import sys, time

@@ -24,6 +24,7 @@ import pytest
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.actions import DeploymentUpdate, WorkPoolCreate
 from prefect.client.schemas.objects import FlowRun, StateType
+from prefect.client.schemas.schedules import IntervalSchedule
 from prefect.states import Running
 
 from darkroom.base import interpreter
@@ -285,6 +286,24 @@ def test_a_run_that_fails_is_told_by_webhook_and_by_mail(project: Project) -> No
     assert "the address holds a password" in notice["message"].splitlines()[0]
     assert notice["type"] == "failure"
     assert "None" not in notice["message"]
+    addresses.unlink()
+
+
+def test_a_run_by_schedule_that_fails_is_told_without_prefects_quarter_of_an_hour(project: Project) -> None:
+    addresses = project.root / ".darkroom" / "notify"
+    with hook_receiver() as (hook, posted):
+        addresses.write_text(f"{hook}\n")
+        addresses.chmod(0o600)
+        project.up()
+        with project.client() as client:
+            deployment = client.read_deployment_by_name(RETRAIN)
+            wrong = {"source": "https://u:p@127.0.0.1:9/x"}
+            client.update_deployment(deployment.id, DeploymentUpdate(parameters=wrong))
+            every = IntervalSchedule(interval=datetime.timedelta(seconds=20))
+            (schedule,) = client.create_deployment_schedules(deployment.id, [(every, True)])
+            assert eventually(lambda: any("): Failed" in text for text in posted)), project.logs()
+            client.delete_deployment_schedule(deployment.id, schedule.id)
+            client.update_deployment(deployment.id, DeploymentUpdate(parameters={}))
     addresses.unlink()
 
 
