@@ -27,6 +27,11 @@ def logs_folder(root: Path, run: str) -> Path:
     return root / STATE_FOLDER / "logs" / run
 
 
+def models_folder(root: Path) -> Path:
+    """The folder of copies of models of commits, a folder a commit; `root` is the repository's."""
+    return root / STATE_FOLDER / "released"
+
+
 def log_file(root: Path, run: str, stage: str) -> Path:
     """A stage's log file, no other stage's: `a/b` is in `a%2Fb.log`.
 

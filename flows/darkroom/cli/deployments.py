@@ -118,8 +118,9 @@ def gc(repo: Path, days: float, yes: bool, as_json: bool) -> int:
     """Free disk space: old logs, clones, checkpoints and decoded pictures, results that nothing refers to.
 
     Of the cache, what the workspace, a branch, a tag, an experiment or a commit of these days needs is kept,
-    and what released models are made of with it. A cache outside the project is left alone: others may share
-    it. Prefect's server removes old runs by itself.
+    and what released models are made of with it. Old copies of models in .darkroom/released go, but for
+    released versions. A cache outside the project is left alone: others may share it. Prefect's server
+    removes old runs by itself.
     """
     from darkroom.base.roots import root_of
     from darkroom.clones import garbage

@@ -1,4 +1,4 @@
-"""What `darkroom gc` may remove: old logs, checkpoints, clones, and cached results that nothing refers to."""
+"""What `darkroom gc` may remove: logs, checkpoints, clones, copies and results that nothing refers to."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from darkroom.base.errors import DarkroomError
-from darkroom.base.files import STATE_FOLDER
+from darkroom.base.files import STATE_FOLDER, models_folder
+from darkroom.base.git import git
 from darkroom.base.locks import LockFile
 from darkroom.clones.clone import LOCK_SUFFIX, clones_folder, remove_site_cache
 from darkroom.processes import stage_lock
@@ -38,6 +39,7 @@ class Garbage:
     checkpoints: tuple[Path, ...]
     clones: tuple[Path, ...]
     pictures: tuple[Path, ...]
+    models: tuple[Path, ...]
     cache: tuple[Path, ...]
     busy: str | None
     kept_clones: tuple[Path, ...]
@@ -51,6 +53,7 @@ class Garbage:
             "checkpoints": self.checkpoints,
             "clones of scheduled runs and trials": self.clones,
             "decoded pictures": self.pictures,
+            "copies of models of earlier commits": self.models,
             "results in the cache": self.cache,
         }
         return {kind: paths for kind, paths in kinds.items() if paths}
@@ -86,6 +89,7 @@ def found_garbage(root: Path, days: float) -> Iterator[Garbage]:
             checkpoints=tuple(path for path in _told(root, _CHECKPOINT) if _touched(path) < before),
             clones=clones,
             pictures=tuple(path for path in _decoded_pictures(root) if _touched(path) < before),
+            models=tuple(path for path in _models_of_no_ref(root) if _touched(path) < before),
             cache=() if busy else tuple(unused(root, kept, since)),
             busy=busy,
             kept_clones=kept,
@@ -105,7 +109,7 @@ def remove_garbage(root: Path, garbage: Garbage) -> None:
         for repository in _repositories(clone):
             remove_site_cache(repository)
         clone.with_name(f"{clone.name}{LOCK_SUFFIX}").unlink(missing_ok=True)  # it is ours
-    for path in (*garbage.logs, *garbage.checkpoints, *garbage.clones, *garbage.pictures):
+    for path in (*garbage.logs, *garbage.checkpoints, *garbage.clones, *garbage.pictures, *garbage.models):
         if path.is_dir():
             shutil.rmtree(path)
         else:
@@ -151,6 +155,13 @@ def _told(root: Path, option: re.Pattern[str]) -> Iterator[Path]:
         path = Path(os.path.normpath(root / name))
         if path.is_relative_to(root) and path.exists():
             yield path
+
+
+def _models_of_no_ref(root: Path) -> Iterator[Path]:
+    """Copies of models of commits to which no branch or tag points; released versions have tags."""
+    printed = git(root, "for-each-ref", "--format=%(objectname) %(*objectname)", fails="")
+    kept = set(printed.split())
+    yield from (path for path in models_folder(root).glob("*/") if path.name not in kept)
 
 
 def _decoded_pictures(root: Path) -> Iterator[Path]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from darkroom.base.errors import RepoError, UsageError
-from darkroom.base.files import STATE_FOLDER, make_state_folder, write_bytes
+from darkroom.base.files import STATE_FOLDER, make_state_folder, models_folder, write_bytes
 from darkroom.base.git import git
 from darkroom.releases.gate import PARAMS_FILE, RELEASED, read_gate
 from darkroom.releases.releases import known_versions, released_version
@@ -85,7 +85,7 @@ def scheduled_model(root: Path, artifact: str) -> CommittedModel | None:
 
 
 def _brought(root: Path, commit: str, path: str, *, name: str, of: str) -> CommittedModel:
-    folder = root / STATE_FOLDER / "released" / commit
+    folder = models_folder(root) / commit
     found = CommittedModel(folder / Path(path).name, folder / PARAMS_FILE, name)
     if not (found.model.exists() and found.params.exists()):
         with opened_commit(root, commit) as opened:

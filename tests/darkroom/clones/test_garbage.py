@@ -107,6 +107,24 @@ def test_what_is_old_goes_and_what_is_new_stays(root: Path) -> None:
     assert sorted((root / ".darkroom/logs").iterdir()) == logs[1:]
 
 
+def test_copies_of_models_go_but_for_released_ones(root: Path) -> None:
+    folder = root / ".darkroom/released"
+    commits = git(root, "rev-list", "HEAD").split()
+    released, branched = git(root, "rev-parse", "model@v1.0.0^{commit}", "other").split()
+    for commit in commits:
+        (folder / commit).mkdir(parents=True)
+        (folder / commit / "model.txt").write_text("copied")
+    git(root, "tag", "--annotate", "--message", "released", "model#prod#1", "HEAD")
+    with garbage.found_garbage(root, days=30) as found:
+        assert found.models == ()
+    for commit in commits:
+        age(folder / commit / "model.txt", folder / commit)
+    with garbage.found_garbage(root, days=30) as found:
+        assert found.kinds().get("copies of models of earlier commits") == found.models
+        garbage.remove_garbage(root, found)
+    assert {path.name for path in folder.iterdir()} == {released, branched, commits[0]}
+
+
 def test_clones_go_but_not_while_a_run_works_in_them(root: Path) -> None:
     with held_clone(root, "nightly", source="", revision="") as clone:
         folder = clone.folder.parent
