@@ -30,6 +30,8 @@ TIGHT = 80
 """Columns below which the earlier value is left out: the change tells it."""
 A_REVISION = 18
 """Columns for the figure of a revision and whether it is better."""
+VERDICT = "verdict"
+"""The title of the column that says which of two figures is better."""
 UNTOLD = (Standing.SAME, Standing.CHANGED, Standing.UNCLEAR)
 STYLES = {Standing.BETTER: "green", Standing.WORSE: "red", Standing.SAME: "dim", Standing.UNCLEAR: "dim"}
 KINDS = {
@@ -50,8 +52,8 @@ def print_metrics(console: Console, comparisons: Sequence[Comparison], *, every:
     same = all(figure.standing is Standing.SAME for figure in one.figures)
     title = "" if one.then is one.now else f"{', the same as' if same else ', against'} {describe(one.then)}"
     write_line(console, f"{describe(one.now)}{title}", "bold")
-    header = ("metric", "value", "interval") if same else ("metric", "value", "interval", "change", "")
-    table = _table(header if not _is_narrow(console) else [name for name in header if name])
+    header = ("metric", "value", "interval") if same else ("metric", "value", "interval", "change", VERDICT)
+    table = _table(header if not _is_narrow(console) else [name for name in header if name != VERDICT])
     for group, rows in _grouped(figures):
         table.add_row(_heading(group))
         for figure in rows:
@@ -136,7 +138,7 @@ def _table(header: Iterable[str]) -> Table:
             name,
             overflow="fold",
             justify="right" if name in ("then", "now") else "left",
-            no_wrap=at > 0 and name != "",
+            no_wrap=at > 0 and name != VERDICT,
         )
     return table
 
@@ -171,7 +173,13 @@ def _print_differences(console: Console, figures: Sequence[Figure]) -> None:
     if not figures:
         return
     narrow, tight = _is_narrow(console), console.width < TIGHT
-    header = ("metric", *(() if tight else ("then",)), "now", "change", *(() if narrow else ("interval", "")))
+    header = (
+        "metric",
+        *(() if tight else ("then",)),
+        "now",
+        "change",
+        *(() if narrow else ("interval", VERDICT)),
+    )
     table = _table(header)
     for group, rows in _grouped(figures):
         table.add_row(_heading(group))

@@ -86,6 +86,7 @@ def test_without_a_revision_the_workspace_stands_against_the_last_commit(root, c
 def test_the_difference_names_metrics_parameters_and_files(root, capsys):
     assert run_command(["diff", "first", "second"]) == Exit.WELL
     said = capsys.readouterr().out
+    assert words_of(said, "metric") == ["then", "now", "change", "interval", "verdict"]
     for words in ("+0.25", "better", "lr", "in.json", "model.txt"):
         assert words in said
     assert words_of(said, "lr") == ["0.1", "0.2"]
