@@ -183,6 +183,7 @@ def test_pictures_are_counted_one_after_the_other():
     assert [KINDS[k] for k in found.kinds] == ["background", "right", "right"]
     assert found.missed == 2
     assert found.confusion.tolist() == [[1, 0, 1], [0, 1, 1], [0, 1, 0]]
+    assert (found.confusion.dtype, found.kinds.dtype) == (np.int64, np.int64)
     assert detection_errors(found) == DetectionErrors(
         right=2, wrong_class=0, badly_placed=0, wrong_class_and_place=0, double=0, background=1, missed=2
     )
