@@ -268,3 +268,31 @@ def test_a_picture_that_has_nothing_of_a_class_takes_no_place_among_its_detectio
         assert of_class.right.tolist() == [[True]] * 10
         assert of_class.right.dtype == bool
         assert of_class.boxes.tolist() == [int(picture == 0), int(picture == 1)]
+
+
+def test_a_class_without_boxes_has_its_number_of_them_too():
+    assert precision(PERFECT[1:], BOXES[1:], LABELS[1:], CLASSES).boxes == [1, 0]
+
+
+def test_the_surest_hundred_detections_count_and_of_recall_the_surest_one_and_ten_by_themselves():
+    """One cat, found at last: ten detections of nothing are surer."""
+    elsewhere = [[60 + number, 60, 70 + number, 70] for number in range(10)]
+    found = [detection([*elsewhere, BOXES[0][0]], [0] * 11, [0.9] * 10 + [0.1])]
+    scores = average_precision(precision(found, [BOXES[0][:1]], [np.array([0])], CLASSES))
+    assert (scores.recall_1, scores.recall_10, scores.recall_100) == (0, 0, 1)
+    assert scores.map50 == pytest.approx(1 / 11)
+    assert scores.by_class["cat"].recall == 1
+
+
+def test_a_class_is_found_at_an_overlap_of_a_half():
+    # 20 x 20 against its lower 20 x 10.5: IoU .525 counts at the first of ten thresholds
+    loose = detection([[20, 29.5, 40, 40]], [1], [0.9])
+    dog = average_precision(precision([loose], BOXES[:1], [np.array([0, 1])], CLASSES)).by_class["dog"]
+    assert (dog.map50, dog.map, dog.recall) == pytest.approx((1.0, 0.1, 0.1))
+
+
+def test_of_many_equal_scores_those_of_the_first_pictures_come_first():
+    found = [detection([[number, 0, number + 3, 3] for number in range(60)], [0] * 60, [0.5] * 60)] * 4
+    boxes, labels = [BOXES[0][:1]] * 4, [np.array([0])] * 4
+    cats, _ = precision(found, boxes, labels, CLASSES).found
+    assert cats.picture.tolist() == [picture for picture in range(4) for _ in range(60)]
