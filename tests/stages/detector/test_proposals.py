@@ -139,3 +139,17 @@ def test_a_file_of_another_hash_is_refused(tmp_path: Path) -> None:
     Path(params.file).write_text('{"val": [ ]}')
     with pytest.raises(ModelError, match="its sha256 is"):
         read_proposals(params, "val", 1)
+
+
+@pytest.mark.parametrize("levels", [(0, 1), (254, 255)])
+def test_the_darkest_and_the_brightest_grey_levels_are_told_apart(levels: tuple[int, int]) -> None:
+    picture = np.full((40, 60, 1), levels[0], dtype=np.uint8)
+    picture[10:20, 20:44] = levels[1]
+    images = (torch.from_numpy(picture[None]).permute(0, 3, 1, 2) / 255 - 0.5) * 4
+    assert [20, 10, 44, 20] in Regions(9)(images)[0].tolist()
+
+
+def test_proposals_of_coloured_pictures_are_those_of_their_brightness() -> None:
+    picture = np.random.default_rng(2).integers(0, 256, (32, 48, 3), dtype=np.uint8)
+    images = (torch.from_numpy(picture[None]).permute(0, 3, 1, 2) / 255 - 0.5) * 4
+    assert Regions(12)(images)[0].tolist() == region_proposals(picture, 12).tolist()

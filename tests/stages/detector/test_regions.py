@@ -1,5 +1,6 @@
 import cv2
 import numpy as np
+import pytest
 import torch
 from torchvision.ops import box_iou
 
@@ -96,7 +97,17 @@ def test_what_most_levels_agree_on_comes_first():
 
 def test_colour_counts_by_its_brightness():
     picture = np.zeros((40, 60, 3), dtype=np.uint8)
-    picture[...] = (150, 40, 90)
-    picture[10:20, 20:44] = (20, 200, 140)
+    picture[...] = (100, 40, 90)
+    picture[10:20, 20:44] = (100, 200, 90)  # in one colour alone
+    assert (20, 10, 44, 20) in boxes_in(picture)
     grey = np.asarray(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY))[..., None]
     np.testing.assert_array_equal(region_proposals(picture, 40), region_proposals(grey, 40))
+
+
+@pytest.mark.parametrize("part", [(10, 10, 13, 11), (5, 3, 35, 23)])
+def test_a_part_of_just_the_least_or_the_most_share_is_one(part):
+    """Of 1,000 pixels three, and six hundred."""
+    x0, y0, x1, y1 = part
+    picture = np.full((25, 40, 1), 90, dtype=np.uint8)
+    picture[y0:y1, x0:x1] = 220
+    assert part in boxes_in(picture)

@@ -138,3 +138,31 @@ def test_boxes_are_cut_to_the_frame_and_to_the_picture_on_all_sides():
     assert unfit_boxes(np.array([[1, 2, 5, 4]], np.float32), (40, 20), (10, 8), "pad").tolist() == [
         [4, 4, 20, 12]
     ]
+
+
+@pytest.mark.parametrize(
+    ("size", "frame"),
+    [
+        ((5, 15), (8, 8)),  # 1.6 times as large, with the pixels of three frames
+        ((5, 20), (8, 8)),  # of exactly four
+        ((15, 400), (10, 10)),  # two thirds as large
+        ((400, 15), (10, 10)),
+    ],
+)
+def test_any_other_picture_is_resized_as_a_whole(size, frame):
+    width, height = size
+    picture, placed = steps(height, width, 3), place(size, frame, "crop")
+    way = cv2.INTER_AREA if placed.width < width else cv2.INTER_LINEAR
+    whole = resized(picture, placed.width, placed.height, way)
+    wanted = whole[-placed.y : -placed.y + frame[1], -placed.x : -placed.x + frame[0]]
+    packed = fit_picture(picture, placed, frame, 0)
+    assert (packed == wanted).all()
+    assert packed.dtype == np.uint8
+
+
+@pytest.mark.parametrize("size", [(1, 1_000_000), (1_000_000, 1)])
+def test_of_a_picture_as_long_as_a_thread_no_more_is_made_than_is_seen(size):
+    """As a whole it would have a million million pixels."""
+    picture = np.full((*size[::-1], 1), 7, np.uint8)
+    frame = (1000, 10) if size[0] == 1 else (10, 1000)
+    assert (fit_picture(picture, place(size, frame, "crop"), frame, 0) == 7).all()
