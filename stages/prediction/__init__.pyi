@@ -14,6 +14,7 @@ from .pictures import STDIN as STDIN
 from .pictures import named_pictures as named_pictures
 from .predictors import ClassifierPredictor as ClassifierPredictor
 from .predictors import DetectorPredictor as DetectorPredictor
+from .predictors import Given as Given
 from .predictors import Ready as Ready
 from .predictors import in_form as in_form
 from .predictors import load_classifier as load_classifier

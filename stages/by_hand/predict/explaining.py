@@ -1,0 +1,128 @@
+"""`darkroom explain`: heat maps of where a classifier looks."""
+
+from __future__ import annotations
+
+import itertools
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from stages.by_hand.predict.options import UNREAD, asking, given_pictures
+from stages.prediction.answers import Classified, Unread
+from stages.prediction.reports import labels_path, line_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from PIL import Image
+
+    from stages.prediction.predictors import ClassifierPredictor, Given, Ready
+
+    Sheets = Iterator[tuple[Classified, Image.Image] | Unread]
+    """Answers with their sheets, and what could not be read."""
+
+# What imports torch or OpenCV is imported where it is used: `--help` needs neither.
+
+
+@asking(model="classifier", formats=())
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("explained"),
+    show_default=True,
+    help="The folder of the drawn pictures.",
+)
+@click.option(
+    "--classes",
+    "most",
+    type=click.IntRange(1),
+    default=2,
+    show_default=True,
+    help="Draw a map for each of so many most probable classes.",
+)
+def explain(
+    pictures: tuple[str, ...],
+    model: Path,
+    params: Path,
+    every: int,
+    batch: int,
+    out: Path,
+    most: int,
+) -> None:
+    """Draw beside each PICTURE where the classifier looks for the classes that it says: a heat map each.
+
+    Pictures are files, folders, patterns, videos, or - for a list on standard input. They are drawn as the
+    network sees them, cut and scaled to its form.
+
+    \b
+    Examples:
+      darkroom explain photo.jpg
+      darkroom explain inbox/ --classes 1 --out maps
+    """  # noqa: D301 - \b is click's
+    from stages.prediction.predictors import load_classifier
+
+    predictor = load_classifier(model, params=params)
+    _save(_of_classes(given_pictures(pictures, every), predictor, most, batch), out)
+
+
+def _save(sheets: Sheets, out: Path) -> None:
+    """Write the sheets, and say of each where it is; how many there are is said on standard error."""
+    from stages.drawing.sheets import save_png
+
+    unread = drawn = 0
+    for one in sheets:
+        if isinstance(one, Unread):
+            print(line_of(one), file=sys.stderr)
+            unread += 1
+            continue
+        answer, sheet = one
+        place = out / labels_path(answer.picture).with_suffix(".png")
+        save_png(place, sheet)
+        print(f"{line_of(answer)} -> {place}")
+        drawn += 1
+    print(f"{drawn} drawn in {out}" + (f", {unread} could not be read" if unread else ""), file=sys.stderr)
+    if unread:
+        raise click.exceptions.Exit(UNREAD)
+
+
+def _of_classes(given: Iterable[Given], predictor: ClassifierPredictor, most: int, batch: int) -> Sheets:
+    """Each picture, and the heat maps of its most probable classes."""
+    from stages.prediction.predictors import Ready, in_form
+
+    numbered = enumerate(given, start=1)
+    while some := list(itertools.islice(numbered, batch)):
+        ready = [in_form(number, one, predictor.form) for number, one in some]
+        yield from (one for one in ready if isinstance(one, Unread))
+        readable = [one for one in ready if isinstance(one, Ready)]
+        if readable:
+            yield from _heated(readable, predictor, most)
+
+
+def _heated(
+    ready: Sequence[Ready], predictor: ClassifierPredictor, most: int
+) -> Iterator[tuple[Classified, Image.Image]]:
+    import numpy as np
+
+    from stages.by_hand.predict.drawing import class_heats
+    from stages.evaluate.of_classifier.grad_cam import grad_cam
+
+    images, answers = np.stack([one.pixels for one in ready]), predictor.answers_to(ready)
+    names = predictor.classes or predictor.attributes  # the first of the network's logits
+    told = [list(_shares_of(answer).items())[:most] for answer in answers]
+    heats = []
+    for rank in range(min(most, len(names))):
+        targets = np.array([names.index(best[rank][0]) for best in told])
+        heats.append(
+            grad_cam(predictor.network, images, targets, compute=predictor.compute, batch_size=len(images))
+        )
+    for picture, answer, best, own in zip(images, answers, told, np.stack(heats, axis=1), strict=True):
+        captions = [f"{label} {share:.2f}" for label, share in best]
+        yield answer, class_heats(answer.picture, picture, own, captions)
+
+
+def _shares_of(answer: Classified) -> dict[str, float]:
+    """Probabilities of the classes, or of the attributes where there are no classes, the greatest first."""
+    return answer.probabilities or {name: one.probability for name, one in answer.attributes.items()}
