@@ -5,6 +5,7 @@ from .answers import Box as Box
 from .answers import Classified as Classified
 from .answers import Detected as Detected
 from .answers import Unread as Unread
+from .merging import fuse_boxes as fuse_boxes
 from .models import TrainedModel as TrainedModel
 from .models import TrainedModels as TrainedModels
 from .models import classifier_of as classifier_of

@@ -6,7 +6,7 @@ The code of `preprocess` first brings each picture into the form of the training
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -16,12 +16,13 @@ import numpy as np
 from stages.classifier.network import Classifier, ask, attributes_of, thresholds_of
 from stages.core.errors import DataError
 from stages.core.params import ComputeParams, load_params
-from stages.detector.network import detect
+from stages.detector.network import Detection, detect
 from stages.intake.decoding import decode
 from stages.intake.form import Form
 from stages.intake.geometry import Pixels, fit_picture, place, unfit_boxes
 from stages.networks.compute import Compute, prepare
 from stages.prediction.answers import BATCH, PARAMS, Attribute, Box, Classified, Detected, Unread
+from stages.prediction.merging import fuse_boxes, mirrored
 from stages.prediction.models import TrainedModel, classifier_of, detector_of
 from stages.prediction.video import Frame
 from stages.sources.preparation import PreprocessParams
@@ -31,6 +32,10 @@ Given = str | Path | Pixels | Frame
 
 MOST_BOXES = 200
 """Of one picture: the surest."""
+SCALES = (0.83, 1.2)
+"""Other sizes in which an augmented detector looks at a picture, by the usual one."""
+SIDES = 8
+"""Sides of pictures in those sizes are multiples of so many pixels, as are most strides of the networks."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -41,6 +46,8 @@ class Ready:
     width: int
     height: int
     pixels: Pixels
+    others: tuple[Pixels, ...] = ()
+    """The same in other sizes, where the model looks at several."""
 
 
 Found = TypeVar("Found", Classified, Detected)
@@ -67,7 +74,7 @@ class _Predictor(Generic[Found]):
             ModelError: What the network predicts is not finite.
 
         """
-        ready = (in_form(number, given, self._model.form) for number, given in enumerate(pictures, start=1))
+        ready = (self.in_form(number, given) for number, given in enumerate(pictures, start=1))
         while some := list(islice(ready, batch)):
             readable = [one for one in some if isinstance(one, Ready)]
             answers = iter(self.answers_to(readable) if readable else [])
@@ -77,6 +84,20 @@ class _Predictor(Generic[Found]):
     def form(self) -> Form:
         """The form that pictures are brought to."""
         return self._model.form
+
+    @property
+    def compute(self) -> Compute:
+        """The place where the network computes."""
+        return self._compute
+
+    def in_form(self, number: int, given: Given) -> Ready | Unread:
+        """A picture as `answers_to` takes it; `number` names an array. One that cannot be read is no error.
+
+        Raises:
+            DataError: An array is no picture.
+
+        """
+        return in_form(number, given, self.form)
 
     def answers_to(self, ready: Sequence[Ready]) -> list[Found]:
         """The answers to pictures that are in the model's form; at least one."""
@@ -91,11 +112,6 @@ class ClassifierPredictor(_Predictor[Classified]):
         """The network itself."""
         assert isinstance(self._model.network, Classifier)
         return self._model.network
-
-    @property
-    def compute(self) -> Compute:
-        """The place where the network computes."""
-        return self._compute
 
     def answers_to(self, ready: Sequence[Ready]) -> list[Classified]:
         """The classes of pictures that are in the model's form."""
@@ -132,22 +148,70 @@ class DetectorPredictor(_Predictor[Detected]):
 
     def answers_to(self, ready: Sequence[Ready]) -> list[Detected]:
         """What is found in pictures that are in the model's form."""
-        images, form = np.stack([one.pixels for one in ready]), self._model.form
+        images = np.stack([one.pixels for one in ready])
         found = detect(self._model.network, images, self._compute, len(images))
-        answers = []
-        for one, (framed, labels, scores) in zip(ready, found, strict=True):
-            corners = unfit_boxes(framed, (one.width, one.height), form.frame, form.fit)
-            boxes = [
-                Box(label=self.classes[label], score=float(score), x1=x1, y1=y1, x2=x2, y2=y2)
-                for (x1, y1, x2, y2), label, score in zip(corners.tolist(), labels, scores, strict=True)
-                if x2 > x1 and y2 > y1  # what lies beside the picture alone is left out
-            ]
-            answers.append(
-                Detected(
-                    picture=one.name, width=one.width, height=one.height, boxes=tuple(boxes[:MOST_BOXES])
-                )
-            )
-        return answers
+        return [
+            self._answer(one, _in_picture(one, each, self.form))
+            for one, each in zip(ready, found, strict=True)
+        ]
+
+    def _answer(self, one: Ready, found: Detection) -> Detected:
+        corners, labels, scores = found
+        boxes = [
+            Box(label=self.classes[label], score=float(score), x1=x1, y1=y1, x2=x2, y2=y2)
+            for (x1, y1, x2, y2), label, score in zip(corners.tolist(), labels, scores, strict=True)
+            if x2 > x1 and y2 > y1  # what lies beside the picture alone is left out
+        ]
+        return Detected(picture=one.name, width=one.width, height=one.height, boxes=tuple(boxes[:MOST_BOXES]))
+
+
+class AugmentedDetectorPredictor(DetectorPredictor):
+    """A trained detector that looks at each picture in three sizes, and at the mirror image of each.
+
+    Its answers are what `fuse_boxes` makes of the six.
+    """
+
+    def in_form(self, number: int, given: Given) -> Ready | Unread:
+        """A picture in the sizes that `answers_to` looks at."""
+        first = in_form(number, given, self.form)
+        if isinstance(first, Unread):
+            return first
+        others = [in_form(number, given, form) for form in self._other_forms]
+        pixels = [one.pixels for one in others if isinstance(one, Ready)]
+        return replace(first, others=tuple(pixels))
+
+    def answers_to(self, ready: Sequence[Ready]) -> list[Detected]:
+        """What is found in pictures that are in the model's form and in its other sizes."""
+        views: list[list[Detection]] = [[] for _ in ready]
+        forms = [self.form, *self._other_forms]
+        for form, pictures in zip(
+            forms, zip(*((one.pixels, *one.others) for one in ready), strict=True), strict=True
+        ):
+            images = np.stack(pictures)  # [N, H, W, C]
+            for flipped in (False, True):
+                seen = np.ascontiguousarray(images[:, :, ::-1]) if flipped else images
+                found = detect(self._model.network, seen, self._compute, len(seen))
+                for own, one, (boxes, labels, scores) in zip(views, ready, found, strict=True):
+                    framed = mirrored(boxes, form.width) if flipped else boxes
+                    own.append(_in_picture(one, (framed, labels, scores), form))
+        return [self._answer(one, fuse_boxes(own)) for one, own in zip(ready, views, strict=True)]
+
+    @property
+    def _other_forms(self) -> list[Form]:
+        return [
+            replace(self.form, height=_side(scale * self.form.height), width=_side(scale * self.form.width))
+            for scale in SCALES
+        ]
+
+
+def _side(pixels: float) -> int:
+    return max(1, round(pixels / SIDES)) * SIDES
+
+
+def _in_picture(one: Ready, found: Detection, form: Form) -> Detection:
+    """What was found in a picture in this form, in pixels of the picture itself."""
+    framed, labels, scores = found
+    return unfit_boxes(framed, (one.width, one.height), form.frame, form.fit), labels, scores
 
 
 def load_classifier(path: str | Path, *, params: str | Path = PARAMS) -> ClassifierPredictor:
@@ -162,8 +226,12 @@ def load_classifier(path: str | Path, *, params: str | Path = PARAMS) -> Classif
     return ClassifierPredictor(classifier_of(Path(path), preprocess, compute), compute)
 
 
-def load_detector(path: str | Path, *, params: str | Path = PARAMS) -> DetectorPredictor:
+def load_detector(
+    path: str | Path, *, params: str | Path = PARAMS, augment: bool = False
+) -> DetectorPredictor:
     """The detector in a model file; `params` is the params.yaml that it was trained by.
+
+    `augment`: it looks at each picture in three sizes and mirrored. That takes some seven times as long.
 
     Raises:
         ModelError: The file is no detector's, or was trained on pictures of another form.
@@ -171,7 +239,8 @@ def load_detector(path: str | Path, *, params: str | Path = PARAMS) -> DetectorP
 
     """
     preprocess, compute = _settings(Path(params))
-    return DetectorPredictor(detector_of(Path(path), preprocess, compute), compute)
+    kind = AugmentedDetectorPredictor if augment else DetectorPredictor
+    return kind(detector_of(Path(path), preprocess, compute), compute)
 
 
 def _settings(params: Path) -> tuple[PreprocessParams, Compute]:

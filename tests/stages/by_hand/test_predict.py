@@ -166,6 +166,25 @@ def test_a_heat_map_stands_beside_each_picture(folder: Path, capsys: pytest.Capt
     assert len(np.unique(shown.reshape(-1, 3), axis=0)) > 100
 
 
+def test_an_augmented_detector_answers_in_the_same_form(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["detect", "photos", "--threshold", "0.01", "--format", "json"]
+    answers = []
+    for more in ([], ["--augment"], ["--augment"]):
+        assert main([*words, *more]) == 0
+        answers.append(json.loads(capsys.readouterr().out))
+    plain, augmented, again = answers
+    assert augmented == again
+    assert augmented != plain
+    for answer in augmented:
+        scores = [box["score"] for box in answer["boxes"]]
+        assert scores == sorted(scores, reverse=True)
+        for box in answer["boxes"]:
+            assert 0 <= box["x1"] < box["x2"] <= 50
+            assert 0 <= box["y1"] < box["y2"] <= 30
+
+
 def test_a_release_is_asked_for_by_darkroom(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["classify", "photos", "--release", "v1.0.0"]) == 2
     assert capsys.readouterr().err.startswith("error: --release: only `darkroom classify`")

@@ -4,10 +4,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 import yaml
 from PIL import Image
+from torch import Tensor, nn
 
 from stages.core.errors import DataError, ModelError
+from stages.intake.form import Form
+from stages.intake.geometry import Fit
+from stages.networks.compute import Compute
 from stages.prediction import (
     Classified,
     ClassifierPredictor,
@@ -17,7 +22,8 @@ from stages.prediction import (
     load_classifier,
     load_detector,
 )
-from stages.prediction.models import load_models
+from stages.prediction.models import TrainedModel, load_models
+from stages.prediction.predictors import AugmentedDetectorPredictor
 from tests.stages.small_models import BOX_LABELS, LABELS, params_for_models, save_models
 
 
@@ -114,3 +120,48 @@ def test_a_size_that_params_leave_open_is_the_models(folder: Path, tmp_path: Pat
     stated, left_open = (load_models(one / "params.yaml", *files, "") for one in (folder, tmp_path))
     for kind in ("classifier", "detector"):
         assert getattr(left_open, kind).form == getattr(stated, kind).form
+
+
+class FindsBright(nn.Module):
+    """Finds what is bright, a box around all of it, and keeps in mind which sizes it was shown."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.config = {"classes": ["light"]}
+        self.seen: list[tuple[int, int]] = []
+
+    def forward(self, images: list[Tensor], _given: object) -> list[dict[str, Tensor]]:
+        self.seen += [(image.shape[-2], image.shape[-1]) for image in images]
+        return [self.found(image) for image in images]
+
+    def found(self, image: Tensor) -> dict[str, Tensor]:
+        rows, columns = (image.mean(dim=0) > 0.5).nonzero().unbind(dim=1)
+        low, high = (columns.min(), rows.min()), (columns.max() + 1, rows.max() + 1)
+        box = torch.stack([*low, *high]).float()[None]
+        return {"boxes": box, "labels": torch.ones(1).long(), "scores": torch.full((1,), 0.75)}
+
+
+@pytest.mark.parametrize("fit", ["stretch", "pad"])
+@pytest.mark.parametrize("size", [(60, 90), (100, 40)])
+def test_boxes_of_mirrored_and_scaled_views_come_back_to_their_place(fit: Fit, size: tuple[int, int]) -> None:
+    form = Form(
+        height=48,
+        width=64,
+        channels=3,
+        fit=fit,
+        ground=0,
+        max_pixels=10**6,
+        refused=frozenset(),
+        kept=frozenset(),
+    )
+    network = FindsBright()
+    compute = Compute(device=torch.device("cpu"), dtype=torch.float32)
+    model = TrainedModel(network=network, config=network.config, form=form)
+    picture = np.full((*size, 3), 20, np.uint8)
+    picture[10:34, 4:24] = 250  # nearer to the left and to the top
+    (answer,) = AugmentedDetectorPredictor(model, compute).predict([picture])
+    assert isinstance(answer, Detected)
+    (box,) = answer.boxes
+    assert (box.x1, box.y1, box.x2, box.y2) == pytest.approx((4, 10, 24, 34), abs=1.6)
+    assert box.score == pytest.approx(0.75)  # every view finds it
+    assert network.seen == [(48, 64), (48, 64), (40, 56), (40, 56), (56, 80), (56, 80)]
