@@ -1,4 +1,5 @@
 from .answers import BATCH as BATCH
+from .answers import MASKS as MASKS
 from .answers import PARAMS as PARAMS
 from .answers import Attribute as Attribute
 from .answers import Box as Box
@@ -28,6 +29,10 @@ from .reports import to_csv as to_csv
 from .reports import to_json as to_json
 from .reports import to_text as to_text
 from .reports import to_yolo as to_yolo
+from .saliency import Explained as Explained
+from .saliency import Masks as Masks
+from .saliency import box_saliency as box_saliency
+from .saliency import explain_boxes as explain_boxes
 from .video import Frame as Frame
 from .video import is_video as is_video
 from .video import read_frames as read_frames

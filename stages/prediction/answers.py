@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 BATCH = 32
+MASKS = 500
+"""How often parts of a picture are hidden, to see where a detector looks."""
 PARAMS = Path("params.yaml")
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 import numpy as np
+from torch import nn
 
 from stages.classifier.network import Classifier, ask, attributes_of, thresholds_of
 from stages.core.errors import DataError
@@ -145,6 +146,11 @@ class ClassifierPredictor(_Predictor[Classified]):
 
 class DetectorPredictor(_Predictor[Detected]):
     """A trained detector: `load_detector` makes one."""
+
+    @property
+    def network(self) -> nn.Module:
+        """The network itself."""
+        return self._model.network
 
     def answers_to(self, ready: Sequence[Ready]) -> list[Detected]:
         """What is found in pictures that are in the model's form."""

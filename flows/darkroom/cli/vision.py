@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from darkroom.releases.models import CommittedModel
 
 RELEASE = "--release"
+DETECTOR = "--detector"
+"""The option of `explain` that means the other model."""
 DECIDED = {"--model", "--params", "--help", "-h"}
 """Options beside which no model is looked for."""
 
@@ -90,7 +92,9 @@ def detect(words: tuple[str, ...]) -> int:
 @passing_on
 @click.argument("words", nargs=-1, type=click.UNPROCESSED)
 def explain(words: tuple[str, ...]) -> int:
-    """Draw where the classifier looks in pictures."""
+    """Draw where a model looks in pictures."""
+    if DETECTOR in itertools.takewhile(lambda word: word != "--", words):
+        return _run_module("stages.by_hand.predict", ("explain", *with_model("detector", words)))
     return _run_module("stages.by_hand.predict", ("explain", *with_model("classifier", words)))
 
 

@@ -10,13 +10,25 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps
 
-from stages.drawing.sheets import Picture, draw_boxes, image_grid, titled
+from stages.drawing.sheets import (
+    PAPER,
+    SHEET_SIDE,
+    Picture,
+    draw_boxes,
+    image_grid,
+    shrunk,
+    titled,
+)
 from stages.evaluate.of_classifier.grad_cam import overlaid, with_scale
 from stages.prediction.answers import Classified, Detected
+from stages.prediction.saliency import Explained
 from stages.prediction.video import Frame
 
 DRAWN_SIDE = 1024  # px of the longer side of a drawn picture, at most
 CAPTIONED_SIDE = 256  # px: smaller ones are enlarged until their captions can be read
+HEATED_SIDE = 512  # px of the longer side of a heat map, at most
+BOX_SCALE_SIZE, BOX_SCALE_GREY = (14, 312), 128  # px high and wide, and the grey level under the colour
+BOX_SCALE_WORDS = "How much a place speaks for the box: left the least, right the most in its picture"
 
 
 def drawn_class(given: Path | Frame, answer: Classified) -> Image.Image:
@@ -31,6 +43,11 @@ def _said_of(answer: Classified) -> list[str]:
     said = [] if answer.label is None else [f"found: {answer.label} {answer.probability:.2f}"]
     said += [f"{name} {share:.2f}" for name, share in answer.present.items()]
     return said + (["none of the attributes"] if answer.attributes and not answer.present else [])
+
+
+def _columns(cells: int, width: int) -> int:
+    """How many cells so wide stand beside each other on a sheet."""
+    return min(cells, max(1, SHEET_SIDE // width))
 
 
 def drawn_boxes(given: Path | Frame, answer: Detected, classes: Sequence[str]) -> Image.Image:
@@ -66,3 +83,34 @@ def class_heats(
     titles = ["as the network sees it", *(f"for {caption}" for caption in captions)]
     title = f"{Path(name).name}: where the classifier looks for each class"
     return with_scale(image_grid(cells, len(cells), titles, scale=scale, title=title))
+
+
+def box_heats(explained: Explained, classes: Sequence[str]) -> Image.Image:
+    """The picture with its boxes, and beside it a heat map for each of them."""
+    picture, ratio = shrunk(explained.pixels, HEATED_SIDE)
+    boxes, found = explained.framed * ratio, explained.answer.boxes
+    labels = [classes.index(box.label) for box in found]
+    captions = [f"{box.label} {box.score:.2f}" for box in found]
+    scale = max(1, CAPTIONED_SIDE // max(picture.shape[:2]))
+    cells = [np.asarray(draw_boxes(picture, boxes, captions, labels, scale))]
+    for box, label, heat in zip(boxes, labels, explained.heats, strict=True):
+        small = Image.fromarray(heat).resize(picture.shape[1::-1], Image.Resampling.BOX)
+        cells.append(
+            np.asarray(draw_boxes(overlaid(picture, np.asarray(small)), box[None], [""], [label], scale))
+        )
+    titles = ["as the network sees it", *(f"for {caption}" for caption in captions)]
+    name = Path(explained.answer.picture).name
+    title = f"{name}: where the detector looks for each box" if found else f"{name}: found nothing"
+    sheet = image_grid(cells, _columns(len(cells), cells[0].shape[1]), titles, title=title)
+    return _with_box_scale(sheet) if found else sheet
+
+
+def _with_box_scale(sheet: Image.Image) -> Image.Image:
+    """The sheet of heat maps, and below it what their colour means."""
+    bar = np.full((*BOX_SCALE_SIZE, 1), BOX_SCALE_GREY, np.uint8)
+    heat = np.broadcast_to(np.linspace(0, 1, bar.shape[1], dtype=np.float32), bar.shape[:2])
+    scale = image_grid([overlaid(bar, heat)], 1, title=BOX_SCALE_WORDS)
+    whole = Image.new("RGB", (max(sheet.width, scale.width), sheet.height + scale.height), PAPER)
+    whole.paste(sheet, (0, 0))
+    whole.paste(scale, (0, sheet.height))
+    return whole

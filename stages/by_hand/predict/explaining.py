@@ -1,4 +1,4 @@
-"""`darkroom explain`: heat maps of where a classifier looks."""
+"""`darkroom explain`: heat maps of where a classifier or a detector looks."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from click.core import ParameterSource
 
-from stages.by_hand.predict.options import UNREAD, asking, given_pictures
-from stages.prediction.answers import Classified, Unread
+from stages.by_hand.predict.options import MODELS, UNREAD, asking, given_pictures
+from stages.prediction.answers import MASKS, Classified, Detected, Unread
 from stages.prediction.reports import labels_path, line_of
 
 if TYPE_CHECKING:
@@ -19,9 +20,10 @@ if TYPE_CHECKING:
 
     from PIL import Image
 
-    from stages.prediction.predictors import ClassifierPredictor, Given, Ready
+    from stages.prediction.predictors import ClassifierPredictor, DetectorPredictor, Given, Ready
+    from stages.prediction.saliency import Masks
 
-    Sheets = Iterator[tuple[Classified, Image.Image] | Unread]
+    Sheets = Iterator[tuple[Classified | Detected, Image.Image] | Unread]
     """Answers with their sheets, and what could not be read."""
 
 # What imports torch or OpenCV is imported where it is used: `--help` needs neither.
@@ -43,7 +45,39 @@ if TYPE_CHECKING:
     show_default=True,
     help="Draw a map for each of so many most probable classes.",
 )
+@click.option(
+    "--detector",
+    "of_detector",
+    is_flag=True,
+    help=f"Explain boxes; the model is {MODELS / 'detector.safetensors'} if no other is named.",
+)
+@click.option(
+    "--boxes",
+    type=click.IntRange(1),
+    default=3,
+    show_default=True,
+    help="Of a detector: draw a map for each of so many surest boxes.",
+)
+@click.option(
+    "--threshold",
+    type=click.FloatRange(0, 1),
+    default=0.5,
+    show_default=True,
+    help="Of a detector: explain boxes with at least this score.",
+)
+@click.option(
+    "--masks",
+    type=click.IntRange(1),
+    default=MASKS,
+    show_default=True,
+    help="Of a detector: hide parts of the picture so many times. More take longer and are more exact.",
+)
+@click.option(
+    "--seed", type=click.IntRange(0), default=0, show_default=True, help="Same seed, same hidden parts."
+)
+@click.pass_context
 def explain(
+    context: click.Context,
     pictures: tuple[str, ...],
     model: Path,
     params: Path,
@@ -51,8 +85,13 @@ def explain(
     batch: int,
     out: Path,
     most: int,
+    of_detector: bool,
+    boxes: int,
+    threshold: float,
+    masks: int,
+    seed: int,
 ) -> None:
-    """Draw beside each PICTURE where the classifier looks for the classes that it says: a heat map each.
+    """Draw where a model looks in each PICTURE: a heat map for each class, or with --detector for each box.
 
     Pictures are files, folders, patterns, videos, or - for a list on standard input. They are drawn as the
     network sees them, cut and scaled to its form.
@@ -61,11 +100,20 @@ def explain(
     Examples:
       darkroom explain photo.jpg
       darkroom explain inbox/ --classes 1 --out maps
+      darkroom explain street.jpg --detector --boxes 5
     """  # noqa: D301 - \b is click's
-    from stages.prediction.predictors import load_classifier
+    from stages.prediction.predictors import load_classifier, load_detector
+    from stages.prediction.saliency import Masks
 
-    predictor = load_classifier(model, params=params)
-    _save(_of_classes(given_pictures(pictures, every), predictor, most, batch), out)
+    given = given_pictures(pictures, every)
+    if of_detector:
+        if context.get_parameter_source("model") is ParameterSource.DEFAULT:
+            model = MODELS / "detector.safetensors"
+        hiding = Masks(count=masks, seed=seed)
+        sheets = _of_boxes(given, load_detector(model, params=params), boxes, threshold, hiding, batch)
+    else:
+        sheets = _of_classes(given, load_classifier(model, params=params), most, batch)
+    _save(sheets, out)
 
 
 def _save(sheets: Sheets, out: Path) -> None:
@@ -88,13 +136,30 @@ def _save(sheets: Sheets, out: Path) -> None:
         raise click.exceptions.Exit(UNREAD)
 
 
+def _of_boxes(
+    given: Iterable[Given],
+    predictor: DetectorPredictor,
+    most: int,
+    threshold: float,
+    masks: Masks,
+    batch: int,
+) -> Sheets:
+    """Each picture with its surest boxes, and a heat map for each of them."""
+    from stages.by_hand.predict.drawing import box_heats
+    from stages.prediction.saliency import explain_boxes
+
+    explained = explain_boxes(predictor, given, most=most, threshold=threshold, masks=masks, batch=batch)
+    for one in explained:
+        yield one if isinstance(one, Unread) else (one.answer, box_heats(one, predictor.classes))
+
+
 def _of_classes(given: Iterable[Given], predictor: ClassifierPredictor, most: int, batch: int) -> Sheets:
     """Each picture, and the heat maps of its most probable classes."""
-    from stages.prediction.predictors import Ready, in_form
+    from stages.prediction.predictors import Ready
 
     numbered = enumerate(given, start=1)
     while some := list(itertools.islice(numbered, batch)):
-        ready = [in_form(number, one, predictor.form) for number, one in some]
+        ready = [predictor.in_form(number, one) for number, one in some]
         yield from (one for one in ready if isinstance(one, Unread))
         readable = [one for one in ready if isinstance(one, Ready)]
         if readable:

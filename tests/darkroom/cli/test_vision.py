@@ -55,11 +55,19 @@ def test_a_project_runs_its_own_stages_and_nothing_that_lies_beside_them(
     assert capfd.readouterr() == ("own --help b\n", "")
 
 
-@pytest.mark.parametrize(("command", "kind"), [("classify", "classifier"), ("detect", "detector")])
-def test_a_project_that_trains_no_such_model_says_so(command, kind, tmp_path, monkeypatch, capfd):
+@pytest.mark.parametrize(
+    ("words", "kind"),
+    [
+        (["classify"], "classifier"),
+        (["detect"], "detector"),
+        (["explain"], "classifier"),
+        (["explain", "--detector"], "detector"),
+    ],
+)
+def test_a_project_that_trains_no_such_model_says_so(words, kind, tmp_path, monkeypatch, capfd):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "dvc.yaml").write_text("stages:\n  a: {cmd: 'true', outs: [data/models/other.safetensors]}\n")
     (tmp_path / "a.png").touch()
-    assert run_command([command, "a.png"]) == Exit.WRONG_INPUT
+    assert run_command([*words, "a.png"]) == Exit.WRONG_INPUT
     said = f"error: no stage of dvc.yaml trains a {kind}; name a model by --model FILE\n"
     assert capfd.readouterr() == ("", said)

@@ -152,20 +152,6 @@ def test_frames_of_a_video_are_pictures(folder: Path, capsys: pytest.CaptureFixt
     assert "1 could not be read" in how
 
 
-@pytest.mark.slow
-def test_a_heat_map_stands_beside_each_picture(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (folder / "photos/b.png").write_bytes(b"no picture")
-    assert main(["explain", "photos", "--out", "why", "--classes", "9"]) == 1
-    said, how = capsys.readouterr()
-    assert len(said.splitlines()) == 2
-    assert "b.png: cannot be read" in how
-    with Image.open(folder / "why/photos/deep/a.png") as sheet:
-        shown = np.asarray(sheet)
-    cell = (shown.shape[1] - 4) // (1 + len(LABELS))
-    assert cell >= 128
-    assert len(np.unique(shown.reshape(-1, 3), axis=0)) > 100
-
-
 def test_an_augmented_detector_answers_in_the_same_form(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
