@@ -7,7 +7,7 @@
         print(found.label, found.probability)
 
 predictors: a model that is asked; answers: what it says; models: model files with the form of their pictures
-saliency: where a detector looks for a box
+saliency: where a detector looks for a box; neighbours: the training pictures nearest to a picture
 merging: boxes found in several views of a picture; video: frames of videos
 pictures: those that files, folders and patterns name; reports: answers as table, JSON, CSV, COCO and YOLO
 """

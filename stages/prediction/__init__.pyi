@@ -1,10 +1,12 @@
 from .answers import BATCH as BATCH
+from .answers import DATA as DATA
 from .answers import MASKS as MASKS
 from .answers import PARAMS as PARAMS
 from .answers import Attribute as Attribute
 from .answers import Box as Box
 from .answers import Classified as Classified
 from .answers import Detected as Detected
+from .answers import Neighbour as Neighbour
 from .answers import Unread as Unread
 from .merging import fuse_boxes as fuse_boxes
 from .models import TrainedModel as TrainedModel
@@ -12,6 +14,7 @@ from .models import TrainedModels as TrainedModels
 from .models import classifier_of as classifier_of
 from .models import detector_of as detector_of
 from .models import load_models as load_models
+from .neighbours import known_pictures as known_pictures
 from .pictures import STDIN as STDIN
 from .pictures import named_pictures as named_pictures
 from .predictors import ClassifierPredictor as ClassifierPredictor
@@ -24,6 +27,7 @@ from .predictors import load_detector as load_detector
 from .reports import Answer as Answer
 from .reports import labels_path as labels_path
 from .reports import line_of as line_of
+from .reports import lines_of as lines_of
 from .reports import to_coco as to_coco
 from .reports import to_csv as to_csv
 from .reports import to_json as to_json

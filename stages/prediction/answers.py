@@ -7,6 +7,8 @@ BATCH = 32
 MASKS = 500
 """How often parts of a picture are hidden, to see where a detector looks."""
 PARAMS = Path("params.yaml")
+DATA = Path("data/prepared/classification")
+"""The pictures that `preprocess` packed for the classifier."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -29,6 +31,20 @@ class Attribute:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Neighbour:
+    """A training picture that a classifier takes for like another picture."""
+
+    picture: str
+    """Its file, or a file and a row of it, as `preprocess` read it."""
+    row: int
+    """Its row in the packed training split."""
+    label: str | None
+    """Its class; None: it has none."""
+    distance: float
+    """One less the cosine of the angle between both pictures' features: 0 where they are alike, 2 at most."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Classified:
     """What a classifier says of a picture."""
 
@@ -44,6 +60,8 @@ class Classified:
     """Of every class, the greatest first."""
     attributes: dict[str, Attribute] = field(default_factory=dict)
     """Of every attribute by its name, the most probable first; empty where the classifier has learnt none."""
+    nearest: tuple[Neighbour, ...] = ()
+    """The training pictures most like it, the nearest first, where they were asked for."""
 
     @property
     def present(self) -> dict[str, float]:

@@ -14,7 +14,7 @@ from typing import Generic, TypeVar
 import numpy as np
 from torch import nn
 
-from stages.classifier.network import Classifier, ask, attributes_of, thresholds_of
+from stages.classifier.network import Classifier, ask, attributes_of, features_of, thresholds_of
 from stages.core.errors import DataError
 from stages.core.params import ComputeParams, load_params
 from stages.detector.network import Detection, detect
@@ -22,9 +22,10 @@ from stages.intake.decoding import decode
 from stages.intake.form import Form
 from stages.intake.geometry import Pixels, fit_picture, place, unfit_boxes
 from stages.networks.compute import Compute, prepare
-from stages.prediction.answers import BATCH, PARAMS, Attribute, Box, Classified, Detected, Unread
+from stages.prediction.answers import BATCH, DATA, PARAMS, Attribute, Box, Classified, Detected, Unread
 from stages.prediction.merging import fuse_boxes, mirrored
 from stages.prediction.models import TrainedModel, classifier_of, detector_of
+from stages.prediction.neighbours import KnownPictures, known_pictures
 from stages.prediction.video import Frame
 from stages.sources.preparation import PreprocessParams
 
@@ -108,6 +109,13 @@ class _Predictor(Generic[Found]):
 class ClassifierPredictor(_Predictor[Classified]):
     """A trained classifier: `load_classifier` makes one."""
 
+    def __init__(
+        self, model: TrainedModel, compute: Compute, *, known: KnownPictures | None = None, nearest: int = 0
+    ) -> None:
+        """Answers name so many of the `known` pictures that are `nearest`."""
+        super().__init__(model, compute)
+        self.known, self._nearest = known, nearest
+
     @property
     def network(self) -> Classifier:
         """The network itself."""
@@ -119,7 +127,12 @@ class ClassifierPredictor(_Predictor[Classified]):
         images = np.stack([one.pixels for one in ready])  # [N, H, W, C]
         found = ask(self.network, images, compute=self._compute)
         rows = zip(ready, found.classes.tolist(), found.attributes.tolist(), strict=True)
-        return [self._answer(one, row, attributes) for one, row, attributes in rows]
+        answers = [self._answer(one, row, attributes) for one, row, attributes in rows]
+        if self.known is None:
+            return answers
+        features = features_of(self.network, images, self._compute, len(images))
+        nearest = self.known.nearest(features, self._nearest)
+        return [replace(answer, nearest=own) for answer, own in zip(answers, nearest, strict=True)]
 
     @property
     def attributes(self) -> list[str]:
@@ -220,16 +233,27 @@ def _in_picture(one: Ready, found: Detection, form: Form) -> Detection:
     return unfit_boxes(framed, (one.width, one.height), form.frame, form.fit), labels, scores
 
 
-def load_classifier(path: str | Path, *, params: str | Path = PARAMS) -> ClassifierPredictor:
+def load_classifier(
+    path: str | Path, *, params: str | Path = PARAMS, nearest: int = 0, data: str | Path = DATA
+) -> ClassifierPredictor:
     """The classifier in a model file; `params` is the params.yaml that it was trained by.
 
+    Its answers name the `nearest` training pictures, so many of those that preprocess packed in `data`. Their
+    features are computed the first time, and kept in .darkroom/features.
+
     Raises:
+        DataError: The training pictures are asked for and are missing or of another form.
         ModelError: The file is no classifier's, or was trained on pictures of another form.
         ParamsError: params.yaml does not fit.
 
     """
     preprocess, compute = _settings(Path(params))
-    return ClassifierPredictor(classifier_of(Path(path), preprocess, compute), compute)
+    model = classifier_of(Path(path), preprocess, compute)
+    if not nearest:
+        return ClassifierPredictor(model, compute)
+    assert isinstance(model.network, Classifier)
+    known = known_pictures(model.network, Path(path), Path(data), compute)
+    return ClassifierPredictor(model, compute, known=known, nearest=nearest)
 
 
 def load_detector(

@@ -35,13 +35,26 @@ def line_of(answer: Answer) -> str:
     return f"{name}: {', '.join(found) or 'nothing found'}"
 
 
+def lines_of(answer: Answer) -> list[str]:
+    """An answer as lines for people: the nearest training pictures have a line each."""
+    nearest = answer.nearest if isinstance(answer, Classified) else ()
+    return [
+        line_of(answer),
+        *(
+            f"  {number}. {in_a_line(one.label or 'no class')}, distance {one.distance:.{DIGITS}f}:"
+            f" {in_a_line(one.picture)}"
+            for number, one in enumerate(nearest, start=1)
+        ),
+    ]
+
+
 def _shares(shares: Iterable[tuple[str, float]]) -> str:
     return ", ".join(f"{in_a_line(label)} {value:.2f}" for label, value in shares)
 
 
 def to_text(answers: Iterable[Answer]) -> str:
     """Answers as lines for people."""
-    return "".join(f"{line_of(answer)}\n" for answer in answers)
+    return "".join(f"{line}\n" for answer in answers for line in lines_of(answer))
 
 
 def to_json(answers: Iterable[Answer]) -> str:
@@ -50,18 +63,17 @@ def to_json(answers: Iterable[Answer]) -> str:
 
 
 def _told(answer: Answer) -> dict[str, Any]:
-    """An answer as plain values; without `attributes` where the classifier has learnt none."""
+    """An answer as plain values; without `attributes` and `nearest` where there are none."""
     told = asdict(answer)
-    if isinstance(answer, Classified) and not answer.attributes:
-        del told["attributes"]
-    return told
+    return {name: value for name, value in told.items() if value or name not in ("attributes", "nearest")}
 
 
 def to_csv(answers: Iterable[Answer]) -> str:
     """Answers as a table: a row for each picture that is classified, each box, and what cannot be read.
 
     Of a classifier with attributes, `attributes` names those that the picture has, and `attribute:NAME` is
-    the probability of each.
+    the probability of each. `nearest:1`, `nearest:1:label` and `nearest:1:distance` are of the nearest
+    training picture, where they were asked for, and so on.
     """
     rows = [row for answer in answers for row in _rows(answer)]
     names = list(dict.fromkeys(name for row in rows for name in row))
@@ -82,6 +94,10 @@ def _rows(answer: Answer) -> list[dict[str, Any]]:
             row["attributes"] = LIST_SIGN.join(answer.present)
             shares = sorted((name, one.probability) for name, one in answer.attributes.items())
             row |= {f"attribute:{name}": f"{value:.{DIGITS}f}" for name, value in shares}
+        for number, one in enumerate(answer.nearest, start=1):
+            row[f"nearest:{number}"] = one.picture
+            row[f"nearest:{number}:label"] = one.label or ""
+            row[f"nearest:{number}:distance"] = f"{one.distance:.{DIGITS}f}"
         return [row]
     return [
         {

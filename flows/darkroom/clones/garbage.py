@@ -40,6 +40,8 @@ class Garbage:
     clones: tuple[Path, ...]
     pictures: tuple[Path, ...]
     models: tuple[Path, ...]
+    features: tuple[Path, ...]
+    """Of training pictures, which `darkroom classify --nearest` keeps."""
     cache: tuple[Path, ...]
     busy: str | None
     kept_clones: tuple[Path, ...]
@@ -54,6 +56,7 @@ class Garbage:
             "clones of scheduled runs and trials": self.clones,
             "decoded pictures": self.pictures,
             "copies of models of earlier commits": self.models,
+            "features of training pictures": self.features,
             "results in the cache": self.cache,
         }
         return {kind: paths for kind, paths in kinds.items() if paths}
@@ -90,6 +93,7 @@ def found_garbage(root: Path, days: float) -> Iterator[Garbage]:
             clones=clones,
             pictures=tuple(path for path in _decoded_pictures(root) if _touched(path) < before),
             models=tuple(path for path in _models_of_no_ref(root) if _touched(path) < before),
+            features=tuple(path for path in _features(state) if _touched(path) < before),
             cache=() if busy else tuple(unused(root, kept, since)),
             busy=busy,
             kept_clones=kept,
@@ -109,7 +113,14 @@ def remove_garbage(root: Path, garbage: Garbage) -> None:
         for repository in _repositories(clone):
             remove_site_cache(repository)
         clone.with_name(f"{clone.name}{LOCK_SUFFIX}").unlink(missing_ok=True)  # it is ours
-    for path in (*garbage.logs, *garbage.checkpoints, *garbage.clones, *garbage.pictures, *garbage.models):
+    for path in (
+        *garbage.logs,
+        *garbage.checkpoints,
+        *garbage.clones,
+        *garbage.pictures,
+        *garbage.models,
+        *garbage.features,
+    ):
         if path.is_dir():
             shutil.rmtree(path)
         else:
@@ -174,3 +185,8 @@ def _decoded_pictures(root: Path) -> Iterator[Path]:
             names = [path.name for path in folder.iterdir()]
             if any(map(_PIXELS.fullmatch, names)) and all(map(_OF_PICTURES.fullmatch, names)):
                 yield folder
+
+
+def _features(state: Path) -> Iterator[Path]:
+    """Features of training pictures, which count as touched when they are used, and half-written ones."""
+    return (path for path in state.glob("features/*") if path.suffix in (".npy", ".partial"))

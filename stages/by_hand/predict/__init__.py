@@ -1,6 +1,6 @@
 """`darkroom classify`, `detect` and `explain`: a trained model's answers for pictures.
 
-    darkroom classify photo.jpg
+    darkroom classify photo.jpg --nearest 5
     darkroom detect photos --threshold 0.3 --format coco --out found.json --draw drawn
     find . -name '*.png' | darkroom classify - --format csv
     darkroom detect film.mp4 --every 5 --draw drawn

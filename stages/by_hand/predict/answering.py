@@ -15,11 +15,11 @@ import click
 from stages.by_hand.predict.options import UNREAD, asking, given_pictures
 from stages.core.errors import ParamsError
 from stages.core.files import write_atomically
-from stages.prediction.answers import Classified, Detected, Unread
+from stages.prediction.answers import DATA, Classified, Detected, Unread
 from stages.prediction.reports import (
     Answer,
     labels_path,
-    line_of,
+    lines_of,
     to_coco,
     to_csv,
     to_json,
@@ -36,12 +36,28 @@ if TYPE_CHECKING:
 
 
 @asking(model="classifier", formats=["text", "json", "csv"])
+@click.option(
+    "--nearest",
+    metavar="K",
+    type=click.IntRange(0),
+    default=0,
+    help="Name the K training pictures that the classifier takes for most like each.",
+)
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=DATA,
+    show_default=True,
+    help="For --nearest: the training pictures that `preprocess` packed.",
+)
 def classify(
     pictures: tuple[str, ...],
     model: Path,
     params: Path,
     every: int,
     batch: int,
+    nearest: int,
+    data: Path,
     **output: Path | str | None,
 ) -> None:
     """Say of what class each PICTURE is, and which attributes it has.
@@ -51,18 +67,19 @@ def classify(
     \b
     Examples:
       darkroom classify photo.jpg
+      darkroom classify photo.jpg --nearest 5 --draw drawn
       darkroom classify inbox/ --format csv --out classes.csv
       find . -name '*.png' | darkroom classify - --draw drawn
     """  # noqa: D301 - \b is click's
-    from stages.by_hand.predict.drawing import drawn_class
+    from stages.by_hand.predict.drawing import drawn_class, drawn_nearest
     from stages.prediction.predictors import load_classifier
 
     given, shown = itertools.tee(given_pictures(pictures, every))
-    predictor = load_classifier(model, params=params)
+    predictor = load_classifier(model, params=params, nearest=nearest, data=data)
 
     def drawn(one: Path | Frame, answer: Answer) -> Image.Image:
         assert isinstance(answer, Classified)
-        return drawn_class(one, answer)
+        return drawn_nearest(one, answer, predictor) if nearest else drawn_class(one, answer)
 
     _report(shown, predictor.predict(given, batch=batch), predictor.classes, drawn, **output)  # type: ignore[arg-type]
 
@@ -141,7 +158,8 @@ def _report(
     shown = tqdm(answers, unit="picture", disable=not sys.stderr.isatty(), leave=False)
     for one, answer in zip(given, shown, strict=True):
         if form == "text" and out is None:
-            tqdm.write(line_of(answer), file=sys.stdout)
+            for line in lines_of(answer):
+                tqdm.write(line, file=sys.stdout)
         kept.append(answer)
         if draw is not None and not isinstance(answer, Unread):
             place = draw / labels_path(answer.picture).with_suffix(".jpg")

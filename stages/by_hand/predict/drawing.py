@@ -1,4 +1,4 @@
-"""Pictures of a model's answers: labels, boxes and heat maps."""
+"""Pictures of a model's answers: labels, boxes, the nearest training pictures, and heat maps."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from PIL import Image, ImageOps
 from stages.drawing.sheets import (
     PAPER,
     SHEET_SIDE,
+    WRONG,
     Picture,
     draw_boxes,
     image_grid,
@@ -21,11 +22,13 @@ from stages.drawing.sheets import (
 )
 from stages.evaluate.of_classifier.grad_cam import overlaid, with_scale
 from stages.prediction.answers import Classified, Detected
+from stages.prediction.predictors import ClassifierPredictor, Ready
 from stages.prediction.saliency import Explained
 from stages.prediction.video import Frame
 
 DRAWN_SIDE = 1024  # px of the longer side of a drawn picture, at most
 CAPTIONED_SIDE = 256  # px: smaller ones are enlarged until their captions can be read
+BESIDE_SIDE = 160  # px: the same of pictures that stand beside each other
 HEATED_SIDE = 512  # px of the longer side of a heat map, at most
 BOX_SCALE_SIZE, BOX_SCALE_GREY = (14, 312), 128  # px high and wide, and the grey level under the colour
 BOX_SCALE_WORDS = "How much a place speaks for the box: left the least, right the most in its picture"
@@ -43,6 +46,34 @@ def _said_of(answer: Classified) -> list[str]:
     said = [] if answer.label is None else [f"found: {answer.label} {answer.probability:.2f}"]
     said += [f"{name} {share:.2f}" for name, share in answer.present.items()]
     return said + (["none of the attributes"] if answer.attributes and not answer.present else [])
+
+
+def drawn_nearest(given: Path | Frame, answer: Classified, predictor: ClassifierPredictor) -> Image.Image:
+    """The picture as the network sees it, and beside it the training pictures that are nearest to it.
+
+    Those of another class than the one found have an orange frame.
+    """
+    ready, known = predictor.in_form(1, given), predictor.known
+    assert isinstance(ready, Ready)
+    assert known is not None
+    cells = [ready.pixels, *(known.split.images[one.row] for one in answer.nearest)]
+    titles = ["\n".join(["as the network sees it", *_said_of(answer)[:2]])]
+    titles += [
+        f"{number}. {one.label or 'no class'}\ndistance {one.distance:.3f}\n{Path(one.picture).name}"
+        for number, one in enumerate(answer.nearest, start=1)
+    ]
+    others = [answer.label is not None and one.label != answer.label for one in answer.nearest]
+    title = f"{Path(answer.picture).name}: the training pictures most like it"
+    if any(others):
+        title += "; orange: of another class than the one found"
+    return image_grid(
+        cells,
+        _columns(len(cells), max(BESIDE_SIDE, *ready.pixels.shape[:2])),
+        titles,
+        scale=-(-BESIDE_SIDE // max(ready.pixels.shape[:2])),
+        title=title,
+        frames=[None, *(WRONG if other else None for other in others)],
+    )
 
 
 def _columns(cells: int, width: int) -> int:

@@ -125,6 +125,20 @@ def test_copies_of_models_go_but_for_released_ones(root: Path) -> None:
     assert {path.name for path in folder.iterdir()} == {released, branched, commits[0]}
 
 
+def test_features_that_were_not_used_go_and_what_keeps_them_out_of_git_stays(root: Path) -> None:
+    folder = root / ".darkroom/features"
+    folder.mkdir()
+    used, unused, half = (folder / name for name in ("used.npy", "unused.npy", ".half.77.partial"))
+    for path in (used, unused, half, folder / ".gitignore"):
+        path.write_text("*\n")
+    age(unused, half, folder / ".gitignore")
+    with garbage.found_garbage(root, days=30) as found:
+        assert set(found.features) == {unused, half}
+        assert set(found.kinds()["features of training pictures"]) == {unused, half}
+        garbage.remove_garbage(root, found)
+    assert set(folder.iterdir()) == {used, folder / ".gitignore"}
+
+
 def test_clones_go_but_not_while_a_run_works_in_them(root: Path) -> None:
     with held_clone(root, "nightly", source="", revision="") as clone:
         folder = clone.folder.parent

@@ -152,6 +152,53 @@ def test_frames_of_a_video_are_pictures(folder: Path, capsys: pytest.CaptureFixt
     assert "1 could not be read" in how
 
 
+def pack_training_pictures(folder: Path) -> None:
+    """Three pictures, packed as preprocess packs them."""
+    train = folder / "data/prepared/classification/train"
+    train.mkdir(parents=True)
+    draw = np.random.default_rng(1)
+    np.save(train / "images.npy", draw.integers(0, 256, (3, 16, 20, 3), dtype=np.uint8))
+    np.save(train / "labels.npy", np.arange(3))
+    (train / "sources.txt").write_text("".join(f"raw/{label}.png\n" for label in LABELS))
+    (train.parent / "classes.json").write_text(json.dumps(LABELS))
+
+
+def test_the_nearest_training_pictures_in_every_format(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pack_training_pictures(folder)
+    words = ["classify", "photos", "--nearest", "2"]
+    assert main([*words, "--draw", "drawn"]) == 0
+    said, how = capsys.readouterr()
+    assert "3 training pictures are looked at once; kept in .darkroom/features" in how
+    lines = said.splitlines()
+    assert len(lines) == 9
+    assert main([*words, "--format", "json"]) == 0
+    said, how = capsys.readouterr()
+    assert "looked at once" not in how
+    answers = json.loads(said)
+    for number, answer in enumerate(answers):
+        first, second = answer["nearest"]
+        assert first["distance"] <= second["distance"]
+        assert first["picture"] == f"raw/{first['label']}.png"
+        line = f"  1. {first['label']}, distance {first['distance']:.4f}: raw/{first['label']}.png"
+        assert lines[3 * number + 1] == line
+    assert main([*words, "--format", "csv"]) == 0
+    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    assert [row["nearest:2"] for row in rows] == [answer["nearest"][1]["picture"] for answer in answers]
+    assert [row["nearest:2:label"] for row in rows] == [answer["nearest"][1]["label"] for answer in answers]
+    with Image.open(folder / "drawn/photos/b.jpg") as sheet:
+        assert sheet.width > 3 * 160
+    assert main(["classify", "photos", "--format", "json"]) == 0
+    assert "nearest" not in capsys.readouterr().out
+
+
+def test_the_nearest_need_training_pictures(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["classify", "photos", "--nearest", "2"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: data/prepared/classification/train/images.npy: no such file")
+
+
 def test_an_augmented_detector_answers_in_the_same_form(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
