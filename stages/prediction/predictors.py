@@ -168,11 +168,20 @@ class DetectorPredictor(_Predictor[Detected]):
     def answers_to(self, ready: Sequence[Ready]) -> list[Detected]:
         """What is found in pictures that are in the model's form."""
         images = np.stack([one.pixels for one in ready])
-        found = detect(self._model.network, images, self._compute, len(images))
-        return [
-            self._answer(one, _in_picture(one, each, self.form))
-            for one, each in zip(ready, found, strict=True)
-        ]
+        found = self._found(ready, images, self.form)
+        return [self._answer(one, each) for one, each in zip(ready, found, strict=True)]
+
+    def _found(
+        self, ready: Sequence[Ready], images: Pixels, form: Form, *, flipped: bool = False
+    ) -> list[Detection]:
+        """What is found in images [N, H, W, C] of pictures in this form, in pixels of the pictures."""
+        found = []
+        detections = detect(self._model.network, images, self._compute, len(images))
+        for one, (boxes, labels, scores) in zip(ready, detections, strict=True):
+            framed = mirrored(boxes, form.width) if flipped else boxes
+            corners = unfit_boxes(framed, (one.width, one.height), form.frame, form.fit)
+            found.append((corners, labels, scores))
+        return found
 
     def _answer(self, one: Ready, found: Detection) -> Detected:
         corners, labels, scores = found
@@ -201,19 +210,19 @@ class AugmentedDetectorPredictor(DetectorPredictor):
 
     def answers_to(self, ready: Sequence[Ready]) -> list[Detected]:
         """What is found in pictures that are in the model's form and in its other sizes."""
-        views: list[list[Detection]] = [[] for _ in ready]
-        forms = [self.form, *self._other_forms]
-        for form, pictures in zip(
-            forms, zip(*((one.pixels, *one.others) for one in ready), strict=True), strict=True
-        ):
-            images = np.stack(pictures)  # [N, H, W, C]
-            for flipped in (False, True):
-                seen = np.ascontiguousarray(images[:, :, ::-1]) if flipped else images
-                found = detect(self._model.network, seen, self._compute, len(seen))
-                for own, one, (boxes, labels, scores) in zip(views, ready, found, strict=True):
-                    framed = mirrored(boxes, form.width) if flipped else boxes
-                    own.append(_in_picture(one, (framed, labels, scores), form))
+        views = zip(*self.views_of(ready), strict=True)
         return [self._answer(one, fuse_boxes(own)) for one, own in zip(ready, views, strict=True)]
+
+    def views_of(self, ready: Sequence[Ready]) -> list[list[Detection]]:
+        """What is found in each of the six views, of each picture, in pixels of the pictures."""
+        sizes = zip(*((one.pixels, *one.others) for one in ready), strict=True)
+        views = []
+        for form, pixels in zip([self.form, *self._other_forms], sizes, strict=True):
+            images = np.stack(pixels)  # [N, H, W, C]
+            views.append(self._found(ready, images, form))
+            found = self._found(ready, np.ascontiguousarray(images[:, :, ::-1]), form, flipped=True)
+            views.append(found)
+        return views
 
     @property
     def _other_forms(self) -> list[Form]:
@@ -225,12 +234,6 @@ class AugmentedDetectorPredictor(DetectorPredictor):
 
 def _side(pixels: float) -> int:
     return max(1, round(pixels / SIDES)) * SIDES
-
-
-def _in_picture(one: Ready, found: Detection, form: Form) -> Detection:
-    """What was found in a picture in this form, in pixels of the picture itself."""
-    framed, labels, scores = found
-    return unfit_boxes(framed, (one.width, one.height), form.frame, form.fit), labels, scores
 
 
 def load_classifier(
@@ -261,7 +264,7 @@ def load_detector(
 ) -> DetectorPredictor:
     """The detector in a model file; `params` is the params.yaml that it was trained by.
 
-    `augment`: it looks at each picture in three sizes and mirrored. That takes some seven times as long.
+    `augment`: it looks at each picture in three sizes and mirrored. That takes six times as long.
 
     Raises:
         ModelError: The file is no detector's, or was trained on pictures of another form.
