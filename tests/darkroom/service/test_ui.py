@@ -18,7 +18,7 @@ from darkroom.server.places import server_folder
 from darkroom.server.sharing import shared_url
 from darkroom.service.ui import has_browser
 from tests.darkroom.pages import browser_page, chromium
-from tests.darkroom.server import pages_process
+from tests.darkroom.server.processes import pages_process
 from tests.darkroom.waiting import wait_for
 from tests.places import ROOT
 
