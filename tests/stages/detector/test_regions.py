@@ -111,3 +111,10 @@ def test_a_part_of_just_the_least_or_the_most_share_is_one(part):
     picture = np.full((25, 40, 1), 90, dtype=np.uint8)
     picture[y0:y1, x0:x1] = 220
     assert part in boxes_in(picture)
+
+
+def test_no_window_begins_so_late_that_it_would_end_a_pixel_beyond_the_picture():
+    """Of 71 pixels the window of 12 that begins at 60 would."""
+    boxes = windows(60, 71)
+    assert boxes[:, 2].max() <= 71
+    assert boxes[:, 3].max() <= 60

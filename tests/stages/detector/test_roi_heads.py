@@ -1,5 +1,6 @@
 """What the heads read of a proposal: pooled like torchvision's, or cropped from the picture."""
 
+import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -42,11 +43,12 @@ def test_any_stride_and_number_of_samples_pools_as_torchvision_does() -> None:
 def test_what_lies_off_the_map_counts_as_torchvision_counts_it() -> None:
     """Points up to a cell outside have the values of the margin, those farther out none."""
     maps = maps_of(6, 6)
-    # In cells: points at -1 and 1, at 6 and 8, and at -9 and -7, with a margin of one cell on each side.
-    boxes = [torch.tensor([[-8.0, -8, 8, 8], [20, 20, 36, 36], [-40, 0, -24, 24], [0, -40, 24, -24]])] * 2
+    # In cells: points at -1 and 1, at 6 and 8, at -1.5 and .5, and at -9 and -7.
+    places = [[-8.0, -8, 8, 8], [20, 20, 36, 36], [-10, -10, 6, 6], [-40, 0, -24, 24], [0, -40, 24, -24]]
+    boxes = [torch.tensor(places)] * 2
     pooled = SeparableRoIAlign(1)({"4": maps}, boxes, None)
     torch.testing.assert_close(pooled, expected(maps, boxes, 1, stride=4, samples=2))
-    assert pooled[2].abs().sum() == 0
+    assert pooled[3:5].abs().sum() == 0
 
 
 def test_as_many_boxes_in_each_picture_are_pooled_the_same_without_a_loop() -> None:
@@ -110,3 +112,8 @@ def test_heads_are_told_what_params_say() -> None:
         assert (scores.shape, boxes.shape) == ((2, 4), (2, 16))  # the ground is a class, too
     assert (pooled.box_roi_pool.size, pooled.box_roi_pool.stride) == (6, 8)
     assert cropped.box_roi_pool.size == [16, 12]
+
+
+def test_boxes_of_another_number_of_pictures_are_refused() -> None:
+    with pytest.raises(ValueError, match="zip"):
+        SeparableRoIAlign(2)({"4": maps_of(6, 6)}, [torch.tensor([[0.0, 0, 9, 9]])], None)

@@ -326,3 +326,11 @@ def test_similarities_are_computed_in_single_precision_and_told_in_double(figure
     found = figure(first, second)
     assert found.dtype == np.float64
     assert (found == found.astype(np.float32)).all()
+
+
+def test_a_flat_channel_is_one_however_bright_it_is():
+    pictures = np.random.default_rng(0).integers(0, 200, (1, 64, 64, 2), dtype=np.uint8)
+    pictures[..., 1] = 120
+    halved = pictures // 2
+    alone = vif(pictures[..., :1], halved[..., :1])
+    assert vif(pictures, halved) == pytest.approx((alone + 1) / 2)
