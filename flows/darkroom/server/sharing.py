@@ -8,11 +8,10 @@ it.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO
 
+from darkroom.base.locks import first_held, lock_range
 from darkroom.processes import daemons
 from darkroom.server.places import port_of, server_folder
 
@@ -24,6 +23,7 @@ RECORDER = "recorder"
 
 STOP_SECONDS = 15.0
 _PORT = "port"
+_HELD = (0, 1)  # the byte of the file that is locked
 
 
 def kept_up(root: Path) -> str | None:
@@ -38,10 +38,13 @@ def shared_url(folder: Path) -> str | None:
 
 
 def is_shown(folder: Path) -> bool:
-    """Whether somebody other than `darkroom up` serves `folder`, or is about to."""
+    """Whether somebody other than `darkroom up` serves `folder`, or is about to.
+
+    The lock is not taken for that: who is about to serve would find it taken.
+    """
     try:
         with (folder / SHARED).open() as file:
-            return _is_locked(file)
+            return first_held(file.fileno(), *_HELD) is not None
     except FileNotFoundError:
         return False
 
@@ -53,9 +56,7 @@ def holding_pages(root: Path) -> Iterator[Callable[[str], None] | None]:
     None where another serves it, or is about to.
     """
     with (server_folder(root) / SHARED).open("a+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not lock_range(file.fileno(), *_HELD):
             yield None
             return
         file.truncate(0)  # what one that was killed has left
@@ -85,13 +86,3 @@ def last_port(root: Path) -> int | None:
 def end_recorder(root: Path) -> None:
     """End the server that a run has started, so that another takes its place. It loses nothing."""
     daemons.stop(daemons.services_folder(root), RECORDER, STOP_SECONDS)
-
-
-def _is_locked(file: IO[str]) -> bool:
-    """Whether another process holds the file's lock; those who only look do not get in each other's way."""
-    try:
-        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    fcntl.flock(file, fcntl.LOCK_UN)
-    return False
