@@ -6,6 +6,7 @@ can read. Using the token removes the file, so if two try, only one succeeds.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import secrets
 import time
@@ -29,8 +30,9 @@ def make(folder: Path, url: str) -> str:
     links = folder / _FOLDER
     make_private_folder(links)
     for path in links.iterdir():
-        if _age(path) > LIFE_SECONDS:
-            path.unlink(missing_ok=True)
+        with contextlib.suppress(FileNotFoundError):  # it is used just now
+            if _age(path) > LIFE_SECONDS:
+                path.unlink()
     token = secrets.token_urlsafe(32)
     _file(folder, token).touch(mode=0o600)
     return f"{url.removesuffix('/api')}{PATH}#{token}"

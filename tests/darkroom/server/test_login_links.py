@@ -1,4 +1,5 @@
 import os
+import threading
 import time
 from pathlib import Path
 
@@ -48,3 +49,24 @@ def test_nobody_else_can_look_for_them_and_the_folder_holds_no_token(tmp_path: P
     assert (tmp_path / "links").stat().st_mode & 0o777 == 0o700
     (file,) = (tmp_path / "links").iterdir()
     assert token not in file.name + file.read_text()
+
+
+def test_links_are_made_while_old_ones_go(tmp_path: Path) -> None:
+    login_links.make(tmp_path, URL)
+    files, stop = tmp_path / "links", threading.Event()
+
+    def come_and_go() -> None:
+        while not stop.is_set():
+            for number in range(20):
+                (files / str(number)).touch()
+            for number in range(20):
+                (files / str(number)).unlink()
+
+    other = threading.Thread(target=come_and_go)
+    other.start()
+    try:
+        for _ in range(100):
+            login_links.make(tmp_path, URL)
+    finally:
+        stop.set()
+        other.join()
