@@ -31,7 +31,9 @@ class LookMemory:
 
 def after_look(memory: LookMemory, fingerprint: str, now: float) -> LookMemory:
     """The memory with a look in it."""
-    return memory if memory.seen == fingerprint else replace(memory, seen=fingerprint, since=now)
+    if memory.seen == fingerprint and memory.since <= now:  # else the clock was set back since
+        return memory
+    return replace(memory, seen=fingerprint, since=now)
 
 
 def waiting_seconds(memory: LookMemory, now: float, quiet: float) -> float | None:

@@ -111,7 +111,7 @@ def _scored(
             env=ON_THE_CPU,
             folder=_folder_of_stages(clone),
         )
-    found: dict[str, Any] = json.loads(figures.read_text(encoding="utf-8"))
+        found: dict[str, Any] = json.loads(figures.read_text(encoding="utf-8"))  # before the next run's
     return found
 
 

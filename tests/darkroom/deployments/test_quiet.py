@@ -63,3 +63,10 @@ def test_what_is_no_import_says_how_one_is_made(tmp_path: Path) -> None:
         fingerprint([path])
     with pytest.raises(UsageError, match=r"missing\.dvc"):
         fingerprint([tmp_path / "missing.dvc"])
+
+
+def test_a_clock_that_is_set_back_keeps_no_data_waiting() -> None:
+    memory = after_look(LookMemory(), "a", 9_000_000)
+    memory = after_look(memory, "a", 100)
+    assert waiting_seconds(memory, 100, 60) == 60
+    assert waiting_seconds(after_look(memory, "a", 160), 160, 60) == 0
