@@ -95,7 +95,13 @@ def _in_files(keys: tuple[str, ...], variable: str) -> str:
     if Path(".env").is_file():
         from dotenv import dotenv_values
 
-        if value := dotenv_values(".env").get(variable):
+        try:
+            held = dotenv_values(".env")
+        except OSError as error:
+            raise DarkroomError(explain_os_error(error, ".env")) from error
+        except UnicodeDecodeError as error:
+            raise DarkroomError(f".env: is not UTF-8 at byte {error.start}; save it as UTF-8") from error
+        if value := held.get(variable):
             return value
     for name, before in (("prefect.toml", ()), ("pyproject.toml", ("tool", "prefect"))):
         if Path(name).is_file() and (value := _at(_read_toml(Path(name)), *before, *keys)):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from prefect.blocks.notifications import AppriseNotificationBlock
 
-from darkroom.base.errors import UsageError
+from darkroom.base.errors import UsageError, explain_os_error
 from darkroom.base.files import STATE_FOLDER
 
 FILE = "notify"
@@ -34,7 +34,7 @@ def read_addresses(root: Path) -> str:
     """The file's lines; empty where there is none.
 
     Raises:
-        UsageError: Others may read the file, or a line of it is no address.
+        UsageError: Others may read the file, it cannot be read, or a line of it is no address.
 
     """
     path = root / STATE_FOLDER / FILE
@@ -44,7 +44,12 @@ def read_addresses(root: Path) -> str:
         raise UsageError(f"{path}: others may read it, and addresses hold passwords; chmod 600 it")
     from apprise import Apprise
 
-    lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
+    try:
+        lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
+    except OSError as error:
+        raise UsageError(explain_os_error(error, path)) from error
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path}: is not UTF-8 at byte {error.start}; save it as UTF-8") from error
     kept = {number: line for number, line in enumerate(lines, 1) if line and not line.startswith("#")}
     for number, line in kept.items():
         if not Apprise().add(line):

@@ -120,6 +120,10 @@ def test_a_settings_file_that_cannot_be_read_is_one_line(
     with pytest.raises(DarkroomError, match=r"prefect\.toml: ") as error:
         configured_api(tmp_path, os.environ)
     assert "\n" not in str(error.value)
+    (tmp_path / "prefect.toml").unlink()
+    (tmp_path / ".env").write_bytes("# caf\u00e9\n".encode("latin-1"))
+    with pytest.raises(DarkroomError, match=r"^\.env: is not UTF-8 at byte 5; save it as UTF-8$"):
+        configured_api(tmp_path, os.environ)
 
 
 def test_a_server_that_does_not_answer_is_one_line() -> None:
