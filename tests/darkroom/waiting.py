@@ -13,8 +13,11 @@ def alive(pid: int) -> bool:
         return False
 
 
-def wait_for(condition: Any, seconds: float = 30) -> bool:
-    """Whether the condition held once: it is not asked again, since it may hold for a moment only."""
+def wait_for(condition: Any, seconds: float = 240) -> bool:
+    """Whether the condition held once: it is not asked again, since it may hold for a moment only.
+
+    What comes at all comes sooner: only a failure takes so long, and a busy machine is none.
+    """
     end = time.monotonic() + seconds
     while not condition():
         if time.monotonic() >= end:

@@ -38,11 +38,16 @@ CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 SSHD = "/usr/sbin/sshd"
 
 
-def free_port() -> int:
-    """A port of this host that nobody listens on."""
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return int(taken.getsockname()[1])
+@contextlib.contextmanager
+def held_port() -> Iterator[int]:
+    """A port of this host that nobody else gets until the block ends; a server may listen on it meanwhile.
+
+    The kernel lets a server with SO_REUSEADDR, as all of these are, have a port on which nobody listens yet.
+    """
+    with socket.socket() as held:
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        held.bind(("127.0.0.1", 0))
+        yield int(held.getsockname()[1])
 
 
 def listens(port: int) -> bool:
@@ -68,8 +73,10 @@ def _served(words: list[str], port: int, log: Path) -> Iterator[None]:
 @contextlib.contextmanager
 def s3_server(folder: Path) -> Iterator[int]:
     """An S3 server with a bucket; its port."""
-    port = free_port()
-    with _served([sys.executable, "-c", MOTO, str(port)], port, folder / "moto.txt"):
+    with (
+        held_port() as port,
+        _served([sys.executable, "-c", MOTO, str(port)], port, folder / "moto.txt"),
+    ):
         request = subprocess.run(
             ["curl", "-sf", "-X", "PUT", f"http://127.0.0.1:{port}/{BUCKET}"], check=False
         )
@@ -116,15 +123,16 @@ def _start_sshd() -> list[str]:
 @contextlib.contextmanager
 def sshd(folder: Path) -> Iterator[Sshd]:
     """An sshd with a host key and an authorised key of its own, for SFTP alone."""
-    port, home = free_port(), folder / "home"
+    home = folder / "home"
     (home / ".ssh").mkdir(parents=True)  # and with it the folder
     for name in ("host_key", "user_key"):
         command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / name)]
         subprocess.run(command, check=True)
     shutil.copy(folder / "user_key.pub", folder / "authorized_keys")
     (home / ".ssh" / "config").write_text(f"Host 127.0.0.1\n  IdentityFile {folder / 'user_key'}\n")
-    (folder / "sshd_config").write_text(
-        f"""\
+    with held_port() as port:
+        (folder / "sshd_config").write_text(
+            f"""\
 ListenAddress 127.0.0.1
 Port {port}
 HostKey {folder / "host_key"}
@@ -137,11 +145,10 @@ PermitRootLogin prohibit-password
 Subsystem sftp internal-sftp
 ForceCommand internal-sftp
 """
-    )
-    with _served(
-        [*_start_sshd(), SSHD, "-D", "-e", "-f", str(folder / "sshd_config")], port, folder / "sshd.txt"
-    ):
-        yield Sshd(port, folder / "user_key", home)
+        )
+        words = [*_start_sshd(), SSHD, "-D", "-e", "-f", str(folder / "sshd_config")]
+        with _served(words, port, folder / "sshd.txt"):
+            yield Sshd(port, folder / "user_key", home)
 
 
 @dataclass

@@ -2,13 +2,13 @@
 
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
 from darkroom.base.errors import DarkroomError
 from darkroom.server.configured import Configured, require_answer
+from tests.darkroom.waiting import wait_for
 
 OWNER = """
 import sys, time
@@ -36,8 +36,5 @@ def test_a_temporary_server_ends_with_its_owner_even_when_that_is_killed(tmp_pat
         url = owner.stdout.readline().strip()
         assert answers(url), (tmp_path / "server.log").read_text()
         owner.kill()
-    deadline = time.monotonic() + 20
-    while answers(url) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert not answers(url)
+    assert wait_for(lambda: not answers(url))
     assert (tmp_path / "prefect.db").exists()

@@ -1,7 +1,6 @@
 """Runs of a real repository recorded in a real Prefect server, looked at through Prefect's own client."""
 
 import json
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -110,12 +109,14 @@ def artifacts(client: SyncPrefectClient, run: FlowRun) -> dict[str, Any]:
 def logs(client: SyncPrefectClient, run: FlowRun, until: str) -> list[str]:
     """The run's log lines, waited for until one of them has `until`: they are sent in the background."""
     of_run = LogFilter(flow_run_id=LogFilterFlowRunId(any_=[run.id]))
-    deadline = time.monotonic() + 20
-    while True:
-        lines = [log.message for log in client.read_logs(log_filter=of_run)]
-        if any(until in line for line in lines) or time.monotonic() > deadline:
-            return lines
-        time.sleep(0.2)
+    lines: list[str] = []
+
+    def came() -> bool:
+        lines[:] = [log.message for log in client.read_logs(log_filter=of_run)]
+        return any(until in line for line in lines)
+
+    assert wait_for(came), lines
+    return lines
 
 
 def test_stages_are_flow_runs_under_the_pipelines(client: SyncPrefectClient, root: Path) -> None:
