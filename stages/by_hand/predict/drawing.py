@@ -59,7 +59,7 @@ def drawn_nearest(given: Path | Frame, answer: Classified, predictor: Classifier
     cells = [ready.pixels, *(known.split.images[one.row] for one in answer.nearest)]
     titles = ["\n".join(["as the network sees it", *_said_of(answer)[:2]])]
     titles += [
-        f"{number}. {one.label or 'no class'}\ndistance {one.distance:.3f}\n{Path(one.picture).name}"
+        f"{number}. {one.label or 'no class'}\ndistance {one.distance:.4f}\n{Path(one.picture).name}"
         for number, one in enumerate(answer.nearest, start=1)
     ]
     others = [answer.label is not None and one.label != answer.label for one in answer.nearest]
