@@ -20,7 +20,8 @@ from darkroom.reporting.deliverers import PATIENCE
 from darkroom.repository.products import stages_with_kept_data
 from darkroom.tracking.journal import PATIENCE_OF_DEPLOYMENTS, Publish, no_page
 
-WELL, WORK_TO_DO = 0, 3
+WELL, CANNOT_RUN, WORK_TO_DO = 0, 1, 3
+"""Exit codes of `darkroom plan`."""
 
 
 class StepFailedError(DarkroomError):

@@ -16,18 +16,21 @@ from typing import Annotated, Any
 from prefect import flow
 from pydantic import Field
 
+from darkroom.base.errors import UsageError
 from darkroom.base.escapes import escape_values
 from darkroom.base.git import git
 from darkroom.base.roots import root_of
+from darkroom.base.text import format_count, format_reasons
 from darkroom.clones import clone as clones
 from darkroom.clones.clone import Clone, held_clone
 from darkroom.deployments.leaderboard import RankedTrial, leaderboard_json, leaderboard_rows, rank_trials
 from darkroom.deployments.search_space import Trial, make_trials
-from darkroom.deployments.steps import WELL, WORK_TO_DO, StepFailedError, Steps
+from darkroom.deployments.steps import CANNOT_RUN, WELL, WORK_TO_DO, StepFailedError, Steps
 from darkroom.processes.stage_process import no_line
 from darkroom.repository.opening import set_params
 from darkroom.repository.products import metric_metas, metrics_at
 from darkroom.runs.metrics import Metric
+from darkroom.schedule.plan import Action
 from darkroom.show.markdown import inline_text
 from darkroom.show.pages import slug
 from darkroom.show.terminal import table_text
@@ -52,7 +55,7 @@ class SweepEnd:
         """The end in words: the failed trials, a line each, else the best one."""
         if self.failed:
             return "\n".join(f"{name}: {error}" for name, error in self.failed.items())
-        return f"{len(self.board)} trials; the best is {self.board[0].trial.name}"
+        return f"{format_count(len(self.board), 'trial')}; the best is {self.board[0].trial.name}"
 
     def to_json(self) -> dict[str, Any]:
         """The same for programs, the best trial first."""
@@ -178,7 +181,7 @@ class Sweep:
     def run(self, at_once: int, say: Callable[[str], None]) -> list[tuple[Trial, StepFailedError]]:
         """Run what is no experiment yet; the trials that failed."""
         waiting = [trial for trial in self.trials if not self.done(trial)]
-        say(f"{len(self.trials)} trials, {len(waiting)} to run")
+        say(f"{format_count(len(self.trials), 'trial')}, {len(waiting)} to run")
         jobs = max(1, (os.cpu_count() or 1) // at_once)
         ended: list[tuple[Trial, StepFailedError | None]] = []
 
@@ -221,12 +224,21 @@ class Sweep:
         return f"refs/exps/{self.commit[:2]}/{self.commit[2:]}/{trial.name}"
 
     def _shared_work(self) -> bool:
-        """Whether the commit itself is not up to date."""
+        """Whether the commit itself is not up to date.
+
+        Raises:
+            UsageError: Something is missing that no stage makes.
+
+        """
         with self._clone("baseline") as clone:
-            steps = Steps(clone)
-            steps.dvc("checkout", "--allow-missing")
-            code = steps.darkroom("plan", "--", *self.targets, fine=(WELL, WORK_TO_DO))
+            printed: list[str] = []
+            steps = Steps(clone, say=printed.append)
+            steps.dvc("checkout", "--force", "--allow-missing")
+            printed.clear()
+            code = steps.darkroom("plan", "--json", "--", *self.targets, fine=(WELL, CANNOT_RUN, WORK_TO_DO))
             clones.remove_clone(clone)
+        if code == CANNOT_RUN:
+            raise UsageError(f"{self.commit[:12]}, the last commit, cannot be run: {_obstacle(printed)}")
         return code == WORK_TO_DO
 
     def _try(self, trial: Trial, jobs: int) -> StepFailedError | None:
@@ -242,9 +254,17 @@ class Sweep:
         return None
 
     def _make(self, trial: Trial, steps: Steps, jobs: int) -> None:
-        steps.dvc("checkout", "--allow-missing")
+        steps.dvc("checkout", "--force", "--allow-missing")  # a trial that was killed may have left something
         set_params(steps.clone.root, trial.settings)
         steps.darkroom("run", "--jobs", str(jobs), "--experiment", trial.name, "--", *self.targets)
 
     def _clone(self, name: str) -> AbstractContextManager[Clone]:
         return held_clone(self.root, f"sweep-{name}", source="", revision=self.commit)
+
+
+def _obstacle(printed: Sequence[str]) -> str:
+    """The first stage of a plan, printed as JSON, that cannot run, and why."""
+    text = "\n".join(printed)
+    stages = json.loads(text[text.index("{") :])["stages"]
+    first = next(stage for stage in stages if stage["action"] == Action.CANNOT_RUN)
+    return f"{first['name']}: {format_reasons(first['reasons'])}"

@@ -137,3 +137,19 @@ def test_a_sweep_that_cannot_begin_says_why_and_nothing_else(root: Path) -> None
     assert refused.returncode == 2
     (line,) = said.splitlines()
     assert line.startswith("error: dvc.yaml, line 1: cannot be parsed")
+
+
+def test_data_by_dvc_add_comes_from_the_cache_and_is_named_where_that_lacks_it(tmp_path: Path) -> None:
+    root = make(tmp_path / "project", Shape("added", FILES, add=("raw.txt",)), tmp_path)
+    words = ("--metric", "m.json:score")
+    with start(root, "sweep", "-S", "train.lr=1", *words) as well:
+        said, _ = well.communicate(timeout=LONG)
+    assert (well.returncode, "1 trial; the best is" in said) == (0, True), said
+    for path in (root / ".dvc/cache/files").rglob("*"):
+        if path.is_file() and path.read_text() == "raw\n":
+            path.unlink()
+    with start(root, "sweep", "-S", "train.lr=2", *words, stderr=subprocess.PIPE) as refused:
+        _, errors = refused.communicate(timeout=LONG)
+    (line,) = [line for line in errors.splitlines() if not line.startswith(("warning: ", "darkroom: "))]
+    assert (refused.returncode, "cannot be run: raw.txt.dvc: raw.txt: " in line) == (2, True), line
+    assert not list((root / ".darkroom/clones").iterdir())
