@@ -276,7 +276,7 @@ def print_plan(console: Console, plan: Plan) -> None:
     todo = describe_work(plan)
     if plan.strangers and plan.seconds is not None:
         todo += f"; {format_count(plan.strangers, 'stage')} never ran here: how long that takes is not known"
-    elif plan.seconds is not None:
+    elif plan.seconds:  # 0: nothing of it is executed
         todo += f", about {format_duration(plan.seconds)}"
     console.print(todo)
     if moved := sum(stage.bytes_to_move for stage in plan.stages):

@@ -100,6 +100,13 @@ def test_the_plan_says_what_why_and_how_long() -> None:
     ]
 
 
+def test_a_plan_that_executes_nothing_has_no_time() -> None:
+    stuck = PlannedStage("stuck", Action.CANNOT_RUN, ("raw: no such file",), (), None)
+    to = console()
+    terminal.print_plan(to, Plan((stuck,), 0.0, ()))
+    assert written(to)[-1] == "1 stage cannot run"
+
+
 def test_nobody_says_how_long_a_stage_takes_that_never_ran() -> None:
     fresh = PlannedStage("fresh", Action.RUN, ("never run",), (), None)
     plan = replace(PLAN, stages=(*PLAN.stages, fresh))
