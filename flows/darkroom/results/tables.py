@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from rich.console import Console
+from rich.filesize import decimal
 from rich.table import Table
 from rich.text import Text
 
@@ -114,7 +115,7 @@ def describe_file(file: RecordedFile | None) -> str:
     if file.files is not None:
         parts.append(format_count(file.files, "file"))
     if file.size is not None:
-        parts.append(f"{file.size / 1e6:.1f} MB" if file.size >= 1e5 else f"{file.size / 1e3:.1f} kB")
+        parts.append(decimal(file.size))
     return ", ".join(parts)
 
 

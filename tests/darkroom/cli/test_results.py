@@ -1,6 +1,7 @@
 """`darkroom metrics` and `diff` in repositories that are none of ours."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -91,6 +92,7 @@ def test_the_difference_names_metrics_parameters_and_files(root, capsys):
         assert words in said
     assert words_of(said, "lr") == ["0.1", "0.2"]
     assert "raw.txt" not in said
+    assert re.search(r"model\.txt: \w{7}, \d+ bytes -> ", said)
     assert run_command(["diff", "first", "--json"]) == Exit.WELL
     told = json.loads(capsys.readouterr().out)
     assert told["now"] == {"name": "workspace", "commit": None, "subject": "", "time": None}
