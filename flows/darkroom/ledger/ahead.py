@@ -74,12 +74,14 @@ class Ahead:
             OSError: The journal cannot be written; the error names it.
 
         """
+        if not self._unwritten and (self._items or self._version is None):
+            return  # as most often: on a network file system each question is a way there and back
         if not self._items:
             self._path.unlink(missing_ok=True)
-        elif self._unwritten and not self._begun:
+        elif not self._begun:
             write_text(self._path, "".join(_line(stage, *item) for stage, item in self), synced=True)
             self._begun = True
-        elif self._unwritten:
+        else:
             self._append("".join(self._unwritten))
         self._unwritten.clear()
         self._version = self._found()
