@@ -23,6 +23,7 @@ from .files import logs_folder as logs_folder
 from .files import make_private_folder as make_private_folder
 from .files import make_state_folder as make_state_folder
 from .files import models_folder as models_folder
+from .files import name_as_file as name_as_file
 from .files import shown_path as shown_path
 from .files import sync_file_system as sync_file_system
 from .files import sync_path as sync_path

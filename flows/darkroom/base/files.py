@@ -33,7 +33,12 @@ def models_folder(root: Path) -> Path:
 
 
 def log_file(root: Path, run: str, stage: str) -> Path:
-    """A stage's log file, no other stage's: `a/b` is in `a%2Fb.log`.
+    """A stage's log file, no other stage's: `a/b` is in `a%2Fb.log`."""
+    return logs_folder(root, run) / f"{name_as_file(stage)}.log"
+
+
+def name_as_file(stage: str) -> str:
+    """A stage's name as that of a file, no other stage's: `a%2Fb` for `a/b`.
 
     A name too long for a file system is cut, and ends in a hash of the whole.
     """
@@ -41,7 +46,7 @@ def log_file(root: Path, run: str, stage: str) -> Path:
     if len(name.encode()) > LONGEST_NAME:
         whole = hashlib.sha256(stage.encode()).hexdigest()[:12]
         name = f"{name.encode()[:LONGEST_NAME].decode(errors='ignore')}%~{whole}"
-    return logs_folder(root, run) / f"{name}.log"
+    return name
 
 
 def half_written(path: Path, folder: Path | None = None) -> Path:

@@ -9,7 +9,7 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -66,12 +66,12 @@ class Order:
     @property
     def key(self) -> str:
         """What is the same of two orders that ask for the same work."""
-        same = {**dataclasses.asdict(self), "token": "", "attempt": 0}
-        return hashlib.sha256(json.dumps(same, sort_keys=True).encode()).hexdigest()
+        same = {**_fields(self), "token": "", "attempt": 0}
+        return hashlib.sha256(json.dumps(same, default=_fields, sort_keys=True).encode()).hexdigest()
 
     def to_json(self) -> str:
         """The order as it is written."""
-        return json.dumps({"version": VERSION, **dataclasses.asdict(self)}, indent=1)
+        return json.dumps({"version": VERSION, **_fields(self)}, default=_fields)
 
     @classmethod
     def from_json(cls, text: str) -> Order:
@@ -102,7 +102,7 @@ class Record:
 
     def to_json(self) -> str:
         """The record as it is written."""
-        return json.dumps({"version": VERSION, **dataclasses.asdict(self)}, indent=1)
+        return json.dumps({"version": VERSION, **_fields(self)}, default=_fields)
 
     @classmethod
     def from_json(cls, text: str) -> Record:
@@ -113,6 +113,11 @@ class Record:
 
         """
         return _read(_RECORDS, text)
+
+
+def _fields(one: Any) -> dict[str, Any]:
+    """What a dataclass holds, by name."""
+    return {field.name: getattr(one, field.name) for field in dataclasses.fields(one)}
 
 
 _ORDERS = TypeAdapter(Order)

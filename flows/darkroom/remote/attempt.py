@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 from darkroom.base.errors import RepoError, explain_os_error
-from darkroom.base.files import log_file, write_text
+from darkroom.base.files import name_as_file, write_text
 from darkroom.exchange.board import Board, Seen
 from darkroom.exchange.orders import Order, Record
 from darkroom.processes.stage_process import Ending, StageResult
@@ -103,7 +103,7 @@ class Notes:
         self._file(stage).unlink(missing_ok=True)
 
     def _file(self, stage: str) -> Path:
-        return self.folder / log_file(Path(), "", stage).with_suffix(".json").name
+        return self.folder / f"{name_as_file(stage)}.json"
 
 
 class RemoteAttempt:
