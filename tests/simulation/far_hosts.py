@@ -6,15 +6,16 @@ import heapq
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from darkroom.exchange.board import Board, Seen
 from darkroom.exchange.orders import Order, Record
-from darkroom.exchange.storages import FolderStorage
+from darkroom.exchange.storages import Storage
 from darkroom.processes.stage_process import Ending, StageJob, StageResult
 from darkroom.remote.attempt import Carried, Notes, RemoteAttempt
 from darkroom.repository.blobs import Blob
 from darkroom.schedule.executor import Ended
+from tests.simulation.memory_storage import MemoryStorage
+from tests.simulation.run_loop import look_seconds
 from tests.simulation.world import World
 
 LOST_SECONDS = 6.0
@@ -27,6 +28,7 @@ class Elsewhere:
     """The hosts, and what they will do; they outlive the run's process."""
 
     world: World
+    storage: Storage
     due: list[tuple[float, int, Iterator[float]]] = field(default_factory=list)
     numbers: Iterator[int] = field(default_factory=itertools.count)
     submitted: set[str] = field(default_factory=set)
@@ -75,8 +77,8 @@ class Elsewhere:
 class FaultyBoard(Board):
     """The board as the run sees it: sometimes it cannot be reached, and at each step the run may die."""
 
-    def __init__(self, world: World, folder: Path) -> None:
-        super().__init__(FolderStorage(folder))
+    def __init__(self, world: World, storage: Storage) -> None:
+        super().__init__(storage)
         self._world = world
 
     def look(self, token: str) -> Seen:
@@ -125,12 +127,11 @@ class FarHosts:
     def __init__(self, world: World) -> None:
         self._world = world
         self._elsewhere = _elsewhere_of(world)
-        folder = world.folder / "storage"
-        self._board = FaultyBoard(world, folder)
-        self._carrier = Carrier(world, self._elsewhere, Board(FolderStorage(folder)))
+        self._board = FaultyBoard(world, self._elsewhere.storage)
+        self._carrier = Carrier(world, self._elsewhere, Board(self._elsewhere.storage))
         self._notes = Notes(world.folder / ".darkroom" / "attempts")
         self._attempts: dict[str, tuple[RemoteAttempt, int]] = {}
-        self._looks = 0
+        self._looks = self._idle = 0
 
     def launch(self, job: StageJob) -> None:
         world, step = self._world, self._world.steps[job.name]
@@ -150,13 +151,15 @@ class FarHosts:
         )
         attempt = RemoteAttempt(order, self._board, self._carrier, self._notes, LOST_SECONDS)
         self._attempts[job.name] = attempt, job.attempt
+        self._idle = 0
 
     def finished(self, wait: float) -> Ended | None:
         world = self._world
         world.occasion()
         self._looks += 1
         assert self._looks < LOOKS, "the run goes on for ever"
-        world.now += wait
+        world.now += look_seconds(wait, self._idle)
+        self._idle += bool(wait)
         self._elsewhere.go_on()
         for stage, (attempt, number) in self._attempts.items():
             ended = attempt.step(world.now)
@@ -164,6 +167,7 @@ class FarHosts:
                 del self._attempts[stage]
                 result = self._taken_over(stage, ended)
                 attempt.close()
+                self._idle = 0
                 return Ended(stage, number, result)
         return None
 
@@ -181,6 +185,6 @@ class FarHosts:
 
 def _elsewhere_of(world: World) -> Elsewhere:
     if world.elsewhere is None:
-        world.elsewhere = Elsewhere(world)
+        world.elsewhere = Elsewhere(world, MemoryStorage(world.folder / "storage"))
     assert isinstance(world.elsewhere, Elsewhere)
     return world.elsewhere

@@ -35,6 +35,9 @@ LOST_SECONDS = 6.0
 STEPS = 5_000
 """Looks at the executor, after which a run is held to hang."""
 
+LONGEST_LOOK_SECONDS = 2.0
+"""While nothing happens each look takes twice as long as the one before, up to this."""
+
 
 class Hosts:
     """The executor: jobs take simulated seconds; results are lost, late, doubled or of killed commands."""
@@ -43,13 +46,14 @@ class Hosts:
         self._world = world
         self._numbers = itertools.count()
         self._due: list[tuple[float, int, Ended]] = []
-        self._looks = 0
+        self._looks = self._idle = 0
         self._attempts: dict[str, int] = {}
 
     def launch(self, job: StageJob) -> None:
         world, step = self._world, self._world.steps[job.name]
         world.occasion()
         world.note("launch", job.name, job.attempt)
+        self._idle = 0
         assert self._attempts.get(job.name, 0) < job.attempt, f"{job.name}: an attempt is begun twice"
         self._attempts[job.name] = job.attempt
         world.files[job.name] = "half written"
@@ -73,16 +77,23 @@ class Hosts:
         self._world.occasion()
         self._looks += 1
         assert self._looks < STEPS, "the run goes on for ever"
-        until = self._world.now + wait
+        until = self._world.now + look_seconds(wait, self._idle)
         if not self._due or self._due[0][0] > until:
             self._world.now = until
+            self._idle += bool(wait)
             return None
+        self._idle = 0
         at, _, ended = heapq.heappop(self._due)
         self._world.now = max(self._world.now, at)
         if ended.result.well and ended.attempt == self._attempts[ended.stage]:
             step = self._world.steps[ended.stage]
             self._world.files[ended.stage] = step.out(self._world.contents(step.needs))
         return ended
+
+
+def look_seconds(wait: float, idle: int) -> float:
+    """How long a look takes that is to take `wait` seconds, after so many at which nothing happened."""
+    return min(wait * 2**idle, max(wait, LONGEST_LOOK_SECONDS))
 
 
 class Workspace:
@@ -312,7 +323,7 @@ def what_is_done(world: World) -> set[str]:
 
 def check_prefix(world: World) -> None:
     """What is new in dvc.lock is what a serial run appends first, in its order; the rest is noted ahead."""
-    serial = QUICK_YAML.read(world.serial()[0] or "stages: {}")["stages"]
+    serial = QUICK_YAML.read(world.serial[0] or "stages: {}")["stages"]
     appended = [name for name in serial if name in _new(world, serial)]
     found = world.new_in_lock()
     assert found == appended[: len(found)], f"{found} are no first of {appended}"
@@ -324,7 +335,7 @@ def _new(world: World, serial: dict[str, Any]) -> set[str]:
 
 def check_end(world: World, last: Life) -> None:
     """A run that nothing disturbs ends as a serial one, whatever was before it."""
-    text, files = world.serial()
+    text, files = world.serial
     failed = [
         name for name, step in world.steps.items() if step.fails and last.outcomes[name] is Outcome.FAILED
     ]

@@ -7,6 +7,7 @@ import functools
 import hashlib
 import os
 import random
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,10 +20,31 @@ from darkroom.ledger.lock_text import LockText, Yaml
 from darkroom.ledger.writer import LockRecord
 from darkroom.schedule.plan import Node
 
+_LINE = re.compile(r"( {2}| {4}| {4}- | {6})([a-z0-9]+):(?: (.+))?")
+
 
 @functools.lru_cache(maxsize=1 << 12)
 def _read(text: str) -> Any:
-    return yaml.load(text, yaml.CSafeLoader)
+    """What `_dump` has written; any other text by YAML's own reader."""
+    head, *lines = text.splitlines()
+    stages: dict[str, Any] = {}
+    if head != "schema: '2.0'" or lines[:1] != ["stages:"] or len(lines) == 1:
+        return yaml.load(text, yaml.CSafeLoader)
+    for line in lines[1:]:
+        if not (found := _LINE.fullmatch(line)):
+            return yaml.load(text, yaml.CSafeLoader)
+        deep, key, value = found.groups()
+        if deep == "  ":
+            entry = stages[key] = {}
+        elif deep == "    " and value is None:
+            files = entry[key] = []
+        elif deep == "    ":
+            entry[key] = value
+        elif deep == "    - ":
+            files.append({key: value})
+        else:
+            files[-1][key] = value
+    return {"schema": "2.0", "stages": stages}
 
 
 def _dump(data: Any) -> str:
@@ -112,7 +134,7 @@ class World:
         self.folder.joinpath(".darkroom").mkdir(parents=True, exist_ok=True)
         self._record_some()
 
-    @property
+    @functools.cached_property
     def lock(self) -> Path:
         """The file dvc.lock."""
         return self.folder / "dvc.lock"
@@ -168,6 +190,7 @@ class World:
         outs = [{"path": name, "md5": files[name]}]
         return {"cmd": f"make {name}", **({"deps": deps} if deps else {}), "outs": outs}
 
+    @functools.cached_property
     def serial(self) -> tuple[str, dict[str, str]]:
         """The dvc.lock and the outs that a serial run leaves to which nothing happens."""
         files, held = dict(self._files), _stages(self._initial)
