@@ -27,7 +27,10 @@ WAITS = (0.2, 0.6, 2.0, 5.0)
 """Seconds before a request is made again, one after the other; each up to half as long again, by chance."""
 
 CONNECT_SECONDS, READ_SECONDS = 10, 60
-"""So long S3 may take to answer, where DVC's settings do not say."""
+"""So long S3 may take to answer, where DVC's settings do not say, and ssh to connect."""
+
+ALIVE_SECONDS, ALIVE_TIMES = 15, 4
+"""A server behind ssh that is silent is asked so often whether it is there; then the connection is broken."""
 
 KINDS = {"local": "a folder", "s3": "s3://BUCKET/FOLDER", "ssh": "ssh://HOST/FOLDER"}
 """By DVC's name of the file system: what its addresses look like."""
@@ -152,9 +155,13 @@ def access_to(address: str, root: Path | None = None) -> FileSystemAccess:
 
 def _opened(kind: type[FileSystem], options: dict[str, Any]) -> FileSystem:
     file_system = kind(**options)
-    if (
-        kind.protocol == "s3"
-    ):  # `FileSystemAccess` alone waits and asks again, so that a stop is not kept waiting
+    if kind.protocol == "ssh":  # else a silent server is waited for until TCP gives up: a quarter hour
+        file_system.fs_args |= {
+            "connect_timeout": CONNECT_SECONDS,
+            "keepalive_interval": ALIVE_SECONDS,
+            "keepalive_count_max": ALIVE_TIMES,
+        }
+    if kind.protocol == "s3":  # `FileSystemAccess` alone waits and asks again: a stop is not kept waiting
         settings = file_system.fs_args.setdefault("config_kwargs", {})
         settings.setdefault("connect_timeout", CONNECT_SECONDS)
         settings.setdefault("read_timeout", READ_SECONDS)

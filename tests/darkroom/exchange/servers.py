@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import getpass
 import os
+import select
 import shutil
 import socket
 import subprocess
@@ -13,6 +14,7 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 from tests.darkroom.waiting import wait_for
 from tests.leftovers import shared_environment
@@ -172,6 +174,9 @@ class FailingProxy:
             self.failed[way] = self.failed.get(way, 0) + 1
             return way
 
+    def end(self) -> None:
+        """Nothing is silent here."""
+
     def serve(self, client: socket.socket) -> None:
         """Handle one connection, which brings one request."""
         way = self.way()
@@ -193,6 +198,50 @@ class FailingProxy:
                 upwards.join()
 
 
+@dataclass
+class BreakingProxy:
+    """Passes connections on to a port of this host, but cuts some in the middle, or falls silent there."""
+
+    to: int
+    after: int
+    """Bytes in both directions, after which a connection breaks."""
+    breaks: int
+    """So many connections break, the first ones."""
+    silent: bool = False
+    """Whether it passes nothing more then, and does not say so."""
+    port: int = 0
+    broken: int = 0
+    _begun: int = 0
+    _ended: threading.Event = field(default_factory=threading.Event)
+
+    def serve(self, client: socket.socket) -> None:
+        """Handle one connection."""
+        self._begun += 1
+        left = self.after if self._begun <= self.breaks else None
+        with (
+            client,
+            contextlib.suppress(OSError),
+            socket.create_connection(("127.0.0.1", self.to)) as server,
+        ):
+            while left != 0 and not self._ended.is_set():
+                for source in select.select([client, server], [], [], 0.1)[0]:
+                    piece = source.recv(min(left or 1 << 16, 1 << 16))
+                    if not piece:
+                        return
+                    (server if source is client else client).sendall(piece)
+                    left = None if left is None else max(0, left - len(piece))
+            self.broken += left == 0
+            if self.silent:
+                self._ended.wait()
+
+    def end(self) -> None:
+        """End all connections."""
+        self._ended.set()
+
+
+Proxy = TypeVar("Proxy", FailingProxy, BreakingProxy)
+
+
 def _copy(source: socket.socket, target: socket.socket) -> None:
     with contextlib.suppress(OSError):
         while piece := source.recv(1 << 16):
@@ -204,7 +253,13 @@ def _copy(source: socket.socket, target: socket.socket) -> None:
 @contextlib.contextmanager
 def failing_proxy(to: int, nth: int = 5) -> Iterator[FailingProxy]:
     """A proxy in front of a port of this host, where each `nth` request fails."""
-    proxy = FailingProxy(to, nth)
+    with served(FailingProxy(to, nth)) as proxy:
+        yield proxy
+
+
+@contextlib.contextmanager
+def served(proxy: Proxy) -> Iterator[Proxy]:
+    """A proxy at work; its port is free again after the block."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         proxy.port = listener.getsockname()[1]
         threads: list[threading.Thread] = []
@@ -223,5 +278,6 @@ def failing_proxy(to: int, nth: int = 5) -> Iterator[FailingProxy]:
         finally:
             listener.shutdown(socket.SHUT_RDWR)
             accepting.join()
+            proxy.end()
             for thread in threads:
                 thread.join()

@@ -13,23 +13,30 @@ from darkroom.base.errors import UsageError
 from darkroom.exchange.board import PIECE_BYTES, Board
 from darkroom.exchange.printed import PrintedReader, PrintedWriter
 from darkroom.exchange.storages import FolderStorage, Storage, check_storage, open_storage
-from darkroom.repository.blobs import BlobGoneError
+from darkroom.repository.blobs import BlobGoneError, BlobStore
+from darkroom.repository.filesystems import StorageError
 from tests.darkroom.exchange.servers import (
     BUCKET,
+    BreakingProxy,
     Sshd,
     failing_proxy,
     s3_environment,
     s3_server,
+    served,
     sshd,
     why_no_sshd,
 )
 from tests.darkroom.exchange.test_board import ORDER, RECORD, TOKEN
+from tests.simulation.memory_storage import MemoryStorage
+
+needs_sshd = pytest.mark.skipif(bool(why_no_sshd()), reason=str(why_no_sshd()))
 
 KINDS = [
     "folder",
+    "memory",
     "s3",
     "failing s3",
-    pytest.param("ssh", marks=pytest.mark.skipif(bool(why_no_sshd()), reason=str(why_no_sshd()))),
+    pytest.param("ssh", marks=needs_sshd),
 ]
 
 pytestmark = pytest.mark.slow
@@ -54,6 +61,8 @@ def storage(
     match request.param:
         case "folder":
             yield FolderStorage(tmp_path / "storage")
+        case "memory":
+            yield MemoryStorage(tmp_path / "storage")
         case "ssh":
             running: Sshd = request.getfixturevalue("ssh")
             monkeypatch.setenv("HOME", str(running.home))
@@ -167,6 +176,44 @@ def test_a_storage_that_does_not_answer_is_one_line(
             UsageError, match=r"storage: s3://data/x cannot be used: .*\(asked 3 times\)"
         ) as error:
             check_storage(open_storage("s3://data/x"))
+    assert "\n" not in str(error.value)
+
+
+MEGABYTE = 1 << 20
+
+
+@needs_sshd
+def test_a_connection_that_breaks_in_the_middle_is_made_anew(
+    ssh: Sshd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(ssh.home))
+    monkeypatch.setattr("darkroom.repository.filesystems.WAITS", (0.01,) * 4)
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "large.bin").write_bytes(bytes(range(256)) * (MEGABYTE // 64))
+    (tmp_path / "data" / "small.bin").write_bytes(b"small")
+    with served(BreakingProxy(ssh.port, after=3 * MEGABYTE // 2, breaks=2)) as proxy:
+        storage = open_storage(replace(ssh, port=proxy.port).address(tmp_path / "storage"))
+        blob = storage.blobs().put(tmp_path / "data")
+        storage.blobs().place(blob, tmp_path / "copy")
+        assert proxy.broken >= 1, "each thread has a connection of its own, and a short one does not break"
+    assert BlobStore.in_folder(tmp_path / "other").put(tmp_path / "copy") == blob
+
+
+@needs_sshd
+@pytest.mark.parametrize("silent", [False, True], ids=["cut", "silent"])
+def test_connections_that_always_break_are_one_line(
+    ssh: Sshd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, silent: bool
+) -> None:
+    monkeypatch.setenv("HOME", str(ssh.home))
+    for name, value in {"WAITS": (0.01,), "ALIVE_SECONDS": 0.5, "ALIVE_TIMES": 2}.items():
+        monkeypatch.setattr(f"darkroom.repository.filesystems.{name}", value)
+    (tmp_path / "data.bin").write_bytes(bytes(MEGABYTE))
+    with served(BreakingProxy(ssh.port, after=MEGABYTE // 2, breaks=1 << 30, silent=silent)) as proxy:
+        address = replace(ssh, port=proxy.port).address(tmp_path / "storage")
+        check_storage(open_storage(address))
+        with pytest.raises(StorageError, match=r"^ssh://.*storage: .*\(asked 2 times\)$") as error:
+            open_storage(address).blobs().put(tmp_path / "data.bin")
+        assert proxy.broken >= 2
     assert "\n" not in str(error.value)
 
 
