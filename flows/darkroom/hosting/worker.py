@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import queue
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -41,7 +42,8 @@ class Worker:
     ) -> None:
         self._place, self._pool, self._stop, self._say = place, pool, stop, say
         self._host, self._leases = leases_of_host(place.folder, jobs, say)
-        self._threads: list[tuple[threading.Thread, Lease]] = []
+        self._threads: set[threading.Thread] = set()
+        self._ended: queue.SimpleQueue[tuple[threading.Thread, Lease]] = queue.SimpleQueue()
         self._complained = ""
         self._refused: set[str] = set()
 
@@ -51,21 +53,24 @@ class Worker:
             self._place.remove_left()
         self._say(f"host {host_name()} works for pool {self._pool} of {self._place.storage.address}")
         try:
-            while not self._stop.wait(self._place.storage.look_seconds):
-                self._free_leases()
+            while not self._stop.is_set():
                 self._take_some()
+                self._free_ended(self._place.storage.look_seconds)
         finally:
-            for thread, _ in self._threads:
+            for thread in self._threads:
                 thread.join()
             self._leases.close()
 
-    def _free_leases(self) -> None:
-        ended = [(thread, lease) for thread, lease in self._threads if not thread.is_alive()]
-        for one in ended:
-            self._threads.remove(one)
-            self._leases.give(one[1])
+    def _free_ended(self, wait: float) -> None:
+        """Return once an attempt has ended, whose room is free then, or after `wait` seconds."""
+        with contextlib.suppress(queue.Empty):
+            thread, lease = self._ended.get(timeout=wait)
+            self._threads.remove(thread)
+            self._leases.give(lease)
 
     def _take_some(self) -> None:
+        if len(self._threads) >= self._host.jobs:
+            return  # and the storage is not asked for nothing
         board = self._place.board
         try:
             for token in board.offered(self._pool):
@@ -103,8 +108,8 @@ class Worker:
             self._place.board.withdraw(self._pool, order.token)
         self._say(f"{order.stage}: attempt {order.attempt} taken")
         thread = threading.Thread(target=self._execute, args=(order, lease), name=order.stage)
+        self._threads.add(thread)
         thread.start()
-        self._threads.append((thread, lease))
 
     def _refusal(self, order: Order) -> str | None:
         """Why this host can never execute it, however much of it is free; None: it can."""
@@ -128,6 +133,8 @@ class Worker:
                 self._say(f"{order.stage}: attempt {order.attempt} handed in")
         except Exception as error:  # the run takes silence for a lost host, and the worker goes on
             self._say(f"{order.stage}: {error}")
+        finally:
+            self._ended.put((threading.current_thread(), lease))
 
     def _complain(self, why: str) -> None:
         if why and why != self._complained:
