@@ -7,7 +7,9 @@ from .code import revision_name as revision_name
 from .orders import INLINE_BYTES as INLINE_BYTES
 from .orders import Order as Order
 from .orders import Record as Record
+from .orders import new_run as new_run
 from .orders import new_token as new_token
+from .orders import run_of as run_of
 from .orders import vector_units as vector_units
 from .printed import PrintedReader as PrintedReader
 from .printed import PrintedWriter as PrintedWriter

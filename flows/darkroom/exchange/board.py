@@ -20,14 +20,17 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import random
 import re
 import secrets
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import zip_longest
 
 from pydantic import TypeAdapter
 
-from darkroom.exchange.orders import Order, Record
+from darkroom.exchange.orders import Order, Record, run_of
 from darkroom.exchange.storages import Storage
 from darkroom.repository.blobs import Blob
 
@@ -39,6 +42,7 @@ PIECE_BYTES = 64 * 1024
 REFUSED = "refused."
 
 _CHECKPOINTS = TypeAdapter(dict[str, Blob])
+_DICE = random.Random()
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,10 +85,17 @@ class Board:
         """Offer it no more."""
         self.storage.remove(f"pools/{pool}/{token}")
 
-    def offered(self, pool: str) -> list[str]:
-        """The attempts offered to a pool, the oldest first."""
-        found = self.storage.listed(f"pools/{pool}")
-        return sorted(filter(TOKEN.fullmatch, found), key=lambda token: (found[token], token))
+    def offered(self, pool: str, dice: random.Random = _DICE) -> list[str]:
+        """The attempts offered to a pool: of each run the most urgent first, of several runs in turns.
+
+        Which run comes first is left to chance, so that a run with much to do does not keep others waiting.
+        """
+        runs: dict[str, list[str]] = defaultdict(list)
+        for token in sorted(filter(TOKEN.fullmatch, self.storage.listed(f"pools/{pool}"))):
+            runs[run_of(token)].append(token)
+        turns = list(runs.values())
+        dice.shuffle(turns)
+        return [token for turn in zip_longest(*turns) for token in turn if token is not None]
 
     def order(self, token: str) -> Order | None:
         """What is asked for; None: nothing any more.

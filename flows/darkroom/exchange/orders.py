@@ -21,13 +21,30 @@ Written = TypeVar("Written", "Order", "Record")
 
 VERSION = 1
 
+RANK_DIGITS = RUN_DIGITS = 6
+"""Of a token's 32."""
+
 INLINE_BYTES = 64 * 1024
 """An out that DVC does not cache stands in the record itself up to this size."""
 
 
-def new_token() -> str:
-    """What tells an attempt from all others, whoever makes them."""
-    return secrets.token_hex(16)
+_LEAST_URGENT = 0xFFFFFF
+
+
+def new_run() -> str:
+    """What tells the tokens of one run from those of others."""
+    return secrets.token_hex(RUN_DIGITS // 2)
+
+
+def new_token(rank: int, run: str) -> str:
+    """What tells an attempt from all others, whoever makes them: those of a run sort by their urgency."""
+    place = f"{min(rank, _LEAST_URGENT):0{RANK_DIGITS}x}"
+    return f"{place}{run}{secrets.token_hex(10)}"
+
+
+def run_of(token: str) -> str:
+    """The run that made the token."""
+    return token[RANK_DIGITS : RANK_DIGITS + RUN_DIGITS]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -100,6 +100,8 @@ class StageJob:
     reasons: tuple[str, ...] = ()
     attempt: int = 1
     """The number of this attempt; it counts on where the stage is started again after a kill."""
+    rank: int = 0
+    """The stage's place among all of the run by urgency: less is more urgent."""
     needs: tuple[str, ...] = ()
     meta: StageMeta = field(default_factory=StageMeta)
     log: Path | None = None

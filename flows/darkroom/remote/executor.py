@@ -16,7 +16,7 @@ from darkroom.base.errors import DarkroomError, explain_os_error
 from darkroom.base.files import STATE_FOLDER
 from darkroom.exchange.board import Board
 from darkroom.exchange.code import push_commit
-from darkroom.exchange.orders import Order, Record, new_token, vector_units
+from darkroom.exchange.orders import Order, Record, new_run, new_token, vector_units
 from darkroom.exchange.storages import check_storage
 from darkroom.processes import stage_process
 from darkroom.processes.stage_process import Ending, StageFiles, StageJob, StageResult
@@ -46,6 +46,7 @@ class PooledExecutor:
     def __init__(self, root: Path, pools: Pools) -> None:
         self._threads = LocalExecutor(self._run)
         self._root, self._pools = root, pools
+        self._name = new_run()
         self._storage = pools.storage
         self._board = Board(self._storage)
         self._notes = Notes(root / STATE_FOLDER / NOTES)
@@ -164,7 +165,7 @@ class PooledExecutor:
         carried = [path for path in (*files.deps, *files.kept, *checkpoints) if (root / path).exists()]
         wanted = {"DVC_STAGE", "DVC_EXP_NAME", *THREAD_VARIABLES}
         return Order(
-            token=new_token(),
+            token=new_token(job.rank, self._name),
             stage=job.name,
             attempt=job.attempt,
             revision=commit,

@@ -13,7 +13,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from operator import itemgetter
 from threading import Event
 from typing import Protocol
@@ -28,8 +28,8 @@ from darkroom.schedule.pool import Lease, Pool
 _LOOK_SECONDS = 0.2
 _BUSY_SECONDS = 1.0
 
-Rank = tuple[int, float, int, str]
-"""A stage's place in the queue, in which less is more urgent; the last item is the stage's name."""
+Rank = tuple[int, str]
+"""A stage's place in the queue, in which less is more urgent, and its name."""
 
 
 class Busy(Exception):  # noqa: N818  (not an error: ask again later)
@@ -100,6 +100,7 @@ class Scheduler:
             stop,
             on_settled,
         )
+        self._ranks = self._by_urgency()
         self._clock = clock
         self._open = dict.fromkeys(self._nodes)  # not settled, in serial order
         self._running: dict[str, Lease] = {}
@@ -196,7 +197,7 @@ class Scheduler:
         if isinstance(begun, StageJob):
             self._running[name] = lease
             self._under_way.began(begun)
-            self._jobs.launch(begun)
+            self._jobs.launch(replace(begun, rank=self._ranks[name]))
             return
         self._pool.give(lease)
         self._work.record()
@@ -222,9 +223,15 @@ class Scheduler:
         heapq.heappop(self._ready[kind])
 
     def _make_ready(self, name: str) -> None:
-        node = self._nodes[name]
-        rank = (-node.meta.priority, -self._remaining[name], self._places[name], name)
-        heapq.heappush(self._ready[self._requests[name]], rank)
+        heapq.heappush(self._ready[self._requests[name]], (self._ranks[name], name))
+
+    def _by_urgency(self) -> dict[str, int]:
+        """Each stage's place if all were ready: by priority, the longest remaining path, the serial order."""
+
+        def urgency(name: str) -> tuple[int, float, int]:
+            return -self._nodes[name].meta.priority, -self._remaining[name], self._places[name]
+
+        return {name: rank for rank, name in enumerate(sorted(self._nodes, key=urgency))}
 
     def _settle(self, name: str, settled: Settled) -> None:
         if name not in self._open:

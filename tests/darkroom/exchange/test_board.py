@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from darkroom.exchange.board import Board, Wishes
-from darkroom.exchange.orders import Order, Record
+from darkroom.exchange.orders import Order, Record, new_token
 from darkroom.exchange.storages import FolderStorage
 from darkroom.processes.stage_process import Ending, StageResult
 from darkroom.repository.blobs import Blob
@@ -141,6 +142,21 @@ def test_offers_are_of_one_pool(board: Board) -> None:
     board.withdraw("gpu", TOKEN)
     board.withdraw("gpu", TOKEN)
     assert board.offered("gpu") == []
+
+
+def test_of_a_run_the_most_urgent_comes_first_and_runs_take_turns(board: Board) -> None:
+    much = [new_token(rank, "aaaaaa") for rank in range(20)]
+    little = [new_token(rank, "bbbbbb") for rank in (3, 70)]
+    for token in [*reversed(much), *little]:
+        board.offer("gpu", token)
+    orders = [board.offered("gpu", random.Random(seed)) for seed in range(20)]
+    for order in orders:
+        assert sorted(order) == sorted(much + little)
+        assert [token for token in order if token in much] == much
+        assert [token for token in order if token in little] == little
+        assert {order[0], order[1]} == {much[0], little[0]}
+        assert {order[2], order[3]} == {much[1], little[1]}
+    assert {order[0] for order in orders} == {much[0], little[0]}
 
 
 def test_requests_to_stop(board: Board) -> None:

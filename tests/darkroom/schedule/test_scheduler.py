@@ -35,6 +35,7 @@ class Bench:
         self.running: list[tuple[float, str]] = []
         self.diary: list[tuple[float, str, str]] = []
         self.at_once = 0
+        self.ranks: dict[str, int] = {}
 
     def locked(self) -> contextlib.AbstractContextManager[None]:
         return contextlib.nullcontext()
@@ -50,6 +51,7 @@ class Bench:
 
     def launch(self, job: StageJob) -> None:
         self.diary.append((self.now, "start", job.name))
+        self.ranks[job.name] = job.rank
         heapq.heappush(self.running, (self.now + self.seconds[job.name], job.name))
         self.at_once = max(self.at_once, len(self.running))
 
@@ -103,6 +105,7 @@ def test_the_longest_remaining_path_starts_first() -> None:
     bench = Bench({"short": 1, "head": 1, "tail": 5, "middle": 3})
     go(nodes, bench)
     assert bench.started() == ["head", "middle", "tail", "short"]
+    assert bench.ranks == {"head": 0, "tail": 1, "middle": 2, "short": 3}
     assert bench.now == 6
 
 
@@ -111,6 +114,7 @@ def test_priority_goes_before_length() -> None:
     bench = Bench({"long": 9, "urgent": 1})
     go(nodes, bench, jobs=1)
     assert bench.started() == ["urgent", "long"]
+    assert bench.ranks == {"urgent": 0, "long": 1}
 
 
 def test_who_waits_for_much_keeps_nobody_waiting_who_asks_for_little() -> None:
