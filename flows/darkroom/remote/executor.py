@@ -21,7 +21,7 @@ from darkroom.exchange.storages import check_storage
 from darkroom.processes import stage_process
 from darkroom.processes.stage_process import Ending, StageFiles, StageJob, StageResult
 from darkroom.remote.attempt import Carrier, Notes, Offers, RemoteAttempt
-from darkroom.remote.capacity import PooledCapacity
+from darkroom.remote.capacity import Claims, PooledCapacity
 from darkroom.remote.following import FollowedOutput, Story, refused_by
 from darkroom.remote.pools import Pools, PoolSettings, pools_of
 from darkroom.remote.slurm import Slurm
@@ -53,6 +53,9 @@ class PooledExecutor:
         self._carriers: dict[str, Carrier] = {
             name: self._carrier(name, settings) for name, settings in pools.file.pools.items()
         }
+        self._claims = Claims(
+            [name for name, settings in pools.file.pools.items() if settings.kind == "workers"]
+        )
         self._pushing = threading.Lock()
         self._pushed: tuple[str, str] | None = None
 
@@ -66,7 +69,7 @@ class PooledExecutor:
         """
         check_storage(self._storage)
         slots = {name: settings.jobs for name, settings in self._pools.file.pools.items()}
-        return PooledCapacity.for_stages(nodes, jobs, slots)
+        return PooledCapacity.for_stages(nodes, jobs, slots, self._claims)
 
     def launch(self, job: StageJob) -> None:
         """Start a thread that executes the job, or watches over the host that does."""
@@ -116,8 +119,13 @@ class PooledExecutor:
         story.tell("submitted")
         left = False
         try:
-            with contextlib.closing(FollowedOutput(job, self._board, pool, story)) as output:
+            with (
+                self._claims.of_attempt(job.meta.resources) as claim,
+                contextlib.closing(FollowedOutput(job, self._board, pool, story)) as output,
+            ):
                 while (ended := self._step(attempt, job)) is None:
+                    if attempt.seen and attempt.seen.host:
+                        claim()
                     output.follow(attempt)
                     job.stop_now.wait(self._storage.look_seconds)
                 output.follow(attempt)
