@@ -11,7 +11,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
@@ -58,13 +58,18 @@ def listens(port: int) -> bool:
 
 
 @contextlib.contextmanager
-def _served(words: list[str], port: int, log: Path) -> Iterator[None]:
+def _served(words: list[str], port: int, log: Path, ready: str = "") -> Iterator[None]:
+    """A server, once it listens, or has printed that it is ready."""
+
+    def begun() -> bool:
+        return ready in log.read_text() if ready else listens(port)
+
     with log.open("wb") as said:
         server = subprocess.Popen(
             words, stdin=subprocess.DEVNULL, stdout=said, stderr=said, env=shared_environment()
         )
     try:
-        assert wait_for(lambda: listens(port) or server.poll() is not None, 120), log.read_text()
+        assert wait_for(lambda: begun() or server.poll() is not None, 120), log.read_text()
         assert server.poll() is None, log.read_text()
         yield
     finally:
@@ -100,9 +105,11 @@ class Sshd:
     home: Path
     """A HOME whose .ssh/config names the key."""
 
+    host: str = "127.0.0.1"
+
     def address(self, folder: Path) -> str:
         """The address of a folder behind it."""
-        return f"ssh://{getpass.getuser()}@127.0.0.1:{self.port}{folder}"
+        return f"ssh://{getpass.getuser()}@{self.host}:{self.port}{folder}"
 
 
 def why_no_sshd() -> str | None:
@@ -123,19 +130,22 @@ def _start_sshd() -> list[str]:
 
 
 @contextlib.contextmanager
-def sshd(folder: Path) -> Iterator[Sshd]:
-    """An sshd with a host key and an authorised key of its own, for SFTP alone."""
+def sshd(folder: Path, host: str = "127.0.0.1", within: Sequence[str] = ()) -> Iterator[Sshd]:
+    """An sshd with a host key and an authorised key of its own, for SFTP alone.
+
+    `within` is put before its command: `host` may be an address of a network of its own.
+    """
     home = folder / "home"
     (home / ".ssh").mkdir(parents=True)  # and with it the folder
     for name in ("host_key", "user_key"):
         command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / name)]
         subprocess.run(command, check=True)
     shutil.copy(folder / "user_key.pub", folder / "authorized_keys")
-    (home / ".ssh" / "config").write_text(f"Host 127.0.0.1\n  IdentityFile {folder / 'user_key'}\n")
+    (home / ".ssh" / "config").write_text(f"Host {host}\n  IdentityFile {folder / 'user_key'}\n")
     with held_port() as port:
         (folder / "sshd_config").write_text(
             f"""\
-ListenAddress 127.0.0.1
+ListenAddress {host}
 Port {port}
 HostKey {folder / "host_key"}
 AuthorizedKeysFile {folder / "authorized_keys"}
@@ -148,9 +158,9 @@ Subsystem sftp internal-sftp
 ForceCommand internal-sftp
 """
         )
-        words = [*_start_sshd(), SSHD, "-D", "-e", "-f", str(folder / "sshd_config")]
-        with _served(words, port, folder / "sshd.txt"):
-            yield Sshd(port, folder / "user_key", home)
+        words = [*within, *_start_sshd(), SSHD, "-D", "-e", "-f", str(folder / "sshd_config")]
+        with _served(words, port, folder / "sshd.txt", "Server listening on"):
+            yield Sshd(port, folder / "user_key", home, host)
 
 
 @dataclass

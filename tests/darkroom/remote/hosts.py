@@ -6,7 +6,7 @@ import contextlib
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from darkroom.remote.executor import PooledExecutor
@@ -24,15 +24,23 @@ QUIET_SECONDS = 600.0
 class HostProcess:
     """`darkroom worker` as a process of its own."""
 
-    def __init__(self, folder: Path, name: str, storage: Path | str, env: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        name: str,
+        storage: Path | str,
+        env: Mapping[str, str],
+        within: Sequence[str] = (),
+        jobs: int = 2,
+    ) -> None:
         self.name, self.folder = name, folder / name
-        self.folder.mkdir(parents=True)
+        self.folder.mkdir(parents=True, exist_ok=True)
         self.log = self.folder / "said.txt"
         words = ["worker", "--pool", POOL, "--storage", str(storage), "--folder", str(self.folder / "work")]
         own = {"HOME": str(self.folder), "DARKROOM_HOST": name, "PATH": os.environ["PATH"], **env}
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "darkroom.cli.main", *words, "--jobs", "2"],
+                [*within, sys.executable, "-m", "darkroom.cli.main", *words, "--jobs", str(jobs)],
                 cwd=self.folder,
                 env=own,
                 stdin=subprocess.DEVNULL,
