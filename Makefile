@@ -14,7 +14,7 @@ export DVC_NO_ANALYTICS := 1
 export NO_ALBUMENTATIONS_UPDATE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-quick test-random faults fuzz mutants reproduce check format architecture parameters site sbom audit data lock ui clean
+.PHONY: help run test test-quick test-random faults fuzz mutants simulation reproduce check format architecture parameters site sbom audit data lock ui clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -46,6 +46,10 @@ mutants: $(READY) ## small faults in what decides runs and figures, and whether 
 fuzz: $(READY) ## mutated files of DVC, pictures and annotations of every format, 300 new ones of each (N=1000)
 	@FUZZ_EXAMPLES=$(or $(N),300) python -m pytest -q -n auto --timeout 0 tests/darkroom/repository/test_fuzz.py \
 	    tests/stages/intake/test_fuzz.py tests/stages/sources/test_fuzz.py
+
+simulation: $(READY) ## a million seeds of runs on simulated hosts that fail, in two processes (FIRST=0 N=1000000)
+	@python -m tests.simulation --far --processes $(or $(PROCESSES),2) --out benchmarks/darkroom/results/simulation.md \
+	    $(or $(FIRST),0) $$(($(or $(FIRST),0) + $(or $(N),1000000)))
 
 reproduce: data ## two fresh clones, one by `dvc repro`, one killed and run again: the same bytes (FLAGS="--quick")
 	@python -m benchmarks.darkroom.reproduce --raw data/raw/fashion-mnist --out benchmarks/darkroom/results/reproduce.md $(FLAGS)
