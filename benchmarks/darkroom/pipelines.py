@@ -50,7 +50,7 @@ def printers() -> dict[str, Step]:
 def write_dvc(folder: Path, steps: list[Step]) -> None:
     """A git and DVC repository with one dvc.yaml."""
     stages = {step.name: {"cmd": step.cmd, "deps": step.deps, "outs": [step.out]} for step in steps}
-    _commit_dvc(folder, {"stages": {name: {k: v for k, v in s.items() if v} for name, s in stages.items()}})
+    commit_dvc(folder, {"stages": {name: {k: v for k, v in s.items() if v} for name, s in stages.items()}})
 
 
 def write_dvc_matrix(folder: Path, width: int, levels: int) -> None:
@@ -66,7 +66,7 @@ def write_dvc_matrix(folder: Path, width: int, levels: int) -> None:
         if level:
             stage["deps"] = [f"level{level - 1}-${{item.i}}.txt"]
         stages[f"level{level}"] = stage
-    _commit_dvc(folder, {"stages": stages})
+    commit_dvc(folder, {"stages": stages})
 
 
 def write_dvc_dense(folder: Path, makers: int, readers: int) -> None:
@@ -75,7 +75,7 @@ def write_dvc_dense(folder: Path, makers: int, readers: int) -> None:
     stages = {f"make{i}": {"cmd": f"echo {i} > {out}", "outs": [out]} for i, out in enumerate(made)}
     for i in range(readers):
         stages[f"read{i}"] = {"cmd": f"echo {i} > read{i}.txt", "deps": made, "outs": [f"read{i}.txt"]}
-    _commit_dvc(folder, {"stages": stages})
+    commit_dvc(folder, {"stages": stages})
 
 
 def write_dvc_chain(folder: Path, length: int) -> None:
@@ -88,7 +88,7 @@ def write_dvc_chain(folder: Path, length: int) -> None:
             "deps": [before],
             "outs": [f"link{i}.txt"],
         }
-    _commit_dvc(folder, {"stages": stages})
+    commit_dvc(folder, {"stages": stages})
 
 
 def write_make(folder: Path, steps: list[Step]) -> None:
@@ -127,7 +127,8 @@ class _Plain(yaml.CSafeDumper):
         return True
 
 
-def _commit_dvc(folder: Path, dvc_yaml: object) -> None:
+def commit_dvc(folder: Path, dvc_yaml: object) -> None:
+    """A git and DVC repository with this dvc.yaml."""
     folder.mkdir(parents=True)
     (folder / "dvc.yaml").write_text(yaml.dump(dvc_yaml, Dumper=_Plain, sort_keys=False))
     dvc = str(Path(sys.executable).with_name("dvc"))
