@@ -140,6 +140,8 @@ def access_to(address: str, root: Path | None = None) -> FileSystemAccess:
         raise elsewhere
     try:
         config = Config(str(root / ".dvc") if root else None)
+        if _scheme(config, address) not in (*KINDS, "remote", ""):
+            raise elsewhere  # before its plugin is missed, which would not help
         kind, options, path = get_cloud_fs(config, url=address)
         if kind.protocol not in KINDS:
             raise elsewhere
@@ -151,6 +153,23 @@ def access_to(address: str, root: Path | None = None) -> FileSystemAccess:
     except ImportError as error:
         raise UsageError(f"storage: {address}: {error}; install darkroom[s3] or darkroom[ssh]") from error
     return FileSystemAccess(kind.protocol, path.rstrip("/"), address, lambda: _opened(kind, options), WAITS)
+
+
+REFERENCES_MOST = 10
+"""So many remotes may name another one as their address, one after the other."""
+
+
+def _scheme(config: Config, address: str) -> str:
+    """The scheme of an address; of `remote://NAME` that of the remote's own, "" of a folder, or `remote`."""
+    for _ in range(REFERENCES_MOST):
+        scheme, between, rest = address.partition("://")
+        if scheme != "remote" or not between:
+            return scheme if between else ""
+        remote = config["remote"].get(rest.partition("/")[0].lower())
+        if remote is None:
+            break  # DVC says it in words of its own
+        address = remote["url"]
+    return "remote"
 
 
 def _opened(kind: type[FileSystem], options: dict[str, Any]) -> FileSystem:

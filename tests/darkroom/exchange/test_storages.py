@@ -251,3 +251,21 @@ def test_a_remote_of_dvc_is_known_by_its_name(s3: int, tmp_path: Path) -> None:
     near = open_storage("remote://near", tmp_path)
     assert isinstance(near, FolderStorage)
     assert near.folder == tmp_path / "near"
+
+
+@pytest.mark.parametrize("scheme", ["gs", "azure"])
+def test_a_remote_where_nobody_can_claim_is_refused_whatever_is_installed(
+    tmp_path: Path, scheme: str
+) -> None:
+    (tmp_path / ".dvc").mkdir()
+    (tmp_path / ".dvc/config").write_text(
+        f"""['remote "base"']
+    url = {scheme}://bucket/x
+['remote "far"']
+    url = remote://base/below
+"""
+    )
+    for name in ("base", "far"):
+        said = f"storage: remote://{name}: hosts cannot claim stages there; take one of a folder, s3://"
+        with pytest.raises(UsageError, match=said):
+            open_storage(f"remote://{name}", tmp_path)
