@@ -251,12 +251,12 @@ def run_name(options: RunOptions, root: Path) -> str:
 
 
 def shown_parameters(options: RunOptions) -> dict[str, Any]:
-    """The options as Prefect's pages show them: those that differ from the defaults."""
+    """The options as Prefect's pages show them: those that differ from the defaults, and are values."""
     plain = RunOptions(stop=options.stop)
     return {
         name: list(value) if isinstance(value, tuple) else str(value) if isinstance(value, Path) else value
         for name in RunOptions.__dataclass_fields__
-        if (value := getattr(options, name)) != getattr(plain, name)
+        if (value := getattr(options, name)) != getattr(plain, name) and not callable(value)
     }
 
 

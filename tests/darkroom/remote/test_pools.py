@@ -12,6 +12,8 @@ from darkroom.base.exits import Exit
 from darkroom.base.meta import parse_meta
 from darkroom.cli.main import run_command
 from darkroom.remote.pools import pools_of
+from darkroom.reporting.letters import RUN_FLOW, STAGE_FLOW, Began, from_line
+from darkroom.reporting.outbox import waiting_outboxes
 from darkroom.runs.report import placed_here
 from darkroom.schedule.plan import Node
 from tests.darkroom.repositories import make
@@ -76,6 +78,20 @@ stages:
         ("train-a", "run"),
         ("score", "run"),
         ("last", "run"),
+    ]
+
+
+def test_a_run_with_pools_is_told_to_prefect(tmp_path: Path) -> None:
+    pipeline = "stages:\n  only: {cmd: echo 1 > a.txt, outs: [a.txt]}\n"
+    root = make(tmp_path / "r", Shape("one", {"dvc.yaml": pipeline}), tmp_path)
+    written(root, FILE.replace("storage: shared", f"storage: {tmp_path / 'shared'}"))
+    assert run_command(["run", "--repo", str(root)]) == Exit.WELL
+    (outbox,) = waiting_outboxes(root)
+    letters = [from_line(line) for line in outbox.read_bytes().splitlines()]
+    told = [letter for letter in letters if isinstance(letter, Began)]
+    assert [(letter.flow, letter.parameters.get("place")) for letter in told] == [
+        (RUN_FLOW, None),
+        (STAGE_FLOW, None),
     ]
 
 
