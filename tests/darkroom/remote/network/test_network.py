@@ -16,7 +16,7 @@ from darkroom.base.files import logs_folder
 from darkroom.runs.attempt_table import TABLE_NAME, AttemptLine, AttemptTable
 from tests.darkroom.exchange.servers import Sshd, sshd, why_no_sshd
 from tests.darkroom.remote.hosts import HostProcess, set_pools
-from tests.darkroom.remote.namespaces import HUB, HUB_ADDRESS, Network, network, why_no_namespaces
+from tests.darkroom.remote.network.namespaces import HUB, HUB_ADDRESS, Network, network, why_no_namespaces
 from tests.darkroom.repositories import contents, git, make, serial_repro
 from tests.darkroom.shapes import Shape
 from tests.darkroom.waiting import wait_for
