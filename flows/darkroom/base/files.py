@@ -148,8 +148,12 @@ def make_private_folder(folder: Path) -> None:
 
 
 def write_secret(path: Path, text: str) -> None:
-    """Replace `path` in one step by a file that nobody else may read, at no moment."""
+    """Replace `path` in one step by a file that nobody else may read, at no moment.
+
+    A power cut leaves the old or the new text.
+    """
     _secret_beside(path, text).replace(path)
+    sync_path(path.parent)
 
 
 def write_secret_once(path: Path, text: str) -> None:
@@ -167,6 +171,8 @@ def _secret_beside(path: Path, text: str) -> Path:
     temporary.unlink(missing_ok=True)
     with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
         file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
     return temporary
 
 
