@@ -185,9 +185,10 @@ class RemoteAttempt:
             self._carrier.submit(self.order)
             self._submitted = True
         lost = self._watch.looked(seen, now)
-        if self._carrier.state(self.order.token) is Carried.GONE:
+        carried = self._carrier.state(self.order.token)
+        if carried is Carried.GONE:
             self._gone += 1
-        else:
+        elif carried is Carried.THERE:
             self._gone = 0
         if lost or self._gone >= GONE_LOOKS:
             self._board.revoke(self.order.token)

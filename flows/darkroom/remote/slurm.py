@@ -59,6 +59,7 @@ class Slurm:
         self._names: frozenset[str] = frozenset()
         self._asked = float("-inf")
         self._submitted: dict[str, float] = {}
+        self._missed: dict[str, float] = {}
 
     def submit(self, order: Order) -> None:
         """Submit a job, unless the queue or the accounting knows one of that name.
@@ -87,11 +88,18 @@ class Slurm:
         self._submitted[order.token] = time.monotonic()
 
     def state(self, token: str) -> Carried:
-        """Whether the queue has the job. A job that was just submitted may not be there yet."""
+        """Whether the queue has the job. A job that was just submitted may not be there yet.
+
+        Each answer of the queue says once that a job is gone: who looks more often than the queue is asked
+        must not take one wrong answer for several.
+        """
         names = self._queue()
         if job_name(token) in names:
             return Carried.THERE
-        return Carried.GONE if self._asked > self._submitted.get(token, 0.0) else Carried.NO_NEWS
+        if self._asked <= max(self._submitted.get(token, 0.0), self._missed.get(token, 0.0)):
+            return Carried.NO_NEWS
+        self._missed[token] = self._asked
+        return Carried.GONE
 
     def cancel(self, token: str) -> None:
         """Cancel the job, whichever number it has."""

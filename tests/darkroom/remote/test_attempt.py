@@ -114,6 +114,16 @@ def test_a_job_that_is_gone_is_lost_after_some_looks(run: Run) -> None:
     assert ended[-1].ending is Ending.LOST
 
 
+def test_no_news_between_the_looks_neither_counts_nor_clears_the_job(run: Run) -> None:
+    states = [Carried.GONE, Carried.NO_NEWS] * GONE_LOOKS
+    for now, run.carrier.state_is in enumerate(states[: 2 * GONE_LOOKS - 2]):
+        assert run.attempt.step(float(now)) is None
+    run.carrier.state_is = Carried.GONE
+    ended = run.attempt.step(9.0)
+    assert isinstance(ended, StageResult)
+    assert ended.ending is Ending.LOST
+
+
 def test_a_submit_whose_answer_was_lost_is_asked_again_with_the_same_token(tmp_path: Path) -> None:
     run = Run(tmp_path)
     run.carrier.lost_answers = 2

@@ -80,6 +80,15 @@ def test_a_job_is_gone_once_a_later_queue_lacks_it(tmp_path: Path, monkeypatch: 
     assert carrier.state(TOKEN) is Carried.GONE
 
 
+def test_an_answer_of_the_queue_says_once_that_a_job_is_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(slurm, "QUEUE_SECONDS", 3600.0)
+    commands(tmp_path / "bin", monkeypatch, squeue=":")
+    carrier = Slurm(PoolSettings(), FolderStorage(tmp_path))
+    assert [carrier.state(TOKEN) for _ in range(3)] == [Carried.GONE, Carried.NO_NEWS, Carried.NO_NEWS]
+
+
 @pytest.mark.parametrize(
     ("squeue", "sacct"), [(f"echo darkroom-{TOKEN}", ":"), (":", "echo 7")], ids=["queue", "accounting"]
 )
