@@ -292,3 +292,22 @@ def test_halves_of_generated_pictures_are_others_than_those_of_real_ones() -> No
     generated = halves_of_generated(40, 6)
     assert [half.tolist() for half in generated] != [half.tolist() for half in halves(40, 6)]
     assert [half.tolist() for half in generated] == [half.tolist() for half in halves(40, 6, seed=1980)]
+
+
+def test_a_picture_on_the_very_edge_of_a_ball_lies_in_it() -> None:
+    """-1 is as far from 0 as 1 is, and there is no farther real picture."""
+    real, generated = np.array([[0.0], [1.0]]), np.array([[-1.0], [0.5], [7.0]])
+    drawn = [(np.ones(2, dtype=np.int64), np.ones(3, dtype=np.int64))]
+    found = resampled_overlap(real, generated, drawn, neighbours=1)
+    assert found["precision"].tolist() == [pytest.approx(2 / 3)]
+    assert found["density"].tolist() == [pytest.approx(3 / 3)]
+
+
+def test_pictures_at_equal_distances_overlap_in_halves_as_by_themselves(random: np.random.Generator) -> None:
+    real = random.integers(0, 9, (30, 1)).astype(np.float64)
+    generated = random.integers(2, 12, (26, 1)).astype(np.float64)
+    drawn = list(zip(halves(30, 6), halves_of_generated(26, 6), strict=True))
+    found = resampled_overlap(real, generated, drawn, neighbours=2)
+    for number, (of_real, of_generated) in enumerate(drawn):
+        alone = manifold_overlap(real[of_real > 0], generated[of_generated > 0], neighbours=2)
+        assert {name: values[number] for name, values in found.items()} == pytest.approx(asdict(alone))
