@@ -52,6 +52,7 @@ def test_a_file_that_takes_no_line_is_named(tmp_path: Path) -> None:
         (None, None),
         (b"", None),
         (b"/x\n/a", b"/x\n"),
+        (b"/a \n/aX\n/b\n", b"/a \n/aX\n"),  # other lines, which only begin so
     ],
 )
 def test_lines_are_taken_out_and_the_file_if_none_is_left(
