@@ -73,7 +73,7 @@ def _tell(chosen: MutantSet, out: Path | None) -> int:
     every = _ends(chosen)
     ends = {name: end for name, end in every.items() if end != NOT_TRIED}
     known = reasons()
-    left = {name: fault_of(_said(chosen, "show", name)) for name in _left(every)}
+    left = _faults(chosen, _left(every))
     modules = list(_by_module(ends, {name for name, fault in left.items() if fault in known}))
     for one in modules:
         counts = Counter(end for name, end in ends.items() if _module(name) == one.module)
@@ -144,6 +144,22 @@ def reasons() -> dict[Fault, str]:
     """Why nobody can notice a fault, for each that is listed."""
     entries: Iterable[dict[str, str]] = tomllib.loads(EQUIVALENT.read_text())["equivalent"]
     return {Fault(entry["in"], entry["before"], entry["after"]): entry["reason"] for entry in entries}
+
+
+SHOW = """
+import sys
+from mutmut.mutation.diff_apply import find_mutant, get_diff_for_mutant
+for name in sys.argv[1:]:
+    print(f"# {name}:", get_diff_for_mutant(name, path=find_mutant(name).path), sep="\\n", end="\\0")
+"""
+"""`mutmut show` of many faults, in one process."""
+
+
+def _faults(chosen: MutantSet, names: Iterable[str]) -> dict[str, Fault]:
+    """What was changed, for each of the faults with these names."""
+    command = [sys.executable, "-c", SHOW, *names]
+    shown = subprocess.run(command, cwd=chosen.tree, check=True, capture_output=True, text=True).stdout
+    return dict(zip(names, map(fault_of, shown.split("\0")), strict=False))
 
 
 def _said(chosen: MutantSet, *words: str) -> str:
