@@ -55,7 +55,11 @@ def page(name: str, modules: Sequence[ModuleFaults], unknown: Sequence[str], lef
             f"`python -m tests.mutants {name}` on {describe()}.",
             "A fault is noticed if a quick test or the type check fails. Equivalent ones change nothing that",
             "could be noticed; [equivalent.toml](../../../tests/mutants/equivalent.toml) has the reasons.",
-            *([f"{left_out:,} more faults in these modules were not tried."] if left_out else []),
+            *(
+                [f"{left_out:,} more faults, in these and in other modules, were not tried."]
+                if left_out
+                else []
+            ),
             "",
             "| module | faults | noticed | equivalent | neither |",
             "|---|---|---|---|---|",
