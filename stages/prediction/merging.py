@@ -8,6 +8,8 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
+import torch
+from torchvision.ops import box_iou
 
 from stages.detector.network import Detection
 
@@ -62,13 +64,12 @@ def _items(
 
 
 def overlaps_of(ours: npt.NDArray[np.floating], theirs: npt.NDArray[np.floating]) -> Boxes:
-    """The overlap (IoU) [K, M] of each of the boxes [K, 4] with each of the boxes [M, 4], all xyxy."""
-    low = np.maximum(ours[:, None, :2], theirs[None, :, :2])
-    high = np.minimum(ours[:, None, 2:], theirs[None, :, 2:])
-    common = (high - low).clip(0).prod(axis=2)
-    areas = [(boxes[:, 2:] - boxes[:, :2]).prod(axis=1) for boxes in (ours, theirs)]
-    union = areas[0][:, None] + areas[1][None] - common
-    return np.asarray(common / np.maximum(union, np.finfo(np.float64).tiny), dtype=np.float64)
+    """The overlap (IoU) [K, M] of each of the boxes [K, 4] with each of the boxes [M, 4], all xyxy.
+
+    Boxes without an area overlap with nothing.
+    """
+    overlaps = box_iou(torch.as_tensor(ours).double(), torch.as_tensor(theirs).double())
+    return np.asarray(np.nan_to_num(overlaps.numpy()), dtype=np.float64)
 
 
 def mirrored(boxes: npt.NDArray[np.float32], width: int) -> npt.NDArray[np.float32]:

@@ -264,7 +264,7 @@ def load_detector(
 ) -> DetectorPredictor:
     """The detector in a model file; `params` is the params.yaml that it was trained by.
 
-    `augment`: it looks at each picture in three sizes and mirrored. That takes six times as long.
+    `augment`: it looks at each picture in three sizes and mirrored: six looks instead of one.
 
     Raises:
         ModelError: The file is no detector's, or was trained on pictures of another form.

@@ -52,9 +52,14 @@ def test_nothing_found_is_no_box() -> None:
 
 
 def test_overlap_is_the_common_area_over_that_of_both() -> None:
-    ours, theirs = np.array([[0, 0, 4, 4], [10, 10, 12, 12]]), np.array([[2, 0, 6, 4]])
+    ours, theirs = np.array([[0.0, 0, 4, 4], [10, 10, 12, 12]]), np.array([[2.0, 0, 6, 4]])
     np.testing.assert_allclose(overlaps_of(ours, theirs), [[1 / 3], [0]])
     assert overlaps_of(ours, np.zeros((0, 4))).shape == (2, 0)
+
+
+def test_boxes_without_an_area_overlap_with_nothing() -> None:
+    flat = np.array([[3.0, 3, 3, 8]])
+    assert overlaps_of(flat, flat).tolist() == [[0]]
 
 
 def test_mirrored_twice_is_where_it_was() -> None:
