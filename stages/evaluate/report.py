@@ -9,6 +9,8 @@ from typing import Any
 import pandas as pd
 from jinja2 import Environment, StrictUndefined
 
+from stages.evaluate.result import TableCurve
+
 SIDE = 240  # pixels of a curve's square
 MARKS = 5  # intervals of an axis between its marks
 
@@ -26,6 +28,8 @@ class Curve:
     x: str
     y: str
     points: Sequence[tuple[float, float]]
+    diagonal: bool = False
+    """Draw a dashed line where y equals x."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,10 +47,11 @@ class Section:
     """PNG files by their captions."""
 
 
-def read_curve(title: str, table: Path, x: str, y: str) -> Curve:
-    """The curve of two columns of a CSV file, `x` and `y`."""
+def read_curve(curve: TableCurve, table: Path) -> Curve:
+    """The curve of two columns of a CSV file."""
     rows = pd.read_csv(table)
-    return Curve(title=title, x=x, y=y, points=list(zip(rows[x].tolist(), rows[y].tolist(), strict=True)))
+    points = list(zip(rows[curve.x].tolist(), rows[curve.y].tolist(), strict=True))
+    return Curve(title=curve.title, x=curve.x, y=curve.y, points=points, diagonal=curve.diagonal)
 
 
 def report_page(title: str, sections: Sequence[Section], notes: Sequence[str] = ()) -> str:
@@ -78,7 +83,13 @@ def _filled_in(section: Section) -> dict[str, Any]:
         "title": section.title,
         "tables": [_figures(section.figures), *(_class_table(name, rows) for name, rows in by_class)],
         "curves": [
-            {"title": curve.title, "x": curve.x, "y": curve.y, "places": _places(curve)}
+            {
+                "title": curve.title,
+                "x": curve.x,
+                "y": curve.y,
+                "places": _places(curve),
+                "diagonal": curve.diagonal,
+            }
             for curve in section.curves
         ],
         "sheets": [

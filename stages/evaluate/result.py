@@ -28,6 +28,8 @@ class TableCurve:
     """The table's name in `Evaluation.tables`."""
     x: str
     y: str
+    diagonal: bool = False
+    """Draw a dashed line where y equals x, on which the curve of calibrated scores lies."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

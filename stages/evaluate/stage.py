@@ -238,7 +238,7 @@ def write_report(
         Section(
             title=model.capitalize(),
             figures=found.with_intervals(),
-            curves=[read_curve(curve.title, tables[curve.table], curve.x, curve.y) for curve in found.curves],
+            curves=[read_curve(curve, tables[curve.table]) for curve in found.curves],
             sheets={sheet.caption: sheets / f"{name}.png" for name, sheet in found.sheets.items()},
         )
         for model, found in evaluations.items()

@@ -97,7 +97,15 @@ def _of_classes(
             "predictions": outcome_table(outcomes, test.classes),
             "reliability": reliability_table(outcomes, bins=params.calibration_bins),
         },
-        curves=[TableCurve(title="how often it is right", table="reliability", x="confidence", y="accuracy")],
+        curves=[
+            TableCurve(
+                title="how often it is right; on the dashed line its confidence means what it says",
+                table="reliability",
+                x="confidence",
+                y="accuracy",
+                diagonal=True,
+            )
+        ],
         sheets=classifier_sheets(network, test, outcomes, params, compute),
     )
 

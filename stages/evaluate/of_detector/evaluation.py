@@ -68,10 +68,11 @@ def evaluate_detector(
         curves=[
             TableCurve(title="boxes", table="precision_recall", x="recall", y="precision"),
             TableCurve(
-                title="how often boxes are right",
+                title="how often boxes are right; on the dashed line scores mean what they say",
                 table="detection_reliability",
                 x="confidence",
                 y="accuracy",
+                diagonal=True,
             ),
             *(
                 TableCurve(title=name, table="precision_recall", x="recall", y=f"precision of {name}")

@@ -83,3 +83,13 @@ def test_a_curve_of_one_point_is_seen() -> None:
         title="t", figures={}, curves=[Curve(title="c", x="x", y="y", points=[(1.0, 0.5)])], sheets={}
     )
     assert '<circle cx="240.0" cy="120.0"' in report_page("t", [section])
+
+
+def test_a_diagonal_is_drawn_below_a_curve_that_asks_for_one() -> None:
+    """From the lower left corner to the upper right one."""
+    curve = {"x": "confidence", "y": "accuracy", "points": [(0.2, 0.1), (0.9, 0.8)]}
+    curves = [Curve(title="with", **curve, diagonal=True), Curve(title="without", **curve)]
+    page = report_page("t", [Section(title="s", figures={}, curves=curves, sheets={})])
+    line = '<line class="diagonal" x1="0" y1="240" x2="240" y2="0"/><polyline'
+    assert page.count('<line class="diagonal"') == page.count(line) == 1
+    assert page.index("with") < page.index(line) < page.index("without")
