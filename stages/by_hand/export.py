@@ -70,6 +70,8 @@ def command(
     form = Format(to)
     model = model or Path("data/models") / f"{kind}.safetensors"
     suffix = ".int8.onnx" if int8 else form.suffix
+    if sys.stderr.isatty():
+        print(f"translating {model}, then asking both for the same pictures ...", file=sys.stderr, flush=True)
     exported = export_model(
         kind,
         model,

@@ -95,6 +95,8 @@ def explain(words: tuple[str, ...]) -> int:
     """Draw where a model looks in pictures."""
     if DETECTOR in itertools.takewhile(lambda word: word != "--", words):
         return _run_module("stages.by_hand.predict", ("explain", *with_model("detector", words)))
+    if _is_trained_here("detector") and not _is_trained_here("classifier"):
+        return _run_module("stages.by_hand.predict", ("explain", DETECTOR, *with_model("detector", words)))
     return _run_module("stages.by_hand.predict", ("explain", *with_model("classifier", words)))
 
 
@@ -134,10 +136,18 @@ def with_model(artifact: str, words: Sequence[str]) -> list[str]:
         since = time.strftime("%Y-%m-%d %H:%M", time.localtime(trained.stat().st_mtime))
         output.print_remark(f"the model is {trained}, of {since}")
         return rest
-    pipeline = Path("dvc.yaml")
-    if pipeline.exists() and trained.as_posix() not in pipeline.read_text(encoding="utf-8", errors="replace"):
+    if not _is_trained_here(artifact):
         raise UsageError(f"no stage of dvc.yaml trains a {artifact}; name a model by --model FILE")
     return rest
+
+
+def _is_trained_here(artifact: str) -> bool:
+    """Whether dvc.yaml names the model's file, or there is no dvc.yaml that could."""
+    try:
+        pipeline = Path("dvc.yaml").read_text(encoding="utf-8", errors="replace")
+    except FileNotFoundError:
+        return True
+    return f"data/models/{artifact}.safetensors" in pipeline
 
 
 def _without_release(words: Sequence[str]) -> tuple[list[str], str | None]:

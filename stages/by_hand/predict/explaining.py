@@ -96,6 +96,8 @@ def explain(
     Pictures are files, folders, patterns, videos, or - for a list on standard input. They are drawn as the
     network sees them, cut and scaled to its form.
 
+    In a project that trains a detector and no classifier, boxes are explained without --detector, too.
+
     \b
     Examples:
       darkroom explain photo.jpg

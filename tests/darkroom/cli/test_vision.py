@@ -71,3 +71,19 @@ def test_a_project_that_trains_no_such_model_says_so(words, kind, tmp_path, monk
     assert run_command([*words, "a.png"]) == Exit.WRONG_INPUT
     said = f"error: no stage of dvc.yaml trains a {kind}; name a model by --model FILE\n"
     assert capfd.readouterr() == ("", said)
+
+
+@pytest.mark.parametrize(
+    ("models", "words"),
+    [(["detector"], "explain --detector a.png"), (["detector", "classifier"], "explain a.png")],
+)
+def test_a_project_of_boxes_alone_explains_boxes(models, words, tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)
+    outs = ", ".join(f"data/models/{model}.safetensors" for model in models)
+    (tmp_path / "dvc.yaml").write_text(f"stages:\n  a: {{cmd: 'true', outs: [{outs}]}}\n")
+    (tmp_path / "stages/by_hand").mkdir(parents=True)
+    (tmp_path / "stages/__init__.py").touch()
+    (tmp_path / "stages/by_hand/__init__.py").touch()
+    (tmp_path / "stages/by_hand/predict.py").write_text("import sys\nprint(*sys.argv[1:])\n")
+    assert run_command(["explain", "a.png"]) == Exit.WELL
+    assert capfd.readouterr() == (words + "\n", "")
