@@ -68,7 +68,7 @@ class _Stack(nn.Module):
         return detections
 
 
-class _Picture(nn.Module):
+class _WholePicture(nn.Module):
     """In place of a backbone: the pictures themselves are what is cropped."""
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
@@ -101,7 +101,7 @@ def build_detector(config: dict[str, Any]) -> Detector:
         case RCnnParams():
             given = _given(params.proposals, part)
             heads = crop_heads(classes, params, _classifier_config(params, channels, part))
-            network = GeneralizedRCNN(_Picture(), given, heads, _Stack())
+            network = GeneralizedRCNN(_WholePicture(), given, heads, _Stack())
         case SsdParams():
             network = build_ssd(channels, classes, params, _Stack())
     network.config = config

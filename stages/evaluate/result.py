@@ -54,5 +54,5 @@ class Evaluation:
         All are rounded as the metrics file has them, so that every place shows the same.
         """
         known = intervals(self.figures, self.resampled, self.shares)
-        told = {name: asdict(interval) for name, interval in known.items()}
-        return dict(rounded({**self.figures, "intervals": told}))
+        bounds = {name: asdict(interval) for name, interval in known.items()}
+        return dict(rounded({**self.figures, "intervals": bounds}))

@@ -119,8 +119,8 @@ def main(
     )
     evaluations = {}
     if networks.classifier is not None:
-        told = bool(attributes_of(networks.classifier.config))
-        test = load_classification(classification, "test", unclassed=told)
+        unclassed = bool(attributes_of(networks.classifier.config))
+        test = load_classification(classification, "test", unclassed=unclassed)
         evaluations["classifier"] = evaluate_classifier(networks.classifier, test, values, compute)
     if networks.detector is not None:
         evaluations["detector"] = evaluate_detector(

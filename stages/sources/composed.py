@@ -69,8 +69,8 @@ class SceneParams(StageParams):
         if isinstance(self.count, SceneCounts):
             number: int = getattr(self.count, split)
             return number
-        scenes, of = SCENES[split]
-        return max(1, round(scenes * math.sqrt(pictures / of)))
+        scenes, usual = SCENES[split]
+        return max(1, round(scenes * math.sqrt(pictures / usual)))
 
     def largest_item(self, sides: Sequence[int]) -> int:
         """Longer side in pixels of the largest item that is cut out of pictures of these sides."""

@@ -146,8 +146,8 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         beside = ", ".join(
             f"{name} {shown(found[name])}" for name in ("id", "name", "file_name") if name in found
         )
-        of = f"the object with {beside}" if beside else "one object"
-        raise _RepeatedKeyError(f"the key {shown(key)} stands there twice in {of}; remove one")
+        holder = f"the object with {beside}" if beside else "one object"
+        raise _RepeatedKeyError(f"the key {shown(key)} stands there twice in {holder}; remove one")
     return found
 
 

@@ -123,13 +123,13 @@ def _require_alike(folder: Path, splits: list[str], all_folders: list[str]) -> N
     others = [name for name in all_folders if name not in splits]
     if splits and others:
         raise DataError(
-            f"{folder}: {_some(splits)} look like splits, {_some(others)} do not: move away or rename "
-            "what is none; or, if all are classes, name them in preprocess.classification.classes"
+            f"{folder}: {_first_three(splits)} look like splits, {_first_three(others)} do not: move away or "
+            "rename what is none; or, if all are classes, name them in preprocess.classification.classes"
         )
 
 
-def _some(names: list[str]) -> str:
-    """At most three of the names."""
+def _first_three(names: list[str]) -> str:
+    """Up to three of the names, and how many more there are."""
     more = [f"{len(names) - 3} more"] if len(names) > 3 else []
     return ", ".join([*names[:3], *more])
 

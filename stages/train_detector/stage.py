@@ -108,7 +108,9 @@ def anchors_of(network: dict[str, Any]) -> str:
     """Sizes and ratios of a network's anchors in words; empty where it has none."""
     if "anchor_sizes" not in network:
         return ""
-    sizes, ratios = (", ".join(f"{one:g}" for one in network[f"anchor_{of}"]) for of in ("sizes", "ratios"))
+    sizes, ratios = (
+        ", ".join(f"{value:g}" for value in network[key]) for key in ("anchor_sizes", "anchor_ratios")
+    )
     return f"{sizes} px, height over width {ratios}"
 
 

@@ -63,9 +63,8 @@ def validation_loss(network: nn.Module, held: Held, compute: Compute, batch_size
 def calibration_on(network: nn.Module, held: Held, compute: Compute, batch_size: int) -> LogisticCalibration:
     """What turns the network's scores into how likely its boxes of val are right, at an IoU of .50."""
     found = _precision(network, held, compute, batch_size).found
-    scores, right = (
-        np.concatenate(each) for each in ([of.scores for of in found], [of.right[0] for of in found])
-    )
+    scores = np.concatenate([detections.scores for detections in found])
+    right = np.concatenate([detections.right[0] for detections in found])
     return fitted_logistic(scores, right)
 
 

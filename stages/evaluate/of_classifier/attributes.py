@@ -34,8 +34,8 @@ class AttributeOutcomes:
     thresholds: Floats
     """[A]: from which probability on a picture counts as having it."""
 
-    def of(self, rows: npt.NDArray[np.bool_]) -> "AttributeOutcomes":
-        """The same of some pictures, by a mask [N]."""
+    def subset(self, rows: npt.NDArray[np.bool_]) -> "AttributeOutcomes":
+        """Take the outcomes of the pictures that a mask [N] names."""
         return AttributeOutcomes(
             names=self.names,
             probabilities=self.probabilities[rows],
@@ -119,12 +119,13 @@ def resampled_attributes(found: AttributeOutcomes, drawn: Iterable[DrawCounts]) 
     """
     rows = []
     for counts in drawn:
-        half = found.of(counts > 0)
+        half = found.subset(counts > 0)
         precisions = average_precisions(half.probabilities, half.targets)
         right, said, there = counts_at(half.probabilities, half.targets, half.thresholds)
         f1 = 2 * right / np.maximum(1, said + there)
-        some = there > 0
-        rows.append((precisions[some].mean(), f1[some].mean()) if some.any() else (np.nan, np.nan))
+        present = there > 0
+        means = (precisions[present].mean(), f1[present].mean()) if present.any() else (np.nan, np.nan)
+        rows.append(means)
     return dict(zip(("attribute_map", "attribute_macro_f1"), np.array(rows).T, strict=True))
 
 

@@ -25,10 +25,9 @@ def drift_reference(
         ModelError: The classifier's features are not finite.
 
     """
-    told = bool(
-        attributes_of(network.config)
-    )  # such a classifier was trained on pictures without a class too
-    train, val = (load_classification(folder, one, unclassed=told).images for one in LEARNT)
+    # one that tells attributes was trained on pictures without a class too
+    unclassed = bool(attributes_of(network.config))
+    train, val = (load_classification(folder, split, unclassed=unclassed).images for split in LEARNT)
     if len(train) > TRAIN_MOST:
         train = train[np.sort(np.random.default_rng(seed).permutation(len(train))[:TRAIN_MOST])]
     with timed("compared with samples of val", len(train) + len(val)):

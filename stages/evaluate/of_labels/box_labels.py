@@ -71,7 +71,7 @@ def doubted_boxes(
     likely as the best score of a detection that lies near no labelled box, and a labelled box as doubtful as
     its class is improbable.
     """
-    pictures = [_Picture(*one) for one in zip(detections, boxes, labels, believed, strict=True)]
+    pictures = [_LabelledPicture(*one) for one in zip(detections, boxes, labels, believed, strict=True)]
     missing, doubtful = [one.missing() for one in pictures], [one.doubtful() for one in pictures]
     shares = (_contradicted_less([one.strength for one in answers]) for answers in (missing, doubtful))
     doubts = []
@@ -109,7 +109,7 @@ def _overlap_and_same(detection: Detection, boxes: Boxes, labels: Labels) -> tup
     return overlap.double().numpy(), labels[:, None] == found_labels
 
 
-class _Picture:
+class _LabelledPicture:
     """One picture: overlaps of D detections and M boxes, and how far each box is believed."""
 
     def __init__(self, detection: Detection, boxes: Boxes, labels: Labels, believed: Floats) -> None:

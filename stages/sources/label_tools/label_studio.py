@@ -172,8 +172,8 @@ def _thing(result: Any, value: Any) -> tuple[str, Polygon, tuple[int, int]] | st
         return "it has no value"
     kind = next((kind for kind in OUTLINES if f"{kind}labels" in value), None)
     if kind is None:
-        told = ", ".join(map(str, value))[:60]
-        return f"of {told} no box can be made; rectangles, polygons and ellipses with a label are read"
+        keys = ", ".join(map(str, value))[:60]
+        return f"of {keys} no box can be made; rectangles, polygons and ellipses with a label are read"
     labels = value[f"{kind}labels"]
     if not isinstance(labels, list) or len(labels) != 1:
         return f"{shown(labels)} is not one label"

@@ -34,8 +34,8 @@ def via_entries(document: Any) -> dict[str, Any] | None:
     if isinstance(document, dict) and isinstance(document.get("_via_img_metadata"), dict):
         document = document["_via_img_metadata"]
     entries = document.values() if isinstance(document, dict) else ()
-    some = any(isinstance(one, dict) and {"filename", "regions"} <= one.keys() for one in entries)
-    return document if some else None
+    is_via = any(isinstance(entry, dict) and {"filename", "regions"} <= entry.keys() for entry in entries)
+    return document if is_via else None
 
 
 def is_via_3(document: Any) -> bool:
@@ -100,11 +100,11 @@ def _add(boxes: BoxList, region: Any, place: str, params: ViaParams) -> str | No
 
 def _label(attributes: Any, params: ViaParams) -> Any:
     """The class of a region: its attribute's value, or the one option of it that is ticked."""
-    told = attributes if isinstance(attributes, dict) else {}
+    values = attributes if isinstance(attributes, dict) else {}
     if params.attribute is not None:
-        value = told.get(params.attribute)
+        value = values.get(params.attribute)
     else:
-        value = next(iter(told.values())) if len(told) == 1 else None
+        value = next(iter(values.values())) if len(values) == 1 else None
     if isinstance(value, dict):
         ticked = [name for name, on in value.items() if on]
         value = ticked[0] if len(ticked) == 1 else None

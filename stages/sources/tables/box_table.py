@@ -35,7 +35,7 @@ def read_box_table(raw: Path, params: BoxTableParams, *, upright: bool) -> Found
     return with_unlabelled(rows, [one.pictures.folder for one in tables], "no row of the table names it")
 
 
-class _Picture:
+class _TablePicture:
     """What the rows of one picture have said so far."""
 
     def __init__(self, where: str, name: str, path: Path, split: Split | None, group: str | None) -> None:
@@ -50,7 +50,7 @@ def _rows(
 ) -> Found:
     columns = params.columns
     table = read_table(file, params, columns.named())
-    pictures: dict[str, _Picture] = {}
+    pictures: dict[str, _TablePicture] = {}
     for row, cells in table.rows:
         where = f"{file}: row {row}"
         if cells is None:
@@ -81,8 +81,8 @@ def _picture(
     record: Mapping[str, Any],
     columns: BoxColumns,
     split: Split | None,
-    pictures: dict[str, _Picture],
-) -> _Picture | Wrong:
+    pictures: dict[str, _TablePicture],
+) -> _TablePicture | Wrong:
     name = text_of(record[columns.picture])
     named = text_of(record[columns.split]) if columns.split else ""
     group = text_of(record[columns.group]) if columns.group else ""
@@ -94,7 +94,7 @@ def _picture(
         path = folder.find(name)
         if isinstance(path, Wrong):
             return path
-        known = pictures.setdefault(name, _Picture(where, name, path, split, group or None))
+        known = pictures.setdefault(name, _TablePicture(where, name, path, split, group or None))
     if (known.split, known.group) != (split, group or None):
         return Wrong("bad_row", f"{shown(name)} has another split or group than in {known.where}")
     return known
@@ -122,7 +122,7 @@ def _is_list(cell: Any) -> bool:
 
 
 def _add(
-    picture: _Picture, stated: Any, box: list[Any], place: str, params: BoxTableParams, upright: bool
+    picture: _TablePicture, stated: Any, box: list[Any], place: str, params: BoxTableParams, upright: bool
 ) -> str | None:
     """Append a box; what is wrong with it, or None. Without class and box none is added."""
     label = text_of(stated)

@@ -67,8 +67,8 @@ class Columns(StageParams):
 
     def plain(self) -> dict[str, str]:
         """The columns of one text each, by what they hold."""
-        told = self.model_dump(exclude={"attributes", "label_lists"})
-        return {key: name for key, name in told.items() if name is not None}
+        columns = self.model_dump(exclude={"attributes", "label_lists"})
+        return {key: name for key, name in columns.items() if name is not None}
 
     def named(self) -> list[str]:
         """The columns that the table has to have."""
@@ -114,8 +114,8 @@ class BoxColumns(StageParams):
 
     def named(self) -> list[str]:
         """The columns that the table has to have."""
-        told = [self.picture, self.label, *self.box, self.split, self.group]
-        return list(dict.fromkeys(name for name in told if name is not None))
+        columns = [self.picture, self.label, *self.box, self.split, self.group]
+        return list(dict.fromkeys(name for name in columns if name is not None))
 
 
 class BoxTableParams(TableParams, PictureParams):

@@ -82,11 +82,11 @@ def _csv(file: Path, params: TableParams, wanted: Sequence[str]) -> Table:
 def _head(file: Path, params: TableParams, wanted: Sequence[str]) -> tuple[str, list[str]]:
     """The separator, and the names of the columns: those among which the wanted ones are, or the most."""
     with _opened(file, params) as lines:
-        told = _told_separator(lines)
+        stated = _stated_separator(lines)
     best: tuple[str, list[str]] = (",", [])
-    for separator in told or params.separator or SEPARATORS:
+    for separator in stated or params.separator or SEPARATORS:
         with _opened(file, params) as lines:
-            _told_separator(lines)
+            _stated_separator(lines)
             try:
                 cells = next(filter(None, csv.reader(lines, delimiter=separator)), [])
             except csv.Error:
@@ -97,8 +97,8 @@ def _head(file: Path, params: TableParams, wanted: Sequence[str]) -> tuple[str, 
     return best[0], params.header or best[1]
 
 
-def _told_separator(lines: io.TextIOWrapper) -> str:
-    """The separator that a first line such as `sep=;` tells, which is read; else nothing."""
+def _stated_separator(lines: io.TextIOWrapper) -> str:
+    """The separator that a first line such as `sep=;` states, which is read; else nothing."""
     first = lines.readline(16).strip().strip('"')
     if not first.lower().startswith("sep="):
         lines.seek(0)
@@ -124,7 +124,7 @@ def _csv_rows(
 ) -> Iterator[tuple[int, Sequence[Any] | None]]:
     """Rows with the number of the line that each begins with."""
     with _opened(file, params) as lines:
-        above = 1 if _told_separator(lines) else 0
+        above = 1 if _stated_separator(lines) else 0
         table = csv.reader(lines, delimiter=separator, strict=True)
         named, begun = params.header is not None, above
         try:
@@ -145,8 +145,8 @@ def _not_text(file: Path, params: TableParams, error: UnicodeError) -> DataError
     """By reading the file as a whole: only so the place of the fault is known."""
     try:
         read_text(file, params.encoding)
-    except DataError as told:
-        return DataError(f"{told}, or let `encoding` beside `file` name another, such as latin-1")
+    except DataError as fault:
+        return DataError(f"{fault}, or let `encoding` beside `file` name another, such as latin-1")
     return DataError(f"{file}: no text in {getattr(error, 'encoding', 'UTF-8')}")
 
 
