@@ -112,20 +112,20 @@ def _reason(error: Exception) -> str:
 
 
 class TransformGenerators:
-    """Those of an albumentations pipeline: each of its transforms draws from two of its own."""
+    """The random generators of an albumentations pipeline: each of its transforms has two."""
 
     def __init__(self, pipeline: Any) -> None:
         self._transforms = list(_transforms(pipeline))
 
     def state_dict(self) -> dict[str, Any]:
-        """As a part of the checkpoint."""
+        """The generators' states, as a checkpoint stores them."""
         return {
             "numpy": [transform.random_generator.bit_generator.state for transform in self._transforms],
             "python": [transform.py_random.getstate() for transform in self._transforms],
         }
 
     def load_state_dict(self, state: Mapping[str, Any], /) -> None:
-        """Go on drawing where the checkpoint was."""
+        """Continue each generator from the state that a checkpoint stored."""
         for transform, numpys, pythons in zip(self._transforms, state["numpy"], state["python"], strict=True):
             transform.random_generator.bit_generator.state = numpys
             transform.py_random.setstate(pythons)

@@ -21,14 +21,14 @@ class Loss:
     smoothing: float
     """Share of the target that is spread over all classes."""
     weights: Tensor | None
-    """Of the classes [K]; None: all alike."""
+    """Weights of the classes [K]; None: all classes count alike."""
     attribute_weight: float = 1.0
     """What the loss of the attributes is multiplied by; their mean counts, however many they are."""
 
     def __call__(
         self, network: Classifier, images: Tensor, labels: Tensor, attributes: Tensor | None = None
     ) -> Tensor:
-        """Of the network on images [B, C, H, W] in 0..1 with labels [B] and attributes [B, A].
+        """Compute the loss on images [B, C, H, W] in 0..1 with labels [B] and attributes [B, A].
 
         A label that is `UNCLASSED` and an attribute that is NaN are unknown and count for nothing.
         """

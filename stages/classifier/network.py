@@ -89,7 +89,7 @@ def attributes_of(config: dict[str, Any]) -> list[str]:
 
 
 def thresholds_of(config: dict[str, Any]) -> list[float]:
-    """From which probability on a picture counts as having each attribute: [A]."""
+    """The least probability [A] at which a picture counts as having each attribute."""
     return list(config.get("thresholds", [0.5] * len(attributes_of(config))))
 
 

@@ -139,7 +139,7 @@ class _TimmMaps(nn.Module):
 
 
 class _TimmNeck(nn.Module):
-    """The same network from there to the layer before the head."""
+    """The part of timm's network between its feature maps and its head."""
 
     def __init__(self, maps: _TimmMaps) -> None:
         super().__init__()

@@ -213,7 +213,7 @@ class PictureSource:
     """Where a packed picture comes from."""
 
     picture: str
-    """Its file, or a file and a row of it, as findings name it."""
+    """The picture's file, or a file and a row of it, as findings name it."""
     places: Sequence[str]
     """The place of each of its boxes in the file of annotations; none where it is classified as a whole."""
 

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationIn
 from stages.core.errors import ParamsError
 
 AUTO: Any = "auto"
-"""In place of a number in params.yaml: derived from how many pictures there are to train on."""
+"""Stands for a number in params.yaml that is derived from how many pictures there are to train on."""
 
 
 class StageParams(BaseModel):

@@ -29,14 +29,14 @@ MOST = (1, 10, 100)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ClassPrecision:
-    """Of one class."""
+    """COCO's figures of one class."""
 
     map: float
     map50: float
     recall: float
-    """The highest, a mean over the IoU thresholds."""
+    """The highest recall, a mean over the IoU thresholds."""
     boxes: int
-    """In the truth."""
+    """How many boxes of the class the truth has."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,13 +46,13 @@ class AveragePrecision:
     map: float
     """Mean over the IoU thresholds .50, .55, ... .95: COCO's mAP."""
     map50: float
-    """At IoU .50."""
+    """Mean average precision at IoU .50."""
     map75: float
-    """At IoU .75."""
+    """Mean average precision at IoU .75."""
     map_small: float
-    """Of boxes under 32^2 pixels."""
+    """Mean average precision of boxes under 32^2 pixels."""
     map_medium: float
-    """Of boxes from there to 96^2 pixels."""
+    """Mean average precision of boxes from 32^2 to 96^2 pixels; `map_large` is that of larger ones."""
     map_large: float
     recall_1: float
     """The highest recall where one detection a picture counts, a mean over the IoU thresholds."""
@@ -62,7 +62,7 @@ class AveragePrecision:
     recall_medium: float
     recall_large: float
     by_class: dict[str, ClassPrecision]
-    """Of each class that has boxes."""
+    """Figures of each class that has boxes, by its name."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -70,11 +70,11 @@ class Found:
     """What became of a class's detections, the surest first."""
 
     picture: npt.NDArray[np.int64]
-    """[D], which each is in."""
+    """[D]: the picture that each detection is in."""
     scores: npt.NDArray[np.float64]
-    """[D], falling."""
+    """[D]: the scores, falling."""
     right: npt.NDArray[np.bool_]
-    """[10 IoU thresholds, D]."""
+    """[10 IoU thresholds, D]: whether each detection takes an item at that threshold."""
     boxes: npt.NDArray[np.int64]
     """How many the truth has in each picture: [N]."""
 
@@ -86,17 +86,17 @@ class Precision:
     values: npt.NDArray[np.float64]
     """[10 IoU thresholds, 101 recalls, classes, areas, detections a picture]."""
     recalls: npt.NDArray[np.float64]
-    """The highest ones: [10 IoU thresholds, classes, areas, detections a picture]."""
+    """The highest recalls: [10 IoU thresholds, classes, areas, detections a picture]."""
     boxes: list[int]
     """How many boxes each class has."""
     classes: Sequence[str]
     """Names of all classes."""
     found: list[Found]
-    """Of each class."""
+    """Detections of each class."""
 
     @property
     def present(self) -> list[int]:
-        """The classes with boxes."""
+        """Labels of the classes that have boxes."""
         return [label for label, count in enumerate(self.boxes) if count]
 
 
@@ -106,7 +106,7 @@ def precision(
     labels: Sequence[Labels],
     classes: Sequence[str],
 ) -> Precision:
-    """How well the detections of each picture find its boxes.
+    """Measure how well the detections of each picture find its boxes.
 
     A picture's detections are boxes [K, 4], labels [K] and scores [K]; its truth is boxes [M, 4] and
     labels [M]. All boxes are xyxy in pixels, all labels indices into `classes`.
@@ -137,7 +137,7 @@ def precision(
 
 
 def average_precision(measured: Precision) -> AveragePrecision:
-    """The means over recall, and of them over classes and thresholds."""
+    """Average the precision over recalls, classes and thresholds."""
     values, recalls, everything, most = measured.values, measured.recalls, 0, len(MOST) - 1
     small, medium, large = range(1, len(AREAS))
     return AveragePrecision(
@@ -166,7 +166,7 @@ def average_precision(measured: Precision) -> AveragePrecision:
 
 
 def _found_of(evaluation: COCOeval, label: int, labels: Sequence[Labels]) -> Found:
-    """From pycocotools' matches of one class, boxes of all areas."""
+    """Read detections from pycocotools' matches of one class, with boxes of all areas."""
     pictures = len(labels)
     start = label * len(AREAS) * pictures  # by class, area, picture; the first area is all
     matches = evaluation.evalImgs[start : start + pictures]
@@ -185,7 +185,7 @@ def _found_of(evaluation: COCOeval, label: int, labels: Sequence[Labels]) -> Fou
 
 
 def _mean(values: npt.NDArray[np.float64]) -> float:
-    """Of what is defined; -1 where nothing is, as COCO has it."""
+    """The mean of the values that are defined; -1 where none is, as COCO has it."""
     defined = values[values > -1]
     return float(defined.mean()) if defined.size else -1.0
 
@@ -200,7 +200,7 @@ def _truth(boxes: Sequence[Boxes], labels: Sequence[Labels], classes: Sequence[s
 
 
 def _found(detections: Sequence[tuple[Boxes, Labels, Scores]], classes: Sequence[str]) -> COCO:
-    """Not by COCO.loadRes, which cannot take nothing."""
+    """Detections as COCO has them. Its own COCO.loadRes refuses an empty list."""
     annotations = [
         {"image_id": image, "category_id": int(label), "bbox": _xywh(box), "score": float(score)}
         for image, found in enumerate(detections)

@@ -107,7 +107,7 @@ class Backbone(nn.Module):
         self.out_channels = features
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
-        """By stride, the finest first: each stage's map with the coarser ones added, from the top down."""
+        """Feature maps by stride, the finest first: to each stage's map the coarser ones are added."""
         x, maps = self.stem(images), []
         for number, stage in enumerate(self.stages):
             x = stage(x)

@@ -49,12 +49,12 @@ from stages.networks.compute import Compute, to_unit
 from stages.networks.model_files import load_model
 
 Detector: TypeAlias = "GeneralizedRCNN | SSD"
-"""With its `config`."""
+"""A detector has an attribute `config`, from which `build_detector` builds it again."""
 Detection = tuple[npt.NDArray[np.float32], npt.NDArray[np.int64], npt.NDArray[np.float32]]
 
 
 class _Stack(nn.Module):
-    """In place of torchvision's transform, which resizes picture by picture: all here are of one size.
+    """Replaces torchvision's transform, which resizes picture by picture: all here are of one size.
 
     Pictures [C, H, W] with values from 0 to 1 become one batch with values from -2 to 2.
     """
@@ -69,7 +69,7 @@ class _Stack(nn.Module):
 
 
 class _WholePicture(nn.Module):
-    """In place of a backbone: the pictures themselves are what is cropped."""
+    """Replaces the backbone where the pictures themselves are cropped."""
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         return {"picture": images}

@@ -51,7 +51,7 @@ BackboneParams = Annotated[ResidualParams | ResNetBackboneParams, Field(discrimi
 
 
 class FittedParams(StageParams):
-    """In place of a list: as many values as asked for, fitted to the training boxes by k-means.
+    """Replaces a list of anchor values: as many as asked for, fitted to the training boxes by k-means.
 
     In params.yaml also `auto`, for which train-detector puts a number.
     """
@@ -104,7 +104,7 @@ class FreshClassifierParams(StageParams):
     source: Literal["fresh"]
 
     network: NetworkParams
-    """As in section `train-classifier`."""
+    """The network, as in section `train-classifier`."""
 
     crop: list[PositiveInt] = Field(min_length=2, max_length=2)
     """Height and width that a proposal is scaled to, in pixels."""
@@ -128,7 +128,7 @@ class DetectionsParams(StageParams):
     """Detections with lower scores are dropped."""
 
     overlap_max: float = Field(gt=0, le=1, default=0.5)
-    """Of two detections of one class that overlap more than this (IoU) the weaker is dropped."""
+    """If two detections of one class overlap more than this (IoU), the weaker is dropped."""
 
     detections_max: int = Field(ge=1, default=20)
     """Detections kept a picture."""
@@ -153,7 +153,7 @@ class PooledParams(HeadsParams):
     """Channels of the feature maps that proposals and heads read."""
 
     roi_stride: Stride = 4
-    """Of the map that the heads read, in pixels."""
+    """Stride in pixels of the map that the heads read."""
 
     roi_size: int = Field(ge=2, multiple_of=2, default=6)
     """Side of the grid that a proposal's features are pooled to."""
@@ -171,7 +171,7 @@ class FasterRcnnParams(PooledParams):
     model: Literal["faster-rcnn"]
 
     rpn_stride: Stride = 8
-    """Of the map that proposals are made from, in pixels."""
+    """Stride in pixels of the map that proposals are made from."""
 
     anchor_sizes: list[PositiveFloat] | FittedParams = Field(default_factory=lambda: FittedParams(fitted=3))
     """Sides of the square anchors, in pixels."""
@@ -183,13 +183,13 @@ class FasterRcnnParams(PooledParams):
     """The likeliest boxes of a picture, many an item's, that go into non-maximum suppression."""
 
     proposal_overlap_max: float = Field(gt=0, le=1, default=0.7)
-    """Of two of them that overlap more than this (IoU) the less likely is dropped."""
+    """If two candidates overlap more than this (IoU), the less likely is dropped."""
 
     proposals_train: int = Field(ge=1, default=60)
     """Proposals kept a picture of what is left."""
 
     proposals_test: int = Field(ge=1, default=40)
-    """The same once it is trained."""
+    """Proposals kept a picture once the network is trained."""
 
     rpn_batch: int = Field(ge=1, default=64)
     """Anchors a picture in the proposals' loss."""
@@ -225,7 +225,7 @@ class SsdParams(DetectionsParams):
     """Channels of the feature maps."""
 
     strides: list[Stride] = Field(min_length=1)
-    """Of the maps that have anchors, in pixels, in rising order."""
+    """Strides in pixels of the maps that have anchors, in rising order."""
 
     anchor_sizes: list[PositiveFloat] | FittedParams
     """Sides of the square anchors, in pixels: the smallest are those of the first map, and so on."""

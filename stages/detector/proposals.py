@@ -53,7 +53,7 @@ class LearntProposals(RegionProposalNetwork):  # type: ignore[misc]  # torchvisi
 
 
 class GivenProposals(nn.Module):
-    """In the place of a region proposal network: the targets' own `proposals`, else those of a method."""
+    """Replaces a region proposal network: gives the targets' own `proposals`, else those of a method."""
 
     def __init__(self, method: nn.Module) -> None:
         """`method` makes boxes [P, 4] for each of the pictures [N, C, H, W] with values from -2 to 2."""
@@ -86,7 +86,7 @@ class Regions(nn.Module):
 
 
 class TrainedProposals(nn.Module):
-    """Those of a trained detector's proposal network, which does not learn any more."""
+    """Proposals of a trained detector's network, which no longer learns."""
 
     def __init__(self, backbone: nn.Module, rpn: LearntProposals, count: int) -> None:
         super().__init__()
@@ -96,7 +96,7 @@ class TrainedProposals(nn.Module):
         self.requires_grad_(requires_grad=False).eval()
 
     def train(self, mode: bool = True) -> "TrainedProposals":  # noqa: ARG002 - torch's signature
-        """It stays in evaluation mode: its normalisations are what they were."""
+        """Stay in evaluation mode, whatever `mode` says: the normalisations keep their statistics."""
         return super().train(mode=False)
 
     def forward(self, images: Tensor) -> list[Tensor]:

@@ -40,7 +40,7 @@ class SeparableRoIAlign(nn.Module):
         return (across.unsqueeze(1) @ cells).permute(0, 3, 1, 2)  # [P, R, R, F] -> [P, F, R, R]
 
     def pool_equally(self, features: dict[str, Tensor], boxes: Tensor) -> Tensor:
-        """The same of as many boxes in each picture, [N, P, 4], without a loop over the pictures."""
+        """Pool equally many boxes of each picture, [N, P, 4], without a loop over the pictures."""
         maps = features[str(self.stride)]
         channels, height, width = maps.shape[1:]
         down, across = self._down_and_across(boxes.reshape(-1, 4), maps)
@@ -90,7 +90,7 @@ class PooledHead(nn.Module):
         self.items = nn.Sequential(nn.Linear(params.roi_width * self.halved**2, params.roi_hidden), nn.ReLU())
 
     def forward(self, pooled: Tensor) -> Tensor:
-        """What the predictors of class and box read."""
+        """The features [P, hidden] that the predictors of class and box read."""
         (count, features), halved = pooled.shape[:2], self.halved
         cells = pooled.permute(0, 2, 3, 1).reshape(count, halved, 2, halved, 2, features)
         patches = cells.transpose(2, 3).reshape(-1, 4 * features)  # [P * halved * halved, 4 F]
@@ -126,7 +126,7 @@ class CropHead(nn.Module):
         del self.classifier.head
 
     def forward(self, crops: Tensor) -> Tensor:
-        """What the predictors of class and box read."""
+        """The features [P, hidden] that the predictors of class and box read."""
         return self.classifier.features(crops / 4 + 0.5)
 
 

@@ -14,7 +14,7 @@ from stages.detector.params import SsdParams
 
 
 def build_ssd(channels: int, classes: int, params: SsdParams, transform: nn.Module) -> SSD:
-    """A fresh one; `transform` stands in place of torchvision's, and `params` have fitted anchors.
+    """Build a fresh SSD; `transform` replaces torchvision's own, and `params` have fitted anchors.
 
     Raises:
         ParamsError: There are fewer anchor sizes than maps.

@@ -140,7 +140,7 @@ class _Grid:
     """Height above the first row, with the note."""
     cell_width: int
     cell_height: int
-    """With the caption, where there are captions."""
+    """Height of a cell with its caption, where there are captions."""
     picture_height: int
     """Height of the highest picture."""
     size: tuple[int, int]

@@ -41,7 +41,7 @@ class Evaluation:
     resampled: Resampled
     """Figures by the same names, each in halves of the test pictures: [R]."""
     shares: Mapping[str, int]
-    """Of those between 0 and 1: on how many pictures or boxes each was measured."""
+    """How many pictures or boxes each figure between 0 and 1 was measured on."""
     tables: Mapping[str, pd.DataFrame]
     """Tables by the name of the stage's argument that says where each is written."""
     curves: Sequence[TableCurve]

@@ -21,16 +21,16 @@ STEPS, PRECISION = 200, 1e-5
 """ECC ends after so many steps, or when one makes the pictures no more alike than that."""
 POINTS = 2000
 MATCHES = 10
-"""So many points must agree: four numbers are estimated from them."""
+"""How many points must agree: four numbers are estimated from them."""
 REPROJECTION = 2.0
 """Pixels by which points that agree may miss each other."""
 
 LOOKED_AT = 640
 """Pixels of the longer side that points are looked for in, where pictures are only checked."""
 TURNED = 0.01
-"""Of the longer side: what no corner is moved by as far counts neither as turned nor as scaled."""
+"""Share of the longer side: if no corner moves as far, a picture counts neither as turned nor as scaled."""
 SEEN = 0.25
-"""Of the picture, at least, that must be in both for its likeness to say anything."""
+"""The least share of the picture that must be in both for their likeness to say anything."""
 SMALLEST = 8
 """Pixels of a side that say something of a motion."""
 

@@ -17,9 +17,9 @@ ROOM = ERODED + 1
 RANGE = (1.0, 99.0)
 """Percentiles of the tiles' means that a mosaic's black and white are brought to."""
 PLACES = 10_000
-"""Of a mosaic, at most: which tile goes where is decided for all together, by a matrix of places by tiles."""
+"""Most places in a mosaic: which tile goes where is decided for all by one matrix of places by tiles."""
 PIXELS = 2**28
-"""Of a grid or mosaic, at most."""
+"""Most pixels of a grid or a mosaic."""
 
 
 def poisson(scene: Bytes, item: Bytes, mask: Mask, corner: tuple[int, int]) -> Bytes:

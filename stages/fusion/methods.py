@@ -87,7 +87,7 @@ def maximum(sources: Pictures) -> Pictures:
 
 
 def laplacian(sources: Pictures, levels: int | None = None) -> Pictures:
-    """At each scale the strongest detail of any source, on the mean of the coarsest pictures.
+    """Take at each scale the strongest detail of any source, on the mean of the coarsest pictures.
 
     The pyramid is Burt and Adelson's ("The Laplacian pyramid as a compact image code", 1983).
 
@@ -121,7 +121,7 @@ def most_levels(height: int, width: int) -> int:
 
 
 def wavelet(sources: Pictures, levels: int | None = None) -> Pictures:
-    """At each scale and direction the strongest detail of any source, on the mean of the coarsest pictures.
+    """Take at each scale and direction the strongest detail of any source, on the coarsest pictures' mean.
 
     Li, Manjunath and Mitra, "Multisensor image fusion using the wavelet transform" (1995); the transform is
     PyWavelets'. It is halved `levels` times, or fewer where the wavelet would be longer than the picture.
@@ -247,7 +247,7 @@ def _mean(pictures: Sequence[Floats]) -> Floats:
 
 
 def _strongest(details: Sequence[Floats]) -> Floats:
-    """Of one size each, [h, w] or [h, w, C]: at each place all channels of what is farthest from zero.
+    """The detail farthest from zero at each place, with all its channels, of details [h, w] or [h, w, C].
 
     Channels that were chosen apart would mix to colours that no source has.
     """

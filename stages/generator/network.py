@@ -124,7 +124,7 @@ def _on_sphere(vectors: Tensor) -> Tensor:
 
 
 class Discriminator(nn.Module):
-    """Is it real, given what it shall be (projection, Miyato & Koyama 2018); and which class it is.
+    """Says how real a picture is, given what it shall be, and its class (projection: Miyato & Koyama 2018).
 
     Spectral normalisation (Miyato et al. 2018), where it is wanted, keeps every layer's slope at 1.
     `given` counts the numbers that are known of a picture beside its class.
@@ -161,7 +161,7 @@ class Discriminator(nn.Module):
         self.classify = nn.Linear(hidden, classes)
 
     def forward(self, images: Tensor, labels: Tensor, given: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Is it real, and what is it.
+        """Say how real each picture looks, and which class it shows.
 
         Images [N, C, H, W] in -1..1, labels int64 [N], given [N, G] -> realness [N], class logits [N, K].
         """
@@ -189,12 +189,12 @@ def coarsest(size: int) -> tuple[int, int]:
 
 
 def build_generator(config: dict[str, Any]) -> Generator:
-    """A generator from what its docstring names."""
+    """Build a generator from the config whose keys its docstring names."""
     return Generator(**config)
 
 
 def build_discriminator(config: dict[str, Any]) -> Discriminator:
-    """A discriminator from `size`, `channels`, `classes`, `width`, `hidden`, and perhaps the rest."""
+    """Build a discriminator from the arguments of its `__init__`; those with defaults may be missing."""
     return Discriminator(**config)
 
 

@@ -23,14 +23,14 @@ class Manifold:
     recall: float
     """Share of real pictures that lie among the generated ones (Kynkaanniemi et al. 2019)."""
     density: float
-    """In how many real balls a generated picture lies, over k; may pass 1 (Naeem et al. 2020)."""
+    """How many real balls hold a generated picture, over k; may pass 1 (Naeem et al. 2020)."""
     coverage: float
     """Share of real balls that hold a generated picture (Naeem et al. 2020)."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Overlap:
-    """The same picture by picture: `Manifold`'s figures are the means of these."""
+    """Precision, recall, density and coverage picture by picture; their means are `Manifold`'s."""
 
     precision: npt.NDArray[np.bool_]
     """[M]: does a generated picture lie among the real ones."""
@@ -42,7 +42,7 @@ class Overlap:
     """[N]: does a real ball hold a generated picture."""
 
     def figures(self) -> Manifold:
-        """Of all pictures."""
+        """The means over all pictures."""
         return Manifold(**{entry.name: float(getattr(self, entry.name).mean()) for entry in fields(self)})
 
 

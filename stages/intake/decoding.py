@@ -72,7 +72,7 @@ def _upright_picture(content: bytes, form: Form, *, full: bool) -> Decoded:
 
 @lru_cache(maxsize=1)
 def _last_picture(content: bytes, form: Form) -> Decoded:
-    """Of its full size; kept until the next one comes, since a picture's crops follow each other."""
+    """The full picture, kept until the next one comes, since a picture's crops follow each other."""
     return _upright_picture(content, form, full=True)
 
 

@@ -49,14 +49,14 @@ def _jpeg(content: bytes, header: Header, channels: int, factor: int) -> tuple[P
 
 
 def _png(content: bytes, channels: int) -> Pixels | None:
-    """None: it is damaged, and Pillow can say how."""
+    """The pixels of a PNG; None: it is damaged, and Pillow can say how."""
     colours = cv2.IMREAD_COLOR_RGB if channels == 3 else cv2.IMREAD_GRAYSCALE
     pixels = cv2.imdecode(np.frombuffer(content, np.uint8), colours | cv2.IMREAD_IGNORE_ORIENTATION)
     return None if pixels is None else np.asarray(pixels, np.uint8).reshape(*pixels.shape[:2], channels)
 
 
 def _by_pillow(header: Header, form: Form) -> Pixels:
-    """By Pillow, which refuses a file that ends early and knows of alpha, palettes and CMYK."""
+    """Decode by Pillow, which refuses a file that ends early and knows of alpha, palettes and CMYK."""
     picture = header.picture
     if isinstance(picture, TiffImageFile):
         _require_bounded_tiles(picture, form.max_pixels)
@@ -103,7 +103,7 @@ def _complete(content: bytes, kind: str | None) -> bool:
 
 
 def upright(pixels: Pixels, orientation: int) -> Pixels:
-    """Turned and mirrored as EXIF's `orientation` 1 to 8 asks for."""
+    """Turn and mirror the picture as EXIF's `orientation` 1 to 8 asks for."""
     if orientation in (5, 6, 7, 8):
         pixels = pixels.transpose(1, 0, 2)
     if orientation in (2, 3, 6, 7):

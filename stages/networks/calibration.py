@@ -34,14 +34,14 @@ EVEN = 0.5
 
 
 def fitted_temperature(logits: Tensor, labels: npt.NDArray[np.int64]) -> float:
-    """By what to divide logits [N, K] so that their softmax is likeliest to give the labels [N]."""
+    """The divisor of logits [N, K] with which their softmax is likeliest to give the labels [N]."""
     exact, truth = logits.double(), torch.from_numpy(labels)
 
     return _temperature(lambda divisor: F.cross_entropy(exact / divisor, truth).item())
 
 
 def fitted_binary_temperature(logits: Tensor, targets: npt.NDArray[np.float32]) -> float:
-    """By what to divide logits so that their sigmoid is likeliest to give the targets, of the same shape.
+    """The divisor of logits with which their sigmoid is likeliest to give the targets, of the same shape.
 
     Targets are 1, 0, or NaN where unknown; it is 1 where all are.
     """
@@ -68,7 +68,7 @@ class LogisticCalibration:
     """A score's logit, times `slope`, plus `offset`, is that of how likely it is right."""
 
     slope: float = 1.0
-    """Above 0."""
+    """What the logit is multiplied by; above 0."""
     offset: float = 0.0
 
     def __call__(self, scores: Floats) -> npt.NDArray[np.float32]:
@@ -120,7 +120,7 @@ def average_precisions(probabilities: Floats, targets: Targets) -> npt.NDArray[n
 
 
 def best_thresholds(probabilities: Floats, targets: Targets) -> list[float]:
-    """From which probability on each attribute counts as there, so that its F1 is greatest: [A].
+    """The least probability [A] at which each attribute counts as there, so that its F1 is greatest.
 
     That is half way to the next probability below, so that it does not rest on one picture's last digits. Of
     equal F1 the highest threshold counts. Lipton et al. 2014 ("Thresholding classifiers to maximize F1
@@ -151,7 +151,7 @@ def counts_at(
 
 
 def _known(probabilities: Floats, targets: Targets) -> list[tuple[Floats, npt.NDArray[np.bool_]]]:
-    """For each attribute the probabilities of the pictures of which it is known, and whether they have it."""
+    """The probabilities of the pictures that each attribute is known of, and whether they have it."""
     known = ~np.isnan(targets)
     return [
         (probabilities[known[:, place], place], targets[known[:, place], place] == 1)

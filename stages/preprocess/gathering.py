@@ -40,7 +40,7 @@ class Gathered:
     boxes: list[Boxes] = field(default_factory=list)
     """The boxes of each picture in the frame, [K, 4]."""
     polygons: dict[int, dict[int, tuple[Polygon, ...]]] = field(default_factory=dict)
-    """By picture and box, polygons in the frame, where the data gives them and no box."""
+    """Polygons in the frame, by picture and box, where the data gives them and no box."""
     places: Texts = field(default_factory=Texts)
     """The places of each picture's boxes in its file, with tabs between them."""
     splits: Shared[Split | None] = field(default_factory=Shared)

@@ -42,7 +42,7 @@ def _write_array(path: Path, pixels: PixelRows, rows: npt.NDArray[np.int64]) -> 
 
 
 def _write_header(file: BinaryIO, shape: tuple[int, ...]) -> None:
-    """As `np.save` writes it."""
+    """Write the header of an array as `np.save` does."""
     header = {
         "descr": np.lib.format.dtype_to_descr(np.dtype(np.uint8)),
         "fortran_order": False,

@@ -38,7 +38,7 @@ class TaskReport:
     """Pictures that the source names, refused ones included."""
     findings: Findings
     attributes: Mapping[Split, Mapping[str, Numbers]] = field(default_factory=dict)
-    """By split and name those that are so or not, [N]."""
+    """Attributes [N] that are 0 or 1, by split and name."""
 
     def figures(self) -> dict[str, Any]:
         """Counts by split and class, class balance, findings by kind: what `dvc metrics diff` compares."""

@@ -64,7 +64,7 @@ class SortedPictures:
         return {self.gathered.where[row]: split for split, rows in self.rows.items() for row in rows}
 
     def with_unclassed_last(self) -> "SortedPictures":
-        """The same with the pictures that have no class behind the others of their split."""
+        """Sort the pictures that have no class behind the others of their split."""
         if () not in self.gathered.labels.different():
             return self
         rows = {

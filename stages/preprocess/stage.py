@@ -103,7 +103,7 @@ def main(
 
 
 def is_fitted(params: PictureSource | CropsParams | BoxSource | ComposedParams) -> bool:
-    """Whether the pictures' form is `auto`."""
+    """Whether the pictures' form is `auto`: derived from the pictures."""
     return AUTO in (getattr(params, "shape", None), getattr(params, "side", None))
 
 
@@ -165,7 +165,7 @@ def prepare(
 
 
 def rows_of(params: PictureSource | BoxSource, settings: RunSettings) -> Found:
-    """What the source gives: a row for each picture, a finding for each line that is none.
+    """Read what the source gives: a row for each picture, a finding for each line that is none.
 
     Raises:
         DataError: a file or folder of the source is missing or cannot be read as a whole.
@@ -315,6 +315,6 @@ def report_of(task: str, source: str, chosen: SortedPictures, findings: Findings
 
 
 def attributes_in(gathered: Gathered, rows: npt.NDArray[np.int64]) -> dict[str, Numbers]:
-    """Those of these rows that are so or not, over all that was gathered, by their names."""
+    """The attributes, by name, that are 0 or 1 over all that was gathered: their values in these rows."""
     columns = {name: np.asarray(column) for name, column in gathered.attributes.items()}
     return {name: columns[name][rows] for name in binary_names(columns)}

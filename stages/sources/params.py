@@ -51,16 +51,16 @@ class PerSplit(StageParams):
     """Files or folders below the raw folder, or null; `all` leaves the splits to `preprocess`."""
 
     train: str | None = None
-    """Of the training split."""
+    """The file or folder of the training split."""
 
     val: str | None = None
-    """Of the validation split."""
+    """The file or folder of the validation split."""
 
     test: str | None = None
-    """Of the test split."""
+    """The file or folder of the test split."""
 
     all: str | None = None
-    """Of all pictures; `preprocess` splits them."""
+    """The file or folder of all pictures; `preprocess` splits them."""
 
     def given(self) -> dict[Split | None, str]:
         """What is given, by its split."""
@@ -146,7 +146,7 @@ class ImageFolderParams(PictureParams):
     format: Literal["image-folder"]
 
     folder: str
-    """Below the raw folder; "." is the raw folder itself."""
+    """A folder below the raw folder; "." is the raw folder itself."""
 
 
 class VideoParams(PictureParams):
@@ -155,7 +155,7 @@ class VideoParams(PictureParams):
     format: Literal["video"]
 
     folder: str
-    """Below the raw folder; "." is the raw folder itself."""
+    """A folder below the raw folder; "." is the raw folder itself."""
 
     every: int = Field(ge=1)
     """Each so manieth frame is taken, from the first one on."""

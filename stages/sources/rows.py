@@ -71,7 +71,7 @@ class Row:
     marked: Mapping[int, FindingKind] = field(default_factory=lambda: NO_MARKS)
     """Findings that the annotation itself states, by the number of the box."""
     polygons: Mapping[int, tuple[Polygon, ...]] = field(default_factory=lambda: NO_POLYGONS)
-    """By the number of the box, the polygons that it was drawn round; a box that the data gives has none."""
+    """The polygons that a box was drawn round, by the box's number; a box that the data gives has none."""
     lost: int = 0
     """Boxes that its source names and that could not be read; a finding names each."""
     split: Split | None = None

@@ -108,7 +108,7 @@ def channel_statistics(images: npt.NDArray[np.uint8]) -> tuple[list[float], list
 
 
 def shifts_in(epoch: int, count: int, pixels: int, seed: int) -> Tensor:
-    """By how much each of `count` pictures is shifted down and right in `epoch`: int64 [2, count]."""
+    """The pixels, int64 [2, count], that each of `count` pictures is shifted down and right by in `epoch`."""
     generator = epoch_generator(seed, -epoch)  # not the one that shuffles
     return torch.randint(-pixels, pixels + 1, (2, count), generator=generator)
 

@@ -31,7 +31,7 @@ class RangeTestParams(StageParams):
         return self
 
     def rates(self) -> list[float]:
-        """From lowest to highest."""
+        """The rates of all steps, from the lowest to the highest."""
         factor = (self.highest / self.lowest) ** (1 / (self.steps - 1))
         return [self.lowest * factor**step for step in range(self.steps)]
 
@@ -72,7 +72,7 @@ class TrainClassifierParams(StageParams):
     """Share of the target that is spread over all classes."""
 
     balance: Literal["none", "class-weights", "sampler"] = "none"
-    """Of unbalanced classes: in the loss, or in how often their pictures are shown."""
+    """How unbalanced classes are balanced: in the loss, or in how often their pictures are shown."""
 
     attributes: list[str] | Literal["all"] = Field(default=[])
     """Attributes to learn beside the class, by their names in the data; all: those that are yes or no."""

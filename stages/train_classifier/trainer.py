@@ -38,7 +38,7 @@ class ClassifierTrainer(Trainer[Batch]):
         return self.learner.judged
 
     def parts(self) -> dict[str, Part]:
-        """The learner's, and albumentations' generators."""
+        """The learner's parts, and the generators of the augmentation."""
         return {"augmentation": TransformGenerators(self.train.pipeline), **self.learner.parts()}
 
     def batches(self, epoch: int, *, done: int) -> Iterable[Batch]:
@@ -46,7 +46,7 @@ class ClassifierTrainer(Trainer[Batch]):
         return self.train.epoch(epoch, done=done)
 
     def begin_epoch(self) -> None:
-        """Validation has left the network in evaluation mode."""
+        """Put the network into training mode; validation has left it in evaluation mode."""
         self.learner.network.train()
 
     def step(self, batch: Batch, state: TrainingState) -> dict[str, float]:

@@ -55,15 +55,15 @@ class DetectorBatches:
     scales: list[float]
     """Each batch is scaled by one of these."""
     pipeline: A.Compose
-    """albumentations'; may be empty."""
+    """albumentations' pipeline; may be empty."""
     proposals: list[Boxes] | None
-    """Of every picture, where they are given."""
+    """Proposals of every picture, where they are given."""
     epoch_pictures: int | None
-    """That an epoch shows at most: the next one goes on from there. None: all."""
+    """How many pictures an epoch shows at most: the next one goes on from there. None: all."""
 
     @property
     def steps(self) -> int:
-        """Batches of an epoch."""
+        """The number of batches in an epoch."""
         pictures = len(self.split.images)
         return batch_count(min(pictures, self.epoch_pictures or pictures), self.size)
 
@@ -149,7 +149,7 @@ def with_boxes(visible_min: float) -> A.BboxParams:
 
 
 def scaled(shown: Shown, scale: float) -> Shown:
-    """The same, larger or smaller."""
+    """Scale the pictures, boxes and proposals of a batch."""
     if scale == 1:
         return shown
     before = shown.images.shape[-2:]
@@ -165,7 +165,7 @@ def scaled(shown: Shown, scale: float) -> Shown:
 
 
 def samples_of(batches: DetectorBatches, *, columns: int, rows: int) -> DetectorSamples:
-    """So many training pictures with their boxes: a column as they are, the others as they are shown."""
+    """Draw `rows` training pictures with their boxes: one column as they are, the rest as they are shown."""
     plain = replace(batches, pipeline=A.Compose([], seed=0))
     shown = [
         each

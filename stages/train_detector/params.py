@@ -45,10 +45,10 @@ class TrainDetectorParams(StageParams):
     """What it begins with: those of the same network on perhaps other classes, or of torchvision's ResNet."""
 
     frozen: int = Field(ge=0, default=0)
-    """So many first parts keep the weights they began with: of the backbone or, r-cnn, of the classifier."""
+    """How many first parts of the backbone (r-cnn: of the classifier) keep the weights they began with."""
 
     epochs: int = Field(ge=1, default=AUTO)
-    """At most; or auto."""
+    """Epochs at most; or auto."""
 
     epoch_pictures: int | None = Field(ge=1, default=AUTO)
     """Training pictures that an epoch shows at most, the next one the following; null: all of them; or auto.
@@ -63,7 +63,7 @@ class TrainDetectorParams(StageParams):
     """The schedule's peak, where no `optimizer` is named."""
 
     weight_decay: float | None = Field(ge=0, default=0.02)
-    """Of matrices and kernels, where no `optimizer` is named."""
+    """Weight decay of matrices and kernels, where no `optimizer` is named."""
 
     optimizer: OptimizerParams | None = None
     """null: adam with `learning_rate` and `weight_decay`."""

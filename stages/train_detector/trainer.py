@@ -33,7 +33,7 @@ class DetectorTrainer(Trainer[Shown]):
         return self.learner.judged
 
     def parts(self) -> dict[str, Part]:
-        """The learner's, and albumentations' generators."""
+        """The learner's parts, and the generators of the augmentation."""
         return {"augmentation": TransformGenerators(self.train.pipeline), **self.learner.parts()}
 
     def batches(self, epoch: int, *, done: int) -> Iterable[Shown]:
@@ -41,7 +41,7 @@ class DetectorTrainer(Trainer[Shown]):
         return self.train.epoch(epoch, done=done)
 
     def begin_epoch(self) -> None:
-        """The frozen parts stay in evaluation mode."""
+        """Put all but the frozen parts into training mode."""
         set_training(self.learner.network, self.params.frozen)
 
     def step(self, batch: Shown, state: TrainingState) -> dict[str, float]:

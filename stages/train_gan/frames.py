@@ -21,24 +21,24 @@ class Frames:
         self._kept.append((time, torch.from_numpy(pictures)))
 
     def times(self) -> list[int]:
-        """When each was drawn, in order."""
+        """The times at which pictures were kept, in order."""
         return [time for time, _ in self._kept]
 
     def pictures(self) -> list[Pictures]:
-        """Pictures [N, H, W, C] of each of these times."""
+        """The pictures [N, H, W, C] of each of these times."""
         return [pictures.numpy() for _, pictures in self._kept]
 
     def state_dict(self) -> dict[str, Any]:
-        """As a part of the checkpoint."""
+        """The kept pictures, as a checkpoint stores them."""
         return {"kept": [[time, pictures] for time, pictures in self._kept]}
 
     def load_state_dict(self, state: Mapping[str, Any], /) -> None:
-        """Have what the checkpoint had."""
+        """Take over the pictures that a checkpoint stored."""
         self._kept = [(time, pictures) for time, pictures in state["kept"]]
 
 
 def samples_of(epochs: Frames, film: Frames) -> GeneratorSamples:
-    """Both as arrays; a film has a frame at the least, and there may be no epoch's."""
+    """Join the pictures of epochs and film to arrays; the film has a frame at least, epochs may have none."""
     moving = np.stack(film.pictures())
     still = np.stack(epochs.pictures()) if epochs.times() else moving[:0]
     return GeneratorSamples(

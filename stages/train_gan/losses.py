@@ -75,12 +75,12 @@ def change(images: Tensor, changes: Sequence[Change]) -> Tensor:
 
 
 def _brighten(images: Tensor) -> Tensor:
-    """By up to a quarter of the range."""
+    """Make pictures brighter or darker by up to a quarter of the range."""
     return images + (torch.rand(len(images), 1, 1, 1) - 0.5).to(images.device)
 
 
 def _translate(images: Tensor) -> Tensor:
-    """By up to an eighth of the side each way; what comes in is the ground."""
+    """Shift pictures by up to an eighth of the side each way; what comes in is the ground."""
     number, _, height, width = images.shape
     by = max(1, height // 8)
     padded = F.pad(images, [by] * 4, value=-1.0)

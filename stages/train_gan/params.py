@@ -47,7 +47,7 @@ class FailureParams(StageParams):
     """`train-gan.failure`: what counts as failed."""
 
     discriminator_accuracy_max: float = Field(gt=0.5, le=1, default=0.99)
-    """Of real and of fake pictures told apart. Above, the generator learns nothing from it; 1: never."""
+    """Share of real and fake pictures told apart. Above, the generator learns nothing from it; 1: never."""
 
     window: int = Field(ge=1, default=200)
     """Steps that it must be so on average."""
@@ -81,7 +81,7 @@ class TrainGanParams(StageParams):
 
     @classmethod
     def derived(cls, values: Mapping[str, Any], pictures: int | None) -> Mapping[str, Any]:
-        """As many steps of few pictures as of many, with changes that make few pictures more."""
+        """Few pictures are shown for as many steps as many, with random changes that make more of them."""
         number = pictures or PICTURES
         size, epochs = values.get("batch_size"), values.get("epochs")
         if not isinstance(size, int) or size < 1:
@@ -105,13 +105,13 @@ class TrainGanParams(StageParams):
 
     loss: LossParams = Field(default_factory=lambda: HingeParams(name="hinge"))
     discriminator_steps: int = Field(ge=1, default=1)
-    """For each of the generator's."""
+    """The discriminator's steps for each of the generator's."""
     spectral_norm: bool = True
-    """In the discriminator."""
+    """Whether the discriminator is normalised spectrally."""
     augment: list[Change] = Field(default=AUTO)
     """Random changes of real and fake pictures that gradients pass, for few pictures."""
     text: TextParams | None = Field(default_factory=TextParams)
-    """null: by class alone."""
+    """How prompts are understood; null: pictures are asked for by class alone."""
     attributes: list[str] = Field(default=[])
     """Columns of the data's table, or `brightness` and `size`, which are measured."""
     latent: int = Field(ge=1, default=64)
@@ -126,31 +126,31 @@ class TrainGanParams(StageParams):
     discriminator_hidden: int = Field(ge=1, default=128)
     """Dimensions that realness and class are read from."""
     generator_learning_rate: float | None = Field(gt=0, default=0.001)
-    """Adam's, where no `optimizers` are named."""
+    """Adam's learning rate, where no `optimizers` are named."""
 
     discriminator_learning_rate: float | None = Field(gt=0, default=0.001)
-    """Adam's, where no `optimizers` are named."""
+    """Adam's learning rate, where no `optimizers` are named."""
 
     beta1: float | None = Field(ge=0, lt=1, default=0.0)
-    """Adam's, of both networks, where no `optimizers` are named."""
+    """Adam's first beta of both networks, where no `optimizers` are named."""
 
     beta2: float | None = Field(ge=0, lt=1, default=0.99)
-    """Adam's, of both networks, where no `optimizers` are named; without weight decay."""
+    """Adam's second beta of both networks, where no `optimizers` are named; without weight decay."""
     optimizers: OptimizersParams | None = None
-    """null: adam with the four values above."""
+    """What trains each network; null: adam with the four values above."""
     schedule: ScheduleParams | None = None
-    """Of both networks' learning rates; null: they stay what they are."""
+    """How both networks' learning rates go; null: they stay what they are."""
     class_weight: float = Field(ge=0, default=0.3)
-    """Of the auxiliary classifier's cross-entropy beside the loss."""
+    """Weight of the auxiliary classifier's cross-entropy beside the loss."""
     average_decay: float = Field(ge=0, lt=1, default=0.999)
     """A step's part in the averaged generator is one minus this."""
     failure: FailureParams = Field(default_factory=FailureParams)
     sheet_columns: int = Field(ge=2, default=10)
-    """Pictures a class, on sheets and in the film."""
+    """Pictures of each class on sheets and in the film."""
     sheet_every: int = Field(ge=1, default=AUTO)
     """Epochs from one sheet to the next."""
     film_frames: int = Field(ge=1, default=24)
-    """Of the film of training, evenly over it."""
+    """Frames of the film of training, evenly over it."""
     film_milliseconds: int | None = Field(ge=10, default=None)
     """Without effect: `evaluate` draws the film, and its own `film_milliseconds` counts."""
 

@@ -24,7 +24,7 @@ Figures = dict[str, Tensor]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Adversaries:
-    """Both networks with what trains them."""
+    """Generator and discriminator, each with what trains it."""
 
     generator: Learner[Generator]
     discriminator: Learner[Discriminator]

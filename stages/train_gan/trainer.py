@@ -37,11 +37,11 @@ class GanTrainer(Trainer[Tensor]):
     compute: Compute
     seed: int
     film_steps: frozenset[int]
-    """Those after which a frame of the film is drawn."""
+    """The steps after which a frame of the film is drawn."""
     epochs: Frames = field(default_factory=Frames)
     """Pictures of the same latents after some of the epochs."""
     film: Frames = field(default_factory=Frames)
-    """And after each of the `film_steps`."""
+    """Pictures of the same latents after each of the `film_steps`."""
 
     @property
     def judged(self) -> Generator:
@@ -50,15 +50,15 @@ class GanTrainer(Trainer[Tensor]):
 
     @property
     def steps(self) -> int:
-        """Of an epoch."""
+        """The number of steps in an epoch."""
         return batch_count(len(self.split.images), self.params.batch_size)
 
     def parts(self) -> dict[str, Part]:
-        """Both networks', and the pictures that were kept."""
+        """The parts of both networks, and the pictures that were kept."""
         return {**self.networks.parts(), "epochs": self.epochs, "film": self.film}
 
     def batches(self, epoch: int, *, done: int) -> Iterable[Tensor]:
-        """All rows in another order, but those that fill no batch."""
+        """Batches of all rows in another order, without those that fill no batch."""
         return shuffled_batches(
             len(self.split.images), self.params.batch_size, seed=self.seed, epoch=epoch, done=done
         )

@@ -102,7 +102,7 @@ class Checkpoint:
 
     @contextmanager
     def interruptible(self) -> Iterator[None]:
-        """Within, nothing changes what is kept: a signal is heeded at once, not after the next step."""
+        """Heed signals at once while the block runs, which changes nothing that a checkpoint stores."""
         self._interruptible = True
         try:
             self._stop_if_asked()
@@ -111,7 +111,7 @@ class Checkpoint:
             self._interruptible = False
 
     def remove(self) -> None:
-        """Training is finished and all of its results are written."""
+        """Remove the checkpoint: training is finished and all of its results are written."""
         self._path.unlink(missing_ok=True)
         remove_leftovers(self._path)
 
@@ -218,7 +218,7 @@ def _digest(content: bytes) -> str:
 
 
 def _digest_of_files(folder: Path, paths: Iterable[Path]) -> str:
-    """Of their names within the folder and of their contents."""
+    """The digest of the files' names within the folder and of their contents."""
     listed = []
     for path in sorted(paths):
         with path.open("rb") as file:

@@ -83,9 +83,9 @@ class Training:
     """How long a training goes on, and which of its epochs counts."""
 
     epochs: int
-    """At most."""
+    """Epochs at most."""
     steps: int
-    """Of an epoch."""
+    """Steps of an epoch."""
     judged_by: str | None = None
     """The column of the history that epochs are compared by, the greater the better; rows may lack it."""
     keeps_best: bool = False

@@ -25,7 +25,7 @@ class Learner(Generic[Network]):
     """Follows the network's weights, if they are averaged."""
     optimizer: torch.optim.Optimizer
     schedule: LRScheduler | None
-    """None: the learning rate stays what it is."""
+    """How the learning rate goes; None: it stays what it is."""
     gradient_max: float | None
     """Gradients with a larger norm are scaled down to it; None: none are."""
 
@@ -38,7 +38,7 @@ class Learner(Generic[Network]):
 
     @property
     def learning_rate(self) -> float:
-        """That of the next step."""
+        """The learning rate of the next step."""
         return float(self.optimizer.param_groups[0]["lr"])
 
     def step(self, loss: Tensor) -> None:

@@ -13,7 +13,7 @@ class CheckpointParams(StageParams):
     MAY_BE_LEFT_OUT = True
 
     seconds: float = Field(ge=0, default=30.0)
-    """Between two checkpoints; 0 is one a step."""
+    """Seconds between two checkpoints; 0 is one a step."""
 
 
 class SgdParams(StageParams):
@@ -28,7 +28,7 @@ class SgdParams(StageParams):
     """Share of the last step that goes into the next one."""
 
     weight_decay: float = Field(ge=0, default=0.0005)
-    """Of matrices and kernels; normalisations and biases are left free."""
+    """Weight decay of matrices and kernels; normalisations and biases are left free."""
 
 
 class AdamParams(StageParams):
@@ -46,7 +46,7 @@ class AdamParams(StageParams):
     """Share of the old mean of squared gradients that each step keeps."""
 
     weight_decay: float = Field(ge=0, default=0.0)
-    """Of matrices and kernels; normalisations and biases are left free."""
+    """Weight decay of matrices and kernels; normalisations and biases are left free."""
 
 
 OptimizerParams = Annotated[SgdParams | AdamParams, Field(discriminator="name")]
@@ -56,10 +56,10 @@ class ScheduleParams(StageParams):
     """How the learning rate goes over all steps."""
 
     name: Literal["one-cycle", "cosine"]
-    """After its rise it falls to about zero in a straight line, or as a cosine does."""
+    """How the rate falls after its rise: to about zero in a straight line, or as a cosine does."""
 
     warmup: float = Field(gt=0, lt=1, default=0.2)
-    """Share of the steps in which it rises from a tenth."""
+    """Share of the steps in which the rate rises from a tenth of its peak."""
 
 
 def check_either(name: str, value: object, **short: float | None) -> None:

@@ -13,11 +13,11 @@ class Part(Protocol):
     """A part of the state; networks, optimizers and schedules are parts as they are."""
 
     def state_dict(self) -> Mapping[str, Any]:
-        """Tensors, and what JSON has."""
+        """The part's state as tensors and what JSON has."""
         ...
 
     def load_state_dict(self, state: Any, /) -> Any:
-        """Become what `state_dict` described."""
+        """Take over the state that `state_dict` gave."""
         ...
 
 
@@ -26,13 +26,13 @@ class TrainingState:
     """How far a training has come, and its figures on the way."""
 
     epoch: int = 1
-    """The one under way; the first is 1."""
+    """The epoch under way; the first is 1."""
     step: int = 0
-    """Steps done in it."""
+    """Steps done in this epoch."""
     figures: list[dict[str, float]] = field(default_factory=list)
-    """Of each of these steps."""
+    """The figures of each of these steps."""
     history: list[dict[str, float]] = field(default_factory=list)
-    """A row of each epoch before."""
+    """The rows of the epochs before."""
     best: dict[str, Any] = field(default_factory=dict)
     """Score, weights and details of the best epoch so far, where training chooses one."""
 
@@ -42,11 +42,11 @@ class TrainingState:
         self.epoch, self.step, self.figures = self.epoch + 1, 0, []
 
     def state_dict(self) -> dict[str, Any]:
-        """As a part of the checkpoint."""
+        """The state as a checkpoint stores it."""
         return {entry.name: getattr(self, entry.name) for entry in fields(self)}
 
     def load_state_dict(self, state: Mapping[str, Any], /) -> None:
-        """Be where the checkpoint was."""
+        """Continue from the state that a checkpoint stored."""
         for name, value in state.items():
             setattr(self, name, value)
 
@@ -55,7 +55,7 @@ class Generators:
     """The random generators that belong to no object: torch's on every device, numpy's, Python's."""
 
     def state_dict(self) -> dict[str, Any]:
-        """As a part of the checkpoint."""
+        """The state as a checkpoint stores it."""
         of_numpy: dict[str, Any] = np.random.get_state(legacy=False)
         of_numpy["state"] = of_numpy["state"] | {"key": of_numpy["state"]["key"].tolist()}
         return {
@@ -66,7 +66,7 @@ class Generators:
         }
 
     def load_state_dict(self, state: Mapping[str, Any], /) -> None:
-        """Go on drawing where the checkpoint was."""
+        """Continue each generator from the state that a checkpoint stored."""
         torch.set_rng_state(state["torch"])
         if state["cuda"]:
             torch.cuda.set_rng_state_all(state["cuda"])

@@ -19,7 +19,7 @@ from stages.networks.calibration import average_precisions, counts_at
 Floats = npt.NDArray[np.floating]
 
 ATTRIBUTE_COLUMNS = ("picture", "attribute", "actual", "predicted", "probability")
-"""Of the table of all answers."""
+"""Columns of the table of all answers."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -53,13 +53,13 @@ class AttributeFigures:
     precision: float
     recall: float
     f1: float
-    """Of these three what is found is what reaches the threshold; 0 where there is nothing to divide by."""
+    """In these three a picture is found if its probability reaches the threshold; 0 / 0 counts as 0."""
     calibration_error: float
     """The mean gap between the probability and how often the attribute is there."""
     threshold: float
     pictures: int
     share: float
-    """Of these pictures, those that have it."""
+    """The share of these pictures that have the attribute."""
 
 
 def attribute_figures(found: AttributeOutcomes, *, bins: int) -> dict[str, Any]:

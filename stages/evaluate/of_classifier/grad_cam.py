@@ -61,7 +61,7 @@ def with_scale(sheet: Image.Image) -> Image.Image:
 
 
 def _heat(network: Classifier, images: Tensor, targets: Tensor) -> Tensor:
-    """Of images [N, C, H, W]: [N, H, W]."""
+    """The heat [N, H, W] of images [N, C, H, W]."""
     stages, maps = _maps(network, images)
     maps = maps.detach().requires_grad_()
     with torch.enable_grad():
@@ -79,7 +79,7 @@ def _heat(network: Classifier, images: Tensor, targets: Tensor) -> Tensor:
 
 @torch.no_grad()
 def _maps(network: Classifier, images: Tensor) -> tuple[int, Tensor]:
-    """After how many stages, and their maps."""
+    """The number of stages whose maps are large enough, and these maps."""
     last = len(network.stages)
     for stages in range(last, 0, -1):
         maps = network.feature_maps(images, stages)

@@ -179,7 +179,7 @@ def outcome_table(found: ClassificationOutcomes, classes: list[str]) -> pd.DataF
 
 
 def _steps(confidence: Floats, bins: int) -> Labels:
-    """In which of `bins` equal steps each [N] lies."""
+    """The number of the step, of `bins` equal ones, that each value [N] lies in."""
     return np.searchsorted(np.linspace(0, 1, bins + 1)[1:-1], confidence)
 
 

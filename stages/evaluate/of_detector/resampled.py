@@ -26,7 +26,7 @@ def resampled_precision(measured: Precision, drawn: Iterable[DrawCounts]) -> Res
 
 
 def _mean_precision(by_class: Floats) -> Floats:
-    """Of the classes with boxes: [classes, 10] to [10]."""
+    """The mean over the classes with boxes: [classes, 10] to [10]."""
     defined = by_class[np.isfinite(by_class[:, 0])]
     return defined.mean(axis=0) if len(defined) else np.full(by_class.shape[1], np.nan)
 

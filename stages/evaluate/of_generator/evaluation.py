@@ -109,9 +109,9 @@ class Compared:
 
     figures: dict[str, Any]
     features: Features
-    """Of the pictures, [M, D]."""
+    """Features [M, D] of the pictures."""
     aim: Features
-    """Of the real ones, [N, D]."""
+    """Features [N, D] of the real pictures."""
     predicted: Labels | None
     """What the classifier takes the pictures for, [M]; None without one."""
     overlap: Overlap

@@ -80,7 +80,7 @@ class _Balls:
 
     @classmethod
     def measure(cls, points: Features, others: Features, neighbours: int) -> "_Balls":
-        """Of points [N, D] and [M, D]."""
+        """Find the balls of points [N, D], and which of the others [M, D] they hold."""
         # Of the 4k + 40 nearest points hardly ever fewer than k are in a half: once in 10^11 for k = 5.
         listed = min(len(points), 4 * neighbours + 40)
         all_points, all_others = to_tensor(points), to_tensor(others)
@@ -113,7 +113,7 @@ class _Balls:
 
 
 def _places(sorted_rows: torch.Tensor, rows: torch.Tensor, values: torch.Tensor) -> npt.NDArray[np.int16]:
-    """At which place of its row of [N, L] each value [P] would stand, before equal ones: [P]."""
+    """The place [P] that each value [P] would have in its sorted row of [N, L], before equal ones."""
     places = np.empty(len(values), dtype=np.int16)
     ends = torch.searchsorted(rows, torch.arange(len(sorted_rows) + 1))
     for row, (start, end) in enumerate(zip(ends[:-1].tolist(), ends[1:].tolist(), strict=True)):

@@ -39,10 +39,10 @@ class BoxDoubt:
     """The strongest contradiction to the boxes of one picture."""
 
     contradiction: float
-    """From 0 to 1: the share of the pictures that are contradicted less in the same way, by a missing box or
+    """0 to 1: the share of the pictures that are contradicted less in the same way, by a missing box or
     by one that is there."""
     kind: BoxKind | None
-    """None: there is neither a box nor a detection."""
+    """How the boxes are contradicted; None: there is neither a box nor a detection."""
     box: int | None
     """The number of the labelled box; None: it is missing."""
     detection: int | None
@@ -86,7 +86,7 @@ def doubted_boxes(
 
 
 def _contradicted_less(strengths: Sequence[float]) -> list[float]:
-    """For each the share of all that are less strong; equal ones count half."""
+    """The share, for each strength, of all that are less strong; equal ones count half."""
     below: list[float] = ((rankdata(strengths) - 0.5) / max(len(strengths), 1)).tolist()
     return below
 

@@ -25,7 +25,7 @@ class PascalVocParams(PictureParams):
     format: Literal["pascal-voc"]
 
     folder: str
-    """Below the raw folder; it holds the three folders below."""
+    """A folder below the raw folder; it holds the three folders that follow."""
 
     annotations: str = "Annotations"
     """The folder of XML files; "." where they lie in `folder` itself."""

@@ -22,7 +22,7 @@ class VocLists:
 
     folder: Path
     splits: Mapping[str, Split]
-    """By the path of the annotation without suffix."""
+    """Splits by the path of the annotation without suffix."""
     findings: tuple[Finding, ...]
     """The lines that name no annotation, or several."""
 

@@ -11,7 +11,7 @@ class LabelmeParams(PictureParams):
     format: Literal["labelme"]
 
     folder: str
-    """Below the raw folder: JSON files with pictures beside them; folders named as splits give those."""
+    """A folder below the raw folder: JSON files with pictures beside them; folders may be named as splits."""
 
     strip_prefix: str | None = None
     """What every `imagePath` begins with and is taken off."""

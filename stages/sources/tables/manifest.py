@@ -36,7 +36,7 @@ def read_manifest(raw: Path, params: ManifestParams) -> Found:
 
 
 Listed = Mapping[str, Sequence[str]]
-"""By the name of a column of lists all labels that stand in it, in order."""
+"""All labels that stand in a column of lists, in order, by the column's name."""
 
 
 def _listed(tables: Sequence[AnnotationFile], params: ManifestParams) -> Listed:
@@ -103,7 +103,7 @@ class _Cells:
     split: str
     group: str
     caption: str | None
-    """None: the table has no such column."""
+    """The cell of the captions' column; None: the table has no such column."""
     attributes: Mapping[str, str]
     lists: Mapping[str, Sequence[str] | None]
     """Labels by the column of lists; None: the cell is empty."""

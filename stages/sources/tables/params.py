@@ -17,7 +17,7 @@ class TableParams(StageParams):
     format: TableFormat
 
     file: str | PerSplit
-    """Below the raw folder: one table, or one for each split."""
+    """One table below the raw folder, or one for each split."""
 
     pictures: Folders = None
     """The folder that the table's paths start from, below the raw folder; null: the folder of the table."""
@@ -26,10 +26,10 @@ class TableParams(StageParams):
     """What every path begins with and is taken off."""
 
     separator: Annotated[str, Field(min_length=1, max_length=1)] | None = None
-    """Between the cells of CSV; null: comma, semicolon, tab or bar, by the table's first line."""
+    """The sign between the cells of CSV; null: comma, semicolon, tab or bar, by the table's first line."""
 
     encoding: str | None = None
-    """Of CSV, such as latin-1; null: UTF-8, or UTF-16 where the file begins with its mark."""
+    """The encoding of CSV, such as latin-1; null: UTF-8, or UTF-16 where the file begins with its mark."""
 
     header: Annotated[list[str], Field(min_length=1)] | None = None
     """Names of the columns of a CSV file that does not begin with them; null: its first line does."""

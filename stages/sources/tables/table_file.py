@@ -142,7 +142,7 @@ def _csv_rows(
 
 
 def _not_text(file: Path, params: TableParams, error: UnicodeError) -> DataError:
-    """By reading the file as a whole: only so the place of the fault is known."""
+    """Read the file as a whole to find the place of the fault, which is not known otherwise."""
     try:
         read_text(file, params.encoding)
     except DataError as fault:
