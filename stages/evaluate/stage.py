@@ -34,7 +34,7 @@ from stages.evaluate.training_sheets import (
     write_generator_sheets,
 )
 from stages.generator.network import Generator, load_generator
-from stages.networks.compute import prepare
+from stages.networks.compute import Compute, prepare
 from stages.networks.model_files import is_model, why_no_model
 from stages.training.samples import ClassifierSamples, DetectorSamples, GeneratorSamples, read_samples
 
@@ -117,43 +117,14 @@ def main(
         detector=compute.network(load_detector(detector)) if is_model(detector) else None,
         generator=load_generator(generator) if is_model(generator) else None,
     )
-    evaluations = {}
-    if networks.classifier is not None:
-        unclassed = bool(attributes_of(networks.classifier.config))
-        test = load_classification(classification, "test", unclassed=unclassed)
-        evaluations["classifier"] = evaluate_classifier(networks.classifier, test, values, compute)
-    if networks.detector is not None:
-        evaluations["detector"] = evaluate_detector(
-            networks.detector, load_detection(detection, "test"), values, compute
-        )
-    if networks.generator is not None:
-        measuring = measuring_with(
-            classifier,
-            networks.classifier,
-            values.generation,
-            compute,
-            batch_size=values.batch_size,
-            seed=compute_params.seed,
-        )
-        evaluations["generator"] = evaluate_generator(
-            networks.generator,
-            classification,
-            measuring,
-            resamples=values.resamples,
-            columns=values.sheet_columns,
-        )
-    if values.label_errors and (networks.classifier or networks.detector):
-        evaluations["labels"] = question_labels(
-            networks.classifier, networks.detector, classification, detection, values, compute
-        )
+    seed = compute_params.seed
+    evaluations = evaluate_models(
+        networks, classification, detection, values, compute, classifier_file=classifier, seed=seed
+    )
     known = None
     if networks.classifier is not None:
         known = drift_reference(
-            networks.classifier,
-            classification,
-            compute,
-            batch_size=values.batch_size,
-            seed=compute_params.seed,
+            networks.classifier, classification, compute, batch_size=values.batch_size, seed=seed
         )
     write_reference(reference, known)
     write_metrics(metrics, {model: found.with_intervals() for model, found in evaluations.items()})
@@ -184,7 +155,7 @@ def main(
                 read_samples(generator_samples, GeneratorSamples),
                 networks.generator,
                 compute,
-                seed=compute_params.seed,
+                seed=seed,
                 milliseconds=values.film_milliseconds,
             )
     write_report(report, evaluations, tables, plots, absent)
@@ -197,6 +168,58 @@ class Networks:
     classifier: Classifier | None
     detector: "Detector | None"
     generator: Generator | None
+
+
+def evaluate_models(
+    networks: Networks,
+    classification: Path,
+    detection: Path,
+    params: EvaluateParams,
+    compute: Compute,
+    *,
+    classifier_file: Path | None,
+    seed: int,
+) -> dict[str, Evaluation]:
+    """Measure each network that there is on the test split, and the labels that they contradict.
+
+    `classification` and `detection` are folders that preprocess packed. What is found is given by the name of
+    the model, and of contradicted labels as `labels`.
+
+    Raises:
+        DataError: The data does not go with the networks.
+        ModelError: A network's answers are not finite.
+
+    """
+    evaluations = {}
+    if networks.classifier is not None:
+        unclassed = bool(attributes_of(networks.classifier.config))
+        test = load_classification(classification, "test", unclassed=unclassed)
+        evaluations["classifier"] = evaluate_classifier(networks.classifier, test, params, compute)
+    if networks.detector is not None:
+        evaluations["detector"] = evaluate_detector(
+            networks.detector, load_detection(detection, "test"), params, compute
+        )
+    if networks.generator is not None:
+        measuring = measuring_with(
+            classifier_file,
+            networks.classifier,
+            params.generation,
+            compute,
+            batch_size=params.batch_size,
+            seed=seed,
+        )
+        evaluations["generator"] = evaluate_generator(
+            networks.generator,
+            classification,
+            measuring,
+            resamples=params.resamples,
+            columns=params.sheet_columns,
+        )
+    if params.label_errors and (networks.classifier or networks.detector):
+        evaluations["labels"] = question_labels(
+            networks.classifier, networks.detector, classification, detection, params, compute
+        )
+    return evaluations
 
 
 def write_resampled(path: Path, evaluations: Mapping[str, Evaluation]) -> None:
