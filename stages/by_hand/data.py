@@ -135,7 +135,7 @@ def read_params(path: Path) -> str:
     """The text of params.yaml, whose section `preprocess` is a mapping.
 
     Raises:
-        ParamsError: no such file, no YAML, or no such section.
+        ParamsError: No such file, no YAML, or no such section.
 
     """
     import yaml
@@ -184,7 +184,7 @@ def read_guess(seen: FolderListing, guess: Guess, params: Mapping[str, Any]) -> 
     """Let the guess's format read the folder; pictures are not decoded.
 
     Raises:
-        StageError: it cannot.
+        StageError: It cannot.
 
     """
     from stages.by_hand.guessing import counted
@@ -369,7 +369,7 @@ def with_changes(text: str, changes: Mapping[tuple[str, ...], Any], path: Path) 
     one stays below as a comment.
 
     Raises:
-        ParamsError: a section is missing, or holds no keys.
+        ParamsError: A section is missing, or holds no keys.
 
     """
     for keys, value in changes.items():

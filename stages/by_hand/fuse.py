@@ -122,7 +122,7 @@ def refuse_unused(method: str) -> None:
     """Refuse an option on the command line that `method` has no use for.
 
     Raises:
-        ParamsError: there is one.
+        ParamsError: There is one.
 
     """
     context = click.get_current_context()
@@ -138,7 +138,7 @@ def refuse_overwriting(written: Sequence[Path], inputs: Sequence[Path | None]) -
     """Refuse to overwrite an input.
 
     Raises:
-        ParamsError: a path of `written` leads to a file of `inputs`.
+        ParamsError: A path of `written` leads to a file of `inputs`.
 
     """
     resolved = {path.resolve() for path in inputs if path is not None}
@@ -151,8 +151,8 @@ def fuse_files(files: Sequence[Path], *, out: Path, **chosen: Any) -> None:
     """Fuse all files to one picture, and write it to `out`.
 
     Raises:
-        ParamsError: options do not fit each other or the number of files.
-        DataError: a file cannot be read, or the pictures do not fit each other.
+        ParamsError: Options do not fit each other or the number of files.
+        DataError: A file cannot be read, or the pictures do not fit each other.
 
     """
     from stages.fusion.files import check_ending, write_picture
@@ -182,8 +182,8 @@ def fuse_groups(groups: Sequence[Group], *, out: Path, figures: Path | None, **c
     They are written once all groups are fused.
 
     Raises:
-        ParamsError: options do not fit each other.
-        DataError: there is no group, a file cannot be read, or pictures do not fit each other.
+        ParamsError: Options do not fit each other.
+        DataError: There is no group, a file cannot be read, or pictures do not fit each other.
 
     """
     import numpy as np
@@ -223,8 +223,8 @@ def settings_of(chosen: dict[str, Any]) -> Settings:
     """Build the settings of the method from the options.
 
     Raises:
-        ParamsError: both alpha and weights, or no classifier where one is needed.
-        ModelError: see `activity_by`.
+        ParamsError: Both alpha and weights, or no classifier where one is needed.
+        ModelError: See `activity_by`.
 
     """
     from stages.fusion.methods import Settings
@@ -242,7 +242,7 @@ def fused(sources: Pictures, method: Method, settings: Settings) -> Pictures:
     """Fuse sources [S, H, W, C] by a method: [H, W, C].
 
     Raises:
-        ParamsError: weights or levels that do not fit them.
+        ParamsError: Weights or levels that do not fit them.
 
     """
     from stages.fusion.methods import fuse
@@ -257,8 +257,8 @@ def activity_by(classifier: Path | None) -> Callable[[Pictures], Floats]:
     """A function that maps how active the classifier's first stage is on sources.
 
     Raises:
-        ParamsError: none given.
-        ModelError: no such file, or no classifier in it.
+        ParamsError: None given.
+        ModelError: No such file, or no classifier in it.
 
     """
     import torch
@@ -277,8 +277,8 @@ def set_in(files: Sequence[Path], corner: list[int] | None) -> Pictures:
     """Set the cut-out of the second file into the scene of the first.
 
     Raises:
-        ParamsError: no place given, or not two files.
-        DataError: no alpha in the second, more than 8 bits, or a place outside of the scene.
+        ParamsError: No place given, or not two files.
+        DataError: No alpha in the second, more than 8 bits, or a place outside of the scene.
 
     """
     import numpy as np
@@ -306,8 +306,8 @@ def lay_out(files: Sequence[Path], target: Path | None, columns: int | None) -> 
     """Lay out the files side by side, as a grid or after a target.
 
     Raises:
-        ParamsError: no columns given, or too many.
-        DataError: see `read_opaque`; sizes that differ.
+        ParamsError: No columns given, or too many.
+        DataError: See `read_opaque`; sizes that differ.
 
     """
     import numpy as np

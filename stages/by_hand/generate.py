@@ -57,7 +57,7 @@ def finite_number(text: str) -> float:
     """A number that can be reckoned with.
 
     Raises:
-        ValueError: no number, NaN, or without an end.
+        ValueError: No number, NaN, or without an end.
 
     """
     number = float(text)
@@ -148,8 +148,8 @@ def ask(network: Generator, prompt: str, attributes: Mapping[str, float]) -> Ten
     """Encode a prompt and attributes as what the generator takes, [1, E + 2 A].
 
     Raises:
-        DataError: no such class, or several, a word or an attribute that it does not know, or no text at all.
-        ParamsError, ModelError: its text encoder is not installed, or another one.
+        DataError: No such class, or several, a word or an attribute that it does not know, or no text at all.
+        ParamsError, ModelError: Its text encoder is not installed, or another one.
 
     """
     import torch
@@ -212,7 +212,7 @@ def replace_files(folder: Path, files: Mapping[str, bytes], asked: Mapping[str, 
     """Write `files` by name, and remove those of the call before. `asked` is what the listing tells of them.
 
     Raises:
-        DataError: one that is not of a call before stands in the way; nothing is changed then.
+        DataError: One that is not of a call before stands in the way; nothing is changed then.
 
     """
     old = _written(folder)

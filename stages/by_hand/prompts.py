@@ -29,7 +29,7 @@ def class_of(prompt: str, classes: Sequence[str], text: Mapping[str, Any] | None
     """The class that the prompt is the number or the whole name of, if any.
 
     Raises:
-        DataError: a number that is no class's, or written in another way than classes are.
+        DataError: A number that is no class's, or written in another way than classes are.
 
     """
     try:
@@ -53,7 +53,7 @@ def check_words(prompt: str, classes: Sequence[str], text: Mapping[str, Any]) ->
     """Refuse what the built-in encoder, of config `text`, could make no picture of.
 
     Raises:
-        DataError: no word; several classes, or none; a word that training did not have; a sign that is
+        DataError: No word; several classes, or none; a word that training did not have; a sign that is
             no part of a word.
 
     """

@@ -163,7 +163,7 @@ def tasks_for(
     """What belongs to each picture.
 
     Raises:
-        DataError: a mask or truth is missing, or two pictures would be written to one file, or one to its
+        DataError: A mask or truth is missing, or two pictures would be written to one file, or one to its
         own.
 
     """
@@ -203,7 +203,7 @@ def _check(task: RepairTask, network: Generator | None, *, denoise: bool, exposu
     """Read all files of a task and refuse what does not go together.
 
     Raises:
-        DataError: a file cannot be read, sizes differ, or the picture has too many bits for what is asked.
+        DataError: A file cannot be read, sizes differ, or the picture has too many bits for what is asked.
 
     """
     picture, missing, _ = read_task(task)
@@ -226,7 +226,7 @@ def read_task(task: RepairTask) -> tuple[Pictures, Mask | None, Pictures | None]
     """The picture [H, W, C], what is missing of it [H, W], and the truth [H, W, C].
 
     Raises:
-        DataError: one cannot be read, or is of another size; or nothing is missing, or all of it.
+        DataError: One cannot be read, or is of another size; or nothing is missing, or all of it.
 
     """
     import numpy as np

@@ -38,7 +38,7 @@ def check_libraries(params: Path, *, later: Collection[str] = ()) -> dict[str, s
     `later` are names of others, as in the section, that it will import.
 
     Raises:
-        LibraryError: one is installed in another version.
+        LibraryError: One is installed in another version.
 
     """
     wanted = load_params(params, "libraries", LibraryParams).__pydantic_extra__
@@ -75,7 +75,7 @@ def main(*, params: Path) -> None:
         params: params.yaml.
 
     Raises:
-        ParamsError: the file cannot be read, or the section is missing or not one of versions.
+        ParamsError: The file cannot be read, or the section is missing or not one of versions.
 
     """
     load_params(params, "libraries", LibraryParams)

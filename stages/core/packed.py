@@ -86,7 +86,7 @@ def why_left_out(folder: Path) -> str | None:
     """Why preprocess packed no pictures into the folder; None: it did.
 
     Raises:
-        DataError: the file that tells it is damaged.
+        DataError: The file that tells it is damaged.
 
     """
     path = folder / LEFT_OUT
@@ -100,7 +100,7 @@ def has_classes(folder: Path) -> bool:
     """Whether pictures that preprocess packed for classification have classes, and not attributes alone.
 
     Raises:
-        DataError: a file is missing or damaged.
+        DataError: A file is missing or damaged.
 
     """
     return bool(_load_classes(folder))
@@ -112,7 +112,7 @@ def load_classification(folder: Path, split: Split, *, unclassed: bool = False) 
     `unclassed`: with the pictures that have attributes and no class.
 
     Raises:
-        DataError: a file is missing or damaged, images and labels differ in number, the task is left out, or
+        DataError: A file is missing or damaged, images and labels differ in number, the task is left out, or
             no picture has a class and those without are not asked for.
 
     """
@@ -188,7 +188,7 @@ def load_detection(folder: Path, split: Split) -> DetectionSplit:
     Its boxes are converted from COCO's xywh to xyxy.
 
     Raises:
-        DataError: a file is missing or damaged, or the task is left out.
+        DataError: A file is missing or damaged, or the task is left out.
 
     """
     images, classes = _load_images(folder, split), _load_classes(folder)
@@ -222,7 +222,7 @@ def load_sources(folder: Path, split: Split) -> list[PictureSource] | None:
     """Where the pictures of a split come from, in their order; None: they were composed.
 
     Raises:
-        DataError: the file is damaged.
+        DataError: The file is damaged.
 
     """
     path = folder / split / SOURCES

@@ -113,7 +113,7 @@ def load_params(path: Path, section: str, cls: type[Section], *, pictures: int |
     `pictures`: how many there are to train on, by which values that are `auto` are derived.
 
     Raises:
-        ParamsError: the file cannot be read, or a key is missing, unknown or of the wrong type.
+        ParamsError: The file cannot be read, or a key is missing, unknown or of the wrong type.
 
     """
     values = _values(path, section, cls)
@@ -127,7 +127,7 @@ def faults_in(path: Path, section: str, cls: type[StageParams]) -> list[str]:
     """All that is wrong with a section, a line each.
 
     Raises:
-        ParamsError: the file cannot be read, or has no such section.
+        ParamsError: The file cannot be read, or has no such section.
 
     """
     values = _values(path, section, cls)
@@ -148,7 +148,7 @@ def is_wanted(path: Path, section: str) -> bool:
     """Whether the section holds something; null: its result is not wanted.
 
     Raises:
-        ParamsError: the file cannot be read, or has no such section.
+        ParamsError: The file cannot be read, or has no such section.
 
     """
     return _values(path, section) is not None

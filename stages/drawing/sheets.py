@@ -67,7 +67,7 @@ def image_grid(
     pictures.
 
     Raises:
-        ValueError: there is no picture, an array is no picture, or titles, rows or frames differ from them in
+        ValueError: There is no picture, an array is no picture, or titles, rows or frames differ from them in
             number.
 
     """
@@ -207,7 +207,7 @@ def draw_boxes(
     caption; where there is no such place it is left out. `dashed` [K] are boxes drawn so.
 
     Raises:
-        ValueError: boxes, captions and labels differ in number.
+        ValueError: Boxes, captions and labels differ in number.
 
     """
     sheet, font = enlarge(image, scale), _font()
@@ -308,7 +308,7 @@ def enlarge(image: Picture, scale: int) -> Image.Image:
     """A picture uint8 [H, W, C], grey or RGB, as an RGB image whose every pixel is `scale` pixels wide.
 
     Raises:
-        ValueError: another shape or type.
+        ValueError: Another shape or type.
 
     """
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] not in (1, 3):

@@ -93,7 +93,7 @@ def own_kind(folder: Path, params: OwnParams) -> dict[str, FusionKind]:
     """The user's own groups in `folder` as kind `own`; nothing where there are none.
 
     Raises:
-        DataError: see `groups_by_manifest`, `groups_by_pattern` and `own_set`.
+        DataError: See `groups_by_manifest`, `groups_by_pattern` and `own_set`.
 
     """
     if params.manifest is not None:
@@ -110,7 +110,7 @@ def fuse_set(inputs: FusionSet, methods: list[Method], settings: Settings) -> Fu
     """Fuse every group of a set by every method.
 
     Raises:
-        ValueError: see `fuse`.
+        ValueError: See `fuse`.
 
     """
     return FusedSet(

@@ -15,7 +15,7 @@ def check_fit(
     """Refuse params that ask for more than pictures and classifier have, of those that there are.
 
     Raises:
-        ParamsError: more levels than the pictures can be halved, or more stages than the classifier has.
+        ParamsError: More levels than the pictures can be halved, or more stages than the classifier has.
 
     """
     limits: dict[str, tuple[int, int, str]] = {}

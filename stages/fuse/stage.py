@@ -146,7 +146,7 @@ def generate_like(
     """Generate a picture of the class and the shape of each chosen one: [N, H, W, C].
 
     Raises:
-        DataError: the generator makes pictures of another shape.
+        DataError: The generator makes pictures of another shape.
 
     """
     made = generate(generator, chosen.labels, seed=seed, compute=compute, batch_size=batch_size)
@@ -164,7 +164,7 @@ def fuse_kind(
     """Fuse every group of a kind by every method.
 
     Raises:
-        ParamsError: weights or levels that the groups do not allow.
+        ParamsError: Weights or levels that the groups do not allow.
 
     """
     try:

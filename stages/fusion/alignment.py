@@ -41,7 +41,7 @@ def align(sources: Pictures, names: Sequence[str], registration: Registration) -
     What lies beyond a moved picture's border is its border, drawn out.
 
     Raises:
-        DataError: check: one seems to be moved; ecc, features: none was found that lays one on the first.
+        DataError: `check` finds one moved; `ecc` and `features` find no motion that lays one on the first.
 
     """
     if registration == "none":

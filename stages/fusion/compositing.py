@@ -30,7 +30,7 @@ def poisson(scene: Bytes, item: Bytes, mask: Mask, corner: tuple[int, int]) -> B
     beyond the mask the scene's mean there stands for it.
 
     Raises:
-        ValueError: the mask is empty, or does not lie inside of the scene, `ERODED` pixels from its edge.
+        ValueError: The mask is empty, or does not lie inside of the scene, `ERODED` pixels from its edge.
 
     """
     if not mask.any():
@@ -74,7 +74,7 @@ def grid(pictures: Pictures, columns: int) -> Pictures:
     """Pictures [N, h, w, C] in reading order: [R * h, columns * w, C]; black where they run out.
 
     Raises:
-        ValueError: the grid would be too large.
+        ValueError: The grid would be too large.
 
     """
     number, height, width, channels = pictures.shape
@@ -95,7 +95,7 @@ def mosaic(tiles: Pictures, target: Pictures, columns: int) -> Pictures:
     means have: what is darker or brighter than every tile would all look the same.
 
     Raises:
-        ValueError: tiles and target are grey and colour, or of 8 and 16 bits; or the mosaic too large.
+        ValueError: Tiles and target are grey and colour, or of 8 and 16 bits; or the mosaic too large.
 
     """
     if (tiles.dtype, tiles.shape[3]) != (target.dtype, target.shape[2]):

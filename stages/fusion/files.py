@@ -24,7 +24,7 @@ def read_picture(path: Path) -> Pictures:
     """The upright picture in a file: [H, W, C], C 1 (grey), 3 (RGB) or 4 (RGBA), uint8 or uint16.
 
     Raises:
-        DataError: no such file, no picture, one cut short, or one of neither 8 nor 16 bits a channel.
+        DataError: No such file, no picture, one cut short, or one of neither 8 nor 16 bits a channel.
 
     """
     return _read(path)[0]
@@ -34,7 +34,7 @@ def read_opaque(path: Path) -> Pictures:
     """Read a picture that is nowhere transparent: [H, W, 1 or 3].
 
     Raises:
-        DataError: see `read_picture`; or some of it may be transparent.
+        DataError: See `read_picture`; or some of it may be transparent.
 
     """
     picture, transparent = _read(path)
@@ -47,7 +47,7 @@ def write_picture(path: Path, picture: Pictures) -> None:
     """Write [H, W, 1 or 3] in the format that the name ends in, atomically.
 
     Raises:
-        DataError: an unknown ending, or one whose format has no 16 bits or not so many pixels.
+        DataError: An unknown ending, or one whose format has no 16 bits or not so many pixels.
 
     """
     check_ending(path, picture)

@@ -33,7 +33,7 @@ def groups_by_manifest(manifest: Path) -> list[Group]:
     order; one `truth` in any of its rows is enough.
 
     Raises:
-        DataError: no such file, a column missing, a row without group or picture, a path that leaves the
+        DataError: No such file, a column missing, a row without group or picture, a path that leaves the
             folder, a group of one picture, or names that are no files' or the same one's.
 
     """
@@ -71,7 +71,7 @@ def groups_by_pattern(folder: Path, pattern: str) -> list[Group]:
     hat_b.png are the group hat. Groups and the pictures in them come in alphabetical order.
 
     Raises:
-        DataError: no regular expression, one without parenthesis, no match, a group of one picture, or names
+        DataError: No regular expression, one without parenthesis, no match, a group of one picture, or names
             that are no files' or the same one's.
 
     """
@@ -101,7 +101,7 @@ def read_group(files: Sequence[Path], registration: Registration) -> Pictures:
     """The pictures in `files` as sources [S, H, W, C], of one form (see `in_one_form`), aligned.
 
     Raises:
-        DataError: see `read_opaque` and `align`; sizes that differ.
+        DataError: See `read_opaque` and `align`; sizes that differ.
 
     """
     pictures = [read_opaque(path) for path in files]
@@ -113,7 +113,7 @@ def check_sizes(files: Sequence[Path], pictures: Sequence[Pictures]) -> None:
     """Refuse pictures whose sizes differ.
 
     Raises:
-        DataError: one differs from the first.
+        DataError: One differs from the first.
 
     """
     height, width = pictures[0].shape[:2]

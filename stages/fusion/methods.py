@@ -43,7 +43,7 @@ def fuse(sources: Pictures, method: Method, settings: Settings) -> Pictures:
     """What `method` makes of the sources.
 
     Raises:
-        ValueError: weights that are no average's or too few, more levels than the pictures can be halved.
+        ValueError: Weights that are no average's or too few, more levels than the pictures can be halved.
 
     """
     match method:
@@ -70,7 +70,7 @@ def average(sources: Pictures, weights: Sequence[float] | None = None) -> Pictur
     """The mean of the sources, source s with weight s; all the same where there are none.
 
     Raises:
-        ValueError: see `check_weights`; or another number of weights than of sources.
+        ValueError: See `check_weights`; or another number of weights than of sources.
 
     """
     if weights is not None:
@@ -92,7 +92,7 @@ def laplacian(sources: Pictures, levels: int | None = None) -> Pictures:
     The pyramid is Burt and Adelson's ("The Laplacian pyramid as a compact image code", 1983).
 
     Raises:
-        ValueError: see `levels_of`.
+        ValueError: See `levels_of`.
 
     """
     levels = levels_of(sources, levels)
@@ -105,7 +105,7 @@ def levels_of(sources: Pictures, levels: int | None) -> int:
     """How often to halve the sources [S, H, W, C]: `levels`, or as often as can be.
 
     Raises:
-        ValueError: the pictures are too small for so many (see `most_levels`).
+        ValueError: The pictures are too small for so many (see `most_levels`).
 
     """
     height, width = sources.shape[1:3]
@@ -127,7 +127,7 @@ def wavelet(sources: Pictures, levels: int | None = None) -> Pictures:
     PyWavelets'. It is halved `levels` times, or fewer where the wavelet would be longer than the picture.
 
     Raises:
-        ValueError: see `levels_of`.
+        ValueError: See `levels_of`.
 
     """
     levels = min(levels_of(sources, levels), pywt.dwtn_max_level(sources.shape[1:3], WAVELET))

@@ -18,7 +18,7 @@ def check_weights(weights: Sequence[float]) -> None:
     """Refuse weights that are not an average's.
 
     Raises:
-        ValueError: one is negative, or they do not sum to 1.
+        ValueError: One is negative, or they do not sum to 1.
 
     """
     if min(weights, default=0.0) < 0:

@@ -48,7 +48,7 @@ def own_set(group: Group, registration: Registration) -> FusionSet:
     """Read one group of the user's own, with its truth where the manifest gives one.
 
     Raises:
-        DataError: see `read_group`; a truth of another size; pictures too small to be measured.
+        DataError: See `read_group`; a truth of another size; pictures too small to be measured.
 
     """
     sources = read_group(group.files, registration)

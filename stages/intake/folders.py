@@ -32,7 +32,7 @@ def names_below(folder: Path, skipped: Collection[str] = ()) -> Iterator[str]:
     Links are named and not followed. Folders right in `folder` that are `skipped` are not entered.
 
     Raises:
-        DataError: a folder that cannot be read.
+        DataError: A folder that cannot be read.
 
     """
     waiting = [""]
@@ -48,7 +48,7 @@ def names_in(folder: Path) -> tuple[list[str], list[str]]:
     """Names of what is no folder right in `folder`, links among it, and of the folders; each in order.
 
     Raises:
-        DataError: the folder cannot be read.
+        DataError: The folder cannot be read.
 
     """
     files: list[str] = []
@@ -83,7 +83,7 @@ def read_file(path: Path, most: int) -> bytes:
     """Read a file of at most `most` bytes; a pipe, which would wait for a writer, is not opened.
 
     Raises:
-        OSError: no such file, none at all, one that may not be read, or one that is larger (EFBIG).
+        OSError: No such file, none at all, one that may not be read, or one that is larger (EFBIG).
 
     """
     with open_file(path) as file:
@@ -98,7 +98,7 @@ def open_file(path: Path) -> BinaryIO:
     """Open a file to read its bytes.
 
     Raises:
-        OSError: no such file, none at all, or one that may not be read.
+        OSError: No such file, none at all, or one that may not be read.
 
     """
     mode = path.stat().st_mode

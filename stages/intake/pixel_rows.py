@@ -50,7 +50,7 @@ def read_row(folder: Path, place: Place, row_bytes: int) -> bytes:
     """Read the bytes of one row; there are fewer where the file ends before.
 
     Raises:
-        OSError: there is no such file, or it cannot be read.
+        OSError: There is no such file, or it cannot be read.
 
     """
     name, row = place

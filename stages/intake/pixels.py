@@ -72,7 +72,7 @@ def _require_bounded_tiles(picture: TiffImageFile, max_pixels: int) -> None:
     """A tile is held as a whole, however small the picture in it is.
 
     Raises:
-        ValueError: a tile has more than `max_pixels`.
+        ValueError: A tile has more than `max_pixels`.
 
     """
     width, height = (picture.tag_v2.get(tag, 1) for tag in (TILEWIDTH, TILELENGTH))

@@ -43,7 +43,7 @@ def why_no_model(path: Path | None) -> str | None:
     """Why the file stands for no model, or that no file is named; None: it holds one.
 
     Raises:
-        ModelError: no such file, a folder, not safetensors, or no model file.
+        ModelError: No such file, a folder, not safetensors, or no model file.
 
     """
     if path is None:
@@ -56,7 +56,7 @@ def is_model(path: Path | None) -> TypeGuard[Path]:
     """Whether a file is named and holds a model.
 
     Raises:
-        ModelError: as `why_no_model` does.
+        ModelError: As `why_no_model` does.
 
     """
     return why_no_model(path) is None
@@ -66,7 +66,7 @@ def load_model(path: Path, *, kind: str, build: Callable[[dict[str, Any]], Netwo
     """Load the network that `save_model` wrote, in evaluation mode, on the CPU.
 
     Raises:
-        ModelError: no such file, a folder, not safetensors, of another kind, made by other code, or with
+        ModelError: No such file, a folder, not safetensors, of another kind, made by other code, or with
             weights that are not finite.
 
     """
@@ -95,7 +95,7 @@ def _read(path: Path, *, tensors: bool = True) -> tuple[dict[str, torch.Tensor],
     """Read the `tensors` by name, if they are wanted, and `kind` and `config` from the header.
 
     Raises:
-        ModelError: the file cannot be read, or is no model file.
+        ModelError: The file cannot be read, or is no model file.
 
     """
     try:

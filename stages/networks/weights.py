@@ -16,7 +16,7 @@ def read_weights(params: WeightsParams) -> dict[str, Tensor]:
     """Read tensors by name; reading runs no code.
 
     Raises:
-        ModelError: no such file, of another hash, or no tensors by name.
+        ModelError: No such file, of another hash, or no tensors by name.
 
     """
     content = read_file(params)
@@ -45,7 +45,7 @@ def read_file(params: WeightsParams) -> bytes:
     """Read the content of the file, whose hash is the one that params.yaml states.
 
     Raises:
-        ModelError: no such file, or of another hash.
+        ModelError: No such file, or of another hash.
 
     """
     try:

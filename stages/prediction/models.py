@@ -57,8 +57,8 @@ def load_models(params: Path, classifier: Path | None, detector: Path | None, re
     A file that stands for a model that was not wanted is as good as none.
 
     Raises:
-        ParamsError: neither is given, or params.yaml does not fit.
-        ModelError: a file that is no such model, or was trained on pictures of another form.
+        ParamsError: Neither is given, or params.yaml does not fit.
+        ModelError: A file that is no such model, or was trained on pictures of another form.
 
     """
     if classifier is None and detector is None:
@@ -90,7 +90,7 @@ def wanted(path: Path | None) -> Path | None:
     """The model file that is given, unless it stands for a model that was not wanted.
 
     Raises:
-        ModelError: the file cannot be read, or is no model file.
+        ModelError: The file cannot be read, or is no model file.
 
     """
     return None if path is None or why_no_model(path) else path
@@ -100,7 +100,7 @@ def classifier_of(path: Path, preprocess: PreprocessParams, compute: Compute) ->
     """The classifier in a model file, for whole pictures.
 
     Raises:
-        ModelError: the file is no classifier's, or was trained on pictures of another form.
+        ModelError: The file is no classifier's, or was trained on pictures of another form.
 
     """
     network, config = _load(path, "classifier", build_classifier, compute)
@@ -123,7 +123,7 @@ def detector_of(path: Path, preprocess: PreprocessParams, compute: Compute) -> T
     """The detector in a model file.
 
     Raises:
-        ModelError: the file is no detector's, or was trained on pictures of another form.
+        ModelError: The file is no detector's, or was trained on pictures of another form.
 
     """
     network, config = _load(path, "detector", build_detector, compute)

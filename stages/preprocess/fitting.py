@@ -31,7 +31,7 @@ def with_fitted_shapes(values: PreprocessParams, raw: Path) -> PreprocessParams:
     """The params with a shape in place of each `auto`; the same pictures give the same shapes.
 
     Raises:
-        DataError: a source cannot be read, or none of its pictures can.
+        DataError: A source cannot be read, or none of its pictures can.
 
     """
     changed: dict[str, Any] = {}

@@ -122,7 +122,7 @@ def gather(found: Found, gathering: Gathering, findings: Findings) -> Gathered:
     """Decode every row's picture and check what its source says of it.
 
     Raises:
-        DataError: the policy stops at a finding.
+        DataError: The policy stops at a finding.
 
     """
     waiting: deque[Row | Finding] = deque()

@@ -35,7 +35,7 @@ def read_source(raw: Path, params: PictureSource | BoxSource, *, upright: bool) 
     `upright`: pictures will be turned as their EXIF says; else their boxes are those of the stored pixels.
 
     Raises:
-        DataError: a file or folder is missing, or cannot be understood as a whole.
+        DataError: A file or folder is missing, or cannot be understood as a whole.
 
     """
     match params:

@@ -57,7 +57,7 @@ def compose_scenes(
     pasted, covered or not. Every picture is used once before any is used again.
 
     Raises:
-        ParamsError: the largest item would not fit into a scene.
+        ParamsError: The largest item would not fit into a scene.
 
     """
     largest, side = params.largest_item(images.shape[1:3]), params.side_for(images.shape[1:3])

@@ -37,7 +37,7 @@ def draw_sheet(classification: Path, detection: Path) -> Image.Image:
     `classification` and `detection` are the folders that preprocess packs, of which one may be left out.
 
     Raises:
-        DataError: a packed file is missing or damaged.
+        DataError: A packed file is missing or damaged.
 
     """
     parts = []

@@ -93,7 +93,7 @@ def sort_pictures(
     """Decode, check, sift and split what a source gives.
 
     Raises:
-        DataError: the policy stops at a finding, or pictures cannot be split as the params ask.
+        DataError: The policy stops at a finding, or pictures cannot be split as the params ask.
 
     """
     gathering = gathering_for(params, task, settings)
@@ -139,7 +139,7 @@ def refuse_twins(classes: Sequence[str], where: str) -> None:
     """Refuse two classes that look the same, as when one computer writes an accent as a character of its own.
 
     Raises:
-        DataError: there are two.
+        DataError: There are two.
 
     """
     seen: dict[str, str] = {}

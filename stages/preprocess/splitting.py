@@ -37,7 +37,7 @@ def split_rows(
     the data must give both val and test.
 
     Raises:
-        DataError: a split would be empty, or a stratum cannot stand in both.
+        DataError: A split would be empty, or a stratum cannot stand in both.
 
     """
     rows = {split: _rows_of(given, (split,)) for split in ("val", "test")}
@@ -70,7 +70,7 @@ def take_share(strata: Strata, groups: Rows, share: float, seed: int, where: str
     Rows without companions are drawn by themselves, which meets the share exactly; groups go by folds.
 
     Raises:
-        DataError: nothing can be taken so.
+        DataError: Nothing can be taken so.
 
     """
     sizes = np.bincount(groups)[groups] if len(groups) else groups

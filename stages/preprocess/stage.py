@@ -135,7 +135,7 @@ def prepare(
     The folder of a task that the params leave out says so. There is a report for each of the others.
 
     Raises:
-        DataError: what the policy stops at, or a class without pictures or boxes.
+        DataError: What the policy stops at, or a class without pictures or boxes.
 
     """
     pictures, scenes = values.classification, values.detection
@@ -168,7 +168,7 @@ def rows_of(params: PictureSource | BoxSource, settings: RunSettings) -> Found:
     """Read what the source gives: a row for each picture, a finding for each line that is none.
 
     Raises:
-        DataError: a file or folder of the source is missing or cannot be read as a whole.
+        DataError: A file or folder of the source is missing or cannot be read as a whole.
 
     """
     return read_source(settings.raw, params, upright=settings.policy.upright)
@@ -184,7 +184,7 @@ def prepare_classification(
     """Fill the folder that `stages.core.packed.load_classification` reads; return what there is to report.
 
     Raises:
-        DataError: the policy stops at a finding, or a class has no picture.
+        DataError: The policy stops at a finding, or a class has no picture.
 
     """
     findings = settings.findings_of("classification")
@@ -220,7 +220,7 @@ def prepare_detection(
     for a million pictures they take memory.
 
     Raises:
-        DataError: the policy stops at a finding, or a class has no box in the training split.
+        DataError: The policy stops at a finding, or a class has no box in the training split.
 
     """
     findings = settings.findings_of("detection")
@@ -243,7 +243,7 @@ def refuse_empty_classes(labels: npt.NDArray[np.int64], classes: list[str], wher
     """Refuse classes without a picture, which could neither be learned nor measured.
 
     Raises:
-        DataError: none of the `labels` [N] is that of one of the classes.
+        DataError: None of the `labels` [N] is that of one of the classes.
 
     """
     empty = sorted(set(range(len(classes))) - set(labels.tolist()))
@@ -267,7 +267,7 @@ def compose_detection(
     """Compose the scenes of each split from its own pictures alone, each split from a seed of its own.
 
     Raises:
-        DataError: a packed file is missing or damaged.
+        DataError: A packed file is missing or damaged.
 
     """
     seeds = dict(zip(SPLITS, np.random.SeedSequence(settings.seed).generate_state(len(SPLITS)), strict=True))

@@ -38,7 +38,7 @@ def attributes_of(split: ClassificationSplit, names: Sequence[str]) -> Numbers:
     """Numbers [N, A] of every picture by the names asked for; NaN where the data has none.
 
     Raises:
-        ParamsError: neither a column of the data's nor measured.
+        ParamsError: Neither a column of the data's nor measured.
 
     """
     given = split.attributes or {}
@@ -85,7 +85,7 @@ def asked_numbers(wanted: Mapping[str, float], scale: Mapping[str, Any] | None) 
     """Arrange the wanted numbers in one row [1, A], with NaN for the other attributes.
 
     Raises:
-        DataError: an attribute that the generator was not trained with.
+        DataError: An attribute that the generator was not trained with.
 
     """
     names = [] if scale is None else scale["names"]

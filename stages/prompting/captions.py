@@ -46,7 +46,7 @@ def captions_of(split: ClassificationSplit, params: TextParams) -> Captions:
     """Encode every caption that training may use.
 
     Raises:
-        ParamsError: names or descriptions for a class that there is not, or an encoder that is not installed.
+        ParamsError: Names or descriptions for a class that there is not, or an encoder that is not installed.
 
     """
     of_classes = class_captions(split.classes, params)
@@ -75,7 +75,7 @@ def class_captions(classes: Sequence[str], params: TextParams) -> list[list[str]
     The built-in encoder is spared these: their words would only be more that mean nothing to it.
 
     Raises:
-        ParamsError: names or descriptions for a class that there is not.
+        ParamsError: Names or descriptions for a class that there is not.
 
     """
     given = params.names or {}

@@ -39,7 +39,7 @@ class TextEncoder(Protocol):
         """Vectors float32 [N, D] of length 1.
 
         Raises:
-            DataError: a text that the encoder can make nothing of.
+            DataError: A text that the encoder can make nothing of.
 
         """
         ...
@@ -60,7 +60,7 @@ class Words:
         """Vectors float32 [N, D] of length 1.
 
         Raises:
-            DataError: no word in a text, or one that is not known.
+            DataError: No word in a text, or one that is not known.
 
         """
         vectors = torch.zeros(len(texts), self.dimensions)
@@ -81,8 +81,8 @@ class MiniLm:
         """Load the installed weights, which must have this sha256 unless it is None.
 
         Raises:
-            ParamsError: the package is not installed.
-            ModelError: it carries other weights than those wanted.
+            ParamsError: The package is not installed.
+            ModelError: It carries other weights than those wanted.
 
         """
         try:
@@ -109,7 +109,7 @@ class MiniLm:
         """Vectors float32 [N, D] of length 1.
 
         Raises:
-            DataError: a text without a word.
+            DataError: A text without a word.
 
         """
         for text in texts:
@@ -122,7 +122,7 @@ def build_encoder(name: EncoderName, of_classes: Sequence[str], own: Sequence[st
     """Build an encoder for a generator that is trained on captions of classes and on the data's own.
 
     Raises:
-        ParamsError: it is not installed.
+        ParamsError: It is not installed.
 
     """
     match name:
@@ -140,8 +140,8 @@ def load_encoder(config: Mapping[str, Any]) -> TextEncoder:
     """Load the encoder that a generator was trained with.
 
     Raises:
-        ParamsError: it is not installed.
-        ModelError: what is installed has other weights.
+        ParamsError: It is not installed.
+        ModelError: What is installed has other weights.
 
     """
     if config["encoder"] == "minilm":

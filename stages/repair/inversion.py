@@ -46,7 +46,7 @@ def inverted(network: Generator, picture: Picture, missing: Mask, *, seed: int) 
     Every class is tried. The same seed gives the same picture.
 
     Raises:
-        DataError: the picture has another size or other channels than those that the generator draws.
+        DataError: The picture has another size or other channels than those that the generator draws.
 
     """
     size, channels = network.config["size"], network.config["channels"]

@@ -75,7 +75,7 @@ def look(inbox: Path, known: Callable[[Version], bool], quiet_seconds: float) ->
     """Sort the files of the inbox by their names and times, without reading them.
 
     Raises:
-        DataError: no such folder.
+        DataError: No such folder.
 
     """
     if not inbox.is_dir():
@@ -153,7 +153,7 @@ def _opened(folder: Path, path: Path) -> int:
     """Open the file at `path` below `folder`, and return its descriptor.
 
     Raises:
-        OSError: a link stands in the way, or the file cannot be opened.
+        OSError: A link stands in the way, or the file cannot be opened.
 
     """
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)

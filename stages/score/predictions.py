@@ -161,7 +161,7 @@ def opened(folder: Path) -> Iterator[Predictions]:
     """The predictions in `folder`, which nobody else adds to until the block ends.
 
     Raises:
-        DataError: somebody else is at it, or a file of it is not ours.
+        DataError: Somebody else is at it, or a file of it is not ours.
 
     """
     folder.mkdir(parents=True, exist_ok=True)

@@ -145,7 +145,7 @@ def require_apart(inbox: Path, out: Path) -> None:
     """Refuse folders of which one lies in the other: what is drawn would be scored as a new picture.
 
     Raises:
-        ParamsError: one folder lies in the other.
+        ParamsError: One folder lies in the other.
 
     """
     first, second = inbox.resolve(), out.resolve()

@@ -82,7 +82,7 @@ def read_text(path: Path, encoding: str | None = None) -> str:
     """Read a text file; without an `encoding` in UTF-8, or in UTF-16 where the file begins with its mark.
 
     Raises:
-        DataError: no such file, or it is in another encoding.
+        DataError: No such file, or it is in another encoding.
 
     """
     try:
@@ -106,7 +106,7 @@ def read_json(path: Path) -> Any:
     """Read a JSON file; integers of more than 4,300 digits become floats.
 
     Raises:
-        DataError: no such file, or no JSON.
+        DataError: No such file, or no JSON.
 
     """
     return parse_json(read_text(path), path.as_posix())
@@ -116,7 +116,7 @@ def parse_json(text: str, where: str) -> Any:
     """Parse JSON; `where` names it in messages.
 
     Raises:
-        DataError: it is no JSON.
+        DataError: It is no JSON.
 
     """
     try:
@@ -164,7 +164,7 @@ def read_yaml(path: Path) -> Any:
     """Read a YAML file.
 
     Raises:
-        DataError: no such file, or no YAML.
+        DataError: No such file, or no YAML.
 
     """
     try:
@@ -209,7 +209,7 @@ def read_xml(path: Path) -> ET.Element:
     """Read an XML file; a document type that it names is not looked up.
 
     Raises:
-        DataError: it cannot be read, is no XML, or declares entities; the message does not name the file.
+        DataError: It cannot be read, is no XML, or declares entities; the message does not name the file.
 
     """
     try:

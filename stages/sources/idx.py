@@ -29,7 +29,7 @@ def read_idx_files(raw: Path, params: IdxParams) -> Found:
     """A row for each picture: the training pictures, then those of the test.
 
     Raises:
-        DataError: a broken file, or files that differ in number.
+        DataError: A broken file, or files that differ in number.
 
     """
     for name, split in FILES.items():
@@ -51,7 +51,7 @@ def picture_size(raw: Path) -> tuple[int, int]:
     """Height and width of all pictures.
 
     Raises:
-        DataError: a broken file, or training and test pictures of different sizes.
+        DataError: A broken file, or training and test pictures of different sizes.
 
     """
     sizes = [idx_shape(raw / f"{name}-images-idx3-ubyte", dimensions=3)[1:] for name in FILES]
@@ -65,7 +65,7 @@ def read_idx(path: Path, *, dimensions: int) -> npt.NDArray[np.uint8]:
     """The array of unsigned bytes in the IDX file `path`, with this many dimensions.
 
     Raises:
-        DataError: no such file, or a header or a length that is not what IDX prescribes.
+        DataError: No such file, or a header or a length that is not what IDX prescribes.
 
     """
     shape = idx_shape(path, dimensions=dimensions)
@@ -76,7 +76,7 @@ def idx_shape(path: Path, *, dimensions: int) -> tuple[int, ...]:
     """The lengths that the header gives, each at least 1.
 
     Raises:
-        DataError: no such file, or a header or a length that is not what IDX prescribes.
+        DataError: No such file, or a header or a length that is not what IDX prescribes.
 
     """
     try:

@@ -45,7 +45,7 @@ def read_image_folder(raw: Path, params: ImageFolderParams) -> Found:
     """A row for each picture, in order of their paths.
 
     Raises:
-        DataError: no such folder, one that cannot be read, or a layout that could mean several things.
+        DataError: No such folder, one that cannot be read, or a layout that could mean several things.
 
     """
     folder, named = existing_folder(raw / params.folder), frozenset(params.classes or ())
@@ -83,7 +83,7 @@ def _layout(folder: Path, named: frozenset[str]) -> FolderLayout:
     """Where classes and splits stand; folders that params.yaml names as classes are no splits.
 
     Raises:
-        DataError: there is no class, or it cannot be told what is a class and what a split.
+        DataError: There is no class, or it cannot be told what is a class and what a split.
 
     """
     tops = _with_pictures(folder)
@@ -117,7 +117,7 @@ def _require_alike(folder: Path, splits: list[str], all_folders: list[str]) -> N
     """Refuse folders of which some are splits by their names and others are not.
 
     Raises:
-        DataError: names both.
+        DataError: Names both.
 
     """
     others = [name for name in all_folders if name not in splits]

@@ -132,7 +132,7 @@ def annotation_files(
     """The files of a source below `raw`, and what names in each of them start from.
 
     Raises:
-        DataError: a folder of pictures does not exist.
+        DataError: A folder of pictures does not exist.
 
     """
     named = files.given() if isinstance(files, PerSplit) else {None: files}

@@ -20,7 +20,7 @@ class Findings:
         """Note a finding and return what is done about it.
 
         Raises:
-            DataError: the policy stops at it.
+            DataError: The policy stops at it.
 
         """
         finding = Finding(kind=kind, where=where, what=what)
@@ -46,7 +46,7 @@ def refuse_too_many(
     """Stop where more pictures, or boxes, were refused than `max_refused` allows; one alone always may be.
 
     Raises:
-        DataError: names the commonest reason and one picture.
+        DataError: Names the commonest reason and one picture.
 
     """
     share = findings.policy.max_refused

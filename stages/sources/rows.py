@@ -133,7 +133,7 @@ def existing_file(path: Path) -> Path:
     """Return `path` if it is a file.
 
     Raises:
-        DataError: it is not a file.
+        DataError: It is not a file.
 
     """
     if not path.is_file():
@@ -145,7 +145,7 @@ def existing_folder(path: Path) -> Path:
     """Return `path` if it is a folder.
 
     Raises:
-        DataError: it is not a folder.
+        DataError: It is not a folder.
 
     """
     if not path.is_dir():
@@ -157,7 +157,7 @@ def files_below(folder: Path) -> Iterator[str]:
     """Names of all files below `folder`, relative to it, in order; links are named and not followed.
 
     Raises:
-        DataError: a folder that cannot be read.
+        DataError: A folder that cannot be read.
 
     """
     return names_below(folder)

@@ -31,7 +31,7 @@ def read_videos(raw: Path, params: VideoParams) -> Found:
     Where `shape` is `auto`, the first frame of each video, of its own size.
 
     Raises:
-        DataError: no such folder, or no video in a folder of it.
+        DataError: No such folder, or no video in a folder of it.
 
     """
     folder = existing_folder(raw / params.folder)

@@ -231,7 +231,7 @@ def stages_folder() -> Path:
     """The folder of the stages: the current project's own, else those that were installed with darkroom.
 
     Raises:
-        DarkroomError: there are none.
+        DarkroomError: There are none.
 
     """
     own = Path.cwd() / "stages"

@@ -108,7 +108,7 @@ def fetch_all(repo: Path, *, folder: Path | None = None, remark: Remark = lambda
     or gzipped. `remark` is told, in one line each, which source failed and why.
 
     Raises:
-        RawDataError: a file is wrong, or no source has it; what was obtained before stays.
+        RawDataError: A file is wrong, or no source has it; what was obtained before stays.
 
     """
     named = os.environ.get(FOLDER_VARIABLE)

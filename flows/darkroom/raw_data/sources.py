@@ -58,8 +58,8 @@ class Source(Protocol):
         `size`: how many bytes are expected, where that is known.
 
         Raises:
-            FileUnavailableError: it does not have the file.
-            SourceUnavailableError: it cannot be asked.
+            FileUnavailableError: It does not have the file.
+            SourceUnavailableError: It cannot be asked.
 
         """
 
@@ -175,7 +175,7 @@ def write_checked(stream: BinaryIO, path: Path, md5: str, size: int | None = Non
     """Write `stream` to `path`, which appears when all of it is there and has this hash, and not before.
 
     Raises:
-        WrongContentError: another hash, or more than `size` bytes.
+        WrongContentError: Another hash, or more than `size` bytes.
 
     """
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -235,7 +235,7 @@ def _call(command: list[str], folder: Path) -> None:
     """Run `command` in `folder`.
 
     Raises:
-        SourceUnavailableError: with its last line of output, where it fails or takes too long.
+        SourceUnavailableError: With its last line of output, where it fails or takes too long.
 
     """
     try:

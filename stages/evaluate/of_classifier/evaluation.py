@@ -51,7 +51,7 @@ def evaluate_classifier(
     each picture and attribute. Pictures without a class stand behind the others.
 
     Raises:
-        DataError: the test split has no pictures.
+        DataError: The test split has no pictures.
 
     """
     with timed("classified", len(test.images)):

@@ -63,7 +63,7 @@ def classification_outcomes(probabilities: Tensor, labels: Labels) -> Classifica
     """Judge predicted probabilities [N, K] by the labels [N]; of equally probable classes the first counts.
 
     Raises:
-        DataError: no picture at all, or a probability that is not finite.
+        DataError: No picture at all, or a probability that is not finite.
 
     """
     if not len(labels):

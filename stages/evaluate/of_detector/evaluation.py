@@ -33,8 +33,8 @@ def evaluate_detector(
     with a row for each step of the score.
 
     Raises:
-        ModelError: the detector takes proposals from a file that is missing or another one.
-        DataError: that file has no proposals for these pictures.
+        ModelError: The detector takes proposals from a file that is missing or another one.
+        DataError: That file has no proposals for these pictures.
 
     """
     proposals = given_proposals(network.config, "test", len(test.images))

@@ -136,8 +136,8 @@ def evaluate_generator(
     `data` is the folder that preprocess packed for classification. The sheets have `columns` pictures a row.
 
     Raises:
-        DataError: there are too few pictures for a figure.
-        ModelError: the file with Inception's weights is missing or another one.
+        DataError: There are too few pictures for a figure.
+        ModelError: The file with Inception's weights is missing or another one.
 
     """
     draw = np.random.default_rng(measuring.seed)
@@ -252,8 +252,8 @@ def compare(measuring: Measuring, real: Picture, sets: Sequence[tuple[Picture, L
     """Measure sets of pictures [M, H, W, C] and their labels [M] against real pictures [N, H, W, C].
 
     Raises:
-        DataError: there are too few pictures for a figure.
-        ModelError: the file with Inception's weights is missing or another one.
+        DataError: There are too few pictures for a figure.
+        ModelError: The file with Inception's weights is missing or another one.
 
     """
     aim, compared = measuring.features(real), []

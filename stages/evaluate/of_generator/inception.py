@@ -27,7 +27,7 @@ def load_inception(params: WeightsParams) -> nn.Module:
     """The network up to its pooled features, frozen.
 
     Raises:
-        ModelError: no such file, of another hash, or of another network.
+        ModelError: No such file, of another hash, or of another network.
 
     """
     network = inception_v3(weights=None, init_weights=False, aux_logits=True, transform_input=False)

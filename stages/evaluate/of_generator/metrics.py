@@ -21,7 +21,7 @@ def frechet_distance(real: Features, generated: Features) -> float:
     """Frechet distance between gaussians fitted to [N, D] and [M, D] (Heusel et al. 2017); 0 is best.
 
     Raises:
-        DataError: fewer than two pictures in a set.
+        DataError: Fewer than two pictures in a set.
 
     """
     require_at_least(2, real, generated)
@@ -67,7 +67,7 @@ def kernel_distance(real: Features, generated: Features) -> float:
     the mean over random subsets of them: the same value on average, without a choice of subsets to vary by.
 
     Raises:
-        DataError: fewer than two pictures in a set.
+        DataError: Fewer than two pictures in a set.
 
     """
     require_at_least(2, real, generated)

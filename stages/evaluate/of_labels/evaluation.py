@@ -57,8 +57,8 @@ def question_labels(
     their own, and no rows.
 
     Raises:
-        ModelError: the detector takes proposals from a file that is missing or another one.
-        DataError: a packed file is missing or damaged.
+        ModelError: The detector takes proposals from a file that is missing or another one.
+        DataError: A packed file is missing or damaged.
 
     """
     tables: dict[str, pd.DataFrame] = {}

@@ -29,7 +29,7 @@ def read_coco(raw: Path, params: CocoParams) -> Found:
     """A row for each picture, in order of their ids; then the pictures that no file names.
 
     Raises:
-        DataError: a file is missing or no COCO, or an id stands twice.
+        DataError: A file is missing or no COCO, or an id stands twice.
 
     """
     files = annotation_files(raw, params.annotations, params.pictures, params.strip_prefix)

@@ -31,7 +31,7 @@ def read_pascal_voc(raw: Path, params: PascalVocParams) -> Found:
     Where lists give splits, what stands in none of them is left out.
 
     Raises:
-        DataError: a folder is missing, or a picture stands in two splits' lists.
+        DataError: A folder is missing, or a picture stands in two splits' lists.
 
     """
     folder = raw / params.folder

@@ -34,7 +34,7 @@ def read_lists(folder: Path, stems: Iterable[str]) -> VocLists | None:
     Lists of other names, such as those of single classes, are not read.
 
     Raises:
-        DataError: a picture stands in two splits' lists.
+        DataError: A picture stands in two splits' lists.
 
     """
     files = _files(folder)

@@ -33,7 +33,7 @@ def read_yolo(raw: Path, params: YoloParams, *, upright: bool) -> Found:
     `upright`: the pictures will be turned as their EXIF says, and boxes are shares of what comes out.
 
     Raises:
-        DataError: no such file, or it names no classes or no pictures.
+        DataError: No such file, or it names no classes or no pictures.
 
     """
     layout = read_layout(raw, params.file, params.strip_prefix)

@@ -66,7 +66,7 @@ def read_layout(raw: Path, name: str, prefix: str | None) -> Layout:
     """The layout that a file below `raw` describes.
 
     Raises:
-        DataError: it describes none.
+        DataError: It describes none.
 
     """
     file = raw / name

@@ -24,7 +24,7 @@ def read_create_ml(raw: Path, params: CreateMlParams) -> Found:
     """A row for each picture, in the order of the file; then the pictures that it does not name.
 
     Raises:
-        DataError: no such file, or it is none of Create ML's.
+        DataError: No such file, or it is none of Create ML's.
 
     """
     files = annotation_files(raw, params.file, params.pictures, params.strip_prefix)

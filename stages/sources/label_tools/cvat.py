@@ -18,7 +18,7 @@ def read_cvat(raw: Path, params: CvatParams) -> Found:
     """A row for each picture, in the order of the file; then the pictures that it does not name.
 
     Raises:
-        DataError: no such file, or it is none of CVAT's for images.
+        DataError: No such file, or it is none of CVAT's for images.
 
     """
     files = annotation_files(raw, params.file, params.pictures, params.strip_prefix)

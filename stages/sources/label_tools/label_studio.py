@@ -26,7 +26,7 @@ def read_label_studio(raw: Path, params: LabelStudioParams) -> Found:
     Rectangles, polygons and ellipses are read, or with `ChoicesParams` the one choice of each task.
 
     Raises:
-        DataError: no such file, or it is no export.
+        DataError: No such file, or it is no export.
 
     """
     files = annotation_files(raw, params.file, params.pictures, params.strip_prefix)

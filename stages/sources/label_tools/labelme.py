@@ -33,7 +33,7 @@ def read_labelme(raw: Path, params: LabelmeParams) -> Found:
     """A row for each annotation, in order of their names; then the pictures that have none.
 
     Raises:
-        DataError: no such folder, or no annotation in it.
+        DataError: No such folder, or no annotation in it.
 
     """
     folder = existing_folder(raw / params.folder)

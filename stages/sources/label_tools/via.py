@@ -21,7 +21,7 @@ def read_via(raw: Path, params: ViaParams) -> Found:
     """A row for each picture, in the order of the file; then the pictures that it does not name.
 
     Raises:
-        DataError: no such file, or it is none of VIA's that is read.
+        DataError: No such file, or it is none of VIA's that is read.
 
     """
     files = annotation_files(raw, params.file, params.pictures, params.strip_prefix)

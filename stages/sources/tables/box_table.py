@@ -27,7 +27,7 @@ def read_box_table(raw: Path, params: BoxTableParams, *, upright: bool) -> Found
     `upright`: the pictures will be turned as their EXIF says, and shares are of what comes out.
 
     Raises:
-        DataError: no such file, no table, or a column that is missing or stands there twice.
+        DataError: No such file, no table, or a column that is missing or stands there twice.
 
     """
     tables = annotation_files(raw, params.file, params.pictures, params.strip_prefix)

@@ -25,7 +25,7 @@ def read_manifest(raw: Path, params: ManifestParams) -> Found:
     """A row for each row of the table, in its order; then the pictures that it does not name.
 
     Raises:
-        DataError: no such file, no table, a column that is missing or stands there twice, or one of lists
+        DataError: No such file, no table, a column that is missing or stands there twice, or one of lists
             whose labels are too many or called as another attribute.
 
     """

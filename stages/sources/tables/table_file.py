@@ -31,7 +31,7 @@ def read_table(file: Path, params: TableParams, wanted: Sequence[str]) -> Table:
     """Open a table of these columns, which may be written with other capitals and spaces beside them.
 
     Raises:
-        DataError: no such file, no table, or one of the columns is missing or stands there twice.
+        DataError: No such file, no table, or one of the columns is missing or stands there twice.
 
     """
     existing_file(file)
@@ -46,7 +46,7 @@ def _places(file: Path, columns: Sequence[str], wanted: Sequence[str]) -> dict[s
     """Where the wanted columns stand among all.
 
     Raises:
-        DataError: one is missing, or stands there twice.
+        DataError: One is missing, or stands there twice.
 
     """
     places = {}
@@ -191,7 +191,7 @@ def within(record: Mapping[str, Any], name: str) -> Any:
     Where the outer value is a list of objects, it is the list of their values, None where one has none.
 
     Raises:
-        KeyError: there is no such key.
+        KeyError: There is no such key.
 
     """
     outer, dot, inner = name.partition(".")

@@ -81,7 +81,7 @@ def test_help_is_the_docstring(monkeypatch, capsys):
             seconds: How long to wait.
 
         Raises:
-            DataError: there are none.
+            DataError: There are none.
 
         """
 
