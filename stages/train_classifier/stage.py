@@ -112,9 +112,8 @@ def main(
     libraries = check_libraries(params, later=later)  # not before: a network may bring its own
     load_pretrained(network, settings.network)
     compute.network(network)
-    batches = partial(
-        batches_of, train, settings, compute_params.seed, attributes
-    )  # each with generators of its own
+    # each has generators of its own
+    batches = partial(batches_of, train, settings, compute_params.seed, attributes)
     loss = loss_for(train, settings, compute)
     write_samples(samples, samples_of(batches(), settings.sheet_columns))
     tried = range_test(
