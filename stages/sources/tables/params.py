@@ -1,6 +1,5 @@
 """What tables need to be told: how they are written, and which columns hold what."""
 
-import codecs
 from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -38,9 +37,8 @@ class TableParams(StageParams):
     @classmethod
     def _is_known(cls, encoding: str | None) -> str | None:
         try:
-            if encoding is not None and not codecs.lookup(encoding)._is_text_encoding:
-                raise LookupError
-        except LookupError:
+            "".encode(encoding or "utf-8")
+        except (LookupError, UnicodeError):
             raise ValueError("no encoding of texts; such as utf-8, latin-1, cp1252") from None
         return encoding
 
