@@ -23,6 +23,7 @@ LEAST, MOST = 0.003, 0.6  # of the picture's area
 AGREES = 0.7  # IoU of two boxes that speak of the same thing
 REPEATED = 0.8  # IoU of two boxes of which one is left out
 WINDOWS = (0.2, 0.3, 0.45, 0.65)  # sides, as shares of the picture's shorter one
+TINY = 1e-9  # pixels by which rounding may move a window that ends where the picture does
 
 
 def region_proposals(picture: Picture, count: int) -> Boxes:
@@ -37,11 +38,11 @@ def region_proposals(picture: Picture, count: int) -> Boxes:
 
 
 def windows(height: int, width: int) -> Boxes:
-    """Square windows, half overlapping, the smallest first."""
+    """Square windows [K, 4] (xyxy, pixels) in the picture, half overlapping, the smallest first."""
     boxes = []
     for share in WINDOWS:
         side = share * min(height, width)
-        rows, columns = (np.arange(0, length - side + 1, side / 2) for length in (height, width))
+        rows, columns = (np.arange(0, length - side + TINY, side / 2) for length in (height, width))
         boxes += [[x, y, x + side, y + side] for y, x in itertools.product(rows, columns)]
     return np.array(boxes, dtype=np.float32)
 

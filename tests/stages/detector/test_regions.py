@@ -2,9 +2,11 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torchvision.ops import box_iou
 
-from stages.detector.regions import region_proposals, windows
+from stages.detector.regions import WINDOWS, region_proposals, windows
 
 
 def picture_of(boxes, size=(64, 96), channels=1):
@@ -113,8 +115,21 @@ def test_a_part_of_just_the_least_or_the_most_share_is_one(part):
     assert part in boxes_in(picture)
 
 
-def test_no_window_begins_so_late_that_it_would_end_a_pixel_beyond_the_picture():
-    """Of 71 pixels the window of 12 that begins at 60 would."""
-    boxes = windows(60, 71)
-    assert boxes[:, 2].max() <= 71
-    assert boxes[:, 3].max() <= 60
+@settings(max_examples=200, deadline=None)
+@given(st.integers(1, 400), st.integers(1, 400))
+def test_windows_lie_in_the_picture_and_as_many_as_find_room(height, width):
+    boxes = windows(height, width)
+    assert (boxes >= 0).all()
+    assert (boxes <= (width, height, width, height)).all()
+    counts = [
+        np.prod([1 + int(2 * (length / side - 1) + 1e-6) for length in (height, width)])
+        for side in np.array(WINDOWS) * min(height, width)
+    ]
+    assert len(boxes) == sum(counts)
+
+
+def test_a_window_that_would_end_a_fifth_of_a_pixel_beyond_the_picture_is_left_out():
+    """Those of 6.2 pixels begin every 3.1: one at 31 would end there."""
+    boxes = windows(31, 37)
+    assert boxes[:, 2].max() == 34.875
+    assert boxes[:, 3].max() == 31
