@@ -155,12 +155,18 @@ def scaled(shown: Shown, scale: float) -> Shown:
     before = shown.images.shape[-2:]
     size = [max(1, round(side * scale)) for side in before]
     images = F.interpolate(shown.images, size=size, mode="bilinear", antialias=scale < 1)
+    ends = np.array([size[1], size[0]] * 2, dtype=np.float32)
     factors = np.array([size[1] / before[1], size[0] / before[0]] * 2, dtype=np.float32)
+
+    def moved(boxes: Boxes) -> Boxes:
+        inside: Boxes = np.minimum(boxes * factors, ends)  # a product may be rounded up beyond the picture
+        return inside
+
     return Shown(
         images=images.clamp(0, 1),
-        boxes=[boxes * factors for boxes in shown.boxes],
+        boxes=[moved(boxes) for boxes in shown.boxes],
         labels=shown.labels,
-        proposals=None if shown.proposals is None else [boxes * factors for boxes in shown.proposals],
+        proposals=None if shown.proposals is None else [moved(boxes) for boxes in shown.proposals],
     )
 
 

@@ -1,3 +1,5 @@
+import hypothesis
+import hypothesis.strategies as st
 import numpy as np
 import pytest
 
@@ -38,6 +40,19 @@ def test_boxes_go_with_the_picture(split, transforms, scale):
     for shown in batches_of(split, transforms=transforms, scales=[scale]).epoch(1):
         assert tuple(shown.images.shape) == (2, 1, round(32 * scale), round(48 * scale))
         assert_boxes_are_where_it_is_bright(shown)
+
+
+@hypothesis.settings(max_examples=60, deadline=None)
+@hypothesis.given(st.integers(3, 130), st.integers(3, 130), st.floats(0.3, 2.5))
+def test_boxes_stay_in_the_picture_whatever_its_scale(height, width, scale):
+    whole = [np.array([[0, 0, width, height]], np.float32)]
+    images = np.zeros((1, height, width, 1), np.uint8)
+    split = DetectionSplit(images=images, boxes=whole, labels=[np.array([0])], classes=["a"])
+    (shown,) = batches_of(split, scales=[scale], proposals=whole).epoch(1)
+    rows, columns = shown.images.shape[-2:]
+    for (box,) in (*shown.boxes, *shown.proposals):
+        np.testing.assert_allclose(box, [0, 0, columns, rows], rtol=1e-6)
+        assert (box <= [columns, rows, columns, rows]).all()
 
 
 def test_given_proposals_go_with_it_too(split):
