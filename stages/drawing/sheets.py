@@ -289,14 +289,17 @@ def _overlap(one: _Place, other: _Place) -> int:
     return max(0, width) * max(0, height)
 
 
-def shrunk(image: Picture, side: int) -> tuple[Picture, float]:
-    """The picture uint8 [H, W, C] of at most `side` pixels a side, and its new size by its old."""
+def shrunk(image: Picture, side: int) -> tuple[Picture, npt.NDArray[np.float64]]:
+    """The picture uint8 [H, W, C] of at most `side` pixels a side, and what its boxes (xyxy) are to be times.
+
+    Sides are whole pixels, so width and height may shrink by different ratios: [4].
+    """
     ratio = min(1.0, side / max(image.shape[:2]))
     if ratio == 1:
-        return image, ratio
+        return image, np.ones(4)
     height, width = (max(1, round(length * ratio)) for length in image.shape[:2])
     small = enlarge(image, 1).resize((width, height), Image.Resampling.BOX)
-    return np.asarray(small), ratio
+    return np.asarray(small), np.array([width / image.shape[1], height / image.shape[0]] * 2)
 
 
 def first_of(classes: Sequence[str]) -> str:

@@ -1,8 +1,10 @@
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
-from stages.drawing.sheets import RIGHT, WRONG, colour_of, draw_boxes, image_grid, save_png
+from stages.drawing.sheets import RIGHT, WRONG, colour_of, draw_boxes, image_grid, save_png, shrunk
 
 
 def test_grid_shows_every_pixel_enlarged_without_smoothing():
@@ -164,3 +166,11 @@ def test_a_dashed_box_has_its_ends_and_gaps():
         for dashed in (False, True)
     )
     assert 0 < (whole & dashed).sum() == dashed.sum() < 0.7 * whole.sum()
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.integers(1, 300), st.integers(1, 300), st.integers(1, 100))
+def test_a_box_round_a_picture_is_round_the_shrunk_one_too(height, width, side):
+    small, ratio = shrunk(np.zeros((height, width, 1), np.uint8), side)
+    assert max(small.shape[:2]) == min(side, max(height, width))
+    np.testing.assert_allclose([0, 0, width, height] * ratio, [0, 0, small.shape[1], small.shape[0]])
