@@ -1,6 +1,8 @@
 import cv2
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from stages.intake.geometry import Placement, fit_boxes, fit_picture, place, unfit_boxes
 
@@ -28,6 +30,19 @@ def test_boxes_come_back_to_where_they_were(fit, size):
     middle = np.array([[0.4 * width, 0.4 * height, 0.6 * width, 0.55 * height]], np.float32)
     back = unfit_boxes(fit_boxes(middle, size, (32, 24), fit), size, (32, 24), fit)
     np.testing.assert_allclose(back, middle, atol=1e-4)
+
+
+SIDES = st.tuples(st.integers(1, 3000), st.integers(1, 3000))
+EDGES = st.lists(st.floats(-4000, 4000, width=32), min_size=4, max_size=4)
+
+
+@settings(max_examples=200, deadline=None)
+@given(SIDES, SIDES, EDGES, st.sampled_from(["stretch", "pad", "crop"]))
+def test_no_edge_lies_outside_of_the_frame_or_of_the_picture(size, frame, edges, fit):
+    box = np.array([edges], np.float32)
+    assert ((fit_boxes(box, size, frame, fit) >= 0) & (fit_boxes(box, size, frame, fit) <= frame * 2)).all()
+    back = unfit_boxes(box, size, frame, fit)
+    assert ((back >= 0) & (back <= size * 2)).all()
 
 
 def test_a_box_beside_a_padded_picture_comes_back_empty():
