@@ -119,10 +119,10 @@ class Memorisation:
     distance: float
     """Median distance to the nearest training picture, in grey levels a pixel (root of the mean square)."""
     memorised: float
-    """Share that lies nearer than all but one in a hundred of the pictures never trained on."""
+    """Share that lies nearer than all but one in a hundred of the pictures never trained on; as near is not."""
 
 
-MEMORISED = 0.01  # of the pictures never trained on lie as near by chance
+MEMORISED = 0.01  # of the pictures never trained on lie nearer by chance
 
 
 def memorisation(distances: Features, unseen_distances: Features) -> Memorisation:
