@@ -119,7 +119,7 @@ class Memorisation:
     distance: float
     """Median distance to the nearest training picture, in grey levels a pixel (root of the mean square)."""
     memorised: float
-    """Share that lies nearer than all but one in a hundred of the pictures never trained on; as near is not."""
+    """Share that lies nearer (not: as near) than all but one in a hundred pictures never trained on."""
 
 
 MEMORISED = 0.01  # of the pictures never trained on lie nearer by chance
