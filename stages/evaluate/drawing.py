@@ -63,7 +63,7 @@ def confusion_sheet(counts: Counts, classes: Sequence[str], title: str = "") -> 
 
 
 def most_confused(counts: Counts, most: int) -> list[int]:
-    """At most so many labels in rising order: those most often taken for others, or others for them."""
+    """Choose up to `most` labels, in rising order: those most often taken for others, or others for them."""
     wrong = counts.sum(axis=0) + counts.sum(axis=1) - 2 * counts.diagonal()
     return sorted(np.argsort(-wrong, kind="stable")[:most].tolist())
 

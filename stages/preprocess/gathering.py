@@ -58,7 +58,7 @@ class Gathered:
     boxes_seen: int = 0
     """Boxes of pictures that could be read, and those that could not be read themselves."""
     boxes_refused: int = 0
-    """Of these, the ones that are no boxes or of no known class."""
+    """How many of these are no boxes or of no known class."""
     reach: float = 0.0
     """The greatest coordinate of a box as its source has it, in pixels."""
 

@@ -1,4 +1,4 @@
-"""Both networks, and one step of each."""
+"""The generator and the discriminator, and one step of each."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
