@@ -1,7 +1,8 @@
 """Pictures in a folder for each class, with or without folders for splits.
 
 Read are `class/.../picture`, `train/class/.../picture`, `class/train/.../picture`, and any of them within one
-more folder, as archives unpack to. Splits may have any of their usual names. Where params.yaml names a single
+more folder, as archives unpack to. Splits may have any of their usual names, or names with one of them as a
+word, such as seg_train beside seg_test. Where params.yaml names a single
 class, its pictures may lie in no folder of its own. What cannot be told is asked.
 """
 
@@ -10,8 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from stages.core.errors import DataError
+from stages.core.packed import Split
 from stages.intake.folders import names_below, names_in
-from stages.sources.naming import split_named
+from stages.sources.naming import require_alike, split_named, split_within, splits_among
 from stages.sources.params import ImageFolderParams
 from stages.sources.rows import (
     Finding,
@@ -87,17 +89,24 @@ def _layout(folder: Path, named: frozenset[str]) -> FolderLayout:
 
     """
     tops = _with_pictures(folder)
-    splits = [name for name in tops if split_named(name) and name not in named]
-    _require_alike(folder, splits, tops)
+    splits = splits_among(folder, tops, named)
     if splits:
-        classes = {name for split in splits for name in _with_pictures(folder / split)}
-        layout = FolderLayout(label_at=1, split_at=0)
+        within = {split: _with_pictures(folder / split) for split in splits}
+        depth = 1
+        if all(
+            len(names) == 1 and names[0] not in named and _split_of(names[0]) for names in within.values()
+        ):
+            # seg_train/seg_train/CLASS, as some archives unpack to
+            within = {split: _with_pictures(folder / split / name) for split, (name,) in within.items()}
+            depth = 2
+        classes = {name for names in within.values() for name in names}
+        layout = FolderLayout(label_at=depth, split_at=0)
     else:
         classes, layout = set(tops), FolderLayout(label_at=0)
         below = {f"{top}/{name}": name for top in tops for name in _with_pictures(folder / top)}
         if inner := [path for path, name in below.items() if split_named(name)]:
             loose = [f"{top}/*" for top in tops if _pictures_in(folder / top)]
-            _require_alike(folder, inner, [*below, *loose])
+            require_alike(folder, inner, [*below, *loose])
             layout = FolderLayout(label_at=0, split_at=1)
     if not classes:
         raise DataError(
@@ -113,25 +122,9 @@ def _layout(folder: Path, named: frozenset[str]) -> FolderLayout:
     return layout
 
 
-def _require_alike(folder: Path, splits: list[str], all_folders: list[str]) -> None:
-    """Refuse folders of which some are splits by their names and others are not.
-
-    Raises:
-        DataError: Names both.
-
-    """
-    others = [name for name in all_folders if name not in splits]
-    if splits and others:
-        raise DataError(
-            f"{folder}: {_first_three(splits)} look like splits, {_first_three(others)} do not: move away or "
-            "rename what is none; or, if all are classes, name them in preprocess.classification.classes"
-        )
-
-
-def _first_three(names: list[str]) -> str:
-    """Up to three of the names, and how many more there are."""
-    more = [f"{len(names) - 3} more"] if len(names) > 3 else []
-    return ", ".join([*names[:3], *more])
+def _split_of(name: str) -> Split | None:
+    """The split that a folder of splits is named after."""
+    return split_named(name) or split_within(name)
 
 
 def _with_pictures(folder: Path) -> list[str]:
@@ -162,7 +155,7 @@ def _row(folder: Path, name: str, layout: FolderLayout, named: Sequence[str]) ->
         return _stray(path)
     if len(parts) <= layout.folders:
         return Finding(kind="unlabelled_picture", where=path.as_posix(), what="lies in no class's folder")
-    split = None if layout.split_at is None else split_named(parts[layout.split_at])
+    split = None if layout.split_at is None else _split_of(parts[layout.split_at])
     label = named[0] if layout.label_at is None else parts[layout.label_at]
     return Row(where=path.as_posix(), picture=path, labels=(label,), split=split)
 

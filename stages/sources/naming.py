@@ -1,7 +1,8 @@
 """From the name that an annotation gives a picture to its file: prefixes, backslashes, missing suffixes."""
 
+import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -23,6 +24,56 @@ SPLIT_NAMES: dict[str, Split] = {
 def split_named(name: str) -> Split | None:
     """The split that a folder, a file's stem, a key or a cell names, in any case; None: it names none."""
     return SPLIT_NAMES.get(name.strip().lower())
+
+
+def split_within(name: str) -> Split | None:
+    """The split that a word in the name of a folder means, as in seg_train, train2017 or TestSet; or None."""
+    words = [re.sub("(set|data|images)$", "", word) for word in re.findall("[a-z]+", name.lower())]
+    return next((SPLIT_NAMES[word] for word in words if word in SPLIT_NAMES), None)
+
+
+def splits_among(
+    folder: Path, names: Collection[str], classes: Collection[str] = frozenset()
+) -> dict[str, Split]:
+    """The splits of folders right in `folder`, by their names; empty if none is a split.
+
+    Those are splits that are called as splits are. If there is none, a word in the names counts if the words
+    mean train and another split: a train station alone is none. What is among `classes` is no split.
+
+    Raises:
+        DataError: Some of the folders look like splits and others do not.
+
+    """
+    asked = [name for name in names if name not in classes]
+    found = {name: split for name in asked if (split := split_named(name))}
+    if not found:
+        found = {name: split for name in asked if (split := split_within(name))}
+        if "train" not in found.values() or len(set(found.values())) < 2:
+            return {}
+    require_alike(folder, list(found), names)
+    return found
+
+
+def require_alike(folder: Path, splits: Collection[str], all_folders: Collection[str]) -> None:
+    """Refuse folders of which some are splits by their names and others are not.
+
+    Raises:
+        DataError: Names both.
+
+    """
+    others = [name for name in all_folders if name not in splits]
+    if splits and others:
+        raise DataError(
+            f"{folder}: {_first_three(list(splits))} look like splits, {_first_three(others)} do not: "
+            "move away or rename what is none, or name another `folder`; or, if all are classes, name them "
+            "in preprocess.classification.classes"
+        )
+
+
+def _first_three(names: list[str]) -> str:
+    """Up to three of the names, and how many more there are."""
+    more = [f"{len(names) - 3} more"] if len(names) > 3 else []
+    return ", ".join([*names[:3], *more])
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from stages.core.errors import DataError
 from stages.core.packed import Split
 from stages.intake.folders import open_file
 from stages.intake.geometry import Pixels, fit_picture, place
-from stages.sources.naming import split_named
+from stages.sources.naming import splits_among
 from stages.sources.params import VideoParams
 from stages.sources.rows import Finding, Found, Row, existing_folder, files_below
 
@@ -31,7 +31,8 @@ def read_videos(raw: Path, params: VideoParams) -> Found:
     Where `shape` is `auto`, the first frame of each video, of its own size.
 
     Raises:
-        DataError: No such folder, or no video in a folder of it.
+        DataError: No such folder, no video in a folder of it, or it cannot be told what is a class and what a
+            split.
 
     """
     folder = existing_folder(raw / params.folder)
@@ -39,17 +40,16 @@ def read_videos(raw: Path, params: VideoParams) -> Found:
     if not any("/" in name for name in names):
         suffixes = ", ".join(sorted(SUFFIXES))
         raise DataError(f"{folder}: no video ({suffixes}) in a folder of it; make one for each class")
-    given = all(len(PurePosixPath(name).parts) > 2 and split_named(name.split("/")[0]) for name in names)
+    tops = list(dict.fromkeys(name.split("/")[0] for name in names if "/" in name))
+    splits = splits_among(folder, tops, params.classes or ())
     for name in files_below(folder):
-        where = (folder / name).as_posix()
+        where, parts = (folder / name).as_posix(), PurePosixPath(name).parts
         if PurePosixPath(name).suffix.lower() not in SUFFIXES:
             yield Finding(kind="stray_file", where=where, what="not named as videos are")
-        elif "/" not in name:
+        elif len(parts) < (3 if splits else 2):
             yield Finding(kind="unlabelled_picture", where=where, what="lies in no class's folder")
         else:
-            parts = PurePosixPath(name).parts
-            split = split_named(parts[0]) if given else None
-            yield from _rows(folder / name, parts[int(given)], split, params)
+            yield from _rows(folder / name, parts[1 if splits else 0], splits.get(parts[0]), params)
 
 
 def _rows(file: Path, label: str, split: Split | None, params: VideoParams) -> Found:

@@ -55,6 +55,27 @@ def test_splits_have_any_of_their_usual_names(tmp_path, train, val, test):
     )
 
 
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("seg_train", "seg_test"),
+        ("training_set", "test_set"),
+        ("train2017", "val2017"),
+        ("TrainSet", "dev-images"),
+    ],
+)
+def test_splits_may_be_a_word_in_names_if_there_are_two_of_them(tmp_path, names):
+    wanted = {(name, split) for name in "ab" for split in ("train", "test" if "test" in names[1] else "val")}
+    lay_out(tmp_path / "once", *(f"{split}/{name}/1.png" for split in names for name in "ab"))
+    lay_out(tmp_path / "twice", *(f"{split}/{split}/{name}/1.png" for split in names for name in "ab"))
+    for raw in (tmp_path / "once", tmp_path / "twice"):
+        assert {row[1:] for row in labelled(raw)} == wanted
+    lay_out(tmp_path / "classes", "train_station/1.png", "bus_stop/1.png", "train_track/1.png")
+    assert {row[1:] for row in labelled(tmp_path / "classes")} == {
+        (name, None) for name in ("train_station", "bus_stop", "train_track")
+    }
+
+
 @pytest.mark.parametrize("beside", ["__MACOSX/train/a/._1.png", "docs/readme.md", "empty/", "__MACOSX/x.png"])
 @pytest.mark.parametrize("around", ["", "pets/", "v2/pets/"])
 def test_folders_without_pictures_and_folders_around_all_are_no_classes(tmp_path, beside, around):
@@ -91,6 +112,11 @@ def test_splits_may_lie_within_the_classes(tmp_path):
     ("names", "message"),
     [
         (["train/a/1.png", "train/b/1.png", "docs/1.png"], "train look like splits, docs do not: move away"),
+        (
+            ["seg_train/seg_train/a/1.png", "seg_test/seg_test/a/1.png", "seg_pred/seg_pred/1.png"],
+            "seg_test, seg_train look like splits, seg_pred do not: .* or name another `folder`",
+        ),
+        (["train_images/1.png", "test_images/2.png"], "no pictures in folders of classes"),
         (["cat/train/1.png", "dog/1.png"], r"cat/train look like splits, dog/\* do not"),
         (["cat/1.png", "cat/2.png"], r"only one class, 'cat': .*`classes: \[cat\]`"),
         (["train/cat/1.png", "val/cat/2.png"], "only one class, 'cat'"),

@@ -47,6 +47,19 @@ def test_splits_by_folder_and_grey(tmp_path):
     ]
 
 
+def test_a_video_beside_the_splits_does_not_make_classes_of_them(tmp_path):
+    for split in ("train_set", "test_set"):
+        write_video(tmp_path / split / "cat/a.avi", frames=1)
+    for stray in ("a.avi", "train_set/b.avi"):
+        write_video(tmp_path / stray, frames=1)
+    rows, findings = read(tmp_path, VIDEO, "classification")
+    assert [(row.labels, row.split) for row in rows] == [(("cat",), "test"), (("cat",), "train")]
+    assert kinds(findings) == ["unlabelled_picture"] * 2
+    write_video(tmp_path / "examples/cat/a.avi", frames=1)
+    with pytest.raises(DataError, match="test_set, train_set look like splits, examples do not"):
+        read(tmp_path, VIDEO, "classification")
+
+
 def test_what_is_no_video_or_ends_early_is_named(tmp_path, capfd):
     whole = write_video(tmp_path / "cat/a.avi", frames=40).read_bytes()
     write_text(tmp_path / "cat/b.avi", whole[: len(whole) // 2])
