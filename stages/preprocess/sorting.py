@@ -20,7 +20,7 @@ from stages.preprocess.gathering import Gathered, Gathering, gather, sift
 from stages.preprocess.splitting import split_rows, strata_of_boxes
 from stages.sources.idx import picture_size
 from stages.sources.params import CropsParams, IdxParams, Policy
-from stages.sources.policy import Findings, refuse_too_many
+from stages.sources.policy import Findings, commonest_reason, refuse_too_many
 from stages.sources.preparation import BoxSource, PictureSource, form_of
 from stages.sources.rows import Found
 
@@ -109,24 +109,28 @@ def sort_pictures(
     refuse_too_many(gathered.boxes_refused, gathered.boxes_seen, task, findings, what="boxes")
     if not len(rows):
         raise DataError(
-            f"{settings.raw}: no picture for {task} as preprocess.{task} describes it{_first(findings)}"
+            f"{settings.raw}: no picture for {task} as preprocess.{task} describes it"
+            f"{commonest_reason(findings)}"
         )
     classes = params.classes or sorted({label for row in rows for label in gathered.labels[row]})
     if not classes and not (task == "classification" and gathered.attributes):
         raise DataError(
             f"{settings.raw}: none of {len(rows)} pictures for {task} has a box as preprocess.{task} "
-            f"describes it{_first(findings)}"
+            f"describes it{commonest_reason(findings)}"
         )
     refuse_twins(classes, f"preprocess.{task}")
     numbers = {name: label for label, name in enumerate(classes)}
-    parts = split_rows(
-        [gathered.splits[row] for row in rows],
-        _strata(task, gathered, rows, numbers),
-        groups,
-        None if isinstance(params, CropsParams) else params.split,
-        settings.seed,
-        f"preprocess.{task}",
-    )
+    try:
+        parts = split_rows(
+            [gathered.splits[row] for row in rows],
+            _strata(task, gathered, rows, numbers),
+            groups,
+            None if isinstance(params, CropsParams) else params.split,
+            settings.seed,
+            f"preprocess.{task}",
+        )
+    except DataError as error:  # more pictures may have been refused than are left
+        raise DataError(f"{error}{commonest_reason(findings)}") from None
     return SortedPictures(
         gathered=gathered,
         classes=classes,
@@ -150,12 +154,6 @@ def refuse_twins(classes: Sequence[str], where: str) -> None:
                 f"{where}: two classes are called {name!r}, in different characters ({other!a} and "
                 f"{name!a}); rename one"
             )
-
-
-def _first(findings: Findings) -> str:
-    """The first thing that was found, to be put behind a message."""
-    found = next(iter(findings.all), None)
-    return f"; first {found.kind}: {found.where}: {found.what}" if found else ""
 
 
 def gathering_for(

@@ -84,7 +84,7 @@ def take_share(strata: Strata, groups: Rows, share: float, seed: int, where: str
     if not len(taken):
         raise DataError(
             f"{where}: {share:g} of these pictures is none: no class has two pictures, or groups of them, "
-            "to be kept apart; add some (findings.csv says which were refused)"
+            "to be kept apart; add some"
         )
     return np.sort(taken)
 

@@ -47,7 +47,7 @@ from stages.preprocess.sorting import RunSettings, SortedPictures, sort_pictures
 from stages.sources.composed import ComposedParams
 from stages.sources.crops import crop_rows
 from stages.sources.params import CropsParams
-from stages.sources.policy import Findings
+from stages.sources.policy import Findings, commonest_reason
 from stages.sources.preparation import BoxSource, PictureSource, PreprocessParams
 from stages.sources.rows import Found
 
@@ -192,7 +192,7 @@ def prepare_classification(
     chosen = chosen.with_unclassed_last()
     labels = {split: chosen.all_labels(split) for split in chosen.rows}
     for split in ("train", "test"):
-        refuse_empty_classes(labels[split], chosen.classes, f"preprocess.classification, {split}")
+        refuse_empty_classes(labels[split], chosen.classes, f"preprocess.classification, {split}", findings)
     pack(folder, chosen, values.shard_megabytes)
     for split in chosen.rows:
         without = np.full(len(chosen.rows[split]) - len(labels[split]), UNCLASSED)
@@ -225,7 +225,7 @@ def prepare_detection(
     """
     findings = settings.findings_of("detection")
     chosen = sort_pictures(rows_of(params, settings), params, "detection", settings, findings)
-    refuse_empty_classes(chosen.all_labels("train"), chosen.classes, "preprocess.detection, train")
+    refuse_empty_classes(chosen.all_labels("train"), chosen.classes, "preprocess.detection, train", findings)
     pack(folder, chosen, values.shard_megabytes)
     height, width = chosen.gathered.pixels.shape[:2]
     for split, rows in chosen.rows.items():
@@ -239,7 +239,9 @@ def prepare_detection(
     return report_of("detection", params.format, chosen, findings), splits
 
 
-def refuse_empty_classes(labels: npt.NDArray[np.int64], classes: list[str], where: str) -> None:
+def refuse_empty_classes(
+    labels: npt.NDArray[np.int64], classes: list[str], where: str, findings: Findings
+) -> None:
     """Refuse classes without a picture, which could neither be learned nor measured.
 
     Raises:
@@ -249,7 +251,10 @@ def refuse_empty_classes(labels: npt.NDArray[np.int64], classes: list[str], wher
     empty = sorted(set(range(len(classes))) - set(labels.tolist()))
     if empty:
         names = ", ".join(classes[label] for label in empty)
-        raise DataError(f"{where}: no picture of {names}; add some, or let `classes` name the others alone")
+        raise DataError(
+            f"{where}: no picture of {names}; add some, or let `classes` name the others alone"
+            f"{commonest_reason(findings)}"
+        )
 
 
 def pack(folder: Path, chosen: SortedPictures, shard_megabytes: int) -> None:

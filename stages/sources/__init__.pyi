@@ -32,6 +32,7 @@ from .params import Policy as Policy
 from .params import SplitParams as SplitParams
 from .params import VideoParams as VideoParams
 from .policy import Findings as Findings
+from .policy import commonest_reason as commonest_reason
 from .policy import refuse_too_many as refuse_too_many
 from .preparation import BoxSource as BoxSource
 from .preparation import PictureSource as PictureSource

@@ -40,6 +40,16 @@ class Findings:
         }
 
 
+def commonest_reason(findings: Findings) -> str:
+    """The commonest reason why something was refused, or else left out, to be put behind a message."""
+    reasons = [one for one in findings.all if findings.policy.action(one.kind) == "refuse"] or findings.all
+    if not reasons:
+        return ""
+    kind, count = Counter(finding.kind for finding in reasons).most_common(1)[0]
+    first = next(finding for finding in reasons if finding.kind == kind)
+    return f"; {count} times {kind}, first {first.where}: {first.what}"
+
+
 def refuse_too_many(
     refused: int, rows: int, task: str, findings: Findings, what: Literal["pictures", "boxes"] = "pictures"
 ) -> None:
@@ -52,11 +62,8 @@ def refuse_too_many(
     share = findings.policy.max_refused
     if refused <= max(1, share * rows):
         return
-    reasons = [f for f in findings.all if findings.policy.action(f.kind) == "refuse"]
-    kind, count = Counter(finding.kind for finding in reasons).most_common(1)[0]
-    first = next(finding for finding in reasons if finding.kind == kind)
     enough = min(1.0, math.ceil(100 * refused / rows) / 100)
     raise DataError(
-        f"{task}: {refused} of {rows} {what} refused, preprocess.policy.max_refused is {share:g}; {count} "
-        f"times {kind}, first {first.where}: {first.what}: mend them, or raise max_refused to {enough:g}"
+        f"{task}: {refused} of {rows} {what} refused, preprocess.policy.max_refused is {share:g}"
+        f"{commonest_reason(findings)}: mend them, or raise max_refused to {enough:g}"
     )

@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -679,6 +680,23 @@ def test_equal_pictures_under_several_labels_name_each_other(own):
     write_own(own / "params.yaml", max_refused=0.1)
     named = {(name, Path(what.split()[1]).parent.name) for _, name, what in findings(run(own))}
     assert named == {("same.png", "sky"), ("same.png", "leaf")}
+
+
+def test_where_too_few_are_left_the_reason_is_why_the_others_were_refused(tmp_path):
+    write_pictures(tmp_path / "raw/pictures", each=4, classes={"berry": COLOURS["berry"]})
+    shutil.copytree(tmp_path / "raw/pictures/berry", tmp_path / "raw/pictures/leaf")
+    write_pictures(tmp_path / "raw/pictures", each=4, classes={"sky": COLOURS["sky"]})
+    told = r"; 8 times under_several_labels, first \S+berry/000.png: equals \S+leaf/000.png, of which"
+    write_own(tmp_path / "params.yaml", FOLDER | {"classes": list(COLOURS)}, max_refused=1.0)
+    with pytest.raises(DataError, match=rf"no picture of berry, leaf; .*{told}"):
+        run(tmp_path)
+    shutil.rmtree(tmp_path / "raw/pictures/sky")
+    write_own(tmp_path / "params.yaml", max_refused=1.0)
+    with pytest.raises(DataError, match=rf"no picture for classification .*{told}"):
+        run(tmp_path)
+    write_pictures(tmp_path / "raw/pictures", each=1, classes={"sky": COLOURS["sky"]})
+    with pytest.raises(DataError, match=rf"split\.test: 0\.2 of these pictures is none: .*{told}"):
+        run(tmp_path)
 
 
 def test_what_was_found_is_told_also_where_the_stage_stops(own):
