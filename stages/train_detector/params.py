@@ -66,13 +66,13 @@ class TrainDetectorParams(StageParams):
     """Weight decay of matrices and kernels, where no `optimizer` is named."""
 
     optimizer: OptimizerParams | None = None
-    """null: adam with `learning_rate` and `weight_decay`."""
+    """What trains the network; null: adam with `learning_rate` and `weight_decay`."""
 
     warmup: float | None = Field(gt=0, lt=1, default=0.2)
     """Share of the steps in which the learning rate rises, where no `schedule` is named."""
 
     schedule: ScheduleParams | None = None
-    """null: one-cycle with `warmup`."""
+    """How the learning rate goes; null: one-cycle with `warmup`."""
 
     average_decay: float = Field(ge=0, lt=1, default=0.99)
     """A step's part in the averaged weights, which are validated and saved, is one minus this."""

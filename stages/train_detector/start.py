@@ -78,7 +78,7 @@ def with_fitted_anchors(params: AnyDetectorParams, boxes: list[npt.NDArray[np.fl
 
 
 def clusters(values: npt.NDArray[np.floating], count: int) -> list[float]:
-    """At most `count` centres of positive values by k-means, in rising order.
+    """Find at most `count` centres of positive values by k-means, in rising order.
 
     J. Redmon, A. Farhadi 2017, "YOLO9000: Better, Faster, Stronger", section 2. Here of their logarithms: how
     far boxes overlap depends on the ratio of their sides, not on the difference.

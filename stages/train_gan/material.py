@@ -12,7 +12,7 @@ from stages.prompting.attributes import attribute_scale, attributes_of, encode
 from stages.prompting.captions import Captions, captions_of
 from stages.train_gan.params import TrainGanParams
 
-TOLD = 0.5  # of the pictures whose numbers the two networks are told
+SHARE_WITH_NUMBERS = 0.5  # of the pictures whose numbers the two networks are told
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -66,7 +66,7 @@ def draw_batch(material: Material, rows: Tensor, params: TrainGanParams, compute
     labels, captions = material.labels[rows], material.captions
     numbers = material.numbers[rows]
     if numbers.shape[1]:
-        numbers = numbers * (torch.rand(len(rows), 1) < TOLD)
+        numbers = numbers * (torch.rand(len(rows), 1) < SHARE_WITH_NUMBERS)
     given, texts, own = [numbers], None, torch.zeros(len(rows), dtype=torch.bool)
     by_text = own[:, None]
     if captions is not None and params.text is not None:
