@@ -16,7 +16,7 @@ STATE_FOLDER = ".darkroom"
 """Logs, durations and notes, in the repository's root and out of git."""
 
 POOLS_FILE = "pools.yaml"
-"""In the state folder: which stages run on other hosts, and on which."""
+"""The file in the state folder that says which stages run on other hosts, and on which."""
 
 LONGEST_NAME = 200
 """Bytes; file systems take 255, endings included."""
@@ -50,7 +50,7 @@ def name_as_file(stage: str) -> str:
 
 
 def half_written(path: Path, folder: Path | None = None) -> Path:
-    """Where this process writes what is to become `path`: beside it, or in `folder`.
+    """The file, beside `path` or in `folder`, that this process writes before it becomes `path`.
 
     The name is no longer than a file system takes, and ends in the process's number.
     """

@@ -72,7 +72,7 @@ class Resources:
     pool: str | None = None
     """The pool whose hosts have all that; None: this host. Said by `pool`, beside `resources`."""
     memory_factor: float = 1.0
-    """By this the memory grows for the next attempt after one that ran out of it."""
+    """The factor by which the memory grows for the next attempt after one that ran out of it."""
 
     def after_out_of_memory(self, most: int | None = None) -> Resources:
         """What the next attempt asks for; of `most`, the bytes that there are, no more than all."""
@@ -116,7 +116,7 @@ class MetricMeta:
     absent_value: float | None = None
     """The number that the file holds where there is no figure; None: there is no such number."""
     measured_with: Mapping[str, str] = field(default_factory=dict)
-    """By figures' names, the entry of the file that says what measured them, such as a model's hash."""
+    """The entry of the file that says what measured a figure, such as a model's hash, by its name."""
 
     def instrument(self, name: str) -> str | None:
         """The entry that says what measured the figure; None: nothing is said."""

@@ -15,7 +15,7 @@ IN_A_LINE: Mapping[str, str] = {
     "sweep": "Try other parameters; each trial is a DVC experiment.",
     "rollback": "Release the version before the released one again.",
 }
-"""Of commands whose own first sentence is longer than a line of the list."""
+"""Short sentences for commands whose own first sentence is longer than a line of the list."""
 
 EXAMPLES: Mapping[str, tuple[str, ...]] = {
     "plan": ("darkroom plan", "darkroom plan evaluate --json"),
@@ -42,7 +42,7 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
         "darkroom completion fish > ~/.config/fish/completions/darkroom.fish",
     ),
 }
-"""By command. `metrics`, `diff` and `report` say their own, and so do the commands of stages/by_hand."""
+"""Examples by command. `metrics`, `diff` and `report` have their own, and so do those of stages/by_hand."""
 
 
 def epilog_of(command: str) -> str | None:

@@ -68,7 +68,7 @@ def main() -> None:
 
 
 def _look_for_cycles_in_what_comes() -> None:
-    """For what runs long: Python's collector as usual again, but not among what the imports have made."""
+    """Let Python's collector work as usual, but not among what the imports have made: for what runs long."""
     gc.freeze()
     gc.set_threshold(100_000)
 
@@ -357,7 +357,7 @@ def _run_told(options: "RunOptions", manner: Manner, executor: "Executor | None"
 
 
 def _destination(root: Path) -> "Destination | None":
-    """Where the run is recorded; None, with a line that says why: nowhere."""
+    """The destination that the run is recorded at; None: there is none, and a line has said why."""
     from darkroom.reporting.deliverers import destination_of
 
     try:

@@ -42,7 +42,7 @@ class Clone:
     """A clone at a commit."""
 
     folder: Path
-    """Its git root."""
+    """The clone's git root."""
     root: Path
     """The DVC repository in it."""
     project: Path

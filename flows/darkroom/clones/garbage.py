@@ -41,7 +41,7 @@ class Garbage:
     pictures: tuple[Path, ...]
     models: tuple[Path, ...]
     features: tuple[Path, ...]
-    """Of training pictures, which `darkroom classify --nearest` keeps."""
+    """Features of training pictures, which `darkroom classify --nearest` keeps."""
     cache: tuple[Path, ...]
     busy: str | None
     kept_clones: tuple[Path, ...]
@@ -146,7 +146,7 @@ def _unrecorded(state: Path) -> str | None:
 
 
 def _touched(path: Path) -> float:
-    """When something was last written directly in it."""
+    """The time when something was last written directly in the folder."""
     held = path.iterdir() if path.is_dir() else iter(())
     return max(one.lstat().st_mtime for one in (path, *held))
 

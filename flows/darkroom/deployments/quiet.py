@@ -24,7 +24,7 @@ class LookMemory:
     seen: str = ""
     """The fingerprint at the last look."""
     since: float = 0.0
-    """When it was first seen so, in seconds since the epoch."""
+    """The time when the data was first seen like this, in seconds since the epoch."""
     done: str = ""
     """The fingerprint of the data that was trained on last, whatever came of it."""
 

@@ -123,7 +123,7 @@ def _grid(axes: Sequence[Axis]) -> Iterator[tuple[str, ...]]:
 
 
 def _drawn(axes: Sequence[Axis], draws: int, seed: int) -> Iterator[tuple[str, ...]]:
-    """So many different settings; fewer where new ones are not found any more."""
+    """Draw as many different settings as asked for; fewer where no new ones are found any more."""
     rng = random.Random(seed)
     seen: set[tuple[str, ...]] = set()
     for _ in range(100 * draws):

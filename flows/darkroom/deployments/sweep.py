@@ -58,7 +58,7 @@ class SweepEnd:
         return f"{format_count(len(self.board), 'trial')}; the best is {self.board[0].trial.name}"
 
     def to_json(self) -> dict[str, Any]:
-        """The same for programs, the best trial first."""
+        """The leaderboard for programs, the best trial first."""
         trials = [
             {**trial, "error": self.failed.get(trial["name"])} for trial in leaderboard_json(self.board)
         ]

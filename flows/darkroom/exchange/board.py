@@ -37,7 +37,7 @@ from darkroom.repository.blobs import Blob
 TOKEN = re.compile(r"[0-9a-f]{32}")
 
 PIECE_BYTES = 64 * 1024
-"""So much of a stage's output is in one file of the board."""
+"""The bytes of a stage's output in one file of the board."""
 
 REFUSED = "refused."
 
@@ -183,7 +183,7 @@ class Board:
         return (self.storage.read(_key(token, name)) or b"").decode(errors="replace")
 
     def ask_to_stop(self, token: str, *, now: bool = False) -> None:
-        """Have the host end the stage, politely or at once."""
+        """Ask the host to end the stage, politely or at once."""
         self.storage.write(_key(token, "stop-now" if now else "stop"), b"")
 
     def revoke(self, token: str) -> None:
@@ -195,7 +195,7 @@ class Board:
         self.storage.remove(_key(token))
 
     def under_way(self, tokens: Iterable[str] | None = None) -> Iterator[tuple[Order, Seen]]:
-        """Those of the attempts that some run waits for; all of the board's if none are named."""
+        """Find those of the attempts that a run waits for; all of the board's if none are named."""
         for token in sorted(self.storage.listed("attempts") if tokens is None else tokens):
             with contextlib.suppress(OSError, ValueError):
                 order = self.order(token) if self.is_current(token) else None

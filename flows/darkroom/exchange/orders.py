@@ -22,7 +22,7 @@ Written = TypeVar("Written", "Order", "Record")
 VERSION = 1
 
 RANK_DIGITS = RUN_DIGITS = 6
-"""Of a token's 32."""
+"""How many of a token's 32 digits tell the rank, and how many the run."""
 
 INLINE_BYTES = 64 * 1024
 """An out that DVC does not cache stands in the record itself up to this size."""
@@ -72,7 +72,7 @@ class Order:
     keep_daemons: bool = False
     resources: Resources = field(default_factory=Resources)
     vector_units: tuple[str, ...] = ()
-    """Of the host that planned; empty: they do not matter."""
+    """The vector units of the host that planned; empty: they do not matter."""
     setup: str = ""
     """A command for the shell that makes the environment, at the checkout's root."""
     wrapper: str = ""
@@ -163,7 +163,7 @@ def _read(kind: TypeAdapter[Written], text: str) -> Written:
 
 
 VECTOR_UNITS = ("avx", "amx", "asimd", "fma", "neon", "sse4", "sve")
-"""With one of these begins the name of each flag of a processor that changes how sums are rounded."""
+"""The beginnings of a processor's flags that change how sums are rounded."""
 
 
 def vector_units(cpu_info: Path = Path("/proc/cpuinfo")) -> tuple[str, ...]:

@@ -27,7 +27,7 @@ class Device:
     """A GPU or a MIG slice of one."""
 
     name: str
-    """Its UUID (`GPU-...`, `MIG-...`), or the name that it was declared by."""
+    """The device's UUID (`GPU-...`, `MIG-...`), or the name that it was declared by."""
     memory: int
     """Bytes that programs can have."""
     index: int = 0

@@ -41,7 +41,7 @@ CHECKPOINT_SECONDS = 5.0
 """Between two looks for a new checkpoint of the stage."""
 
 PATIENCE_SECONDS = 900.0
-"""For so long a host tries to reach the storage once more, before it gives a result up."""
+"""The time for which a host tries to reach the storage once more, before it gives a result up."""
 
 LONGEST_WAIT_SECONDS = 30.0
 

@@ -24,7 +24,7 @@ class Item(NamedTuple):
     """The dvc.lock, from the repository's root."""
     key: str
     block: str
-    """Its lines there."""
+    """The stage's lines in dvc.lock."""
 
 
 class Ahead:

@@ -27,7 +27,7 @@ from darkroom.base.locks import LockFile
 from darkroom.processes.process_group import find_process
 
 MARK = "DARKROOM_SERVICE"
-"""In the environment of what `darkroom up` starts and of all that comes of it: the folder of its services."""
+"""The variable that names the folder of services in the environment of all that `darkroom up` starts."""
 
 SUPERVISOR_MARK = "INVOCATION_ID"  # systemd gives each service one
 LOG_BYTES = 10_000_000
@@ -48,7 +48,7 @@ class Note:
     started: int
     """Clock ticks since the host was started: with the pid it names a process until a reboot."""
     since: str
-    """When it was started, in ISO 8601 with the zone."""
+    """The time when it was started, in ISO 8601 with the zone."""
     url: str | None = None
     """The URL of the API that it serves, or works for; None: it is not ready yet."""
     supervised: bool = False
@@ -101,7 +101,7 @@ def daemon_states(folder: Path) -> list[DaemonState]:
 
 
 def log_file(folder: Path, name: str) -> Path:
-    """Where the output of a service goes."""
+    """The file that the output of a service goes to."""
     return folder / f"{name}.log"
 
 
@@ -131,7 +131,7 @@ class Registration:
 
 @contextlib.contextmanager
 def registered(folder: Path, name: str) -> Iterator[Registration]:
-    """Be the service `name` while this process lives, or until the block ends.
+    """Register this process as the service `name` while it lives, or until the block ends.
 
     Raises:
         ServiceError: Another process is this service already.
@@ -191,7 +191,7 @@ def start(folder: Path, name: str, command: Sequence[str], cwd: Path) -> Note:
 
 
 def exit_code(serve: Callable[[], None]) -> int:
-    """Be a service until it is told to end; what the user can mend is said in one line."""
+    """Run a service until it is told to end; what the user can mend is said in one line."""
     try:
         serve()
     except DarkroomError as error:

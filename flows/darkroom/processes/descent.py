@@ -88,7 +88,7 @@ class Descent:
             self._parents[child] = parent
 
     def below(self, first: Container[int]) -> set[int]:
-        """Those of `first`, which are children of this process, and all processes that descend from them."""
+        """Find those of `first`, children of this process, and all processes that descend from them."""
         with self._reading:
             return {pid for pid in self._parents if self.first(pid) in first}
 
@@ -103,7 +103,7 @@ class Descent:
 
 
 def _keep_forks_alone(heard: socket.socket) -> None:
-    """Have the kernel drop all but forks of processes: not ends, names or threads."""
+    """Have the kernel tell of forks alone: not of ends, names or threads."""
     wrong, right = 0, 0xFFFFFFFF
     program = (
         (0x20, 0, 0, _AT),  # what happened; words are read as of the network's order

@@ -49,7 +49,7 @@ class Change:
 
 
 class LostChanges(Exception):  # noqa: N818  (nothing is wrong; what follows is not known)
-    """There were more changes than the kernel keeps."""
+    """More changes happened than the kernel keeps."""
 
 
 class Fanotify:

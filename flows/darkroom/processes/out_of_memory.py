@@ -50,7 +50,7 @@ def oom_kills() -> int:
 
 
 def _cgroup_files() -> Iterator[Path]:
-    """Where version 2 and version 1 of the kernel's control groups count, in that order."""
+    """The files in which version 2 and version 1 of the kernel's control groups count, in that order."""
     try:
         lines = Path("/proc/self/cgroup").read_text(encoding="utf-8").splitlines()
     except OSError:

@@ -31,7 +31,7 @@ _GUARD = "trap '' HUP INT QUIT PIPE ALRM TERM USR1 USR2 TSTP TTIN TTOU; read -r 
 _LOOK_SECONDS = 0.01
 
 MARK = "DARKROOM_MARK"
-"""In the environment of a stage's processes: which execution of a command they belong to."""
+"""The variable in the environment of a stage's processes that says which execution they belong to."""
 
 _LONGEST_COMMAND = 80
 _KERNEL_THREAD = 0x00200000  # PF_KTHREAD
@@ -176,7 +176,7 @@ def _has_open(pid: int, file: os.stat_result) -> bool:
 
 
 def _command(pid: int) -> str:
-    """Its command line, cut; nothing in it that a terminal would obey."""
+    """The process's command line, cut; nothing in it that a terminal would obey."""
     with contextlib.suppress(OSError):
         text = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
         shown = "".join(one if one.isprintable() else "?" for one in text)

@@ -37,7 +37,7 @@ _DEATH_SECONDS = 2.0
 _LOOK_SECONDS = 0.01
 
 Say = Callable[[str, str], None]
-"""It is called with each stage of which something was ended, and with what that was."""
+"""Called with each stage of which something was ended, and with what that was."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,7 +52,7 @@ class StageHolder:
     group: int | None = None
     group_started: int | None = None
     mark: str | None = None
-    """In the environment of the stage's processes; None: its daemons are to stay."""
+    """The mark in the environment of the stage's processes; None: its daemons are to stay."""
 
     @property
     def owned(self) -> bool:

@@ -71,9 +71,9 @@ class StageFiles:
     """What git does not carry: the outs of other stages and the data of .dvc files."""
     outs: tuple[str, ...] = ()
     uncached: tuple[str, ...] = ()
-    """Those of the outs that DVC's cache does not hold."""
+    """The outs that DVC's cache does not hold."""
     kept: tuple[str, ...] = ()
-    """Those of the outs that lie there while the command runs (`persist`)."""
+    """The outs that lie there while the command runs (`persist`)."""
     outside: tuple[str, ...] = ()
     """Deps and outs outside of the repository: nobody carries them."""
 
@@ -111,13 +111,13 @@ class StageJob:
     on_bar: Callable[[str], None] = no_line
     """Called for each new state of a line that is drawn anew (a progress bar); its last one is a line."""
     stop: threading.Event = field(default_factory=threading.Event)
-    """When it is set, the command is ended, politely first."""
+    """Set to end the command, politely first."""
     stop_now: threading.Event = field(default_factory=threading.Event)
-    """When it is set, the command is ended at once."""
+    """Set to end the command at once."""
     lock: StageLock | None = None
     """The stage's lock: guard and commands hold it open, and it notes their process group."""
     witness: Witness | None = None
-    """It is told of the commands, and looks at their processes while they run."""
+    """Watches the commands' processes while they run."""
     files: StageFiles | None = None
     """What goes along to another host."""
 

@@ -167,7 +167,7 @@ def _file_systems() -> Mapping[Path, str]:
 
 @lru_cache(maxsize=1)
 def _parsed(_: bytes) -> Mapping[Path, str]:
-    """It is asked before each stage, and seldom another than the last time."""
+    """The type of each file system by its mount point; read before each stage, and seldom changed."""
     return {Path(part.mountpoint): part.fstype for part in psutil.disk_partitions(all=True)}
 
 

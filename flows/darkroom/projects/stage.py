@@ -16,7 +16,7 @@ from darkroom.base.yaml_files import read_yaml
 from darkroom.projects import pipeline_text
 
 NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
-"""Of a stage whose folder is a Python package."""
+"""Names of stages whose folder is a Python package."""
 
 ENTRY = """\
   {name}:
@@ -155,7 +155,7 @@ def _vision(name: str) -> tuple[Mapping[str, str], str]:
 
 
 def _plain(name: str) -> tuple[Mapping[str, str], str]:
-    """The same in any other repository: a script that needs nothing."""
+    """The files of a stage in any other repository: a script that needs nothing."""
     folder, out = f"stages/{name}", f"data/{name}.txt"
     files = {
         f"{folder}/run.py": SCRIPT.format(name=name),

@@ -95,7 +95,7 @@ FINDINGS = {
     "evaluate": "data/reports/evaluate.html: how good each model is, with pictures of its errors",
     "fuse": "data/plots/fuse: what each method makes; data/raw/to_fuse/groups.csv names groups of your own",
 }
-"""Where to look, by stage."""
+"""The folder to look at after a stage, by its name."""
 
 ASKING = {
     "train-classifier": "darkroom classify PICTURE",

@@ -34,17 +34,17 @@ class Bound(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     best: Literal["highest", "lowest"] | None = None
-    """None: as dvc.yaml states it for the metrics file; where that is silent, the highest."""
+    """Which value is best; None: as dvc.yaml states it for the metrics file, else the highest."""
     equal_within: Annotated[float, Field(ge=0)] = 0.0
     """Differences up to this one are noise: neither better nor worse."""
     at_least: float | None = None
     at_most: float | None = None
     pictures: Pictures | None = None
-    """Where it is given, the difference must be more than chance, too, by an interval over the pictures."""
+    """If given, the difference must be more than chance, too, by an interval over the pictures."""
 
 
 class Gate(BaseModel):
-    """Under which name models are released, and what is asked of them."""
+    """The name under which models are released, and what is asked of them."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -216,7 +216,7 @@ def _why(change: float, equal: bool, bound: Bound, difference: Difference | str 
 
 
 def _out_of_bounds(bound: Bound, now: float) -> str:
-    """In words, by how much the metric is out of its bounds; empty where it keeps them."""
+    """How far the metric is out of its bounds, in words; empty where it keeps them."""
     if bound.at_least is not None and now < bound.at_least:
         return f"{format_figure(bound.at_least - now)} below the bound {format_figure(bound.at_least)}"
     if bound.at_most is not None and now > bound.at_most:

@@ -17,10 +17,10 @@ from darkroom.processes.stage_process import Ending, StageResult
 from darkroom.remote.watch import Watch
 
 STOP_SECONDS = 12.0
-"""After a request to stop, a host that has not answered for so long is left alone."""
+"""The time after a request to stop after which a host that has not answered is left alone."""
 
 GONE_LOOKS = 3
-"""So often in a row the carrier must say that an attempt is gone, while no record is there."""
+"""How often in a row the carrier must say that an attempt is gone, while no record is there."""
 
 
 class Carried(Enum):
@@ -35,13 +35,13 @@ class Carrier(Protocol):
     """Brings attempts to hosts. A method may raise OSError: then nothing is known, and it is asked again."""
 
     def submit(self, order: Order) -> None:
-        """Have a host execute the attempt. Of one that was submitted before this makes no second one."""
+        """Have a host execute the attempt; submitting it twice makes no second one."""
 
     def state(self, token: str) -> Carried:
         """What is known of it."""
 
     def cancel(self, token: str) -> None:
-        """Have nobody execute it any more, as far as that can be had."""
+        """Keep hosts from executing the attempt any more, as far as that can be had."""
 
 
 class Offers:

@@ -16,10 +16,10 @@ from darkroom.schedule.plan import Node
 from darkroom.schedule.pool import Lease, Pool, thread_env
 
 LEAST_WAITING = 8
-"""So many stages of a kind may wait for a worker, however few have one."""
+"""How many stages of a kind may wait for a worker, however few have one."""
 
 WAITING_SHARE = 2
-"""And one more for each so many that have one."""
+"""One more stage may wait for each so many that have a worker."""
 
 
 class Claims:

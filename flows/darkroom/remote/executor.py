@@ -255,7 +255,7 @@ class StageElsewhere:
     """Why hosts that have looked at it can never execute it, one line each."""
 
     def describe(self) -> str:
-        """Where it is, in words."""
+        """Say in words where the attempt is."""
         again = f", attempt {self.attempt}" if self.attempt > 1 else ""
         if self.host is None:
             refused = "".join(f"; {why}" for why in self.refusals)

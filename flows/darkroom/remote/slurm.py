@@ -39,7 +39,7 @@ NEVER = (
     "unrecognized option",
     "invalid option",
 )
-"""With these words `sbatch` refuses what it would refuse tomorrow, too."""
+"""The words with which `sbatch` refuses what it would refuse tomorrow, too."""
 
 
 class SlurmError(OSError):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from darkroom.exchange.board import Seen
 
 LONGEST_STEP_SECONDS = 5.0
-"""Of the time between two looks no more counts as silence: this host may itself have slept."""
+"""The most of the time between two looks that counts as silence: this host may itself have slept."""
 
 
 class Watch:

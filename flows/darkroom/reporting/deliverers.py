@@ -31,7 +31,7 @@ PATIENCE = "DARKROOM_PATIENCE"
 """The variable that has a run wait at its end for so many seconds of silence until all is delivered."""
 
 STOPPED_SECONDS = 1.5
-"""Of that waiting after an interruption, which gives the stages 8 s: all ends within 10 s."""
+"""The most of this waiting after an interruption, which gives the stages 8 s: all ends within 10 s."""
 
 IDLE_SECONDS = 900.0
 """The default: the project's own server ends after so long without a request. Who delivers to a server
@@ -43,10 +43,10 @@ STARTS = 3
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """Where a run's letters go."""
+    """The Prefect API that a run's letters go to."""
 
     url: str
-    """Of a Prefect API; empty: the project's own server."""
+    """The URL of a Prefect API; empty: the project's own server."""
     where_to_look: str
     """A sentence that leads to the run's pages."""
     seconds: float = IDLE_SECONDS
@@ -59,7 +59,7 @@ class Destination:
 
 
 def destination_of(root: Path, environ: Mapping[str, str]) -> Destination:
-    """Where a run of the project at `root` is recorded, as the environment and Prefect's settings files say.
+    """Find where a run of the project at `root` is recorded, by the environment and Prefect's settings files.
 
     Raises:
         UsageError: The environment asks for no number of seconds.
@@ -166,5 +166,5 @@ def _started(root: Path, destination: Destination) -> subprocess.Popen[bytes]:
 
 
 def log_of(root: Path) -> Path:
-    """Where deliverers say what is wrong."""
+    """The file in which deliverers say what is wrong."""
     return server_folder(root) / "server.log"

@@ -34,7 +34,7 @@ class RunState:
     name: str = ""
     """Empty: Prefect's own for the type."""
     due: float | None = None
-    """When what is scheduled is due, in seconds since 1970."""
+    """The time when what is scheduled is due, in seconds since 1970."""
 
     @property
     def ends(self) -> bool:

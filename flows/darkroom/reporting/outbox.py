@@ -24,17 +24,17 @@ from darkroom.reporting.letters import Closed, Drew, Letter, Opened, Said, from_
 FOLDER = "outbox"
 SUFFIX = ".jsonl"
 LINES_BYTES = 64_000_000
-"""Of log lines in one outbox: what comes after is in the stages' log files alone."""
+"""The most bytes of log lines in one outbox: what comes after is in the stages' log files alone."""
 
 WAITING_BYTES = 16_000_000
-"""Of letters that a full disk does not take, and that wait in memory."""
+"""The most bytes of letters that a full disk does not take, and that wait in memory."""
 
 READ_BYTES = 1_000_000
 """How much of an outbox is read at a time, if no letter is longer."""
 
 
 def outbox_folder(root: Path) -> Path:
-    """Where the project whose root is `root` keeps its outboxes."""
+    """The folder in which the project whose root is `root` keeps its outboxes."""
     return root / STATE_FOLDER / FOLDER
 
 
@@ -111,7 +111,7 @@ class Outbox:
         self._waiting, self._waiting_bytes, self.problem = [], 0, ""
 
     def sync(self) -> None:
-        """Have a power cut leave what was written so far."""
+        """Write to disk what was written so far, so that a power cut leaves it."""
         size = self._size
         if size > self._synced:
             with contextlib.suppress(OSError):  # then it is as safe as the disk is
@@ -169,7 +169,7 @@ class Posted:
     end: int
     """The byte after it."""
     letter: Letter | None
-    """None: it cannot be read."""
+    """The letter; None: it cannot be read."""
 
 
 def read_letters(outbox: Path, start: int) -> list[Posted]:

@@ -44,7 +44,7 @@ SYNC_SECONDS = 0.05
 
 LOOK_SECONDS = 0.5
 START_SECONDS = 3.0
-"""After so long a run has its letters delivered while it goes on; a shorter one has it at its end."""
+"""The time after which a run has its letters delivered while it goes on; a shorter one has it at its end."""
 
 SAY_SECONDS = 2.0
 

@@ -37,7 +37,7 @@ from darkroom.show.progress import step_of
 from darkroom.show.wording import describe_restart, what_happened
 
 LINE_CHARACTERS = 20_000
-"""Of one line of a log; the whole one is in the stage's log file."""
+"""The most characters of one line of a log; the whole one is in the stage's log file."""
 
 
 FIRST_LINES, ERROR_LINES, FINAL_LINES = 1000, 200, 100
@@ -57,7 +57,7 @@ class StageLetters:
         self._runs: dict[str, str] = {}
         self._needs: dict[str, tuple[str, ...]] = {}
         self._behind: dict[str, tuple[str, ...]] = {}
-        """For each stage that is settled without a flow run, the nearest stages before it that have one."""
+        """The nearest stages that have a flow run, before each stage that is settled without one."""
         self._going: set[str] = set()
         self._results: dict[str, StageResult] = {}
         self._excerpts: dict[str, Excerpt] = {}

@@ -29,7 +29,7 @@ from darkroom.repository.filesystems import FileSystemAccess
 from darkroom.repository.patches.special_files import open_to_read
 
 FOLDER = ".dir"
-"""With this ends the hash of a folder, as in dvc.lock."""
+"""The end of the hash of a folder, as in dvc.lock."""
 
 _HASH = re.compile(r"\w+(\.dir)?", re.ASCII)
 """What a hash looks like. It becomes part of a path, so nothing else is taken for one."""
@@ -58,13 +58,13 @@ class Blob:
     """A file, or a folder with all that is in it."""
 
     md5: str
-    """As dvc.lock has it: a folder's ends in `.dir`."""
+    """The hash as dvc.lock has it: a folder's ends in `.dir`."""
     size: int
     """Bytes; of a folder, those of all its files."""
     executable: bool = False
     """Whether the file may be executed."""
     executables: tuple[str, ...] = ()
-    """Of a folder, the paths in it that may be executed, which its hash does not tell."""
+    """The paths in a folder that may be executed, which its hash does not tell."""
 
     def __post_init__(self) -> None:
         """Take the list that JSON has for a tuple.

@@ -116,7 +116,7 @@ def _told_of_plugin(error: BaseException, scheme: str, lacking: str) -> str:
 
 
 def _unparsed(error: ParseError) -> str | None:
-    """Where in a file that is no YAML, JSON or TOML its parser gave up, if that is known."""
+    """The place where a parser gave up in a file that is no YAML, JSON or TOML, if that is known."""
     cause = error.__cause__
     mark = getattr(cause, "problem_mark", None)  # of a MarkedYAMLError
     line = getattr(cause, "lineno", None) if mark is None else mark.line + 1

@@ -27,20 +27,20 @@ WAITS = (0.2, 0.6, 2.0, 5.0)
 """Seconds before a request is made again, one after the other; each up to half as long again, by chance."""
 
 CONNECT_SECONDS, READ_SECONDS = 10, 60
-"""So long S3 may take to answer, where DVC's settings do not say, and ssh to connect."""
+"""How long S3 may take to answer, where DVC's settings do not say, and ssh to connect."""
 
 ALIVE_SECONDS, ALIVE_TIMES = 15, 4
 """A server behind ssh that is silent is asked so often whether it is there; then the connection is broken."""
 
 KINDS = {"local": "a folder", "s3": "s3://BUCKET/FOLDER", "ssh": "ssh://HOST/FOLDER"}
-"""By DVC's name of the file system: what its addresses look like."""
+"""What addresses look like, by DVC's name of the file system."""
 
 _ANSWERS = (FileNotFoundError, FileExistsError, IsADirectoryError, NotADirectoryError, PermissionError)
-"""With these the storage has answered."""
+"""The errors with which the storage has answered."""
 
 _OF_THIS_HOST = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE, errno.ENFILE, errno.ENOMEM}
 _FAULTS = (TypeError, AttributeError, LookupError, NameError, AssertionError)
-"""These are no answers of a library but mistakes in code."""
+"""The errors that are no answers of a library but mistakes in code."""
 
 
 class StorageError(OSError):
@@ -156,7 +156,7 @@ def access_to(address: str, root: Path | None = None) -> FileSystemAccess:
 
 
 REFERENCES_MOST = 10
-"""So many remotes may name another one as their address, one after the other."""
+"""How many remotes may name another one as their address, one after the other."""
 
 
 def _scheme(config: Config, address: str) -> str:

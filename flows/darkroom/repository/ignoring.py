@@ -28,7 +28,7 @@ class _Line:
     place: int
     stage: str
     out: str
-    """Its path."""
+    """The path of the out."""
     text: str
 
 

@@ -55,7 +55,7 @@ def _out_reasons(stage: Any) -> Iterator[str]:
 
 
 def _not_here_yet(stage: Any, out: Any, state: str) -> str | None:
-    """Where an out that is not in the workspace comes from: nobody need have deleted it."""
+    """What brings an out that is not in the workspace: nobody need have deleted it."""
     if state == "deleted" and out.use_cache and out.hash_info:
         return "in the cache"
     if state in ("deleted", "not in cache") and not out.exists:
@@ -149,7 +149,7 @@ class DepBefore:
     """A dep as it was when the stage's command was started."""
 
     recorded: Mapping[str, Any]
-    """Its attributes as dvc.lock has them."""
+    """The output's attributes as dvc.lock has them."""
     hash_info: Any
     obj: Any
 

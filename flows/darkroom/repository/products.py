@@ -52,9 +52,9 @@ class Artifact:
     """What dvc.yaml says of an artifact."""
 
     path: str
-    """From the root."""
+    """The path from the repository's root."""
     type: str
-    """Such as `model`; empty where nothing is said, as is `desc`."""
+    """The artifact's type, such as `model`; empty where nothing is said, as is `desc`."""
     desc: str
     labels: tuple[str, ...]
 
@@ -150,7 +150,7 @@ def stages_with_kept_data(root: Path) -> tuple[str, ...]:
 
 
 def _metrics_in_head(repo: Any, files: Iterable[str]) -> dict[str, Any]:
-    """From git, or by DVC, which loads the whole repository at that commit, where its cache holds some."""
+    """Read metrics from git; where DVC's cache holds some, by DVC, which loads the whole repository."""
     if any(out.use_cache for out in repo.index.metrics):
         return _readable(repo.metrics.show(revs=["HEAD"]).get("HEAD", {}).get("data", {}))
     head = repo.scm.get_fs("HEAD")
@@ -163,7 +163,7 @@ def _metrics_in_head(repo: Any, files: Iterable[str]) -> dict[str, Any]:
 
 
 def _other_outs(repo: Any, made: Container[str]) -> dict[str, tuple[str, ...]]:
-    """For each of the `made` stages its outs that HEAD's dvc.lock has with another content, from the root."""
+    """The outs, by `made` stage and from the root, that HEAD's dvc.lock has with another content."""
     head = repo.scm.get_fs("HEAD")
     names: dict[Path, dict[str, str]] = {}
     for stage in repo.index.stages:

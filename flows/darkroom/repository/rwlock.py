@@ -128,7 +128,7 @@ class PathsInUse:
         return []
 
     def _read(self) -> Any:
-        """None where a kill has torn the file."""
+        """The table in the file; None where a kill has torn it."""
         try:
             return json.loads(self._path.read_bytes())
         except FileNotFoundError:
@@ -148,7 +148,7 @@ def _uses(held: Any) -> Iterator[Use]:
 
 
 def _table(uses: Iterable[Use]) -> dict[str, Any]:
-    """As DVC writes it."""
+    """The table as DVC writes it."""
     held: dict[str, Any] = {}
     for mode, path, who in uses:
         if mode == "write":

@@ -22,11 +22,11 @@ sys.meta_path[:] = [finder for finder in sys.meta_path if type(finder).__name__ 
 
 WIDTH, HEIGHT = 480, 320
 POINTS = 400
-"""Of a line; more cannot be told apart, and make the page large."""
+"""The most points of a line; more cannot be told apart, and make the page large."""
 COLOURS = tuple(f"var(--line{number})" for number in range(8))
 """The page's: after Okabe and Ito, told apart by the colour-blind, too, darker or lighter than the ground."""
 MARKS = 5
-"""Of an axis, roughly."""
+"""How many marks an axis has, roughly."""
 TABLE_CLASSES = 40
 """The most classes of a table of confusions that can be read."""
 
@@ -46,7 +46,7 @@ class Confusion:
     """[row: true class][column: what it was taken for]"""
 
     def share(self, row: int, column: int) -> float:
-        """Of the pictures of a class, the share that was taken for another."""
+        """The share of the pictures of a class that was taken for another."""
         return self.counts[row][column] / (sum(self.counts[row]) or 1)
 
 

@@ -52,16 +52,16 @@ class Figure:
     """The metrics file's path from the root."""
     stage: str
     name: str
-    """With dots for what is nested: `val.accuracy`."""
+    """The figure's name, with dots for what is nested: `val.accuracy`."""
     then: object
     now: object
     direction: int
     """1 where a higher value is better, -1 where a lower one is, 0 where nothing says so."""
     standing: Standing
     interval: Interval | None
-    """Of the value now."""
+    """The interval of the value now."""
     change: Interval | None
-    """Of the difference."""
+    """The interval of the difference."""
     gated: bool
     """Whether the gate asks for it."""
 
@@ -190,7 +190,7 @@ def compare(
 
 
 def main_figures(figures: Iterable[Figure], *, changed: bool = False) -> Iterator[Figure]:
-    """Of each group the figures that matter most, and all that the gate asks for.
+    """Choose the figures of each group that matter most, and all that the gate asks for.
 
     The least nested ones of a group are its main ones. A stage with many groups shows fewer of each.
     `changed`: only figures that differ as far as they are shown.

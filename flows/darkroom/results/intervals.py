@@ -60,7 +60,7 @@ def interval_of_change(
 def paired_differences(
     root: Path, gate: Gate | None, then: Recorded, now: Recorded
 ) -> dict[str, Difference | str]:
-    """By the gate's names of metrics, the differences of the two models, or why there are none.
+    """The differences of the two models, by the gate's names of metrics, or why there are none.
 
     It takes two commits: what lies in the workspace may be half of two runs.
     """

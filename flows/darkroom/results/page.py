@@ -26,10 +26,10 @@ from darkroom.show.wording import action_word, count_stages, describe_work
 
 TEMPLATE = Path(__file__).with_name("page.html.jinja")
 PICTURE_BYTES = 3_500_000
-"""Of all pictures of a page, as text."""
+"""The most bytes of all pictures of a page, as text."""
 CHART_BYTES = 900_000
 MARKS = 4
-"""Of the time's axis."""
+"""How many marks the time's axis has, roughly."""
 CLASSES = {Standing.BETTER: "better", Standing.WORSE: "worse"}
 
 
@@ -66,7 +66,7 @@ class Report:
     times: Sequence[StageTime] = ()
     plots: Sequence[Plot] = ()
     pictures: Sequence[Pair] = ()
-    """Where `then` is None, the picture alone."""
+    """The pictures then and now; where `then` is None, the picture alone."""
     missing: Sequence[str] = ()
     """Pictures that are not on this machine."""
     provenance: Provenance | None = None
@@ -129,7 +129,7 @@ def page_of(report: Report) -> str:
 
 
 def timeline_of(times: Sequence[StageTime]) -> Timeline | None:
-    """When the stages of a run went; None where nothing is known of any."""
+    """The timeline of a run's stages; None where nothing is known of any."""
     if not times:
         return None
     start, end = times[0].began, max(one.began + one.seconds for one in times)

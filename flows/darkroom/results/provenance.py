@@ -18,7 +18,7 @@ from darkroom.repository.recorded.revisions import Recorded, RecordedFile
 from darkroom.schedule.pool import host_cpus, host_memory
 
 PACKAGES = ("darkroom", "dvc", "prefect", "numpy", "torch", "torchvision", "scikit-learn", "tensorflow")
-"""Of which the version is told where they are installed beside darkroom."""
+"""The packages whose versions are told where they are installed beside darkroom."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -39,20 +39,20 @@ class ModelCard:
     """What is to be known of a model."""
 
     name: str
-    """As dvc.yaml names it under `artifacts`."""
+    """The model's name under `artifacts` in dvc.yaml."""
     artifact: Artifact
     file: RecordedFile | None
-    """As dvc.lock records it; None: it is not made yet."""
+    """The model's file as dvc.lock records it; None: it is not made yet."""
     release: Release | None
     stage: str
     """The stage that makes it; empty where none does."""
     params: Mapping[str, object]
-    """Those of the stage's section, with dots."""
+    """The parameters of the stage's section, with dots."""
     data: Mapping[str, RecordedFile]
 
 
 def provenance_of(root: Path, environ: Mapping[str, str]) -> Provenance:
-    """Where the workspace's results come from, as far as this machine knows."""
+    """Find where the workspace's results come from, as far as this machine knows."""
     commit, _, subject = git(root, "log", "-1", "--format=%H %s", fails="").partition(" ")
     edits = git(root, "status", "--porcelain", "--untracked-files=no", fails="").splitlines()
     return Provenance(

@@ -14,7 +14,7 @@ from darkroom.repository.recorded.revisions import FileKind, Recorded
 from darkroom.runs.ended import PICTURE_SUFFIXES, PICTURES_A_FOLDER
 
 MOST_PICTURES = 60
-"""Of a revision; the others are beyond what a page shows."""
+"""The most pictures of a revision; the others are beyond what a page shows."""
 IN_A_FOLDER = 2 * PICTURES_A_FOLDER
 
 

@@ -34,7 +34,7 @@ class AttemptLine:
     stored: int = 0
     received: int = 0
     why: str = ""
-    """Of an attempt that did not end well."""
+    """Why the attempt did not end well; empty where it did."""
 
     @property
     def moved(self) -> int:

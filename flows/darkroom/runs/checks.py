@@ -17,7 +17,7 @@ from darkroom.base.text import format_count, format_duration
 from darkroom.schedule.plan import Check
 
 CHECK_SECONDS = 120.0
-"""After which all checks together are given up: they are meant to be quick."""
+"""The time after which all checks together are given up: they are meant to be quick."""
 
 _FAULTS = 50
 """The most lines of one check that are shown."""

@@ -103,7 +103,7 @@ def is_picture(path: Path) -> bool:
 
 
 def shown_first(found: Iterable[Picture]) -> Iterator[Picture]:
-    """At most PICTURES_A_FOLDER of each stage's folder: some stages make thousands."""
+    """Choose at most PICTURES_A_FOLDER of each stage's folder: some stages make thousands."""
     seen: Counter[tuple[str, Path]] = Counter()
     for picture in found:
         place = (picture.stage, picture.path.parent)

@@ -108,7 +108,7 @@ def metric_changes(
 
 
 def main_metrics(changes: Iterable[MetricChange]) -> Iterator[MetricChange]:
-    """Of each stage's groups of metrics the least nested ones, first those that are better one way.
+    """Choose the least nested metrics of each stage's groups, first those that are better one way.
 
     A group is what stands under one top key of a metrics file; it shows at most SHOWN_METRICS_A_GROUP. What
     has a figure neither now nor in the last commit is left out.

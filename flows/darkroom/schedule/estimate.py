@@ -24,7 +24,7 @@ def usual_seconds(seconds: Mapping[str, float]) -> float:
 
 
 def remaining_seconds(nodes: Sequence[Node], seconds: Mapping[str, float]) -> dict[str, float]:
-    """For each stage the expected length of the longest path from its start to the end of the run."""
+    """The expected length, by stage, of the longest path from its start to the end of the run."""
     usual = usual_seconds(seconds)
     remaining: dict[str, float] = {}
     after: dict[str, float] = defaultdict(float)
@@ -70,7 +70,7 @@ def critical_path(
 def expected_seconds(
     nodes: Sequence[Node], working: Collection[str], seconds: Mapping[str, float], pool: Pool
 ) -> float | None:
-    """When the last stage will be done, each taking as long as usual; None where nothing is known."""
+    """The time until the last stage is done, each taking as long as usual; None where nothing is known."""
     if not working:
         return 0.0
     if not seconds:

@@ -21,7 +21,7 @@ RECENT = 5
 """How many of a stage's last runs count."""
 
 STAGES = 20_000
-"""Of how many stages it is known, those that ran last: names may hold a date, and be others each day."""
+"""How many stages are known, those that ran last: names may hold a date, and be others each day."""
 
 LITTLE_BYTES = 1 << 16
 """A file of this size is not worth shortening."""
@@ -29,12 +29,12 @@ LITTLE_BYTES = 1 << 16
 
 @dataclass(frozen=True, slots=True)
 class StageTime:
-    """When a stage's command went."""
+    """The time in which a stage's command ran."""
 
     run: str
     stage: str
     began: float
-    """In seconds since the epoch."""
+    """The start in seconds since the epoch."""
     seconds: float
 
 
@@ -66,7 +66,7 @@ class History:
         return {stage: statistics.median(next(zip(*runs, strict=True))) for stage, runs in recent.items()}
 
     def last_run(self) -> list[StageTime]:
-        """When the commands of the last run went, in the order in which they began; those that ended well."""
+        """The times of the last run's commands that ended well, in the order in which they began."""
         if not self._path.exists():
             return []
         found: list[StageTime] = []
@@ -116,7 +116,7 @@ def _is_still(path: Path, file: IO[bytes]) -> bool:
 
 
 def _recent(held: bytes) -> Mapping[str, Iterable[tuple[float, bytes]]]:
-    """Of each stage the seconds and lines that count, the stages in the order in which they ran last."""
+    """The seconds and lines of each stage that count, the stages in the order in which they ran last."""
     recent: dict[str, deque[tuple[float, bytes]]] = {}
     for line in held.splitlines():
         try:

@@ -26,7 +26,7 @@ class Node:
     """Whether it is a .dvc file, which has no command at all."""
     meta: StageMeta = field(default_factory=StageMeta)
     folder: Path = Path()
-    """Where its command is executed."""
+    """The folder in which the command is executed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +94,7 @@ class PlannedStage:
     pool: str | None = None
     """The pool whose hosts execute it; None: this host."""
     bytes_to_move: int = 0
-    """Of the data that it reads, what the storage of the pools does not have yet, as far as that is known."""
+    """The bytes that it reads and the storage of the pools does not have yet, as far as that is known."""
     executes: bool = True
     """Whether it has a command that can be executed (no .dvc file, not frozen)."""
     data: bool = False

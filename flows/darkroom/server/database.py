@@ -45,7 +45,7 @@ class DatabaseError(DarkroomError):
 
 
 class _DamagedError(Exception):
-    """It is no database (any more); why."""
+    """The file is no database (any more), and why."""
 
 
 def prepare(database: Path) -> list[str]:

@@ -63,7 +63,7 @@ def _read(path: Path) -> str:
 
 
 def write_profile(folder: Path, url: str) -> None:
-    """Have Prefect's clients find the string, and the server at `url`."""
+    """Write the profile in which Prefect's clients find the string, and the server at `url`."""
     write_secret(profiles_file(folder), _profile_text(folder, url))
 
 

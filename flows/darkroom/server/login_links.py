@@ -17,7 +17,7 @@ from darkroom.base.files import make_private_folder
 LIFE_SECONDS = 600.0
 PATH = "/darkroom/login"
 RUNS_PAGE = "/v2/runs?hide-subflows=true"
-"""Where a link leads in the end: the runs without their stages. Prefect's older pages draw no graphs."""
+"""The page that a link leads to: the runs without their stages. Prefect's older pages draw no graphs."""
 
 _FOLDER = "links"
 

@@ -13,7 +13,7 @@ DATABASE = "prefect.db"
 
 
 def server_folder(root: Path) -> Path:
-    """Where the project whose root is `root` keeps Prefect's database."""
+    """The folder in which the project whose root is `root` keeps Prefect's database."""
     return root / STATE_FOLDER / "prefect"
 
 

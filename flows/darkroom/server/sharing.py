@@ -51,7 +51,7 @@ def is_shown(folder: Path) -> bool:
 
 @contextlib.contextmanager
 def holding_pages(root: Path) -> Iterator[Callable[[str], None] | None]:
-    """Be the one that serves the project at `root`, but for `darkroom up`; yields what shares the API's URL.
+    """Serve the project at `root` as the only process but `darkroom up`; yields what shares the API's URL.
 
     None where another serves it, or is about to.
     """

@@ -62,7 +62,7 @@ class Output:
         return len(text)
 
     def flush(self) -> None:
-        """Have it appear."""
+        """Let what was written appear."""
         with self._noticing():
             self.stream.flush()
 
@@ -108,7 +108,7 @@ def _raise(error: OSError) -> None:
 
 
 def _ignore(_: OSError) -> None:
-    """There is nobody to tell."""
+    """Ignore the line: there is nobody to tell."""
 
 
 def print_warning(text: str) -> None:

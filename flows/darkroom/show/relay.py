@@ -31,7 +31,7 @@ class Relay:
         self._thread.start()
 
     def __call__(self, event: Event) -> None:
-        """Have the event told soon."""
+        """Pass the event on soon."""
         with self._changed:
             if isinstance(event, StageLine | StageBar):
                 if self._lines[event.stage] >= WAITING_LINES:

@@ -57,7 +57,7 @@ WIDEST = 1 << 20
 """The width that rich is given for a table as text; it pads no further than the longest row."""
 NARROW = 80  # columns; below, a running stage is shown without its usual time, to leave room for its progress
 COLOURS = ("cyan", "magenta", "green", "yellow", "blue")
-"""Of the stages' names. The bright ones can hardly be read on a light ground."""
+"""The colours of the stages' names. The bright ones can hardly be read on a light ground."""
 OUTCOME_COLOURS = {
     Outcome.RAN: "green",
     Outcome.RESTORED: "blue",

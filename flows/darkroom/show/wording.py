@@ -114,7 +114,7 @@ def describe_restart(event: StageAgain) -> str:
 
 
 def how_to_go_on(report: RunReport, targets: Sequence[str]) -> str:
-    """After a run that was stopped: what is kept, and the command that takes it up again."""
+    """Say after a run that was stopped what is kept, and the command that takes it up again."""
     data = report.plan.data
     done = sum(stage.outcome.well for name, stage in report.stages.items() if name not in data)
     command = escape(" ".join(["darkroom run", *targets]))

@@ -116,13 +116,13 @@ class DeliveryQueue:
         self._thread.start()
 
     def put(self, request: Message) -> None:
-        """Have a request sent after what waits already."""
+        """Queue a request to be sent after what waits already."""
         with self._changed:
             self._requests.append(request)
             self._changed.notify()
 
     def put_line(self, run: ServerObject, text: str, level: int = logging.INFO) -> None:
-        """Have a line of a log sent; one for which there is no room is lost, and counted."""
+        """Queue a line of a log; one for which there is no room is lost, and counted."""
         text = escape_lines(text)
         text = text if len(text) <= LINE_BYTES else f"{text[:LINE_BYTES]}… [cut]"
         line = LogLine(run, datetime.datetime.now(datetime.UTC), text, level)
@@ -229,7 +229,7 @@ class Sender:
     def __init__(self, given_up: threading.Event) -> None:
         self._given_up = given_up
         self.answered = time.monotonic()
-        """When the server answered last."""
+        """The time when the server answered last."""
         self.waiting_since = 0.0
         """Since when a request waits for the server; 0.0: none does."""
         self.refused: list[str] = []

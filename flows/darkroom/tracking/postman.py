@@ -49,7 +49,7 @@ PROGRESS_SECONDS = 5.0
 """The seconds after which it is told again how far a stage is."""
 
 FAILURES = 5
-"""After so many an outbox is set aside."""
+"""The number of failures after which an outbox is set aside."""
 
 CANCEL_SECONDS = 2.0
 """Between two looks whether somebody has cancelled a run on the pages."""
@@ -75,9 +75,9 @@ class Account:
     """Up to which byte it was told when it was first seen here."""
     read: int = 0
     last: float = 0.0
-    """When the last thing happened that it tells of, in seconds since 1970."""
+    """The time of the last thing that it tells of, in seconds since 1970."""
     seen: float = 0.0
-    """When its run was last seen to live, in seconds since 1970."""
+    """The time when its run was last seen to live, in seconds since 1970."""
     closed: bool = False
     begun: dict[str, Began] = field(default_factory=dict)
     unfinished: dict[str, None] = field(default_factory=dict)
@@ -149,7 +149,7 @@ def began_id(run: str) -> str:
 
 
 class Recipient(Protocol):
-    """Where letters are delivered."""
+    """What letters are delivered to."""
 
     async def told(self, outbox: str) -> int:
         """Up to which byte the outbox of that name is told."""
@@ -163,7 +163,7 @@ class Recipient(Protocol):
         """
 
     async def cancelled(self, runs: Iterable[str]) -> set[str]:
-        """Those of the flow runs that somebody has cancelled."""
+        """Find those of the flow runs that somebody has cancelled."""
 
     async def forget(self, outbox: str) -> None:
         """Remove the note of how far an outbox is told: the outbox is gone."""

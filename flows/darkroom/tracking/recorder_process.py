@@ -36,7 +36,7 @@ HOST_SECONDS = 60.0
 
 ROUND_SECONDS = 0.25
 PAUSE_SECONDS = 5.0
-"""After a failure: a full disk, say."""
+"""The pause after a failure: a full disk, say."""
 
 
 def deliver(root: Path, url: str) -> None:
@@ -78,7 +78,7 @@ def waits_for(root: Path, url: str) -> bool:
 
 
 def _serve(root: Path, seconds: float, registration: Registration) -> bool:
-    """Be the project's server until nobody has asked it for `seconds`. False: it ended for another reason.
+    """Run the project's server until nobody has asked it for `seconds`. False: it ended for another reason.
 
     Another that serves the pages delivers the letters, too.
     """

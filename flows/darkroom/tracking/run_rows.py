@@ -15,11 +15,11 @@ class RunRow:
     """A flow run after the states that it has entered so far; times are seconds since 1970."""
 
     expected: float
-    """When it entered its first state."""
+    """The time when it entered its first state."""
     state: RunState | None = None
     state_id: str = ""
     at: float = 0.0
-    """When it entered the state."""
+    """The time when it entered the state."""
     start: float | None = None
     end: float | None = None
     seconds: float = 0.0
@@ -43,7 +43,7 @@ class RunRow:
 
     @property
     def due(self) -> float | None:
-        """When what is scheduled is due."""
+        """The time when what is scheduled is due."""
         return self.state.due if self.state is not None and self.state.type == "SCHEDULED" else None
 
 

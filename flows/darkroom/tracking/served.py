@@ -78,7 +78,7 @@ def prefect_api(root: Path) -> Iterator[Api]:
 
 @contextlib.contextmanager
 def _served(root: Path) -> Iterator[str]:
-    """Have the project's server go on until the block ends: an open outbox keeps it, as a run's does."""
+    """Keep the project's server until the block ends, by an open outbox as a run has."""
     outbox = Outbox(root, "", "in use")
     over = threading.Event()
     deliverer = Deliverer(root, Destination("", ""))

@@ -134,7 +134,7 @@ class ToApi:
         told_file(account.path).write_text(str(end))
 
     async def cancelled(self, runs: Iterable[str]) -> set[str]:
-        """Those of the flow runs that somebody has cancelled."""
+        """Find those of the flow runs that somebody has cancelled."""
         given = {str(self._runs[run].given): run for run in runs if run in self._runs}
         found: set[str] = set()
 

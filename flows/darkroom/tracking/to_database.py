@@ -33,7 +33,7 @@ NOTE = "darkroom-outbox-"
 """How the keys begin under which Prefect's table of configurations holds how far an outbox is told."""
 
 _PENDING_SECONDS = 2e-6
-"""Before a stage runs its task is pending; Prefect takes no two states of one moment."""
+"""How long a task is pending before its stage runs; Prefect takes no two states of one moment."""
 
 Row = dict[str, Any]
 
@@ -74,7 +74,7 @@ class ToDatabase:
                 print(f"automations do not hear of {account.path.name}: {error}", file=sys.stderr)
 
     async def cancelled(self, runs: Iterable[str]) -> set[str]:
-        """Those of the flow runs that somebody has cancelled."""
+        """Find those of the flow runs that somebody has cancelled."""
         run = self._db.FlowRun
         asked = sa.select(run.id).where(
             run.id.in_([UUID(each) for each in runs]),

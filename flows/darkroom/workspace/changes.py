@@ -31,7 +31,7 @@ def declared_changes(stage: Any) -> list[Any]:
 
 
 def stages_beside_changes(stages: Mapping[str, Any]) -> Mapping[str, set[str]]:
-    """For each stage the others that must not run beside it: one of the two changes what both read."""
+    """The stages that must not run beside each stage: one of the two changes what both read."""
     beside: dict[str, set[str]] = defaultdict(set)
     for name, stage in stages.items():
         if not (changed := declared_changes(stage)):

@@ -26,7 +26,7 @@ _NO_REF = "0" * 40
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Experiment:
-    """Where the result of a run is going to be kept."""
+    """An experiment that is going to keep the result of a run."""
 
     name: str
     baseline: str
@@ -41,7 +41,7 @@ class Experiment:
 
 
 def new_experiment(repo: Any, selection: Selection) -> Experiment | None:
-    """Where the result of the run is going to be kept; None where the run is no experiment.
+    """Prepare the experiment that is going to keep the run's result; None where the run is none.
 
     It is asked for before anything runs.
 

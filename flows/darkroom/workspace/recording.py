@@ -84,7 +84,7 @@ class Recording:
         self._ignoring.announce(name)
 
     def add(self, name: str) -> None:
-        """Have a stage whose results are safe recorded at the next write."""
+        """Add a stage whose results are safe to what the next write records."""
         stage = self._stages[name]
         if isinstance(stage, PipelineStage):
             record = LockRecord(name, lock_file(stage), stage.name, to_lockfile(stage)[stage.name])
@@ -108,7 +108,7 @@ class Recording:
             self._repo.scm_context.track_file(os.path.relpath(path))
 
     def _check_what_others_wrote(self) -> None:
-        """Have DVC read a dvc.lock that is not as this run left it: it raises where it is none any more."""
+        """Let DVC read a dvc.lock that is not as this run left it: it raises where it is none any more."""
         for file, version in self._versions.items():
             if file.suffix == ".lock" and _version(file) != version:
                 Lockfile(self._repo, str(file)).load()

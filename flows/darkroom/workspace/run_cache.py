@@ -54,7 +54,7 @@ class RunCache(StageCache):  # type: ignore[misc]
         return next(alike, None)
 
     def _entries(self, stage: Any) -> Iterator[Any]:
-        """Those under the stage's key, the newest first."""
+        """The entries under the stage's key, the newest first."""
         key = _get_stage_hash(stage)
         paths = [path for path in Path(self._get_cache_dir(key)).glob("*") if len(path.name) == len(key)]
         for path in sorted(paths, key=lambda path: path.stat().st_mtime, reverse=True):
@@ -63,7 +63,7 @@ class RunCache(StageCache):  # type: ignore[misc]
 
     @contextlib.contextmanager
     def _under(self, key: str | None) -> Iterator[None]:
-        """Have `key` stand in place of DVC's."""
+        """Use `key` in place of DVC's own key."""
         self._own_key = key
         try:
             yield

@@ -18,7 +18,7 @@ from dvc_objects.fs.utils import as_atomic, copyfile
 from darkroom.base.files import sync_file_system, sync_path, sync_paths
 
 MANY_FILES = 200
-"""So many new files of an out are synced by their file system as a whole: each alone takes milliseconds."""
+"""How many new files of an out are synced by their file system as a whole: each alone takes milliseconds."""
 
 
 class _WholeFiles(FsspecLocalFileSystem):
@@ -105,7 +105,7 @@ class SyncedCache(LocalHashFileDB):
 
 
 def synced(repo: Any) -> list[SyncedCache]:
-    """Have the repository's caches on this machine's disks written durably, and return them."""
+    """Make the repository's caches on this machine's disks durable, and return them."""
     both = (repo.cache.local, repo.cache.legacy)
     caches: list[Any] = [cache for cache in both if type(cache) is LocalHashFileDB]
     for cache in caches:

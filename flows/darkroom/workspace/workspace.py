@@ -349,7 +349,7 @@ class Workspace:
         return Settled(Outcome.FAILED, reasons, error=refusal)
 
     def _pulled(self, name: str) -> Settled | None:
-        """With --pull: a stage whose data alone is missing is fetched instead of run."""
+        """Fetch a stage whose data alone is missing, with --pull; None: it has to run."""
         stage = self._stages[name]
         if self._selection.force or not self._selection.pull or stage.changed(True, self._upstream[name]):
             return None

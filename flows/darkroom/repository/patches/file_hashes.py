@@ -39,7 +39,7 @@ class FileHashes:
         return copy.copy(meta), HashFile(path, fs, HashInfo(name, value))
 
     def replacing_build(self, original: Callable[..., Any]) -> Callable[..., Any]:
-        """In place of `Output._build`: without a bar, and without a look at a file that is known."""
+        """Replace `Output._build`: no bar, and no look at a file that is known."""
 
         @wraps(original)
         def _build(out: Any, *args: Any, no_progress_bar: bool = False, **kwargs: Any) -> Any:  # noqa: ARG001
@@ -56,7 +56,7 @@ class FileHashes:
         return _build
 
     def replacing_save(self, original: Callable[[Any], None]) -> Callable[[Any], None]:
-        """In place of `Dependency.save`: of a file that is known there is nothing more to be asked."""
+        """Replace `Dependency.save`: nothing more is asked of a file that is known."""
 
         @wraps(original)
         def save(dep: Any) -> None:
@@ -72,7 +72,7 @@ class FileHashes:
 
 
 def _version(path: str) -> Version | None:
-    """None where there is no regular file: a folder, a link, nothing."""
+    """The file's version; None where there is no regular file: a folder, a link, nothing."""
     try:
         found = os.lstat(path)
     except OSError:

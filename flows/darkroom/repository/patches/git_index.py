@@ -20,7 +20,7 @@ class GitIndexes:
         self._known: dict[str, tuple[Version, frozenset[bytes]]] = {}
 
     def replacing_is_tracked(self, original: Callable[[Any, str], bool]) -> Callable[[Any, str], bool]:
-        """In place of the backend's `is_tracked`."""
+        """Replace the backend's `is_tracked`."""
 
         @wraps(original)
         def is_tracked(backend: Any, path: str) -> bool:

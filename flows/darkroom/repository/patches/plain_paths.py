@@ -62,7 +62,7 @@ def _dep_of(stage: Any, values: dict[str, Any]) -> Any:
 
 
 def knowing_local_files(find: Callable[..., Any]) -> Callable[..., Any]:
-    """In place of `find`, which finds the file system of a path: one for all that lie on this host."""
+    """Replace `find`, which finds the file system of a path: one serves all that lie on this host."""
 
     @cache
     def local(checksum_jobs: int | None) -> Any:
@@ -81,7 +81,7 @@ def knowing_local_files(find: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def naming_quickly(name: Callable[[Any], str]) -> Callable[[Any], str]:
-    """In place of `name`, which gives a dep or out as it is shown: its path from the current directory."""
+    """Replace `name`, which gives a dep or out as it is shown: its path from the current directory."""
 
     @wraps(name)
     def shown(self: Any) -> str:

@@ -112,14 +112,14 @@ def _replace(undo: contextlib.ExitStack, owner: Any, name: str, replacement: Any
 
 @wraps(check_acyclic)
 def _check_acyclic(graph: Any) -> None:
-    """In place of DVC's search for a cycle, which walks a chain anew from each of its stages."""
+    """Replaces DVC's search for a cycle, which walks a chain anew from each of its stages."""
     if not networkx.is_directed_acyclic_graph(graph):
         check_acyclic(graph)
 
 
 @wraps(dump_yaml)
 def _dump_plainly(path: Any, data: Any, fs: Any = None, **kwargs: Any) -> None:
-    """In place of DVC's dump of a whole file, most of the time to write an entry of its run-cache."""
+    """Replaces DVC's dump of a whole file, which is most of the time to write an entry of its run-cache."""
     text = None if fs or kwargs else plain_yaml(data)
     if text is None:
         dump_yaml(path, data, fs=fs, **kwargs)
@@ -128,7 +128,7 @@ def _dump_plainly(path: Any, data: Any, fs: Any = None, **kwargs: Any) -> None:
 
 
 def _no_bar(**_: Any) -> contextlib.AbstractContextManager[Any]:
-    """In place of a progress bar, which takes half a millisecond to be made and not to be shown."""
+    """Replaces a progress bar, which takes half a millisecond to be made and not to be shown."""
     return contextlib.nullcontext(DEFAULT_CALLBACK)
 
 
@@ -148,7 +148,7 @@ def _stage_schemas() -> list[tuple[CellType, Any]]:
 def _only_look(
     tmp_dir: str, _fs: Any, _cmd: str, read: list[str], write: list[str], _hardlink: bool
 ) -> Iterator[None]:
-    """In place of the rwlock that DVC's own calls take: Busy where another process uses a path.
+    """Replaces the rwlock that DVC's own calls take: Busy where another process uses a path.
 
     It writes nothing. What DVC enters there it takes out again while the repository's lock is held, so that
     nobody could have read it; and it writes in place: a kill at that moment leaves a file on which DVC fails.

@@ -22,7 +22,7 @@ _KINDS = (
 
 
 def open_regular(_: Any, path: str, mode: str = "r", encoding: str | None = None, **__: Any) -> Any:
-    """In place of `open` of DVC's local files, a method: to read, only what is a regular file.
+    """Replace the method `open` of DVC's local files: only regular files are opened to be read.
 
     Raises:
         OSError: It is a pipe, a socket or a device, or cannot be opened.

@@ -44,7 +44,7 @@ class RecordedFile:
     kind: FileKind
     hash: str
     size: int | None
-    """In bytes."""
+    """The size in bytes."""
     files: int | None
     """How many files a folder holds; None for a file."""
 
@@ -67,15 +67,15 @@ class Recorded:
     """What the repository records at one revision."""
 
     name: str
-    """As the user named it, or WORKSPACE."""
+    """The revision as the user named it, or WORKSPACE."""
     commit: str | None
     """The commit's hash; None for the workspace."""
     subject: str
     """The first line of the commit's message; empty for the workspace."""
     when: int | None
-    """When it was committed, in seconds since the epoch; None for the workspace."""
+    """The time when it was committed, in seconds since the epoch; None for the workspace."""
     metrics: Mapping[str, MetricsFile]
-    """By the files' paths from the root, in the order of dvc.yaml."""
+    """Metrics files by their paths from the root, in the order of dvc.yaml."""
     params: Mapping[str, Any]
     """What the parameter files hold, by their paths from the root."""
     files: Mapping[str, RecordedFile]
@@ -209,6 +209,6 @@ def _file(repo: Repo, one: Any, kind: FileKind) -> Iterator[tuple[str, RecordedF
 
 
 def _path(repo: Repo, one: Any) -> str:
-    """From the repository's root; of what lies elsewhere its address."""
+    """The path from the repository's root; of what lies elsewhere its address."""
     inside = one.protocol == "local" or one.is_in_repo
     return str(repo.fs.relpath(one.fs_path, repo.root_dir)) if inside else str(one)
