@@ -72,7 +72,7 @@ class Recorded:
     """Flow runs of a stage beyond its first."""
 
     @classmethod
-    def of(cls, client: SyncPrefectClient, ended: Sequence[Ended]) -> "Recorded":
+    def counted(cls, client: SyncPrefectClient, ended: Sequence[Ended]) -> "Recorded":
         """Count them, and hold them against what the runs have left."""
         top = FlowRunFilter(parent_task_run_id=FlowRunFilterParentTaskRunId(is_null_=True))
         found = client.read_flow_runs(flow_run_filter=top, limit=PAGE)
@@ -144,7 +144,7 @@ def one_case(folders: list[Path], servers: Servers) -> Outcome:
         client_set_to(servers.urls[last], servers.client_environment(last)),
         get_client(sync_client=True) as client,
     ):
-        recorded = Recorded.of(client, ended)
+        recorded = Recorded.counted(client, ended)
     return Outcome(ended=ended, seconds=seconds, recorded=recorded, complaints=servers.complaints())
 
 

@@ -90,7 +90,7 @@ def command(folder: Path, json_wanted: bool, write: bool, params: Path) -> None:
         more = [f"and {len(reasons) - NAMED} more"] if len(reasons) > NAMED else []
         about = [f"{len(seen.names):,} files, {len(seen.pictures):,} named as pictures are"]
         if seen.annotations and not reasons:
-            about.append(f"nothing is known that writes {_some(seen.annotations)}")
+            about.append(f"nothing is known that writes {_first_names(seen.annotations)}")
         about += [*reasons[:NAMED], *more]
         raise DataError(
             f"{folder}: of no format that is known: {'; '.join(about)}; docs/own_pictures.md names "
@@ -297,7 +297,7 @@ def described(reading: Reading) -> list[str]:
     if reading.absent:
         lines.append(f"Not there: {len(reading.absent):,} pictures that it names, first {reading.absent[0]}.")
     if reading.guess.beside:
-        lines.append(f"Not read, since one section reads no more: {_some(reading.guess.beside)}.")
+        lines.append(f"Not read, since one section reads no more: {_first_names(reading.guess.beside)}.")
     kinds = Counter(finding.kind for finding in reading.findings)
     for kind, count in kinds.most_common():
         first = [f"{one.where}: {one.what}" for one in reading.findings if one.kind == kind][:NAMED]
@@ -305,7 +305,7 @@ def described(reading: Reading) -> list[str]:
     return lines
 
 
-def _some(names: Sequence[str]) -> str:
+def _first_names(names: Sequence[str]) -> str:
     more = [f"and {len(names) - NAMED} more"] if len(names) > NAMED else []
     return ", ".join([*names[:NAMED], *more])
 

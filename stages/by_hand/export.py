@@ -82,11 +82,11 @@ def command(
         int8=int8,
         about={"commit": _commit(params.parent)},
     )
-    for line in _told(exported):
+    for line in _lines_of(exported):
         print(line)
 
 
-def _told(exported: Exported) -> list[str]:
+def _lines_of(exported: Exported) -> list[str]:
     lines = [f"{exported.path}: {exported.size / 1e6:.1f} MB"]
     lines.append(str(exported.comparison or "not compared: there is no packed test split here"))
     if eight := exported.quantised:

@@ -75,7 +75,7 @@ def _coco(seen: FolderListing) -> Iterator[Guess]:
         lists = [document.get(key) for key in ("images", "annotations")]
         if not all(isinstance(one, list) and one for one in lists):
             continue
-        images, things = ([one for one in some or () if isinstance(one, dict)] for some in lists)
+        images, things = ([one for one in entries or () if isinstance(one, dict)] for entries in lists)
         drawn = [
             one for one in things if (one.get("bbox") or one.get("segmentation")) and "category_id" in one
         ]
@@ -210,11 +210,11 @@ def _via(seen: FolderListing) -> Iterator[Guess]:
         if not entries:
             continue
         regions = [one for entry in entries for one in region_list(entry.get("regions")) or ()]
-        told = [one.get("region_attributes") for one in regions if isinstance(one, dict)]
-        attributes = Counter(key for one in told if isinstance(one, dict) for key in one)
+        region_attributes = [one.get("region_attributes") for one in regions if isinstance(one, dict)]
+        attributes = Counter(key for one in region_attributes if isinstance(one, dict) for key in one)
         if not attributes:
             keys["unnamed"] = seen.folder.resolve().name
-        elif any(isinstance(one, dict) and len(one) > 1 for one in told):
+        elif any(isinstance(one, dict) and len(one) > 1 for one in region_attributes):
             keys["attribute"] = _attribute_of(attributes)
         named = [one.get("filename", "") for one in entries]
         found.append(Named(name, split_of(name), seen.origin_of(named, name), len(regions)))

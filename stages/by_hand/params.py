@@ -231,8 +231,8 @@ def lines_of(parameter: Parameter, here: Mapping[str, Any]) -> Iterator[str]:
     """A line with key and default, and what it means below."""
     own = here.get(parameter.key, parameter.default)
     changed = "" if own == parameter.default else f"  (here: {_short(as_yaml(own))})"
-    of = f"  [{parameter.variant}]" if parameter.variant else ""
-    yield f"{parameter.key}: {_short(parameter.shown_default)}{changed}{of}"
+    variant = f"  [{parameter.variant}]" if parameter.variant else ""
+    yield f"{parameter.key}: {_short(parameter.shown_default)}{changed}{variant}"
     text = f"{parameter.meaning} ({parameter.allowed})"
     width = max(40, min(110, shutil.get_terminal_size().columns))
     yield from textwrap.wrap(text, width, initial_indent="    ", subsequent_indent="    ")

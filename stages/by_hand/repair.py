@@ -113,7 +113,7 @@ def command(
     out: Path,
     json_wanted: bool,
     model: Path,
-    **how: Any,
+    **options: Any,
 ) -> None:
     """Repair pictures: fill what a mask says is missing, remove noise, open shadows and lights.
 
@@ -125,15 +125,15 @@ def command(
       darkroom repair holes --mask masks --fill generator --truth whole --json
       darkroom repair photos --denoise --exposure --out better
     """  # noqa: D301 - \b is click's
-    if mask is None and not how["denoise"] and not how["exposure"]:
+    if mask is None and not options["denoise"] and not options["exposure"]:
         raise ParamsError("nothing to do: give --mask, --denoise or --exposure")
-    if how["sigma"] is not None and not how["denoise"]:
+    if options["sigma"] is not None and not options["denoise"]:
         raise ParamsError("--sigma: is for --denoise, which is not given")
     from stages.prediction.pictures import named_pictures
 
     tasks = tasks_for(list(named_pictures(pictures)), mask, grow, truth, out)
     network = None
-    if mask is not None and how["fill"] == "generator":
+    if mask is not None and options["fill"] == "generator":
         import torch
 
         from stages.generator.network import load_generator
@@ -141,11 +141,11 @@ def command(
         torch.set_num_threads(1)  # another number gives other bits, and networks as small as these no speed
         network = load_generator(model)
     for task in tasks:  # what is wrong with one of them is said before anything is written
-        _check(task, network, denoise=how["denoise"], exposure=how["exposure"])
+        _check(task, network, denoise=options["denoise"], exposure=options["exposure"])
     results = []
     rows: list[tuple[str, list[Pictures], list[str]]] = []
     for task in tasks:
-        result, shown = repair(task, network, **how)
+        result, shown = repair(task, network, **options)
         results.append(result)
         rows += [shown] if len(rows) < SHOWN else []
         if not json_wanted:
@@ -336,17 +336,17 @@ def likeness(before: Pictures, after: Pictures, truth: Pictures, missing: Mask |
 
     from stages.fusion.metrics import WINDOW, psnr, ssim
 
-    told: dict[str, Any] = {}
+    figures: dict[str, Any] = {}
     for name, picture in (("_before", before), ("", after)):
-        told[f"psnr{name}"] = _finite(float(psnr(truth[None], picture[None])[0]))
+        figures[f"psnr{name}"] = _finite(float(psnr(truth[None], picture[None])[0]))
         large = min(truth.shape[:2]) >= WINDOW
-        told[f"ssim{name}"] = round(float(ssim(truth[None], picture[None])[0]), 4) if large else None
+        figures[f"ssim{name}"] = round(float(ssim(truth[None], picture[None])[0]), 4) if large else None
     if missing is not None:
         errors = (after[missing].astype(np.float64) - truth[missing]) ** 2
         top = float(np.iinfo(truth.dtype).max)
         error = float(errors.mean())
-        told["psnr_filled"] = None if error == 0 else round(10 * float(np.log10(top**2 / error)), 2)
-    return told
+        figures["psnr_filled"] = None if error == 0 else round(10 * float(np.log10(top**2 / error)), 2)
+    return figures
 
 
 def _finite(number: float) -> float | None:

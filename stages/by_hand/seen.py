@@ -212,6 +212,6 @@ def keys_of(chosen: Sequence[Named]) -> dict[str, Any]:
     """The keys that say where names of pictures start from."""
     folders = {one.split: one.origin.folder for one in chosen}
     prefixes = {one.origin.prefix for one in chosen} - {""}
-    told = {split: folder for split, folder in folders.items() if folder is not None}
-    pictures = folders[chosen[0].split] if len(set(folders.values())) == 1 else told
+    given = {split: folder for split, folder in folders.items() if folder is not None}
+    pictures = folders[chosen[0].split] if len(set(folders.values())) == 1 else given
     return {"pictures": pictures} | ({"strip_prefix": max(prefixes, key=len)} if prefixes else {})

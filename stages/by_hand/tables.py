@@ -114,8 +114,8 @@ def _source(seen: FolderListing, table: Looked) -> dict[str, Any] | None:
     split = next((small[word] for word in SPLITS if word in small), None)
     nested = next(filter(None, (_nested(table, small[word]) for word in NESTED if word in small)), None)
     if nested is not None:
-        told = {"picture": picture, **nested} | ({} if split is None else {"split": split})
-        return {"format": table.format, "columns": told, "box_as": "corner-and-size"}
+        nested_columns = {"picture": picture, **nested} | ({} if split is None else {"split": split})
+        return {"format": table.format, "columns": nested_columns, "box_as": "corner-and-size"}
     lists = _lists(table, small)
     label = next((small[word] for word in LABELS if word in small and small[word] not in lists), None)
     if (
@@ -218,11 +218,11 @@ def _tables(seen: FolderListing) -> Iterator[Looked]:
 def _csv(seen: FolderListing, name: str) -> Looked | None:
     text, encoding = seen.encoded_head(name)
     lines = [line for line in text.splitlines() if line.strip()]
-    told = lines[0].strip('" ')[4:5] if lines and lines[0].lower().strip('" ').startswith("sep=") else ""
-    lines = lines[1 if told else 0 :][: LOOKED_AT + 1]
+    stated = lines[0].strip('" ')[4:5] if lines and lines[0].lower().strip('" ').startswith("sep=") else ""
+    lines = lines[1 if stated else 0 :][: LOOKED_AT + 1]
     lines = lines[:-1] if len(lines) > 2 else lines  # the last may be cut off
     keys: dict[str, Any] = {} if encoding is None else {"encoding": encoding}
-    for separator in told or SEPARATORS:
+    for separator in stated or SEPARATORS:
         try:
             rows = list(csv.reader(lines, delimiter=separator))
         except csv.Error:

@@ -77,10 +77,10 @@ class _Predictor(Generic[Found]):
 
         """
         ready = (self.in_form(number, given) for number, given in enumerate(pictures, start=1))
-        while some := list(islice(ready, batch)):
-            readable = [one for one in some if isinstance(one, Ready)]
+        while group := list(islice(ready, batch)):
+            readable = [one for one in group if isinstance(one, Ready)]
             answers = iter(self.answers_to(readable) if readable else [])
-            yield from (next(answers) if isinstance(one, Ready) else one for one in some)
+            yield from (next(answers) if isinstance(one, Ready) else one for one in group)
 
     @property
     def form(self) -> Form:
@@ -143,7 +143,9 @@ class ClassifierPredictor(_Predictor[Classified]):
         by_class = sorted(zip(self.classes, row, strict=True), key=lambda pair: -pair[1])
         label, probability = by_class[0] if by_class else (None, None)
         thresholds = thresholds_of(self._model.config)
-        told = sorted(zip(self.attributes, attributes, thresholds, strict=True), key=lambda each: -each[1])
+        by_probability = sorted(
+            zip(self.attributes, attributes, thresholds, strict=True), key=lambda each: -each[1]
+        )
         return Classified(
             picture=one.name,
             width=one.width,
@@ -152,7 +154,8 @@ class ClassifierPredictor(_Predictor[Classified]):
             probability=probability,
             probabilities=dict(by_class),
             attributes={
-                name: Attribute(probability=share, present=share >= least) for name, share, least in told
+                name: Attribute(probability=share, present=share >= least)
+                for name, share, least in by_probability
             },
         )
 

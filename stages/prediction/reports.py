@@ -59,13 +59,13 @@ def to_text(answers: Iterable[Answer]) -> str:
 
 def to_json(answers: Iterable[Answer]) -> str:
     """Answers as a JSON list; of a picture that cannot be read it has `picture` and `reason`."""
-    return json.dumps([_rounded(_told(answer)) for answer in answers], indent=1, ensure_ascii=False) + "\n"
+    return json.dumps([_rounded(_plain(answer)) for answer in answers], indent=1, ensure_ascii=False) + "\n"
 
 
-def _told(answer: Answer) -> dict[str, Any]:
+def _plain(answer: Answer) -> dict[str, Any]:
     """An answer as plain values; without `attributes` and `nearest` where there are none."""
-    told = asdict(answer)
-    return {name: value for name, value in told.items() if value or name not in ("attributes", "nearest")}
+    values = asdict(answer)
+    return {name: value for name, value in values.items() if value or name not in ("attributes", "nearest")}
 
 
 def to_csv(answers: Iterable[Answer]) -> str:

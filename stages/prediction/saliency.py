@@ -109,11 +109,11 @@ def box_saliency(
         return found_again.astype(np.float32)
     seen = np.zeros(picture.shape[:2])
     ground = np.median(picture, axis=(0, 1))  # [C]: what most of the picture looks like hides best
-    for some in _masks(masks, picture.shape[:2], batch):
-        hidden = (ground + some[..., None] * (picture - ground)).round().astype(np.uint8)  # [B, H, W, C]
+    for masked in _masks(masks, picture.shape[:2], batch):
+        hidden = (ground + masked[..., None] * (picture - ground)).round().astype(np.uint8)  # [B, H, W, C]
         weights = np.stack([_similarity(target, found) for found in detect(network, hidden, compute, batch)])
-        found_again += np.tensordot(weights, some, axes=(0, 0))
-        seen += some.sum(axis=0)
+        found_again += np.tensordot(weights, masked, axes=(0, 0))
+        seen += masked.sum(axis=0)
     return np.stack([_stretched(heat / np.maximum(seen, 1e-9)) for heat in found_again])
 
 
@@ -126,13 +126,13 @@ def _masks(masks: Masks, size: Sequence[int], batch: int) -> Iterator[npt.NDArra
     side = -(-min(size) // masks.cells)
     rows, columns = (-(-length // side) + 1 for length in size)
     for start in range(0, masks.count, batch):
-        some = []
+        group = []
         for _ in range(min(batch, masks.count - start)):
             grid = torch.from_numpy(draw.random((1, 1, rows, columns)) < SEEN_SHARE).float()
             top, left = draw.integers(side, size=2)
             soft = F.interpolate(grid, (rows * side, columns * side), mode="bilinear", align_corners=False)
-            some.append(soft[0, 0, top : top + size[0], left : left + size[1]].numpy())
-        yield np.stack(some).astype(np.float64)
+            group.append(soft[0, 0, top : top + size[0], left : left + size[1]].numpy())
+        yield np.stack(group).astype(np.float64)
 
 
 def _similarity(target: Detection, found: Detection) -> npt.NDArray[np.float64]:

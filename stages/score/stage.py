@@ -289,9 +289,9 @@ def _classify(scored: Sequence[tuple[Row, PreparedInput]], models: TrainedModels
     if names := attributes_of(model.config):
         least = thresholds_of(model.config)
         for (row, _), shares in zip(scored, found.attributes.tolist(), strict=True):
-            told = sorted(zip(names, shares, least, strict=True), key=lambda one: -one[1])
+            by_probability = sorted(zip(names, shares, least, strict=True), key=lambda one: -one[1])
             row |= {
-                "attributes": [name for name, share, threshold in told if share >= threshold],
+                "attributes": [name for name, share, threshold in by_probability if share >= threshold],
                 "attribute_probabilities": shares,
             }
 

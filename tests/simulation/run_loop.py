@@ -168,7 +168,7 @@ class Workspace:
         self._world.occasion()
         self._ledger.passed(name)
 
-    def told_of_full_disks(self) -> str:
+    def full_disks(self) -> str:
         return ""
 
 

@@ -34,7 +34,9 @@ def audit_precision(
 ) -> list[Row]:
     """Compare COCO's twelve figures, and those of each class, with those of the same detections."""
 
-    def of(what: int, *, area: tuple[float, float] = ALL, most: int = MOST, at: int | None = None) -> float:
+    def mean_of(
+        what: int, *, area: tuple[float, float] = ALL, most: int = MOST, at: int | None = None
+    ) -> float:
         """The mean of what is defined: 0 precision, 1 recall; at one threshold or at all."""
         each = [_of_class(detections, test, label, area, most) for label in range(len(test.classes))]
         defined = [one[what] if at is None else one[what][[at]] for one in each if one]
@@ -42,12 +44,12 @@ def audit_precision(
         return float(values.mean()) if len(values) else NONE
 
     independent = {
-        "map": of(0),
-        "map50": of(0, at=0),
-        "map75": of(0, at=5),
-        **{f"map_{name}": of(0, area=area) for name, area in AREAS.items()},
-        **{f"recall_{most}": of(1, most=most) for most in (1, 10, 100)},
-        **{f"recall_{name}": of(1, area=area) for name, area in AREAS.items()},
+        "map": mean_of(0),
+        "map50": mean_of(0, at=0),
+        "map75": mean_of(0, at=5),
+        **{f"map_{name}": mean_of(0, area=area) for name, area in AREAS.items()},
+        **{f"recall_{most}": mean_of(1, most=most) for most in (1, 10, 100)},
+        **{f"recall_{name}": mean_of(1, area=area) for name, area in AREAS.items()},
     }
     rows = compared(prefix, figures, independent, "COCO's definition")
     for label, name in enumerate(test.classes):

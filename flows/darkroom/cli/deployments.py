@@ -139,8 +139,8 @@ def gc(repo: Path, days: float, yes: bool, as_json: bool) -> int:
             garbage.remove_garbage(root, found)
         if as_json:
             listed = [{"kind": kind, "bytes": size, "paths": count} for kind, (size, count) in kinds.items()]
-            told = {"found": listed, "removed": bool(kinds and yes), "cache_in_use": found.busy or None}
-            print(json.dumps(told, indent=2))
+            removal = {"found": listed, "removed": bool(kinds and yes), "cache_in_use": found.busy or None}
+            print(json.dumps(removal, indent=2))
         else:
             print("nothing to free" if not kinds else "removed" if yes else NOT_REMOVED)
     return Exit.WELL

@@ -251,7 +251,7 @@ def run(no_record: bool, quiet: bool, verbose: bool, as_json: bool, **chosen: An
     asked = {Manner.JSON: as_json, Manner.QUIET: quiet, Manner.VERBOSE: verbose}
     manner = next((manner for manner, is_asked in asked.items() if is_asked), Manner.USUAL)
     if planned.work:
-        return _run_told(options, manner, executor, record=not no_record)
+        return _run_and_report(options, manner, executor, record=not no_record)
     if as_json:  # no run: it has neither an identifier nor logs
         print(json.dumps({"event": "run-started", "run": None, "plan": planned.to_json()}))
         print(json.dumps({"event": "run-finished", "well": True, "seconds": 0.0}))
@@ -320,13 +320,15 @@ def _observing(manner: Manner, console: Any) -> AbstractContextManager[Callable[
     return terminal.watching_run(console)
 
 
-def _run_told(options: "RunOptions", manner: Manner, executor: "Executor | None", *, record: bool) -> int:
+def _run_and_report(
+    options: "RunOptions", manner: Manner, executor: "Executor | None", *, record: bool
+) -> int:
     """Run, have Prefect told of it if it shall be, and say how it went."""
     from darkroom.base.roots import root_of
     from darkroom.reporting.deliverers import patience_of
     from darkroom.reporting.pipeline import run_reported, run_unreported
     from darkroom.show import terminal
-    from darkroom.show.wording import how_to_go_on
+    from darkroom.show.wording import continuation_remark
 
     output.go_on_without("the run")
     console = terminal.make_console()
@@ -351,7 +353,7 @@ def _run_told(options: "RunOptions", manner: Manner, executor: "Executor | None"
     if lost:
         output.print_warning(f"Prefect is not told all of this run: {lost}")
     if options.stop.is_set():
-        print(how_to_go_on(ended.report, options.targets), file=sys.stderr)
+        print(continuation_remark(ended.report, options.targets), file=sys.stderr)
         return Exit.INTERRUPTED
     return Exit.WELL if ended.report.well else Exit.FAILED
 

@@ -69,7 +69,7 @@ def attempts(run: str | None, repo: Path, as_json: bool) -> int:
     from dataclasses import asdict
 
     from darkroom.base.roots import root_of
-    from darkroom.remote.told import attempts_of, table_lines
+    from darkroom.remote.listing import attempts_of, table_lines
 
     name, entries = attempts_of(root_of(repo), run)
     if as_json:

@@ -89,7 +89,9 @@ def found_garbage(root: Path, days: float) -> Iterator[Garbage]:
         logs = (*state.glob("logs/*"), *state.glob("services/*.log.1"))
         yield Garbage(
             logs=tuple(path for path in logs if _touched(path) < before),
-            checkpoints=tuple(path for path in _told(root, _CHECKPOINT) if _touched(path) < before),
+            checkpoints=tuple(
+                path for path in _named_by_option(root, _CHECKPOINT) if _touched(path) < before
+            ),
             clones=clones,
             pictures=tuple(path for path in _decoded_pictures(root) if _touched(path) < before),
             models=tuple(path for path in _models_of_no_ref(root) if _touched(path) < before),
@@ -155,7 +157,7 @@ def _repositories(clone: Path) -> Iterator[Path]:
     return (found.parent for found in clone.glob("**/.dvc") if found.is_dir())
 
 
-def _told(root: Path, option: re.Pattern[str]) -> Iterator[Path]:
+def _named_by_option(root: Path, option: re.Pattern[str]) -> Iterator[Path]:
     """What stages are told to keep by an option of their commands, where it is there and in the project.
 
     A stage removes its own checkpoint when it is done, and keeps decoded pictures for the next time.
@@ -180,7 +182,7 @@ def _decoded_pictures(root: Path) -> Iterator[Path]:
 
     Other programs have options of that name: what holds anything else is none of these folders.
     """
-    for cache in _told(root, _PICTURES):
+    for cache in _named_by_option(root, _PICTURES):
         for folder in cache.glob("*/"):
             names = [path.name for path in folder.iterdir()]
             if any(map(_PIXELS.fullmatch, names)) and all(map(_OF_PICTURES.fullmatch, names)):

@@ -54,7 +54,7 @@ class Worker:
         self._say(f"host {host_name()} works for pool {self._pool} of {self._place.storage.address}")
         try:
             while not self._stop.is_set():
-                self._take_some()
+                self._take_offered()
                 self._free_ended(self._place.storage.look_seconds)
         finally:
             for thread in self._threads:
@@ -68,7 +68,7 @@ class Worker:
             self._threads.remove(thread)
             self._leases.give(lease)
 
-    def _take_some(self) -> None:
+    def _take_offered(self) -> None:
         if len(self._threads) >= self._host.jobs:
             return  # and the storage is not asked for nothing
         board = self._place.board

@@ -49,8 +49,8 @@ class LineSplitter:
     def _go_on(self, text: bytes) -> None:
         written = text.rstrip(b"\r")
         if written:
-            _, again, last = written.rpartition(b"\r")
-            if again or self._returned:
+            _, redrawn, last = written.rpartition(b"\r")
+            if redrawn or self._returned:
                 self._kept, self._cut, self._redrawn = b"", 0, True
             room = self._longest - len(self._kept)
             self._kept += last[:room]

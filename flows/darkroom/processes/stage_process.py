@@ -209,7 +209,7 @@ class _CommandSequence:
     def __init__(self, job: StageJob, group: ProcessGroup, output: StageOutput, started: float) -> None:
         self._job, self._group, self._output = job, group, output
         self._deadline = float("inf") if job.meta.timeout is None else started + job.meta.timeout
-        self._told_ending: Ending | None = None
+        self._forced_ending: Ending | None = None
         self._last_call = float("inf")
         self._looked = started
 
@@ -231,7 +231,7 @@ class _CommandSequence:
         finally:
             os.close(end)
         self._output.end_command()
-        return self._told_ending or _judge(process.returncode), process.returncode
+        return self._forced_ending or _judge(process.returncode), process.returncode
 
     def _take(self, pipe: Pipe, end: int) -> bool:
         """Take what the command has written since, or wait a moment for it. True: the command has ended."""
@@ -246,7 +246,7 @@ class _CommandSequence:
         """Once told to end, a shell may be gone while what it called still writes a checkpoint."""
         if not over or process.poll() is None:
             return False
-        if self._told_ending and not self._group.only_guarded():
+        if self._forced_ending and not self._group.only_guarded():
             time.sleep(_LOOK_SECONDS)
             return False
         return True
@@ -261,8 +261,8 @@ class _CommandSequence:
 
     def _look_at_the_time(self) -> None:
         now = time.monotonic()
-        if self._told_ending is None and (why := self._why_end(now)):
-            self._told_ending = why
+        if self._forced_ending is None and (why := self._why_end(now)):
+            self._forced_ending = why
             self._group.signal(signal.SIGTERM)
             self._last_call = now + GRACE_SECONDS
         if now >= self._last_call or self._job.stop_now.is_set():

@@ -48,7 +48,11 @@ def fetch_model(root: Path, artifact: str, version: str) -> CommittedModel:
         there = ", ".join(versions) or "none"
         raise UsageError(f"--release: there is no release {name} {version}; there are: {there}")
     return _brought(
-        root, versions[version], artifacts[artifact].path, name=f"release {version}", of=f"{name} {version}"
+        root,
+        versions[version],
+        artifacts[artifact].path,
+        name=f"release {version}",
+        origin=f"{name} {version}",
     )
 
 
@@ -67,7 +71,9 @@ def released_model(root: Path, artifact: str) -> CommittedModel | None:
     if release is None or artifact not in (artifacts := artifacts_of(root)):
         return None
     said = f"release {release.version}"
-    return _brought(root, release.commit, artifacts[artifact].path, name=said, of=f"{name} {release.version}")
+    return _brought(
+        root, release.commit, artifacts[artifact].path, name=said, origin=f"{name} {release.version}"
+    )
 
 
 def scheduled_model(root: Path, artifact: str) -> CommittedModel | None:
@@ -81,10 +87,10 @@ def scheduled_model(root: Path, artifact: str) -> CommittedModel | None:
     if not commit or artifact not in (artifacts := artifacts_of(root)):
         return None
     said = f"the last results on the branch {SCHEDULED} ({commit[:12]})"
-    return _brought(root, commit, artifacts[artifact].path, name=said, of=SCHEDULED)
+    return _brought(root, commit, artifacts[artifact].path, name=said, origin=SCHEDULED)
 
 
-def _brought(root: Path, commit: str, path: str, *, name: str, of: str) -> CommittedModel:
+def _brought(root: Path, commit: str, path: str, *, name: str, origin: str) -> CommittedModel:
     folder = models_folder(root) / commit
     found = CommittedModel(folder / Path(path).name, folder / PARAMS_FILE, name)
     if not (found.model.exists() and found.params.exists()):
@@ -92,7 +98,7 @@ def _brought(root: Path, commit: str, path: str, *, name: str, of: str) -> Commi
             try:
                 contents = {found.params: opened.read(PARAMS_FILE), found.model: opened.read(path)}
             except RepoError as error:
-                raise RepoError(f"{of}: {error}") from error
+                raise RepoError(f"{origin}: {error}") from error
         make_state_folder(root / STATE_FOLDER)
         folder.mkdir(parents=True, exist_ok=True)
         for file, content in contents.items():

@@ -2,7 +2,7 @@
 
 pools: which stages go where; attempt: one attempt, submitted and watched; watch: whether its host is lost
 executor, capacity: all attempts of a run; following: what they print and what becomes of them
-told: the table of them; slurm: a cluster that takes attempts as jobs
+listing: the table of them; slurm: a cluster that takes attempts as jobs
 """
 
 import lazy_loader

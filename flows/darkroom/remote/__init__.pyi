@@ -4,8 +4,8 @@ from .attempt import RemoteAttempt as RemoteAttempt
 from .executor import PooledExecutor as PooledExecutor
 from .executor import StageElsewhere as StageElsewhere
 from .executor import stages_elsewhere as stages_elsewhere
+from .listing import attempts_of as attempts_of
+from .listing import table_lines as table_lines
 from .pools import Pools as Pools
 from .pools import pools_of as pools_of
 from .slurm import Slurm as Slurm
-from .told import attempts_of as attempts_of
-from .told import table_lines as table_lines

@@ -151,16 +151,16 @@ class PooledExecutor:
             OSError: It is no outage of the storage, or the run is to end.
 
         """
-        told = False
+        remarked = False
         while True:
             try:
                 return work()
             except OSError as error:
                 if not is_outage(error) or job.stop.is_set() or job.stop_now.is_set():
                     raise
-                if not told:
+                if not remarked:
                     job.on_line(f"darkroom: waits for the storage: {explain_os_error(error)}")
-                told = True
+                remarked = True
             job.stop.wait(OUTAGE_SECONDS)
 
     def _step(self, attempt: RemoteAttempt, job: StageJob) -> Record | StageResult | None:
@@ -256,11 +256,11 @@ class StageElsewhere:
 
     def describe(self) -> str:
         """Say in words where the attempt is."""
-        again = f", attempt {self.attempt}" if self.attempt > 1 else ""
+        attempt = f", attempt {self.attempt}" if self.attempt > 1 else ""
         if self.host is None:
             refused = "".join(f"; {why}" for why in self.refusals)
-            return f"{self.stage} waits for a host of pool {self.pool}{again}{refused}"
-        return f"{self.stage} runs on host {self.host} of pool {self.pool}{again}"
+            return f"{self.stage} waits for a host of pool {self.pool}{attempt}{refused}"
+        return f"{self.stage} runs on host {self.host} of pool {self.pool}{attempt}"
 
 
 def stages_elsewhere(root: Path) -> tuple[StageElsewhere, ...]:

@@ -20,10 +20,10 @@ from .outbox import Posted as Posted
 from .outbox import first_letter as first_letter
 from .outbox import is_held as is_held
 from .outbox import outbox_folder as outbox_folder
+from .outbox import position_file as position_file
 from .outbox import read_letters as read_letters
 from .outbox import remove_outbox as remove_outbox
 from .outbox import stop_file as stop_file
-from .outbox import told_file as told_file
 from .outbox import waiting_outboxes as waiting_outboxes
 from .pipeline import run_reported as run_reported
 from .pipeline import run_unreported as run_unreported

@@ -146,8 +146,8 @@ def stop_file(outbox: Path) -> Path:
     return outbox.with_suffix(".stop")
 
 
-def told_file(outbox: Path) -> Path:
-    """The file that says how much of an outbox a server elsewhere was told."""
+def position_file(outbox: Path) -> Path:
+    """The file that says up to which byte an outbox is delivered to a server elsewhere."""
     return outbox.with_suffix(".told")
 
 
@@ -222,5 +222,5 @@ def is_held(outbox: Path) -> bool:
 
 def remove_outbox(outbox: Path) -> None:
     """Remove an outbox that is fully delivered, and the files beside it."""
-    for path in (outbox, stop_file(outbox), told_file(outbox)):
+    for path in (outbox, stop_file(outbox), position_file(outbox)):
         path.unlink(missing_ok=True)

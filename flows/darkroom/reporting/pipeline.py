@@ -21,7 +21,7 @@ from darkroom.base.text import format_count, format_reasons
 from darkroom.processes.stopping import stopping_on_signals
 from darkroom.reporting.deliverers import STOPPED_SECONDS, Deliverer, Destination
 from darkroom.reporting.letters import RunState
-from darkroom.reporting.outbox import Outbox, told_file
+from darkroom.reporting.outbox import Outbox, position_file
 from darkroom.reporting.stages import ReportedExecutor, StageLetters
 from darkroom.runs.ended import EndedRun, record_run
 from darkroom.runs.engine import run_pipeline
@@ -104,7 +104,7 @@ def run_reported(
         return run_unreported(options, root, observe, executor=executor), f"all of it ({said})"
     try:
         stages = StageLetters(outbox, run_name(options, root), shown_parameters(options), root.name)
-        with _looked_after(outbox, root, destination, options.stop), _crash_told(outbox, stages):
+        with _looked_after(outbox, root, destination, options.stop), _reporting_crashes(outbox, stages):
             record = _run_stages(options, root, observe, executor, stages)
         at_most = STOPPED_SECONDS if options.stop.is_set() else float("inf")
         _wait_for_delivery(outbox, patience, at_most, remark)
@@ -142,7 +142,7 @@ def _run_stages(
 
 
 @contextmanager
-def _crash_told(outbox: Outbox, stages: StageLetters) -> Iterator[None]:
+def _reporting_crashes(outbox: Outbox, stages: StageLetters) -> Iterator[None]:
     """Let no flow run stay Running that has ended by an exception; nothing more comes after the block."""
     try:
         yield
@@ -194,13 +194,13 @@ def _wait_for_delivery(
 ) -> None:
     """Wait until all is delivered, but not for longer than `patience` after the last sign of life."""
     began = alive = time.monotonic()
-    told, said = "", False
+    position, said = "", False
     with suppress(KeyboardInterrupt):
         while not outbox.is_delivered():
             now = time.monotonic()
             with suppress(OSError):
-                if (by_now := told_file(outbox.path).read_text()) != told:
-                    told, alive = by_now, now
+                if (by_now := position_file(outbox.path).read_text()) != position:
+                    position, alive = by_now, now
             if now - alive >= patience or now - began >= at_most:
                 return
             if now - began > SAY_SECONDS and not said:

@@ -87,10 +87,10 @@ class StageLetters:
                 self._outbox.put(Drew(at=self._outbox.now(), run=run, text=escape(line)))
 
         def on_line(line: str) -> None:
-            told = list(excerpt.take([line]))
-            for each in told:
+            shown = list(excerpt.take([line]))
+            for each in shown:
                 self._say(run, each)
-            if line not in told:
+            if line not in shown:
                 draw(line)
             job.on_line(line)
 

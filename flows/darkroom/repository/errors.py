@@ -50,7 +50,7 @@ def mended(prefix: str = "", kind: Callable[[str], Exception] = RepoError) -> It
 
 def error_line(error: BaseException) -> str:
     """What is wrong, where, and what mends it, in one line."""
-    return next(filter(None, map(_told_exactly, _chain(error))), None) or _with_place(error)
+    return next(filter(None, map(_exact_reason, _chain(error))), None) or _with_place(error)
 
 
 def _suggested_stage(error: StageNotFound) -> str:
@@ -86,15 +86,15 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
         error = error.__cause__
 
 
-def _told_exactly(error: BaseException) -> str | None:
+def _exact_reason(error: BaseException) -> str | None:
     """Of an error that knows more than it says: where in a file, or the mend."""
     match error:
         case StageNotFound():
             return f"{error}{_suggested_stage(error)}"
         case RemoteMissingDepsError():
-            return _told_of_plugin(error, str(error.protocol), " ".join(error.missing_deps))
+            return _missing_plugin(error, str(error.protocol), " ".join(error.missing_deps))
         case ImportError() if found := _PLUGIN.search(str(error)):
-            return _told_of_plugin(error, found[2], found[1])
+            return _missing_plugin(error, found[2], found[1])
         case YAMLValidationError():
             return problems_of(error)
         case YAMLSyntaxError() if error.hint:
@@ -107,7 +107,7 @@ def _told_exactly(error: BaseException) -> str | None:
     return None
 
 
-def _told_of_plugin(error: BaseException, scheme: str, lacking: str) -> str:
+def _missing_plugin(error: BaseException, scheme: str, lacking: str) -> str:
     values = [value for frame in reversed(frames_outside(error)) for value in frame.f_locals.values()]
     texts = [value.get("url") if isinstance(value, Mapping) else value for value in values]
     address = next((text for text in texts if isinstance(text, str) and "://" in text), f"{scheme}://")

@@ -93,11 +93,11 @@ def state_of_dep(dep: Any, makers: Makers, earlier: Container[str]) -> Made:
     found = _status(dep)
     reasons = tuple(line for line in _dep_reasons(dep, found) if line not in new)
     others = [name for name in makers_of_it if name not in earlier]
-    missing = tuple(_missing(dep, found, _how_to_make(names, others)))
+    missing = tuple(_missing(dep, found, _remedy_for(names, others)))
     return Made(dep.fs_path, recorded, reasons, tuple(names), new, isinstance(dep, ParamsDependency), missing)
 
 
-def _how_to_make(before: Sequence[str], others: Sequence[str]) -> str:
+def _remedy_for(before: Sequence[str], others: Sequence[str]) -> str:
     """How to get a missing dep, given the stages that make it: earlier ones, and ones not selected."""
     if before:
         return f"and {before[0]} does not make it"
@@ -180,7 +180,7 @@ def edits(before: DepBefore, dep: Any) -> list[Edit]:
     different = sorted(_different(before.obj, dep.obj))
     changed = [parts for parts in different if not _is_no_content(dep, parts)]
     ignored = {parts for parts in changed if not _in_an_out(dep, parts) and _git_ignores(dep, parts)}
-    if ignored and _git_keeps_some(dep, before.obj):
+    if ignored and _git_keeps_files(dep, before.obj):
         changed = [parts for parts in changed if parts not in ignored]
     return [Edit(dep, parts) for parts in changed]
 
@@ -198,7 +198,7 @@ def _in_an_out(dep: Any, parts: tuple[str, ...]) -> bool:
     return bool(dep.repo.index.outs_trie.shortest_prefix((*dep.fs.parts(dep.fs_path), *parts)))
 
 
-def _git_keeps_some(dep: Any, tree: Any) -> bool:
+def _git_keeps_files(dep: Any, tree: Any) -> bool:
     """Whether git keeps files of the folder, but for hidden ones, which only hold its place."""
     return any(
         not any(part.startswith(".") or part == "__pycache__" for part in parts)

@@ -229,7 +229,7 @@ def _shown(pictures: Iterable[Pair]) -> tuple[list[dict[str, str | None]], list[
 
 def _card(card: ModelCard, figures: Iterable[Figure]) -> dict[str, Any]:
     release = card.release
-    told = [
+    own_figures = [
         figure
         for figure in figures
         if figure.now is not None and (figure.stage == card.stage or figure.group[1] == card.name)
@@ -247,7 +247,7 @@ def _card(card: ModelCard, figures: Iterable[Figure]) -> dict[str, Any]:
         "data": [(escape(path), describe_file(file)) for path, file in card.data.items()],
         "figures": [
             (f"{escape(figure.short_name)} ({escape(figure.stage)})", _with_interval(figure))
-            for figure in main_figures(told)
+            for figure in main_figures(own_figures)
         ],
     }
 

@@ -27,7 +27,7 @@ from darkroom.schedule.executor import Capacity
 from darkroom.schedule.history import History
 from darkroom.schedule.plan import Node
 from darkroom.schedule.pool import Lease, host_memory
-from darkroom.schedule.scheduler import Again, Busy, Settled
+from darkroom.schedule.scheduler import BeginAnew, Busy, Settled
 from darkroom.workspace.workspace import ChangedBesideError, Workspace
 
 
@@ -118,7 +118,7 @@ class StageWork:
             self._waiting[name] = reason
             self._observe(StageWaits(name, reason))
 
-    def finish(self, name: str, result: StageResult) -> Settled | Again:
+    def finish(self, name: str, result: StageResult) -> Settled | BeginAnew:
         """Do DVC's part after the command; another attempt where a kill or want of memory ended this one."""
         reasons = self._reasons[name]
         self.last_lines[name] = () if result.well else result.last_lines
@@ -141,7 +141,7 @@ class StageWork:
         self._note_duration(name, result)
         return Settled(Outcome.RAN, reasons, result.seconds)
 
-    def _begin_after(self, result: StageResult, restart: StageAgain) -> Again:
+    def _begin_after(self, result: StageResult, restart: StageAgain) -> BeginAnew:
         """The next attempt, with more memory where the last one ran out of it and dvc.yaml says so."""
         asked = self._asked[restart.stage]
         if result.ending is not Ending.OUT_OF_MEMORY or asked.memory_factor == 1:
@@ -150,9 +150,9 @@ class StageWork:
         said = f"{restart.reason}; the next attempt asks for {(grown.memory or 0) / 1000**3:.1f} GB"
         return replace(self._begin_anew(replace(restart, reason=said)), resources=grown)
 
-    def _begin_anew(self, restart: StageAgain) -> Again:
+    def _begin_anew(self, restart: StageAgain) -> BeginAnew:
         self._observe(restart)
-        return Again(restart.seconds)
+        return BeginAnew(restart.seconds)
 
     def _ended_badly(self, name: str, result: StageResult) -> Settled:
         # A stop reaches stages by other ways too: a Ctrl-C of theirs, a host that shuts down.
@@ -160,7 +160,7 @@ class StageWork:
             result.ending is Ending.KILLED and self._options.stop.is_set()
         )
         outcome = Outcome.CANCELLED if stopped else Outcome.FAILED
-        error = f"{name}: {result.describe()}{self._workspace.told_of_full_disks()}"
+        error = f"{name}: {result.describe()}{self._workspace.full_disks()}"
         if result.ending in NOT_ITS_FAULT:
             attempts = self._attempts.number_of(name)
             times = f" at attempt {attempts}" if attempts > 1 else ""

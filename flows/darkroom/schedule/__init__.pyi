@@ -39,7 +39,7 @@ from .pool import host_cpus as host_cpus
 from .pool import host_memory as host_memory
 from .pool import refuse_too_large as refuse_too_large
 from .pool import thread_env as thread_env
-from .scheduler import Again as Again
+from .scheduler import BeginAnew as BeginAnew
 from .scheduler import Busy as Busy
 from .scheduler import Scheduler as Scheduler
 from .scheduler import Settled as Settled

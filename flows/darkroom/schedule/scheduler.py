@@ -47,7 +47,7 @@ class Settled:
 
 
 @dataclass(frozen=True, slots=True)
-class Again:
+class BeginAnew:
     """A stage that is to be begun anew after so many seconds; it holds nothing until then."""
 
     seconds: float
@@ -67,7 +67,7 @@ class Work(Protocol):
     def begin(self, name: str, lease: Lease) -> Settled | StageJob:
         """Settle a stage without executing it, or make it ready to be executed."""
 
-    def finish(self, name: str, result: StageResult) -> Settled | Again:
+    def finish(self, name: str, result: StageResult) -> Settled | BeginAnew:
         """Take over the results of an executed stage, or give up on this attempt."""
 
     def record(self) -> None:
@@ -157,7 +157,7 @@ class Scheduler:
             self._work.record()
         for name, end in finished:
             self._pool.give(self._running.pop(name))
-            if isinstance(end, Again):
+            if isinstance(end, BeginAnew):
                 self._requests[name] = end.resources or self._requests[name]
                 heapq.heappush(self._later, (self._clock() + end.seconds, name))
             else:

@@ -31,7 +31,7 @@ _DECIDES = {
     "infrastructure_document_id",
     "work_pool_name",
 }
-AGAIN = "`darkroom up` registers it again"
+REGISTERED_BY_UP = "`darkroom up` registers it again"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +81,7 @@ def _digest(values: dict[str, Any]) -> str:
 def wrong_deployment(deployment: DeploymentResponse, registered: Registered, root: Path) -> str | None:
     """Why no worker of the project at `root` runs the deployment; None: they do."""
     if line := line_of_new_name(deployment.name, deployment.entrypoint, root):
-        return f"the deployment {line}, and {AGAIN}"
+        return f"the deployment {line}, and {REGISTERED_BY_UP}"
     kept = registered.deployments.get(str(deployment.id))
     if kept is None:
         return (
@@ -92,7 +92,7 @@ def wrong_deployment(deployment: DeploymentResponse, registered: Registered, roo
     if kept != deployment_digest(deployment):
         return (
             f"the deployment {deployment.name} was changed since `darkroom up`: workers refuse its runs;"
-            f" {AGAIN}"
+            f" {REGISTERED_BY_UP}"
         )
     return None
 
@@ -103,7 +103,7 @@ def wrong_pools(pools: Iterable[WorkPool], registered: Registered) -> Iterator[s
         if registered.pools.get(pool.name) != pool_digest(pool):
             yield (
                 f"the work pool {pool.name} was changed since `darkroom up`: its worker refuses all runs;"
-                f" {AGAIN}"
+                f" {REGISTERED_BY_UP}"
             )
 
 

@@ -17,11 +17,11 @@ from .terminal import make_console as make_console
 from .terminal import table_text as table_text
 from .terminal import write_line as write_line
 from .wording import action_word as action_word
+from .wording import continuation_remark as continuation_remark
 from .wording import count_stages as count_stages
 from .wording import describe_end as describe_end
 from .wording import describe_restart as describe_restart
 from .wording import describe_work as describe_work
 from .wording import headline as headline
-from .wording import how_to_go_on as how_to_go_on
 from .wording import nothing_to_run as nothing_to_run
 from .wording import what_happened as what_happened

@@ -62,15 +62,15 @@ def page_key(project: str) -> str:
 
 def metrics_key(project: str, stage: str) -> str:
     """The key of the table of a stage's metrics."""
-    return slug(f"{project}-{_told_apart(stage)}-metrics")
+    return slug(f"{project}-{_unique_slug(stage)}-metrics")
 
 
 def progress_key(project: str, stage: str) -> str:
     """The key of how far a stage is."""
-    return slug(f"{project}-{_told_apart(stage)}-progress")
+    return slug(f"{project}-{_unique_slug(stage)}-progress")
 
 
-def _told_apart(stage: str) -> str:
+def _unique_slug(stage: str) -> str:
     """`a/b` and `a_b` have one slug: each has a part of its hash beside it."""
     return stage if slug(stage) == stage else f"{stage}-{sha256(stage.encode()).hexdigest()[:6]}"
 

@@ -113,7 +113,7 @@ def describe_restart(event: StageAgain) -> str:
     return f"{event.reason}, starts again {when}"
 
 
-def how_to_go_on(report: RunReport, targets: Sequence[str]) -> str:
+def continuation_remark(report: RunReport, targets: Sequence[str]) -> str:
     """Say after a run that was stopped what is kept, and the command that takes it up again."""
     data = report.plan.data
     done = sum(stage.outcome.well for name, stage in report.stages.items() if name not in data)

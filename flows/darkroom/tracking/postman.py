@@ -1,8 +1,8 @@
 """Delivers the letters of a project's outboxes, each once and in order, to any destination.
 
-With each letter the position up to which the outbox is delivered is noted (`Recipient.told`). If a deliverer
-is killed, the next one continues after this position. It also reports the end of killed runs, which they
-could not report themselves.
+With each letter the position up to which the outbox is delivered is noted (`Recipient.delivered_bytes`). If a
+deliverer is killed, the next one continues after this position. It also reports the end of killed runs,
+which they could not report themselves.
 """
 
 from __future__ import annotations
@@ -71,8 +71,8 @@ class Account:
 
     path: Path
     opened: Opened
-    told: int
-    """Up to which byte it was told when it was first seen here."""
+    delivered: int
+    """How many of its bytes were delivered when it was first seen here."""
     read: int = 0
     last: float = 0.0
     """The time of the last thing that it tells of, in seconds since 1970."""
@@ -151,8 +151,8 @@ def began_id(run: str) -> str:
 class Recipient(Protocol):
     """What letters are delivered to."""
 
-    async def told(self, outbox: str) -> int:
-        """Up to which byte the outbox of that name is told."""
+    async def delivered_bytes(self, outbox: str) -> int:
+        """Count the bytes of the outbox of that name that are delivered."""
 
     async def tell(self, account: Account, letters: Iterable[Letter], end: int) -> None:
         """Tell the letters of an outbox, which is told up to the byte `end` then; all or nothing of a letter.
@@ -166,7 +166,7 @@ class Recipient(Protocol):
         """Find those of the flow runs that somebody has cancelled."""
 
     async def forget(self, outbox: str) -> None:
-        """Remove the note of how far an outbox is told: the outbox is gone."""
+        """Remove the note of how far an outbox is delivered: the outbox is gone."""
 
 
 class Postman:
@@ -213,7 +213,7 @@ class Postman:
             await self._recipient.tell(account, pages, account.read)
         if not account.closed and held:
             return busy
-        if not account.closed and account.told <= account.read:
+        if not account.closed and account.delivered <= account.read:
             words = [each for letter in account.last_words() for each in account.take(letter)]
             await self._recipient.tell(account, words, account.read + 1)
         remove_outbox(path)
@@ -226,8 +226,8 @@ class Postman:
             remove_outbox(path)  # a power cut came before its first letter
         if opened is None or opened.to != self._to:
             return None
-        told = await self._recipient.told(path.name)
-        self._accounts[path] = Account(path, opened, told)
+        delivered = await self._recipient.delivered_bytes(path.name)
+        self._accounts[path] = Account(path, opened, delivered)
         return self._accounts[path]
 
     async def _tell(self, account: Account, posted: list[Posted]) -> None:
@@ -243,10 +243,10 @@ class Postman:
                 print(f"{account.path}: nothing is known of the run {each.letter.run}", file=sys.stderr)
                 continue
             found = account.take(each.letter)
-            if each.end > account.told:
+            if each.end > account.delivered:
                 letters += found
         account.read = posted[-1].end
-        if account.read > account.told:
+        if account.read > account.delivered:
             try:
                 await self._recipient.tell(account, letters, account.read)
             except BaseException as error:  # it is read again, from the start

@@ -27,7 +27,7 @@ from prefect.client.schemas.objects import State as PrefectState
 from prefect.states import to_state_create
 
 from darkroom.reporting.letters import Became, Began, Letter, Published, RunState, Said
-from darkroom.reporting.outbox import is_held, outbox_folder, told_file, waiting_outboxes
+from darkroom.reporting.outbox import is_held, outbox_folder, position_file, waiting_outboxes
 from darkroom.tracking.artifacts import artifacts_of, created_id
 from darkroom.tracking.delivery_queue import (
     BATCH_BYTES,
@@ -107,11 +107,11 @@ class ToApi:
         self._doubtful: set[str] = set()
         """The outboxes of which more may have arrived than is noted."""
 
-    async def told(self, outbox: str) -> int:
-        """Up to which byte the outbox of that name is told; more of it may be."""
+    async def delivered_bytes(self, outbox: str) -> int:
+        """Count the bytes of the outbox of that name that are known to be delivered; it may be more."""
         self._doubtful.add(outbox)
         try:
-            return int(told_file(self._folder / outbox).read_text())
+            return int(position_file(self._folder / outbox).read_text())
         except (OSError, ValueError):
             return 0
 
@@ -131,7 +131,7 @@ class ToApi:
         for what in self.sender.refused:
             print(f"{account.path.name}: refused: {what}: {self.sender.problem}", file=sys.stderr, flush=True)
         self.sender.refused.clear()
-        told_file(account.path).write_text(str(end))
+        position_file(account.path).write_text(str(end))
 
     async def cancelled(self, runs: Iterable[str]) -> set[str]:
         """Find those of the flow runs that somebody has cancelled."""

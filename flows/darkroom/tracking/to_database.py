@@ -45,10 +45,10 @@ class ToDatabase:
         self._db = provide_database_interface()
         self._events = events
 
-    async def told(self, outbox: str) -> int:
-        """Up to which byte the outbox of that name is told."""
+    async def delivered_bytes(self, outbox: str) -> int:
+        """Count the bytes of the outbox of that name that are delivered."""
         async with self._db.session_context() as session:
-            return await self._told(session, outbox)
+            return await self._noted_bytes(session, outbox)
 
     async def tell(self, account: Account, letters: Iterable[Letter], end: int) -> None:
         """Tell the letters of an outbox, which is told up to the byte `end` then, by one transaction.
@@ -57,10 +57,10 @@ class ToDatabase:
             AwayError: The database is locked, or has no room.
 
         """
-        told = list(letters)
+        delivered = list(letters)
         try:
             async with self._db.session_context(begin_transaction=True) as session:
-                await self._write(session, account, told)
+                await self._write(session, account, delivered)
                 note = core.Configuration(key=f"{NOTE}{account.path.name}", value={"told": end})
                 await models.configuration.write_configuration(session, configuration=note)
         except (DataError, IntegrityError, ProgrammingError):
@@ -69,8 +69,8 @@ class ToDatabase:
             raise AwayError(str(getattr(error, "orig", error))) from error
         if self._events:
             try:
-                await self._emit(told)
-            except Exception as error:  # what is told stays told
+                await self._emit(delivered)
+            except Exception as error:  # what is delivered stays delivered
                 print(f"automations do not hear of {account.path.name}: {error}", file=sys.stderr)
 
     async def cancelled(self, runs: Iterable[str]) -> set[str]:
@@ -84,7 +84,7 @@ class ToDatabase:
             return {str(found) for found in (await session.execute(asked)).scalars()}
 
     async def forget(self, outbox: str) -> None:
-        """Remove the note of how far an outbox is told."""
+        """Remove the note of how far an outbox is delivered."""
         async with self._db.session_context(begin_transaction=True) as session:
             await models.configuration.delete_configuration(session, key=f"{NOTE}{outbox}")
 
@@ -97,7 +97,7 @@ class ToDatabase:
             for name in set(found) - kept:
                 await models.configuration.delete_configuration(session, key=name)
 
-    async def _told(self, session: AsyncSession, outbox: str) -> int:
+    async def _noted_bytes(self, session: AsyncSession, outbox: str) -> int:
         key, value = self._db.Configuration.key, self._db.Configuration.value
         found = (await session.execute(sa.select(value).where(key == f"{NOTE}{outbox}"))).scalar()
         return int(found["told"]) if found else 0
@@ -124,12 +124,12 @@ class ToDatabase:
         )
         pending = [
             _task_state(
-                began.run, RunState(type="PENDING"), began.at - _PENDING_SECONDS, _of(began.run, "pending")
+                began.run, RunState(type="PENDING"), began.at - _PENDING_SECONDS, _id_of(began.run, "pending")
             )
             for began in children
         ]
         followed = [
-            _task_state(each.run, each.state, each.at, _of(each.id, "task"))
+            _task_state(each.run, each.state, each.at, _id_of(each.id, "task"))
             for each in entered
             if each.run in tasks
         ]
@@ -173,7 +173,7 @@ def _entered(letters: Iterable[Letter]) -> Iterator[Became]:
             yield letter
 
 
-def _of(identifier: str, what: str) -> UUID:
+def _id_of(identifier: str, what: str) -> UUID:
     return uuid5(NAMESPACE_URL, f"{identifier} {what}")
 
 
@@ -200,7 +200,7 @@ def _run_row(began: Began, flow: UUID) -> Row:
         "idempotency_key": began.run,
         "tags": [began.project],
         "labels": {"prefect.flow.id": str(flow)},
-        "parent_task_run_id": _of(began.run, "task") if began.parent else None,
+        "parent_task_run_id": _id_of(began.run, "task") if began.parent else None,
     }
 
 
@@ -209,7 +209,7 @@ def _task_row(began: Began, flows: dict[str, str]) -> Row:
     if flow := flows.get(began.parent):
         labels["prefect.flow.id"] = flow
     return {
-        "id": _of(began.run, "task"),
+        "id": _id_of(began.run, "task"),
         "created": _moment(began.at),
         "name": began.name,
         "flow_run_id": UUID(began.parent),
@@ -223,7 +223,7 @@ def _task_row(began: Began, flows: dict[str, str]) -> Row:
 def _run_state(became: Became, has_task: bool) -> Row:
     details = _details(became.state, flow_run_id=UUID(became.run))
     if has_task:
-        details.task_run_id = _of(became.run, "task")
+        details.task_run_id = _id_of(became.run, "task")
     return {
         "id": UUID(became.id),
         "flow_run_id": UUID(became.run),
@@ -233,7 +233,7 @@ def _run_state(became: Became, has_task: bool) -> Row:
 
 
 def _task_state(run: str, state: RunState, at: float, identifier: UUID) -> Row:
-    task = _of(run, "task")
+    task = _id_of(run, "task")
     return {
         "id": identifier,
         "task_run_id": task,
@@ -256,9 +256,9 @@ def _outcome(account: Account, run: str, *, of_task: bool = False) -> Row:
     row = account.rows[run]
     assert row.state is not None
     return {
-        "row": _of(run, "task") if of_task else UUID(run),
+        "row": _id_of(run, "task") if of_task else UUID(run),
         "updated": datetime.datetime.now(datetime.UTC),
-        "state_id": _of(row.state_id, "task") if of_task else UUID(row.state_id),
+        "state_id": _id_of(row.state_id, "task") if of_task else UUID(row.state_id),
         "state_type": states.StateType(row.state.type),
         "state_name": name_of(row.state),
         "state_timestamp": _moment(row.at),
@@ -294,9 +294,9 @@ def _moment(at: float) -> Any:  # Prefect has a class of its own for it
     return datetime.datetime.fromtimestamp(at, datetime.UTC)
 
 
-def _details(state: RunState, **of: UUID) -> states.StateDetails:
+def _details(state: RunState, **ids: UUID) -> states.StateDetails:
     due = _moment(state.due) if state.due is not None else None
-    return states.StateDetails(scheduled_time=due, **of)  # type: ignore[arg-type]
+    return states.StateDetails(scheduled_time=due, **ids)  # type: ignore[arg-type]
 
 
 def _prefect_state(became: Became) -> states.State:

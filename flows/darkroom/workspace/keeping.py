@@ -77,7 +77,7 @@ class Committing:
                 else "nor could that be noted: the next run makes them anew"
             )
             raise StageRecordError(
-                f"its outs are not in DVC's cache yet: {self._told_of(error)}; {then}"
+                f"its outs are not in DVC's cache yet: {self._in_words(error)}; {then}"
             ) from error
         self._saved.append(name)
         self._recording.add(name)
@@ -103,7 +103,7 @@ class Committing:
         except Exception:  # DVC notes hashes on that disk, too
             return False
 
-    def _told_of(self, error: Exception) -> str:
+    def _in_words(self, error: Exception) -> str:
         if isinstance(error, OSError):
             return explain_os_error(error, self._repo.cache.local.path)
         return f"{error_line(error)}{full_disks_in_words(self._repo)}"

@@ -38,12 +38,12 @@ def stage_errors(repo: Any, name: str) -> Iterator[None]:
     except LockError as error:
         raise Busy(one_line(error).partition(" If there are no processes")[0]) from error
     except FileNotFoundError as error:
-        raise StageRecordError(f"{name}: {_told_of_missing(repo, error)}") from error
+        raise StageRecordError(f"{name}: {_describe_missing(repo, error)}") from error
     except MissingDataSource as error:
         stage = next(stage for stage in repo.index.stages if name_of(stage) == name)
         gone = [out.fs_path for out in stage.outs if not out.exists]
         raise StageRecordError(
-            f"{name}: {format_reasons([_told_of_gone(repo, path) for path in gone])}"
+            f"{name}: {format_reasons([_describe_gone(repo, path) for path in gone])}"
         ) from error
     except StageRecordError as error:
         raise StageRecordError(f"{name}: {error}") from error
@@ -56,13 +56,13 @@ def stage_errors(repo: Any, name: str) -> Iterator[None]:
         raise StageRecordError(f"{name}: {said}{full_disks_in_words(repo)}") from error
 
 
-def _told_of_missing(repo: Any, error: FileNotFoundError) -> str:
+def _describe_missing(repo: Any, error: FileNotFoundError) -> str:
     if not error.filename:
         return one_line(error)
-    return _told_of_gone(repo, error.filename)
+    return _describe_gone(repo, error.filename)
 
 
-def _told_of_gone(repo: Any, path: str | bytes) -> str:
+def _describe_gone(repo: Any, path: str | bytes) -> str:
     """How to get a file or folder that is not there."""
     here = os.path.relpath(os.fsdecode(path))
     if Path(here).is_symlink():
@@ -89,7 +89,7 @@ def lost_outs(repo: Any, stage: Any) -> Iterator[str]:
     if stage.frozen or (not stage.cmd and not stage.is_import):
         for out in stage.outs:
             if not out.exists:
-                yield _told_of_gone(repo, out.fs_path)
+                yield _describe_gone(repo, out.fs_path)
 
 
 def _ways_to_get(repo: Any, out: Any) -> str:

@@ -433,7 +433,7 @@ class Workspace:
         """The sizes in bytes, by hashes, of the data that a stage reads, as far as they are recorded."""
         return sizes_of(self._stages[name])
 
-    def told_of_full_disks(self) -> str:
+    def full_disks(self) -> str:
         """Which disks that results are written to are full, in words; empty where none is."""
         return full_disks_in_words(self._repo)
 

@@ -160,8 +160,8 @@ def _of_classes(given: Iterable[Given], predictor: ClassifierPredictor, most: in
     from stages.prediction.predictors import Ready
 
     numbered = enumerate(given, start=1)
-    while some := list(itertools.islice(numbered, batch)):
-        ready = [predictor.in_form(number, one) for number, one in some]
+    while group := list(itertools.islice(numbered, batch)):
+        ready = [predictor.in_form(number, one) for number, one in group]
         yield from (one for one in ready if isinstance(one, Unread))
         readable = [one for one in ready if isinstance(one, Ready)]
         if readable:
@@ -178,14 +178,16 @@ def _heated(
 
     images, answers = np.stack([one.pixels for one in ready]), predictor.answers_to(ready)
     names = predictor.classes or predictor.attributes  # the first of the network's logits
-    told = [list(_shares_of(answer).items())[:most] for answer in answers]
+    most_probable = [list(_shares_of(answer).items())[:most] for answer in answers]
     heats = []
     for rank in range(min(most, len(names))):
-        targets = np.array([names.index(best[rank][0]) for best in told])
+        targets = np.array([names.index(best[rank][0]) for best in most_probable])
         heats.append(
             grad_cam(predictor.network, images, targets, compute=predictor.compute, batch_size=len(images))
         )
-    for picture, answer, best, own in zip(images, answers, told, np.stack(heats, axis=1), strict=True):
+    for picture, answer, best, own in zip(
+        images, answers, most_probable, np.stack(heats, axis=1), strict=True
+    ):
         captions = [f"{label} {share:.2f}" for label, share in best]
         yield answer, class_heats(answer.picture, picture, own, captions)
 

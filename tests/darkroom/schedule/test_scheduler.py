@@ -23,7 +23,7 @@ from darkroom.schedule.events import Outcome
 from darkroom.schedule.executor import Ended
 from darkroom.schedule.plan import Node
 from darkroom.schedule.pool import HostPool, Lease
-from darkroom.schedule.scheduler import Again, Busy, Scheduler, Settled
+from darkroom.schedule.scheduler import BeginAnew, Busy, Scheduler, Settled
 
 
 class Bench:
@@ -62,7 +62,7 @@ class Bench:
         result = StageResult(ending=Ending.FAILED if name in self.fails else Ending.OK)
         return Ended(name, 1, result)
 
-    def finish(self, name: str, result: StageResult) -> Settled | Again:
+    def finish(self, name: str, result: StageResult) -> Settled | BeginAnew:
         self.diary.append((self.now, "end", name))
         return Settled(Outcome.RAN if result.well else Outcome.FAILED)
 
@@ -233,11 +233,11 @@ class Retrying(Bench):
             self.now += wait
         return super().finished(wait)
 
-    def finish(self, name: str, result: StageResult) -> Settled | Again:
+    def finish(self, name: str, result: StageResult) -> Settled | BeginAnew:
         if self.kills.get(name):
             self.kills[name] -= 1
             self.diary.append((self.now, "killed", name))
-            return Again(self.pause)
+            return BeginAnew(self.pause)
         return super().finish(name, result)
 
 
@@ -256,7 +256,7 @@ def test_a_stop_while_a_stage_waits_for_its_next_attempt_ends_the_run() -> None:
     stop = Event()
 
     class Stopped(Retrying):
-        def finish(self, name: str, result: StageResult) -> Settled | Again:
+        def finish(self, name: str, result: StageResult) -> Settled | BeginAnew:
             stop.set()
             return super().finish(name, result)
 
@@ -277,9 +277,9 @@ class Growing(Bench):
             self.held.append(lease.resources.memory)
         return super().begin(name, lease)
 
-    def finish(self, name: str, result: StageResult) -> Settled | Again:
+    def finish(self, name: str, result: StageResult) -> Settled | BeginAnew:
         if name == "big" and self.held[-1] != 900:
-            return Again(0.0, Resources(memory=900))
+            return BeginAnew(0.0, Resources(memory=900))
         return super().finish(name, result)
 
 

@@ -17,11 +17,11 @@ from darkroom.schedule.plan import Action, Plan, PlannedStage
 from darkroom.show.wording import (
     SHOWN_STAGES,
     action_word,
+    continuation_remark,
     describe_end,
     describe_restart,
     describe_work,
     headline,
-    how_to_go_on,
     nothing_to_run,
     what_happened,
 )
@@ -124,7 +124,9 @@ def test_a_dvc_file_is_no_stage_to_who_counts_them() -> None:
     assert (action_word(data), action_word(stage)) == ("update", "run")
     assert describe_end(ended[0], plan.data) == "updated"
     assert headline(report) == "1 stage stopped, 1 .dvc file updated, in 3.0 s"
-    assert how_to_go_on(report, ()).startswith("stopped: 0 of 1 stage is done and kept; `darkroom run`")
+    assert continuation_remark(report, ()).startswith(
+        "stopped: 0 of 1 stage is done and kept; `darkroom run`"
+    )
     skipped = (replace(data, action=Action.SKIP), replace(stage, action=Action.SKIP))
     assert list(nothing_to_run(Plan(skipped, None, ())))[-1] == "nothing to run: 1 stage up to date"
     assert list(nothing_to_run(Plan(skipped[:1], None, ())))[-1] == "nothing to run: 1 .dvc file up to date"
