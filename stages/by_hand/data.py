@@ -56,7 +56,7 @@ class Reading:
     absent: Sequence[Path]
     """Pictures that the data names and that are not there."""
     attributes: Mapping[str, int]
-    """Of those that a picture has or has not, how many pictures have each."""
+    """How many pictures have each attribute that a picture has or has not."""
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})

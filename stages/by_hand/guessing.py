@@ -170,7 +170,7 @@ def _labelme(seen: FolderListing) -> Iterator[Guess]:
 
 
 def _is_labelme(head: str) -> bool:
-    """By the keys of LabelMe's files: a picture in one of them may push the others out of the head."""
+    """Whether keys of LabelMe's files are in the head: a picture in a file may push the others out of it."""
     return any(f'"{key}"' in head for key in ("shapes", "imageData", "imagePath"))
 
 

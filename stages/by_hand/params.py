@@ -38,7 +38,7 @@ class Parameter:
     """One key of params.yaml."""
 
     key: str
-    """Its full path, such as train-gan.failure.grace."""
+    """The key's full path, such as train-gan.failure.grace."""
     variant: str | None
     """The variant of the section that has the key, such as `model: compact`; None: all have it."""
     default: Any
@@ -113,7 +113,7 @@ def variant_key(cls: type[StageParams]) -> str | None:
 
 
 def variant_of(cls: type[StageParams]) -> str | None:
-    """Such as `model: compact`; None for a class that is no variant."""
+    """The key and value that choose a class, as `model: compact`; None for a class that is no variant."""
     key = variant_key(cls)
     return f"{key}: {' or '.join(map(str, get_args(cls.model_fields[key].annotation)))}" if key else None
 

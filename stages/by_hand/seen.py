@@ -37,10 +37,10 @@ class Guess:
 
 
 class Origin(NamedTuple):
-    """Where names of pictures start from."""
+    """The folder that names of pictures start from, and their prefix."""
 
     folder: str | None
-    """Below the folder of all; None: that of the file which names them."""
+    """The folder below the one of all; None: that of the file which names them."""
     prefix: str = ""
     """What the names begin with and is to be taken off."""
 
@@ -56,12 +56,12 @@ class FolderListing:
 
     @cached_property
     def pictures(self) -> list[str]:
-        """Those that are named as pictures are."""
+        """Files that are named as pictures are."""
         return [name for name in self.names if is_picture(name)]
 
     @cached_property
     def annotations(self) -> list[str]:
-        """Those that may say what pictures show, for all that their names tell."""
+        """Files that may say what pictures show, for all that their names tell."""
         texts = (".json", ".jsonl", ".xml", ".csv", ".tsv", ".parquet", ".txt", ".yaml", ".yml", ".data")
         spoken = ("readme", "license", "licence", "about", "notes")
         return [one for one in self.ending(*texts) if not PurePosixPath(one).name.lower().startswith(spoken)]
@@ -72,7 +72,7 @@ class FolderListing:
             self.unread.append(what)
 
     def ending(self, *suffixes: str) -> list[str]:
-        """Those with one of these suffixes."""
+        """Files with one of these suffixes."""
         return [name for name in self.names if PurePosixPath(name).suffix.lower() in suffixes]
 
     def head(self, name: str) -> str:
@@ -101,7 +101,7 @@ class FolderListing:
             return ""
 
     def origin_of(self, named: Sequence[object], beside: str) -> Origin:
-        """Where most of the names start from that a file `beside` gives its pictures."""
+        """Find where most of the names start from that a file `beside` gives its pictures."""
         own, split = PurePosixPath(beside).parent.as_posix(), split_of(beside)
         votes: Counter[Origin] = Counter()
         for name in named[:: max(1, len(named) // ASKED)]:
@@ -121,7 +121,7 @@ class FolderListing:
         return Origin(None, best.prefix) if best.folder == own else best
 
     def _origins(self, name: str) -> Iterator[Origin]:
-        """Where a name may start from, by each picture that is called as its end says."""
+        """The places that a name may start from, by each picture that is called as its end says."""
         parts = name.removeprefix("./").split("/")
         base = PurePosixPath(parts[-1])
         known = self._by_name.get(base.name, [])

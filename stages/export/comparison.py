@@ -13,9 +13,9 @@ from stages.detector.network import Detection
 from stages.export.formats import Answers
 
 PROBABILITY_TOLERANCE = 1e-4
-"""By how much a probability or score may differ: rounding in another order of additions."""
+"""How much a probability or score may differ: additions in another order are rounded differently."""
 PIXEL_TOLERANCE = 0.05
-"""By how much a box may differ, in pixels."""
+"""How much a box may differ, in pixels."""
 UNSURE = 1e-3
 """A detection whose score is no further than this from the least one may be there or not."""
 
@@ -26,9 +26,9 @@ class AnswerComparison:
 
     pictures: int
     probability: float
-    """Of probabilities or scores."""
+    """The greatest difference of probabilities or scores."""
     pixels: float | None = None
-    """Of boxes; None: there are none to compare."""
+    """The greatest difference of boxes; None: there are none to compare."""
     unlike: int = 0
     """The pictures with another label, or with other detections."""
 

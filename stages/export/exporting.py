@@ -48,9 +48,9 @@ class Quantised:
     figure: str
     """The figure's name: accuracy or mAP."""
     exact: float
-    """In float32."""
+    """The figure in float32."""
     quantised: float
-    """In eight bits."""
+    """The figure in eight bits."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -59,9 +59,9 @@ class Exported:
 
     path: Path
     size: int
-    """In bytes, OpenVINO's .bin among them."""
+    """The size in bytes, with OpenVINO's .bin."""
     comparison: AnswerComparison | None
-    """None: the packed test split is not here."""
+    """The comparison with the model; None: the packed test split is not here."""
     quantised: Quantised | None = None
 
 

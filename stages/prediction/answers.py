@@ -35,11 +35,11 @@ class Neighbour:
     """A training picture that a classifier takes for like another picture."""
 
     picture: str
-    """Its file, or a file and a row of it, as `preprocess` read it."""
+    """The picture's file, or a file and a row of it, as `preprocess` read it."""
     row: int
-    """Its row in the packed training split."""
+    """The picture's row in the packed training split."""
     label: str | None
-    """Its class; None: it has none."""
+    """The picture's class; None: it has none."""
     distance: float
     """One less the cosine of the angle between both pictures' features: 0 where they are alike, 2 at most."""
 
@@ -55,11 +55,11 @@ class Classified:
     label: str | None
     """The most probable class; None: the classifier has learnt attributes alone."""
     probability: float | None
-    """Of the label, calibrated on the validation split; None where there is none."""
+    """Probability of the label, calibrated on the validation split; None where there is none."""
     probabilities: dict[str, float]
-    """Of every class, the greatest first."""
+    """Probabilities of every class, the greatest first."""
     attributes: dict[str, Attribute] = field(default_factory=dict)
-    """Of every attribute by its name, the most probable first; empty where the classifier has learnt none."""
+    """Attributes by their names, the most probable first; empty where the classifier has learnt none."""
     nearest: tuple[Neighbour, ...] = ()
     """The training pictures most like it, the nearest first, where they were asked for."""
 

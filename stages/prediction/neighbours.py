@@ -28,7 +28,7 @@ from stages.networks.compute import Compute
 from stages.prediction.answers import Neighbour
 
 KEPT = Path(".darkroom/features")
-"""Where features are kept; `darkroom gc` removes those that have not been used for long."""
+"""The folder that keeps features; `darkroom gc` removes those that have not been used for long."""
 FILES_MOST = 4
 """Files of features kept: the last used ones."""
 PICTURES_MOST = 100_000
@@ -52,7 +52,7 @@ class KnownPictures:
     """[N]: the row of each in the packed split."""
     split: ClassificationSplit
     sources: Sequence[PictureSource] | None
-    """By row; None: the data was packed without them."""
+    """Sources by row; None: the data was packed without them."""
 
     def nearest(self, features: Features, count: int) -> list[tuple[Neighbour, ...]]:
         """The `count` nearest ones to each of the features [M, F], the nearest first."""

@@ -12,7 +12,7 @@ from stages.prediction.video import is_video
 from stages.sources.rows import is_picture
 
 STDIN = "-"
-"""In place of a path: the paths stand on standard input, one a line."""
+"""Stands for a path: the paths stand on standard input, one a line."""
 
 
 def named_pictures(words: Iterable[str], lines: Iterable[str] = ()) -> Iterator[Path]:

@@ -33,7 +33,7 @@ Given = str | Path | Pixels | Frame
 """A picture: the path of its file, [H, W, 3] (RGB) or [H, W] in uint8, or a frame of a video."""
 
 MOST_BOXES = 200
-"""Of one picture: the surest."""
+"""The most boxes of one picture: the surest are kept."""
 SCALES = (0.83, 1.2)
 """Other sizes in which an augmented detector looks at a picture, by the usual one."""
 SIDES = 8
@@ -49,7 +49,7 @@ class Ready:
     height: int
     pixels: Pixels
     others: tuple[Pixels, ...] = ()
-    """The same in other sizes, where the model looks at several."""
+    """The pixels in other sizes, where the model looks at several."""
 
 
 Found = TypeVar("Found", Classified, Detected)

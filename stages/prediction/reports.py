@@ -16,7 +16,7 @@ from stages.prediction.answers import Classified, Detected, Unread
 Answer = Classified | Detected | Unread
 
 DIGITS = 4
-"""After the point, of probabilities."""
+"""Digits of probabilities after the point."""
 LIST_SIGN = "; "
 """Between the attributes that a picture has, in a cell of a table."""
 
@@ -159,7 +159,7 @@ def to_yolo(answers: Iterable[Answer], classes: Sequence[str]) -> dict[Path, str
 
 
 def labels_path(picture: str) -> Path:
-    """Where below a folder the labels of a picture stand: by its path, which cannot lead out of it."""
+    """The file of a picture's labels below a folder: by its path, which cannot lead out of it."""
     path = Path(picture)
     parts = [part for part in path.parts if part not in (path.anchor, "..", ".")]
     return Path(*parts).with_suffix(".txt")

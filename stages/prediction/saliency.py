@@ -29,7 +29,7 @@ Heat = npt.NDArray[np.float32]
 """[H, W], or [K, H, W] of several boxes: from 0 to 1."""
 
 SEEN_SHARE = 0.5
-"""Of the cells of a mask: the paper's."""
+"""The share of a mask's cells that are shown: the paper's."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,7 +37,7 @@ class Masks:
     """Which parts of a picture are hidden, and how often."""
 
     count: int = MASKS
-    """With more of them the maps are less blurred by chance; each takes a look of the detector."""
+    """How many masks: with more the maps are less noisy, and each takes a look of the detector."""
     cells: int = 8
     """Cells of a mask along the shorter side of the picture."""
     seed: int = 0
@@ -48,7 +48,7 @@ class Explained:
     """A picture with the boxes that a detector finds in it, and where it looks for each of them."""
 
     answer: Detected
-    """With those boxes alone that are explained."""
+    """The answer with those boxes alone that are explained."""
     pixels: Pixels
     """The picture as the network sees it, [H, W, C]."""
     framed: npt.NDArray[np.float32]

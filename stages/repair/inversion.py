@@ -21,7 +21,7 @@ Mask = npt.NDArray[np.bool_]
 STARTS = 64
 """Latent vectors of each class that are tried before any is improved."""
 KEPT = 6
-"""Of all of these, the ones that are improved."""
+"""How many of all these are improved."""
 STEPS = 200
 RATE = 0.05
 PRIOR = 1e-3

@@ -52,7 +52,7 @@ class Input:
     digest: str
     """SHA-256 of the content."""
     content: bytes | None
-    """None: too large to be taken into memory."""
+    """The file's content; None: it is too large to be taken into memory."""
 
 
 @dataclass(slots=True)

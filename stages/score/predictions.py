@@ -55,8 +55,8 @@ SCHEMA = pa.schema(
 WITH_ATTRIBUTES = SCHEMA.append(pa.field("attributes", pa.list_(pa.string()))).append(
     pa.field("attribute_probabilities", pa.list_(pa.float32()))
 )
-"""Of a classifier that tells attributes: those that the picture has, the surest first; and the probability of
-each, in the order of the file's metadata, `attributes`."""
+"""The schema with attributes: those that the picture has, the surest first, and the probability
+of each, in the order of the file's metadata, `attributes`."""
 METADATA = b"darkroom"
 
 
@@ -233,7 +233,7 @@ def _about(table: pa.Table) -> dict[str, Any]:
 
 
 def _ids_in(file: Path) -> list[int]:
-    """Of the pictures in COCO's file; none where it is missing."""
+    """The ids of the pictures in COCO's file; none where it is missing."""
     if not file.exists():
         return []
     return [image["id"] for image in json.loads(file.read_text(encoding="utf-8"))["images"]]

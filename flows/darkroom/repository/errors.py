@@ -87,7 +87,7 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def _exact_reason(error: BaseException) -> str | None:
-    """Of an error that knows more than it says: where in a file, or the mend."""
+    """The reason of an error that knows more than it says: where in a file, or the mend."""
     match error:
         case StageNotFound():
             return f"{error}{_suggested_stage(error)}"

@@ -79,7 +79,7 @@ async def hear_anew() -> None:
 
 
 def notices_automation(block: UUID) -> AutomationCore:
-    """Have runs of deployments told of that end badly or are late; their stages are told of with them."""
+    """Build the automation that tells of deployments' runs that end badly or are late, with their stages."""
     return AutomationCore(
         name=_NOTICES,
         description="Tells the addresses in .darkroom/notify of runs that failed, crashed or are late.",

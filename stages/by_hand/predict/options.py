@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 UNREAD = 1
 """The exit code where a picture could not be read."""
 MODELS = Path("data/models")
-"""Where the stages write models."""
+"""The folder that the stages write models to."""
 
 Command = Callable[..., None]
 
@@ -69,7 +69,7 @@ def asking(*, model: str, formats: Sequence[str]) -> Callable[[Command], click.C
 
 
 def _reporting(formats: Sequence[str]) -> tuple[Callable[[Any], Any], ...]:
-    """Where answers go, and how."""
+    """The place that answers go to, and their form."""
     return (
         click.option(
             "--format",
