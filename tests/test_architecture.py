@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import ast
 import importlib
+import inspect
 import re
 import subprocess
 import sys
 from collections import Counter, defaultdict
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
@@ -25,6 +27,10 @@ HEAVY = {"cv2", "dvc", "email", "numpy", "pandas", "prefect", "rich", "torch", "
 
 FILES_MOST = 12
 """Python files in one folder beside `__init__.py`: with more of them its name does not say what is in it."""
+VAGUE = {"again", "how", "of", "some", "told"}
+"""Names that a search finds everywhere."""
+FRAGMENT = re.compile("(Of|As|By|At most|In place of|That of|Those of|And|None|null)\\b")
+"""How a docstring begins that does not say what it describes, such as "Of all pictures."."""
 
 
 def folder_of(package: str) -> Path:
@@ -117,14 +123,70 @@ def test_files_whose_tests_stay_together_exist() -> None:
 
 def test_a_class_name_means_one_thing() -> None:
     places = defaultdict(set)
-    for top, root in TOPS.items():
-        for path in (root / top).rglob("*.py"):
-            for node in ast.walk(ast.parse(path.read_text())):
-                if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
-                    places[node.name].add(path.relative_to(root).as_posix())
+    for file, tree in trees().items():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                places[node.name].add(file)
     several = {name: found for name, found in places.items() if len(found) > 1}
     # The two halves do not import each other: each has its class for the interval around a figure.
     assert several == {"Interval": {"darkroom/results/intervals.py", "stages/evaluate/resampling.py"}}
+
+
+def test_names_can_be_searched_for() -> None:
+    found = {
+        f"{file}: {name}" for file, tree in trees().items() for name in names_given_in(tree) if name in VAGUE
+    }
+    # A key of params.yaml: what the pictures that a release is compared by belong to.
+    assert found == {"darkroom/releases/paired.py: of"}
+
+
+def names_given_in(tree: ast.Module) -> Iterator[str]:
+    """The names of functions, classes, arguments, variables, attributes and imports, without underscores."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
+                name = node.name
+            case ast.arg():
+                name = node.arg
+            case ast.Name(ctx=ast.Store()):
+                name = node.id
+            case ast.Attribute(ctx=ast.Store()):
+                name = node.attr
+            case ast.alias():
+                name = node.asname or node.name
+            case _:
+                continue
+        yield name.strip("_").lower()
+
+
+def test_docstrings_say_what_they_describe() -> None:
+    found = [
+        f"{file}: {text}"
+        for file, tree in trees().items()
+        for text in docstrings_in(tree)
+        if FRAGMENT.match(text)
+    ]
+    assert not found, "each begins in the middle of a sentence: a table or a tooltip shows it alone"
+
+
+def docstrings_in(tree: ast.Module) -> Iterator[str]:
+    """The docstrings of the module, its classes and functions, and those under fields and constants."""
+    for node in ast.walk(tree):
+        parts = getattr(node, "body", None)
+        for part in parts if isinstance(parts, list) else ():  # a lambda's is no list
+            match part:
+                case ast.Expr(value=ast.Constant(value=str(text))):
+                    yield inspect.cleandoc(text)
+
+
+@cache
+def trees() -> dict[str, ast.Module]:
+    """The parsed files of both halves, by their paths."""
+    return {
+        path.relative_to(root).as_posix(): ast.parse(path.read_text())
+        for top, root in TOPS.items()
+        for path in (root / top).rglob("*.py")
+    }
 
 
 def test_a_package_says_what_each_of_its_modules_is_for() -> None:
