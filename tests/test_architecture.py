@@ -94,6 +94,7 @@ def file_of(package: str, module: str) -> Path:
     return folder_of(package).joinpath(*module.split(".")).with_suffix(".py")
 
 
+@cache
 def names_in(file: Path) -> set[str]:
     """The names that a module binds at its top, imported ones included."""
     bound: set[str] = set()
