@@ -23,6 +23,10 @@ from tests.places import ROOT
 settings.register_profile("unhurried", deadline=None)  # no seconds: other work may share the cores
 settings.load_profile("unhurried")
 
+# Read when torch is imported. Threads of OpenMP that wait for each other keep cores busy that other workers
+# need: a training by two threads beside others took six times the processor time.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 
 def pytest_configure() -> None:
     """Let SIGINT be tested where a shell has started this in the background, ignoring it."""
