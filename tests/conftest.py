@@ -47,6 +47,12 @@ TOGETHER = {
     "tests/darkroom/tracking/test_delivery_queue.py",
     "tests/darkroom/tracking/test_to_api.py",
     "tests/darkroom/tracking/test_to_database.py",
+    "tests/crashes/test_power_loss.py",
+    "tests/darkroom/server/test_own_pages.py",
+    "tests/darkroom/service/test_two_servers.py",
+    "tests/darkroom/deployments/test_retrain.py",
+    "tests/stages/evaluate/of_generator/test_evaluation.py",
+    "tests/darkroom/remote/test_hosts.py",
 }
 """Files whose tests share what takes long to make: a server, a run of the pipeline."""
 
