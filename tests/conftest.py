@@ -194,6 +194,7 @@ def _shorten(path: Path) -> None:
     for stage in ("train-classifier", "train-detector", "train-gan"):
         params[stage]["epochs"] = 1
     params["train-gan"]["failure"] = {"recall_min": 0.0}  # after so little every generator looks collapsed
+    params["evaluate"]["resamples"] = 100  # the fewest that it takes
     params["evaluate"]["generation"] = {"samples_per_class": 10, "score": {"pictures": 100}}
     params["fuse"] |= {"pictures": 6, "scenes": 6}
     path.write_text(yaml.safe_dump(params, sort_keys=False))
