@@ -5,6 +5,10 @@ from typing import Any
 
 import psutil
 
+LOOK_SECONDS = 0.02
+WAITED = 4
+"""Times a look's own duration, before the next: what is waited for needs the processor, too."""
+
 
 def alive(pid: int) -> bool:
     try:
@@ -18,9 +22,10 @@ def wait_for(condition: Any, seconds: float = 240) -> bool:
 
     What comes at all comes sooner: only a failure takes so long, and a busy machine is none.
     """
-    end = time.monotonic() + seconds
+    end = (looked := time.monotonic()) + seconds
     while not condition():
         if time.monotonic() >= end:
             return False
-        time.sleep(0.02)
+        time.sleep(max(LOOK_SECONDS, WAITED * (time.monotonic() - looked)))
+        looked = time.monotonic()
     return True
