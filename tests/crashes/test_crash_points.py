@@ -33,7 +33,7 @@ def hit_some(bench: Bench, seed: int, at_most: int, *faults: str) -> list[str]:
 
 
 def test_some_crash_points_and_failing_calls(bench: Bench) -> None:
-    assert hit_some(bench, SEED, 10, *FAULTS) == []
+    assert hit_some(bench, SEED, 6, *FAULTS) == []
 
 
 def test_some_crash_points_of_the_whole_command(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ pytestmark = [
 ]
 
 SEED = 7
-RUNS = 8
+RUNS = 4
 
 
 @pytest.fixture(scope="module")

@@ -169,7 +169,7 @@ def mend(pipeline: Pipeline) -> Files:
 @pytest.mark.slow
 @pytest.mark.timeout(1800)  # two minutes, and many times that where all cores are busy
 @settings(
-    max_examples=12,
+    max_examples=8,
     database=None,
     phases=[Phase.explicit, Phase.generate],
     suppress_health_check=list(HealthCheck),

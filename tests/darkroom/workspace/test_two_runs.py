@@ -220,7 +220,7 @@ def serial(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("seed", range(8))
 def test_two_runs_at_once_end_in_the_serial_order(tmp_path: Path, serial: dict[str, str], seed: int) -> None:
     root, dice = make(tmp_path / "r", SERIAL, tmp_path), random.Random(seed)
     with start(root) as first:
@@ -243,7 +243,7 @@ def ended_early(root: Path, runs: int, dice: random.Random) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(10))
+@pytest.mark.parametrize("seed", range(4))
 def test_two_runs_that_were_killed_are_taken_up_in_the_serial_order(
     tmp_path: Path, serial: dict[str, str], seed: int
 ) -> None:
@@ -255,7 +255,7 @@ def test_two_runs_that_were_killed_are_taken_up_in_the_serial_order(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(10))
+@pytest.mark.parametrize("seed", range(4))
 def test_dvc_repro_after_a_killed_run_ends_in_the_serial_order(
     tmp_path: Path, serial: dict[str, str], seed: int
 ) -> None:
