@@ -42,6 +42,7 @@ from darkroom.repository.graph import (
 )
 from darkroom.repository.judging import (
     DepBefore,
+    Edit,
     Makers,
     edits,
     own_reasons,
@@ -84,6 +85,25 @@ class Prepared:
     witness: Witness | None
 
 
+@dataclass(frozen=True, slots=True)
+class _Begun:
+    """A stage between `Workspace.begin`, which prepared it, and the `finish` or `abandon` that follows."""
+
+    seen: tuple[DepBefore, ...]
+    """Its deps as they were then, in DVC's order."""
+    apart: frozenset[str]
+    """The other stages that have not run beside it."""
+
+    def edits(self, stage: Any) -> list[Edit]:
+        """What has changed in the deps since then."""
+        return [edit for seen, dep in zip(self.seen, stage.deps, strict=True) for edit in edits(seen, dep)]
+
+    def restore_deps(self, stage: Any) -> None:
+        """Give DVC's deps the attributes that they had then, so that the stage may be begun anew."""
+        for seen, dep in zip(self.seen, stage.deps, strict=True):
+            vars(dep).update(seen.recorded)
+
+
 class ChangedBesideError(StageRecordError):
     """Other stages of the run changed a stage's deps while its command ran: it is to be begun anew, apart."""
 
@@ -109,11 +129,9 @@ class Workspace:
         self._stop = stop or threading.Event()
         self._stages: dict[str, Any] = {}
         self._upstream: dict[str, list[Any]] = {}
-        self._seen: dict[str, list[DepBefore]] = {}
+        self._begun: dict[str, _Begun] = {}
         self._witnesses = Witnesses()
         self._apart: dict[str, set[str]] = {}
-        self._kept_apart: dict[str, frozenset[str]] = {}
-        """The other stages from which each stage that runs has been kept apart."""
         self._experiment: Experiment | None = None
         self._half_written = False
         state = self.root / STATE_FOLDER
@@ -322,14 +340,14 @@ class Workspace:
         stage.remove_outs(ignore_remove=False, force=False)
         self._committing.forget(name)
         witness = self._witnesses.open(name, stage)
-        self._kept_apart[name] = frozenset(self._apart.get(name, ()))
         if self._selection.force:
             save_deps_there(stage)
         elif self._restored(stage):
             self._committing.save(name, stage)
             return Settled(Outcome.RESTORED, reasons)
         pairs = zip(recorded, stage.deps, strict=True)
-        self._seen[name] = [DepBefore(then, dep.hash_info, dep.obj) for then, dep in pairs]
+        seen = tuple(DepBefore(then, dep.hash_info, dep.obj) for then, dep in pairs)
+        self._begun[name] = _Begun(seen, frozenset(self._apart.get(name, ())))
         return _prepared(stage, reasons, self._experiment, lock, witness)
 
     def _made_before(self, name: str) -> Settled | None:
@@ -382,16 +400,15 @@ class Workspace:
             ChangedBesideError: Only stages of this run changed a dep: the stage may be begun anew.
 
         """
-        stage = self._stages[name]
+        stage, begun = self._stages[name], self._begun[name]
         try:
             with stage_errors(self._repo, name):
                 stage.save_deps()
-                pairs = zip(self._seen[name], stage.deps, strict=True)
-                changed = [edit for seen, dep in pairs for edit in edits(seen, dep)]
+                changed = begun.edits(stage)
                 declared = declared_changes(stage) if changed else []
                 doubtful = [edit for edit in changed if edit.dep not in declared]
                 verdict = self._witnesses.judge(name, doubtful) if doubtful else DepsVerdict()
-                if verdict.refusal and verdict.beside <= self._kept_apart[name]:
+                if verdict.refusal and verdict.beside <= begun.apart:
                     raise StageRecordError(f"{verdict.refusal}: not recorded, run again{verdict.mend}")
                 if not verdict.refusal:
                     self._committing.save(name, stage)
@@ -409,12 +426,11 @@ class Workspace:
 
     def abandon(self, name: str) -> None:
         """Give back what a stage had in use whose command did not end well; it may be begun anew."""
-        for seen, dep in zip(self._seen[name], self._stages[name].deps, strict=True):
-            vars(dep).update(seen.recorded)
+        self._begun[name].restore_deps(self._stages[name])
         self._give_back(name)
 
     def _give_back(self, name: str) -> None:
-        del self._seen[name]
+        del self._begun[name]
         self._let_go(name)
 
     def _let_go(self, name: str) -> None:
