@@ -9,7 +9,6 @@ from dataclasses import replace
 
 from darkroom.base.errors import StageRecordError, explain_os_error
 from darkroom.base.files import log_file
-from darkroom.base.meta import Resources
 from darkroom.base.text import format_reasons
 from darkroom.processes.stage_process import Ending, StageJob, StageResult
 from darkroom.runs.report import Observe, RunOptions
@@ -56,8 +55,7 @@ class StageWork:
         self._run, self._options, self._workspace = run, options, workspace
         self._nodes, self._capacity, self._history, self._observe = nodes, capacity, history, observe
         self._attempts = Attempts({name: node.meta.retries for name, node in nodes.items()})
-        self._reasons: dict[str, tuple[str, ...]] = {}
-        self._asked: dict[str, Resources] = {}
+        self._under_way: dict[str, StageJob] = {}
         self._waiting: dict[str, str] = {}
 
     def locked(self) -> contextlib.AbstractContextManager[None]:
@@ -87,7 +85,6 @@ class StageWork:
         if refusal:  # it was to be restored, and could not be
             self._workspace.abandon(name)
             return Settled(Outcome.FAILED, begun.reasons, error=refusal)
-        self._reasons[name], self._asked[name] = begun.reasons, lease.resources
         node = self._nodes[name]
         job = StageJob(
             name=name,
@@ -109,6 +106,7 @@ class StageWork:
             witness=begun.witness,
             files=self._workspace.files_of(name) if node.meta.resources.pool else None,
         )
+        self._under_way[name] = job
         self._observe(StageStarted(name, begun.reasons))
         return job
 
@@ -120,30 +118,30 @@ class StageWork:
 
     def finish(self, name: str, result: StageResult) -> Settled | BeginAnew:
         """Do DVC's part after the command; another attempt where a kill or want of memory ended this one."""
-        reasons = self._reasons[name]
+        job = self._under_way.pop(name)
         self.last_lines[name] = () if result.well else result.last_lines
         if not result.well:
             self._workspace.abandon(name)
             restart = None if self._options.stop.is_set() else self._attempts.after(name, result)
-            return self._begin_after(result, restart) if restart else self._ended_badly(name, result)
+            return self._begin_after(job, result, restart) if restart else self._ended_badly(job, result)
         try:
             changed = self._workspace.finish(name)
         except ChangedBesideError as error:
             if self._options.stop.is_set():
-                return Settled(Outcome.CANCELLED, reasons, error=str(error))
+                return Settled(Outcome.CANCELLED, job.reasons, error=str(error))
             return self._begin_anew(self._attempts.apart(name, str(error).removeprefix(f"{name}: ")))
         except StageRecordError as error:
             self.clean = False
-            return Settled(Outcome.FAILED, reasons, result.seconds, str(error))
+            return Settled(Outcome.FAILED, job.reasons, result.seconds, str(error))
         if changed:
             said = f"darkroom: {format_reasons(changed)} changed by the stage itself: recorded as it is now"
             self._observe(StageLine(name, said))
         self._note_duration(name, result)
-        return Settled(Outcome.RAN, reasons, result.seconds)
+        return Settled(Outcome.RAN, job.reasons, result.seconds)
 
-    def _begin_after(self, result: StageResult, restart: StageAgain) -> BeginAnew:
+    def _begin_after(self, job: StageJob, result: StageResult, restart: StageAgain) -> BeginAnew:
         """The next attempt, with more memory where the last one ran out of it and dvc.yaml says so."""
-        asked = self._asked[restart.stage]
+        asked = job.meta.resources
         if result.ending is not Ending.OUT_OF_MEMORY or asked.memory_factor == 1:
             return self._begin_anew(restart)
         grown = asked.after_out_of_memory(None if asked.pool else host_memory())
@@ -154,18 +152,18 @@ class StageWork:
         self._observe(restart)
         return BeginAnew(restart.seconds)
 
-    def _ended_badly(self, name: str, result: StageResult) -> Settled:
+    def _ended_badly(self, job: StageJob, result: StageResult) -> Settled:
         # A stop reaches stages by other ways too: a Ctrl-C of theirs, a host that shuts down.
         stopped = result.ending is Ending.STOPPED or (
             result.ending is Ending.KILLED and self._options.stop.is_set()
         )
         outcome = Outcome.CANCELLED if stopped else Outcome.FAILED
-        error = f"{name}: {result.describe()}{self._workspace.full_disks()}"
+        error = f"{job.name}: {result.describe()}{self._workspace.full_disks()}"
         if result.ending in NOT_ITS_FAULT:
-            attempts = self._attempts.number_of(name)
+            attempts = self._attempts.number_of(job.name)
             times = f" at attempt {attempts}" if attempts > 1 else ""
             error += f"{times}; run again, or have it started again by `retries` under its meta in dvc.yaml"
-        return Settled(outcome, self._reasons[name], result.seconds, error)
+        return Settled(outcome, job.reasons, result.seconds, error)
 
     def _note_duration(self, name: str, result: StageResult) -> None:
         try:
