@@ -7,7 +7,7 @@ import json
 import logging
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from darkroom.base.escapes import escape, escape_lines, escape_values
@@ -47,6 +47,19 @@ DRAW_SECONDS = 1.0
 """Between two states of a bar that are told."""
 
 
+@dataclass(slots=True)
+class _StageRun:
+    """A stage's flow run, as far as it is written."""
+
+    id: str
+    going: bool = False
+    """Whether the stage was begun and is not finished."""
+    excerpt: Excerpt | None = None
+    """What is told of the output of the attempt under way."""
+    result: StageResult | None = None
+    """How the last attempt ended."""
+
+
 class StageLetters:
     """Writes letters about a run and its stages, each a flow run under the run's. Used from many threads."""
 
@@ -54,13 +67,10 @@ class StageLetters:
         self._outbox, self._project = outbox, project
         self._numbers = itertools.count()
         self._run = new_id()
-        self._runs: dict[str, str] = {}
+        self._runs: dict[str, _StageRun] = {}
         self._needs: dict[str, tuple[str, ...]] = {}
         self._behind: dict[str, tuple[str, ...]] = {}
         """The nearest stages that have a flow run, before each stage that is settled without one."""
-        self._going: set[str] = set()
-        self._results: dict[str, StageResult] = {}
-        self._excerpts: dict[str, Excerpt] = {}
         self._begin(self._run, RUN_FLOW, name, parameters, RunState(type="RUNNING"))
 
     def log(self, text: str, level: int) -> None:
@@ -71,12 +81,12 @@ class StageLetters:
         """Tell that an attempt begins; the job whose output is told as well."""
         if job.attempt == 1:
             run = self._add(job.name, job.needs, job.reasons, RunState(type="RUNNING"))
-            self._going.add(job.name)
+            run.going = True
         else:
             run = self._runs[job.name]
-            self._become(run, RunState(type="RUNNING", message=f"attempt {job.attempt}"))
+            self._become(run.id, RunState(type="RUNNING", message=f"attempt {job.attempt}"))
 
-        excerpt = self._excerpts[job.name] = excerpt_of(job)
+        excerpt = run.excerpt = excerpt_of(job)
         drawn = 0.0
 
         def draw(line: str) -> None:
@@ -84,12 +94,12 @@ class StageLetters:
             now = time.monotonic()
             if now - drawn >= DRAW_SECONDS and step_of(line):
                 drawn = now
-                self._outbox.put(Drew(at=self._outbox.now(), run=run, text=escape(line)))
+                self._outbox.put(Drew(at=self._outbox.now(), run=run.id, text=escape(line)))
 
         def on_line(line: str) -> None:
             shown = list(excerpt.take([line]))
             for each in shown:
-                self._say(run, each)
+                self._say(run.id, each)
             if line not in shown:
                 draw(line)
             job.on_line(line)
@@ -102,26 +112,28 @@ class StageLetters:
 
     def ended(self, stage: str, result: StageResult) -> None:
         """Note how an attempt ended; `follow` tells it, with what became of the stage."""
-        for line in self._excerpts.pop(stage).catch_up():
-            self._say(self._runs[stage], line)
-        self._results[stage] = result
+        run = self._runs[stage]
+        assert run.excerpt is not None
+        for line in run.excerpt.catch_up():
+            self._say(run.id, line)
+        run.excerpt, run.result = None, result
 
     def follow(self, event: Event) -> None:
         """Tell what became of a stage: after its command its results may still not be taken over."""
         match event:
             case RunStarted():
                 self._needs = {stage.name: stage.needs for stage in event.plan.stages}
-            case StageAgain() if event.stage in self._going:
+            case StageAgain() if run := self._going(event.stage):
                 due = self._outbox.now() + event.seconds
                 waiting = RunState(
                     type="SCHEDULED", name="AwaitingRetry", message=describe_restart(event), due=due
                 )
-                self._become(self._runs[event.stage], waiting)
-            case StageFinished() if event.stage in self._going:
-                self._going.remove(event.stage)
+                self._become(run.id, waiting)
+            case StageFinished() if run := self._going(event.stage):
+                run.going = False
                 if event.error:  # a stage's page opens with its log; the state's message is further off
-                    self._say(self._runs[event.stage], event.error, logging.ERROR)
-                self._become(self._runs[event.stage], stage_state(event, self._results.get(event.stage)))
+                    self._say(run.id, event.error, logging.ERROR)
+                self._become(run.id, stage_state(event, run.result))
             case StageFinished(outcome=Outcome.RESTORED):
                 self._add(event.stage, self._needs[event.stage], event.reasons, stage_state(event, None))
             case StageFinished():
@@ -139,26 +151,32 @@ class StageLetters:
             if rows := pages.metrics_table(change for change in record.metrics if change.stage == stage):
                 key = pages.metrics_key(record.project, stage)
                 self._publish(
-                    run, key, "table", json.dumps(rows), f"Metrics of the stage {inline_text(stage)}"
+                    run.id, key, "table", json.dumps(rows), f"Metrics of the stage {inline_text(stage)}"
                 )
 
     def end(self, state: RunState) -> None:
         """Tell the run's own last state; a stage that still has none is lost with it."""
-        for stage in self._going:
-            self._become(self._runs[stage], RunState(type="CRASHED", message="the run ended before"))
+        for run in self._runs.values():
+            if run.going:
+                self._become(run.id, RunState(type="CRASHED", message="the run ended before"))
         self._become(self._run, state)
+
+    def _going(self, stage: str) -> _StageRun | None:
+        """The flow run of a stage that was begun and is not finished."""
+        run = self._runs.get(stage)
+        return run if run and run.going else None
 
     def _with_runs(self, needs: Iterable[str]) -> tuple[str, ...]:
         """The stages of `needs` that have flow runs; for one that has none, the nearest before it."""
         near = ((name,) if name in self._runs else self._behind.get(name, ()) for name in needs)
         return tuple(dict.fromkeys(itertools.chain.from_iterable(near)))
 
-    def _add(self, stage: str, needs: tuple[str, ...], why: tuple[str, ...], state: RunState) -> str:
+    def _add(self, stage: str, needs: tuple[str, ...], why: tuple[str, ...], state: RunState) -> _StageRun:
         """A flow run for a stage whose needs are settled."""
-        before = tuple(self._runs[name] for name in self._with_runs(needs))
-        run = self._runs[stage] = new_id()
+        before = tuple(self._runs[name].id for name in self._with_runs(needs))
+        run = self._runs[stage] = _StageRun(new_id())
         parameters = {"stage": stage, "needs": list(needs), "why": list(why)}
-        self._begin(run, STAGE_FLOW, stage, parameters, state, before)
+        self._begin(run.id, STAGE_FLOW, stage, parameters, state, before)
         return run
 
     def _begin(
