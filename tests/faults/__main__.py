@@ -5,6 +5,7 @@ SIGKILL, SIGTERM, SIGINT and SIGHUP, and SIGSTOP with SIGCONT or SIGKILL after i
     python -m tests.faults [--rounds 200] [--minutes 20] [--seed N] [--life N] [--out PAGE]
 
 A life whose end or way was not as it must be is kept, with its seed, and the exit code is 1.
+Ctrl-C ends it early: lives that go on are lived to their end, and the page tells of all so far.
 """
 
 import shutil

@@ -6,13 +6,13 @@ rounds, when, at what and with which signal. What a process happens to be doing 
 
 from __future__ import annotations
 
+import concurrent.futures
 import shutil
 import subprocess
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -103,7 +103,7 @@ class Campaign:
         return self.usual_seconds.get(start, FIRST_GUESS_SECONDS)
 
     def run(self, on_life: Callable[[Life], None]) -> list[Life]:
-        """Live until there were enough rounds, or no more time."""
+        """Live until there were enough rounds, no more time, or a Ctrl-C, after which no round begins."""
         lives: list[Life] = []
 
         def live_on() -> None:
@@ -118,8 +118,13 @@ class Campaign:
                     self.usual_seconds[life.start] = (self.usual(life.start) + life.seconds) / 2
                     on_life(life)
 
-        with ThreadPoolExecutor(self.at_once) as pool:
-            for future in [pool.submit(live_on) for _ in range(self.at_once)]:
+        with concurrent.futures.ThreadPoolExecutor(self.at_once) as pool:
+            futures = [pool.submit(live_on) for _ in range(self.at_once)]
+            try:
+                concurrent.futures.wait(futures)
+            except KeyboardInterrupt:
+                self.deadline = 0.0
+            for future in futures:
                 future.result()
         return sorted(lives, key=lambda life: life.number)
 
