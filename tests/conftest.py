@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
-from hypothesis import settings
+from hypothesis import Phase, settings
 
 from stages.core.libraries import installed
 from tests import leftovers
@@ -22,6 +22,10 @@ from tests.places import ROOT
 
 settings.register_profile("unhurried", deadline=None)  # no seconds: other work may share the cores
 settings.load_profile("unhurried")
+# Of a fault in tests.mutants only counts whether it is noticed: no smaller example is looked for or kept.
+settings.register_profile(
+    "mutants", deadline=None, phases=[Phase.explicit, Phase.generate], derandomize=True, database=None
+)
 
 # Read when torch is imported. Threads of OpenMP that wait for each other keep cores busy that other workers
 # need: a training by two threads beside others took six times the processor time.
