@@ -6,6 +6,7 @@ et al., "TIDE" (2020).
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -34,11 +35,16 @@ def audit_precision(
 ) -> list[Row]:
     """Compare COCO's twelve figures, and those of each class, with those of the same detections."""
 
+    @cache
+    def of_class(label: int, area: tuple[float, float], most: int) -> tuple[Floats, Floats] | None:
+        """Several figures are means of the same."""
+        return _of_class(detections, test, label, area, most)
+
     def mean_of(
         what: int, *, area: tuple[float, float] = ALL, most: int = MOST, at: int | None = None
     ) -> float:
         """The mean of what is defined: 0 precision, 1 recall; at one threshold or at all."""
-        each = [_of_class(detections, test, label, area, most) for label in range(len(test.classes))]
+        each = [of_class(label, area, most) for label in range(len(test.classes))]
         defined = [one[what] if at is None else one[what][[at]] for one in each if one]
         values = np.concatenate([np.zeros(0), *defined])
         return float(values.mean()) if len(values) else NONE
@@ -53,16 +59,16 @@ def audit_precision(
     }
     rows = compared(prefix, figures, independent, "COCO's definition")
     for label, name in enumerate(test.classes):
-        found = _of_class(detections, test, label, ALL, MOST)
+        found = of_class(label, ALL, MOST)
         if found:
-            of_class = {
+            independent = {
                 "map": found[0].mean(),
                 "map50": found[0][0],
                 "recall": found[1].mean(),
                 "boxes": sum(int((labels == label).sum()) for labels in test.labels),
             }
             rows += compared(
-                f"{prefix}.by_class.{name}", figures["by_class"][name], of_class, "COCO's definition"
+                f"{prefix}.by_class.{name}", figures["by_class"][name], independent, "COCO's definition"
             )
     return rows
 
