@@ -1,8 +1,9 @@
-"""Pictures in the documents: what the quickstart's commands print, and photographs fused by `darkroom fuse`.
+"""Pictures in the documents: terminals, photographs fused by `darkroom fuse`, and results of the main job.
 
     make tour
 
-The project of docs/quickstart.md is made in a temporary folder and run there.
+The project of docs/quickstart.md is made in a temporary folder and run there. The results are those in
+data/plots; where `make run` has left none, docs/tour.png stays as it is.
 """
 
 import os
@@ -23,6 +24,8 @@ from tests.places import ROOT
 COLUMNS = 96
 PHOTOGRAPH = (330, 220)
 GAP = 6
+RESULTS = {"evaluate/detections": 446, "evaluate/generated": 466, "fuse/exposure": 328}
+"""Sheets in data/plots, and how many rows of pixels are shown of each, from the top: whole cells."""
 QUICKSTART = ROOT / "docs/quickstart.md"
 IDENTITY = {f"GIT_{who}_{what}": "tour" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
 FONT_FACE = re.compile(r"@font-face \{.*?\}\s*", re.DOTALL)
@@ -111,8 +114,30 @@ def draw_photographs(folder: Path) -> None:
     sheet.save(ROOT / "docs/photographs.jpg", quality=88)
 
 
+def draw_results(plots: Path) -> None:
+    """Lay the upper parts of three sheets of the main job below each other, equally wide."""
+    parts = [
+        sheet.crop((0, 0, sheet.width, shown)).convert("RGB")
+        for name, shown in RESULTS.items()
+        for sheet in [Image.open(plots / f"{name}.png")]
+    ]
+    width = min(part.width for part in parts)
+    parts = [
+        part.resize((width, round(part.height * width / part.width)), Image.Resampling.LANCZOS)
+        for part in parts
+    ]
+    sheet = Image.new("RGB", (width, sum(part.height + GAP for part in parts) - GAP), "white")
+    y = 0
+    for part in parts:
+        sheet.paste(part, (0, y))
+        y += part.height + GAP
+    sheet.quantize(256).save(ROOT / "docs/tour.png", optimize=True)
+
+
 def main() -> None:
     """Draw all pictures."""
+    if (plots := ROOT / "data/plots").joinpath("evaluate").is_dir():
+        draw_results(plots)
     with tempfile.TemporaryDirectory() as temporary:
         draw_photographs(Path(temporary))
     with tempfile.TemporaryDirectory() as temporary:
