@@ -81,6 +81,7 @@ def command(folder: Path, json_wanted: bool, write: bool, params: Path) -> None:
     import yaml
 
     from stages.by_hand.seen import look_at
+    from stages.core.texts import in_a_line
 
     text = read_params(params) if write or params.exists() else "preprocess: {}\n"
     seen = look_at(folder)
@@ -92,9 +93,9 @@ def command(folder: Path, json_wanted: bool, write: bool, params: Path) -> None:
         if seen.annotations and not reasons:
             about.append(f"nothing is known that writes {_first_names(seen.annotations)}")
         about += [*reasons[:NAMED], *more]
+        reason = in_a_line("; ".join(about))  # names of files may have several lines
         raise DataError(
-            f"{folder}: of no format that is known: {'; '.join(about)}; docs/own_pictures.md names "
-            "the formats"
+            f"{folder}: of no format that is known: {reason}; docs/own_pictures.md names the formats"
         )
     best = best_of(readings)
     changes = changes_for(folder, best, yaml.safe_load(text))
@@ -103,10 +104,13 @@ def command(folder: Path, json_wanted: bool, write: bool, params: Path) -> None:
         by_key = {".".join(key): value for key, value in changes.items()}
         click.echo(json.dumps({**plain_values(best), "params": by_key, "could_also_be": others}, indent=2))
     else:
-        click.echo("\n".join(described(best)))
-        for other in readings:
-            if other is not best:
-                click.echo(f"It could also be: {other.guess.layout}, {other.pictures:,} pictures.")
+        lines = described(best)
+        lines += [
+            f"It could also be: {other.guess.layout}, {other.pictures:,} pictures."
+            for other in readings
+            if other is not best
+        ]
+        click.echo("\n".join(map(in_a_line, lines)))
         click.echo("\nFor params.yaml:\n")
         click.echo(as_yaml(changes))
     if write:

@@ -5,6 +5,7 @@ reader then decides whether a guess is right, so no format is implemented twice.
 """
 
 import json
+import mimetypes
 import re
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -16,7 +17,7 @@ from stages.by_hand.seen import FolderListing, Guess, Named, chosen_of, files_of
 from stages.by_hand.tables import LABELS, table_guesses
 from stages.core.errors import DataError
 from stages.intake.folders import open_file
-from stages.sources.documents import read_json
+from stages.sources.documents import read_json, read_yaml
 from stages.sources.label_tools.label_studio import without_upload
 from stages.sources.label_tools.via import is_via_3, region_list, via_entries
 from stages.sources.naming import split_named
@@ -26,7 +27,7 @@ from stages.sources.rows import is_picture
 def guesses(seen: FolderListing) -> list[Guess]:
     """What the folder could be, formats with annotations first."""
     drawn = (_cvat, _labelme, _label_studio, _create_ml, _via)
-    formats = (_idx, _yolo, _coco, _voc, *drawn, table_guesses, _image_folder)
+    formats = (_idx, _yolo, _coco, _voc, *drawn, table_guesses, _image_folder, _video)
     return [guess for one in formats for guess in one(seen)]
 
 
@@ -52,7 +53,10 @@ def _yolo(seen: FolderListing) -> Iterator[Guess]:
     ]
     found = found or [name for name in seen.names if PurePosixPath(name).name.lower() in LISTS_OF_NAMES]
     for name in found:
-        yield Guess(task="detection", source={"format": "yolo", "file": name}, layout=f"YOLO, by {name}")
+        source = {"format": "yolo", "file": name}
+        if prefix := _prefix_of_folders(seen, name):
+            source["strip_prefix"] = prefix
+        yield Guess(task="detection", source=source, layout=f"YOLO, by {name}")
     stems = {PurePosixPath(name).stem for name in seen.pictures}
     rows = [name for name in seen.ending(".txt") if PurePosixPath(name).stem in stems]
     if not found and any(YOLO_ROW.match(seen.head(name)) for name in rows[:20]):
@@ -60,6 +64,22 @@ def _yolo(seen: FolderListing) -> Iterator[Guess]:
             f"{len(rows):,} text files such as {rows[0]} look like YOLO's labels, and no file names their "
             "classes: write a name a line into classes.txt beside them"
         )
+
+
+def _prefix_of_folders(seen: FolderListing, name: str) -> str | None:
+    """What absolute folders of another machine in data.yaml begin with, up to a folder that is here."""
+    try:
+        document = read_yaml(seen.folder / name) if name.lower().endswith((".yaml", ".yml")) else None
+    except DataError:  # the format's own reader tells of it
+        return None
+    entries = document.items() if isinstance(document, dict) else ()
+    folders = [str(value).replace("\\", "/") for key, value in entries if split_named(str(key)) and value]
+    beside = (seen.folder / name).parent
+    for parts in [one.split("/") for one in folders if one.startswith("/") or ":" in one[:2]]:
+        for start in range(1, len(parts)):
+            if all(parts[start:]) and (beside / "/".join(parts[start:])).is_dir():
+                return "/".join(parts[:start]) + "/"
+    return None
 
 
 LISTS_OF_NAMES = frozenset({"classes.txt", "obj.names", "predefined_classes.txt"})
@@ -183,6 +203,9 @@ def _label_studio(seen: FolderListing) -> Iterator[Guess]:
         boxes = any(f'"{kind}labels"' in said for kind in ("rectangle", "polygon", "ellipse"))
         choices = '"choices"' in said or any(isinstance(one.get("choice"), str) for one in tasks)
         if not boxes and not choices:
+            if key is not None and any("annotations" in one for one in tasks):
+                read = "rectangles, polygons, ellipses or choices"
+                seen.tell(f"{seen.folder / name}: an export of Label Studio without what is read, {read}")
             continue
         named = [PurePosixPath(str(one.get(key)).replace("\\", "/")).name for one in own]
         pictures = seen.origin_of([*named, *map(without_upload, named)], name).folder
@@ -262,6 +285,29 @@ def _image_folder(seen: FolderListing) -> Iterator[Guess]:
         return
     layout = f"a folder for each class, in {', '.join(splits)}" if splits else "a folder for each class"
     yield Guess(task="classification", source=source, layout=layout)
+
+
+def _video(seen: FolderListing) -> Iterator[Guess]:
+    videos = [PurePosixPath(name) for name in seen.names if _is_video(name)]
+    folder = PurePosixPath()
+    while videos and all(len(name.relative_to(folder).parts) > 2 for name in videos):
+        tops = {name.relative_to(folder).parts[0] for name in videos}
+        if len(tops) > 1 or split_named(min(tops)):
+            break
+        folder /= min(tops)  # a wrapping folder
+    if any(name.parent != folder for name in videos):
+        source = {"format": "video", "folder": folder.as_posix(), "every": EVERY}
+        layout = "videos in a folder for each class; they are counted here, and not their frames"
+        yield Guess(task="classification", source=source, layout=layout)
+
+
+EVERY = 25  # frames: about one a second
+
+
+def _is_video(name: str) -> bool:
+    """Whether a file is named as a video; of two usual suffixes Python's table knows nothing."""
+    kind, _ = mimetypes.guess_type(name)
+    return (kind or "").startswith("video/") or name.lower().endswith((".mkv", ".m4v"))
 
 
 def _flat(seen: FolderListing, folder: PurePosixPath) -> Iterator[Guess]:

@@ -63,8 +63,10 @@ class FolderListing:
     def annotations(self) -> list[str]:
         """Files that may say what pictures show, for all that their names tell."""
         texts = (".json", ".jsonl", ".xml", ".csv", ".tsv", ".parquet", ".txt", ".yaml", ".yml", ".data")
+        others = (".xlsx", ".xls", ".ods", ".mat")  # which nothing reads here
         spoken = ("readme", "license", "licence", "about", "notes")
-        return [one for one in self.ending(*texts) if not PurePosixPath(one).name.lower().startswith(spoken)]
+        found = self.ending(*texts, *others)
+        return [one for one in found if not PurePosixPath(one).name.lower().startswith(spoken)]
 
     def tell(self, what: str) -> None:
         """Note what is wrong with a file that could name pictures, once."""

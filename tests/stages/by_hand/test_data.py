@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pandas as pd
 import pytest
@@ -134,8 +135,22 @@ def rolabelimg(raw: Path) -> None:
         file.write_text(f'<!DOCTYPE annotation SYSTEM "voc.dtd">{before}{numbers}{after}')
 
 
-CLASSIFIED = [image_folder, table, json_lines]
-BOXED = [coco, voc, yolo, box_table, parquet, create_ml, via, objects, rolabelimg]
+def videos(raw: Path) -> None:
+    for number in range(2 * EACH):
+        file = raw / "clips" / ("cat", "dog")[number % 2] / f"{number}.avi"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        video = cv2.VideoWriter(str(file), cv2.VideoWriter.fourcc(*"MJPG"), 10, (32, 32))
+        video.write(np.random.default_rng(number).integers(0, 256, (32, 32, 3), dtype=np.uint8))
+        video.release()
+
+
+def yolo_of_another_machine(raw: Path) -> None:
+    yolo(raw)
+    (raw / "data.yaml").write_text("train: C:\\Users\\me\\set\\train\\images\nnames: [cat, dog]\n")
+
+
+CLASSIFIED = [image_folder, table, json_lines, videos]
+BOXED = [coco, voc, yolo, yolo_of_another_machine, box_table, parquet, create_ml, via, objects, rolabelimg]
 
 
 @pytest.fixture
@@ -413,9 +428,27 @@ def of_two_names(raw: Path) -> None:
         file.write_text(file.read_text().replace("<name>", "<name>cow</name><name>"))
 
 
+def spreadsheet(raw: Path) -> None:
+    pictures(raw)
+    (raw / "labels.xlsx").write_bytes(b"PK")
+
+
+def key_points(raw: Path) -> None:
+    result = [{"type": "keypointlabels", "value": {"x": 1, "y": 2, "keypointlabels": ["cat"]}}]
+    tasks = [
+        {"data": {"image": f"{name}.png"}, "annotations": [{"result": result}]} for name, _ in pictures(raw)
+    ]
+    (raw / "export.json").write_text(json.dumps(tasks))
+
+
 @pytest.mark.parametrize(
     ("write", "said"),
     [
+        (spreadsheet, "nothing is known that writes labels.xlsx"),
+        (
+            key_points,
+            "export.json: an export of Label Studio without what is read, rectangles,",
+        ),
         (without_names, "write a name a line into classes.txt beside them"),
         (via_3, "via.json: a project of VIA 3: export it as COCO, and read that with `format: coco`"),
         (via_csv, "CSV of the VGG Image Annotator: export the annotations as JSON, which is read"),
