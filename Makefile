@@ -43,9 +43,9 @@ mutants: $(READY) ## small faults in what decides runs and figures, and whether 
 	@python -m tests.mutants decisions --out benchmarks/darkroom/results/mutants.md
 	@python -m tests.mutants figures --out benchmarks/stages/results/mutants.md
 
-fuzz: $(READY) ## mutated files of DVC, pictures and annotations of every format, 300 new ones of each (N=1000)
+fuzz: $(READY) ## mutated files of DVC, pictures, videos, annotations and folders, 300 new ones of each (N=1000)
 	@FUZZ_EXAMPLES=$(or $(N),300) python -m pytest -q -n auto --timeout 0 tests/darkroom/repository/test_fuzz.py \
-	    tests/stages/intake/test_fuzz.py tests/stages/sources/test_fuzz.py
+	    tests/stages/intake/test_fuzz.py tests/stages/sources/test_fuzz.py tests/stages/preprocess/test_fuzz_files.py
 
 simulation: $(READY) ## a million seeds of runs on simulated hosts that fail, in two processes (FIRST=0 N=1000000)
 	@python -m tests.simulation --far --processes $(or $(PROCESSES),2) --out benchmarks/darkroom/results/simulation.md \

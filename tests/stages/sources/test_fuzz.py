@@ -23,9 +23,8 @@ from stages.preprocess.readers import read_source
 from stages.preprocess.sorting import RunSettings, gathering_for
 from stages.sources.params import Policy
 from stages.sources.policy import Findings
-from stages.sources.rows import Finding, Found, Row
 from tests.stages.param_files import POLICY
-from tests.stages.sources.readers import FORM, SOURCES, write_picture, write_text
+from tests.stages.sources.readers import FORM, SOURCES, checked, write_picture, write_text
 
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "0"))
 LONG = "@long@"
@@ -307,33 +306,6 @@ def changes(draw: st.DrawFn) -> Callable[[str], bytes]:
         return changed[:at] if cut else changed[:at] + bytes([byte]) + changed[at + 1 :]
 
     return change
-
-
-def checked(found: Found, raw: Path) -> Found:
-    """What a reader gives, each of it as it has to be."""
-    for one in found:
-        if isinstance(one, Finding):
-            for text in (one.where, one.what):
-                assert len(text.encode()) < 2000
-                assert "\n" not in text
-        else:
-            _check_row(one, raw)
-        yield one
-
-
-def _check_row(row: Row, raw: Path) -> None:
-    assert isinstance(row.picture, Path)
-    assert row.picture.is_relative_to(raw)
-    assert ".." not in row.picture.parts
-    row.where.encode()
-    assert all(label.strip() and label.encode() for label in row.labels)
-    if row.places or not row.labels:
-        assert len(row.places) == len(row.labels) == len(row.boxes)
-    assert all(math.isfinite(edge) for box in row.boxes.tolist() for edge in box)
-    for polygons in row.polygons.values():
-        assert all(len(polygon) >= 6 and all(map(math.isfinite, polygon)) for polygon in polygons)
-    assert not any(math.isinf(number) for number in row.attributes.values())
-    assert row.split in (None, "train", "val", "test")
 
 
 @pytest.mark.parametrize("name", FORMATS)
