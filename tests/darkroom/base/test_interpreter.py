@@ -23,6 +23,7 @@ from darkroom.server.clients import client_set_to
 from darkroom.server.places import server_folder
 from darkroom.server.sharing import kept_up
 from tests.darkroom.repositories import make
+from tests.darkroom.service.project import QUICK
 from tests.darkroom.shapes import Shape
 from tests.darkroom.waiting import wait_for
 
@@ -79,7 +80,7 @@ class Shell:
     def __init__(self, root: Path, cwd: Path, pythonpath: str | None) -> None:
         self.root, self.cwd = root, cwd
         self.env = {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT_", "PYTHONPATH"))}
-        self.env |= {} if pythonpath is None else {"PYTHONPATH": pythonpath}
+        self.env |= QUICK | ({} if pythonpath is None else {"PYTHONPATH": pythonpath})
 
     def __call__(self, *words: str, code: int = 0) -> str:
         where = [] if words[0] == "doctor" else ["--repo", str(self.root)]
@@ -158,7 +159,7 @@ def test_commands_without_a_server_take_nothing_from_the_project(shell: Shell) -
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_a_sweep_takes_nothing_from_the_project(shell: Shell) -> None:
-    assert "2 trials" in shell("sweep", "-S", "lr=1,2", "--metric", "m.json:seven")
+    assert "1 trial;" in shell("sweep", "-S", "lr=1", "--metric", "m.json:seven")
 
 
 @contextlib.contextmanager
@@ -192,6 +193,7 @@ def log_of_worker(root: Path) -> str:
 
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
+@pytest.mark.parametrize("root", ["darkroom/__init__.py"], indirect=True)
 def test_what_a_worker_starts_takes_nothing_from_the_project(root: Path) -> None:
     with up(root) as run:
         assert run("retrain/retrain") is StateType.COMPLETED, log_of_worker(root)
@@ -210,6 +212,7 @@ def test_a_flow_of_the_users_own_in_flows_py(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("root", ["darkroom.py"], indirect=True)
 def test_the_pages_are_served_beside_all_these_names(root: Path) -> None:
     shell = Shell(root, root, None)
     with subprocess.Popen(
