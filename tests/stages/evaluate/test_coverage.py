@@ -27,7 +27,7 @@ from stages.generator.overlap import Features, manifold_overlap
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
-SETS = 1500  # of which 95 % are held, give or take 0.6 %: with any seed between 93 and 97 %
+SETS = 750  # of which 95 % are held, give or take 0.8 %: with nearly any seed between 93 and 97 %
 HALVES = 100  # the fewest that params.yaml takes: more tell the deviation better
 GENERATED = 100  # pictures, and as many real ones
 Measured = tuple[dict[str, float], Callable[[], Resampled]]
@@ -157,5 +157,5 @@ def test_the_generators_distances() -> None:
 
 def test_distances_of_pictures_that_can_hardly_be_told_from_real_ones() -> None:
     """Halves of two equal sets deviate by more than the root of two: the intervals are wider than need be."""
-    covered = coverage(lambda random: measured_distances(random, 0.05), {}, sets=400)
+    covered = coverage(lambda random: measured_distances(random, 0.05), {}, sets=300)
     assert all(share > 0.94 for share in covered.values()), covered
