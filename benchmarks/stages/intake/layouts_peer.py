@@ -19,6 +19,8 @@ from typing import Any
 
 os.environ["YOLO_CONFIG_DIR"] = tempfile.mkdtemp()
 os.environ["YOLO_OFFLINE"] = "true"
+os.environ["HF_HOME"] = tempfile.mkdtemp()
+os.environ["HF_HUB_OFFLINE"] = "1"
 
 COCO = "annotations/instances_train.json"
 IMAGES = "images/train"
@@ -82,11 +84,27 @@ def datumaro(kind: str, folder: Path) -> Iterable[str]:
     return [labels[one.label].name for item in found for one in item.annotations]
 
 
+def datasets(kind: str, folder: Path) -> Iterable[str]:
+    assert kind in ("image-folder", "metadata")
+    from datasets import load_dataset
+
+    parts = load_dataset("imagefolder", data_dir=str(folder)).values()
+    labels = []
+    for part in parts:
+        if "objects" in part.features:
+            labels += [label for things in part["objects"] for label in things["categories"]]
+            continue
+        names = getattr(part.features["label"], "names", None)
+        labels += [names[label] if names else label for label in part["label"]]
+    return labels
+
+
 TOOLS: dict[str, Callable[[str, Path], Iterable[str]]] = {
     "ultralytics": ultralytics,
     "torchvision": torchvision,
     "supervision": supervision,
     "datumaro": datumaro,
+    "datasets": datasets,
 }
 
 
