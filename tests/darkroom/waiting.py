@@ -8,6 +8,8 @@ import psutil
 LOOK_SECONDS = 0.02
 WAITED = 4
 """Times a look's own duration, before the next: what is waited for needs the processor, too."""
+WAITED_MOST = 1.0
+"""Seconds: what is waited for may be over soon."""
 
 
 def alive(pid: int) -> bool:
@@ -26,6 +28,6 @@ def wait_for(condition: Any, seconds: float = 240) -> bool:
     while not condition():
         if time.monotonic() >= end:
             return False
-        time.sleep(max(LOOK_SECONDS, WAITED * (time.monotonic() - looked)))
+        time.sleep(max(LOOK_SECONDS, min(WAITED * (time.monotonic() - looked), WAITED_MOST)))
         looked = time.monotonic()
     return True
