@@ -283,8 +283,37 @@ def _image_folder(seen: FolderListing) -> Iterator[Guess]:
     if splits == sorted(tops) and not any(rest.count("/") > 1 for rest in _within(seen, folder)):
         yield from _flat(seen, folder)
         return
+    if masks := _folders_of_masks(_within(seen, folder), level=int(splits == sorted(tops))):
+        where = (seen.folder / folder).as_posix()
+        seen.tell(
+            f"{where}: {', '.join(masks)} has a picture for each of those beside it, so these are masks of "
+            "pixels and no class; nothing here reads masks, but their boxes or polygons as COCO or YOLO"
+        )
+        return
     layout = f"a folder for each class, in {', '.join(splits)}" if splits else "a folder for each class"
     yield Guess(task="classification", source=source, layout=layout)
+
+
+def _folders_of_masks(names: Sequence[str], level: int) -> list[str]:
+    """Folders that are called as masks are and hold the same names, but for suffixes, as those beside them.
+
+    `level` is the place of classes in the paths `names`: behind splits 1, else 0.
+    """
+    stems = defaultdict(set)
+    for parts in (PurePosixPath(name).parts for name in names):
+        if len(parts) > level + 1:
+            stems[parts[level]].add(PurePosixPath(parts[-1]).stem)
+    masks = [top for top in sorted(stems) if MASKS.fullmatch(top)]
+    others = set().union(*(held for top, held in stems.items() if top not in masks))
+    return [
+        top for top in masks if stems[top] <= {named for stem in others for named in (stem, f"{stem}_mask")}
+    ]
+
+
+MASKS = re.compile(
+    r"(pixel|seg|segmentation)?[ _-]?(masks?|labels?|annotations?|gt|ground[ _-]?truth)", re.IGNORECASE
+)
+"""Names of folders with a picture of classes for each picture."""
 
 
 def _video(seen: FolderListing) -> Iterator[Guess]:

@@ -441,9 +441,25 @@ def key_points(raw: Path) -> None:
     (raw / "export.json").write_text(json.dumps(tasks))
 
 
+def masks(raw: Path) -> None:
+    pictures(raw / "images")
+    pictures(raw / "masks")
+
+
+def masks_in_splits(raw: Path) -> None:
+    for split in ("train", "val"):
+        pictures(raw / split / "images")
+        for name, _ in pictures(raw / split / "Seg_Labels"):
+            (raw / split / "Seg_Labels" / f"{name}.png").rename(
+                raw / split / "Seg_Labels" / f"{name}_mask.png"
+            )
+
+
 @pytest.mark.parametrize(
     ("write", "said"),
     [
+        (masks, "raw: masks has a picture for each of those beside it, so these are masks of pixels"),
+        (masks_in_splits, "raw: Seg_Labels has a picture for each of those beside it"),
         (spreadsheet, "nothing is known that writes labels.xlsx"),
         (
             key_points,
